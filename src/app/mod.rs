@@ -1,0 +1,304 @@
+//! Composition: the only place that names every room.
+//!
+//! [`Blueprint::draw`] checks everything that can be checked without binding a port: it is what `sidemint check` does.
+//! [`App::bind`] opens the listeners, and [`App::run`] serves until it is told to stop.
+
+mod summary;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen};
+use crate::identity::Resolver;
+use crate::inbound::{self, Bound, Limits, Rooms};
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
+use crate::outbound::Outbound;
+use crate::provider::{Provider, Surroundings, warm_up_randomness};
+use crate::secrets::watch::{self, Nudge};
+use crate::session::{Plan, RouteId, Sessions};
+use crate::telemetry::{self, RequestLog};
+
+/// Time for connections to notice that they were cut.
+const AFTER_CUT: Duration = Duration::from_secs(1);
+
+/// Everything that was configured, checked and put together, before anything is opened.
+#[derive(Debug)]
+pub struct Blueprint {
+    config: Config,
+    resolver: Resolver,
+    providers: BTreeMap<String, Arc<Provider>>,
+    plans: Vec<Arc<Plan>>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+}
+
+impl Blueprint {
+    /// Compiles definitions, reads secrets and keys, and checks routes against them. All mistakes that can be found in
+    /// one pass are in the error.
+    pub fn draw(config: Config, environment: &Environment, clock: Arc<dyn Clock>) -> Result<Self, ConfigErrors> {
+        let fault = |problem: String| ConfigErrors(vec![ConfigError::new("sidemint", "", problem)]);
+        let metrics = Arc::new(Metrics::new().map_err(|error| fault(error.to_string()))?);
+        let outbound = Outbound::new(Arc::clone(&clock)).map_err(|error| fault(error.without_url().to_string()))?;
+        let around = Surroundings { outbound, clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
+        let mut errors = Vec::new();
+        if let Err(problem) = telemetry::filter(&config.log.level) {
+            errors.push(ConfigError::new("configuration", "log.level", problem));
+        }
+        let resolver = Resolver::configure(&config.identity).unwrap_or_else(|mistakes| {
+            errors.extend(mistakes);
+            Resolver::default()
+        });
+        let mut providers = BTreeMap::new();
+        for (name, table) in &config.providers {
+            match Provider::configure(name, table, environment, &around) {
+                Ok(provider) => {
+                    providers.insert(name.clone(), Arc::new(provider));
+                }
+                Err(mistakes) => errors.extend(mistakes),
+            }
+        }
+        let plans = plan(&config, &providers, &metrics, &mut errors);
+        if errors.is_empty() {
+            Ok(Self { config, resolver, providers, plans, clock, metrics })
+        } else {
+            Err(ConfigErrors(errors))
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The routes, planned.
+    pub fn plans(&self) -> &[Arc<Plan>] {
+        &self.plans
+    }
+
+    /// Sessions without listeners, for the command line.
+    pub fn sessions(&self, lifecycle: &Lifecycle) -> Arc<Sessions> {
+        let clock = Arc::clone(&self.clock);
+        Sessions::new(self.plans.clone(), self.config.cache, clock, lifecycle.clone(), &self.metrics)
+    }
+
+    fn secret_files(&self) -> BTreeSet<PathBuf> {
+        self.providers.values().flat_map(|provider| provider.secret_files()).collect()
+    }
+}
+
+/// Routes whose lifetime the provider and its clients can live with.
+fn plan(
+    config: &Config,
+    providers: &BTreeMap<String, Arc<Provider>>,
+    metrics: &Metrics,
+    errors: &mut Vec<ConfigError>,
+) -> Vec<Arc<Plan>> {
+    let mut plans = Vec::new();
+    for (n, route) in config.routes.iter().enumerate() {
+        // A provider that is missing here has been complained about.
+        let Some(provider) = providers.get(&route.provider) else { continue };
+        let ttl = route.ttl.unwrap_or(provider.lifetime().default);
+        if let Err(problem) = provider.lifetime().check(ttl) {
+            errors.push(ConfigError::new(route.origin.clone(), format!("routes[{n}].ttl"), problem));
+        }
+        match RouteId::try_from(n) {
+            Ok(id) => plans.push(Arc::new(Plan::new(id, route, Arc::clone(provider), metrics))),
+            Err(_) => errors.push(ConfigError::new(route.origin.clone(), "routes", "has more than 65536 routes")),
+        }
+    }
+    plans
+}
+
+/// A service whose ports are open.
+#[derive(Debug)]
+pub struct App {
+    blueprint: Blueprint,
+    front: Bound,
+    ops: Bound,
+    lifecycle: Lifecycle,
+    rooms: Rooms,
+    nudge: Nudge,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything in flight was finished.
+    Drained,
+    /// The deadline passed; this many connections and tasks were cut.
+    Cut(usize),
+}
+
+impl App {
+    /// Opens the listeners and starts what runs in the background. `out` takes request lines.
+    pub fn bind(blueprint: Blueprint, out: Box<dyn io::Write + Send>) -> io::Result<Self> {
+        let config = &blueprint.config;
+        let named = |listen: &Listen, error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))
+        };
+        let server = &config.server;
+        let front = Bound::bind(&server.listen, server.unix_mode).map_err(|error| named(&server.listen, error))?;
+        let ops = Bound::bind(&config.ops, server.unix_mode).map_err(|error| named(&config.ops, error))?;
+        let lifecycle = Lifecycle::new();
+        let clock = Arc::clone(&blueprint.clock);
+        let log = RequestLog::new(config.log.requests, config.log.users, telemetry::is_json(&config.log), clock, out);
+        log.start(&lifecycle);
+        let rooms = Rooms {
+            resolver: Arc::new(blueprint.resolver.clone()),
+            sessions: blueprint.sessions(&lifecycle),
+            providers: blueprint.providers.values().cloned().collect(),
+            metrics: Arc::clone(&blueprint.metrics),
+            log,
+            browser: config.browser.clone(),
+        };
+        lifecycle.spawn(Arc::clone(&rooms.sessions).run_renewals());
+        let nudge = watch_secrets(&blueprint, &lifecycle);
+        Ok(Self { blueprint, front, ops, lifecycle, rooms, nudge })
+    }
+
+    /// Where the front and the ops listener are, with the ports that the system chose.
+    pub fn addresses(&self) -> io::Result<(Listen, Listen)> {
+        Ok((self.front.address()?, self.ops.address()?))
+    }
+
+    /// The life of the process, to look at from outside.
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
+    }
+
+    /// Asks for a look at the secret files.
+    pub fn nudge(&self) -> Nudge {
+        self.nudge.clone()
+    }
+
+    /// Serves until `shutdown` completes, then drains: readiness drops, listeners close after the configured delay,
+    /// requests in flight finish under the deadline, the rest is cut.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Ended {
+        let Self { blueprint, front, ops, lifecycle, rooms, nudge: _nudge } = self;
+        let server = &blueprint.config.server;
+        object(&blueprint, &lifecycle);
+        warn(&blueprint);
+        let metrics = &blueprint.metrics;
+        // The ops listener has a life of its own: probes are answered until the last request is done.
+        let ops_life = Lifecycle::new();
+        let ops_routes = inbound::ops::routes(&lifecycle, metrics, &rooms.sessions);
+        let limits = Limits::from(server);
+        let ops_limits = Limits { connections: 64, http2: false, ..limits };
+        let front_routes = inbound::routes(&blueprint.config.routes, &rooms);
+        let peers = rooms.resolver.peers().clone();
+        let serve_ops = inbound::serve(
+            ops,
+            ops_routes,
+            ops_limits,
+            crate::identity::PeerPolicy::default(),
+            ops_life.clone(),
+            metrics,
+        );
+        let serve_front = inbound::serve(front, front_routes, limits, peers, lifecycle.clone(), metrics);
+        ready_when_random(&lifecycle);
+        let stop = async {
+            shutdown.await;
+            tracing::info!("stopping: not ready any more, finishing what is in flight");
+            lifecycle.object("draining", "the service is stopping");
+            tokio::time::sleep(server.drain_delay).await;
+            lifecycle.draining().cancel();
+        };
+        let front_life = async {
+            tokio::join!(serve_front, stop);
+            let ended = drain(&lifecycle, server.drain_timeout).await;
+            ops_life.draining().cancel();
+            ended
+        };
+        let (ended, ()) = tokio::join!(front_life, serve_ops);
+        rooms.log.flush();
+        ended
+    }
+}
+
+async fn drain(lifecycle: &Lifecycle, deadline: Duration) -> Ended {
+    if tokio::time::timeout(deadline, lifecycle.finished()).await.is_ok() {
+        return Ended::Drained;
+    }
+    let left = lifecycle.running();
+    tracing::warn!(left, "drain deadline has passed: cutting what is left");
+    lifecycle.cut().cancel();
+    // A task that does not heed the cut ends with the process.
+    let _ended = tokio::time::timeout(AFTER_CUT, lifecycle.finished()).await;
+    Ended::Cut(left)
+}
+
+/// The first random number of a process takes tens of milliseconds; readiness waits for it, liveness does not.
+fn ready_when_random(lifecycle: &Lifecycle) {
+    let lifecycle = lifecycle.clone();
+    lifecycle.clone().spawn(async move {
+        let drawn = tokio::task::spawn_blocking(warm_up_randomness).await;
+        if drawn.is_ok() {
+            lifecycle.withdraw("starting");
+        }
+    });
+}
+
+fn watch_secrets(blueprint: &Blueprint, lifecycle: &Lifecycle) -> Nudge {
+    let providers: Vec<_> = blueprint.providers.values().cloned().collect();
+    let clock = Arc::clone(&blueprint.clock);
+    watch::start(&blueprint.secret_files(), clock, lifecycle, move || {
+        for provider in &providers {
+            provider.reload();
+        }
+    })
+}
+
+/// Whether anybody could tell identity on the listener as it is.
+fn has_peer_proof(config: &Config) -> bool {
+    match config.server.listen {
+        Listen::Tcp(_) => !config.identity.networks.is_empty(),
+        Listen::Unix(_) => !config.identity.unix_uids.is_empty(),
+    }
+}
+
+fn object(blueprint: &Blueprint, lifecycle: &Lifecycle) {
+    if blueprint.resolver.source().is_none() {
+        lifecycle.object("no_identity_source", "set identity.source to a preset such as \"plain\"");
+    }
+    if !has_peer_proof(&blueprint.config) {
+        let key = match blueprint.config.server.listen {
+            Listen::Tcp(_) => "identity.peers.networks",
+            Listen::Unix(_) => "identity.peers.unix_uids",
+        };
+        lifecycle.object("no_peer_proof", format!("set {key} to those who may tell identity"));
+    }
+    if blueprint.plans.is_empty() {
+        lifecycle.object("no_routes", "add [[routes]] to the configuration");
+    }
+}
+
+fn warn(blueprint: &Blueprint) {
+    let identity = &blueprint.config.identity;
+    blueprint.metrics.insecure_peers.set(i64::from(identity.insecure_trust_every_peer));
+    if identity.insecure_trust_every_peer {
+        tracing::warn!(
+            "INSECURE: identity.peers.insecure_trust_every_peer is set; whoever reaches this port can be anybody"
+        );
+    }
+    if blueprint.resolver.peers().is_position_only() && !identity.networks.iter().all(ipnet_is_loopback) {
+        tracing::warn!(
+            "identity headers are believed by network address alone; any process in those networks can name any user"
+        );
+    }
+    for provider in blueprint.providers.values().filter(|provider| provider.has_made_key()) {
+        tracing::warn!(
+            provider = provider.name(),
+            "NO SIGNING KEY CONFIGURED: one was made for this run, and tokens will not verify after a restart; set key_file"
+        );
+    }
+}
+
+fn ipnet_is_loopback(network: &ipnet::IpNet) -> bool {
+    network.addr().is_loopback()
+}

@@ -1,0 +1,48 @@
+//! `sidemint mint`: one session to standard output.
+
+use clap::Args;
+
+use super::{Failure, blueprint, print, runtime};
+use crate::config::{Environment, Sources};
+use crate::identity::Identity;
+use crate::lifecycle::Lifecycle;
+use crate::session::Answer;
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Subject of the user
+    #[arg(long, value_name = "ID")]
+    user: String,
+    /// Display name of the user
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Path of the route; the first one without it
+    #[arg(long, value_name = "PATH")]
+    route: Option<String>,
+}
+
+pub(super) fn run(options: &Options, sources: &Sources, environment: &Environment) -> Result<(), Failure> {
+    let blueprint = blueprint(sources, environment)?;
+    let identity = Identity::of_operator(&options.user, options.name.as_deref())
+        .map_err(|refusal| Failure::Usage(format!("--user: {refusal}")))?;
+    let wanted = |path: &str| options.route.as_deref().is_none_or(|route| route == path);
+    let Some(plan) = blueprint.plans().iter().find(|plan| wanted(&plan.path)) else {
+        let known: Vec<_> = blueprint.plans().iter().map(|plan| plan.path.as_str()).collect();
+        return Err(Failure::Usage(format!("--route: no such route; configured: {}", known.join(", "))));
+    };
+    let runtime = runtime(Some(1))?;
+    let outcome = runtime.block_on(async {
+        let sessions = blueprint.sessions(&Lifecycle::new());
+        sessions.cold(plan, &plan.key(&identity), None).await
+    });
+    let (entry, _) = outcome.map_err(|error| Failure::Running(format!("no session: {error}")))?;
+    match &entry.answer {
+        Answer::Json(body) => print(&format!("{}\n", String::from_utf8_lossy(body))),
+        Answer::Headers(headers) => {
+            for (name, value) in headers.iter() {
+                print(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! The command line: one verb, one function. Errors are one sentence each; exit codes are part of the contract.
+
+mod healthcheck;
+mod keygen;
+mod mint;
+mod presets;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::app::Blueprint;
+use crate::clock::SystemClock;
+use crate::config::{Config, ConfigErrors, Environment, Sources};
+
+/// A session-token sidecar: it learns who the user is, and hands out short-lived chat tokens.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sidemint",
+    version,
+    about,
+    after_help = "Exit codes: 0 success; 1 failed while running (also: healthcheck found the service not ready, mint found \
+                  no session); 2 mistake in the command line or the configuration.\n\nStart without an account:  \
+                  sidemint --config config.toml\nEvery key:                 config.toml in the repository\n"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    sources: SourceArgs,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+/// Where configuration is read from.
+#[derive(Debug, Args)]
+struct SourceArgs {
+    /// Configuration file; may be given several times, later ones win [default: config.toml]
+    #[arg(long, short, global = true, value_name = "FILE", env = "SIDEMINT_CONFIG", value_delimiter = ':')]
+    config: Vec<PathBuf>,
+    /// Folder whose .toml files are read after the configuration files, in name order
+    #[arg(long, global = true, value_name = "DIR", env = "SIDEMINT_CONFIG_DIR")]
+    config_dir: Option<PathBuf>,
+    /// Address of the front listener, instead of server.listen
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    listen: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serve (the default)
+    Serve,
+    /// Load everything, compile every definition, read every secret and key, and print what would be served
+    Check,
+    /// Print one session, as a request of this user would get it
+    Mint(mint::Options),
+    /// Make a signing key: the private half on standard output, or in a new file with mode 0600
+    Keygen(keygen::Options),
+    /// List the definitions that ship with the binary, or print one
+    Presets(presets::Options),
+    /// Ask a running service whether it is ready; for images without a shell
+    Healthcheck(healthcheck::Options),
+}
+
+/// How a verb failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Mistakes in the configuration or the command line: exit 2.
+    Usage(String),
+    /// Something went wrong while running: exit 1.
+    Running(String),
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::Usage(errors.to_string())
+    }
+}
+
+impl Cli {
+    /// Runs the verb and says how the process ends.
+    pub fn run(self, environment: &Environment) -> ExitCode {
+        let sources = self.sources.resolve();
+        let outcome = match self.verb.unwrap_or(Verb::Serve) {
+            Verb::Serve => serve::run(&sources, environment),
+            Verb::Check => check(&sources, environment),
+            Verb::Mint(options) => mint::run(&options, &sources, environment),
+            Verb::Keygen(options) => keygen::run(&options),
+            Verb::Presets(options) => presets::run(&options),
+            Verb::Healthcheck(options) => healthcheck::run(&options, &sources, environment),
+        };
+        match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(Failure::Usage(text)) => say(&text, 2),
+            Err(Failure::Running(text)) => say(&text, 1),
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "errors of a command line go to standard error")]
+fn say(text: &str, code: u8) -> ExitCode {
+    for line in text.lines() {
+        eprintln!("sidemint: {line}");
+    }
+    ExitCode::from(code)
+}
+
+#[expect(clippy::print_stdout, reason = "results of a command line go to standard output")]
+pub(crate) fn print(text: &str) {
+    print!("{text}");
+}
+
+impl SourceArgs {
+    fn resolve(self) -> Sources {
+        let files = if self.config.is_empty() { vec![PathBuf::from("config.toml")] } else { self.config };
+        let overrides = self.listen.map(|listen| ("server.listen".to_owned(), listen)).into_iter().collect();
+        Sources { files, folder: self.config_dir, overrides }
+    }
+}
+
+/// Reads and checks everything.
+pub(crate) fn blueprint(sources: &Sources, environment: &Environment) -> Result<Blueprint, Failure> {
+    let config = Config::load(sources, environment)?;
+    Ok(Blueprint::draw(config, environment, Arc::new(SystemClock))?)
+}
+
+fn check(sources: &Sources, environment: &Environment) -> Result<(), Failure> {
+    let blueprint = blueprint(sources, environment)?;
+    print(&format!("{blueprint}configuration is good\n"));
+    Ok(())
+}
+
+/// A runtime for verbs that need one.
+pub(crate) fn runtime(workers: Option<usize>) -> Result<tokio::runtime::Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = workers {
+        builder.worker_threads(workers);
+    }
+    builder.enable_all().build().map_err(|error| Failure::Running(format!("cannot start worker threads: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

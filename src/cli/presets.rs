@@ -1,0 +1,34 @@
+//! `sidemint presets`: the definitions that ship with the binary.
+
+use clap::Args;
+
+use super::{Failure, print};
+use crate::{identity, provider};
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Print this one, ready to copy
+    name: Option<String>,
+}
+
+pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    let all = || provider::PRESETS.iter().chain(identity::PRESETS.iter());
+    if let Some(wanted) = &options.name {
+        let Some((_, text)) = all().find(|(name, _)| name == wanted) else {
+            let known: Vec<_> = all().map(|(name, _)| *name).collect();
+            return Err(Failure::Usage(format!("no preset \"{wanted}\"; there are {}", known.join(", "))));
+        };
+        print(text);
+        return Ok(());
+    }
+    print("providers (preset = …)\n");
+    for (name, text) in provider::PRESETS {
+        let summary = provider::Definition::parse(text).map(|definition| definition.summary).unwrap_or_default();
+        print(&format!("  {name:<16} {summary}\n"));
+    }
+    print("identity sources (identity.source = …)\n");
+    for (name, text) in identity::PRESETS {
+        print(&format!("  {name:<16} {}\n", identity::summary(text)));
+    }
+    Ok(())
+}

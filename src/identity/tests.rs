@@ -1,0 +1,155 @@
+//! The ambiguity rules on whole header sets.
+
+use http::header::{HeaderName, HeaderValue};
+
+use super::*;
+
+fn resolver(source: &str) -> Resolver {
+    let names = definition::preset(source).expect("a preset").expect("compiles");
+    Resolver {
+        source: Some((source.to_owned(), names)),
+        peers: PeerPolicy::new(vec!["127.0.0.0/8".parse().expect("net")], vec![]),
+    }
+}
+
+fn headers(lines: &[(&str, &[u8])]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in lines {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("name");
+        map.append(name, HeaderValue::from_bytes(value).expect("value"));
+    }
+    map
+}
+
+fn judge(source: &str, lines: &[(&str, &[u8])]) -> Result<String, Refusal> {
+    let resolver = resolver(source);
+    let proof = resolver.peers.prove(&Peer::tcp("127.0.0.1".parse().expect("address")));
+    resolver.resolve(proof, &headers(lines)).map(|identity| identity.subject().to_owned())
+}
+
+#[test]
+fn a_proven_peer_names_the_user() {
+    let resolver = resolver("plain");
+    let proof = resolver.peers.prove(&Peer::tcp("127.0.0.1".parse().expect("address")));
+    let headers = headers(&[
+        ("X-Forwarded-User", b"alice"),
+        ("X-Forwarded-Name", "Älice  Doe".as_bytes()),
+        ("X-Forwarded-Email", b"alice@example.org"),
+        ("X-Forwarded-Groups", b"staff, admins,,"),
+    ]);
+    let identity = resolver.resolve(proof, &headers).expect("an identity");
+    assert_eq!(identity.source(), "plain");
+    assert_eq!(identity.subject(), "alice");
+    assert_eq!(identity.name(), Some("Älice Doe"));
+    assert_eq!(identity.email(), Some("alice@example.org"));
+    assert_eq!(identity.groups(), ["staff", "admins"]);
+}
+
+#[test]
+fn without_source_or_proof_there_is_no_identity() {
+    let lines = headers(&[("X-Forwarded-User", b"alice")]);
+    assert_eq!(Resolver::default().resolve(None, &lines).err(), Some(Refusal::NoSource));
+    assert_eq!(resolver("plain").resolve(None, &lines).err(), Some(Refusal::PeerUntrusted));
+}
+
+#[test]
+fn duplicates_are_refused_even_when_equal() {
+    for lines in [
+        &[("X-Forwarded-User", &b"alice"[..]), ("X-Forwarded-User", b"bob")],
+        &[("X-Forwarded-User", &b"alice"[..]), ("x-forwarded-user", b"alice")],
+    ] {
+        assert_eq!(judge("plain", lines), Err(Refusal::Duplicate));
+    }
+    let email_twice: &[(&str, &[u8])] =
+        &[("X-Forwarded-User", b"alice"), ("X-Forwarded-Email", b"a@b"), ("X-Forwarded-Email", b"c@d")];
+    assert_eq!(judge("plain", email_twice), Err(Refusal::Duplicate));
+    assert_eq!(judge("plain", &[("X-Forwarded-User", b"alice, mallory")]), Err(Refusal::Duplicate));
+}
+
+#[test]
+fn aliases_are_refused_with_and_without_the_real_header() {
+    for alias in
+        ["Remote_User", "REMOTE_USER", "Remote-user_", "remote.user", "Remote_Email", "remote.groups", "_remote_name"]
+    {
+        assert_eq!(judge("authelia", &[(alias, b"mallory")]), Err(Refusal::Alias), "{alias}");
+        assert_eq!(
+            judge("authelia", &[("Remote-User", b"alice"), (alias, b"mallory")]),
+            Err(Refusal::Alias),
+            "{alias}"
+        );
+    }
+    let harmless: &[(&str, &[u8])] = &[("Remote-User", b"alice"), ("x_request_id", b"1"), ("remote_users", b"x")];
+    assert_eq!(judge("authelia", harmless).as_deref(), Ok("alice"));
+}
+
+#[test]
+fn headers_listed_in_connection_are_refused() {
+    for value in
+        ["X-Forwarded-User", "close, x-forwarded-user", "keep-alive ,X-FORWARDED-EMAIL", "x-forwarded-groups,close"]
+    {
+        let lines: &[(&str, &[u8])] = &[("X-Forwarded-User", b"alice"), ("Connection", value.as_bytes())];
+        assert_eq!(judge("plain", lines), Err(Refusal::ListedInConnection), "{value}");
+    }
+    let second_line: &[(&str, &[u8])] =
+        &[("X-Forwarded-User", b"alice"), ("Connection", b"close"), ("Connection", b"X-Forwarded-User")];
+    assert_eq!(judge("plain", second_line), Err(Refusal::ListedInConnection));
+    for value in ["keep-alive", "Close", "upgrade", ""] {
+        let lines: &[(&str, &[u8])] = &[("X-Forwarded-User", b"alice"), ("Connection", value.as_bytes())];
+        assert_eq!(judge("plain", lines).as_deref(), Ok("alice"), "{value}");
+    }
+}
+
+#[test]
+fn companions_without_subject_are_not_a_visitor() {
+    assert_eq!(judge("plain", &[]), Err(Refusal::Absent));
+    assert_eq!(judge("plain", &[("X-Forwarded-User", b" ")]), Err(Refusal::Absent));
+    assert_eq!(judge("plain", &[("X-Forwarded-Groups", b"staff")]), Err(Refusal::SubjectMissing));
+    assert_eq!(
+        judge("plain", &[("X-Forwarded-User", b""), ("X-Forwarded-Email", b"a@b")]),
+        Err(Refusal::SubjectMissing)
+    );
+    assert_eq!(judge("plain", &[("X-Forwarded-Email", b"")]), Err(Refusal::Absent));
+}
+
+#[test]
+fn oversize_values_are_refused() {
+    let long = vec![b'a'; 9000];
+    assert_eq!(judge("plain", &[("X-Forwarded-User", &long)]), Err(Refusal::TooLong));
+    assert_eq!(judge("plain", &[("X-Forwarded-User", b"alice"), ("X-Forwarded-Name", &long)]), Err(Refusal::TooLong));
+}
+
+#[test]
+fn bad_bytes_in_a_name_drop_the_name_only() {
+    let lines: &[(&str, &[u8])] = &[("X-Forwarded-User", b"alice"), ("X-Forwarded-Name", b"caf\xe9")];
+    assert_eq!(judge("plain", lines).as_deref(), Ok("alice"));
+    assert_eq!(judge("plain", &[("X-Forwarded-User", b"caf\xe9")]), Err(Refusal::Encoding));
+}
+
+#[test]
+fn debug_shows_no_personal_data() {
+    let identity = Identity::of_operator("alice@example.org", Some("Alice")).expect("an identity");
+    assert!(!format!("{identity:?}").to_lowercase().contains("alice"));
+}
+
+proptest::proptest! {
+    /// No bytes make the reader panic, and whatever it accepts is exactly one of the values that were sent.
+    #[test]
+    fn any_header_set_gives_one_identity_or_none(
+        lines in proptest::collection::vec(("(?i)(x[-_.]forwarded[-_.](user|name|email|groups)|connection|host)[-_]?", proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40)), 0..6)
+    ) {
+        let mut map = HeaderMap::new();
+        for (name, value) in &lines {
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+                map.append(name, value);
+            }
+        }
+        let resolver = resolver("plain");
+        let proof = resolver.peers.prove(&Peer::tcp("127.0.0.1".parse().expect("address")));
+        if let Ok(identity) = resolver.resolve(proof, &map) {
+            let sent: Vec<_> = map.get_all("x-forwarded-user").iter().collect();
+            proptest::prop_assert_eq!(sent.len(), 1);
+            proptest::prop_assert_eq!(sent[0].as_bytes().trim_ascii(), identity.subject().as_bytes());
+            proptest::prop_assert!(!map.keys().any(|name| name.as_str().replace(['_', '.'], "-").trim_matches('-') == "x-forwarded-user" && name != "x-forwarded-user"));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Patience with a connection: a request head has seconds, an idle connection has minutes, a stalled answer is cut.
+//!
+//! hyper's own header timer starts when a connection falls idle, so one number would have to serve both; and it makes a
+//! new timer for each request. [`Patient`] knows in which phase a connection is and keeps one timer for all of them.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::clock::Stopwatch;
+use crate::metrics::{Counter, Metrics};
+
+/// Where a connection is between two requests.
+#[derive(Debug, Default)]
+pub(super) struct Phase(AtomicU8);
+
+/// No byte of the next request is here.
+const IDLE: u8 = 0;
+/// Some bytes of a head are here, but not all.
+const HEAD: u8 = 1;
+/// A request is being answered.
+const SERVING: u8 = 2;
+
+impl Phase {
+    /// The head is complete.
+    pub(super) fn serving(&self) {
+        self.0.store(SERVING, Ordering::Relaxed);
+    }
+
+    /// The answer is ready; the next head may come.
+    pub(super) fn answered(&self) {
+        self.0.store(IDLE, Ordering::Relaxed);
+    }
+
+    fn bytes_came(&self) {
+        if self.0.load(Ordering::Relaxed) == IDLE {
+            self.0.store(HEAD, Ordering::Relaxed);
+        }
+    }
+
+    fn now(&self) -> u8 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How long to wait in which phase, and where cuts are counted.
+#[derive(Clone, Debug)]
+pub(super) struct Patience {
+    pub(super) head: Duration,
+    pub(super) idle: Duration,
+    head_cuts: Counter,
+    idle_cuts: Counter,
+    stalled_cuts: Counter,
+}
+
+impl Patience {
+    pub(super) fn new(head: Duration, idle: Duration, metrics: &Metrics) -> Self {
+        let cuts = |reason| metrics.connections_closed(reason);
+        let (head_cuts, idle_cuts, stalled_cuts) = (cuts("header_timeout"), cuts("idle_timeout"), cuts("stalled"));
+        Self { head, idle, head_cuts, idle_cuts, stalled_cuts }
+    }
+}
+
+/// A stream that loses patience.
+pub(super) struct Patient<S> {
+    stream: S,
+    phase: Arc<Phase>,
+    patience: Arc<Patience>,
+    /// Since when the current wait lasts; `None` while there is none.
+    waiting: Option<(u8, Instant)>,
+    /// One timer for the life of the connection. It is set late and seldom: an idle wait that ends before the timer
+    /// fires leaves it as it is, and when it fires early it is set again for the rest.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Patient<S> {
+    pub(super) fn new(stream: S, phase: Arc<Phase>, patience: Arc<Patience>) -> Self {
+        Self { stream, phase, patience, waiting: None, timer: None }
+    }
+
+    /// Called when there is nothing to read. Ready when the wait has lasted too long.
+    fn poll_patience(&mut self, phase: u8, cx: &mut Context<'_>) -> Poll<()> {
+        if phase == SERVING {
+            // Bodies have their own deadline, and a provider may take its time.
+            return Poll::Pending;
+        }
+        let since = match self.waiting {
+            Some((own, since)) if own == phase => since,
+            _ => {
+                let since = Instant::from_std(Stopwatch::start().started());
+                self.waiting = Some((phase, since));
+                since
+            }
+        };
+        let deadline = since + if phase == HEAD { self.patience.head } else { self.patience.idle };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        if let Poll::Ready(outcome) = Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            self.waiting = self.waiting.filter(|(phase, _)| *phase == HEAD);
+            if buffer.filled().len() > before {
+                self.phase.bytes_came();
+            }
+            return Poll::Ready(outcome);
+        }
+        let phase = self.phase.now();
+        ready!(self.poll_patience(phase, cx));
+        let cuts = if phase == HEAD { &self.patience.head_cuts } else { &self.patience.idle_cuts };
+        cuts.inc();
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Patient<S> {
+    /// An answer that the client does not take is given up after the time of an idle connection.
+    fn poll_stalled<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        const WRITING: u8 = 3;
+        if progress.is_ready() {
+            if self.waiting.is_some_and(|(phase, _)| phase == WRITING) {
+                self.waiting = None;
+            }
+            return progress;
+        }
+        ready!(self.poll_patience(WRITING, cx));
+        self.patience.stalled_cuts.inc();
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let progress = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.poll_stalled(cx, progress)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let progress = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.poll_stalled(cx, progress)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

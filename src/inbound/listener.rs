@@ -1,0 +1,296 @@
+//! The accept loop: limits, timeouts, peer proof and a drain with a deadline, which warp's own server does not have.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::sync::Semaphore;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use super::asked::{Ask, Asked};
+use super::connection::{Patience, Patient, Phase};
+use crate::config::{Listen, Server};
+use crate::identity::{Peer, PeerPolicy, PeerProof};
+use crate::lifecycle::Lifecycle;
+use crate::metrics::{Counter, Gauge, Metrics};
+
+/// Connections that the kernel keeps while we are busy.
+const BACKLOG: u32 = 1024;
+/// Pause after an accept that failed for want of file descriptors or memory.
+const BREATHER: Duration = Duration::from_millis(50);
+/// HTTP/2: streams of one connection at once, and streams that clients may reset before the connection is given up.
+const MAX_STREAMS: u32 = 100;
+const MAX_RESET_STREAMS: usize = 20;
+/// HTTP/2: bytes of a header list.
+const MAX_HEADER_LIST: u32 = 16 * 1024;
+
+/// Limits of one listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Open connections at most.
+    pub connections: usize,
+    /// From the first byte of a head to its end; also for a body.
+    pub header_timeout: Duration,
+    /// Keep-alive without a request.
+    pub idle_timeout: Duration,
+    /// Header lines.
+    pub headers: usize,
+    /// Bytes of a head.
+    pub head_bytes: usize,
+    /// Bytes of a body.
+    pub body_bytes: usize,
+    /// Whether HTTP/2 with prior knowledge is spoken.
+    pub http2: bool,
+}
+
+impl From<&Server> for Limits {
+    fn from(server: &Server) -> Self {
+        Self {
+            connections: server.max_connections,
+            header_timeout: server.header_timeout,
+            idle_timeout: server.idle_timeout,
+            headers: server.max_headers,
+            head_bytes: server.max_head_bytes,
+            body_bytes: server.max_body_bytes,
+            http2: server.http2,
+        }
+    }
+}
+
+/// A bound socket. Bound first, served later, so that a busy port is found before anything begins.
+#[derive(Debug)]
+pub enum Bound {
+    /// TCP.
+    Tcp(TcpListener),
+    /// Unix; the file is removed when the listener goes.
+    Unix(UnixListener, SocketFile),
+}
+
+/// Removes its file on drop.
+#[derive(Debug)]
+pub struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // It may have been removed already, with its folder.
+        let _gone = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Bound {
+    /// Binds `listen`. A socket file that nobody listens on is replaced.
+    pub fn bind(listen: &Listen, unix_mode: u32) -> io::Result<Self> {
+        match listen {
+            Listen::Tcp(address) => {
+                let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+                socket.set_reuseaddr(true)?;
+                // Accepted connections inherit it.
+                socket.set_nodelay(true)?;
+                socket.bind(*address)?;
+                Ok(Self::Tcp(socket.listen(BACKLOG)?))
+            }
+            Listen::Unix(path) => {
+                if std::os::unix::net::UnixStream::connect(path)
+                    .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
+                {
+                    std::fs::remove_file(path)?;
+                }
+                let listener = UnixListener::bind(path)?;
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(unix_mode))?;
+                Ok(Self::Unix(listener, SocketFile(path.clone())))
+            }
+        }
+    }
+
+    /// The address, with the port that the system chose.
+    pub fn address(&self) -> io::Result<Listen> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(Listen::Tcp),
+            Self::Unix(_, SocketFile(path)) => Ok(Listen::Unix(path.clone())),
+        }
+    }
+}
+
+/// Everything that connections share.
+struct Shared {
+    routes: BoxedFilter<(Response,)>,
+    limits: Limits,
+    patience: Arc<Patience>,
+    lifecycle: Lifecycle,
+    open: Gauge,
+    cut: Counter,
+}
+
+/// Accepts and serves connections until the lifecycle drains. Connections are tracked by `lifecycle`.
+pub async fn serve(
+    bound: Bound,
+    routes: BoxedFilter<(Response,)>,
+    limits: Limits,
+    peers: PeerPolicy,
+    lifecycle: Lifecycle,
+    metrics: &Metrics,
+) {
+    let patience = Arc::new(Patience::new(limits.header_timeout, limits.idle_timeout, metrics));
+    let shared = Arc::new(Shared {
+        routes,
+        limits,
+        patience,
+        lifecycle,
+        open: metrics.connections.clone(),
+        cut: metrics.connections_closed("drain_timeout"),
+    });
+    let permits = Arc::new(Semaphore::new(limits.connections));
+    loop {
+        // The permit comes first: connections beyond the limit wait in the kernel's queue, and cost us nothing.
+        let permit = tokio::select! {
+            permit = Arc::clone(&permits).acquire_owned() => permit,
+            () = shared.lifecycle.draining().cancelled() => return,
+        };
+        let accepted = tokio::select! {
+            accepted = accept(&bound) => accepted,
+            () = shared.lifecycle.draining().cancelled() => return,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if !is_of_one_connection(&error) {
+                    tracing::error!(%error, "cannot accept connections");
+                    tokio::time::sleep(BREATHER).await;
+                }
+                continue;
+            }
+        };
+        let proof = peers.prove(&peer);
+        let connection = Arc::clone(&shared);
+        shared.lifecycle.spawn(async move {
+            connection.open.inc();
+            match stream {
+                Stream::Tcp(stream) => connection.run(stream, proof).await,
+                Stream::Unix(stream) => connection.run(stream, proof).await,
+            }
+            connection.open.dec();
+            drop(permit);
+        });
+    }
+}
+
+enum Stream {
+    Tcp(tokio::net::TcpStream),
+    Unix(tokio::net::UnixStream),
+}
+
+async fn accept(bound: &Bound) -> io::Result<(Stream, Peer)> {
+    match bound {
+        Bound::Tcp(listener) => {
+            let (stream, address) = listener.accept().await?;
+            Ok((Stream::Tcp(stream), Peer::tcp(address.ip())))
+        }
+        Bound::Unix(listener, _) => {
+            let (stream, _) = listener.accept().await?;
+            let uid = stream.peer_cred()?.uid();
+            Ok((Stream::Unix(stream), Peer::Unix { uid }))
+        }
+    }
+}
+
+/// A client that went away before it was accepted; others are not affected.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}
+
+impl Shared {
+    async fn run<S>(&self, stream: S, proof: Option<PeerProof>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let phase = Arc::new(Phase::default());
+        let io = TokioIo::new(Patient::new(stream, Arc::clone(&phase), Arc::clone(&self.patience)));
+        let routes = TowerToHyperService::new(warp::service(self.routes.clone()));
+        let limits = self.limits;
+        let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+            let routes = routes.clone();
+            let phase = Arc::clone(&phase);
+            async move {
+                phase.serving();
+                let asked = Asked::of(&mut request, proof, limits.body_bytes, limits.header_timeout).await;
+                request.extensions_mut().insert::<Ask>(Arc::new(asked));
+                let response = routes.call(request).await;
+                phase.answered();
+                response
+            }
+        });
+        if limits.http2 {
+            let mut builder = auto::Builder::new(TokioExecutor::new());
+            builder
+                .http1()
+                .timer(TokioTimer::new())
+                .header_read_timeout(None)
+                .max_buf_size(limits.head_bytes)
+                .max_headers(limits.headers);
+            builder
+                .http2()
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(MAX_STREAMS)
+                .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+                .max_header_list_size(MAX_HEADER_LIST)
+                .keep_alive_interval(limits.idle_timeout)
+                .keep_alive_timeout(limits.header_timeout);
+            let connection = std::pin::pin!(builder.serve_connection(io, service));
+            self.drive(connection, |connection| connection.graceful_shutdown()).await;
+        } else {
+            let mut builder = http1::Builder::new();
+            builder
+                .timer(TokioTimer::new())
+                .header_read_timeout(None)
+                .max_buf_size(limits.head_bytes)
+                .max_headers(limits.headers);
+            let connection = std::pin::pin!(builder.serve_connection(io, service));
+            self.drive(connection, |connection| connection.graceful_shutdown()).await;
+        }
+    }
+
+    /// Runs a connection to its end. When the service drains it ends after the request in hand, and when the drain
+    /// deadline has passed, at once.
+    async fn drive<C, E>(&self, mut connection: std::pin::Pin<&mut C>, finish: impl FnOnce(std::pin::Pin<&mut C>))
+    where
+        C: Future<Output = Result<(), E>>,
+        E: std::fmt::Display,
+    {
+        let ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => Some(ended),
+            () = self.lifecycle.draining().cancelled() => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                finish(connection.as_mut());
+                tokio::select! {
+                    biased;
+                    ended = connection => ended,
+                    () = self.lifecycle.cut().cancelled() => {
+                        self.cut.inc();
+                        return;
+                    }
+                }
+            }
+        };
+        if let Err(error) = ended {
+            // Clients that leave or talk nonsense are everyday life.
+            tracing::debug!(%error, "connection ended early");
+        }
+    }
+}

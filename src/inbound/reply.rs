@@ -1,0 +1,266 @@
+//! The one table of outcomes, and the only place that knows status codes.
+
+#![warn(clippy::wildcard_enum_match_arm)]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, PRAGMA, REFERRER_POLICY,
+    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use warp::reply::Response;
+
+use super::asked::RequestId;
+use crate::identity::{HeaderNames, Refusal};
+use crate::provider::Class;
+use crate::session::SessionError;
+
+/// Id of the request, in every answer and log line.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Clients that were given no advice come back after this.
+const DEFAULT_RETRY: Duration = Duration::from_secs(5);
+
+/// How a request on a front route ends. The first column of the table in `docs/errors.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// A session, or a subrequest that passes with one.
+    Ok,
+    /// A subrequest that passes without one: nobody is signed in.
+    Anonymous,
+    /// The user signed out.
+    SignedOut,
+    /// An answer to OPTIONS.
+    Options,
+    /// No identity, or an ambiguous one.
+    Unauthorized,
+    /// The peer may not tell identity.
+    PeerUntrusted,
+    /// A browser request from another site.
+    OriginRefused,
+    /// The required header is missing.
+    HeaderMissing,
+    /// A host that is not served.
+    HostRefused,
+    /// Input that nobody declared, or malformed input.
+    InputInvalid,
+    /// A body larger than the limit.
+    BodyTooLarge,
+    /// The subject cannot be a user id at this provider.
+    UserIdInvalid,
+    /// The provider is down, slow or left alone by the breaker.
+    ProviderUnavailable,
+    /// The provider asks to slow down.
+    ProviderRateLimited,
+    /// The provider answers nonsense.
+    ProviderBadAnswer,
+    /// The provider refuses our credential.
+    ProviderCredentials,
+    /// The service is stopping.
+    Draining,
+    /// Nothing is served there.
+    NotFound,
+    /// Not with this method.
+    MethodNotAllowed,
+    /// A defect of ours.
+    Internal,
+}
+
+/// One row: status, text for people, code for machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// HTTP status on a session route.
+    pub status: StatusCode,
+    /// Member `error`: short text that browser clients show.
+    pub error: &'static str,
+    /// Member `code`: stable.
+    pub code: &'static str,
+}
+
+impl Outcome {
+    /// Every outcome, in the order of the table.
+    pub const ALL: [Self; 20] = [
+        Self::Ok,
+        Self::Anonymous,
+        Self::SignedOut,
+        Self::Options,
+        Self::Unauthorized,
+        Self::PeerUntrusted,
+        Self::OriginRefused,
+        Self::HeaderMissing,
+        Self::HostRefused,
+        Self::InputInvalid,
+        Self::BodyTooLarge,
+        Self::UserIdInvalid,
+        Self::ProviderUnavailable,
+        Self::ProviderRateLimited,
+        Self::ProviderBadAnswer,
+        Self::ProviderCredentials,
+        Self::Draining,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Internal,
+    ];
+
+    /// The row of the table.
+    pub const fn row(self) -> Row {
+        let (status, error, code) = match self {
+            Self::Ok => (StatusCode::OK, "", "ok"),
+            Self::Anonymous => (StatusCode::OK, "", "anonymous"),
+            Self::SignedOut => (StatusCode::NO_CONTENT, "", "signed_out"),
+            Self::Options => (StatusCode::NO_CONTENT, "", "options"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized", "unauthorized"),
+            Self::PeerUntrusted => (StatusCode::FORBIDDEN, "Forbidden", "peer_untrusted"),
+            Self::OriginRefused => (StatusCode::FORBIDDEN, "Forbidden", "origin_refused"),
+            Self::HeaderMissing => (StatusCode::FORBIDDEN, "Forbidden", "header_missing"),
+            Self::HostRefused => (StatusCode::MISDIRECTED_REQUEST, "Misdirected request", "host_refused"),
+            Self::InputInvalid => (StatusCode::BAD_REQUEST, "Bad request", "input_invalid"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Body too large", "body_too_large"),
+            Self::UserIdInvalid => (StatusCode::UNPROCESSABLE_ENTITY, "User not accepted", "user_id_invalid"),
+            Self::ProviderUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "provider_unavailable"),
+            Self::ProviderRateLimited => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "provider_rate_limited"),
+            Self::ProviderBadAnswer => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "provider_bad_answer"),
+            Self::ProviderCredentials => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "provider_credentials"),
+            Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "draining"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "Not found", "not_found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "method_not_allowed"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "Internal error", "internal"),
+        };
+        Row { status, error, code }
+    }
+
+    const fn has_retry_advice(self) -> bool {
+        matches!(self, Self::ProviderUnavailable | Self::ProviderRateLimited | Self::ProviderBadAnswer)
+    }
+}
+
+impl From<Refusal> for Outcome {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NoSource | Refusal::PeerUntrusted => Self::PeerUntrusted,
+            Refusal::Absent
+            | Refusal::SubjectMissing
+            | Refusal::Duplicate
+            | Refusal::Alias
+            | Refusal::ListedInConnection
+            | Refusal::Template
+            | Refusal::Encoding
+            | Refusal::Character
+            | Refusal::TooLong => Self::Unauthorized,
+        }
+    }
+}
+
+impl From<&SessionError> for Outcome {
+    fn from(error: &SessionError) -> Self {
+        match error {
+            SessionError::UserId => Self::UserIdInvalid,
+            SessionError::Provider(error) => match error.class {
+                Class::Unavailable => Self::ProviderUnavailable,
+                Class::RateLimited => Self::ProviderRateLimited,
+                Class::CredentialRejected => Self::ProviderCredentials,
+                Class::BadResponse | Class::Rejected | Class::UserMissing | Class::SessionLost => {
+                    Self::ProviderBadAnswer
+                }
+            },
+            SessionError::TooLarge => Self::ProviderBadAnswer,
+            SessionError::Deadline => Self::ProviderUnavailable,
+            SessionError::Draining => Self::Draining,
+            SessionError::Internal => Self::Internal,
+        }
+    }
+}
+
+/// What an answer carries beside its outcome.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Extras {
+    /// Advice for `Retry-After`.
+    pub(super) retry_after: Option<Duration>,
+    /// Methods, for 405 and OPTIONS.
+    pub(super) allow: Option<&'static str>,
+    /// Headers for another origin.
+    pub(super) cors: Option<HeaderMap>,
+}
+
+/// Headers that every answer of an identity route has, made once per route.
+#[derive(Clone, Debug)]
+pub(super) struct Base(HeaderMap);
+
+impl Base {
+    /// `names` are the headers that identity is read from, `content_type` is what bodies are, if there are any.
+    pub(super) fn new(names: Option<&HeaderNames>, content_type: Option<&'static str>) -> Self {
+        let mut headers = HeaderMap::with_capacity(8);
+        if let Some(content_type) = content_type {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, private"));
+        headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+        let read = names.into_iter().flat_map(HeaderNames::all).map(HeaderName::as_str);
+        let vary = read.chain(["origin", "sec-fetch-site"]).collect::<Vec<_>>().join(", ");
+        headers.insert(VARY, HeaderValue::try_from(vary).unwrap_or_else(|_| HeaderValue::from_static("*")));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        // Its place; the value comes with each request.
+        headers.insert(X_REQUEST_ID, HeaderValue::from_static(""));
+        Self(headers)
+    }
+
+    /// A copy for one answer.
+    pub(super) fn headers(&self, id: RequestId) -> HeaderMap {
+        let mut headers = self.0.clone();
+        headers.insert(X_REQUEST_ID, id.header());
+        headers
+    }
+}
+
+/// A finished JSON body with the headers of its route.
+pub(super) fn json(base: &Base, id: RequestId, body: Bytes, cors: Option<HeaderMap>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.headers_mut() = base.headers(id);
+    if let Some(cors) = cors {
+        response.headers_mut().extend(cors);
+    }
+    response
+}
+
+/// The answer for an outcome that is not a session.
+pub(super) fn problem(base: &Base, id: RequestId, outcome: Outcome, extras: Extras) -> Response {
+    let row = outcome.row();
+    let empty = row.status == StatusCode::NO_CONTENT;
+    let body = if empty { Bytes::new() } else { Bytes::from(body(row, id)) };
+    let mut response = Response::new(body.into());
+    *response.status_mut() = row.status;
+    let mut headers = base.headers(id);
+    if empty {
+        headers.remove(CONTENT_TYPE);
+    }
+    if outcome.has_retry_advice() {
+        headers.insert(RETRY_AFTER, seconds(extras.retry_after.unwrap_or(DEFAULT_RETRY)));
+    }
+    if let Some(allow) = extras.allow {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if outcome == Outcome::Draining {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if outcome == Outcome::Unauthorized {
+        headers.insert(http::header::WWW_AUTHENTICATE, CHALLENGE);
+    }
+    headers.extend(extras.cors.unwrap_or_default());
+    *response.headers_mut() = headers;
+    response
+}
+
+/// A scheme that makes no browser show a password box.
+pub(super) const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer");
+
+fn body(row: Row, id: RequestId) -> String {
+    // Constants and hexadecimal digits only: nothing here needs escaping.
+    format!("{{\"error\":\"{}\",\"code\":\"{}\",\"requestId\":\"{}\"}}", row.error, row.code, id.as_str())
+}
+
+fn seconds(span: Duration) -> HeaderValue {
+    let whole = span.as_secs() + u64::from(span.subsec_nanos() > 0);
+    HeaderValue::from(whole.max(1))
+}

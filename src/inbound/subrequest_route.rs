@@ -1,0 +1,133 @@
+//! `answer = "subrequest"`: the session as headers, for a reverse proxy that asks before it lets a request pass.
+//!
+//! Allow is exactly 200, because Envoy takes nothing else. A 200 carries the complete header set, empty where there is
+//! nothing to say, because some proxies let the client's own header through where ours is missing. Anything else carries
+//! none, because some proxies copy a denial to the client. No answer has a body: nginx then keeps the connection.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use warp::reply::Response;
+
+use super::asked::Asked;
+use super::observe::{Observer, Seen};
+use super::reply::{Base, CHALLENGE, Outcome};
+use crate::config::Mode;
+use crate::identity::{Identity, Refusal, Resolver};
+use crate::session::{Answer, Entry, How, Plan, SESSION_HEADERS, STATUS, SessionError, Sessions};
+use crate::trace::TraceContext;
+
+/// Tells Envoy which of the client's own headers to drop.
+const ENVOY_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
+const ENVOY_REMOVE_ALL: HeaderValue =
+    HeaderValue::from_static("x-chat-token,x-chat-token-expires-at,x-chat-api-url,x-chat-user-id,x-chat-display-name");
+
+/// What the handler needs, put together at start.
+#[derive(Debug)]
+pub(super) struct SubrequestRoute {
+    pub(super) plan: Arc<Plan>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) resolver: Arc<Resolver>,
+    pub(super) mode: Mode,
+    pub(super) base: Base,
+    pub(super) observer: Observer,
+}
+
+impl SubrequestRoute {
+    /// Answers one request, whatever its method, path below the prefix, query or body.
+    pub(super) async fn answer(&self, asked: &Asked) -> Response {
+        let identity = match self.resolver.resolve(asked.proof, &asked.headers) {
+            Ok(identity) => identity,
+            Err(refusal) => {
+                self.observer.refused(refusal);
+                return self.without_identity(asked, refusal);
+            }
+        };
+        let key = self.plan.key(&identity);
+        if let Some((entry, how)) = self.sessions.warm(&self.plan, &key) {
+            return self.pass(asked, &identity, &entry, how);
+        }
+        let trace = TraceContext::of(&asked.headers);
+        match self.sessions.cold(&self.plan, &key, trace).await {
+            Ok((entry, how)) => self.pass(asked, &identity, &entry, how),
+            Err(error) => self.without_session(asked, &error),
+        }
+    }
+
+    fn pass(&self, asked: &Asked, identity: &Identity<'_>, entry: &Entry, how: How) -> Response {
+        let Answer::Headers(set) = &entry.answer else {
+            return self.deny(asked, Outcome::Internal, None, StatusCode::FORBIDDEN);
+        };
+        let mut response = self.empty(asked, StatusCode::OK);
+        response.headers_mut().extend(set.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let seen = Seen { outcome: Outcome::Ok, status: 200, reason: None, hit: how == How::Hit };
+        self.observer.request(asked, seen, || entry.user_tag(|| self.observer.tag(identity)));
+        response
+    }
+
+    fn without_identity(&self, asked: &Asked, refusal: Refusal) -> Response {
+        let reason = Some(refusal.label());
+        match (refusal, self.mode) {
+            (Refusal::Absent, Mode::Optional) => self.pass_without(asked, Outcome::Anonymous, reason, "anonymous"),
+            (Refusal::NoSource | Refusal::PeerUntrusted, _) => {
+                self.deny(asked, Outcome::PeerUntrusted, reason, StatusCode::FORBIDDEN)
+            }
+            _ => self.deny(asked, Outcome::Unauthorized, reason, StatusCode::UNAUTHORIZED),
+        }
+    }
+
+    /// The outcome table of the subrequest: optional never locks the host application, required says why not.
+    fn without_session(&self, asked: &Asked, error: &SessionError) -> Response {
+        let outcome = Outcome::from(error);
+        let reason = Some(error.reason());
+        let (status, required) = match outcome {
+            Outcome::UserIdInvalid => ("denied", StatusCode::FORBIDDEN),
+            Outcome::ProviderRateLimited => ("limited", StatusCode::FORBIDDEN),
+            _ => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
+        };
+        match self.mode {
+            Mode::Optional => self.pass_without(asked, outcome, reason, status),
+            Mode::Required => self.deny(asked, outcome, reason, required),
+        }
+    }
+
+    fn pass_without(&self, asked: &Asked, outcome: Outcome, reason: Option<&str>, status: &'static str) -> Response {
+        let mut response = self.empty(asked, StatusCode::OK);
+        response.headers_mut().extend(empty_set(status));
+        self.observer.request(asked, Seen { outcome, status: 200, reason, hit: false }, || None);
+        response
+    }
+
+    fn deny(&self, asked: &Asked, outcome: Outcome, reason: Option<&str>, status: StatusCode) -> Response {
+        let mut response = self.empty(asked, status);
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, CHALLENGE);
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        self.observer.request(asked, Seen { outcome, status: status.as_u16(), reason, hit: false }, || None);
+        response
+    }
+
+    fn empty(&self, asked: &Asked, status: StatusCode) -> Response {
+        let mut response = Response::new(bytes::Bytes::new().into());
+        *response.status_mut() = status;
+        *response.headers_mut() = self.base.headers(asked.id);
+        // hyper leaves the length out of empty answers to some methods; the contract wants it on every one.
+        response.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        response
+    }
+}
+
+/// The complete set, with nothing in it but the status.
+fn empty_set(status: &'static str) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(SESSION_HEADERS.len() + 2);
+    for name in SESSION_HEADERS {
+        headers.insert(name, HeaderValue::from_static(""));
+    }
+    headers.insert(STATUS, HeaderValue::from_static(status));
+    headers.insert(ENVOY_REMOVE, ENVOY_REMOVE_ALL);
+    headers
+}

@@ -1,0 +1,42 @@
+//! sidemint: a session-token sidecar.
+//!
+//! It stands beside an application and answers one question: *this signed-in user needs a chat session; here it is.*
+//!
+//! # The life of a request
+//!
+//! ```text
+//! inbound ──► identity ──► session (cache → upsert → mint) ──► inbound::reply
+//!                              └──► provider ──► outbound (the only way out of the process)
+//! ```
+//!
+//! 1. [`inbound`] accepts a connection and decides, once, whether its peer may tell identity. A request on it goes
+//!    through the route table to a handler.
+//! 2. [`identity`] turns its headers into an [`identity::Identity`], or a refusal with a reason. Whatever proxies
+//!    disagree about is refused.
+//! 3. The handler encodes what the answer depends on as a session key. [`session`] hands out the finished answer from
+//!    its cache, or mints one: a single flight per key, however many ask.
+//! 4. [`provider`] is a definition, compiled. It makes sure the chat system knows the user, then signs a token or asks
+//!    for one. [`outbound`] makes the calls.
+//! 5. [`inbound`] replies: one table of outcomes, one request line, counters.
+//!
+//! Behind this, sessions in use are renewed by the [`clock`], and [`secrets`] are read again when their files change.
+//!
+//! [`config`] is what the operator wrote, checked. [`app`] puts the rooms together, [`lifecycle`] starts and stops
+//! them, [`cli`] is the command line. [`metrics`] and [`telemetry`] tell what happens. Arrows point down only, and each
+//! large crate has one door; a test holds both rules.
+
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod identity;
+pub mod inbound;
+pub mod jitter;
+pub mod lifecycle;
+pub mod metrics;
+pub mod outbound;
+pub mod provider;
+pub mod secrets;
+pub mod session;
+pub mod telemetry;
+pub mod trace;

@@ -1,0 +1,90 @@
+//! Starting, stopping and everything that must not be forgotten in between.
+//!
+//! One [`Lifecycle`] is shared by the whole process: background tasks are spawned through it, so that stopping waits
+//! for them; readiness is a set of reasons that must be empty; draining has two tokens, a soft one («finish what you
+//! have») and a hard one («stop now»).
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Why the process is not ready: a stable code for machines, a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotReady {
+    /// Stable code, for example `no_peer_proof`.
+    pub code: &'static str,
+    /// What to do about it.
+    pub detail: String,
+}
+
+/// Shared handle on the life of the process; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Lifecycle {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    unready: Mutex<BTreeMap<&'static str, String>>,
+    draining: CancellationToken,
+    cut: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Lifecycle {
+    /// A process that has just begun: live, not ready until [`Lifecycle::withdraw`] removes the reason `starting`.
+    pub fn new() -> Self {
+        let lifecycle = Self::default();
+        lifecycle.object("starting", "the service is starting");
+        lifecycle
+    }
+
+    /// Runs `task` in the background; stopping waits for it, up to the drain deadline.
+    #[expect(clippy::disallowed_methods, reason = "the one place that spawns: every task is tracked here")]
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.shared.tasks.spawn(task));
+    }
+
+    /// Objects to readiness, until the same code is withdrawn.
+    pub fn object(&self, code: &'static str, detail: impl Into<String>) {
+        self.reasons().insert(code, detail.into());
+    }
+
+    /// Withdraws an objection.
+    pub fn withdraw(&self, code: &'static str) {
+        self.reasons().remove(code);
+    }
+
+    /// Everything that speaks against readiness; empty means ready.
+    pub fn objections(&self) -> Vec<NotReady> {
+        self.reasons().iter().map(|(code, detail)| NotReady { code, detail: detail.clone() }).collect()
+    }
+
+    fn reasons(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, String>> {
+        self.shared.unready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Cancelled when listeners should close and connections should end after the request in hand.
+    pub fn draining(&self) -> &CancellationToken {
+        &self.shared.draining
+    }
+
+    /// Cancelled when the drain deadline has passed and what is left is cut.
+    pub fn cut(&self) -> &CancellationToken {
+        &self.shared.cut
+    }
+
+    /// Waits until every tracked task has ended.
+    pub async fn finished(&self) {
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+
+    /// Tasks that are still running.
+    pub fn running(&self) -> usize {
+        self.shared.tasks.len()
+    }
+}

@@ -1,0 +1,232 @@
+//! Every metric of the service: name, help text and labels, in one struct.
+//!
+//! Labels come from small closed sets (configured names and enums), never from requests. Handles are resolved once,
+//! by the room that counts, so that counting on the warm path is one atomic addition.
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+
+/// A count that only grows.
+pub type Counter = prometheus::IntCounter;
+/// A value that goes up and down.
+pub type Gauge = prometheus::IntGauge;
+/// A distribution of durations in seconds.
+pub type Histogram = prometheus::Histogram;
+
+/// The registry and every family in it.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    sessions: IntCounterVec,
+    identity_refusals: IntCounterVec,
+    provider_calls: IntCounterVec,
+    provider_seconds: HistogramVec,
+    upserts: IntCounterVec,
+    breaker: IntGaugeVec,
+    credentials_generation: IntGaugeVec,
+    credentials_rejected: IntCounterVec,
+    connections_closed: IntCounterVec,
+    cache_evictions: IntCounterVec,
+    gauges: IntGaugeVec,
+    build_info: IntGaugeVec,
+    /// Sessions in the cache.
+    pub cache_entries: Gauge,
+    /// Bytes of memory that the cached sessions take, keys and answers included.
+    pub cache_bytes: Gauge,
+    /// Open connections on the front listener.
+    pub connections: Gauge,
+    /// 1 while the service is ready.
+    pub ready: Gauge,
+    /// 1 when networks that hold everybody are believed.
+    pub insecure_peers: Gauge,
+}
+
+/// Buckets from a cache hit (tens of microseconds) to the longest deadline.
+const SECONDS: [f64; 14] =
+    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
+
+impl Metrics {
+    /// Creates and registers every family. Fails only if two families had one name, which a test excludes.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let family = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(family.clone()))?;
+            Ok(family)
+        };
+        let gauge = |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec, prometheus::Error> {
+            let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(family.clone()))?;
+            Ok(family)
+        };
+        let histogram = |name: &str, help: &str, labels: &[&str]| -> Result<HistogramVec, prometheus::Error> {
+            let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+            let family = HistogramVec::new(options, labels)?;
+            registry.register(Box::new(family.clone()))?;
+            Ok(family)
+        };
+        let single = |name: &str, help: &str| -> Result<Gauge, prometheus::Error> {
+            let gauge = Gauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        Ok(Self {
+            requests: counter(
+                "sidemint_requests_total",
+                "Requests on the front listener, by configured route and outcome code.",
+                &["route", "outcome"],
+            )?,
+            request_seconds: histogram(
+                "sidemint_request_duration_seconds",
+                "Time from the complete request head to the answer, by configured route.",
+                &["route"],
+            )?,
+            sessions: counter(
+                "sidemint_sessions_total",
+                "Sessions by route and how they came about: hit, stale (served while a refresh runs), minted (the request \
+                 waited), renewed (by the clock), expired (left unused).",
+                &["route", "how"],
+            )?,
+            identity_refusals: counter(
+                "sidemint_identity_refusals_total",
+                "Requests whose identity was refused, by reason.",
+                &["reason"],
+            )?,
+            provider_calls: counter(
+                "sidemint_provider_calls_total",
+                "Calls to the provider, by step and outcome class.",
+                &["provider", "step", "outcome"],
+            )?,
+            provider_seconds: histogram(
+                "sidemint_provider_call_duration_seconds",
+                "Time of one call to the provider, by step.",
+                &["provider", "step"],
+            )?,
+            upserts: counter(
+                "sidemint_upserts_total",
+                "User upserts: done, or skipped because the profile is known to the provider.",
+                &["provider", "result"],
+            )?,
+            breaker: gauge(
+                "sidemint_breaker_state",
+                "State of the provider's circuit breaker: 0 closed, 1 half open, 2 open.",
+                &["provider"],
+            )?,
+            credentials_generation: gauge(
+                "sidemint_credentials_generation",
+                "Generation of the provider's secrets and keys; grows with each accepted change.",
+                &["provider"],
+            )?,
+            credentials_rejected: counter(
+                "sidemint_credentials_rejected_total",
+                "Changed secrets or keys that were not usable; the last good ones stay in service.",
+                &["provider"],
+            )?,
+            connections_closed: counter(
+                "sidemint_connections_closed_total",
+                "Connections that were cut, by reason.",
+                &["reason"],
+            )?,
+            cache_evictions: counter(
+                "sidemint_cache_evictions_total",
+                "Sessions dropped to keep within the limits of the cache.",
+                &["cache"],
+            )?,
+            gauges: gauge(
+                "sidemint_renewals_pending",
+                "Sessions that wait for their point of renewal or removal.",
+                &["queue"],
+            )?,
+            build_info: gauge("sidemint_build_info", "Always 1; the version is the label.", &["version"])?,
+            cache_entries: single("sidemint_cache_entries", "Sessions in the cache.")?,
+            cache_bytes: single("sidemint_cache_bytes", "Bytes that cached sessions take, keys included.")?,
+            connections: single("sidemint_connections", "Open connections on the front listener.")?,
+            ready: single("sidemint_ready", "1 while the service is ready.")?,
+            insecure_peers: single(
+                "sidemint_insecure_peers",
+                "1 when identity headers are believed from networks that hold everybody.",
+            )?,
+            registry,
+        }
+        .with_build_info())
+    }
+
+    fn with_build_info(self) -> Self {
+        self.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        self
+    }
+
+    /// Requests of `route` that ended with `outcome`.
+    pub fn requests(&self, route: &str, outcome: &str) -> Counter {
+        self.requests.with_label_values(&[route, outcome])
+    }
+
+    /// Durations of requests of `route`.
+    pub fn request_seconds(&self, route: &str) -> Histogram {
+        self.request_seconds.with_label_values(&[route])
+    }
+
+    /// Sessions of `route` that came about by `how`.
+    pub fn sessions(&self, route: &str, how: &str) -> Counter {
+        self.sessions.with_label_values(&[route, how])
+    }
+
+    /// Identity refusals for `reason`.
+    pub fn identity_refusals(&self, reason: &str) -> Counter {
+        self.identity_refusals.with_label_values(&[reason])
+    }
+
+    /// Calls of `step` at `provider` that ended with `outcome`.
+    pub fn provider_calls(&self, provider: &str, step: &str, outcome: &str) -> Counter {
+        self.provider_calls.with_label_values(&[provider, step, outcome])
+    }
+
+    /// Durations of calls of `step` at `provider`.
+    pub fn provider_seconds(&self, provider: &str, step: &str) -> Histogram {
+        self.provider_seconds.with_label_values(&[provider, step])
+    }
+
+    /// Upserts at `provider` with `result` (`done` or `skipped`).
+    pub fn upserts(&self, provider: &str, result: &str) -> Counter {
+        self.upserts.with_label_values(&[provider, result])
+    }
+
+    /// State of the breaker of `provider`.
+    pub fn breaker(&self, provider: &str) -> Gauge {
+        self.breaker.with_label_values(&[provider])
+    }
+
+    /// Generation of the credentials of `provider`.
+    pub fn credentials_generation(&self, provider: &str) -> Gauge {
+        self.credentials_generation.with_label_values(&[provider])
+    }
+
+    /// Changed credentials of `provider` that were not usable.
+    pub fn credentials_rejected(&self, provider: &str) -> Counter {
+        self.credentials_rejected.with_label_values(&[provider])
+    }
+
+    /// Connections that were cut for `reason`.
+    pub fn connections_closed(&self, reason: &str) -> Counter {
+        self.connections_closed.with_label_values(&[reason])
+    }
+
+    /// Entries of `cache` dropped to keep within its limits.
+    pub fn cache_evictions(&self, cache: &str) -> Counter {
+        self.cache_evictions.with_label_values(&[cache])
+    }
+
+    /// Items waiting in the renewal queue.
+    pub fn renewals_pending(&self) -> Gauge {
+        self.gauges.with_label_values(&["sessions"])
+    }
+
+    /// Everything as Prometheus text.
+    pub fn render(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+
+    /// Content type of [`Metrics::render`].
+    pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
+}

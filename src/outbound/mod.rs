@@ -1,0 +1,130 @@
+//! The only way out of the process: one HTTP call with a deadline, a size limit and nothing followed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method};
+use url::Url;
+
+use crate::clock::{Clock, Timestamp};
+
+/// Bytes of an answer at most; token answers have a few hundred.
+const MAX_ANSWER_BYTES: usize = 256 * 1024;
+/// Longest wait for a connection; a call's own deadline may be shorter.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Shorter than the keep-alive of common servers (nginx 75 s, Envoy and load balancers 60 s), so that a call rarely
+/// meets a connection that is just being closed.
+const POOL_IDLE: Duration = Duration::from_secs(45);
+/// Idle connections kept to one host.
+const POOL_SIZE: usize = 256;
+
+/// One call.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Method.
+    pub method: Method,
+    /// Address, complete with query.
+    pub url: Url,
+    /// Headers; values that are secret are marked sensitive.
+    pub headers: HeaderMap,
+    /// Body, if any.
+    pub body: Option<Bytes>,
+}
+
+/// What came back, whatever its status.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Status code. Redirects are not followed, so it may be 3xx.
+    pub status: u16,
+    /// `Retry-After`, where it is a number of seconds (RFC 9110, 10.2.3).
+    pub retry_after: Option<Duration>,
+    /// Body, complete.
+    pub body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// No connection: the request was not sent, so a repeat is always safe.
+    #[error("no connection")]
+    Connect,
+    /// The deadline passed.
+    #[error("no answer within the deadline")]
+    Timeout,
+    /// The connection broke or the answer was cut short.
+    #[error("connection broke")]
+    Broken,
+    /// The answer is larger than any honest one.
+    #[error("answer too large")]
+    TooLarge,
+}
+
+/// The client; one for the whole process.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    client: reqwest::Client,
+    clock: Arc<dyn Clock>,
+}
+
+impl Outbound {
+    /// Builds the client: redirects off (they would carry API keys to other hosts), no proxy from the environment,
+    /// connections kept.
+    pub fn new(clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("sidemint/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(POOL_SIZE)
+            .build()?;
+        Ok(Self { client, clock })
+    }
+
+    /// Sends `call` and reads the whole answer before `deadline`.
+    pub async fn send(&self, call: Call, deadline: Timestamp) -> Result<Reply, SendError> {
+        if self.clock.now() >= deadline {
+            return Err(SendError::Timeout);
+        }
+        tokio::select! {
+            reply = self.exchange(call) => reply,
+            () = self.clock.sleep_until(deadline) => Err(SendError::Timeout),
+        }
+    }
+
+    async fn exchange(&self, call: Call) -> Result<Reply, SendError> {
+        let mut request = reqwest::Request::new(call.method, call.url);
+        *request.headers_mut() = call.headers;
+        *request.body_mut() = call.body.map(Into::into);
+        let mut response = self.client.execute(request).await.map_err(|error| classify(&error))?;
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get(http::header::RETRY_AFTER).and_then(seconds);
+        if response.content_length().is_some_and(|length| length > MAX_ANSWER_BYTES as u64) {
+            return Err(SendError::TooLarge);
+        }
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
+            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+                return Err(SendError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Reply { status, retry_after, body: body.freeze() })
+    }
+}
+
+fn seconds(value: &HeaderValue) -> Option<Duration> {
+    value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+fn classify(error: &reqwest::Error) -> SendError {
+    if error.is_connect() {
+        SendError::Connect
+    } else if error.is_timeout() {
+        SendError::Timeout
+    } else {
+        SendError::Broken
+    }
+}

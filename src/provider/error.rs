@@ -1,0 +1,88 @@
+//! What can go wrong at a provider: whose fault it is, and whether to try again.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Class of a failure. Labels, answers and retries follow from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// The provider refused what we asked for: bad input.
+    Rejected,
+    /// The provider refused our credential: the operator's fault.
+    CredentialRejected,
+    /// The provider does not know the user.
+    UserMissing,
+    /// A session at the provider that the call built on is gone.
+    SessionLost,
+    /// The provider, or our own limit for it, asks to slow down.
+    RateLimited,
+    /// The provider is down, slow or broken.
+    Unavailable,
+    /// The provider answered something that makes no sense.
+    BadResponse,
+}
+
+impl Class {
+    /// Every class, for metrics that exist from the start.
+    pub const ALL: [Self; 7] = [
+        Self::Rejected,
+        Self::CredentialRejected,
+        Self::UserMissing,
+        Self::SessionLost,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::BadResponse,
+    ];
+
+    /// Stable label for metrics and logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::CredentialRejected => "credential_rejected",
+            Self::UserMissing => "user_missing",
+            Self::SessionLost => "session_lost",
+            Self::RateLimited => "rate_limited",
+            Self::Unavailable => "unavailable",
+            Self::BadResponse => "bad_response",
+        }
+    }
+
+    /// What a status means where the definition says nothing.
+    pub(super) const fn of_status(status: u16) -> Self {
+        match status {
+            401 | 403 => Self::CredentialRejected,
+            429 => Self::RateLimited,
+            408 | 500..=599 => Self::Unavailable,
+            400..=499 => Self::Rejected,
+            _ => Self::BadResponse,
+        }
+    }
+}
+
+/// A failed mint or upsert. Holds nothing of the provider's answer, so nothing of it can leak.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{step}: {} ({detail})", class.label())]
+pub struct ProviderError {
+    /// Class of the failure.
+    pub class: Class,
+    /// Step of the definition that failed.
+    pub step: String,
+    /// What happened, in words of ours.
+    pub detail: &'static str,
+    /// Advice of the provider, or of our breaker, on when to come back.
+    pub retry_after: Option<Duration>,
+}
+
+impl ProviderError {
+    pub(super) fn new(class: Class, step: &str, detail: &'static str) -> Self {
+        Self { class, step: step.to_owned(), detail, retry_after: None }
+    }
+
+    #[must_use]
+    pub(super) fn retry_after(mut self, span: Option<Duration>) -> Self {
+        self.retry_after = span;
+        self
+    }
+}

@@ -1,0 +1,215 @@
+//! What the operator gave, held against what a definition declares: configuration, then the vendor's environment
+//! variables, then defaults.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use regex_lite::Regex;
+use serde_json::Value;
+use url::Url;
+
+use super::definition::{Definition, Setting, SettingKind};
+use super::template;
+use crate::config::Environment;
+use crate::secrets::{Secret, SecretSource};
+
+/// Settings of one provider, checked.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    /// Values by name.
+    pub(super) values: BTreeMap<String, Value>,
+    /// Declared, optional, and not given.
+    pub(super) unset: BTreeSet<String>,
+    /// Where secrets are read.
+    pub(super) secrets: BTreeMap<String, SecretSource>,
+    /// Rules that a secret must match each time it is read.
+    pub(super) secret_patterns: BTreeMap<String, Regex>,
+}
+
+/// A mistake in a setting: its key, and what to write.
+pub(super) type SettingError = (String, String);
+
+/// Resolves every declared setting; unknown ones are refused.
+pub(super) fn resolve(
+    definition: &Definition,
+    given: &BTreeMap<String, Value>,
+    environment: &Environment,
+) -> Result<Settings, Vec<SettingError>> {
+    let mut errors = unknown(definition, given);
+    let mut settings = Settings::default();
+    for (name, setting) in &definition.settings {
+        let outcome = if setting.secret {
+            secret(name, setting, given, environment, &mut settings)
+        } else {
+            plain(name, setting, given, environment, &mut settings)
+        };
+        if let Err(problem) = outcome {
+            errors.push(problem);
+        }
+    }
+    defaults(definition, &mut settings, &mut errors);
+    if errors.is_empty() { Ok(settings) } else { Err(errors) }
+}
+
+fn unknown(definition: &Definition, given: &BTreeMap<String, Value>) -> Vec<SettingError> {
+    let known: Vec<String> = definition
+        .settings
+        .iter()
+        .map(|(name, setting)| if setting.secret { format!("{name}_file") } else { name.clone() })
+        .collect();
+    let problem = |key: &String| {
+        if definition.settings.get(key).is_some_and(|setting| setting.secret) {
+            return (
+                key.clone(),
+                format!("is a secret, and secrets are never written in configuration; write {key}_file = \"/path\""),
+            );
+        }
+        (key.clone(), format!("preset \"{}\" has no such setting; it has {}", definition.name, known.join(", ")))
+    };
+    given.keys().filter(|key| !known.contains(key)).map(problem).collect()
+}
+
+fn secret(
+    name: &str,
+    setting: &Setting,
+    given: &BTreeMap<String, Value>,
+    environment: &Environment,
+    settings: &mut Settings,
+) -> Result<(), SettingError> {
+    let key = format!("{name}_file");
+    let variable = setting.env.as_deref();
+    let file_variable = variable.map(|variable| format!("{variable}_FILE"));
+    let text = variable.and_then(|variable| environment.get(variable));
+    let file = file_variable.as_deref().and_then(|variable| environment.get(variable));
+    let source = match (given.get(&key), file, text) {
+        (Some(Value::String(path)), ..) => Some(SecretSource::File(PathBuf::from(path))),
+        (Some(_), ..) => return Err((key, "is not text; write the path of a file".to_owned())),
+        (None, Some(_), Some(_)) => {
+            let variable = variable.unwrap_or_default();
+            return Err((key, format!("{variable} and {variable}_FILE are both set; unset one")));
+        }
+        (None, Some(path), None) => Some(SecretSource::File(PathBuf::from(path))),
+        (None, None, Some(text)) => Some(SecretSource::Environment(Secret::new(text.as_bytes().to_vec()))),
+        (None, None, None) => None,
+    };
+    match source {
+        Some(source) => {
+            settings.secrets.insert(name.to_owned(), source);
+        }
+        None if setting.optional => {}
+        None => {
+            let instead = variable.map(|variable| format!(", or set {variable} or {variable}_FILE"));
+            let problem = format!("is missing; write {key} = \"/path\"{}", instead.unwrap_or_default());
+            return Err((key, problem));
+        }
+    }
+    if let Some(pattern) = &setting.pattern {
+        let pattern = whole(pattern).map_err(|problem| (name.to_owned(), problem))?;
+        settings.secret_patterns.insert(name.to_owned(), pattern);
+    }
+    Ok(())
+}
+
+fn plain(
+    name: &str,
+    setting: &Setting,
+    given: &BTreeMap<String, Value>,
+    environment: &Environment,
+    settings: &mut Settings,
+) -> Result<(), SettingError> {
+    let from_environment = setting.env.as_deref().and_then(|variable| environment.get(variable));
+    let (origin, value) = match (given.get(name), from_environment) {
+        (Some(value), _) => (name.to_owned(), value.clone()),
+        (None, Some(text)) => {
+            (format!("{name} (from {})", setting.env.as_deref().unwrap_or_default()), Value::String(text.to_owned()))
+        }
+        (None, None) => return Ok(()),
+    };
+    let value = checked(setting, value).map_err(|problem| (origin, problem))?;
+    settings.values.insert(name.to_owned(), value);
+    Ok(())
+}
+
+/// Fills in defaults, which may refer to settings that have a value by then.
+fn defaults(definition: &Definition, settings: &mut Settings, errors: &mut Vec<SettingError>) {
+    let mut waiting: Vec<_> = definition
+        .settings
+        .iter()
+        .filter(|(name, setting)| !setting.secret && !settings.values.contains_key(*name))
+        .collect();
+    loop {
+        let before = waiting.len();
+        waiting.retain(|(name, setting)| {
+            let Some(default) = &setting.default else { return true };
+            if template::settings_in(default).iter().any(|needed| !settings.values.contains_key(needed)) {
+                return true;
+            }
+            match fill(default, settings).and_then(|text| checked(setting, Value::String(text))) {
+                Ok(value) => {
+                    settings.values.insert((*name).clone(), value);
+                }
+                Err(problem) => errors.push(((*name).clone(), format!("its default {problem}"))),
+            }
+            false
+        });
+        if waiting.len() == before {
+            break;
+        }
+    }
+    for (name, setting) in waiting {
+        if setting.optional {
+            settings.unset.insert(name.clone());
+        } else if !errors.iter().any(|(key, _)| key.starts_with(name.as_str())) {
+            let instead = setting.env.as_ref().map(|variable| format!(", or set {variable}")).unwrap_or_default();
+            errors.push((name.clone(), format!("is missing; {} Write {name} = \"…\"{instead}", setting.about)));
+        }
+    }
+}
+
+fn fill(default: &str, settings: &Settings) -> Result<String, String> {
+    let mut scope =
+        template::Scope { settings: settings.values.clone(), constants_only: true, ..template::Scope::default() };
+    let compiled =
+        template::text::TextTemplate::compile(default, "default", &mut scope).map_err(|error| error.to_string())?;
+    compiled.constant().flatten().map(str::to_owned).ok_or_else(|| "has no value".to_owned())
+}
+
+fn checked(setting: &Setting, value: Value) -> Result<Value, String> {
+    let value = match (setting.kind, value) {
+        (SettingKind::Table, Value::Object(table)) => return Ok(Value::Object(table)),
+        (SettingKind::Table, _) => return Err("is not a table; write [providers.NAME.…] below it".to_owned()),
+        (SettingKind::Url, Value::String(text)) => Value::String(address(&text)?),
+        (_, Value::String(text)) if text.is_empty() => return Err("is empty".to_owned()),
+        (_, Value::String(text)) => Value::String(text),
+        // An environment variable such as 4711 was read as a number, and stays the text it was.
+        (_, Value::Number(number)) => Value::String(number.to_string()),
+        (_, Value::Bool(flag)) => Value::String(flag.to_string()),
+        (_, other) => return Err(format!("is {other}; write text")),
+    };
+    let text = value.as_str().unwrap_or_default();
+    if !setting.one_of.is_empty() && !setting.one_of.iter().any(|allowed| allowed == text) {
+        return Err(format!("\"{text}\" is not one of {}", setting.one_of.join(", ")));
+    }
+    if let Some(pattern) = &setting.pattern
+        && !whole(pattern)?.is_match(text)
+    {
+        return Err(format!("\"{text}\" does not match {pattern}"));
+    }
+    Ok(value)
+}
+
+fn address(text: &str) -> Result<String, String> {
+    let url = Url::parse(text).map_err(|error| format!("\"{text}\" is not an address ({error})"))?;
+    template::text::check(&url).map_err(|problem| format!("\"{}\" {problem}", redacted(&url)))?;
+    Ok(text.strip_suffix('/').unwrap_or(text).to_owned())
+}
+
+/// An address that is safe to print: it may have been refused for the password in it.
+fn redacted(url: &Url) -> String {
+    format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}
+
+/// A pattern that must match from the first character to the last.
+pub(super) fn whole(pattern: &str) -> Result<Regex, String> {
+    Regex::new(&format!("^(?:{pattern})$")).map_err(|error| format!("pattern {pattern}: {error}"))
+}

@@ -1,0 +1,249 @@
+//! Text templates: addresses, query parameters and headers, built as structure and never by pasting text.
+
+use http::HeaderValue;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use url::Url;
+
+use super::json::MissingValue;
+use super::{Absent, Datum, Expression, Part, Scope, TemplateError, Variables, split};
+
+/// Everything but RFC 3986 «unreserved» is encoded in a path segment.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Text with slots.
+#[derive(Debug)]
+pub(in crate::provider) struct TextTemplate {
+    pieces: Vec<Piece>,
+    place: String,
+    optional: bool,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Literal(String),
+    Slot(Expression),
+}
+
+impl TextTemplate {
+    /// Compiles `text`; `place` names it in messages.
+    pub(in crate::provider) fn compile(text: &str, place: &str, scope: &mut Scope) -> Result<Self, TemplateError> {
+        let at = |error: TemplateError| TemplateError(format!("{place}: {error}"));
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut optional = false;
+        for part in split(text).map_err(at)? {
+            let literal = match part {
+                Part::Literal(text) => text.to_owned(),
+                Part::Expression(text) => {
+                    let expression = Expression::compile(text, scope).map_err(at)?;
+                    optional |= expression.is_optional();
+                    match expression.constant() {
+                        Some(Ok(value)) => plain(value),
+                        _ => {
+                            pieces.push(Piece::Slot(expression));
+                            continue;
+                        }
+                    }
+                }
+            };
+            if let Some(Piece::Literal(last)) = pieces.last_mut() {
+                last.push_str(&literal);
+            } else {
+                pieces.push(Piece::Literal(literal));
+            }
+        }
+        Ok(Self { pieces, place: place.to_owned(), optional })
+    }
+
+    /// The text, if it is the same for every mint; `None` inside for an optional setting that was not given.
+    pub(in crate::provider) fn constant(&self) -> Option<Option<&str>> {
+        match self.pieces.as_slice() {
+            [] => Some(Some("")),
+            [Piece::Literal(text)] => Some(Some(text)),
+            pieces => {
+                let gone = |piece: &Piece| matches!(piece, Piece::Slot(expression) if matches!(expression.constant(), Some(Err(Absent::Optional))));
+                pieces.iter().any(gone).then_some(None)
+            }
+        }
+    }
+
+    /// The text for one mint; `None` when it is optional and absent.
+    pub(in crate::provider) fn render(&self, variables: &Variables<'_>) -> Result<Option<String>, MissingValue> {
+        let mut out = String::new();
+        match self.write(variables, &mut out, |text, out| out.push_str(text)) {
+            Ok(()) => Ok(Some(out)),
+            Err(Absent::Optional) => Ok(None),
+            Err(Absent::Required) => Err(MissingValue(self.place.clone())),
+        }
+    }
+
+    fn write(
+        &self,
+        variables: &Variables<'_>,
+        out: &mut String,
+        encode: impl Fn(&str, &mut String),
+    ) -> Result<(), Absent> {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Literal(text) => out.push_str(text),
+                Piece::Slot(expression) => match expression.value(variables)? {
+                    Datum::Text(text) => encode(&text, out),
+                    Datum::Number(number) => encode(&number.to_string(), out),
+                    Datum::List(list) => encode(&list.join(","), out),
+                    Datum::Json(value) => encode(&plain(&value), out),
+                },
+            }
+        }
+        Ok(())
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// An address whose host is fixed at load and whose path may hold encoded segments.
+#[derive(Debug)]
+pub(in crate::provider) enum UrlTemplate {
+    Fixed(Url),
+    Varying(TextTemplate),
+}
+
+impl UrlTemplate {
+    /// Compiles an address. Scheme, host and port must be constant: no identity or input ever chooses where a secret
+    /// is sent.
+    pub(in crate::provider) fn compile(text: &str, place: &str, scope: &mut Scope) -> Result<Self, TemplateError> {
+        let wrong = |problem: &str| TemplateError(format!("{place}: \"{text}\" {problem}"));
+        let template = TextTemplate::compile(text, place, scope)?;
+        if template.optional {
+            return Err(wrong("holds an optional value; an address has none"));
+        }
+        if text.contains(['?', '#']) {
+            return Err(wrong("holds a query or fragment; write parameters as «query»"));
+        }
+        let Some(Piece::Literal(start)) = template.pieces.first() else {
+            return Err(wrong("begins with a value that varies; scheme and host must be fixed"));
+        };
+        let host_ends = start.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
+        if !host_ends {
+            return Err(wrong("must have a fixed scheme, host and a path"));
+        }
+        let url = Url::parse(start).map_err(|error| wrong(&format!("is not an address ({error})")))?;
+        check(&url).map_err(|problem| wrong(&problem))?;
+        if let [Piece::Literal(_)] = template.pieces.as_slice() {
+            return Ok(Self::Fixed(url));
+        }
+        Ok(Self::Varying(template))
+    }
+
+    /// The address for one mint.
+    pub(in crate::provider) fn render(&self, variables: &Variables<'_>) -> Result<Url, MissingValue> {
+        match self {
+            Self::Fixed(url) => Ok(url.clone()),
+            Self::Varying(template) => {
+                let missing = || MissingValue(template.place.clone());
+                let mut out = String::new();
+                template
+                    .write(variables, &mut out, |text, out| {
+                        // `.` and `..` survive encoding and would climb; nothing else does.
+                        let text = if matches!(text, "." | "..") { "" } else { text };
+                        out.extend(utf8_percent_encode(text, SEGMENT));
+                    })
+                    .map_err(|_absent| missing())?;
+                if out.contains("://") && out.split_once("://").is_some_and(|(_, rest)| rest.contains("//")) {
+                    // An empty segment: a value was empty or dots only.
+                    return Err(missing());
+                }
+                Url::parse(&out).map_err(|_unparsable| missing())
+            }
+        }
+    }
+}
+
+/// Rules for every address that operators or definitions give.
+pub(in crate::provider) fn check(url: &Url) -> Result<(), String> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("must begin with http:// or https://".to_owned());
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("has no host".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds a user name or password; secrets go into files".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("holds a query or fragment; remove it".to_owned());
+    }
+    Ok(())
+}
+
+/// A header value; text with control characters has none.
+pub(in crate::provider) fn header_value(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(text.as_bytes()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::super::Profile;
+    use super::*;
+    use crate::clock::Timestamp;
+
+    fn scope() -> Scope {
+        Scope { settings: [("api_url".to_owned(), json!("https://api.example/v1"))].into(), ..Scope::default() }
+    }
+
+    fn url(text: &str, user: &str) -> Result<String, MissingValue> {
+        let template = UrlTemplate::compile(text, "post", &mut scope()).expect("compiles");
+        let profile = Profile { subject: user, ..Profile::default() };
+        let variables = Variables {
+            user_id: user,
+            profile: &profile,
+            now: Timestamp::from_seconds(0),
+            ttl: Duration::ZERO,
+            taken: &[],
+        };
+        template.render(&variables).map(|url| url.to_string())
+    }
+
+    #[test]
+    fn segments_are_encoded_and_cannot_climb() {
+        let text = "{{ config.api_url }}/users/{{ user.id }}/token";
+        for (user, address) in [
+            ("alice", "https://api.example/v1/users/alice/token"),
+            ("a/b?c#d", "https://api.example/v1/users/a%2Fb%3Fc%23d/token"),
+            ("ü %2e@", "https://api.example/v1/users/%C3%BC%20%252e%40/token"),
+            ("a..b", "https://api.example/v1/users/a..b/token"),
+        ] {
+            assert_eq!(url(text, user).as_deref(), Ok(address));
+        }
+        for user in [".", "..", ""] {
+            assert!(url(text, user).is_err(), "{user}");
+        }
+    }
+
+    #[test]
+    fn the_host_is_fixed() {
+        for text in [
+            "https://{{ user.id }}.example/v1",
+            "https://{{ user.id }}/v1",
+            "{{ user.id }}",
+            "ftp://example/x",
+            "https://a:b@example/x",
+            "https://example",
+            "https://example/x?y=1",
+            "{{ config.api_url }}",
+            "/users",
+            "https://example{{ user.id }}/x",
+        ] {
+            let refused = UrlTemplate::compile(text, "post", &mut scope());
+            assert!(refused.is_err() || text == "{{ config.api_url }}", "{text}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Which users the provider knows already, so that a mint is one call and not two.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
+use super::Order;
+use crate::clock::Timestamp;
+use crate::metrics::{Counter, Metrics};
+
+/// Users remembered at most; a forgotten one costs one harmless call.
+const CAPACITY: u64 = 100_000;
+
+/// Memory of users that were sent.
+#[derive(Debug)]
+pub(super) struct Upserts {
+    sent: moka::sync::Cache<String, Sent>,
+    hasher: RandomState,
+    remember: Duration,
+    done: Counter,
+    skipped: Counter,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    fingerprint: u64,
+    at: Timestamp,
+}
+
+impl Upserts {
+    pub(super) fn new(remember: Duration, provider: &str, metrics: &Metrics) -> Self {
+        Self {
+            sent: moka::sync::Cache::new(CAPACITY),
+            hasher: RandomState::new(),
+            remember,
+            done: metrics.upserts(provider, "done"),
+            skipped: metrics.upserts(provider, "skipped"),
+        }
+    }
+
+    /// Whether this profile was sent, and not too long ago.
+    pub(super) fn remembers(&self, user_id: &str, order: &Order<'_>, now: Timestamp) -> bool {
+        let known = self
+            .sent
+            .get(user_id)
+            .is_some_and(|sent| sent.fingerprint == self.fingerprint(order) && now.since(sent.at) < self.remember);
+        if known {
+            self.skipped.inc();
+        }
+        known
+    }
+
+    /// Notes that this profile was sent.
+    pub(super) fn remember(&self, user_id: &str, order: &Order<'_>, now: Timestamp) {
+        self.done.inc();
+        if !self.remember.is_zero() {
+            self.sent.insert(user_id.to_owned(), Sent { fingerprint: self.fingerprint(order), at: now });
+        }
+    }
+
+    pub(super) fn forget(&self, user_id: &str) {
+        self.sent.invalidate(user_id);
+    }
+
+    fn fingerprint(&self, order: &Order<'_>) -> u64 {
+        let profile = &order.profile;
+        self.hasher.hash_one((profile.name, profile.email, profile.avatar, &profile.groups))
+    }
+}

@@ -1,0 +1,83 @@
+//! Tells when secret files may have changed.
+//!
+//! Kubernetes changes a mounted secret by swapping the `..data` link beside it, so folders are watched, not files; any
+//! event means «look again». File systems without events are covered by a slow poll, and an operator in a hurry sends
+//! SIGHUP. Whether anything did change is for the reader to find out, by comparing contents.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{RecursiveMode, Watcher as _};
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::lifecycle::Lifecycle;
+
+/// How often files are read even if no event came.
+const POLL: Duration = Duration::from_secs(30);
+/// Several events of one change are taken together.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// Asks for a look at the files now, as SIGHUP does.
+#[derive(Clone, Debug)]
+pub struct Nudge(mpsc::Sender<()>);
+
+impl Nudge {
+    /// Asks; a request that is already waiting is enough.
+    pub fn now(&self) {
+        let _waiting = self.0.try_send(());
+    }
+}
+
+/// Calls `look_again` whenever one of `files` may have changed, until the service drains.
+pub fn start(
+    files: &BTreeSet<PathBuf>,
+    clock: Arc<dyn Clock>,
+    lifecycle: &Lifecycle,
+    look_again: impl Fn() + Send + 'static,
+) -> Nudge {
+    let (events, mut incoming) = mpsc::channel(1);
+    let watcher = watch_folders(files, events.clone());
+    let stop = lifecycle.draining().clone();
+    lifecycle.spawn(async move {
+        // Dropped with the task: the watch ends with it.
+        let _watcher = watcher;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                event = incoming.recv() => if event.is_none() { return },
+                () = clock.sleep_until(clock.now().plus(POLL)) => {}
+            }
+            tokio::time::sleep(SETTLE).await;
+            while incoming.try_recv().is_ok() {}
+            look_again();
+        }
+    });
+    Nudge(events)
+}
+
+fn watch_folders(files: &BTreeSet<PathBuf>, events: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+    let folders: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+    if folders.is_empty() {
+        return None;
+    }
+    let report = move |_event: notify::Result<notify::Event>| {
+        let _waiting = events.try_send(());
+    };
+    let mut watcher = match notify::recommended_watcher(report) {
+        Ok(watcher) => watcher,
+        Err(error) => {
+            tracing::warn!(%error, "secret files are not watched, only read every {} s", POLL.as_secs());
+            return None;
+        }
+    };
+    for folder in folders {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+            tracing::warn!(folder = %folder.display(), %error, "folder is not watched, only read every {} s", POLL.as_secs());
+        }
+    }
+    Some(watcher)
+}

@@ -1,0 +1,187 @@
+//! A session as it goes out: JSON for browsers and apps, or headers for a reverse proxy. Rendered once, when the token
+//! is minted; a cached session is finished bytes.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use crate::provider::{Minted, Profile};
+
+/// Bytes of a header set at most: nginx reads all headers of an auth answer into one page of 4 KiB.
+const MAX_HEADER_BYTES: usize = 3584;
+
+/// What a header value of ours may not hold unencoded, beside everything that is not ASCII.
+const HEADER_TEXT: &AsciiSet = &CONTROLS.add(b'%').add(b' ').add(b'"').add(b',').add(b';').add(b'\\');
+
+/// The token.
+pub const TOKEN: HeaderName = HeaderName::from_static("x-chat-token");
+/// Its end, RFC 3339.
+pub const TOKEN_EXPIRES_AT: HeaderName = HeaderName::from_static("x-chat-token-expires-at");
+/// Address that the browser uses.
+pub const API_URL: HeaderName = HeaderName::from_static("x-chat-api-url");
+/// The user's id at the provider, percent-encoded.
+pub const USER_ID: HeaderName = HeaderName::from_static("x-chat-user-id");
+/// Display name, percent-encoded UTF-8.
+pub const DISPLAY_NAME: HeaderName = HeaderName::from_static("x-chat-display-name");
+/// `ok`, `anonymous`, `denied`, `unavailable` or `limited`.
+pub const STATUS: HeaderName = HeaderName::from_static("x-chat-status");
+
+/// The five headers that carry a session; with [`STATUS`] they are the complete set.
+pub const SESSION_HEADERS: [HeaderName; 5] = [TOKEN, TOKEN_EXPIRES_AT, API_URL, USER_ID, DISPLAY_NAME];
+
+/// In which form a route answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// JSON.
+    Json,
+    /// Headers.
+    Headers,
+}
+
+/// A finished answer.
+#[derive(Clone)]
+pub enum Answer {
+    /// A JSON body.
+    Json(Bytes),
+    /// The complete header set, status `ok` included.
+    Headers(Box<HeaderMap>),
+}
+
+impl std::fmt::Debug for Answer {
+    /// Answers hold tokens.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Json(_) => "Json(…)",
+            Self::Headers(_) => "Headers(…)",
+        })
+    }
+}
+
+impl Answer {
+    /// Renders `minted` for the user of `profile`. `None` when it cannot be said in headers, or not within a proxy's
+    /// limits.
+    pub fn render(form: Form, minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Option<Self> {
+        match form {
+            Form::Json => Some(Self::Json(json(minted, api_url, profile))),
+            Form::Headers => headers(minted, api_url, profile).map(|headers| Self::Headers(Box::new(headers))),
+        }
+    }
+
+    /// Bytes of memory.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Json(body) => body.len(),
+            Self::Headers(headers) => header_bytes(headers) + headers.capacity() * size_of::<HeaderValue>(),
+        }
+    }
+
+    /// Whether there is nothing in it; never so.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The session in the documented order: `token`, `expiresAt`, `apiUrl`, `chatUserId`, `displayName`, then the rest.
+fn json(minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Bytes {
+    let mut out = Vec::with_capacity(minted.token.len() + api_url.len() + 256);
+    let mut member = |before: &str, value: Option<&str>| {
+        out.extend_from_slice(before.as_bytes());
+        let written = serde_json::to_writer(&mut out, &value);
+        debug_assert!(written.is_ok(), "text can be written to memory");
+    };
+    let expires = minted.expires.map(crate::clock::Timestamp::to_rfc3339);
+    member("{\"token\":", Some(&minted.token));
+    member(",\"expiresAt\":", expires.as_deref());
+    member(",\"apiUrl\":", Some(api_url));
+    member(",\"chatUserId\":", Some(&minted.user_id));
+    member(",\"displayName\":", Some(profile.display_name()));
+    for (name, value) in &minted.extra {
+        out.push(b',');
+        let written = serde_json::to_writer(&mut out, name);
+        debug_assert!(written.is_ok(), "text can be written to memory");
+        out.push(b':');
+        out.extend_from_slice(value);
+    }
+    out.push(b'}');
+    // Exact size: a cached answer carries no slack.
+    Bytes::from(out.into_boxed_slice())
+}
+
+fn headers(minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Option<HeaderMap> {
+    let expires = minted.expires.map(crate::clock::Timestamp::to_rfc3339).unwrap_or_default();
+    let mut headers = HeaderMap::with_capacity(6);
+    headers.insert(TOKEN, HeaderValue::try_from(minted.token.as_str()).ok()?);
+    headers.insert(TOKEN_EXPIRES_AT, HeaderValue::try_from(expires).ok()?);
+    headers.insert(API_URL, HeaderValue::try_from(api_url).ok()?);
+    headers.insert(USER_ID, encoded(&minted.user_id)?);
+    headers.insert(DISPLAY_NAME, encoded(profile.display_name())?);
+    headers.insert(STATUS, HeaderValue::from_static("ok"));
+    (header_bytes(&headers) <= MAX_HEADER_BYTES).then_some(headers)
+}
+
+/// Visible ASCII, whatever the text.
+fn encoded(text: &str) -> Option<HeaderValue> {
+    HeaderValue::try_from(utf8_percent_encode(text, HEADER_TEXT).to_string()).ok()
+}
+
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    fn minted(token: &str) -> Minted {
+        Minted {
+            token: token.to_owned(),
+            expires: Some(Timestamp::from_millis(1_780_142_400_000)),
+            minted: Timestamp::from_seconds(0),
+            user_id: "user abc".to_owned(),
+            extra: vec![("chatSettings".to_owned(), b"{\"a\":1}".to_vec())],
+        }
+    }
+
+    #[test]
+    fn json_has_the_documented_order_and_escapes_everything() {
+        let profile = Profile { subject: "s", name: Some("Zoë \"x\"\u{2028}"), ..Profile::default() };
+        let Some(Answer::Json(body)) = Answer::render(Form::Json, &minted("tok"), "https://a/v1", &profile) else {
+            panic!("JSON")
+        };
+        assert_eq!(
+            std::str::from_utf8(&body).expect("text"),
+            "{\"token\":\"tok\",\"expiresAt\":\"2026-05-30T12:00:00.000Z\",\"apiUrl\":\"https://a/v1\",\"chatUserId\":\"user abc\",\
+             \"displayName\":\"Zoë \\\"x\\\"\u{2028}\",\"chatSettings\":{\"a\":1}}"
+        );
+        let endless = Minted { expires: None, extra: vec![], ..minted("tok") };
+        let Some(Answer::Json(body)) = Answer::render(Form::Json, &endless, "https://a", &profile) else {
+            panic!("JSON")
+        };
+        assert!(std::str::from_utf8(&body).expect("text").contains("\"expiresAt\":null"));
+    }
+
+    #[test]
+    fn header_values_are_visible_ascii_and_complete() {
+        for name in ["Zoë", "a\r\nX-Evil: 1", "\u{560A}\u{560D}", "nul\0", "del\u{7f}", "100%"] {
+            let profile = Profile { subject: "s", name: Some(name), ..Profile::default() };
+            let Some(Answer::Headers(headers)) = Answer::render(Form::Headers, &minted("tok"), "https://a", &profile)
+            else {
+                panic!("headers")
+            };
+            assert_eq!(headers.len(), SESSION_HEADERS.len() + 1);
+            for (name, value) in headers.iter() {
+                assert!(value.as_bytes().iter().all(|b| (0x21..0x7f).contains(b)), "{name}: {value:?}");
+            }
+            let shown = headers[DISPLAY_NAME].to_str().expect("ASCII");
+            assert_eq!(percent_encoding::percent_decode_str(shown).decode_utf8().expect("UTF-8"), name);
+        }
+    }
+
+    #[test]
+    fn a_set_beyond_the_proxies_limits_is_not_rendered() {
+        let profile = Profile { subject: "s", ..Profile::default() };
+        assert!(Answer::render(Form::Headers, &minted(&"t".repeat(3000)), "https://a", &profile).is_some());
+        assert!(Answer::render(Form::Headers, &minted(&"t".repeat(3600)), "https://a", &profile).is_none());
+    }
+}

@@ -1,0 +1,170 @@
+//! What a session depends on, as one value.
+//!
+//! A [`SessionKey`] is the whole question: route, credential generation, source, issuer, subject, and the parts of the
+//! profile that the answer shows or the definition uses. A mint takes nothing but the key, so equal keys are equal
+//! sessions by construction, and nothing that is not in the key can leak into another user's answer (T-32).
+
+use std::borrow::Borrow;
+use std::sync::Arc;
+
+use crate::identity::Identity;
+use crate::provider::{Profile, ProfileUse};
+
+/// Number of a route, in the order of the configuration.
+pub type RouteId = u16;
+
+/// An owned key; cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SessionKey(Arc<[u8]>);
+
+/// Lets a cache be asked with bytes that are still on the stack of a request.
+impl Borrow<[u8]> for SessionKey {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<&[u8]> for SessionKey {
+    fn from(bytes: &[u8]) -> Self {
+        Self(Arc::from(bytes))
+    }
+}
+
+impl std::fmt::Debug for SessionKey {
+    /// Keys hold personal data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionKey").field("bytes", &self.0.len()).finish()
+    }
+}
+
+/// Length that stands for an absent value; present ones are shorter, because headers are.
+const ABSENT: u16 = u16::MAX;
+
+/// Encodes the question that `identity` asks on a route. Every field carries its length, so different questions have
+/// different bytes.
+pub fn encode(route: RouteId, generation: u32, uses: ProfileUse, identity: &Identity<'_>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(128);
+    bytes.extend_from_slice(&route.to_be_bytes());
+    bytes.extend_from_slice(&generation.to_be_bytes());
+    put(&mut bytes, Some(identity.source()));
+    put(&mut bytes, identity.issuer());
+    put(&mut bytes, Some(identity.subject()));
+    put(&mut bytes, identity.name().filter(|_| uses.name));
+    put(&mut bytes, identity.email().filter(|_| uses.email));
+    put(&mut bytes, identity.avatar().filter(|_| uses.avatar));
+    if uses.groups {
+        for group in identity.groups() {
+            put(&mut bytes, Some(group));
+        }
+    }
+    bytes
+}
+
+fn put(bytes: &mut Vec<u8>, text: Option<&str>) {
+    // Longer texts do not exist: header values are capped at 8 KiB. Were one to come, it would be cut at a character.
+    let text = text.map(|text| text.get(..text.floor_char_boundary(usize::from(ABSENT - 1))).unwrap_or_default());
+    let length = text.map_or(ABSENT, |text| u16::try_from(text.len()).unwrap_or(ABSENT - 1));
+    bytes.extend_from_slice(&length.to_be_bytes());
+    bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
+}
+
+/// A decoded key.
+#[derive(Clone, Debug)]
+pub struct Question<'k> {
+    /// The route.
+    pub route: RouteId,
+    /// Credential generation.
+    pub generation: u32,
+    /// Who asks, as far as it matters.
+    pub profile: Profile<'k>,
+}
+
+impl SessionKey {
+    /// Reads the question back. `None` only for bytes that [`encode`] did not make.
+    pub fn question(&self) -> Option<Question<'_>> {
+        let mut rest = Reader(&self.0);
+        let route = u16::from_be_bytes(rest.array()?);
+        let generation = u32::from_be_bytes(rest.array()?);
+        let (source, issuer, subject) = (rest.text()??, rest.text()?, rest.text()??);
+        let (name, email, avatar) = (rest.text()?, rest.text()?, rest.text()?);
+        let mut groups = Vec::new();
+        while !rest.0.is_empty() {
+            groups.push(rest.text()??);
+        }
+        Some(Question { route, generation, profile: Profile { source, issuer, subject, name, email, avatar, groups } })
+    }
+
+    /// Bytes of memory.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are no bytes; never so for a key made by [`encode`].
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+struct Reader<'k>(&'k [u8]);
+
+impl<'k> Reader<'k> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    /// The outer `None` is malformed, the inner one absent.
+    #[expect(clippy::option_option, reason = "malformed and absent are different here")]
+    fn text(&mut self) -> Option<Option<&'k str>> {
+        let length = u16::from_be_bytes(self.array()?);
+        if length == ABSENT {
+            return Some(None);
+        }
+        let (text, rest) = self.0.split_at_checked(usize::from(length))?;
+        self.0 = rest;
+        std::str::from_utf8(text).ok().map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: ProfileUse = ProfileUse { name: true, email: true, avatar: true, groups: true };
+
+    proptest::proptest! {
+        /// What goes in comes out, and different questions have different keys.
+        #[test]
+        fn keys_are_injective(a in "[a-z]{1,8}", b in "[a-z]{1,8}", x in proptest::option::of("[a-zA-Z]{1,9}"), y in proptest::option::of("[a-zA-Z]{1,9}")) {
+            let one = Identity::of_operator(&a, x.as_deref());
+            let two = Identity::of_operator(&b, y.as_deref());
+            if let (Ok(one), Ok(two)) = (one, two) {
+                let (k, l) = (encode(1, 2, ALL, &one), encode(1, 2, ALL, &two));
+                proptest::prop_assert_eq!(k == l, a == b && x == y);
+                let key = SessionKey::from(k.as_slice());
+                let question = key.question().expect("made by encode");
+                proptest::prop_assert_eq!((question.route, question.generation), (1, 2));
+                proptest::prop_assert_eq!(question.profile.subject, one.subject());
+                proptest::prop_assert_eq!(question.profile.name, one.name());
+            }
+        }
+
+        #[test]
+        fn garbage_is_no_question(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40)) {
+            // Must not panic; most garbage is refused.
+            let _maybe = SessionKey::from(bytes.as_slice()).question();
+        }
+    }
+
+    #[test]
+    fn unused_parts_of_the_profile_do_not_matter() {
+        let named = Identity::of_operator("alice", Some("Alice")).expect("an identity");
+        let nameless = Identity::of_operator("alice", None).expect("an identity");
+        let none = ProfileUse::default();
+        assert_eq!(encode(0, 0, none, &named), encode(0, 0, none, &nameless));
+        assert_ne!(encode(0, 0, ALL, &named), encode(0, 0, ALL, &nameless));
+        assert_ne!(encode(0, 0, none, &named), encode(1, 0, none, &named));
+        assert_ne!(encode(0, 0, none, &named), encode(0, 1, none, &named));
+    }
+}

@@ -1,0 +1,456 @@
+//! Sessions: cache, upsert, mint, renewal. The promises of the service are kept here.
+//!
+//! A request asks [`Sessions::warm`] first, which never waits. Only where that has nothing does it go on to
+//! [`Sessions::cold`], which mints: in place where tokens are signed here, by single flight where a provider is asked.
+//! Behind both, [`Sessions::run_renewals`] renews by the clock what is in use.
+
+mod answer;
+mod flight;
+mod key;
+mod renewal;
+mod store;
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+pub use answer::{Answer, DISPLAY_NAME, Form, SESSION_HEADERS, STATUS, TOKEN};
+pub use key::{RouteId, SessionKey};
+pub use store::Entry;
+
+use flight::{Boarding, Flights, Outcome, Seat};
+use key::Question;
+use renewal::Renewals;
+use store::Store;
+
+use crate::clock::{Clock, Timestamp};
+use crate::config;
+use crate::identity::Identity;
+use crate::jitter;
+use crate::lifecycle::Lifecycle;
+use crate::metrics::{Counter, Metrics};
+use crate::provider::{Class, Minted, Order, ProfileUse, Provider, ProviderError};
+use crate::trace::TraceContext;
+
+/// Share of a session's usable life after which it is renewed, before jitter.
+const RENEW_AFTER: f64 = 0.80;
+/// Jitter: this share of the usable life, either way. Sessions that were minted together are renewed apart.
+const RENEW_JITTER: f64 = 0.04;
+/// Renewals under way at once.
+const RENEWALS_AT_ONCE: usize = 64;
+/// First wait after a failed renewal; it doubles up to the longest.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// Longest wait after a failed renewal.
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// Locks that local mints are spread over.
+const STRIPES: usize = 64;
+
+/// What is served under one route.
+#[derive(Debug)]
+pub struct Plan {
+    /// Number of the route.
+    pub id: RouteId,
+    /// Configured path: the route's name in logs and metrics.
+    pub path: String,
+    /// Who mints.
+    pub provider: Arc<Provider>,
+    /// Lifetime to ask for.
+    pub ttl: Duration,
+    /// How long a request waits.
+    pub deadline: Duration,
+    /// In which form it answers.
+    pub form: Form,
+    counters: Counters,
+}
+
+#[derive(Debug)]
+struct Counters {
+    hit: Counter,
+    stale: Counter,
+    minted: Counter,
+    renewed: Counter,
+    expired: Counter,
+}
+
+impl Plan {
+    /// Plans a route. Its lifetime must have passed [`crate::provider::Lifetime::check`].
+    pub fn new(id: RouteId, route: &config::Route, provider: Arc<Provider>, metrics: &Metrics) -> Self {
+        let form = match route.answer {
+            config::Answer::Session => Form::Json,
+            config::Answer::Subrequest => Form::Headers,
+        };
+        let count = |how| metrics.sessions(&route.path, how);
+        let counters = Counters {
+            hit: count("hit"),
+            stale: count("stale"),
+            minted: count("minted"),
+            renewed: count("renewed"),
+            expired: count("expired"),
+        };
+        let ttl = route.ttl.unwrap_or(provider.lifetime().default);
+        Self { id, path: route.path.clone(), ttl, deadline: route.deadline, form, counters, provider }
+    }
+
+    fn uses(&self) -> ProfileUse {
+        // Every answer shows the display name, whatever the definition uses.
+        ProfileUse { name: true, ..self.provider.uses() }
+    }
+
+    /// The question that `identity` asks here, encoded.
+    pub fn key(&self, identity: &Identity<'_>) -> Vec<u8> {
+        key::encode(self.id, self.provider.session_generation(), self.uses(), identity)
+    }
+}
+
+/// How a session came to be handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// From the cache.
+    Hit,
+    /// From the cache, and a refresh has begun behind it.
+    Stale,
+    /// Minted while the request waited.
+    Minted,
+}
+
+/// Why there is no session.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// The subject cannot be a user id at this provider.
+    #[error("the subject cannot be a user id at this provider")]
+    UserId,
+    /// The provider failed.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// The answer does not fit into headers.
+    #[error("the session does not fit into a proxy's headers")]
+    TooLarge,
+    /// The route's deadline passed; the mint goes on.
+    #[error("no session within the route's deadline")]
+    Deadline,
+    /// The process is stopping.
+    #[error("the service is stopping")]
+    Draining,
+    /// A defect of ours.
+    #[error("internal error")]
+    Internal,
+}
+
+/// The service.
+#[derive(Debug)]
+pub struct Sessions {
+    plans: Vec<Arc<Plan>>,
+    store: Store,
+    flights: Arc<Flights>,
+    renewals: Renewals,
+    renewing: Arc<Semaphore>,
+    stripes: Vec<Mutex<()>>,
+    clock: Arc<dyn Clock>,
+    lifecycle: Lifecycle,
+}
+
+impl Sessions {
+    /// A service for `plans`, whose ids are their positions.
+    pub fn new(
+        plans: Vec<Arc<Plan>>,
+        cache: config::Cache,
+        clock: Arc<dyn Clock>,
+        lifecycle: Lifecycle,
+        metrics: &Metrics,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            plans,
+            store: Store::new(cache, metrics),
+            flights: Arc::default(),
+            renewals: Renewals::new(cache.max_entries, metrics.renewals_pending()),
+            renewing: Arc::new(Semaphore::new(RENEWALS_AT_ONCE)),
+            stripes: std::iter::repeat_with(Mutex::default).take(STRIPES).collect(),
+            clock,
+            lifecycle,
+        })
+    }
+
+    /// The plans, in order.
+    pub fn plans(&self) -> &[Arc<Plan>] {
+        &self.plans
+    }
+
+    /// A session that can be handed out at once.
+    pub fn warm(self: &Arc<Self>, plan: &Plan, key: &[u8]) -> Option<(Arc<Entry>, How)> {
+        let entry = self.store.get(key)?;
+        let now = self.clock.now();
+        if !entry.is_usable(now) {
+            return None;
+        }
+        entry.mark_used();
+        if !entry.is_due(now) {
+            plan.counters.hit.inc();
+            return Some((entry, How::Hit));
+        }
+        // After a failure the clock says when to try again; a request does not hurry it.
+        if entry.failures.load(Ordering::Relaxed) == 0 {
+            self.renew(&SessionKey::from(key), &entry, None);
+        }
+        plan.counters.stale.inc();
+        Some((entry, How::Stale))
+    }
+
+    /// Mints a session, or joins whoever is minting it.
+    pub async fn cold(
+        self: &Arc<Self>,
+        plan: &Plan,
+        key: &[u8],
+        trace: Option<TraceContext>,
+    ) -> Result<(Arc<Entry>, How), SessionError> {
+        let key = SessionKey::from(key);
+        if plan.provider.is_local() {
+            return self.mint_here(plan, &key);
+        }
+        let seat = match self.board(&key, trace, true, || self.usable(&key)) {
+            Boarding::Landed(entry) => return Ok((entry, How::Hit)),
+            Boarding::Joined(seat) | Boarding::Began(seat) => seat,
+        };
+        let outcome = self.wait(plan, seat).await?;
+        plan.counters.minted.inc();
+        Ok((outcome, How::Minted))
+    }
+
+    async fn wait(&self, plan: &Plan, seat: Seat) -> Outcome {
+        let deadline = self.clock.now().plus(plan.deadline);
+        tokio::select! {
+            biased;
+            outcome = flight::wait(seat) => outcome,
+            () = self.clock.sleep_until(deadline) => Err(SessionError::Deadline),
+            () = self.lifecycle.cut().cancelled() => Err(SessionError::Draining),
+        }
+    }
+
+    /// A local signature takes microseconds: it is made in place, once per key even when several threads want it.
+    fn mint_here(self: &Arc<Self>, plan: &Plan, key: &SessionKey) -> Result<(Arc<Entry>, How), SessionError> {
+        let _turn = (!self.store.is_off()).then(|| self.turn(key));
+        if let Some(entry) = self.usable(key) {
+            plan.counters.hit.inc();
+            return Ok((entry, How::Hit));
+        }
+        let entry = self.sign(plan, key, true)?;
+        self.land(key, &entry);
+        plan.counters.minted.inc();
+        Ok((entry, How::Minted))
+    }
+
+    fn turn(&self, key: &SessionKey) -> Option<std::sync::MutexGuard<'_, ()>> {
+        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let stripe = usize::try_from(hasher.finish()).unwrap_or(0) % STRIPES;
+        self.stripes.get(stripe).map(|stripe| stripe.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn sign(&self, plan: &Plan, key: &SessionKey, used: bool) -> Outcome {
+        let question = key.question().ok_or(SessionError::Internal)?;
+        let order = Self::order(plan, &question, None)?;
+        let minted = plan.provider.mint_here(&order)?;
+        Self::entry(plan, &question, &minted, used)
+    }
+
+    fn usable(&self, key: &SessionKey) -> Option<Arc<Entry>> {
+        self.store.get(std::borrow::Borrow::borrow(key)).filter(|entry| entry.is_usable(self.clock.now()))
+    }
+
+    /// Takes a seat on the flight for `key`, beginning one where there is none.
+    fn board(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        trace: Option<TraceContext>,
+        used: bool,
+        cached: impl FnOnce() -> Option<Arc<Entry>>,
+    ) -> Boarding {
+        let mint = || {
+            let (own, key) = (Arc::clone(self), key.clone());
+            async move { own.mint(&key, trace, used).await }
+        };
+        let (own, landing) = (Arc::clone(self), key.clone());
+        let land = move |entry: &Arc<Entry>| own.land(&landing, entry);
+        self.flights.board(key, &self.lifecycle, cached, mint, land)
+    }
+
+    async fn mint(&self, key: &SessionKey, trace: Option<TraceContext>, used: bool) -> Outcome {
+        let question = key.question().ok_or(SessionError::Internal)?;
+        let plan = self.plans.get(usize::from(question.route)).ok_or(SessionError::Internal)?;
+        let order = Self::order(plan, &question, trace)?;
+        let minted = plan.provider.mint(&order).await?;
+        Self::entry(plan, &question, &minted, used)
+    }
+
+    fn order<'q>(plan: &Plan, question: &Question<'q>, trace: Option<TraceContext>) -> Result<Order<'q>, SessionError> {
+        if plan.provider.user_id(question.profile.subject).is_none() {
+            return Err(SessionError::UserId);
+        }
+        Ok(Order { profile: question.profile.clone(), ttl: plan.ttl, trace })
+    }
+
+    /// Decides how long a fresh token is handed out and when it is renewed, and renders it.
+    fn entry(plan: &Plan, question: &Question<'_>, minted: &Minted, used: bool) -> Outcome {
+        let answer = Answer::render(plan.form, minted, plan.provider.api_url(), &question.profile)
+            .ok_or(SessionError::TooLarge)?;
+        let usable_until = match minted.expires {
+            Some(expires) => expires.minus(plan.provider.lifetime().margin),
+            None => minted.minted.plus(plan.ttl),
+        };
+        let usable = usable_until.since(minted.minted);
+        let share = RENEW_AFTER + RENEW_JITTER * (2.0 * jitter::fraction() - 1.0);
+        Ok(Arc::new(Entry {
+            answer,
+            user: OnceLock::new(),
+            usable_until,
+            renew_at: minted.minted.plus(usable.mul_f64(share)),
+            used: AtomicBool::new(used),
+            failures: AtomicU32::new(0),
+        }))
+    }
+
+    fn land(&self, key: &SessionKey, entry: &Arc<Entry>) {
+        if !self.store.is_off() {
+            self.store.insert(key.clone(), Arc::clone(entry));
+            self.renewals.schedule(entry.renew_at, key.clone(), entry);
+        }
+    }
+
+    /// Renews what is in use, by the clock, until the service drains.
+    pub async fn run_renewals(self: Arc<Self>) {
+        let stop = self.lifecycle.draining().clone();
+        loop {
+            let next = async {
+                match self.renewals.next_at() {
+                    Some(at) => self.clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.renewals.changed() => continue,
+                () = next => {}
+            }
+            while let Some((key, entry)) = self.renewals.take_due(self.clock.now()) {
+                let Ok(permit) = Arc::clone(&self.renewing).acquire_owned().await else { return };
+                self.keep_appointment(&key, &entry, permit);
+            }
+        }
+    }
+
+    fn keep_appointment(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        entry: &Arc<Entry>,
+        permit: tokio::sync::OwnedSemaphorePermit,
+    ) {
+        let bytes: &[u8] = std::borrow::Borrow::borrow(key);
+        let in_service = self.store.get(bytes).is_some_and(|current| Arc::ptr_eq(&current, entry));
+        let Some((question, plan)) = self.asked_by(key).filter(|_| in_service) else { return };
+        let outdated = question.generation != plan.provider.session_generation();
+        if outdated || !entry.is_usable(self.clock.now()) {
+            self.store.remove(bytes);
+            plan.counters.expired.inc();
+            return;
+        }
+        if entry.was_used() {
+            self.renew(key, entry, Some(permit));
+        } else {
+            self.renewals.schedule(entry.usable_until, key.clone(), entry);
+        }
+    }
+
+    fn asked_by<'k>(&self, key: &'k SessionKey) -> Option<(Question<'k>, &Arc<Plan>)> {
+        let question = key.question()?;
+        let plan = self.plans.get(usize::from(question.route))?;
+        Some((question, plan))
+    }
+
+    /// Mints a successor of `entry` in the background. If that fails, `entry` stays in service and the clock says when
+    /// to try again.
+    fn renew(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        entry: &Arc<Entry>,
+        permit: Option<tokio::sync::OwnedSemaphorePermit>,
+    ) {
+        let replaced = || self.usable(key).filter(|current| !Arc::ptr_eq(current, entry));
+        // Whoever began a flight looks after its failure; once is enough.
+        let Boarding::Began(seat) = self.board(key, None, false, replaced) else { return };
+        let (own, key, entry) = (Arc::clone(self), key.clone(), Arc::clone(entry));
+        self.lifecycle.spawn(async move {
+            let outcome = flight::wait(seat).await;
+            drop(permit);
+            let Some((_, plan)) = own.asked_by(&key) else { return };
+            match outcome {
+                Ok(_) => plan.counters.renewed.inc(),
+                Err(error) => own.renewal_failed(plan, &key, &entry, &error),
+            }
+        });
+    }
+
+    fn renewal_failed(&self, plan: &Plan, key: &SessionKey, entry: &Arc<Entry>, error: &SessionError) {
+        let failures = entry.failures.fetch_add(1, Ordering::Relaxed);
+        let doubled = FIRST_RETRY.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX));
+        let advice = match error {
+            SessionError::Provider(error) => error.retry_after,
+            _ => None,
+        };
+        let wait = jitter::spread(doubled.min(LONGEST_RETRY)).max(advice.unwrap_or_default().min(LONGEST_RETRY));
+        let at = self.clock.now().plus(wait).min(entry.usable_until);
+        tracing::warn!(route = plan.path, provider = plan.provider.name(), failures = failures + 1, %error, "session not renewed; the old one stays until its margin");
+        self.renewals.schedule(at, key.clone(), entry);
+    }
+
+    /// Drops every session of the user, on all routes, and keeps those under way out of the cache.
+    pub fn sign_out(&self, identity: &Identity<'_>) {
+        for plan in &self.plans {
+            let key = plan.key(identity);
+            self.flights.dismiss(&key);
+            self.store.remove(&key);
+            plan.provider.forget_user(identity.subject());
+        }
+    }
+
+    /// Brings the cache's gauges up to date.
+    pub fn report(&self) {
+        self.store.report();
+    }
+
+    /// The time now, as sessions see it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+impl SessionError {
+    /// Class of the failure, for logs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::UserId => "user_id",
+            Self::Provider(error) => error.class.label(),
+            Self::TooLarge => "too_large",
+            Self::Deadline => "deadline",
+            Self::Draining => "draining",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Advice on when to come back.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Provider(error) => error.retry_after,
+            _ => None,
+        }
+    }
+
+    /// Class of a provider's failure.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Provider(error) => Some(error.class),
+            _ => None,
+        }
+    }
+}

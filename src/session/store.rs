@@ -1,0 +1,126 @@
+//! The cache: finished answers by key, bounded in entries and bytes.
+//!
+//! moka keeps what is used and frees what is not; when a session ends is decided by the clock in [`Entry`], not by the
+//! cache's own timers.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::answer::Answer;
+use super::key::SessionKey;
+use crate::clock::Timestamp;
+use crate::config;
+use crate::metrics::{Gauge, Metrics};
+use crate::telemetry::UserTag;
+
+/// Memory of one entry beyond key and answer: entry, map slot, queue nodes, frequency sketch.
+const OVERHEAD: usize = 400;
+
+/// A session in service.
+#[derive(Debug)]
+pub struct Entry {
+    /// The finished answer.
+    pub answer: Answer,
+    /// The user, for request lines; made when the first line wants it.
+    pub(super) user: OnceLock<Option<UserTag>>,
+    /// Handed out strictly before this point, so that what is handed out outlives the client's margin.
+    pub usable_until: Timestamp,
+    /// Renewed at this point.
+    pub renew_at: Timestamp,
+    /// Whether it was handed out since it was minted.
+    pub(super) used: AtomicBool,
+    /// Failed renewals in a row.
+    pub(super) failures: AtomicU32,
+}
+
+impl Entry {
+    /// Whether it may be handed out now.
+    pub fn is_usable(&self, now: Timestamp) -> bool {
+        now < self.usable_until
+    }
+
+    /// Whether its time to be renewed has come.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        now >= self.renew_at
+    }
+
+    /// The user as request lines show it.
+    pub fn user_tag(&self, make: impl FnOnce() -> Option<UserTag>) -> Option<&UserTag> {
+        self.user.get_or_init(make).as_ref()
+    }
+
+    /// Notes that it was handed out. Written once per renewal, so that hot entries are not fought over.
+    pub(super) fn mark_used(&self) {
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn was_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+/// The cache.
+#[derive(Debug)]
+pub(super) struct Store {
+    entries: moka::sync::Cache<SessionKey, Arc<Entry>>,
+    max_entries: u64,
+    entries_gauge: Gauge,
+    bytes_gauge: Gauge,
+}
+
+impl Store {
+    pub(super) fn new(limits: config::Cache, metrics: &Metrics) -> Self {
+        // One limit for both: an entry weighs its bytes, or its share of the entry limit if that is more.
+        let least = limits.max_bytes.checked_div(limits.max_entries).unwrap_or(1).max(1);
+        let least = u32::try_from(least).unwrap_or(u32::MAX);
+        let evictions = metrics.cache_evictions("sessions");
+        let entries = moka::sync::Cache::builder()
+            .max_capacity(if limits.max_entries == 0 { 0 } else { limits.max_bytes })
+            .weigher(move |key: &SessionKey, entry: &Arc<Entry>| weight(key, entry).max(least))
+            .eviction_listener(move |_key, _entry, cause| {
+                if cause == moka::notification::RemovalCause::Size {
+                    evictions.inc();
+                }
+            })
+            .build();
+        Self {
+            entries,
+            max_entries: limits.max_entries,
+            entries_gauge: metrics.cache_entries.clone(),
+            bytes_gauge: metrics.cache_bytes.clone(),
+        }
+    }
+
+    /// Whether anything is kept at all.
+    pub(super) fn is_off(&self) -> bool {
+        self.max_entries == 0
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Option<Arc<Entry>> {
+        self.entries.get(key)
+    }
+
+    pub(super) fn insert(&self, key: SessionKey, entry: Arc<Entry>) {
+        if !self.is_off() {
+            self.entries.insert(key, entry);
+        }
+    }
+
+    pub(super) fn remove(&self, key: &[u8]) {
+        self.entries.invalidate(key);
+    }
+
+    /// Settles pending work and reports sizes; called before metrics are read.
+    pub(super) fn report(&self) {
+        self.entries.run_pending_tasks();
+        let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        self.entries_gauge.set(count(self.entries.entry_count()));
+        self.bytes_gauge.set(count(self.entries.weighted_size()));
+    }
+}
+
+fn weight(key: &SessionKey, entry: &Entry) -> u32 {
+    u32::try_from(key.len() + entry.answer.len() + OVERHEAD).unwrap_or(u32::MAX)
+}
