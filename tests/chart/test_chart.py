@@ -1,0 +1,457 @@
+"""The chart, rendered by the real Helm engine and judged by the schemas of Kubernetes.
+
+    $TOOLS/bin/python tests/chart/test_chart.py
+
+UPDATE_GOLDEN=1 writes golden/ anew. SIDEMINT_BIN=path/to/sidemint also lets the binary judge every configuration that
+was rendered; where CI is set, it must be given.
+"""
+
+import contextlib
+import copy
+import functools
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+
+import helm_python as helm
+import kubernetes_validate
+import yaml
+
+HERE = pathlib.Path(__file__).resolve().parent
+CHART = HERE.parent.parent / "helm"
+# The oldest that Chart.yaml allows, the one most clusters run, and the newest with a schema.
+KUBERNETES = ("1.29", "1.31", "1.37")
+# Kinds that are not Kubernetes' own, so it has no schema for them.
+FOREIGN_KINDS = {"PodMonitor"}
+# Keys that only a parent chart sets.
+PARENT_KEYS = {"enabled", "global"}
+
+passed, failed = 0, []
+
+
+def check(name, good, detail=""):
+    global passed
+    if good:
+        passed += 1
+    else:
+        failed.append(name)
+        print(f"FAILED {name}" + (f"\n       {detail}" if detail else ""))
+
+
+def load(path):
+    return yaml.safe_load(path.read_text()) or {}
+
+
+def merged(base, over):
+    result = copy.deepcopy(base)
+    for key, value in over.items():
+        both = isinstance(result.get(key), dict) and isinstance(value, dict)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def render(chart, values):
+    """Templates that rendered to something, by path, as text."""
+    with helm.Chart.load(chart) as loaded:
+        texts = loaded.render(values, name="demo", namespace="prod")
+    return {path: text.strip() + "\n" for path, text in sorted(texts.items()) if text.strip()}
+
+
+def objects(texts):
+    manifests = (text for path, text in texts.items() if path.endswith(".yaml"))
+    return [document for text in manifests for document in yaml.safe_load_all(text) if document]
+
+
+def pick(documents, kind):
+    return [document for document in documents if document["kind"] == kind]
+
+
+def config_of(documents):
+    return pick(documents, "ConfigMap")[0]["data"]["config.toml"]
+
+
+def pod_of(documents):
+    return pick(documents, "Deployment")[0]["spec"]["template"]
+
+
+def container_of(documents):
+    spec = pod_of(documents)["spec"]
+    return next(c for c in spec.get("initContainers", []) + spec["containers"] if c["name"] == "sidemint")
+
+
+def keys_below(value):
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield key
+            yield from keys_below(below)
+    elif isinstance(value, list):
+        for below in value:
+            yield from keys_below(below)
+
+
+# ---- What every render must hold ----
+
+
+def well_formed(name, documents):
+    for document in documents:
+        for version in KUBERNETES if document["kind"] not in FOREIGN_KINDS else ():
+            label = f"{name}: {document['kind']} fits Kubernetes {version}"
+            try:
+                kubernetes_validate.validate(document, version, strict=True)
+                check(label, True)
+            except Exception as error:  # whatever it raises, the document did not pass
+                check(label, False, f"{list(getattr(error, 'path', []))}: {getattr(error, 'message', error)}")
+        check(f"{name}: {document['kind']} is in the release's namespace", document["metadata"]["namespace"] == "prod")
+    check(f"{name}: no subPath, which would keep an old secret for ever", "subPath" not in set(keys_below(documents)))
+
+
+def golden(name, texts):
+    path = HERE / "golden" / f"{name}.yaml"
+    text = "".join(f"# ---- {template}\n{body}" for template, body in texts.items())
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    same = path.is_file() and path.read_text() == text
+    check(f"{name}: as in golden/", same, f"{path.name} differs: look at the change, then run with UPDATE_GOLDEN=1")
+
+
+def secure_container(name, container, user):
+    context = container["securityContext"]
+    check(f"{name}: not root", context["runAsNonRoot"] is True and context.get("runAsUser") == user)
+    check(f"{name}: root file system is read-only", context["readOnlyRootFilesystem"] is True)
+    check(f"{name}: no capability", context["capabilities"] == {"drop": ["ALL"]})
+    check(f"{name}: no way to more rights", context["allowPrivilegeEscalation"] is False and not context["privileged"])
+    check(f"{name}: seccomp", context["seccompProfile"] == {"type": "RuntimeDefault"})
+    resources = container["resources"]
+    bounded = all(resources[side].get(what) for side in ("requests", "limits") for what in ("cpu", "memory"))
+    check(f"{name}: resources are bounded", bounded)
+    check(f"{name}: mounts are read-only", all(mount["readOnly"] for mount in container["volumeMounts"]))
+    env = {entry["name"]: entry.get("value") for entry in container["env"]}
+    check(f"{name}: no secret in the environment", all("valueFrom" not in entry for entry in container["env"]))
+    probes = {kind: container[kind]["exec"]["command"] for kind in container if kind.endswith("Probe")}
+    check(f"{name}: probes", {"startupProbe", "livenessProbe"} <= probes.keys())
+    check(
+        f"{name}: probes ask the binary and read no file that an upgrade changes",
+        all(command[:2] == ["/usr/local/bin/sidemint", "healthcheck"] and "/dev/null" in command for command in probes.values())
+        and "SIDEMINT_OPS__LISTEN" in env,
+    )
+
+
+def secure_pod(name, pod):
+    spec = pod["spec"]
+    check(f"{name}: no API token", spec["automountServiceAccountToken"] is False)
+    check(f"{name}: no service links", spec["enableServiceLinks"] is False)
+    check(f"{name}: shares nothing with its node", not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys())
+    check(f"{name}: no host path", all("hostPath" not in volume for volume in spec["volumes"]))
+
+
+def seconds(text):
+    return int(text.removesuffix("s"))
+
+
+def configuration(name, values, text):
+    """What was written as YAML arrives as the same TOML, plus what the chart decides."""
+    got = tomllib.loads(text)
+    server = got["server"]
+    for key in ("listen", "drain_delay", "drain_timeout"):
+        check(f"{name}: server.{key} is set", isinstance(server.pop(key, None), str))
+    wanted = copy.deepcopy(values["config"])
+    wanted.setdefault("server", {})
+    wanted["identity"].setdefault("peers", {"networks": ["127.0.0.0/8", "::1/128"]})
+    # repr also tells 64 from 64.0 and true from 1.
+    check(f"{name}: config arrives unchanged", in_order(got) == in_order(wanted), f"got {got}\n       wanted {wanted}")
+
+
+def in_order(value):
+    if isinstance(value, dict):
+        return repr(sorted((key, in_order(below)) for key, below in value.items()))
+    return repr([in_order(below) for below in value]) if isinstance(value, list) else repr(value)
+
+
+# ---- The forms ----
+
+
+def shared(name, values):
+    texts = render(CHART, values)
+    documents = objects(texts)
+    golden(name, texts)
+    well_formed(name, documents)
+    configuration(name, values, config_of(documents))
+    secure_pod(name, pod_of(documents))
+    secure_container(name, container_of(documents), values.get("runAsUser", 65532))
+
+    server = tomllib.loads(config_of(documents))["server"]
+    grace = pod_of(documents)["spec"]["terminationGracePeriodSeconds"]
+    check(f"{name}: grace outlasts the drain", grace > seconds(server["drain_delay"]) + seconds(server["drain_timeout"]))
+    port = container_of(documents)["ports"][0]
+    check(f"{name}: the port is the one listened on", server["listen"].endswith(f":{port['containerPort']}"))
+    service = pick(documents, "Service")[0]["spec"]
+    check(f"{name}: the service stays inside", service["type"] == "ClusterIP")
+    check(f"{name}: the service finds the port", service["ports"][0]["targetPort"] == port["name"])
+    pod_labels = pod_of(documents)["metadata"]["labels"].items()
+    selected = [service["selector"], pick(documents, "Deployment")[0]["spec"]["selector"]["matchLabels"]]
+    selected += [pick(documents, "NetworkPolicy")[0]["spec"]["podSelector"]["matchLabels"]]
+    selected += [budget["spec"]["selector"]["matchLabels"] for budget in pick(documents, "PodDisruptionBudget")]
+    check(f"{name}: selectors find the pods", all(selector and selector.items() <= pod_labels for selector in selected))
+    account = pick(documents, "ServiceAccount")[0]
+    check(f"{name}: the account has no token", account["automountServiceAccountToken"] is False)
+    used = pod_of(documents)["spec"]["serviceAccountName"]
+    check(f"{name}: the account is the pod's", account["metadata"]["name"] == used)
+    policy = pick(documents, "NetworkPolicy")[0]["spec"]
+    check(f"{name}: the policy covers both directions", policy["policyTypes"] == ["Ingress", "Egress"])
+    rules = policy["ingress"] + policy["egress"]
+    check(f"{name}: no rule is for everybody", all(rule.get("from") or rule.get("to") for rule in rules))
+    return documents
+
+
+def test_shared():
+    values = load(HERE / "values/shared.yaml")
+    documents = shared("shared", values)
+    kinds = sorted(document["kind"] for document in documents)
+    wanted = ["ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount"]
+    check("shared: these objects and no others", kinds == wanted, kinds)
+    env = {entry["name"]: entry["value"] for entry in container_of(documents)["env"]}
+    check("shared: the ops listener stays on loopback", env["SIDEMINT_OPS__LISTEN"] == "127.0.0.1:9090")
+    ports = {port["port"] for rule in pick(documents, "NetworkPolicy")[0]["spec"]["ingress"] for port in rule["ports"]}
+    check("shared: only the front port is reachable", ports == {"http"})
+
+
+def test_shared_full():
+    documents = shared("shared-full", load(HERE / "values/shared-full.yaml"))
+    container = container_of(documents)
+    check("shared-full: the digest decides", container["image"].endswith(":0.1.0-rc.1@sha256:" + "0123456789abcdef" * 4))
+    monitor = pick(documents, "PodMonitor")[0]
+    check("shared-full: the monitor's labels", monitor["metadata"]["labels"].get("release") == "prometheus")
+    endpoint = monitor["spec"]["podMetricsEndpoints"][0]
+    check("shared-full: the monitor's port exists", endpoint["port"] in {port["name"] for port in container["ports"]})
+    scrape = pick(documents, "NetworkPolicy")[0]["spec"]["ingress"][1]
+    check("shared-full: Prometheus may scrape", scrape["ports"][0]["port"] == endpoint["port"])
+
+
+def test_sidecar():
+    values = load(HERE / "values/sidecar.yaml")
+    texts = render(CHART, values)
+    documents = objects(texts)
+    golden("sidecar", texts)
+    well_formed("sidecar", documents)
+    configuration("sidecar", values, config_of(documents))
+    check("sidecar: the ConfigMap and nothing else", [document["kind"] for document in documents] == ["ConfigMap"])
+    server = tomllib.loads(config_of(documents))["server"]
+    check("sidecar: listens on loopback only", server["listen"].startswith("127.0.0.1:"))
+
+
+def example(folder):
+    """A copy of examples/app with its dependency built, as `helm dependency build` does it."""
+    shutil.copytree(CHART, folder / "helm")
+    app = folder / "helm/examples/app"
+    helm.dependency_build(app, skip_refresh=True)
+    return app
+
+
+def test_app(app):
+    for name, values in (("app-example", {}), ("app", load(HERE / "values/app.yaml"))):
+        texts = render(app, values)
+        documents = objects(texts)
+        golden(name, texts)
+        well_formed(name, documents)
+        pod = pod_of(documents)
+        secure_pod(name, pod)
+        secure_container(name, container_of(documents), None if name == "app" else 65532)
+        started = pod["spec"]["initContainers"]
+        native = [c["name"] for c in started] == ["sidemint"] and started[0]["restartPolicy"] == "Always"
+        check(f"{name}: a native sidecar", native)
+        check(f"{name}: readiness", ("readinessProbe" in started[0]) == (name == "app-example"))
+        volume = next(v for v in pod["spec"]["volumes"] if v["name"] == "sidemint-config")
+        made = {document["metadata"]["name"] for document in pick(documents, "ConfigMap")}
+        check(f"{name}: mounts the ConfigMap of the dependency", volume["configMap"]["name"] in made)
+        mounts = {mount["name"] for mount in started[0]["volumeMounts"]}
+        check(f"{name}: every mount has its volume", mounts <= {volume["name"] for volume in pod["spec"]["volumes"]})
+        check(f"{name}: a changed configuration rolls the pods", "checksum/sidemint-config" in pod["metadata"]["annotations"])
+    refused(app, "shared form in a pod", {"sidemint": {"mode": "shared", "config": {"identity": {"peers": {"networks": ["10.0.0.0/8"]}}}}}, "mode: sidecar")
+
+
+def test_rollout():
+    base = load(HERE / "values/shared.yaml")
+
+    def checksum(over):
+        return pod_of(objects(render(CHART, merged(base, over))))["metadata"]["annotations"]["checksum/config"]
+
+    check("a changed configuration rolls the pods", checksum({"config": {"log": {"level": "debug"}}}) != checksum({}))
+    check("another number of replicas does not", checksum({"replicas": 5}) == checksum({}))
+    alone = objects(render(CHART, merged(base, {"replicas": 1})))
+    check("one replica has no disruption budget", not pick(alone, "PodDisruptionBudget"))
+    closed = objects(render(CHART, merged(base, {"networkPolicy": {"from": [], "dnsTo": [], "egress": []}})))
+    policy = pick(closed, "NetworkPolicy")[0]["spec"]
+    check("empty lists let nobody through", not policy["ingress"] and not policy["egress"])
+    # Paths that some charts forget: they must render, and fit.
+    rest = {"networkPolicy": {"enabled": False}, "serviceAccount": {"create": False}, "runAsUser": None}
+    well_formed("with things switched off", objects(render(CHART, merged(base, rest))))
+
+
+# ---- What must be refused ----
+
+
+def refused(chart, name, values, *sentences):
+    try:
+        with helm.Chart.load(chart) as loaded:
+            loaded.render(values, name="demo", namespace="prod")
+        check(f"refused: {name}", False, "it was rendered")
+    except helm.HelmError as error:
+        missing = [sentence for sentence in sentences if sentence not in str(error)]
+        check(f"refused: {name}", not missing, f"{missing} not in: {error}")
+
+
+def test_refusals():
+    base = load(HERE / "values/shared.yaml")
+    peers = lambda networks: {"config": {"identity": {"peers": {"networks": networks}}}}  # noqa: E731
+    refused(
+        CHART,
+        "no values at all, with all complaints at once",
+        {},
+        "config.identity.source must be given",
+        "config.identity.peers.networks must be given",
+        "config.routes must be given",
+        "config.providers must be given",
+    )
+    local = {"providers": {"chat": {"preset": "local", "api_key_file": None}}}
+    cases = [
+        ("no image", {"image": {"repository": ""}}, "image.repository must be given"),
+        ("nobody believed", peers([]), "config.identity.peers.networks must be given"),
+        ("everybody believed", peers(["0.0.0.0/0"]), "0.0.0.0/0, which believes everybody"),
+        ("everybody believed, IPv6", peers(["::/0"]), "::/0, which believes everybody"),
+        ("listen in config", {"config": {"server": {"listen": "0.0.0.0:1234"}}}, "use port and bindAddress"),
+        ("ops in config", {"config": {"ops": {"listen": "0.0.0.0:1234"}}}, "use ops.port and ops.expose"),
+        ("drain in config", {"config": {"server": {"drain_timeout": "9s"}}}, "use drain.timeoutSeconds"),
+        ("a secret that is not mounted", {"config": {"providers": {"chat": {"api_key_file": "/run/secrets/sidemint/other/key"}}}}, "secrets.other is not given"),
+        ("a secret in the environment", {"env": {"SENDSAR_API_KEY": "sk_x"}}, "env.SENDSAR_API_KEY looks like a secret"),
+        ("the chart's own variable", {"env": {"SIDEMINT_CONFIG": "/x"}}, "env.SIDEMINT_CONFIG is set by the chart"),
+        ("replicas with keys of their own", {"config": local}, "every replica would sign with a key of its own"),
+        ("a monitor of nothing", {"podMonitor": {"enabled": True}}, "podMonitor.enabled needs ops.expose"),
+        # By the schema:
+        ("an unknown key", {"replicaCount": 2}, "additional properties 'replicaCount' not allowed"),
+        ("an unknown key below", {"image": {"repo": "x"}}, "at '/image'", "'repo' not allowed"),
+        ("a wrong mode", {"mode": "daemon"}, "at '/mode'", "'shared', 'sidecar'"),
+        ("a wrong type", {"replicas": "two"}, "at '/replicas'", "want integer"),
+        ("no replicas", {"replicas": 0}, "at '/replicas'", "minimum"),
+        ("a privileged port", {"port": 80}, "at '/port'", "minimum: got 80, want 1,024"),
+        ("root", {"runAsUser": 0}, "at '/runAsUser'", "minimum"),
+        ("a digest that is none", {"image": {"digest": "latest"}}, "at '/image/digest'"),
+        ("a secret without a name", {"secrets": {"x": {}}}, "missing property 'secretName'"),
+        ("a number in the environment", {"env": {"SIDEMINT_SERVER__WORKERS": 2}}, "want string"),
+        ("a peer that is everybody", {"networkPolicy": {"from": [{}]}}, "at '/networkPolicy/from/0'"),
+    ]
+    for name, over, *sentences in cases:
+        refused(CHART, name, merged(base, over), *sentences)
+    with helm.Chart.load(CHART) as chart:
+        trusting = merged(base, {"config": {"identity": {"peers": {"insecure_trust_every_peer": True}}}})
+        chart.render(merged(trusting, peers(["0.0.0.0/0"])))
+        check("believing everybody takes the flag that says insecure", True)
+
+
+@contextlib.contextmanager
+def quiet():
+    """The engine logs each `fail` it passes over while it lints; what lint finds comes back as data."""
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def test_lint(app):
+    for name, chart, values in (
+        ("defaults", CHART, {}),
+        ("shared", CHART, load(HERE / "values/shared.yaml")),
+        ("shared-full", CHART, load(HERE / "values/shared-full.yaml")),
+        ("sidecar", CHART, load(HERE / "values/sidecar.yaml")),
+        ("app", app, {}),
+    ):
+        with quiet():
+            report = helm.lint(chart, values, strict=True, kube_version=f"v{KUBERNETES[0]}.0")
+        check(f"lint: {name}", report["total_charts_linted"] == 1 and not report["errors"], report["errors"])
+
+
+def test_schema_and_values_agree():
+    """A key is in both files or in neither, and no object takes keys that nobody described."""
+    schema = yaml.safe_load((CHART / "values.schema.json").read_text())
+
+    def walk(path, described, values):
+        if "properties" not in described:
+            return
+        check(f"schema: {path or 'top'} is closed", described.get("additionalProperties") is False)
+        known = set(described["properties"]) - (PARENT_KEYS if not path else set())
+        complete = path.startswith(("resources.", "affinity")) or known == set(values)
+        check(f"schema: {path or 'top'} has the keys of values.yaml", complete, known ^ set(values))
+        for key in known & set(values):
+            if isinstance(values[key], dict):
+                walk(f"{path}{key}.", described["properties"][key], values[key])
+
+    walk("", schema, load(CHART / "values.yaml"))
+
+
+# ---- The binary's own judgement ----
+
+
+def test_binary(binary, folder, app):
+    run = functools.partial(subprocess.run, capture_output=True, text=True, timeout=60)
+    renders = {name: (CHART, load(HERE / f"values/{name}.yaml")) for name in ("shared", "shared-full", "sidecar")}
+    renders["app-example"] = (app, {})
+    for name, (chart, values) in renders.items():
+        documents = objects(render(chart, values))
+        text = config_of(documents)
+        path = folder / f"{name}.toml"
+        path.write_text(text)
+        # Set as in the pod, and with files of ours where the pod has its mounts.
+        env = {"SIDEMINT_OPS__LISTEN": "127.0.0.1:9090"}
+        if pick(documents, "Deployment"):
+            env.update((entry["name"], entry["value"]) for entry in container_of(documents)["env"])
+        for provider, settings in tomllib.loads(text)["providers"].items():
+            for key in settings.keys() & {"key_file", "api_key_file"}:
+                secret = folder / f"{name}-{provider}-{key}"
+                made = run([binary, "keygen", "--alg", settings.get("alg", "EdDSA")]) if key == "key_file" else None
+                secret.write_text(made.stdout if made else "sk_live_" + "0" * 48)
+                env[f"SIDEMINT_PROVIDERS__{provider.upper()}__{key.upper()}"] = str(secret)
+        env.pop("SIDEMINT_CONFIG", None)
+        answer = run([binary, "check", "--config", path], env=env)
+        check(f"binary: {name} passes check", answer.returncode == 0, answer.stdout + answer.stderr)
+        path.write_text(text + "\n[server.nonsense]\nkey = 1\n")
+        answer = run([binary, "check", "--config", path], env=env)
+        check(f"binary: {name} with an unknown key does not", answer.returncode == 2 and "nonsense" in answer.stderr, answer.stderr)
+    # The probes' command, where nobody listens: unhealthy (1), not misconfigured (2).
+    command = container_of(objects(render(*renders["shared"])))["readinessProbe"]["exec"]["command"][1:]
+    answer = run([binary, *command], env={"SIDEMINT_OPS__LISTEN": "127.0.0.1:1"})
+    check("binary: the probe needs no configuration file", answer.returncode == 1, f"{answer.returncode} {answer.stderr}")
+
+
+def main():
+    binary = os.environ.get("SIDEMINT_BIN")
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        app = example(folder)
+        test_shared()
+        test_shared_full()
+        test_sidecar()
+        test_app(app)
+        test_rollout()
+        test_refusals()
+        test_lint(app)
+        test_schema_and_values_agree()
+        if binary:
+            test_binary(pathlib.Path(binary).resolve(), folder, app)
+        elif os.environ.get("CI"):
+            check("SIDEMINT_BIN is given, as CI must", False)
+        else:
+            print("note: SIDEMINT_BIN is not set, so `sidemint check` judged nothing")
+    print(f"chart: {passed} passed, {len(failed)} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

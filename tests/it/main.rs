@@ -1,0 +1,36 @@
+//! Tests through the front door: the real service on real sockets, with time in hand and fakes that remember.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    unreachable_pub,
+    missing_docs,
+    missing_debug_implementations,
+    reason = "shared test code outside of #[test] functions; a failure is the point"
+)]
+
+mod client;
+mod fakes;
+mod harness;
+
+mod answers;
+mod browser;
+mod canary;
+mod cli;
+mod config;
+mod docs;
+mod errors;
+mod jose;
+mod layout;
+mod nginx;
+mod observability;
+mod peers;
+mod reload;
+mod session;
+mod shutdown;
+mod subrequest;
+mod vectors;
+mod wire;
