@@ -43,7 +43,6 @@ impl Lifecycle {
     }
 
     /// Runs `task` in the background; stopping waits for it, up to the drain deadline.
-    #[expect(clippy::disallowed_methods, reason = "the one place that spawns: every task is tracked here")]
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(self.shared.tasks.spawn(task));
     }

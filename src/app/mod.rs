@@ -156,6 +156,7 @@ impl App {
             metrics: Arc::clone(&blueprint.metrics),
             log,
             browser: config.browser.clone(),
+            body: (config.server.max_body_bytes, config.server.header_timeout),
         };
         lifecycle.spawn(Arc::clone(&rooms.sessions).run_renewals());
         let nudge = watch_secrets(&blueprint, &lifecycle);

@@ -8,6 +8,7 @@ use crate::config::{Environment, Sources};
 use crate::secrets::watch::Nudge;
 use crate::telemetry;
 
+#[expect(clippy::disallowed_methods, reason = "the service itself: it is waited for here")]
 pub(super) fn run(sources: &Sources, environment: &Environment) -> Result<(), Failure> {
     let blueprint = blueprint(sources, environment)?;
     telemetry::install(&blueprint.config().log).map_err(Failure::Usage)?;

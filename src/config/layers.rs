@@ -132,8 +132,9 @@ impl Layers {
                 key = format!("{key}.{field}");
                 "is missing".to_owned()
             }
-            Kind::InvalidType(found, expected) => format!("is {found}, write {expected}"),
-            Kind::InvalidValue(found, expected) => format!("is {found}, write {expected}"),
+            Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
+                format!("is {found}, write {expected}")
+            }
             Kind::UnknownVariant(found, known) => format!("\"{found}\" is not one of {}", known.join(", ")),
             other => other.to_string(),
         };

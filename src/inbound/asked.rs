@@ -1,28 +1,30 @@
 //! One request as the handlers see it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 
 use crate::clock::Stopwatch;
-use crate::identity::PeerProof;
+use crate::identity::{Peer, PeerProof};
 use crate::jitter;
 
 /// One request. The headers are taken out of it, so that a handler can look at all of them without a copy.
 #[derive(Debug)]
 pub(super) struct Asked {
+    pub(super) peer: Peer,
     /// Whether the peer may tell identity; decided once per connection.
     pub(super) proof: Option<PeerProof>,
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
     /// Whether the address has a query with something in it.
     pub(super) has_query: bool,
-    pub(super) body: Body,
+    /// The body, until somebody reads it. Most never do: hyper then drops what has come, or ends the connection.
+    unread: Mutex<Option<Incoming>>,
     pub(super) id: RequestId,
     pub(super) watch: Stopwatch,
 }
@@ -41,27 +43,30 @@ pub(super) enum Body {
 }
 
 impl Asked {
-    /// Takes a request apart. Reads the body, if there is one, up to `max_body` bytes and for `patience`.
-    pub(super) async fn of(
-        request: &mut Request<Incoming>,
-        proof: Option<PeerProof>,
-        max_body: usize,
-        patience: Duration,
-    ) -> Self {
+    /// Takes a request apart; what is left of it is for warp to route by.
+    pub(super) fn of(request: Request<Incoming>, peer: Peer, proof: Option<PeerProof>) -> Request<Empty<Bytes>> {
         let watch = Stopwatch::start();
-        let body = if request.body().is_end_stream() {
-            Body::Empty
-        } else {
-            read(request.body_mut(), max_body, patience).await
-        };
-        Self {
+        let (mut parts, body) = request.into_parts();
+        let asked = Self {
+            peer,
             proof,
-            method: request.method().clone(),
-            has_query: request.uri().query().is_some_and(|query| !query.is_empty()),
-            headers: std::mem::take(request.headers_mut()),
-            body,
+            method: parts.method.clone(),
+            has_query: parts.uri.query().is_some_and(|query| !query.is_empty()),
+            headers: std::mem::take(&mut parts.headers),
+            unread: Mutex::new((!body.is_end_stream()).then_some(body)),
             id: RequestId::next(),
             watch,
+        };
+        parts.extensions.insert::<Ask>(Arc::new(asked));
+        Request::from_parts(parts, Empty::new())
+    }
+
+    /// Reads the body, up to `max` bytes and for `patience`. A second reader finds it empty.
+    pub(super) async fn body(&self, max: usize, patience: Duration) -> Body {
+        let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match unread {
+            None => Body::Empty,
+            Some(body) => read(body, max, patience).await,
         }
     }
 
@@ -78,7 +83,7 @@ impl Asked {
     }
 }
 
-async fn read(body: &mut Incoming, max: usize, patience: Duration) -> Body {
+async fn read(body: Incoming, max: usize, patience: Duration) -> Body {
     if body.size_hint().lower() > u64::try_from(max).unwrap_or(u64::MAX) {
         return Body::TooLarge;
     }

@@ -42,7 +42,7 @@ impl Rules {
         let site = asked.headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
         let origin = asked.headers.get(ORIGIN);
         match (site, origin) {
-            (None, None) | (Some(b"same-origin" | b"none"), _) | (Some(b"same-site"), None) => true,
+            (None | Some(b"same-site"), None) | (Some(b"same-origin" | b"none"), _) => true,
             (_, Some(origin)) if self.lists(origin) => asked.headers.get_all(ORIGIN).iter().count() == 1,
             // A browser without Fetch Metadata names its own origin on POST.
             (None, Some(origin)) => is_own(origin, asked),

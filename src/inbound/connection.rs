@@ -72,6 +72,9 @@ pub(super) struct Patient<S> {
     stream: S,
     phase: Arc<Phase>,
     patience: Arc<Patience>,
+    /// Whether the first bytes were those of HTTP/2 (RFC 9113, 3.4), whose frames come at any time: there is no
+    /// «between the first byte of a head and its end», and pings find out who is gone.
+    http2: Option<bool>,
     /// Since when the current wait lasts; `None` while there is none.
     waiting: Option<(u8, Instant)>,
     /// One timer for the life of the connection. It is set late and seldom: an idle wait that ends before the timer
@@ -81,7 +84,7 @@ pub(super) struct Patient<S> {
 
 impl<S> Patient<S> {
     pub(super) fn new(stream: S, phase: Arc<Phase>, patience: Arc<Patience>) -> Self {
-        Self { stream, phase, patience, waiting: None, timer: None }
+        Self { stream, phase, patience, http2: None, waiting: None, timer: None }
     }
 
     /// Called when there is nothing to read. Ready when the wait has lasted too long.
@@ -118,7 +121,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         let before = buffer.filled().len();
         if let Poll::Ready(outcome) = Pin::new(&mut self.stream).poll_read(cx, buffer) {
             self.waiting = self.waiting.filter(|(phase, _)| *phase == HEAD);
-            if buffer.filled().len() > before {
+            let came = buffer.filled().get(before..).unwrap_or_default();
+            let http2 = *self.http2.get_or_insert_with(|| came.starts_with(b"PRI "));
+            if !came.is_empty() && !http2 {
                 self.phase.bytes_came();
             }
             return Poll::Ready(outcome);

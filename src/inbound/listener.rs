@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use super::asked::{Ask, Asked};
+use super::asked::Asked;
 use super::connection::{Patience, Patient, Phase};
 use crate::config::{Listen, Server};
 use crate::identity::{Peer, PeerPolicy, PeerProof};
@@ -39,7 +39,7 @@ const MAX_HEADER_LIST: u32 = 16 * 1024;
 pub struct Limits {
     /// Open connections at most.
     pub connections: usize,
-    /// From the first byte of a head to its end; also for a body.
+    /// From the first byte of a head to its end.
     pub header_timeout: Duration,
     /// Keep-alive without a request.
     pub idle_timeout: Duration,
@@ -47,8 +47,6 @@ pub struct Limits {
     pub headers: usize,
     /// Bytes of a head.
     pub head_bytes: usize,
-    /// Bytes of a body.
-    pub body_bytes: usize,
     /// Whether HTTP/2 with prior knowledge is spoken.
     pub http2: bool,
 }
@@ -61,7 +59,6 @@ impl From<&Server> for Limits {
             idle_timeout: server.idle_timeout,
             headers: server.max_headers,
             head_bytes: server.max_head_bytes,
-            body_bytes: server.max_body_bytes,
             http2: server.http2,
         }
     }
@@ -175,8 +172,8 @@ pub async fn serve(
         shared.lifecycle.spawn(async move {
             connection.open.inc();
             match stream {
-                Stream::Tcp(stream) => connection.run(stream, proof).await,
-                Stream::Unix(stream) => connection.run(stream, proof).await,
+                Stream::Tcp(stream) => connection.run(stream, peer, proof).await,
+                Stream::Unix(stream) => connection.run(stream, peer, proof).await,
             }
             connection.open.dec();
             drop(permit);
@@ -212,7 +209,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 impl Shared {
-    async fn run<S>(&self, stream: S, proof: Option<PeerProof>)
+    async fn run<S>(&self, stream: S, peer: Peer, proof: Option<PeerProof>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -220,16 +217,14 @@ impl Shared {
         let io = TokioIo::new(Patient::new(stream, Arc::clone(&phase), Arc::clone(&self.patience)));
         let routes = TowerToHyperService::new(warp::service(self.routes.clone()));
         let limits = self.limits;
-        let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
-            let routes = routes.clone();
+        let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+            phase.serving();
+            let answer = routes.call(Asked::of(request, peer, proof));
             let phase = Arc::clone(&phase);
             async move {
-                phase.serving();
-                let asked = Asked::of(&mut request, proof, limits.body_bytes, limits.header_timeout).await;
-                request.extensions_mut().insert::<Ask>(Arc::new(asked));
-                let response = routes.call(request).await;
+                let answer = answer.await;
                 phase.answered();
-                response
+                answer
             }
         });
         if limits.http2 {
@@ -249,7 +244,7 @@ impl Shared {
                 .keep_alive_interval(limits.idle_timeout)
                 .keep_alive_timeout(limits.header_timeout);
             let connection = std::pin::pin!(builder.serve_connection(io, service));
-            self.drive(connection, |connection| connection.graceful_shutdown()).await;
+            self.drive(connection, auto::Connection::graceful_shutdown).await;
         } else {
             let mut builder = http1::Builder::new();
             builder
@@ -258,7 +253,7 @@ impl Shared {
                 .max_buf_size(limits.head_bytes)
                 .max_headers(limits.headers);
             let connection = std::pin::pin!(builder.serve_connection(io, service));
-            self.drive(connection, |connection| connection.graceful_shutdown()).await;
+            self.drive(connection, http1::Connection::graceful_shutdown).await;
         }
     }
 

@@ -15,6 +15,7 @@ mod session_route;
 mod subrequest_route;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
@@ -57,6 +58,8 @@ pub struct Rooms {
     pub log: RequestLog,
     /// Rules for browsers.
     pub browser: config::Browser,
+    /// Bytes of a request body at most, and how long it may take.
+    pub body: (usize, Duration),
 }
 
 /// The route table: each configured route, the public keys, and «not found» for the rest. The first session route comes
@@ -77,7 +80,7 @@ fn one(route: &config::Route, plan: &Arc<crate::session::Plan>, rooms: &Rooms) -
         Answer::Session => {
             let base = Base::new(resolver.header_names(), Some("application/json"));
             let rules = Rules::new(rooms.browser.clone());
-            let handler = Arc::new(SessionRoute { plan, sessions, resolver, rules, base, observer });
+            let handler = Arc::new(SessionRoute { plan, sessions, resolver, rules, base, observer, body: rooms.body });
             at(&route.path)
                 .and(for_host(route.host.as_deref()))
                 .then(move |asked: Ask| {

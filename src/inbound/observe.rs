@@ -1,12 +1,13 @@
 //! Counting and logging requests: handles resolved once per route, one line a request.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::Method;
 
 use super::asked::Asked;
 use super::reply::Outcome;
-use crate::identity::{Identity, Refusal};
+use crate::identity::{Identity, Peer, Refusal};
 use crate::metrics::{Counter, Histogram, Metrics};
 use crate::telemetry::{RequestLine, RequestLog, UserTag};
 use crate::trace::TraceContext;
@@ -80,8 +81,17 @@ impl Observer {
             user: user(),
             took,
             trace_id: trace.as_ref().map(TraceContext::trace_id),
+            peer: untrusted(asked, seen.outcome),
             hit: seen.hit,
         });
+    }
+}
+
+/// The peer that was not believed, so that an operator sees whom to add. Of others, no address is kept.
+fn untrusted(asked: &Asked, outcome: Outcome) -> Option<IpAddr> {
+    match (outcome, asked.peer) {
+        (Outcome::PeerUntrusted, Peer::Tcp(address)) => Some(address),
+        _ => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! `answer = "session"`: the session as JSON, for browsers and apps.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
 use warp::reply::Response;
@@ -24,6 +25,8 @@ pub(super) struct SessionRoute {
     pub(super) rules: Rules,
     pub(super) base: Base,
     pub(super) observer: Observer,
+    /// Bytes of a body at most, and how long it may take.
+    pub(super) body: (usize, Duration),
 }
 
 impl SessionRoute {
@@ -42,6 +45,12 @@ impl SessionRoute {
             Ok(identity) => identity,
             Err((outcome, reason)) => return self.finish(asked, outcome, reason, Extras::default()),
         };
+        // What a GET carries has no meaning (RFC 9110, 9.3.1), and stays unread.
+        if asked.method == Method::POST
+            && let Err(outcome) = self.check_body(asked).await
+        {
+            return self.finish(asked, outcome, None, Extras::default());
+        }
         let key = self.plan.key(&identity);
         if let Some((entry, how)) = self.sessions.warm(&self.plan, &key) {
             return self.hand_out(asked, &identity, &entry, how);
@@ -60,8 +69,22 @@ impl SessionRoute {
             self.observer.refused(refusal);
             (Outcome::from(refusal), Some(refusal.label()))
         })?;
-        check_input(asked).map_err(|outcome| (outcome, None))?;
-        Ok(identity)
+        // No definition declares input yet, so there must be none.
+        if asked.has_query { Err((Outcome::InputInvalid, None)) } else { Ok(identity) }
+    }
+
+    /// No definition declares input yet, so a body must say nothing.
+    async fn check_body(&self, asked: &Asked) -> Result<(), Outcome> {
+        let (max, patience) = self.body;
+        match asked.body(max, patience).await {
+            Body::Empty => Ok(()),
+            Body::Whole(bytes) => match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&bytes) {
+                Ok(members) if members.is_empty() => Ok(()),
+                _ => Err(Outcome::InputInvalid),
+            },
+            Body::TooLarge => Err(Outcome::BodyTooLarge),
+            Body::Broken => Err(Outcome::InputInvalid),
+        }
     }
 
     fn hand_out(&self, asked: &Asked, identity: &Identity<'_>, entry: &Entry, how: How) -> Response {
@@ -106,24 +129,5 @@ impl SessionRoute {
         let seen = Seen { outcome, status: response.status().as_u16(), reason, hit: false };
         self.observer.request(asked, seen, || None);
         response
-    }
-}
-
-/// No definition declares input yet, so there must be none: no query, and a body that says nothing.
-fn check_input(asked: &Asked) -> Result<(), Outcome> {
-    if asked.has_query {
-        return Err(Outcome::InputInvalid);
-    }
-    match &asked.body {
-        // What a GET carries has no meaning (RFC 9110, 9.3.1), and it has been read.
-        _ if asked.method != Method::POST => Ok(()),
-        Body::Empty => Ok(()),
-        Body::Whole(bytes) => {
-            let says_nothing = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes)
-                .is_ok_and(|members| members.is_empty());
-            if says_nothing { Ok(()) } else { Err(Outcome::InputInvalid) }
-        }
-        Body::TooLarge => Err(Outcome::BodyTooLarge),
-        Body::Broken => Err(Outcome::InputInvalid),
     }
 }

@@ -101,7 +101,10 @@ impl Outbound {
         let mut response = self.client.execute(request).await.map_err(|error| classify(&error))?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get(http::header::RETRY_AFTER).and_then(seconds);
-        if response.content_length().is_some_and(|length| length > MAX_ANSWER_BYTES as u64) {
+        if response
+            .content_length()
+            .is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > MAX_ANSWER_BYTES))
+        {
             return Err(SendError::TooLarge);
         }
         let mut body = BytesMut::new();

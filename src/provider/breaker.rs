@@ -12,7 +12,7 @@ const THRESHOLD: u32 = 5;
 /// First pause; it doubles with each failed probe.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause, also where the provider asks for more: it may have meant another unit.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// A circuit breaker for one provider.
 #[derive(Debug)]

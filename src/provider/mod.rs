@@ -269,7 +269,7 @@ impl Provider {
         let minted = self.clock.now();
         let user_id = self.map_user(order)?;
         let credentials = self.vault.current();
-        let variables = self.variables(&user_id, order, minted, &[]);
+        let variables = Self::variables(&user_id, order, minted, &[]);
         let token = self.sign(&credentials, &variables)?;
         let expires = Some(variables.expires());
         self.finish(token, expires, minted, user_id.clone(), &variables)
@@ -319,7 +319,7 @@ impl Provider {
         }
         let mut taken = vec![None; self.taken];
         for step in &self.upsert {
-            let answer = step.run(run, &self.variables(user_id, order, self.clock.now(), &taken)).await?;
+            let answer = step.run(run, &Self::variables(user_id, order, self.clock.now(), &taken)).await?;
             keep(step, &answer, &mut taken)?;
         }
         self.upserts.remember(user_id, order, self.clock.now());
@@ -331,12 +331,12 @@ impl Provider {
         let mut taken = vec![None; self.taken];
         let mut told = None;
         let Mint::Steps(steps) = &self.mint else {
-            let variables = self.variables(user_id, order, minted, &taken);
+            let variables = Self::variables(user_id, order, minted, &taken);
             let token = self.sign(run.credentials, &variables)?;
             return self.finish(token, Some(variables.expires()), minted, user_id.to_owned(), &variables);
         };
         for step in steps {
-            let variables = self.variables(user_id, order, minted, &taken);
+            let variables = Self::variables(user_id, order, minted, &taken);
             let answer = step.run(run, &variables).await?;
             if let (Some(at), Some(rule)) = (&step.token, &step.expires) {
                 let wrong = |detail| ProviderError::new(Class::BadResponse, &step.id, detail);
@@ -349,7 +349,7 @@ impl Provider {
             keep(step, &answer, &mut taken)?;
         }
         let (token, expires) = told.ok_or_else(|| ProviderError::new(Class::BadResponse, "token", "no token"))?;
-        let variables = self.variables(user_id, order, minted, &taken);
+        let variables = Self::variables(user_id, order, minted, &taken);
         self.finish(token, expires, minted, user_id.to_owned(), &variables)
     }
 
@@ -359,7 +359,6 @@ impl Provider {
     }
 
     fn variables<'v>(
-        &self,
         user_id: &'v str,
         order: &'v Order<'_>,
         now: Timestamp,

@@ -69,6 +69,7 @@ impl Alg {
 }
 
 /// A parsed private key.
+#[expect(clippy::large_enum_variant, reason = "one per key, behind an Arc")]
 enum Parsed {
     Ed25519(Ed25519KeyPair),
     P256(EcdsaKeyPair),
@@ -227,11 +228,8 @@ pub fn generate(alg: Alg) -> Result<Secret, KeyError> {
         Alg::Hs256 => {
             let mut bytes = [0_u8; MIN_HMAC_BYTES];
             aws_lc_rs::rand::fill(&mut bytes).map_err(failed)?;
-            let mut text = String::with_capacity(2 * MIN_HMAC_BYTES);
-            for byte in bytes {
-                text.push_str(&format!("{byte:02x}"));
-            }
-            return Ok(Secret::new(text.into_bytes()));
+            let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            return Ok(Secret::new(digits.concat().into_bytes()));
         }
     };
     let body = base64::engine::general_purpose::STANDARD.encode(der);
@@ -302,6 +300,7 @@ fn install() {
     let _again = PROVIDER.install_default();
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that jsonwebtoken wants")]
 fn registered_signer(alg: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, jsonwebtoken::errors::Error> {
     let number = <[u8; 8]>::try_from(key.as_bytes()).map_err(|_| ErrorKind::InvalidKeyFormat)?;
     let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);

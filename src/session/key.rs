@@ -42,7 +42,7 @@ const ABSENT: u16 = u16::MAX;
 
 /// Encodes the question that `identity` asks on a route. Every field carries its length, so different questions have
 /// different bytes.
-pub fn encode(route: RouteId, generation: u32, uses: ProfileUse, identity: &Identity<'_>) -> Vec<u8> {
+pub(super) fn encode(route: RouteId, generation: u32, uses: ProfileUse, identity: &Identity<'_>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(128);
     bytes.extend_from_slice(&route.to_be_bytes());
     bytes.extend_from_slice(&generation.to_be_bytes());
@@ -115,7 +115,6 @@ impl<'k> Reader<'k> {
     }
 
     /// The outer `None` is malformed, the inner one absent.
-    #[expect(clippy::option_option, reason = "malformed and absent are different here")]
     fn text(&mut self) -> Option<Option<&'k str>> {
         let length = u16::from_be_bytes(self.array()?);
         if length == ABSENT {

@@ -43,12 +43,13 @@ const RENEWALS_AT_ONCE: usize = 64;
 /// First wait after a failed renewal; it doubles up to the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// Longest wait after a failed renewal.
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
 /// Locks that local mints are spread over.
 const STRIPES: usize = 64;
 
 /// What is served under one route.
 #[derive(Debug)]
+#[expect(clippy::partial_pub_fields, reason = "a record that handlers read, and counters that only this room counts")]
 pub struct Plan {
     /// Number of the route.
     pub id: RouteId,
@@ -234,7 +235,7 @@ impl Sessions {
             plan.counters.hit.inc();
             return Ok((entry, How::Hit));
         }
-        let entry = self.sign(plan, key, true)?;
+        let entry = Self::sign(plan, key, true)?;
         self.land(key, &entry);
         plan.counters.minted.inc();
         Ok((entry, How::Minted))
@@ -248,7 +249,7 @@ impl Sessions {
         self.stripes.get(stripe).map(|stripe| stripe.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn sign(&self, plan: &Plan, key: &SessionKey, used: bool) -> Outcome {
+    fn sign(plan: &Plan, key: &SessionKey, used: bool) -> Outcome {
         let question = key.question().ok_or(SessionError::Internal)?;
         let order = Self::order(plan, &question, None)?;
         let minted = plan.provider.mint_here(&order)?;

@@ -18,6 +18,7 @@ const OVERHEAD: usize = 400;
 
 /// A session in service.
 #[derive(Debug)]
+#[expect(clippy::partial_pub_fields, reason = "a record that handlers read, and marks that only this room sets")]
 pub struct Entry {
     /// The finished answer.
     pub answer: Answer,

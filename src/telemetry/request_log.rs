@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub struct RequestLine<'l> {
     pub took: Duration,
     /// Trace id.
     pub trace_id: Option<&'l str>,
+    /// Address of the peer, where it matters.
+    pub peer: Option<IpAddr>,
     /// Whether this was a plain cache hit.
     pub hit: bool,
 }
@@ -188,6 +191,9 @@ impl Buffer {
             self.text.push_str(",\"user\":");
             self.text.push_str(&escaped(user));
         }
+        if let Some(peer) = line.peer {
+            write!(self.text, ",\"peer\":\"{peer}\"")?;
+        }
         if let Some(trace_id) = line.trace_id {
             write!(self.text, ",\"trace_id\":\"{trace_id}\"")?;
         }
@@ -212,6 +218,9 @@ impl Buffer {
         }
         if let Some(UserTag(user)) = line.user {
             write!(self.text, " user={}", escaped(user))?;
+        }
+        if let Some(peer) = line.peer {
+            write!(self.text, " peer={peer}")?;
         }
         if let Some(trace_id) = line.trace_id {
             write!(self.text, " trace={trace_id}")?;
@@ -284,6 +293,7 @@ mod tests {
             user: tag.as_ref(),
             took: Duration::from_micros(42),
             trace_id: None,
+            peer: None,
             hit: true,
         });
         log.flush();

@@ -25,6 +25,7 @@ pub(super) struct TemplateError(pub(super) String);
 
 /// Parts of the profile that a provider's templates use. What is not used is not in the cache key either.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a set of four names")]
 pub struct ProfileUse {
     /// Display name.
     pub name: bool,

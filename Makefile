@@ -1,0 +1,50 @@
+# Two commands: `make run` and `make test`. Everything else is a part of them, or for benchmarks.
+
+TOOLS := $(CURDIR)/.tools/venv/bin
+CARGO ?= cargo
+
+.PHONY: run test check lint docs policy unit chart image instructions bench parts clean
+
+run: ## Build and start on config.toml: no account anywhere
+	$(CARGO) run --release --locked -- --config config.toml
+
+test: parts lint docs policy unit chart instructions image ## Install what the tests need, and run all of them
+
+parts: ## Real parts: proxies, JOSE libraries, chart and image tools
+	tests/install-parts
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+policy: ## Licences, bans and sources; known vulnerabilities where a database is at hand
+	$(TOOLS)/cargo-deny deny --offline check bans licenses sources
+	$(TOOLS)/cargo-shear
+	tests/audit
+
+unit: ## Unit, property and integration tests
+	$(CARGO) build --locked
+	$(CARGO) nextest run --locked
+	$(CARGO) test --locked --doc
+
+chart: ## The chart through the real Helm engine, against Kubernetes schemas and our own `check`
+	$(CARGO) build --locked
+	CI=1 SIDEMINT_BIN=$(CURDIR)/target/debug/sidemint $(TOOLS)/python tests/chart/test_chart.py
+
+image: ## The Dockerfile, really built and run
+	PROFILE=dev tests/image/run.sh
+
+instructions: ## Instructions per warm request: a gate that does not depend on the machine's mood
+	$(CARGO) build --locked --release
+	$(CARGO) build --locked --release --manifest-path benches/peers/rs/Cargo.toml
+	benches/instructions.py
+
+bench: ## One table of ratios, side by side in one run
+	benches/run.sh
+
+clean:
+	$(CARGO) clean
+	rm -rf .tools
