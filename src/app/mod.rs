@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen};
 use crate::identity::Resolver;
-use crate::inbound::{self, Bound, Limits, Rooms};
+use crate::inbound::{self, Bound, Limits, Rooms, Routes};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
@@ -188,10 +188,10 @@ impl App {
         let metrics = &blueprint.metrics;
         // The ops listener has a life of its own: probes are answered until the last request is done.
         let ops_life = Lifecycle::new();
-        let ops_routes = inbound::ops::routes(&lifecycle, metrics, &rooms.sessions);
+        let ops_routes = inbound::ops::routes(&lifecycle, metrics, &rooms.sessions).into();
         let limits = Limits::from(server);
         let ops_limits = Limits { connections: 64, http2: false, ..limits };
-        let front_routes = inbound::routes(&blueprint.config.routes, &rooms);
+        let front_routes = Routes::front(&blueprint.config.routes, &rooms);
         let peers = rooms.resolver.peers().clone();
         let serve_ops = inbound::serve(
             ops,

@@ -55,12 +55,7 @@ pub struct HeaderNames {
 impl HeaderNames {
     /// Every configured header, the subject first.
     pub fn all(&self) -> impl Iterator<Item = &HeaderName> {
-        std::iter::once(&self.subject).chain(self.companions())
-    }
-
-    /// The configured headers beside the subject.
-    pub(super) fn companions(&self) -> impl Iterator<Item = &HeaderName> {
-        [&self.name, &self.email, &self.groups].into_iter().flatten()
+        std::iter::once(&self.subject).chain([&self.name, &self.email, &self.groups].into_iter().flatten())
     }
 
     fn check(raw: Raw) -> Result<Self, String> {

@@ -14,6 +14,24 @@ const MAX_VALUE_BYTES: usize = 8 * 1024;
 /// Groups of one user at most (R10).
 const MAX_GROUPS: usize = 256;
 
+/// Which of the configured headers a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Subject,
+    Name,
+    Email,
+    Groups,
+}
+
+/// The one line of each configured header.
+#[derive(Default)]
+struct Lines<'h> {
+    subject: Option<&'h HeaderValue>,
+    name: Option<&'h HeaderValue>,
+    email: Option<&'h HeaderValue>,
+    groups: Option<&'h HeaderValue>,
+}
+
 /// Reads the identity that `headers` tell. The proof is not looked at: having it is the point.
 pub(super) fn read<'h>(
     names: &HeaderNames,
@@ -21,19 +39,17 @@ pub(super) fn read<'h>(
     _proof: PeerProof,
     headers: &'h HeaderMap,
 ) -> Result<Identity<'h>, Refusal> {
-    refuse_aliases(names, headers)?;
-    refuse_listed_in_connection(names, headers)?;
-    let subject = match single(headers, &names.subject)? {
+    let lines = collect(names, headers)?;
+    let subject = match lines.subject {
         Some(value) => text::subject(value.as_bytes(), names.allow_comma_in_subject),
         None => Err(SubjectFault::Absent),
     };
-    let name = companion(headers, names.name.as_ref())?;
-    let email = companion(headers, names.email.as_ref())?;
-    let groups = companion(headers, names.groups.as_ref())?;
     let subject = match subject {
         Ok(subject) => subject,
         // A signed-in user whose subject header was dropped on the way, by a `Connection` trick for one: not a visitor.
-        Err(SubjectFault::Absent) if [name, email, groups].into_iter().flatten().any(|value| !value.is_empty()) => {
+        Err(SubjectFault::Absent)
+            if [lines.name, lines.email, lines.groups].into_iter().flatten().any(says_something) =>
+        {
             return Err(Refusal::SubjectMissing);
         }
         Err(fault) => return Err(fault.into()),
@@ -42,67 +58,88 @@ pub(super) fn read<'h>(
         source,
         issuer: None,
         subject,
-        name: name.and_then(|value| text::display_name(value.as_bytes())),
-        email: email.and_then(|value| text::email(value.as_bytes())),
+        name: lines.name.and_then(|value| text::display_name(value.as_bytes())),
+        email: lines.email.map(HeaderValue::as_bytes),
         avatar: None,
-        groups: groups.map_or_else(Vec::new, |value| split(value, names.group_separator)),
+        groups: lines.groups.map(|value| (value.as_bytes(), names.group_separator)),
     })
 }
 
-/// R5: a header whose name becomes ours when `_` and `.` are read as `-` is an attack or a broken proxy.
-fn refuse_aliases(names: &HeaderNames, headers: &HeaderMap) -> Result<(), Refusal> {
-    for name in headers.keys().map(HeaderName::as_str) {
-        let bytes = name.as_bytes();
-        let suspicious = bytes.iter().any(|b| matches!(b, b'_' | b'.'))
-            || bytes.first() == Some(&b'-')
-            || bytes.last() == Some(&b'-');
-        if suspicious {
-            let folded = name.replace(['_', '.'], "-");
-            let folded = folded.trim_matches('-');
-            if names.all().any(|own| own.as_str() == folded) {
-                return Err(Refusal::Alias);
+/// One pass over all lines: picks ours, and refuses what proxies disagree about.
+fn collect<'h>(names: &HeaderNames, headers: &'h HeaderMap) -> Result<Lines<'h>, Refusal> {
+    let mut lines = Lines::default();
+    for (name, value) in headers {
+        if let Some(part) = names.part(name) {
+            let line = match part {
+                Part::Subject => &mut lines.subject,
+                Part::Name => &mut lines.name,
+                Part::Email => &mut lines.email,
+                Part::Groups => &mut lines.groups,
+            };
+            // R4: one line of a header, even if two would say the same.
+            if line.replace(value).is_some() {
+                return Err(Refusal::Duplicate);
             }
+            if value.len() > MAX_VALUE_BYTES {
+                return Err(Refusal::TooLong);
+            }
+        } else if name == CONNECTION {
+            refuse_listed(names, value)?;
+        } else if is_alias(names, name) {
+            return Err(Refusal::Alias);
         }
     }
-    Ok(())
+    Ok(lines)
+}
+
+impl HeaderNames {
+    fn part(&self, name: &HeaderName) -> Option<Part> {
+        let is = |own: &Option<HeaderName>| own.as_ref().is_some_and(|own| own == name);
+        if self.subject == *name {
+            Some(Part::Subject)
+        } else if is(&self.name) {
+            Some(Part::Name)
+        } else if is(&self.email) {
+            Some(Part::Email)
+        } else if is(&self.groups) {
+            Some(Part::Groups)
+        } else {
+            None
+        }
+    }
+}
+
+/// R5: a header whose name becomes ours when `_` and `.` are read as `-` is an attack or a broken proxy.
+fn is_alias(names: &HeaderNames, name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let bytes = name.as_bytes();
+    let folds = bytes.iter().any(|b| matches!(b, b'_' | b'.'));
+    if !folds && bytes.first() != Some(&b'-') && bytes.last() != Some(&b'-') {
+        return false;
+    }
+    let folded = name.replace(['_', '.'], "-");
+    let folded = folded.trim_matches('-');
+    names.all().any(|own| own.as_str() == folded)
 }
 
 /// T-07: `Connection: X-Forwarded-User` makes the next hop drop the header, or shows that somebody tried.
-fn refuse_listed_in_connection(names: &HeaderNames, headers: &HeaderMap) -> Result<(), Refusal> {
-    for value in headers.get_all(CONNECTION) {
-        let bytes = value.as_bytes();
-        if bytes.eq_ignore_ascii_case(b"keep-alive") || bytes.eq_ignore_ascii_case(b"close") {
-            continue;
-        }
-        for token in bytes.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-            if names.all().any(|own| token.eq_ignore_ascii_case(own.as_str().as_bytes())) {
-                return Err(Refusal::ListedInConnection);
-            }
-        }
+fn refuse_listed(names: &HeaderNames, value: &HeaderValue) -> Result<(), Refusal> {
+    let bytes = value.as_bytes();
+    if bytes.eq_ignore_ascii_case(b"keep-alive") || bytes.eq_ignore_ascii_case(b"close") {
+        return Ok(());
     }
-    Ok(())
+    let mut tokens = bytes.split(|b| *b == b',').map(<[u8]>::trim_ascii);
+    let listed = tokens.any(|token| names.all().any(|own| token.eq_ignore_ascii_case(own.as_str().as_bytes())));
+    if listed { Err(Refusal::ListedInConnection) } else { Ok(()) }
 }
 
-/// R4 and R10: one line of a header, or none.
-fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, Refusal> {
-    let mut lines = headers.get_all(name).iter();
-    let Some(value) = lines.next() else { return Ok(None) };
-    if lines.next().is_some() {
-        return Err(Refusal::Duplicate);
-    }
-    if value.len() > MAX_VALUE_BYTES {
-        return Err(Refusal::TooLong);
-    }
-    Ok(Some(value))
+/// Empty counts as absent (R6).
+fn says_something(value: &HeaderValue) -> bool {
+    !value.as_bytes().trim_ascii().is_empty()
 }
 
-/// A header beside the subject; empty counts as absent (R6).
-fn companion<'h>(headers: &'h HeaderMap, name: Option<&HeaderName>) -> Result<Option<&'h HeaderValue>, Refusal> {
-    let value = name.map(|name| single(headers, name)).transpose()?.flatten();
-    Ok(value.filter(|value| !value.as_bytes().trim_ascii().is_empty()))
-}
-
-fn split(value: &HeaderValue, separator: char) -> Vec<&str> {
-    let Ok(text) = std::str::from_utf8(value.as_bytes()) else { return Vec::new() };
-    text.split(separator).map(str::trim).filter(|group| !group.is_empty()).take(MAX_GROUPS).collect()
+/// The groups in a header; what is not UTF-8 is none.
+pub(super) fn split(bytes: &[u8], separator: char) -> impl Iterator<Item = &str> {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    text.split(separator).map(str::trim).filter(|group| !group.is_empty()).take(MAX_GROUPS)
 }

@@ -26,9 +26,11 @@ pub struct Identity<'r> {
     issuer: Option<&'r str>,
     subject: &'r str,
     name: Option<Cow<'r, str>>,
-    email: Option<&'r str>,
+    /// As sent; read when somebody asks.
+    email: Option<&'r [u8]>,
     avatar: Option<&'r str>,
-    groups: Vec<&'r str>,
+    /// As sent, and the separator; taken apart when somebody asks.
+    groups: Option<(&'r [u8], char)>,
 }
 
 impl<'r> Identity<'r> {
@@ -37,7 +39,7 @@ impl<'r> Identity<'r> {
     pub fn of_operator(subject: &'r str, name: Option<&'r str>) -> Result<Self, Refusal> {
         let subject = text::subject(subject.as_bytes(), true)?;
         let name = name.and_then(|name| text::display_name(name.as_bytes()));
-        Ok(Self { source: "operator", issuer: None, subject, name, email: None, avatar: None, groups: Vec::new() })
+        Ok(Self { source: "operator", issuer: None, subject, name, email: None, avatar: None, groups: None })
     }
 
     /// Name of the source that told this identity.
@@ -62,7 +64,7 @@ impl<'r> Identity<'r> {
 
     /// E-mail address.
     pub fn email(&self) -> Option<&str> {
-        self.email
+        self.email.and_then(text::email)
     }
 
     /// Address of a picture.
@@ -71,8 +73,8 @@ impl<'r> Identity<'r> {
     }
 
     /// Groups, in the order sent.
-    pub fn groups(&self) -> &[&str] {
-        &self.groups
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.groups.into_iter().flat_map(|(bytes, separator)| headers::split(bytes, separator))
     }
 }
 

@@ -42,7 +42,7 @@ fn a_proven_peer_names_the_user() {
     assert_eq!(identity.subject(), "alice");
     assert_eq!(identity.name(), Some("Älice Doe"));
     assert_eq!(identity.email(), Some("alice@example.org"));
-    assert_eq!(identity.groups(), ["staff", "admins"]);
+    assert_eq!(identity.groups().collect::<Vec<_>>(), ["staff", "admins"]);
 }
 
 #[test]

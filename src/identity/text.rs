@@ -51,15 +51,57 @@ pub(super) fn subject(bytes: &[u8], allow_comma: bool) -> Result<&str, SubjectFa
     if text.len() > MAX_SUBJECT_BYTES {
         return Err(SubjectFault::TooLong);
     }
-    if is_unresolved_template(text) {
+    let look = Look::at(bytes);
+    if look.has(Look::MARK) && is_unresolved_template(text) {
         return Err(SubjectFault::Template);
     }
-    if !allow_comma && bytes.contains(&b',') {
+    if look.has(Look::COMMA) && !allow_comma {
         // Two lines that a proxy joined look like this (T-09).
         return Err(SubjectFault::Comma);
     }
-    let fine = if text.is_ascii() { bytes.iter().all(|b| (0x20..0x7f).contains(b)) } else { is_plain(text) };
-    if fine { Ok(text) } else { Err(SubjectFault::Character) }
+    if !look.has(Look::UNPRINTABLE) || (!text.is_ascii() && is_plain(text)) {
+        Ok(text)
+    } else {
+        Err(SubjectFault::Character)
+    }
+}
+
+/// What one pass over bytes finds. Nearly every value is printable and has none of the rest.
+#[derive(Clone, Copy)]
+struct Look(u8);
+
+impl Look {
+    const UNPRINTABLE: u8 = 1;
+    const COMMA: u8 = 2;
+    /// What templates begin with.
+    const MARK: u8 = 4;
+    const SPACE: u8 = 8;
+
+    /// Class of every byte: a table, because this runs for each request.
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which finds a wrong index")]
+    const CLASSES: [u8; 256] = {
+        let mut classes = [Self::UNPRINTABLE; 256];
+        let mut b = 0x20;
+        while b < 0x7f {
+            classes[b] = match b {
+                0x20 => Self::SPACE,
+                0x2c => Self::COMMA,
+                0x24 | 0x7b => Self::MARK,
+                _ => 0,
+            };
+            b += 1;
+        }
+        classes
+    };
+
+    fn at(bytes: &[u8]) -> Self {
+        let class = |b: &u8| Self::CLASSES.get(usize::from(*b)).copied().unwrap_or(Self::UNPRINTABLE);
+        Self(bytes.iter().fold(0, |seen, b| seen | class(b)))
+    }
+
+    const fn has(self, class: u8) -> bool {
+        self.0 & class != 0
+    }
 }
 
 /// `{http.auth.user.id}`, `${user}`, `%{REMOTE_USER}e`, `$remote_user`: what a proxy sends when a placeholder has no
@@ -86,12 +128,17 @@ fn is_invisible(c: char) -> bool {
 
 /// A display name: for people only, so it is cleaned where a subject would be refused. `None` when nothing is left.
 pub(super) fn display_name(bytes: &[u8]) -> Option<Cow<'_, str>> {
-    let text = std::str::from_utf8(bytes).ok()?.trim();
-    let plain = text.len() <= MAX_NAME_CHARS
-        && text.bytes().all(|b| (0x20..0x7f).contains(&b))
-        && !text.as_bytes().windows(2).any(|pair| pair == b"  ");
-    let name = if plain { Cow::Borrowed(text) } else { Cow::Owned(clean(text)) };
-    (!name.is_empty() && !is_unresolved_template(&name)).then_some(name)
+    let bytes = bytes.trim_ascii();
+    let text = std::str::from_utf8(bytes).ok()?;
+    let look = Look::at(bytes);
+    let has_gap = look.has(Look::SPACE) && bytes.windows(2).any(|pair| pair == b"  ");
+    let name = if !look.has(Look::UNPRINTABLE) && !has_gap && text.len() <= MAX_NAME_CHARS {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(clean(text))
+    };
+    let is_template = look.has(Look::MARK) && is_unresolved_template(&name);
+    (!name.is_empty() && !is_template).then_some(name)
 }
 
 fn clean(text: &str) -> String {

@@ -5,8 +5,9 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
-use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 
 use crate::clock::Stopwatch;
@@ -44,7 +45,7 @@ pub(super) enum Body {
 
 impl Asked {
     /// Takes a request apart; what is left of it is for warp to route by.
-    pub(super) fn of(request: Request<Incoming>, peer: Peer, proof: Option<PeerProof>) -> Request<Empty<Bytes>> {
+    pub(super) fn of(request: Request<Incoming>, peer: Peer, proof: Option<PeerProof>) -> (Self, Parts) {
         let watch = Stopwatch::start();
         let (mut parts, body) = request.into_parts();
         let asked = Self {
@@ -57,8 +58,7 @@ impl Asked {
             id: RequestId::next(),
             watch,
         };
-        parts.extensions.insert::<Ask>(Arc::new(asked));
-        Request::from_parts(parts, Empty::new())
+        (asked, parts)
     }
 
     /// Reads the body, up to `max` bytes and for `patience`. A second reader finds it empty.

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::clock::Stopwatch;
 use crate::metrics::{Counter, Metrics};
@@ -26,6 +26,8 @@ const IDLE: u8 = 0;
 const HEAD: u8 = 1;
 /// A request is being answered.
 const SERVING: u8 = 2;
+/// The client does not take the answer; never stored, only waited for.
+const WRITING: u8 = 3;
 
 impl Phase {
     /// The head is complete.
@@ -75,51 +77,75 @@ pub(super) struct Patient<S> {
     /// Whether the first bytes were those of HTTP/2 (RFC 9113, 3.4), whose frames come at any time: there is no
     /// «between the first byte of a head and its end», and pings find out who is gone.
     http2: Option<bool>,
-    /// Since when the current wait lasts; `None` while there is none.
+    /// What is waited for, and since when, while a head is incomplete or an answer is not taken.
     waiting: Option<(u8, Instant)>,
-    /// One timer for the life of the connection. It is set late and seldom: an idle wait that ends before the timer
-    /// fires leaves it as it is, and when it fires early it is set again for the rest.
+    /// Quarters of the idle time that went by without a byte.
+    quiet: u8,
+    /// One timer for the life of the connection. Requests do not touch it: while the connection is idle it ticks four
+    /// times in the idle time, and a tick finds out whether anything happened since the last.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
+/// Ticks after which the idle time is over for certain; the first may have come at once.
+const QUIET_TICKS: u8 = 5;
+
 impl<S> Patient<S> {
     pub(super) fn new(stream: S, phase: Arc<Phase>, patience: Arc<Patience>) -> Self {
-        Self { stream, phase, patience, http2: None, waiting: None, timer: None }
+        Self { stream, phase, patience, http2: None, waiting: None, quiet: 0, timer: None }
     }
 
-    /// Called when there is nothing to read. Ready when the wait has lasted too long.
+    /// Called when nothing moves. Ready when that has lasted too long.
     fn poll_patience(&mut self, phase: u8, cx: &mut Context<'_>) -> Poll<()> {
-        if phase == SERVING {
+        match phase {
             // Bodies have their own deadline, and a provider may take its time.
-            return Poll::Pending;
+            SERVING => Poll::Pending,
+            IDLE => self.poll_idle(cx),
+            HEAD => self.poll_deadline(phase, self.patience.head, cx),
+            _ => self.poll_deadline(phase, self.patience.idle, cx),
         }
+    }
+
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let quarter = self.patience.idle / 4;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(quarter)));
+        while timer.as_mut().poll(cx).is_ready() {
+            self.quiet += 1;
+            if self.quiet >= QUIET_TICKS {
+                return Poll::Ready(());
+            }
+            // From now, not from the last deadline: that may be long past, after a slow answer.
+            timer.as_mut().reset(now() + quarter);
+        }
+        Poll::Pending
+    }
+
+    fn poll_deadline(&mut self, phase: u8, patience: Duration, cx: &mut Context<'_>) -> Poll<()> {
         let since = match self.waiting {
             Some((own, since)) if own == phase => since,
             _ => {
-                let since = Instant::from_std(Stopwatch::start().started());
+                let since = now();
                 self.waiting = Some((phase, since));
                 since
             }
         };
-        let deadline = since + if phase == HEAD { self.patience.head } else { self.patience.idle };
+        let deadline = since + patience;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if timer.deadline() > deadline {
+        if timer.deadline() != deadline {
             timer.as_mut().reset(deadline);
         }
-        loop {
-            ready!(timer.as_mut().poll(cx));
-            if timer.deadline() >= deadline {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(deadline);
-        }
+        timer.as_mut().poll(cx)
     }
+}
+
+fn now() -> Instant {
+    Instant::from_std(Stopwatch::start().started())
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         if let Poll::Ready(outcome) = Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            self.quiet = 0;
             self.waiting = self.waiting.filter(|(phase, _)| *phase == HEAD);
             let came = buffer.filled().get(before..).unwrap_or_default();
             let http2 = *self.http2.get_or_insert_with(|| came.starts_with(b"PRI "));
@@ -139,7 +165,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
 impl<S: AsyncWrite + Unpin> Patient<S> {
     /// An answer that the client does not take is given up after the time of an idle connection.
     fn poll_stalled<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        const WRITING: u8 = 3;
         if progress.is_ready() {
             if self.waiting.is_some_and(|(phase, _)| phase == WRITING) {
                 self.waiting = None;

@@ -1,5 +1,6 @@
 //! The accept loop: limits, timeouts, peer proof and a drain with a deadline, which warp's own server does not have.
 
+use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -7,17 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::sync::Semaphore;
-use warp::filters::BoxedFilter;
-use warp::reply::Response;
 
-use super::asked::Asked;
+use super::Routes;
 use super::connection::{Patience, Patient, Phase};
 use crate::config::{Listen, Server};
 use crate::identity::{Peer, PeerPolicy, PeerProof};
@@ -120,7 +118,7 @@ impl Bound {
 
 /// Everything that connections share.
 struct Shared {
-    routes: BoxedFilter<(Response,)>,
+    routes: Arc<Routes>,
     limits: Limits,
     patience: Arc<Patience>,
     lifecycle: Lifecycle,
@@ -131,7 +129,7 @@ struct Shared {
 /// Accepts and serves connections until the lifecycle drains. Connections are tracked by `lifecycle`.
 pub async fn serve(
     bound: Bound,
-    routes: BoxedFilter<(Response,)>,
+    routes: Routes,
     limits: Limits,
     peers: PeerPolicy,
     lifecycle: Lifecycle,
@@ -139,7 +137,7 @@ pub async fn serve(
 ) {
     let patience = Arc::new(Patience::new(limits.header_timeout, limits.idle_timeout, metrics));
     let shared = Arc::new(Shared {
-        routes,
+        routes: Arc::new(routes),
         limits,
         patience,
         lifecycle,
@@ -215,16 +213,15 @@ impl Shared {
     {
         let phase = Arc::new(Phase::default());
         let io = TokioIo::new(Patient::new(stream, Arc::clone(&phase), Arc::clone(&self.patience)));
-        let routes = TowerToHyperService::new(warp::service(self.routes.clone()));
+        let routes = Arc::clone(&self.routes);
         let limits = self.limits;
         let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
             phase.serving();
-            let answer = routes.call(Asked::of(request, peer, proof));
-            let phase = Arc::clone(&phase);
+            let (routes, phase) = (Arc::clone(&routes), Arc::clone(&phase));
             async move {
-                let answer = answer.await;
+                let answer = routes.answer(request, peer, proof).await;
                 phase.answered();
-                answer
+                Ok::<_, Infallible>(answer)
             }
         });
         if limits.http2 {

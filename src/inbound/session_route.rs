@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::Method;
 use warp::reply::Response;
 
+use super::Handler;
 use super::asked::{Asked, Body};
 use super::browser::Rules;
 use super::observe::{Observer, Seen};
@@ -29,9 +30,8 @@ pub(super) struct SessionRoute {
     pub(super) body: (usize, Duration),
 }
 
-impl SessionRoute {
-    /// Answers one request.
-    pub(super) async fn answer(&self, asked: &Asked) -> Response {
+impl Handler for SessionRoute {
+    async fn answer(&self, asked: &Asked) -> Response {
         match asked.method {
             Method::GET | Method::HEAD | Method::POST => {}
             Method::DELETE => return self.sign_out(asked),
@@ -47,7 +47,7 @@ impl SessionRoute {
         };
         // What a GET carries has no meaning (RFC 9110, 9.3.1), and stays unread.
         if asked.method == Method::POST
-            && let Err(outcome) = self.check_body(asked).await
+            && let Err(outcome) = Box::pin(self.check_body(asked)).await
         {
             return self.finish(asked, outcome, None, Extras::default());
         }
@@ -55,13 +55,15 @@ impl SessionRoute {
         if let Some((entry, how)) = self.sessions.warm(&self.plan, &key) {
             return self.hand_out(asked, &identity, &entry, how);
         }
-        let trace = TraceContext::of(&asked.headers);
-        match self.sessions.cold(&self.plan, &key, trace).await {
+        // Boxed: a mint is rare and its future is large, and every hit would carry it about.
+        match Box::pin(self.sessions.cold(&self.plan, &key, TraceContext::of(&asked.headers))).await {
             Ok((entry, how)) => self.hand_out(asked, &identity, &entry, how),
             Err(error) => self.refuse(asked, &error),
         }
     }
+}
 
+impl SessionRoute {
     /// Every check before a session is looked for: the page, the peer, the user, the input.
     fn admit<'a>(&'a self, asked: &'a Asked) -> Result<Identity<'a>, (Outcome, Option<&'static str>)> {
         self.rules.check(asked).map_err(|outcome| (outcome, None))?;

@@ -10,6 +10,7 @@ use http::StatusCode;
 use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::reply::Response;
 
+use super::Handler;
 use super::asked::Asked;
 use super::observe::{Observer, Seen};
 use super::reply::{Base, CHALLENGE, Outcome};
@@ -34,9 +35,9 @@ pub(super) struct SubrequestRoute {
     pub(super) observer: Observer,
 }
 
-impl SubrequestRoute {
+impl Handler for SubrequestRoute {
     /// Answers one request, whatever its method, path below the prefix, query or body.
-    pub(super) async fn answer(&self, asked: &Asked) -> Response {
+    async fn answer(&self, asked: &Asked) -> Response {
         let identity = match self.resolver.resolve(asked.proof, &asked.headers) {
             Ok(identity) => identity,
             Err(refusal) => {
@@ -48,13 +49,15 @@ impl SubrequestRoute {
         if let Some((entry, how)) = self.sessions.warm(&self.plan, &key) {
             return self.pass(asked, &identity, &entry, how);
         }
-        let trace = TraceContext::of(&asked.headers);
-        match self.sessions.cold(&self.plan, &key, trace).await {
+        // Boxed: a mint is rare and its future is large, and every hit would carry it about.
+        match Box::pin(self.sessions.cold(&self.plan, &key, TraceContext::of(&asked.headers))).await {
             Ok((entry, how)) => self.pass(asked, &identity, &entry, how),
             Err(error) => self.without_session(asked, &error),
         }
     }
+}
 
+impl SubrequestRoute {
     fn pass(&self, asked: &Asked, identity: &Identity<'_>, entry: &Entry, how: How) -> Response {
         let Answer::Headers(set) = &entry.answer else {
             return self.deny(asked, Outcome::Internal, None, StatusCode::FORBIDDEN);

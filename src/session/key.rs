@@ -49,9 +49,9 @@ pub(super) fn encode(route: RouteId, generation: u32, uses: ProfileUse, identity
     put(&mut bytes, Some(identity.source()));
     put(&mut bytes, identity.issuer());
     put(&mut bytes, Some(identity.subject()));
-    put(&mut bytes, identity.name().filter(|_| uses.name));
-    put(&mut bytes, identity.email().filter(|_| uses.email));
-    put(&mut bytes, identity.avatar().filter(|_| uses.avatar));
+    put(&mut bytes, if uses.name { identity.name() } else { None });
+    put(&mut bytes, if uses.email { identity.email() } else { None });
+    put(&mut bytes, if uses.avatar { identity.avatar() } else { None });
     if uses.groups {
         for group in identity.groups() {
             put(&mut bytes, Some(group));
