@@ -74,23 +74,30 @@ trait Handler: Send + Sync + 'static {
 
 /// Everything that a listener answers.
 ///
-/// One route is asked all day: the first session route. It is looked for before warp's tree, because the tree's boxes and
-/// extensions are a sixth of a cache hit (`docs/performance.md`); the answer is the same, and so is the handler.
+/// Two routes are asked all day: the first of each kind. They are looked for before warp's tree, because the tree's boxes
+/// and extensions are a sixth of a cache hit (`docs/performance.md`); the handlers, and so the answers, are the same.
 #[derive(Clone)]
 pub struct Routes {
-    hot: Option<(Arc<str>, Arc<SessionRoute>)>,
+    hot: Hot,
     tree: BoxedFilter<(Response,)>,
+}
+
+/// The routes that are looked for first.
+#[derive(Clone, Default)]
+struct Hot {
+    session: Option<(Arc<str>, Arc<SessionRoute>)>,
+    subrequest: Option<(Arc<str>, Arc<SubrequestRoute>)>,
 }
 
 impl std::fmt::Debug for Routes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Routes").field("hot", &self.hot.as_ref().map(|(path, _)| path)).finish_non_exhaustive()
+        f.debug_struct("Routes").finish_non_exhaustive()
     }
 }
 
 impl From<BoxedFilter<(Response,)>> for Routes {
     fn from(tree: BoxedFilter<(Response,)>) -> Self {
-        Self { hot: None, tree }
+        Self { hot: Hot::default(), tree }
     }
 }
 
@@ -101,33 +108,35 @@ impl Routes {
         // Routes for one host stand before those for any.
         routes.sort_by_key(|(route, _)| (route.host.is_none(), route.answer != Answer::Session));
         let mut tree = jwks(rooms).or(not_found(rooms)).unify().boxed();
-        let mut hot = None;
+        let mut hot = Hot::default();
         for (route, plan) in routes.into_iter().rev() {
             match route.answer {
                 Answer::Session => {
                     let handler = Arc::new(session(route, plan, rooms));
                     tree = before(at(&route.path), route, Arc::clone(&handler), tree);
-                    // The last one here is the first in the tree.
-                    hot = Some((Arc::from(route.path.as_str()), handler));
+                    // The last one of its kind here is the first in the tree.
+                    hot.session = Some((Arc::from(route.path.as_str()), handler));
                 }
                 Answer::Subrequest => {
                     let handler = Arc::new(subrequest(route, plan, rooms));
-                    tree = before(below(&route.path), route, handler, tree);
+                    tree = before(below(&route.path), route, Arc::clone(&handler), tree);
+                    hot.subrequest = Some((Arc::from(route.path.as_str()), handler));
                 }
             }
         }
         // Where routes depend on the host, the tree decides.
         let by_host = configured.iter().any(|route| route.host.is_some());
-        Self { hot: hot.filter(|_| !by_host), tree }
+        Self { hot: if by_host { Hot::default() } else { hot }, tree }
     }
 
     /// Answers one request.
     async fn answer(&self, request: Request<Incoming>, peer: Peer, proof: Option<PeerProof>) -> Response {
         let (asked, mut parts) = Asked::of(request, peer, proof);
-        if let Some((path, handler)) = &self.hot
-            && parts.uri.path() == &**path
-        {
-            return handler.answer(&asked).await;
+        let path = parts.uri.path();
+        match &self.hot {
+            Hot { session: Some((own, handler)), .. } if path == &**own => return handler.answer(&asked).await,
+            Hot { subrequest: Some((own, handler)), .. } if is_below(path, own) => return handler.answer(&asked).await,
+            _ => {}
         }
         parts.extensions.insert::<Ask>(Arc::new(asked));
         let request = Request::from_parts(parts, Empty::<Bytes>::new());
@@ -152,14 +161,9 @@ fn session(route: &config::Route, plan: &Arc<Plan>, rooms: &Rooms) -> SessionRou
 }
 
 fn subrequest(route: &config::Route, plan: &Arc<Plan>, rooms: &Rooms) -> SubrequestRoute {
-    SubrequestRoute {
-        plan: Arc::clone(plan),
-        sessions: Arc::clone(&rooms.sessions),
-        resolver: Arc::clone(&rooms.resolver),
-        mode: route.mode,
-        base: Base::new(rooms.resolver.header_names(), None),
-        observer: Observer::new(&route.path, &rooms.metrics, rooms.log.clone()),
-    }
+    let observer = Observer::new(&route.path, &rooms.metrics, rooms.log.clone());
+    let (plan, sessions, resolver) = (Arc::clone(plan), Arc::clone(&rooms.sessions), Arc::clone(&rooms.resolver));
+    SubrequestRoute::new(plan, sessions, resolver, route.mode, observer)
 }
 
 /// A route before the rest. One box holds both, because each is an allocation per request.
@@ -186,7 +190,11 @@ fn at(path: &str) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<
 
 /// This path and everything below it.
 fn below(path: &str) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
-    matching(path, |asked, path| asked.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    matching(path, is_below)
+}
+
+fn is_below(asked: &str, path: &str) -> bool {
+    asked.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn matching(path: &str, fits: fn(&str, &str) -> bool) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {

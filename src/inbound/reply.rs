@@ -206,6 +206,13 @@ impl Base {
         Self(headers)
     }
 
+    /// The same and one more.
+    #[must_use]
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.insert(name, value);
+        self
+    }
+
     /// A copy for one answer.
     pub(super) fn headers(&self, id: RequestId) -> HeaderMap {
         let mut headers = self.0.clone();

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::reply::Response;
 
 use super::Handler;
@@ -27,12 +27,15 @@ const ENVOY_REMOVE_ALL: HeaderValue =
 /// What the handler needs, put together at start.
 #[derive(Debug)]
 pub(super) struct SubrequestRoute {
-    pub(super) plan: Arc<Plan>,
-    pub(super) sessions: Arc<Sessions>,
-    pub(super) resolver: Arc<Resolver>,
-    pub(super) mode: Mode,
-    pub(super) base: Base,
-    pub(super) observer: Observer,
+    plan: Arc<Plan>,
+    sessions: Arc<Sessions>,
+    resolver: Arc<Resolver>,
+    mode: Mode,
+    observer: Observer,
+    /// Headers of a denial: nothing about chat.
+    denied: Base,
+    /// Headers of a 200: the complete set, empty; what there is to say replaces it.
+    passed: Base,
 }
 
 impl Handler for SubrequestRoute {
@@ -58,12 +61,28 @@ impl Handler for SubrequestRoute {
 }
 
 impl SubrequestRoute {
+    pub(super) fn new(
+        plan: Arc<Plan>,
+        sessions: Arc<Sessions>,
+        resolver: Arc<Resolver>,
+        mode: Mode,
+        observer: Observer,
+    ) -> Self {
+        // hyper leaves the length out of empty answers to some methods; the contract wants it on every one.
+        let denied = Base::new(resolver.header_names(), None).with(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        let empty = |base: Base, name| base.with(name, HeaderValue::from_static(""));
+        let passed = SESSION_HEADERS.into_iter().chain([STATUS]).fold(denied.clone(), empty);
+        Self { plan, sessions, resolver, mode, observer, denied, passed }
+    }
+
     fn pass(&self, asked: &Asked, identity: &Identity<'_>, entry: &Entry, how: How) -> Response {
         let Answer::Headers(set) = &entry.answer else {
             return self.deny(asked, Outcome::Internal, None, StatusCode::FORBIDDEN);
         };
-        let mut response = self.empty(asked, StatusCode::OK);
-        response.headers_mut().extend(set.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let mut response = empty(StatusCode::OK, self.passed.headers(asked.id));
+        for (name, value) in set.iter() {
+            response.headers_mut().insert(name, value.clone());
+        }
         let seen = Seen { outcome: Outcome::Ok, status: 200, reason: None, hit: how == How::Hit };
         self.observer.request(asked, seen, || entry.user_tag(|| self.observer.tag(identity)));
         response
@@ -96,14 +115,16 @@ impl SubrequestRoute {
     }
 
     fn pass_without(&self, asked: &Asked, outcome: Outcome, reason: Option<&str>, status: &'static str) -> Response {
-        let mut response = self.empty(asked, StatusCode::OK);
-        response.headers_mut().extend(empty_set(status));
+        let mut headers = self.passed.headers(asked.id);
+        headers.insert(STATUS, HeaderValue::from_static(status));
+        headers.insert(ENVOY_REMOVE, ENVOY_REMOVE_ALL);
+        let response = empty(StatusCode::OK, headers);
         self.observer.request(asked, Seen { outcome, status: 200, reason, hit: false }, || None);
         response
     }
 
     fn deny(&self, asked: &Asked, outcome: Outcome, reason: Option<&str>, status: StatusCode) -> Response {
-        let mut response = self.empty(asked, status);
+        let mut response = empty(status, self.denied.headers(asked.id));
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, CHALLENGE);
         }
@@ -113,24 +134,11 @@ impl SubrequestRoute {
         self.observer.request(asked, Seen { outcome, status: status.as_u16(), reason, hit: false }, || None);
         response
     }
-
-    fn empty(&self, asked: &Asked, status: StatusCode) -> Response {
-        let mut response = Response::new(bytes::Bytes::new().into());
-        *response.status_mut() = status;
-        *response.headers_mut() = self.base.headers(asked.id);
-        // hyper leaves the length out of empty answers to some methods; the contract wants it on every one.
-        response.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-        response
-    }
 }
 
-/// The complete set, with nothing in it but the status.
-fn empty_set(status: &'static str) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(SESSION_HEADERS.len() + 2);
-    for name in SESSION_HEADERS {
-        headers.insert(name, HeaderValue::from_static(""));
-    }
-    headers.insert(STATUS, HeaderValue::from_static(status));
-    headers.insert(ENVOY_REMOVE, ENVOY_REMOVE_ALL);
-    headers
+fn empty(status: StatusCode, headers: HeaderMap) -> Response {
+    let mut response = Response::new(bytes::Bytes::new().into());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
 }

@@ -65,7 +65,7 @@ impl Entry {
 /// The cache.
 #[derive(Debug)]
 pub(super) struct Store {
-    entries: moka::sync::Cache<SessionKey, Arc<Entry>>,
+    entries: moka::sync::Cache<SessionKey, Arc<Entry>, ahash::RandomState>,
     max_entries: u64,
     entries_gauge: Gauge,
     bytes_gauge: Gauge,
@@ -85,7 +85,8 @@ impl Store {
                     evictions.inc();
                 }
             })
-            .build();
+            // Keyed at random like the standard hasher, at a third of its price for keys of this length.
+            .build_with_hasher(ahash::RandomState::new());
         Self {
             entries,
             max_entries: limits.max_entries,
