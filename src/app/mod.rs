@@ -63,7 +63,7 @@ impl Blueprint {
                 Err(mistakes) => errors.extend(mistakes),
             }
         }
-        let plans = plan(&config, &providers, &metrics, &mut errors);
+        let plans = plan(&config, &resolver, &providers, &metrics, &mut errors);
         if errors.is_empty() {
             Ok(Self { config, resolver, providers, plans, clock, metrics })
         } else {
@@ -95,6 +95,7 @@ impl Blueprint {
 /// Routes whose lifetime the provider and its clients can live with.
 fn plan(
     config: &Config,
+    resolver: &Resolver,
     providers: &BTreeMap<String, Arc<Provider>>,
     metrics: &Metrics,
     errors: &mut Vec<ConfigError>,
@@ -108,7 +109,13 @@ fn plan(
             errors.push(ConfigError::new(route.origin.clone(), format!("routes[{n}].ttl"), problem));
         }
         match RouteId::try_from(n) {
-            Ok(id) => plans.push(Arc::new(Plan::new(id, route, Arc::clone(provider), metrics))),
+            Ok(id) => plans.push(Arc::new(Plan::new(
+                id,
+                route,
+                inbound::form(route, resolver),
+                Arc::clone(provider),
+                metrics,
+            ))),
             Err(_) => errors.push(ConfigError::new(route.origin.clone(), "routes", "has more than 65536 routes")),
         }
     }
@@ -190,7 +197,7 @@ impl App {
         let ops_life = Lifecycle::new();
         let ops_routes = inbound::ops::routes(&lifecycle, metrics, &rooms.sessions).into();
         let limits = Limits::from(server);
-        let ops_limits = Limits { connections: 64, http2: false, ..limits };
+        let ops_limits = Limits { connections: 64, http2: false, counted: false, ..limits };
         let front_routes = Routes::front(&blueprint.config.routes, &rooms);
         let peers = rooms.resolver.peers().clone();
         let serve_ops = inbound::serve(

@@ -39,7 +39,8 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     match &entry.answer {
         Answer::Json(body) => print(&format!("{}\n", String::from_utf8_lossy(body))),
         Answer::Headers(headers) => {
-            for (name, value) in headers.iter() {
+            // The rest belongs to the transport.
+            for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with("x-chat-")) {
                 print(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
             }
         }

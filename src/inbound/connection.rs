@@ -146,9 +146,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         let before = buffer.filled().len();
         if let Poll::Ready(outcome) = Pin::new(&mut self.stream).poll_read(cx, buffer) {
             self.quiet = 0;
-            self.waiting = self.waiting.filter(|(phase, _)| *phase == HEAD);
             let came = buffer.filled().get(before..).unwrap_or_default();
             let http2 = *self.http2.get_or_insert_with(|| came.starts_with(b"PRI "));
+            // A wait goes on only while one and the same head trickles in.
+            if self.phase.now() != HEAD {
+                self.waiting = None;
+            }
             if !came.is_empty() && !http2 {
                 self.phase.bytes_came();
             }

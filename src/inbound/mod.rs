@@ -44,7 +44,7 @@ use crate::config::{self, Answer, JWKS_PATH};
 use crate::identity::{Peer, PeerProof, Resolver};
 use crate::metrics::Metrics;
 use crate::provider::Provider;
-use crate::session::{Plan, Sessions};
+use crate::session::{Form, Plan, Sessions};
 use crate::telemetry::RequestLog;
 
 /// The rooms behind the front routes.
@@ -145,6 +145,14 @@ impl Routes {
             Ok(response) => response,
             Err(never) => match never {},
         }
+    }
+}
+
+/// In which form the sessions of `route` are cached.
+pub fn form(route: &config::Route, resolver: &Resolver) -> Form {
+    match route.answer {
+        Answer::Session => Form::Json,
+        Answer::Subrequest => Form::Headers(subrequest_route::frame(resolver)),
     }
 }
 

@@ -191,6 +191,8 @@ impl Base {
     /// `names` are the headers that identity is read from, `content_type` is what bodies are, if there are any.
     pub(super) fn new(names: Option<&HeaderNames>, content_type: Option<&'static str>) -> Self {
         let mut headers = HeaderMap::with_capacity(8);
+        // Its place is the first: there it is found without a search. The value comes with each request.
+        headers.insert(X_REQUEST_ID, HeaderValue::from_static(""));
         if let Some(content_type) = content_type {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
@@ -201,8 +203,6 @@ impl Base {
         headers.insert(VARY, HeaderValue::try_from(vary).unwrap_or_else(|_| HeaderValue::from_static("*")));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        // Its place; the value comes with each request.
-        headers.insert(X_REQUEST_ID, HeaderValue::from_static(""));
         Self(headers)
     }
 
@@ -215,10 +215,21 @@ impl Base {
 
     /// A copy for one answer.
     pub(super) fn headers(&self, id: RequestId) -> HeaderMap {
-        let mut headers = self.0.clone();
-        headers.insert(X_REQUEST_ID, id.header());
-        headers
+        numbered(self.0.clone(), id)
     }
+
+    /// The headers themselves, for answers that are finished when they are minted.
+    pub(super) fn into_headers(self) -> HeaderMap {
+        self.0
+    }
+}
+
+/// Writes the request id into headers that began as a [`Base`].
+pub(super) fn numbered(mut headers: HeaderMap, id: RequestId) -> HeaderMap {
+    if let Some(value) = headers.values_mut().next() {
+        *value = id.header();
+    }
+    headers
 }
 
 /// A finished JSON body with the headers of its route.

@@ -13,7 +13,7 @@ use warp::reply::Response;
 use super::Handler;
 use super::asked::Asked;
 use super::observe::{Observer, Seen};
-use super::reply::{Base, CHALLENGE, Outcome};
+use super::reply::{Base, CHALLENGE, Outcome, numbered};
 use crate::config::Mode;
 use crate::identity::{Identity, Refusal, Resolver};
 use crate::session::{Answer, Entry, How, Plan, SESSION_HEADERS, STATUS, SessionError, Sessions};
@@ -68,10 +68,8 @@ impl SubrequestRoute {
         mode: Mode,
         observer: Observer,
     ) -> Self {
-        // hyper leaves the length out of empty answers to some methods; the contract wants it on every one.
-        let denied = Base::new(resolver.header_names(), None).with(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        let empty = |base: Base, name| base.with(name, HeaderValue::from_static(""));
-        let passed = SESSION_HEADERS.into_iter().chain([STATUS]).fold(denied.clone(), empty);
+        let denied = bare(&resolver);
+        let passed = complete(denied.clone());
         Self { plan, sessions, resolver, mode, observer, denied, passed }
     }
 
@@ -79,10 +77,7 @@ impl SubrequestRoute {
         let Answer::Headers(set) = &entry.answer else {
             return self.deny(asked, Outcome::Internal, None, StatusCode::FORBIDDEN);
         };
-        let mut response = empty(StatusCode::OK, self.passed.headers(asked.id));
-        for (name, value) in set.iter() {
-            response.headers_mut().insert(name, value.clone());
-        }
+        let response = empty(StatusCode::OK, numbered(HeaderMap::clone(set), asked.id));
         let seen = Seen { outcome: Outcome::Ok, status: 200, reason: None, hit: how == How::Hit };
         self.observer.request(asked, seen, || entry.user_tag(|| self.observer.tag(identity)));
         response
@@ -134,6 +129,23 @@ impl SubrequestRoute {
         self.observer.request(asked, Seen { outcome, status: status.as_u16(), reason, hit: false }, || None);
         response
     }
+}
+
+/// Headers of every answer.
+fn bare(resolver: &Resolver) -> Base {
+    // hyper leaves the length out of empty answers to some methods; the contract wants it on every one.
+    Base::new(resolver.header_names(), None).with(CONTENT_LENGTH, HeaderValue::from_static("0"))
+}
+
+/// The complete set, empty.
+fn complete(base: Base) -> Base {
+    let empty = |base: Base, name| base.with(name, HeaderValue::from_static(""));
+    SESSION_HEADERS.into_iter().chain([STATUS]).fold(base, empty)
+}
+
+/// Headers that a session of a subrequest route begins with, so that a cached one is finished but for the request id.
+pub(super) fn frame(resolver: &Resolver) -> HeaderMap {
+    bare(resolver).into_headers()
 }
 
 fn empty(status: StatusCode, headers: HeaderMap) -> Response {

@@ -30,12 +30,12 @@ pub const STATUS: HeaderName = HeaderName::from_static("x-chat-status");
 pub const SESSION_HEADERS: [HeaderName; 5] = [TOKEN, TOKEN_EXPIRES_AT, API_URL, USER_ID, DISPLAY_NAME];
 
 /// In which form a route answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Form {
     /// JSON.
     Json,
-    /// Headers.
-    Headers,
+    /// Headers, beginning with these, which every answer of the route has.
+    Headers(HeaderMap),
 }
 
 /// A finished answer.
@@ -43,7 +43,7 @@ pub enum Form {
 pub enum Answer {
     /// A JSON body.
     Json(Bytes),
-    /// The complete header set, status `ok` included.
+    /// All headers of the answer, status `ok` included.
     Headers(Box<HeaderMap>),
 }
 
@@ -60,10 +60,12 @@ impl std::fmt::Debug for Answer {
 impl Answer {
     /// Renders `minted` for the user of `profile`. `None` when it cannot be said in headers, or not within a proxy's
     /// limits.
-    pub fn render(form: Form, minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Option<Self> {
+    pub fn render(form: &Form, minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Option<Self> {
         match form {
             Form::Json => Some(Self::Json(json(minted, api_url, profile))),
-            Form::Headers => headers(minted, api_url, profile).map(|headers| Self::Headers(Box::new(headers))),
+            Form::Headers(frame) => {
+                headers(frame, minted, api_url, profile).map(|headers| Self::Headers(Box::new(headers)))
+            }
         }
     }
 
@@ -107,9 +109,9 @@ fn json(minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Bytes {
     Bytes::from(out.into_boxed_slice())
 }
 
-fn headers(minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Option<HeaderMap> {
+fn headers(frame: &HeaderMap, minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Option<HeaderMap> {
     let expires = minted.expires.map(crate::clock::Timestamp::to_rfc3339).unwrap_or_default();
-    let mut headers = HeaderMap::with_capacity(6);
+    let mut headers = frame.clone();
     headers.insert(TOKEN, HeaderValue::try_from(minted.token.as_str()).ok()?);
     headers.insert(TOKEN_EXPIRES_AT, HeaderValue::try_from(expires).ok()?);
     headers.insert(API_URL, HeaderValue::try_from(api_url).ok()?);
@@ -146,7 +148,7 @@ mod tests {
     #[test]
     fn json_has_the_documented_order_and_escapes_everything() {
         let profile = Profile { subject: "s", name: Some("Zoë \"x\"\u{2028}"), ..Profile::default() };
-        let Some(Answer::Json(body)) = Answer::render(Form::Json, &minted("tok"), "https://a/v1", &profile) else {
+        let Some(Answer::Json(body)) = Answer::render(&Form::Json, &minted("tok"), "https://a/v1", &profile) else {
             panic!("JSON")
         };
         assert_eq!(
@@ -155,7 +157,7 @@ mod tests {
              \"displayName\":\"Zoë \\\"x\\\"\u{2028}\",\"chatSettings\":{\"a\":1}}"
         );
         let endless = Minted { expires: None, extra: vec![], ..minted("tok") };
-        let Some(Answer::Json(body)) = Answer::render(Form::Json, &endless, "https://a", &profile) else {
+        let Some(Answer::Json(body)) = Answer::render(&Form::Json, &endless, "https://a", &profile) else {
             panic!("JSON")
         };
         assert!(std::str::from_utf8(&body).expect("text").contains("\"expiresAt\":null"));
@@ -165,7 +167,8 @@ mod tests {
     fn header_values_are_visible_ascii_and_complete() {
         for name in ["Zoë", "a\r\nX-Evil: 1", "\u{560A}\u{560D}", "nul\0", "del\u{7f}", "100%"] {
             let profile = Profile { subject: "s", name: Some(name), ..Profile::default() };
-            let Some(Answer::Headers(headers)) = Answer::render(Form::Headers, &minted("tok"), "https://a", &profile)
+            let Some(Answer::Headers(headers)) =
+                Answer::render(&Form::Headers(HeaderMap::new()), &minted("tok"), "https://a", &profile)
             else {
                 panic!("headers")
             };
@@ -181,7 +184,13 @@ mod tests {
     #[test]
     fn a_set_beyond_the_proxies_limits_is_not_rendered() {
         let profile = Profile { subject: "s", ..Profile::default() };
-        assert!(Answer::render(Form::Headers, &minted(&"t".repeat(3000)), "https://a", &profile).is_some());
-        assert!(Answer::render(Form::Headers, &minted(&"t".repeat(3600)), "https://a", &profile).is_none());
+        assert!(
+            Answer::render(&Form::Headers(HeaderMap::new()), &minted(&"t".repeat(3000)), "https://a", &profile)
+                .is_some()
+        );
+        assert!(
+            Answer::render(&Form::Headers(HeaderMap::new()), &minted(&"t".repeat(3600)), "https://a", &profile)
+                .is_none()
+        );
     }
 }

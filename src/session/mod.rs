@@ -77,11 +77,7 @@ struct Counters {
 
 impl Plan {
     /// Plans a route. Its lifetime must have passed [`crate::provider::Lifetime::check`].
-    pub fn new(id: RouteId, route: &config::Route, provider: Arc<Provider>, metrics: &Metrics) -> Self {
-        let form = match route.answer {
-            config::Answer::Session => Form::Json,
-            config::Answer::Subrequest => Form::Headers,
-        };
+    pub fn new(id: RouteId, route: &config::Route, form: Form, provider: Arc<Provider>, metrics: &Metrics) -> Self {
         let count = |how| metrics.sessions(&route.path, how);
         let counters = Counters {
             hit: count("hit"),
@@ -294,7 +290,7 @@ impl Sessions {
 
     /// Decides how long a fresh token is handed out and when it is renewed, and renders it.
     fn entry(plan: &Plan, question: &Question<'_>, minted: &Minted, used: bool) -> Outcome {
-        let answer = Answer::render(plan.form, minted, plan.provider.api_url(), &question.profile)
+        let answer = Answer::render(&plan.form, minted, plan.provider.api_url(), &question.profile)
             .ok_or(SessionError::TooLarge)?;
         let usable_until = match minted.expires {
             Some(expires) => expires.minus(plan.provider.lifetime().margin),
@@ -400,7 +396,11 @@ impl Sessions {
             _ => None,
         };
         let wait = jitter::spread(doubled.min(LONGEST_RETRY)).max(advice.unwrap_or_default().min(LONGEST_RETRY));
-        let at = self.clock.now().plus(wait).min(entry.usable_until);
+        let now = self.clock.now();
+        // Towards the end the tries come closer: a provider that is back in the last minute still saves the session.
+        let left = entry.usable_until.since(now);
+        let wait = if left > 2 * FIRST_RETRY { wait.min(left / 2) } else { left };
+        let at = now.plus(wait);
         tracing::warn!(route = plan.path, provider = plan.provider.name(), failures = failures + 1, %error, "session not renewed; the old one stays until its margin");
         self.renewals.schedule(at, key.clone(), entry);
     }

@@ -89,7 +89,8 @@ impl RequestLog {
         out: Box<dyn std::io::Write + Send>,
     ) -> Self {
         let mut key = [0_u8; 32];
-        if aws_lc_rs::rand::fill(&mut key).is_err() {
+        // From the system: the crypto library's own generator takes tens of milliseconds to start.
+        if getrandom::fill(&mut key).is_err() {
             // Without randomness nothing will work; hashes of an unknown key are still no plain text.
             tracing::error!("no randomness for the key of user hashes");
         }
