@@ -189,7 +189,7 @@ impl App {
         let ops_life = Lifecycle::new();
         let ops_routes = inbound::ops::routes(&lifecycle, metrics, &rooms.sessions);
         let limits = Limits::from(server);
-        let ops_limits = Limits { connections: 64, http2: false, ..limits };
+        let ops_limits = Limits { connections: 64, http2: false, counted: false, ..limits };
         let front_routes = inbound::routes(&blueprint.config.routes, &rooms);
         let peers = rooms.resolver.peers().clone();
         let serve_ops = inbound::serve(

@@ -51,6 +51,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Whether HTTP/2 with prior knowledge is spoken.
     pub http2: bool,
+    /// Whether open connections are shown in the gauge: those of the front are, probes and scrapes are not.
+    pub counted: bool,
 }
 
 impl From<&Server> for Limits {
@@ -63,6 +65,7 @@ impl From<&Server> for Limits {
             head_bytes: server.max_head_bytes,
             body_bytes: server.max_body_bytes,
             http2: server.http2,
+            counted: true,
         }
     }
 }
@@ -127,7 +130,7 @@ struct Shared {
     limits: Limits,
     patience: Arc<Patience>,
     lifecycle: Lifecycle,
-    open: Gauge,
+    open: Option<Gauge>,
     cut: Counter,
 }
 
@@ -146,7 +149,7 @@ pub async fn serve(
         limits,
         patience,
         lifecycle,
-        open: metrics.connections.clone(),
+        open: limits.counted.then(|| metrics.connections.clone()),
         cut: metrics.connections_closed("drain_timeout"),
     });
     let permits = Arc::new(Semaphore::new(limits.connections));
@@ -173,12 +176,12 @@ pub async fn serve(
         let proof = peers.prove(&peer);
         let connection = Arc::clone(&shared);
         shared.lifecycle.spawn(async move {
-            connection.open.inc();
+            connection.open.iter().for_each(Gauge::inc);
             match stream {
                 Stream::Tcp(stream) => connection.run(stream, proof).await,
                 Stream::Unix(stream) => connection.run(stream, proof).await,
             }
-            connection.open.dec();
+            connection.open.iter().for_each(Gauge::dec);
             drop(permit);
         });
     }

@@ -1,1 +1,276 @@
-//! (to come)
+//! Secrets and keys that change while the service runs, in the way Kubernetes changes them, without a restart and
+//! without a nudge where none is mentioned.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+use sidemint::config::Environment;
+use sidemint::provider::{Alg, generate};
+
+use crate::canary::Traces;
+use crate::fakes::sendsar::{API_KEY, Sendsar};
+use crate::harness::{LOCAL, Service, clock, config, sendsar};
+
+const GENERATION: &str = "sidemint_credentials_generation{provider=\"chat\"}";
+const REJECTED: &str = "sidemint_credentials_rejected_total{provider=\"chat\"}";
+const NEW_KEY: &str = "sk_live_fedcba9876543210fedcba9876543210fedcba9876543210";
+
+/// A folder as Kubernetes mounts a secret: `key` is a link to `..data/key`, and `..data` a link to the folder of the
+/// current version. A new version replaces `..data` in one step.
+struct Mount {
+    folder: tempfile::TempDir,
+    version: Cell<u32>,
+}
+
+impl Mount {
+    fn of(content: &[u8]) -> Self {
+        let mount = Self { folder: tempfile::tempdir().unwrap(), version: Cell::new(0) };
+        mount.swap(Some(content));
+        std::os::unix::fs::symlink("..data/key", mount.file()).unwrap();
+        mount
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("key")
+    }
+
+    /// The next version, with this content or without the file.
+    fn swap(&self, content: Option<&[u8]>) {
+        let old = format!("..2026_{:02}", self.version.get());
+        self.version.set(self.version.get() + 1);
+        let new = format!("..2026_{:02}", self.version.get());
+        let at = |name: &str| self.folder.path().join(name);
+        std::fs::create_dir(at(&new)).unwrap();
+        if let Some(content) = content {
+            std::fs::write(at(&new).join("key"), content).unwrap();
+        }
+        std::os::unix::fs::symlink(&new, at("..data_tmp")).unwrap();
+        std::fs::rename(at("..data_tmp"), at("..data")).unwrap();
+        if at(&old).exists() {
+            std::fs::remove_dir_all(at(&old)).unwrap();
+        }
+    }
+}
+
+async fn sendsar_with_file(file: PathBuf) -> (Service, Sendsar) {
+    let clock = clock();
+    let fake = Sendsar::start(Arc::clone(&clock)).await;
+    let text = config(&sendsar(&fake, &format!("retries = 0\napi_key_file = \"{}\"", file.display())), &[]);
+    (Service::start(&text, &Environment::default(), clock).await, fake)
+}
+
+async fn local_with_file(file: PathBuf) -> Service {
+    let text = config(&format!("{LOCAL}\nkey_file = \"{}\"\n", file.display()), &[]);
+    Service::start(&text, &Environment::default(), clock()).await
+}
+
+fn pem(alg: Alg) -> Vec<u8> {
+    generate(alg).unwrap().expose().to_vec()
+}
+
+async fn kids(service: &Service) -> Vec<String> {
+    let keys = service.ask("GET", "/.well-known/jwks.json", &[]).await.json();
+    keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The key that signed the session of `user`.
+async fn kid_of(service: &Service, user: &str) -> String {
+    let session = service.session(user).await.json();
+    let header = session["token"].as_str().unwrap().split('.').next().unwrap().to_owned();
+    let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
+    header["kid"].as_str().unwrap().to_owned()
+}
+
+/// Promise 6, the part of a definition that says «keep»: a rotation costs nobody a session.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_api_key_is_used_without_restart_and_sessions_outlive_the_old_one() {
+    let mount = Mount::of(API_KEY.as_bytes());
+    let (service, fake) = sendsar_with_file(mount.file()).await;
+    let alice = service.session("alice").await.json();
+    assert!((service.metric(GENERATION).await - 1.0).abs() < 0.1);
+    fake.accept_key(NEW_KEY);
+    mount.swap(Some(format!("{NEW_KEY}\n").as_bytes()));
+    service.metric_reaches(GENERATION, 2.0).await;
+    let calls = fake.calls().len();
+    assert_eq!(service.session("alice").await.json(), alice);
+    assert_eq!(fake.calls().len(), calls, "nobody was asked for that");
+    assert_eq!(service.session("bob").await.status, 200);
+    assert!(fake.calls()[calls..].iter().all(|call| call.headers["x-api-key"] == NEW_KEY));
+    mount.swap(Some(API_KEY.as_bytes()));
+    service.metric_reaches(GENERATION, 3.0).await;
+    assert!(service.metric(REJECTED).await.abs() < 0.1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_an_environment_variable_names_is_watched_as_well() {
+    let mount = Mount::of(API_KEY.as_bytes());
+    let clock = clock();
+    let fake = Sendsar::start(Arc::clone(&clock)).await;
+    let environment = Environment::of([("SENDSAR_API_KEY_FILE", mount.file().to_str().unwrap())]);
+    let service = Service::start(&config(&sendsar(&fake, ""), &[]), &environment, clock).await;
+    fake.accept_key(NEW_KEY);
+    mount.swap(Some(NEW_KEY.as_bytes()));
+    service.metric_reaches(GENERATION, 2.0).await;
+    assert_eq!(service.session("alice").await.status, 200);
+}
+
+/// What Sendsar's rotation looks like from here: the old key is refused before the new one is in place.
+#[tokio::test(flavor = "multi_thread")]
+async fn between_the_end_of_a_key_and_the_next_only_new_users_wait() {
+    let mount = Mount::of(API_KEY.as_bytes());
+    let (service, fake) = sendsar_with_file(mount.file()).await;
+    let alice = service.session("alice").await.json();
+    fake.accept_key(NEW_KEY);
+    let refused = service.session("bob").await;
+    assert_eq!((refused.status, refused.code().as_str()), (503, "provider_credentials"));
+    assert_eq!(service.session("alice").await.json(), alice);
+    mount.swap(Some(NEW_KEY.as_bytes()));
+    service.metric_reaches(GENERATION, 2.0).await;
+    assert_eq!(service.session("bob").await.status, 200, "at once: a refused credential opens no breaker");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_credential_is_not_remembered() {
+    let (service, fake) = Service::sendsar_with("retries = 0", &[]).await;
+    fake.accept_key(NEW_KEY);
+    for n in 1..=20 {
+        let answer = service.session("alice").await;
+        assert_eq!((answer.status, answer.code().as_str()), (503, "provider_credentials"));
+        assert_eq!(fake.calls().len(), n, "each request asks the provider anew");
+    }
+    fake.accept_key(API_KEY);
+    assert_eq!(service.session("alice").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_signing_key_signs_and_the_old_public_key_stays_for_its_tokens() {
+    let mount = Mount::of(&pem(Alg::EdDsa));
+    let service = local_with_file(mount.file()).await;
+    let old = kid_of(&service, "alice").await;
+    assert_eq!(kids(&service).await, std::slice::from_ref(&old));
+    mount.swap(Some(&pem(Alg::EdDsa)));
+    service.metric_reaches(GENERATION, 2.0).await;
+    let new = kid_of(&service, "alice").await;
+    assert_ne!(new, old, "what the old key signed is not handed out any more");
+    assert_eq!(kids(&service).await, [new.clone(), old]);
+    // The longest life that a route can ask for has passed: nothing that the old key signed is valid now.
+    service.advance(24 * 3600);
+    assert_eq!(kids(&service).await, [new]);
+}
+
+/// T-58: whatever is put into the file, the service goes on with what it had, says so, and takes the next good value.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unusable_api_key_is_refused_and_the_last_good_one_stays() {
+    let traces = Traces::capture();
+    let mount = Mount::of(API_KEY.as_bytes());
+    let (service, fake) = sendsar_with_file(mount.file()).await;
+    let values: [Option<&[u8]>; 7] = [
+        Some(b""),
+        Some(b"\n"),
+        Some(b"pk_live_WRONGKIND"),
+        Some(b"sk_"),
+        Some(b"sk_WRONG\nsk_WRONGTWICE"),
+        Some("sk_WRONGLETTER\u{e9}".as_bytes()),
+        None,
+    ];
+    for (n, value) in values.into_iter().enumerate() {
+        let before = service.metric(REJECTED).await;
+        mount.swap(value);
+        service.metric_reaches(REJECTED, before + 1.0).await;
+        assert!((service.metric(GENERATION).await - 1.0).abs() < 0.1, "{value:?}");
+        assert_eq!(service.session(&format!("user{n}")).await.status, 200, "{value:?}");
+    }
+    assert!(traces.text().contains("new credentials are unusable; the last good ones stay"));
+    assert!(!traces.text().contains("WRONG"), "{}", traces.text());
+    fake.accept_key(NEW_KEY);
+    mount.swap(Some(NEW_KEY.as_bytes()));
+    service.metric_reaches(GENERATION, 2.0).await;
+    assert_eq!(service.session("later").await.status, 200);
+}
+
+/// T-58.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unusable_signing_key_is_refused_and_the_last_good_one_stays() {
+    let mount = Mount::of(&pem(Alg::EdDsa));
+    let service = local_with_file(mount.file()).await;
+    let kid = kid_of(&service, "alice").await;
+    let cut = pem(Alg::EdDsa).split_off(40);
+    let other = pem(Alg::Es256);
+    let garbage = b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    for value in [Some(&b""[..]), Some(b"garbage"), Some(garbage), Some(&cut), Some(&other), None] {
+        let before = service.metric(REJECTED).await;
+        mount.swap(value);
+        service.metric_reaches(REJECTED, before + 1.0).await;
+        assert_eq!(kids(&service).await, std::slice::from_ref(&kid));
+    }
+    assert_eq!(kid_of(&service, "bob").await, kid);
+    mount.swap(Some(&pem(Alg::EdDsa)));
+    service.metric_reaches(GENERATION, 2.0).await;
+    assert_ne!(kid_of(&service, "alice").await, kid);
+}
+
+/// The same content again, as a mount that is synchronised does, is no change: no session is dropped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_written_again_with_the_same_content_changes_nothing() {
+    let key = pem(Alg::EdDsa);
+    let mount = Mount::of(&key);
+    let service = local_with_file(mount.file()).await;
+    let session = service.session("alice").await.json();
+    mount.swap(Some(&key));
+    // Time for a look. Were it too short, the look at the next version, which is refused, would be the first.
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    mount.swap(None);
+    service.metric_reaches(REJECTED, 1.0).await;
+    assert!((service.metric(GENERATION).await - 1.0).abs() < 0.1);
+    assert_eq!(service.session("alice").await.json(), session);
+}
+
+/// A link to a folder that nobody watches, as with `subPath` and bind mounts: there are no events.
+struct Unwatched {
+    target: tempfile::TempDir,
+    link: tempfile::TempDir,
+}
+
+impl Unwatched {
+    fn of(content: &str) -> Self {
+        let own = Self { target: tempfile::tempdir().unwrap(), link: tempfile::tempdir().unwrap() };
+        own.write(content);
+        std::os::unix::fs::symlink(own.target.path().join("key"), own.file()).unwrap();
+        own
+    }
+
+    fn file(&self) -> PathBuf {
+        self.link.path().join("key")
+    }
+
+    fn write(&self, content: &str) {
+        std::fs::write(self.target.path().join("key"), content).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nudge_reads_files_that_have_no_events() {
+    let file = Unwatched::of(API_KEY);
+    let (service, fake) = sendsar_with_file(file.file()).await;
+    file.write(NEW_KEY);
+    fake.accept_key(NEW_KEY);
+    service.nudge.now();
+    service.metric_reaches(GENERATION, 2.0).await;
+    assert_eq!(service.session("alice").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_have_no_events_are_read_twice_a_minute() {
+    let file = Unwatched::of(API_KEY);
+    let (service, fake) = sendsar_with_file(file.file()).await;
+    service.until("the watch waits for its next look", || service.clock.sleepers() >= 1).await;
+    file.write(NEW_KEY);
+    fake.accept_key(NEW_KEY);
+    service.advance(30);
+    service.metric_reaches(GENERATION, 2.0).await;
+    assert_eq!(service.session("alice").await.status, 200);
+}

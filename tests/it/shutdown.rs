@@ -1,1 +1,160 @@
-//! (to come)
+//! Stopping: readiness drops first, what is in flight is finished, what is stuck is cut, and nothing is left behind.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
+
+use sidemint::app::Ended;
+use sidemint::config::{Environment, Listen};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::client::{Connection, request};
+use crate::harness::{LOCAL, SESSION, Service, clock, config};
+
+const ALICE: [(&str, &str); 2] = [("X-Forwarded-User", "alice"), ("X-Forwarded-Name", "alice")];
+
+/// Waits until nobody listens at `address` any more.
+async fn closed(address: SocketAddr) {
+    for _ in 0..4000 {
+        if TcpStream::connect(address).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    panic!("{address} is still open");
+}
+
+async fn readiness(service: &Service) -> (u16, Vec<String>) {
+    let answer = service.ops("/readyz").await;
+    let json = answer.json();
+    let codes = json["reasons"].as_array().unwrap().iter().map(|reason| reason["code"].as_str().unwrap().to_owned());
+    (answer.status, codes.collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_drops_first_and_requests_are_served_as_before() {
+    let (service, _fake) = Service::sendsar_with("", &[("server.drain_delay", "\"10m\"")]).await;
+    assert_eq!(readiness(&service).await, (200, Vec::new()));
+    let mut kept = service.connect().await;
+    service.begin_stop();
+    service.until("not ready", || !service.lifecycle.objections().is_empty()).await;
+    assert_eq!(readiness(&service).await, (503, vec!["draining".to_owned()]));
+    assert_eq!(service.ops("/livez").await.status, 200);
+    for user in ["alice", "bob", "alice"] {
+        assert_eq!(service.session(user).await.status, 200);
+        assert_eq!(kept.ask("GET", SESSION, &[("X-Forwarded-User", user)]).await.status, 200);
+    }
+    assert!(service.metric("sidemint_ready").await.abs() < 0.1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_in_flight_is_finished_and_new_ones_are_not_accepted() {
+    let (service, fake) = Service::sendsar().await;
+    let (front, ops) = (service.address(), service.ops);
+    let gate = fake.hold().await;
+    let mut waiting = service.connect().await;
+    waiting.send(request("GET", SESSION, &ALICE, b"")).await;
+    fake.until(|fake| fake.mints() == 1).await;
+    service.begin_stop();
+    closed(front).await;
+    assert_eq!(readiness(&service).await, (503, vec!["draining".to_owned()]), "probes are answered to the end");
+    drop(gate);
+    let answer = waiting.answer().await.expect("an answer");
+    assert_eq!((answer.status, &answer.json()["chatUserId"]), (200, &serde_json::json!("alice")));
+    assert!(waiting.is_closed().await, "and no further request on that connection");
+    assert_eq!(service.stop().await, Ended::Drained);
+    closed(ops).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_are_closed_and_hold_nothing_up() {
+    let service = Service::local().await;
+    let (mut fresh, mut used) = (service.connect().await, service.connect().await);
+    assert_eq!(used.ask("GET", SESSION, &ALICE).await.status, 200);
+    service.metric_reaches("sidemint_connections", 2.0).await;
+    service.begin_stop();
+    assert!(used.is_closed().await);
+    assert!(fresh.is_closed().await);
+    assert_eq!(service.stop().await, Ended::Drained);
+}
+
+/// T-49: a client that does not come to an end does not keep the process.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stuck_client_is_cut_at_the_deadline() {
+    let overrides = [("server.drain_timeout", "\"200ms\""), ("server.header_timeout", "\"10m\"")];
+    let service = Service::start(&config(LOCAL, &overrides), &Environment::default(), clock()).await;
+    let mut stuck = service.connect().await;
+    assert_eq!(stuck.ask("GET", SESSION, &ALICE).await.status, 200);
+    // A body that never comes to its end. The interim answer shows that the request is in hand.
+    let head = "POST /api/chat/session HTTP/1.1\r\nHost: x\r\nX-Forwarded-User: alice\r\nExpect: 100-continue\r\n";
+    stuck.send(format!("{head}Content-Length: 9\r\n\r\n")).await;
+    assert_eq!(stuck.answer().await.expect("an interim answer").status, 100);
+    let ended = service.stop().await;
+    assert!(matches!(ended, Ended::Cut(left) if left > 0), "{ended:?}");
+    assert!(stuck.is_closed().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_still_waits_at_the_deadline_is_told_so() {
+    let (service, fake) = Service::sendsar_with("", &[("server.drain_timeout", "\"200ms\"")]).await;
+    let _gate = fake.hold().await;
+    let mut waiting = service.connect().await;
+    waiting.send(request("GET", SESSION, &ALICE, b"")).await;
+    fake.until(|fake| fake.mints() == 1).await;
+    let (ended, answer) = tokio::join!(service.stop(), waiting.answer());
+    let answer = answer.expect("an answer, not a broken connection");
+    assert_eq!((answer.status, answer.code().as_str()), (503, "draining"));
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert_eq!(answer.json()["error"], "Chat unavailable");
+    assert!(waiting.is_closed().await);
+    assert!(matches!(ended, Ended::Cut(left) if left > 0), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_of_the_last_request_is_written() {
+    let (service, fake) = Service::sendsar().await;
+    let gate = fake.hold().await;
+    let mut waiting = service.connect().await;
+    waiting.send(request("GET", SESSION, &ALICE, b"")).await;
+    fake.until(|fake| fake.mints() == 1).await;
+    service.begin_stop();
+    closed(service.address()).await;
+    drop(gate);
+    assert_eq!(waiting.answer().await.expect("an answer").status, 200);
+    let (ended, mut lines) = service.stop_and_log().await;
+    let line = lines.pop().expect("a line");
+    assert_eq!((ended, lines.len()), (Ended::Drained, 0));
+    assert_eq!((&line["status"], &line["outcome"]), (&serde_json::json!(200), &serde_json::json!("ok")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_file_is_used_by_the_proxy_s_user_alone_and_removed_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("front.sock");
+    let uid = folder.path().metadata().unwrap().uid();
+    let (listen, uids) = (format!("\"unix:{}\"", socket.display()), format!("[{uid}]"));
+    let overrides = [("server.listen", listen.as_str()), ("identity.peers.unix_uids", &uids)];
+    let service = Service::start(&config(LOCAL, &overrides), &Environment::default(), clock()).await;
+    assert_eq!(service.front, Listen::Unix(socket.clone()));
+    assert_eq!(readiness(&service).await.0, 200);
+    let mut connection = Connection::over(UnixStream::connect(&socket).await.unwrap());
+    assert_eq!(connection.ask("GET", SESSION, &ALICE).await.status, 200);
+    assert_eq!(socket.metadata().unwrap().mode() & 0o777, 0o660);
+    assert_eq!(service.stop().await, Ended::Drained);
+    assert!(!socket.exists());
+}
+
+/// A process that was killed leaves its socket file; the next one takes its place, but never that of a living one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_left_over_socket_file_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("front.sock");
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    assert!(socket.exists());
+    let listen = format!("\"unix:{}\"", socket.display());
+    let overrides = [("server.listen", listen.as_str()), ("identity.peers.unix_uids", "[0]")];
+    let service = Service::start(&config(LOCAL, &overrides), &Environment::default(), clock()).await;
+    assert!(UnixStream::connect(&socket).await.is_ok());
+    let second = sidemint::inbound::Bound::bind(&service.front, 0o660);
+    assert_eq!(second.expect_err("in use").kind(), std::io::ErrorKind::AddrInUse);
+    assert!(UnixStream::connect(&socket).await.is_ok(), "the living one is untouched");
+}
