@@ -47,6 +47,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Whether HTTP/2 with prior knowledge is spoken.
     pub http2: bool,
+    /// Whether open connections are shown in the gauge: those of the front are, probes and scrapes are not.
+    pub counted: bool,
 }
 
 impl From<&Server> for Limits {
@@ -58,6 +60,7 @@ impl From<&Server> for Limits {
             headers: server.max_headers,
             head_bytes: server.max_head_bytes,
             http2: server.http2,
+            counted: true,
         }
     }
 }
@@ -122,7 +125,7 @@ struct Shared {
     limits: Limits,
     patience: Arc<Patience>,
     lifecycle: Lifecycle,
-    open: Gauge,
+    open: Option<Gauge>,
     cut: Counter,
 }
 
@@ -141,7 +144,7 @@ pub async fn serve(
         limits,
         patience,
         lifecycle,
-        open: metrics.connections.clone(),
+        open: limits.counted.then(|| metrics.connections.clone()),
         cut: metrics.connections_closed("drain_timeout"),
     });
     let permits = Arc::new(Semaphore::new(limits.connections));
@@ -168,12 +171,12 @@ pub async fn serve(
         let proof = peers.prove(&peer);
         let connection = Arc::clone(&shared);
         shared.lifecycle.spawn(async move {
-            connection.open.inc();
+            connection.open.iter().for_each(Gauge::inc);
             match stream {
                 Stream::Tcp(stream) => connection.run(stream, peer, proof).await,
                 Stream::Unix(stream) => connection.run(stream, peer, proof).await,
             }
-            connection.open.dec();
+            connection.open.iter().for_each(Gauge::dec);
             drop(permit);
         });
     }

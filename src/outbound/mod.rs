@@ -20,7 +20,7 @@ const POOL_IDLE: Duration = Duration::from_secs(45);
 const POOL_SIZE: usize = 256;
 
 /// One call.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Call {
     /// Method.
     pub method: Method,
@@ -32,8 +32,15 @@ pub struct Call {
     pub body: Option<Bytes>,
 }
 
+impl std::fmt::Debug for Call {
+    /// Headers hold credentials, addresses and bodies may hold user ids.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call").field("method", &self.method).field("host", &self.url.host_str()).finish_non_exhaustive()
+    }
+}
+
 /// What came back, whatever its status.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reply {
     /// Status code. Redirects are not followed, so it may be 3xx.
     pub status: u16,
@@ -41,6 +48,13 @@ pub struct Reply {
     pub retry_after: Option<Duration>,
     /// Body, complete.
     pub body: Bytes,
+}
+
+impl std::fmt::Debug for Reply {
+    /// Bodies hold tokens.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reply").field("status", &self.status).field("bytes", &self.body.len()).finish_non_exhaustive()
+    }
 }
 
 /// Why there is no answer.

@@ -11,7 +11,6 @@ use crate::metrics::{Counter, Metrics};
 const CAPACITY: u64 = 100_000;
 
 /// Memory of users that were sent.
-#[derive(Debug)]
 pub(super) struct Upserts {
     sent: moka::sync::Cache<String, Sent>,
     hasher: RandomState,
@@ -24,6 +23,13 @@ pub(super) struct Upserts {
 struct Sent {
     fingerprint: u64,
     at: Timestamp,
+}
+
+impl std::fmt::Debug for Upserts {
+    /// The memory is full of user ids.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upserts").field("remember", &self.remember).finish_non_exhaustive()
+    }
 }
 
 impl Upserts {

@@ -439,10 +439,10 @@ impl SessionError {
         }
     }
 
-    /// Advice on when to come back.
+    /// Advice on when to come back. The provider's own is passed on within reason: it may have meant another unit.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Provider(error) => error.retry_after,
+            Self::Provider(error) => error.retry_after.map(|advice| advice.min(LONGEST_RETRY)),
             _ => None,
         }
     }

@@ -212,6 +212,23 @@ impl Service {
         found.unwrap_or(0.0)
     }
 
+    /// Waits until a metric has at least this value.
+    pub async fn metric_reaches(&self, line: &str, least: f64) {
+        for _ in 0..4000 {
+            if self.metric(line).await >= least {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("not in time: {line} reaches {least}");
+    }
+
+    /// Waits until this many request lines are written, and gives them as JSON.
+    pub async fn log_lines(&self, least: usize) -> Vec<serde_json::Value> {
+        self.until("the request lines are written", || self.log().lines().count() >= least).await;
+        self.log().lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
     /// Moves time.
     pub fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
@@ -243,6 +260,16 @@ impl Service {
         self.stop.cancel();
         let run = self.run.take().expect("still running");
         tokio::time::timeout(Duration::from_secs(60), run).await.expect("stops").expect("no panic")
+    }
+}
+
+impl Service {
+    /// Stops, and gives all the request lines of the run as JSON.
+    pub async fn stop_and_log(self) -> (Ended, Vec<serde_json::Value>) {
+        let lines = self.lines.clone();
+        let ended = self.stop().await;
+        let text = String::from_utf8_lossy(&lines.0.lock().unwrap()).into_owned();
+        (ended, text.lines().map(|line| serde_json::from_str(line).expect(line)).collect())
     }
 }
 

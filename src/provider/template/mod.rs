@@ -38,7 +38,7 @@ pub struct ProfileUse {
 }
 
 /// What the upstream told about the user, as far as the definition uses it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Profile<'a> {
     /// Source that told it.
     pub source: &'a str,
@@ -54,6 +54,13 @@ pub struct Profile<'a> {
     pub avatar: Option<&'a str>,
     /// Groups.
     pub groups: Vec<&'a str>,
+}
+
+impl std::fmt::Debug for Profile<'_> {
+    /// Personal data stays out of panics and logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Profile").field("source", &self.source).finish_non_exhaustive()
+    }
 }
 
 impl Profile<'_> {

@@ -33,6 +33,10 @@ pub enum Script {
     Answer { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
     /// Send these bytes and close.
     Raw(Vec<u8>),
+    /// Send these bytes, then neither send more nor close.
+    Stall(Vec<u8>),
+    /// Send the first, then the second again and again until the peer has had enough.
+    Endless(Vec<u8>, Vec<u8>),
     /// Never answer.
     Silence,
     /// Close without an answer.
@@ -202,6 +206,16 @@ impl Sendsar {
                     stream.write_all(&bytes).await?;
                     return Ok(());
                 }
+                Script::Stall(bytes) => {
+                    stream.write_all(&bytes).await?;
+                    std::future::pending().await
+                }
+                Script::Endless(head, more) => {
+                    stream.write_all(&head).await?;
+                    loop {
+                        stream.write_all(&more).await?;
+                    }
+                }
                 Script::Silence => std::future::pending().await,
                 Script::Reset => return Ok(()),
             }
@@ -263,7 +277,7 @@ pub fn subject_of(token: &str) -> String {
     claims["sub"].as_str().expect("a subject").to_owned()
 }
 
-async fn read_call(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<Option<Call>> {
+pub async fn read_call(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<Option<Call>> {
     let mut chunk = [0; 8192];
     let end = loop {
         if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
