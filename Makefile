@@ -6,7 +6,7 @@ CARGO ?= cargo
 .PHONY: run test check lint docs policy unit chart image instructions bench parts clean
 
 run: ## Build and start on config.toml: no account anywhere
-	$(CARGO) run --release --locked -- --config config.toml
+	$(CARGO) run --locked -- --config config.toml
 
 test: parts lint docs policy unit chart instructions image ## Install what the tests need, and run all of them
 
@@ -39,8 +39,9 @@ image: ## The Dockerfile, really built and run
 
 instructions: ## Instructions per warm request: a gate that does not depend on the machine's mood
 	$(CARGO) build --locked --release
-	$(CARGO) build --locked --release --manifest-path benches/peers/rs/Cargo.toml
-	benches/instructions.py
+	cp Cargo.lock benches/peers/rust/Cargo.lock
+	$(CARGO) build --release --manifest-path benches/peers/rust/Cargo.toml
+	python3 benches/instructions.py target/release/sidemint benches/peers/rust/target/release/floor_warp
 
 bench: ## One table of ratios, side by side in one run
 	benches/run.sh

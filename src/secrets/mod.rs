@@ -159,7 +159,7 @@ mod tests {
     fn empty_missing_and_huge_files_are_refused() {
         assert!(matches!(read(b""), Err(SecretError::Empty { .. })));
         assert!(matches!(read(b"\n"), Err(SecretError::Empty { .. })));
-        assert!(matches!(read(&[b'a'; 70_000]), Err(SecretError::TooLarge { .. })));
+        assert!(matches!(read(&vec![b'a'; 70_000]), Err(SecretError::TooLarge { .. })));
         assert!(matches!(read_file(Path::new("/nonexistent")), Err(SecretError::Unreadable { .. })));
     }
 

@@ -119,6 +119,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         !more && self.buffer.is_empty()
     }
 
+    /// Waits until the peer closes, whatever it still sends.
+    pub async fn wait_for_the_end(&mut self) {
+        let end = async { while self.fill().await {} };
+        tokio::time::timeout(PATIENCE, end).await.expect("closed in time");
+    }
+
     async fn fill(&mut self) -> bool {
         let mut chunk = [0; 4096];
         match self.stream.read(&mut chunk).await {

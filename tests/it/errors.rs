@@ -1,1 +1,221 @@
-//! (to come)
+//! The one table of outcomes: as documented, and as answered.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use sidemint::config::Environment;
+use sidemint::inbound::Outcome;
+
+use crate::client::{Answer, request};
+use crate::fakes::sendsar::{Script, Sendsar};
+use crate::harness::{LOCAL, SESSION, Service, clock, config};
+
+const PAGE: &str = include_str!("../../docs/errors.md");
+const ALICE: (&str, &str) = ("X-Forwarded-User", "alice");
+/// What no request can bring about: no preset refuses a user id that `identity` lets through, and defects are not known.
+const OUT_OF_REACH: [Outcome; 2] = [Outcome::UserIdInvalid, Outcome::Internal];
+
+/// The cells of the rows of a table below a heading, backticks removed; «–» is empty.
+fn table(heading: &str) -> Vec<Vec<String>> {
+    let section = PAGE.split("\n## ").find(|section| section.starts_with(heading)).expect(heading);
+    let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
+    let cell = |text: &str| text.trim().replace(['`', '–'], "");
+    rows.map(|row| row.trim_matches('|').split('|').map(cell).collect()).collect()
+}
+
+/// A documented row of a session route.
+struct Documented {
+    status: u16,
+    error: String,
+    code: String,
+    headers: String,
+}
+
+fn documented() -> BTreeMap<String, Documented> {
+    let row = |cells: Vec<String>| {
+        let [outcome, status, error, code, headers, _, _] = cells.try_into().expect("seven columns");
+        (outcome, Documented { status: status.parse().unwrap(), error, code, headers: headers.to_lowercase() })
+    };
+    table("On a session route").into_iter().map(row).collect()
+}
+
+#[test]
+fn the_documented_table_is_the_table() {
+    let page: Vec<Vec<String>> = table("On a session route").into_iter().map(|row| row[..4].to_vec()).collect();
+    let service: Vec<Vec<String>> = Outcome::ALL
+        .iter()
+        .map(|outcome| {
+            let row = outcome.row();
+            vec![format!("{outcome:?}"), row.status.as_u16().to_string(), row.error.to_owned(), row.code.to_owned()]
+        })
+        .collect();
+    assert_eq!(page, service, "docs/errors.md has every outcome, in order, and no other");
+    for row in table("On a session route") {
+        assert!(row.len() == 7 && row[5].ends_with('.') && row[6].ends_with('.'), "meaning and advice: {row:?}");
+    }
+    let codes: Vec<String> = table("On a subrequest route").into_iter().map(|row| row[0].clone()).collect();
+    assert!(codes.iter().all(|code| Outcome::ALL.iter().any(|outcome| outcome.row().code == code)), "{codes:?}");
+}
+
+/// What holds for every answer of a route that was configured.
+fn assert_as_documented(outcome: Outcome, answer: &Answer) {
+    let row = &documented()[&format!("{outcome:?}")];
+    assert_eq!(answer.status, row.status, "{outcome:?}: {answer:?}");
+    for (name, value) in [
+        ("cache-control", "no-store, private"),
+        ("pragma", "no-cache"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+    ] {
+        assert_eq!(answer.header(name), Some(value), "{outcome:?}");
+    }
+    assert!(answer.header("vary").expect("Vary").contains("origin"), "{outcome:?}");
+    for name in ["retry-after", "allow", "www-authenticate"] {
+        assert_eq!(answer.header(name).is_some(), row.headers.contains(name), "{outcome:?}: {name}");
+    }
+    assert!(!row.headers.contains("connection") || answer.header("connection") == Some("close"), "{outcome:?}");
+    if let Some(seconds) = answer.header("retry-after") {
+        assert!(seconds.parse::<u32>().unwrap() >= 1, "whole seconds: {seconds}");
+    }
+    if row.status >= 400 {
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        let id = answer.header("x-request-id").unwrap();
+        assert_eq!(answer.text(), json!({"error": row.error, "code": row.code, "requestId": id}).to_string());
+    } else {
+        assert!(row.error.is_empty() && (row.status == 200 || answer.body.is_empty()), "{outcome:?}");
+    }
+}
+
+/// How the fake must fail, and what comes of it.
+fn failures() -> [(Script, Outcome); 4] {
+    [
+        (Script::Reset, Outcome::ProviderUnavailable),
+        (Script::text(429, "application/json", "{}"), Outcome::ProviderRateLimited),
+        (Script::text(200, "text/html", "<html>"), Outcome::ProviderBadAnswer),
+        (Script::json(401, &json!({"error": "Invalid API key"})), Outcome::ProviderCredentials),
+    ]
+}
+
+async fn sendsar() -> (Service, Sendsar) {
+    Service::sendsar_with("retries = 0", &[("server.drain_timeout", "\"100ms\"")]).await
+}
+
+async fn local_with(overrides: &[(&str, &str)]) -> Service {
+    Service::start(&config(LOCAL, overrides), &Environment::default(), clock()).await
+}
+
+async fn by_the_request() -> Vec<(Outcome, Answer)> {
+    let service =
+        local_with(&[("browser.require_header", "\"X-Chat-Session\""), ("browser.allow_hosts", "[\"sidemint.test\"]")])
+            .await;
+    let own = ("X-Chat-Session", "1");
+    let mut over = service.connect().await;
+    over.send(request("POST", SESSION, &[ALICE, own], &[b' '; 8193])).await;
+    vec![
+        (Outcome::Ok, service.ask("GET", SESSION, &[ALICE, own]).await),
+        (Outcome::Anonymous, service.ask("GET", "/auth", &[]).await),
+        (Outcome::SignedOut, service.ask("DELETE", SESSION, &[ALICE, own]).await),
+        (Outcome::Options, service.ask("OPTIONS", SESSION, &[]).await),
+        (Outcome::Unauthorized, service.ask("GET", SESSION, &[own]).await),
+        (Outcome::OriginRefused, service.ask("GET", SESSION, &[ALICE, own, ("Origin", "null")]).await),
+        (Outcome::HeaderMissing, service.ask("GET", SESSION, &[ALICE]).await),
+        (Outcome::HostRefused, service.ask("GET", SESSION, &[ALICE, own, ("Host", "evil.example")]).await),
+        (Outcome::InputInvalid, service.ask("GET", &format!("{SESSION}?a=b"), &[ALICE, own]).await),
+        (Outcome::BodyTooLarge, over.answer().await.expect("an answer")),
+        (Outcome::NotFound, service.ask("GET", "/nowhere", &[]).await),
+        (Outcome::MethodNotAllowed, service.ask("PUT", SESSION, &[ALICE, own]).await),
+    ]
+}
+
+async fn by_the_surroundings() -> Vec<(Outcome, Answer)> {
+    let foreign = local_with(&[("identity.peers.networks", "[\"192.0.2.0/24\"]")]).await;
+    let mut provoked = vec![(Outcome::PeerUntrusted, foreign.ask("GET", SESSION, &[ALICE]).await)];
+    for (failure, outcome) in failures() {
+        let (service, fake) = sendsar().await;
+        fake.breaks(Some(failure));
+        provoked.push((outcome, service.ask("GET", SESSION, &[ALICE]).await));
+    }
+    provoked.push((Outcome::Draining, while_draining(SESSION).await));
+    provoked
+}
+
+/// The answer to a request that waits for the provider when the drain deadline passes.
+async fn while_draining(path: &str) -> Answer {
+    // Nothing but the end of the service ends this wait.
+    let (service, fake) = sendsar().await;
+    let _gate = fake.hold().await;
+    let mut connection = service.connect().await;
+    connection.send(request("GET", path, &[ALICE], b"")).await;
+    fake.until(|fake| fake.mints() == 1).await;
+    service.begin_stop();
+    let answer = connection.answer().await.expect("an answer");
+    assert!(connection.is_closed().await);
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_outcome_is_answered_as_documented() {
+    let mut provoked = by_the_request().await;
+    provoked.extend(by_the_surroundings().await);
+    for (outcome, answer) in &provoked {
+        assert_as_documented(*outcome, answer);
+    }
+    for outcome in Outcome::ALL {
+        let seen = provoked.iter().any(|(own, _)| *own == outcome);
+        assert_ne!(seen, OUT_OF_REACH.contains(&outcome), "{outcome:?} is provoked, or known to be out of reach");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_outcome_is_counted_under_its_code() {
+    let (service, fake) = sendsar().await;
+    let count = |code: &str| format!("sidemint_requests_total{{outcome=\"{code}\",route=\"{SESSION}\"}}");
+    service.ask("GET", SESSION, &[]).await;
+    service.ask("GET", SESSION, &[ALICE, ("Sec-Fetch-Site", "cross-site")]).await;
+    service.ask("PUT", SESSION, &[ALICE]).await;
+    fake.next("/v1/users", Script::Reset);
+    service.ask("GET", SESSION, &[ALICE]).await;
+    service.ask("GET", SESSION, &[ALICE]).await;
+    for code in ["unauthorized", "origin_refused", "method_not_allowed", "provider_unavailable", "ok"] {
+        assert!((service.metric(&count(code)).await - 1.0).abs() < 0.1, "{code}");
+    }
+    service.ask("GET", "/nowhere", &[]).await;
+    assert!((service.metric("sidemint_requests_total{outcome=\"not_found\",route=\"other\"}").await - 1.0).abs() < 0.1);
+}
+
+/// The cell that an answer of a subrequest route belongs into.
+fn cell_of(answer: &Answer) -> String {
+    assert_eq!(answer.header("retry-after").is_some(), answer.status == 503, "{answer:?}");
+    match answer.header("x-chat-status") {
+        Some(status) => format!("{} {status}", answer.status),
+        None => answer.status.to_string(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subrequest_ends_as_documented() {
+    let mut seen: Vec<[String; 3]> = Vec::new();
+    let (service, _fake) = sendsar().await;
+    for (code, headers) in [("ok", &[ALICE][..]), ("anonymous", &[]), ("unauthorized", &[ALICE, ALICE])] {
+        let (optional, required) =
+            (service.ask("GET", "/auth", headers).await, service.ask("GET", "/guard", headers).await);
+        seen.push([code.to_owned(), cell_of(&optional), cell_of(&required)]);
+    }
+    let (foreign, _fake) = Service::sendsar_with("", &[("identity.peers.networks", "[\"192.0.2.0/24\"]")]).await;
+    let (optional, required) = (foreign.ask("GET", "/auth", &[ALICE]).await, foreign.ask("GET", "/guard", &[]).await);
+    seen.push(["peer_untrusted".to_owned(), cell_of(&optional), cell_of(&required)]);
+    for (failure, outcome) in failures() {
+        let (service, fake) = sendsar().await;
+        fake.breaks(Some(failure));
+        let (optional, required) =
+            (service.ask("GET", "/auth", &[ALICE]).await, service.ask("GET", "/guard", &[ALICE]).await);
+        seen.push([outcome.row().code.to_owned(), cell_of(&optional), cell_of(&required)]);
+    }
+    let (optional, required) = (while_draining("/auth").await, while_draining("/guard").await);
+    seen.push(["draining".to_owned(), cell_of(&optional), cell_of(&required)]);
+    let mut page = table("On a subrequest route");
+    page.retain(|row| row[0] != Outcome::UserIdInvalid.row().code);
+    page.sort();
+    seen.sort();
+    assert_eq!(page, seen);
+}

@@ -6,9 +6,11 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::disallowed_methods,
+    clippy::format_push_string,
+    clippy::partial_pub_fields,
+    clippy::print_stderr,
     unreachable_pub,
-    missing_docs,
-    missing_debug_implementations,
     reason = "shared test code outside of #[test] functions; a failure is the point"
 )]
 

@@ -208,7 +208,7 @@ impl Sendsar {
                 }
                 Script::Stall(bytes) => {
                     stream.write_all(&bytes).await?;
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 }
                 Script::Endless(head, more) => {
                     stream.write_all(&head).await?;
