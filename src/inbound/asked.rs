@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 
@@ -48,12 +48,19 @@ impl Asked {
     pub(super) fn of(request: Request<Incoming>, peer: Peer, proof: Option<PeerProof>) -> (Self, Parts) {
         let watch = Stopwatch::start();
         let (mut parts, body) = request.into_parts();
+        let mut headers = std::mem::take(&mut parts.headers);
+        // HTTP/2 says `:authority` where HTTP/1.1 says `Host` (RFC 9113, 8.3.1).
+        if parts.version == Version::HTTP_2
+            && let Some(host) = parts.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok())
+        {
+            headers.insert(header::HOST, host);
+        }
         let asked = Self {
             peer,
             proof,
             method: parts.method.clone(),
             has_query: parts.uri.query().is_some_and(|query| !query.is_empty()),
-            headers: std::mem::take(&mut parts.headers),
+            headers,
             unread: Mutex::new((!body.is_end_stream()).then_some(body)),
             id: RequestId::next(),
             watch,

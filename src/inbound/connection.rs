@@ -97,8 +97,13 @@ impl<S> Patient<S> {
     /// Called when nothing moves. Ready when that has lasted too long.
     fn poll_patience(&mut self, phase: u8, cx: &mut Context<'_>) -> Poll<()> {
         match phase {
-            // Bodies have their own deadline, and a provider may take its time.
-            SERVING => Poll::Pending,
+            // Bodies have their own deadline, and a provider may take its time. The timer ticks all the same: hyper does
+            // not read again by itself after an answer that it waited for, so a tick must find the connection idle.
+            SERVING => {
+                self.quiet = 0;
+                let _ticking = self.poll_idle(cx);
+                Poll::Pending
+            }
             IDLE => self.poll_idle(cx),
             HEAD => self.poll_deadline(phase, self.patience.head, cx),
             _ => self.poll_deadline(phase, self.patience.idle, cx),
