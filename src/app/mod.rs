@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen};
+use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
 use crate::identity::Resolver;
 use crate::inbound::{self, Bound, Limits, Rooms, Routes};
 use crate::lifecycle::Lifecycle;
@@ -39,6 +39,19 @@ pub struct Blueprint {
 }
 
 impl Blueprint {
+    /// Reads the configuration and draws it. Mistakes of both come in one pass.
+    pub fn load(sources: &Sources, environment: &Environment, clock: Arc<dyn Clock>) -> Result<Self, ConfigErrors> {
+        let (config, mut errors) = Config::examine(sources, environment);
+        match Self::draw(config, environment, clock) {
+            Ok(blueprint) if errors.is_empty() => Ok(blueprint),
+            Ok(_) => Err(ConfigErrors(errors)),
+            Err(more) => {
+                errors.extend(more.0);
+                Err(ConfigErrors(errors))
+            }
+        }
+    }
+
     /// Compiles definitions, reads secrets and keys, and checks routes against them. All mistakes that can be found in
     /// one pass are in the error.
     pub fn draw(config: Config, environment: &Environment, clock: Arc<dyn Clock>) -> Result<Self, ConfigErrors> {
@@ -48,7 +61,7 @@ impl Blueprint {
         let around = Surroundings { outbound, clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
         let mut errors = Vec::new();
         if let Err(problem) = telemetry::filter(&config.log.level) {
-            errors.push(ConfigError::new("configuration", "log.level", problem));
+            errors.push(ConfigError::new(config.log.origin.clone(), "log.level", problem));
         }
         let resolver = Resolver::configure(&config.identity).unwrap_or_else(|mistakes| {
             errors.extend(mistakes);
@@ -106,7 +119,7 @@ fn plan(
         let Some(provider) = providers.get(&route.provider) else { continue };
         let ttl = route.ttl.unwrap_or(provider.lifetime().default);
         if let Err(problem) = provider.lifetime().check(ttl) {
-            errors.push(ConfigError::new(route.origin.clone(), format!("routes[{n}].ttl"), problem));
+            errors.push(ConfigError::new(route.origin.clone(), format!("{}.ttl", route.key), problem));
         }
         match RouteId::try_from(n) {
             Ok(id) => plans.push(Arc::new(Plan::new(

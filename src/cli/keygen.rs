@@ -47,7 +47,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let alg = Alg::from(options.alg);
     let secret = generate(alg).map_err(|error| failed(&error))?;
     let Some(path) = &options.out else {
-        print(&String::from_utf8_lossy(secret.expose()));
+        print(&format!("{}\n", String::from_utf8_lossy(secret.expose()).trim_end()));
         return Ok(());
     };
     let mut file = std::fs::OpenOptions::new()

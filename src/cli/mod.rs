@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::Blueprint;
 use crate::clock::SystemClock;
-use crate::config::{Config, ConfigErrors, Environment, Sources};
+use crate::config::{ConfigErrors, Environment, Sources};
 
 /// A session-token sidecar: it learns who the user is, and hands out short-lived chat tokens.
 #[derive(Debug, Parser)]
@@ -121,8 +121,7 @@ impl SourceArgs {
 
 /// Reads and checks everything.
 pub(crate) fn blueprint(sources: &Sources, environment: &Environment) -> Result<Blueprint, Failure> {
-    let config = Config::load(sources, environment)?;
-    Ok(Blueprint::draw(config, environment, Arc::new(SystemClock))?)
+    Ok(Blueprint::load(sources, environment, Arc::new(SystemClock))?)
 }
 
 fn check(sources: &Sources, environment: &Environment) -> Result<(), Failure> {

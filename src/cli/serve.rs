@@ -16,11 +16,12 @@ pub(super) fn run(sources: &Sources, environment: &Environment) -> Result<(), Fa
     let failed = |error: std::io::Error| Failure::Running(error.to_string());
     let ended = runtime.block_on(async {
         let app = App::bind(blueprint, Box::new(std::io::stdout())).map_err(failed)?;
-        let (front, ops) = app.addresses().map_err(failed)?;
-        tracing::info!(%front, %ops, version = env!("CARGO_PKG_VERSION"), "serving");
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let hangup = signal(SignalKind::hangup()).map_err(failed)?;
+        // Who reads this line may send signals at once, so they are taken by now.
+        let (front, ops) = app.addresses().map_err(failed)?;
+        tracing::info!(%front, %ops, version = env!("CARGO_PKG_VERSION"), "serving");
         app.lifecycle().spawn(reload_on(hangup, app.nudge(), app.lifecycle().draining().clone()));
         let shutdown = async move {
             tokio::select! {

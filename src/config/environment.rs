@@ -37,6 +37,12 @@ impl Environment {
         Layer(self.0.iter().filter_map(|(name, text)| Some((key_of(name)?, text.clone()))).collect())
     }
 
+    /// Variables that set something below `key`.
+    pub(super) fn variables_below(&self, key: &str) -> Vec<String> {
+        let below = |name: &String| key_of(name).is_some_and(|own| own.split('.').next() == Some(key));
+        self.0.keys().filter(|name| below(name)).cloned().collect()
+    }
+
     /// The variable that sets `key`, for messages.
     pub(super) fn variable_for(&self, key: &str) -> Option<String> {
         self.0.keys().find(|name| key_of(name).is_some_and(|own| own == key)).cloned()

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use figment::error::{Actual, Kind};
 use figment::providers::{Format, Serialized, Toml};
+use figment::value::Value;
 use figment::{Figment, Source};
 use serde::de::DeserializeOwned;
 
@@ -33,7 +35,12 @@ impl Layers {
                     Err(cause) => errors.push(ConfigError::new(
                         path.display().to_string(),
                         "",
-                        format!("is not TOML: {}", cause.to_string().trim_end().replace('\n', " ")),
+                        // Not its `Display`, which prints the line: a secret may be in it.
+                        format!(
+                            "is not TOML: {} in {}",
+                            cause.message().replace('\n', ", "),
+                            line(&text, cause.span())
+                        ),
                     )),
                     Ok(_) => files.push(path),
                 },
@@ -57,46 +64,95 @@ impl Layers {
 
     /// One section, with every layer applied; its default when it is absent or wrong (the mistake is in `errors`).
     pub(super) fn section<T: DeserializeOwned + Default>(&self, name: &str, errors: &mut Vec<ConfigError>) -> T {
-        if self.merged.find_value(name).is_err() {
-            return T::default();
-        }
-        self.extract(&self.merged, name, errors).unwrap_or_default()
+        let Ok(value) = self.merged.find_value(name) else { return T::default() };
+        Self::read_value(value, name, &|key| self.origin(key), errors).unwrap_or_default()
     }
 
-    /// The tables below `name`, each on its own.
-    pub(super) fn tables<T: DeserializeOwned>(&self, name: &str, errors: &mut Vec<ConfigError>) -> Vec<(String, T)> {
-        let Ok(figment::value::Value::Dict(_, tables)) = self.merged.find_value(name) else { return Vec::new() };
-        let keys = tables.keys().map(|key| (key.clone(), format!("{name}.{key}")));
-        keys.filter_map(|(key, path)| Some((key, self.extract(&self.merged, &path, errors)?))).collect()
+    /// The tables below `name`, each on its own. One that is wrong is there without content: it is not missing.
+    pub(super) fn tables<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        errors: &mut Vec<ConfigError>,
+    ) -> Vec<(String, Option<T>)> {
+        let tables = match self.merged.find_value(name) {
+            Ok(Value::Dict(_, tables)) => tables,
+            Ok(other) => {
+                let problem = format!("is {}, write tables: [{name}.NAME]", shown(&other.to_actual()));
+                errors.push(ConfigError::new(self.origin(name), name, problem));
+                return Vec::new();
+            }
+            Err(_) => return Vec::new(),
+        };
+        let read = |(key, value): (String, Value)| {
+            let table = Self::read_value(value, &format!("{name}.{key}"), &|key| self.origin(key), errors);
+            (key, table)
+        };
+        tables.into_iter().map(read).collect()
     }
 
-    /// The lists called `name` of all files, one after the other, each item with its file. A list that a later file
-    /// replaced would drop the routes of the files before it without a word.
-    pub(super) fn lists<T: DeserializeOwned>(&self, name: &str, errors: &mut Vec<ConfigError>) -> Vec<(String, T)> {
+    /// The lists called `name` of all files, one after the other, each item with its file and its key there. A list
+    /// that a later file replaced would drop the routes of the files before it without a word.
+    pub(super) fn lists<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        errors: &mut Vec<ConfigError>,
+    ) -> Vec<(String, String, T)> {
         let mut items = Vec::new();
         for file in &self.files {
-            let one = Figment::from(Toml::file_exact(file));
-            if one.find_value(name).is_ok() {
-                let origin = file.display().to_string();
-                let list: Option<Vec<T>> = self.extract(&one, name, errors);
-                items.extend(list.unwrap_or_default().into_iter().map(|item| (origin.clone(), item)));
+            let origin = short(file);
+            match Figment::from(Toml::file_exact(file)).find_value(name) {
+                Ok(Value::Array(_, list)) => {
+                    for (n, value) in list.into_iter().enumerate() {
+                        let key = format!("{name}[{n}]");
+                        let item = Self::read_value(value, &key, &|_| origin.clone(), errors);
+                        items.extend(item.map(|item| (origin.clone(), key, item)));
+                    }
+                }
+                Ok(other) => {
+                    let problem = format!("is {}, write a list of tables: [[{name}]]", shown(&other.to_actual()));
+                    errors.push(ConfigError::new(origin, name, problem));
+                }
+                Err(_) => {}
             }
+        }
+        for variable in self.environment.variables_below(name) {
+            errors.push(ConfigError::new(variable, name, "is a list, which only files can give"));
         }
         items
     }
 
-    fn extract<T: DeserializeOwned>(&self, from: &Figment, key: &str, errors: &mut Vec<ConfigError>) -> Option<T> {
-        match from.extract_inner(key) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                errors.extend(error.into_iter().map(|error| self.describe(error, key)));
-                None
+    /// Reads `value`, which stands at `key`. serde stops at the first mistake, so a mistake that has been told is taken
+    /// out and the rest is read again.
+    fn read_value<T: DeserializeOwned>(
+        mut value: Value,
+        key: &str,
+        origin: &dyn Fn(&str) -> String,
+        errors: &mut Vec<ConfigError>,
+    ) -> Option<T> {
+        let mut told: Vec<Vec<String>> = Vec::new();
+        loop {
+            let error = match value.deserialize::<T>() {
+                Ok(read) => return told.is_empty().then_some(read),
+                Err(error) => error,
+            };
+            let path = path_of(&error);
+            // What was taken out is not missing.
+            if told.contains(&path) {
+                return None;
             }
+            let place = place(key, &path);
+            errors.push(ConfigError::new(origin(&place), place, problem(&error.kind)));
+            if !take_out(&mut value, &path) {
+                return None;
+            }
+            told.push(path);
         }
     }
 
     /// Where the value of `key` comes from.
     pub(super) fn origin(&self, key: &str) -> String {
+        // figment does not look into lists.
+        let key = key.split('[').next().unwrap_or(key);
         self.merged
             .find_metadata(key)
             .map_or_else(|| self.fallback_origin(), |data| self.name_of(data.source.as_ref(), key))
@@ -112,37 +168,90 @@ impl Layers {
             _ => self.environment.variable_for(key).unwrap_or_else(|| "environment or flags".to_owned()),
         }
     }
+}
 
-    fn describe(&self, error: figment::Error, section: &str) -> ConfigError {
-        use figment::error::Kind;
-        let mut key = section.to_owned();
-        // figment counts list items and repeats the section; keep what helps to find the line.
-        for part in error.path.iter().filter(|part| !section.split('.').any(|own| own == part.as_str())) {
-            key.push('.');
-            key.push_str(part);
+/// Where a mistake is, from the value that was read.
+fn path_of(error: &figment::Error) -> Vec<String> {
+    let mut path = error.path.clone();
+    let last = match &error.kind {
+        Kind::UnknownField(field, _) => Some(field.as_str()),
+        Kind::MissingField(field) => Some(field.as_ref()),
+        _ => None,
+    };
+    if let Some(last) = last.filter(|last| path.last().map(String::as_str) != Some(last)) {
+        path.push(last.to_owned());
+    }
+    path
+}
+
+/// A path as operators write it: `routes[0].path`.
+fn place(key: &str, path: &[String]) -> String {
+    let mut place = key.to_owned();
+    for part in path {
+        if part.bytes().all(|b| b.is_ascii_digit()) {
+            place.extend(["[", part, "]"]);
+        } else {
+            place.push('.');
+            place.push_str(part);
         }
-        let problem = match &error.kind {
-            Kind::UnknownField(field, known) => {
-                if !key.ends_with(&format!(".{field}")) {
-                    key = format!("{key}.{field}");
-                }
-                format!("unknown key; known here: {}", known.join(", "))
+    }
+    place
+}
+
+/// Takes the value at `path` out; `false` when there is none.
+fn take_out(value: &mut Value, path: &[String]) -> bool {
+    match (value, path) {
+        (Value::Dict(_, members), [last]) => members.remove(last).is_some(),
+        (Value::Dict(_, members), [first, rest @ ..]) => {
+            members.get_mut(first).is_some_and(|below| take_out(below, rest))
+        }
+        (Value::Array(_, items), [index, rest @ ..]) => {
+            let Some(at) = index.parse().ok().filter(|at: &usize| *at < items.len()) else { return false };
+            if rest.is_empty() {
+                items.remove(at);
+                return true;
             }
-            Kind::MissingField(field) => {
-                key = format!("{key}.{field}");
-                "is missing".to_owned()
-            }
-            Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-                format!("is {found}, write {expected}")
-            }
-            Kind::UnknownVariant(found, known) => format!("\"{found}\" is not one of {}", known.join(", ")),
-            other => other.to_string(),
-        };
-        let origin = match &error.metadata {
-            Some(data) => self.name_of(data.source.as_ref(), &key),
-            None => self.origin(section),
-        };
-        ConfigError::new(origin, key, problem)
+            items.get_mut(at).is_some_and(|below| take_out(below, rest))
+        }
+        _ => false,
+    }
+}
+
+fn problem(kind: &Kind) -> String {
+    match kind {
+        Kind::UnknownField(_, known) => format!("unknown key; known here: {}", known.join(", ")),
+        Kind::MissingField(_) => "is missing".to_owned(),
+        Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
+            format!("is {}, write {}", shown(found), wanted(expected))
+        }
+        Kind::UnknownVariant(found, known) => format!("\"{found}\" is not one of {}", known.join(", ")),
+        other => other.to_string(),
+    }
+}
+
+/// A value of another type, as its author sees it.
+fn shown(found: &Actual) -> String {
+    match found {
+        Actual::Str(text) => format!("\"{text}\""),
+        Actual::Bool(flag) => flag.to_string(),
+        Actual::Signed(number) => number.to_string(),
+        Actual::Unsigned(number) => number.to_string(),
+        Actual::Float(number) => number.to_string(),
+        Actual::Seq => "a list".to_owned(),
+        Actual::Map => "a table".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// A type of ours in words for people.
+fn wanted(expected: &str) -> &str {
+    match expected {
+        "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        "a boolean" => "true or false",
+        "a string" | "enum LogFormat" | "enum RequestLines" | "enum UserLines" | "enum Answer" | "enum Mode" => "text",
+        "a sequence" => "a list",
+        "a map" => "a table",
+        other => other.strip_prefix("struct ").map_or(other, |_| "a table"),
     }
 }
 
@@ -150,6 +259,11 @@ impl Layers {
 fn short(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display().to_string()
+}
+
+fn line(text: &str, span: Option<std::ops::Range<usize>>) -> String {
+    let before = span.and_then(|span| text.get(..span.start)).unwrap_or_default();
+    format!("line {}", before.split('\n').count())
 }
 
 fn all_files(sources: &Sources, errors: &mut Vec<ConfigError>) -> Vec<PathBuf> {

@@ -36,9 +36,13 @@ pub(super) fn resolve(
     environment: &Environment,
 ) -> Result<Settings, Vec<SettingError>> {
     let mut errors = unknown(definition, given);
+    let misplaced: BTreeSet<&String> = definition.settings.keys().filter(|name| given.contains_key(*name)).collect();
     let mut settings = Settings::default();
     for (name, setting) in &definition.settings {
         let outcome = if setting.secret {
+            if misplaced.contains(name) {
+                continue;
+            }
             secret(name, setting, given, environment, &mut settings)
         } else {
             plain(name, setting, given, environment, &mut settings)
@@ -82,6 +86,9 @@ fn secret(
     let text = variable.and_then(|variable| environment.get(variable));
     let file = file_variable.as_deref().and_then(|variable| environment.get(variable));
     let source = match (given.get(&key), file, text) {
+        (Some(Value::String(text)), ..) if is_secret_itself(setting, text) => {
+            return Err((key, "holds the secret itself; write the secret into a file, and its path here".to_owned()));
+        }
         (Some(Value::String(path)), ..) => Some(SecretSource::File(PathBuf::from(path))),
         (Some(_), ..) => return Err((key, "is not text; write the path of a file".to_owned())),
         (None, Some(_), Some(_)) => {
@@ -108,6 +115,12 @@ fn secret(
         settings.secret_patterns.insert(name.to_owned(), pattern);
     }
     Ok(())
+}
+
+/// Whether what should be a path is what the file should hold: it must not get into a message (T-36).
+fn is_secret_itself(setting: &Setting, text: &str) -> bool {
+    let looks_so = |pattern: &String| whole(pattern).is_ok_and(|pattern| pattern.is_match(text));
+    text.starts_with("-----BEGIN") || !text.contains('/') && setting.pattern.as_ref().is_some_and(looks_so)
 }
 
 fn plain(
@@ -161,7 +174,8 @@ fn defaults(definition: &Definition, settings: &mut Settings, errors: &mut Vec<S
             settings.unset.insert(name.clone());
         } else if !errors.iter().any(|(key, _)| key.starts_with(name.as_str())) {
             let instead = setting.env.as_ref().map(|variable| format!(", or set {variable}")).unwrap_or_default();
-            errors.push((name.clone(), format!("is missing; {} Write {name} = \"…\"{instead}", setting.about)));
+            let about = setting.about.trim_end_matches('.');
+            errors.push((name.clone(), format!("is missing; write {name} = \"…\"{instead} ({about})")));
         }
     }
 }
@@ -199,7 +213,11 @@ fn checked(setting: &Setting, value: Value) -> Result<Value, String> {
 }
 
 fn address(text: &str) -> Result<String, String> {
-    let url = Url::parse(text).map_err(|error| format!("\"{text}\" is not an address ({error})"))?;
+    let url = Url::parse(text).map_err(|error| {
+        // What stands before an @ may be a password.
+        let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, behind)| format!("…@{behind}"));
+        format!("\"{shown}\" is not an address ({error})")
+    })?;
     template::text::check(&url).map_err(|problem| format!("\"{}\" {problem}", redacted(&url)))?;
     Ok(text.strip_suffix('/').unwrap_or(text).to_owned())
 }

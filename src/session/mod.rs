@@ -5,6 +5,7 @@
 //! Behind both, [`Sessions::run_renewals`] renews by the clock what is in use.
 
 mod answer;
+mod error;
 mod flight;
 mod key;
 mod renewal;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 pub use answer::{Answer, DISPLAY_NAME, Form, SESSION_HEADERS, STATUS, TOKEN};
+pub use error::SessionError;
 pub use key::{RouteId, SessionKey};
 pub use store::Entry;
 
@@ -31,7 +33,7 @@ use crate::identity::Identity;
 use crate::jitter;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Metrics};
-use crate::provider::{Class, Minted, Order, ProfileUse, Provider, ProviderError};
+use crate::provider::{Minted, Order, ProfileUse, Provider};
 use crate::trace::TraceContext;
 
 /// Share of a session's usable life after which it is renewed, before jitter.
@@ -110,29 +112,6 @@ pub enum How {
     Stale,
     /// Minted while the request waited.
     Minted,
-}
-
-/// Why there is no session.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SessionError {
-    /// The subject cannot be a user id at this provider.
-    #[error("the subject cannot be a user id at this provider")]
-    UserId,
-    /// The provider failed.
-    #[error(transparent)]
-    Provider(#[from] ProviderError),
-    /// The answer does not fit into headers.
-    #[error("the session does not fit into a proxy's headers")]
-    TooLarge,
-    /// The route's deadline passed; the mint goes on.
-    #[error("no session within the route's deadline")]
-    Deadline,
-    /// The process is stopping.
-    #[error("the service is stopping")]
-    Draining,
-    /// A defect of ours.
-    #[error("internal error")]
-    Internal,
 }
 
 /// The service.
@@ -423,35 +402,5 @@ impl Sessions {
     /// The time now, as sessions see it.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
-    }
-}
-
-impl SessionError {
-    /// Class of the failure, for logs.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::UserId => "user_id",
-            Self::Provider(error) => error.class.label(),
-            Self::TooLarge => "too_large",
-            Self::Deadline => "deadline",
-            Self::Draining => "draining",
-            Self::Internal => "internal",
-        }
-    }
-
-    /// Advice on when to come back. The provider's own is passed on within reason: it may have meant another unit.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Provider(error) => error.retry_after.map(|advice| advice.min(LONGEST_RETRY)),
-            _ => None,
-        }
-    }
-
-    /// Class of a provider's failure.
-    pub fn class(&self) -> Option<Class> {
-        match self {
-            Self::Provider(error) => Some(error.class),
-            _ => None,
-        }
     }
 }

@@ -4,8 +4,10 @@
 mod request_log;
 
 use std::io::IsTerminal as _;
+use std::str::FromStr as _;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 pub use request_log::{RequestLine, RequestLog, UserTag};
 
@@ -27,8 +29,14 @@ pub fn install(log: &Log) -> Result<(), String> {
 
 /// Reads a level or filter.
 pub fn filter(text: &str) -> Result<EnvFilter, String> {
-    EnvFilter::builder().parse(text).map_err(|error| {
-        format!("\"{text}\" is not a level (error, warn, info, debug, trace) nor a filter such as \"info,sidemint=debug\": {error}")
+    // The parser takes a misspelt level for the name of a module, and then nothing is logged at all.
+    let bare = text.split(',').filter(|part| !part.contains(['=', '[']));
+    let levels_only = bare.map(str::trim).all(|word| LevelFilter::from_str(word).is_ok());
+    let filter = EnvFilter::builder().parse(text).ok().filter(|_| levels_only);
+    filter.ok_or_else(|| {
+        format!(
+            "\"{text}\" is not a level (error, warn, info, debug, trace) nor a filter such as \"info,sidemint=debug\""
+        )
     })
 }
 

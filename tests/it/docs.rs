@@ -1,1 +1,273 @@
-//! (to come)
+//! The documentation is true: configurations load, command lines parse, links lead somewhere, the first commands work.
+//!
+//! A block marked `toml` is a complete configuration. One marked `toml,fragment` holds as a further file over the shipped
+//! `config.toml`. Blocks of other pages that are neither (a chart's values, say) carry another language.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use clap::Parser as _;
+use serde_json::Value;
+use sidemint::app::Blueprint;
+use sidemint::cli::Cli;
+use sidemint::config::{Config, Environment, Sources};
+use sidemint::provider::{Alg, Definition, PRESETS, generate};
+
+use crate::cli::Process;
+use crate::fakes::sendsar::API_KEY;
+use crate::harness::clock;
+
+struct Page {
+    /// Below the root of the repository.
+    path: String,
+    text: String,
+}
+
+/// A fenced block.
+struct Block {
+    page: String,
+    line: usize,
+    language: String,
+    text: String,
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn pages() -> Vec<Page> {
+    let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
+    let docs = fs::read_dir(root().join("docs")).unwrap();
+    let names = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let is_page = |name: &String| Path::new(name).extension().is_some_and(|end| end == "md");
+    paths.extend(names.filter(is_page).map(|name| format!("docs/{name}")));
+    paths.sort();
+    paths.into_iter().map(|path| Page { text: fs::read_to_string(root().join(&path)).unwrap(), path }).collect()
+}
+
+fn blocks(page: &Page) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(Block, usize)> = None;
+    for (n, line) in page.text.lines().enumerate() {
+        let indent = line.len() - line.trim_start().len();
+        open = match (open, line.trim_start().strip_prefix("```")) {
+            (Some((block, _)), Some("")) => {
+                blocks.push(block);
+                None
+            }
+            (Some((mut block, indent)), _) => {
+                block.text.push_str(line.get(indent..).unwrap_or_default());
+                block.text.push('\n');
+                Some((block, indent))
+            }
+            (None, Some(language)) => {
+                let (page, language) = (page.path.clone(), language.to_owned());
+                Some((Block { page, line: n + 1, language, text: String::new() }, indent))
+            }
+            (None, None) => None,
+        };
+    }
+    assert!(open.is_none(), "{}: a block without end", page.path);
+    blocks
+}
+
+fn all_blocks(language: &str) -> Vec<Block> {
+    let blocks: Vec<Block> = pages().iter().flat_map(blocks).filter(|block| block.language == language).collect();
+    assert!(!blocks.is_empty(), "no block of {language}");
+    blocks
+}
+
+/// Puts a secret where the text names a file below /run/secrets.
+fn with_secrets(text: &str, folder: &Path) -> String {
+    let key = generate(Alg::EdDsa).unwrap();
+    for line in text.lines().filter(|line| line.contains("\"/run/secrets/")) {
+        let path = line.split('"').nth(1).unwrap().trim_start_matches("/run/secrets/");
+        let file = folder.join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let secret = if line.trim_start().starts_with("key_file") { key.expose() } else { API_KEY.as_bytes() };
+        fs::write(file, secret).unwrap();
+    }
+    text.replace("/run/secrets", &folder.display().to_string())
+}
+
+fn load(files: Vec<PathBuf>) -> Result<(), String> {
+    let environment = Environment::of([("SENDSAR_API_KEY", API_KEY)]);
+    let config = Config::load(&Sources { files, ..Sources::default() }, &environment);
+    let drawn = config.and_then(|config| Blueprint::draw(config, &environment, clock()));
+    drawn.map(|_| ()).map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn every_configuration_loads() {
+    for block in all_blocks("toml") {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.toml");
+        fs::write(&file, with_secrets(&block.text, folder.path())).unwrap();
+        let outcome = load(vec![file]);
+        assert_eq!(outcome, Ok(()), "{}:{}\n{}", block.page, block.line, block.text);
+        assert!(block.text.contains("[[routes]]"), "{}:{} is a fragment", block.page, block.line);
+    }
+}
+
+#[test]
+fn every_fragment_holds_over_the_shipped_configuration() {
+    for block in all_blocks("toml,fragment") {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("fragment.toml");
+        fs::write(&file, with_secrets(&block.text, folder.path())).unwrap();
+        let outcome = load(vec![root().join("config.toml"), file]);
+        assert_eq!(outcome, Ok(()), "{}:{}\n{}", block.page, block.line, block.text);
+    }
+}
+
+/// Words of a shell line up to the first operator; quotes are taken off.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for c in line.chars() {
+        let word = words.last_mut().unwrap();
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '|' | '>' | '<' | '#' | ';' | '&') => break,
+            (None, ' ') if !word.is_empty() => words.push(String::new()),
+            (None, ' ') => {}
+            (_, c) => word.push(c),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[test]
+fn every_command_line_of_ours_is_understood() {
+    let mut seen = 0;
+    for block in all_blocks("sh") {
+        for line in block.text.replace("\\\n", " ").lines() {
+            let is_setting =
+                |word: &String| word.split('=').next().is_some_and(|name| name.starts_with('S') && word.contains('='));
+            let words: Vec<String> = words(line).into_iter().skip_while(is_setting).collect();
+            if words.first().is_some_and(|word| word == "sidemint") {
+                seen += 1;
+                let parsed = Cli::try_parse_from(&words);
+                assert!(parsed.is_ok(), "{}:{}: {line}\n{}", block.page, block.line, parsed.unwrap_err());
+            }
+        }
+    }
+    assert!(seen >= 15, "{seen} command lines were found");
+}
+
+#[test]
+fn every_relative_link_leads_somewhere() {
+    for page in pages() {
+        let folder = root().join(Path::new(&page.path).parent().unwrap());
+        let targets = page.text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:")) {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let path = if file.is_empty() { root().join(&page.path) } else { folder.join(file) };
+            assert!(path.exists(), "{} links to {target}, which is not there", page.path);
+            if !anchor.is_empty() {
+                let text = fs::read_to_string(&path).unwrap();
+                let headings: Vec<String> = text.lines().filter(|line| line.starts_with('#')).map(anchor_of).collect();
+                assert!(headings.iter().any(|own| own == anchor), "{} links to {target}: {headings:?}", page.path);
+            }
+        }
+    }
+}
+
+/// The anchor that a heading gets where Markdown is shown.
+fn anchor_of(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_')).collect::<String>().replace(' ', "-")
+}
+
+#[test]
+fn every_page_is_reachable_from_the_list_of_pages() {
+    let list = fs::read_to_string(root().join("docs/README.md")).unwrap();
+    for page in pages() {
+        if let Some(name) = page.path.strip_prefix("docs/").filter(|name| *name != "README.md") {
+            assert!(list.contains(&format!("({name})")), "docs/README.md does not list {name}");
+        }
+    }
+}
+
+/// Runs a script with the address of the README replaced by that of `process`.
+fn run(mut command: Command, script: &str, process: &Process) -> String {
+    let script = script.replace("127.0.0.1:8080", &process.front.to_string());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starts");
+    child.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("written");
+    let output = child.wait_with_output().expect("ends");
+    assert!(output.status.success(), "{script}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn the_first_commands_of_the_readme_work() {
+    let readme = pages().into_iter().find(|page| page.path == "README.md").unwrap();
+    let first = &blocks(&readme)[0];
+    let run_line = first.text.lines().next().unwrap();
+    assert!(run_line.starts_with("make run") && blocks(&readme)[1].text.starts_with("make test"));
+    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
+    assert!(makefile.contains("\nrun:") && makefile.contains("--config config.toml") && makefile.contains("\ntest:"));
+    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let compiler = manifest["package"]["rust-version"].as_str().unwrap();
+    assert!(readme.text.contains(&format!("Rust {compiler} or newer")), "the README asks for another compiler");
+    let curl = first.text.lines().find(|line| line.starts_with("curl ")).expect("a curl line");
+    let process = Process::serve(&["--config", "config.toml"], &[]);
+    let session: Value = serde_json::from_str(&run(Command::new("sh"), curl, &process)).expect("a session");
+    // The answer that the README shows has the same members in the same order.
+    let shown: Value = serde_json::from_str(&blocks(&readme)[2].text).expect("JSON");
+    let members = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(members(&session), ["token", "expiresAt", "apiUrl", "chatUserId", "displayName"]);
+    assert_eq!(members(&session), members(&shown));
+    for member in ["apiUrl", "chatUserId", "displayName"] {
+        assert_eq!(session[member], shown[member]);
+    }
+}
+
+#[test]
+fn the_verification_of_the_readme_works() {
+    let python = root().join(".tools/venv/bin/python");
+    assert!(python.exists(), "{} is missing: run tests/install-parts", python.display());
+    let script = all_blocks("python").into_iter().find(|block| block.page == "README.md").expect("a script");
+    let process = Process::serve(&[], &[]);
+    let claims = run(Command::new(python), &script.text, &process);
+    assert!(claims.contains("'sub': 'alice'") && claims.contains("'iss': 'sidemint'"), "{claims}");
+}
+
+/// The members of a table of the definition format, as the parser lists them.
+fn members_of(table: &str) -> Vec<String> {
+    let has_it = |(_, text): &&(&str, &str)| text.contains(table);
+    let (_, text) = PRESETS.iter().find(has_it).unwrap_or_else(|| panic!("no preset has {table}"));
+    let error = Definition::parse(&text.replacen(table, &format!("{table}\nzzz = 1"), 1)).expect_err("zzz is unknown");
+    let (_, list) = error.split_once("unknown field `zzz`, expected").expect("a list");
+    list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_page_about_definitions_names_every_member() {
+    let page = fs::read_to_string(root().join("docs/definitions.md")).unwrap();
+    let top = "name = \"sendsar\"";
+    for table in [top, "[settings.alg]", "[lifetime]", "[upsert]", "[token.jwt]", "[[token.steps]]", "[response]"] {
+        let members = members_of(table);
+        assert!(members.len() >= 2, "{table}: {members:?}");
+        for member in members {
+            assert!(page.contains(&format!("`{member}`")), "docs/definitions.md does not name {member} of {table}");
+        }
+    }
+}
+
+#[test]
+fn the_pages_name_every_setting_of_the_presets() {
+    let mut text: String = pages().into_iter().map(|page| page.text).collect();
+    text.push_str(&fs::read_to_string(root().join("config.toml")).unwrap());
+    for (name, definition) in PRESETS {
+        for (setting, about) in Definition::parse(definition).unwrap().settings {
+            let key = if about.secret { format!("{setting}_file") } else { setting };
+            let named = [format!("`{key}`"), format!("{key} = "), format!(".{key}]")];
+            assert!(named.iter().any(|form| text.contains(form)), "no page names {key} of {name}");
+        }
+    }
+}

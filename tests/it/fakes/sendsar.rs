@@ -70,7 +70,6 @@ struct State {
     scripts: Mutex<HashMap<String, VecDeque<Script>>>,
     always: Mutex<HashMap<String, Script>>,
     tokens: AtomicUsize,
-    connections: AtomicUsize,
     changed: Notify,
     /// While held, mint answers wait.
     gate: tokio::sync::RwLock<()>,
@@ -88,7 +87,6 @@ impl Sendsar {
             scripts: Mutex::default(),
             always: Mutex::default(),
             tokens: AtomicUsize::new(0),
-            connections: AtomicUsize::new(0),
             changed: Notify::new(),
             gate: tokio::sync::RwLock::new(()),
         });
@@ -96,7 +94,6 @@ impl Sendsar {
         let server = own.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                server.state.connections.fetch_add(1, Ordering::Relaxed);
                 let server = server.clone();
                 tokio::spawn(async move {
                     let _closed = server.serve(stream).await;
@@ -135,11 +132,6 @@ impl Sendsar {
         key.clone_into(&mut self.state.key.lock().unwrap());
     }
 
-    /// Forgets a user, as a provider that was restored from a backup does.
-    pub fn forget(&self, user: &str) {
-        self.state.users.lock().unwrap().remove(user);
-    }
-
     pub fn calls(&self) -> Vec<Call> {
         self.state.calls.lock().unwrap().clone()
     }
@@ -154,10 +146,6 @@ impl Sendsar {
 
     pub fn mints(&self) -> usize {
         self.count("/v1/auth/token")
-    }
-
-    pub fn connections(&self) -> usize {
-        self.state.connections.load(Ordering::Relaxed)
     }
 
     /// Holds mint answers back until the guard is dropped.

@@ -1,0 +1,357 @@
+//! From what was written to what can be used: each section is checked once, and every mistake is kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::layers::Layers;
+use super::{
+    Answer, Browser, Cache, Config, ConfigError, Identity, JWKS_PATH, Listen, Log, Mode, Provider, Route, Server, raw,
+};
+
+/// One pass over the raw sections, collecting mistakes.
+pub(super) struct Check<'a> {
+    pub(super) layers: &'a Layers,
+    pub(super) errors: &'a mut Vec<ConfigError>,
+}
+
+impl Check<'_> {
+    fn refuse(&mut self, key: &str, problem: impl Into<String>) {
+        let origin = self.layers.origin(key);
+        self.errors.push(ConfigError::new(origin, key, problem));
+    }
+
+    pub(super) fn config(&mut self) -> Config {
+        let server = self.server();
+        let ops: raw::Ops = self.layers.section("ops", self.errors);
+        let ops = self.listen("ops.listen", &ops.listen);
+        let log: raw::Log = self.layers.section("log", self.errors);
+        let identity = self.identity();
+        let browser = self.browser();
+        let cache: raw::Cache = self.layers.section("cache", self.errors);
+        let tables: Vec<(String, Option<raw::Provider>)> = self.layers.tables("providers", self.errors);
+        let names: BTreeSet<String> = tables.iter().map(|(name, _)| name.clone()).collect();
+        let providers = self.providers(tables);
+        let routes = self.routes(&names);
+        Config {
+            server,
+            ops,
+            log: Log {
+                format: log.format,
+                level: log.level,
+                requests: log.requests,
+                users: log.users,
+                origin: self.layers.origin("log.level"),
+            },
+            identity,
+            browser,
+            cache: Cache { max_entries: cache.max_entries, max_bytes: cache.max_bytes },
+            routes,
+            providers,
+        }
+    }
+
+    fn server(&mut self) -> Server {
+        let raw: raw::Server = self.layers.section("server", self.errors);
+        for (key, value) in [
+            ("server.max_connections", raw.max_connections),
+            ("server.max_headers", raw.max_headers),
+            ("server.max_head_bytes", raw.max_head_bytes),
+        ] {
+            if value == 0 {
+                self.refuse(key, "is 0, so nothing could be served; write a positive number");
+            }
+        }
+        // hyper refuses smaller read buffers.
+        if (1..8192).contains(&raw.max_head_bytes) {
+            self.refuse("server.max_head_bytes", "is too small; write at least 8192");
+        }
+        if raw.header_timeout.0.is_zero() {
+            self.refuse("server.header_timeout", "is 0; write a positive duration such as \"5s\"");
+        }
+        let unix_mode = u32::from_str_radix(&raw.unix_mode, 8).unwrap_or(u32::MAX);
+        if unix_mode > 0o777 {
+            self.refuse("server.unix_mode", "is not a file mode; write octal text such as \"0660\"");
+        }
+        Server {
+            listen: self.listen("server.listen", &raw.listen),
+            unix_mode,
+            max_connections: raw.max_connections,
+            header_timeout: raw.header_timeout.0,
+            idle_timeout: raw.idle_timeout.0,
+            max_headers: raw.max_headers,
+            max_head_bytes: raw.max_head_bytes,
+            max_body_bytes: raw.max_body_bytes,
+            http2: raw.http2,
+            drain_delay: raw.drain_delay.0,
+            drain_timeout: raw.drain_timeout.0,
+            workers: (raw.workers > 0).then_some(raw.workers),
+        }
+    }
+
+    fn listen(&mut self, key: &str, text: &str) -> Listen {
+        if let Some(path) = text.strip_prefix("unix:") {
+            if !path.starts_with('/') {
+                self.refuse(
+                    key,
+                    format!("\"{text}\" is not an absolute path; write \"unix:/run/sidemint/front.sock\""),
+                );
+            }
+            return Listen::Unix(PathBuf::from(path));
+        }
+        match text.parse() {
+            Ok(address) => Listen::Tcp(address),
+            Err(_) => {
+                self.refuse(
+                    key,
+                    format!(
+                        "\"{text}\" is not an address; write IP and port such as \"127.0.0.1:8080\", or \"unix:/path\""
+                    ),
+                );
+                Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)))
+            }
+        }
+    }
+
+    fn identity(&mut self) -> Identity {
+        let raw: raw::Identity = self.layers.section("identity", self.errors);
+        let key = "identity.peers.networks";
+        let mut networks = Vec::new();
+        for text in &raw.peers.networks {
+            match network(text) {
+                Ok(net) if net.prefix_len() <= 1 && !raw.peers.insecure_trust_every_peer => self.refuse(
+                    key,
+                    format!(
+                        "\"{text}\" holds everybody, and anybody could name any user; list the proxy's own network, or \
+                         say so with identity.peers.insecure_trust_every_peer = true"
+                    ),
+                ),
+                Ok(net) => networks.push(net),
+                Err(problem) => self.refuse(key, problem),
+            }
+        }
+        Identity {
+            source: raw.source,
+            sources: raw.sources,
+            networks,
+            unix_uids: raw.peers.unix_uids,
+            insecure_trust_every_peer: raw.peers.insecure_trust_every_peer,
+            origin: self.layers.origin("identity"),
+        }
+    }
+
+    fn browser(&mut self) -> Browser {
+        let raw: raw::Browser = self.layers.section("browser", self.errors);
+        let mut allow_origins = BTreeSet::new();
+        for text in raw.allow_origins {
+            let canonical = url::Url::parse(&text).ok().map(|url| url.origin().ascii_serialization());
+            // A wildcard would never match: origins are compared whole.
+            if canonical.as_deref() == Some(text.as_str()) && text.starts_with("http") && !text.contains('*') {
+                allow_origins.insert(text);
+            } else {
+                self.refuse(
+                    "browser.allow_origins",
+                    format!(
+                        "\"{text}\" is not an origin as browsers send it; write scheme, host and port only, such as \
+                         \"https://app.example.com\""
+                    ),
+                );
+            }
+        }
+        let require_header = match raw.require_header.as_str() {
+            "" => None,
+            name => http::HeaderName::from_bytes(name.as_bytes()).map_or_else(
+                |_| {
+                    self.refuse("browser.require_header", format!("\"{name}\" is not a header name"));
+                    None
+                },
+                Some,
+            ),
+        };
+        let allow_hosts = raw.allow_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        Browser { allow_origins, allow_hosts, require_header }
+    }
+
+    fn providers(&mut self, tables: Vec<(String, Option<raw::Provider>)>) -> BTreeMap<String, Provider> {
+        let mut providers = BTreeMap::new();
+        for (name, raw) in tables {
+            let Some(raw) = raw else { continue };
+            if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+                self.refuse(&format!("providers.{name}"), "is not a usable name; use letters, digits, - and _");
+            }
+            if raw.timeout.is_some_and(|span| span.0.is_zero()) {
+                self.refuse(&format!("providers.{name}.timeout"), "is 0; write a positive duration such as \"5s\"");
+            }
+            let origin = self.layers.origin(&format!("providers.{name}"));
+            providers.insert(
+                name,
+                Provider {
+                    preset: raw.preset,
+                    timeout: raw.timeout.map_or(Duration::from_secs(5), |span| span.0),
+                    retries: raw.retries.unwrap_or(2),
+                    client_margin: raw.client_margin.map(|span| span.0),
+                    upsert_memory: raw.upsert_memory.map(|span| span.0),
+                    settings: raw.settings,
+                    origin,
+                },
+            );
+        }
+        providers
+    }
+
+    fn routes(&mut self, providers: &BTreeSet<String>) -> Vec<Route> {
+        let listed: Vec<(String, String, raw::Route)> = self.layers.lists("routes", self.errors);
+        let mut routes: Vec<Route> = Vec::new();
+        for (origin, key, raw) in listed {
+            let mut refuse = |part: &str, problem: String| {
+                self.errors.push(ConfigError::new(origin.clone(), format!("{key}.{part}"), problem));
+            };
+            if let Err(problem) = path(&raw.path) {
+                refuse("path", problem);
+            }
+            if !providers.contains(&raw.provider) {
+                let known: Vec<_> = providers.iter().map(String::as_str).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                refuse("provider", format!("no provider \"{}\"; configured: {known}", raw.provider));
+            }
+            if raw.mode.is_some() && raw.answer != Answer::Subrequest {
+                refuse("mode", "only a subrequest route has a mode; remove it".to_owned());
+            }
+            let deadline = raw.deadline.map_or_else(
+                || match raw.answer {
+                    Answer::Session => Duration::from_secs(5),
+                    // Envoy and Istio give up after 200 ms and deny.
+                    Answer::Subrequest => Duration::from_millis(150),
+                },
+                |span| span.0,
+            );
+            if deadline.is_zero() {
+                refuse("deadline", "is 0; write a positive duration".to_owned());
+            }
+            let route = Route {
+                path: raw.path,
+                host: raw.host.map(|host| host.to_ascii_lowercase()),
+                answer: raw.answer,
+                provider: raw.provider,
+                ttl: raw.ttl.map(|span| span.0),
+                deadline,
+                mode: raw.mode.unwrap_or(Mode::Optional),
+                origin: origin.clone(),
+                key: key.clone(),
+            };
+            if route.answer == Answer::Subrequest && route.covers(JWKS_PATH) {
+                refuse("path", format!("covers {JWKS_PATH}, which always serves the public keys; choose another path"));
+            }
+            if let Some(other) = routes.iter().find(|other| other.clashes_with(&route)) {
+                refuse("path", format!("\"{}\" is already served by the route \"{}\"", route.path, other.path));
+            }
+            routes.push(route);
+        }
+        routes
+    }
+}
+
+impl Route {
+    fn covers(&self, path: &str) -> bool {
+        match self.answer {
+            Answer::Session => self.path == path,
+            Answer::Subrequest => {
+                path.strip_prefix(&self.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+        }
+    }
+
+    fn clashes_with(&self, other: &Self) -> bool {
+        self.host == other.host && (self.covers(&other.path) || other.covers(&self.path))
+    }
+}
+
+fn path(text: &str) -> Result<(), String> {
+    let segments_ok = text.strip_prefix('/').is_some_and(|rest| {
+        !rest.is_empty()
+            && rest.split('/').all(|segment| {
+                !segment.is_empty()
+                    && segment != "."
+                    && segment != ".."
+                    && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
+            })
+    });
+    if !segments_ok {
+        return Err(format!(
+            "\"{text}\" is not a path we can serve; write \"/\" and plain segments (letters, digits, - . _ ~), such as \
+             \"/api/chat/session\""
+        ));
+    }
+    if text == JWKS_PATH {
+        return Err(format!("{JWKS_PATH} always serves the public keys; choose another path"));
+    }
+    Ok(())
+}
+
+/// A network in canonical form. Mapped addresses, host bits and zones are refused: each has fooled a trust check
+/// somewhere (threats T-10), and the canonical spelling says the same.
+fn network(text: &str) -> Result<IpNet, String> {
+    // The standard library's parser refuses leading zeros and zones; the network crate's own does not.
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (text, None),
+    };
+    let parsed = address.parse::<std::net::IpAddr>().ok().and_then(|address| match length {
+        None => Some(IpNet::from(address)),
+        Some(digits) => {
+            let length: u8 = digits.parse().ok()?;
+            (length.to_string() == digits).then(|| IpNet::new(address, length).ok()).flatten()
+        }
+    });
+    let Some(net) = parsed else {
+        return Err(format!("\"{text}\" is not a network; write it like \"10.20.0.0/16\" or \"fd00::/8\""));
+    };
+    if let IpNet::V6(v6) = net
+        && v6.addr().to_ipv4_mapped().is_some()
+    {
+        return Err(format!("\"{text}\" is an IPv4-mapped network; write the IPv4 network itself"));
+    }
+    if net.addr() != net.network() {
+        return Err(format!("\"{text}\" has host bits set; write \"{}\"", net.trunc()));
+    }
+    Ok(net)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_must_be_canonical() {
+        for good in ["10.0.0.0/8", "127.0.0.1", "::1/128", "fd00::/8", "192.0.2.7/32"] {
+            assert!(network(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "::ffff:10.0.0.0/104",
+            "::ffff:0:0/96",
+            "10.0.0.1/8",
+            "010.0.0.0/8",
+            "fe80::1%eth0/64",
+            "10.0.0.0/33",
+            "*",
+            "",
+            "ten",
+        ] {
+            assert!(network(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn paths_are_plain() {
+        for good in ["/auth", "/api/chat/session", "/v1.2/a_b~c-d"] {
+            assert_eq!(path(good), Ok(()), "{good}");
+        }
+        for bad in ["", "/", "auth", "/auth/", "//auth", "/a//b", "/a/../b", "/a b", "/ä", "/a?b", "/a%20b", JWKS_PATH]
+        {
+            assert!(path(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Why there is no session: whose fault it is, and when to come back.
+
+use std::time::Duration;
+
+use crate::provider::ProviderError;
+
+/// Longest advice that is passed on: the provider may have meant another unit.
+const LONGEST_ADVICE: Duration = Duration::from_secs(60);
+
+/// Why there is no session.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// The subject cannot be a user id at this provider.
+    #[error("the subject cannot be a user id at this provider")]
+    UserId,
+    /// The provider failed.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// The answer does not fit into headers.
+    #[error("the session does not fit into a proxy's headers")]
+    TooLarge,
+    /// The route's deadline passed; the mint goes on.
+    #[error("no session within the route's deadline")]
+    Deadline,
+    /// The process is stopping.
+    #[error("the service is stopping")]
+    Draining,
+    /// A defect of ours.
+    #[error("internal error")]
+    Internal,
+}
+
+impl SessionError {
+    /// Class of the failure, for logs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::UserId => "user_id",
+            Self::Provider(error) => error.class.label(),
+            Self::TooLarge => "too_large",
+            Self::Deadline => "deadline",
+            Self::Draining => "draining",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Advice on when to come back. The provider's own is passed on within reason: it may have meant another unit.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Provider(error) => error.retry_after.map(|advice| advice.min(LONGEST_ADVICE)),
+            _ => None,
+        }
+    }
+}
