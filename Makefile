@@ -21,7 +21,7 @@ docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
 policy: ## Licences, bans and sources; known vulnerabilities where a database is at hand
-	$(TOOLS)/cargo-deny deny --offline check bans licenses sources
+	$(TOOLS)/cargo-deny deny --locked check bans licenses sources
 	$(TOOLS)/cargo-shear
 	tests/audit
 

@@ -724,3 +724,16 @@ async fn every_answer_has_a_request_id_of_its_own() {
         }
     }
 }
+
+/// The wait for one head must not be counted on for the next: once, a busy connection was cut every `header_timeout`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_connection_is_not_taken_for_a_slow_head() {
+    let text = config(LOCAL, &[("server.header_timeout", "\"100ms\"")]);
+    let service = Service::start(&text, &Environment::default(), clock()).await;
+    let mut connection = service.connect().await;
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < Duration::from_millis(700) {
+        assert_eq!(connection.ask("GET", SESSION, &[("X-Forwarded-User", "alice")]).await.status, 200);
+    }
+    assert!(service.metric("sidemint_connections_closed_total{reason=\"header_timeout\"}").await.abs() < 0.1);
+}
