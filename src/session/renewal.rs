@@ -58,7 +58,8 @@ impl std::fmt::Debug for Renewals {
 
 impl Renewals {
     pub(super) fn new(max_entries: u64, pending: Gauge) -> Self {
-        let limit = usize::try_from(max_entries.saturating_mul(2)).unwrap_or(usize::MAX).max(1024);
+        // A quarter of slack keeps the cost of throwing out small, and a dead appointment holds a key and an entry.
+        let limit = usize::try_from(max_entries.saturating_add(max_entries / 4)).unwrap_or(usize::MAX).max(1024);
         Self { queue: Mutex::default(), changed: Notify::new(), limit, pending }
     }
 
