@@ -6,7 +6,7 @@ use super::{Failure, blueprint, print, runtime};
 use crate::config::{Environment, Sources};
 use crate::identity::Identity;
 use crate::lifecycle::Lifecycle;
-use crate::session::Answer;
+use crate::session::{Answer, SessionError};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -38,6 +38,7 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     let (entry, _) = outcome.map_err(|error| Failure::Running(format!("no session: {error}")))?;
     match &entry.answer {
         Answer::Json(body) => print(&format!("{}\n", String::from_utf8_lossy(body))),
+        Answer::Unsayable => return Err(Failure::Running(format!("no session: {}", SessionError::TooLarge))),
         Answer::Headers(headers) => {
             // The rest belongs to the transport.
             for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with("x-chat-")) {

@@ -75,7 +75,7 @@ impl SubrequestRoute {
 
     fn pass(&self, asked: &Asked, identity: &Identity<'_>, entry: &Entry, how: How) -> Response {
         let Answer::Headers(set) = &entry.answer else {
-            return self.deny(asked, Outcome::Internal, None, StatusCode::FORBIDDEN);
+            return self.without_session(asked, &SessionError::TooLarge);
         };
         let response = empty(StatusCode::OK, numbered(HeaderMap::clone(set), asked.id));
         let seen = Seen { outcome: Outcome::Ok, status: 200, reason: None, hit: how == How::Hit };

@@ -45,6 +45,9 @@ pub enum Answer {
     Json(Bytes),
     /// All headers of the answer, status `ok` included.
     Headers(Box<HeaderMap>),
+    /// The session cannot be said in headers, or not within a proxy's limits. Kept like any other answer: asking the
+    /// provider again would bring the same.
+    Unsayable,
 }
 
 impl std::fmt::Debug for Answer {
@@ -53,19 +56,18 @@ impl std::fmt::Debug for Answer {
         f.write_str(match self {
             Self::Json(_) => "Json(…)",
             Self::Headers(_) => "Headers(…)",
+            Self::Unsayable => "Unsayable",
         })
     }
 }
 
 impl Answer {
-    /// Renders `minted` for the user of `profile`. `None` when it cannot be said in headers, or not within a proxy's
-    /// limits.
-    pub fn render(form: &Form, minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Option<Self> {
+    /// Renders `minted` for the user of `profile`.
+    pub fn render(form: &Form, minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Self {
         match form {
-            Form::Json => Some(Self::Json(json(minted, api_url, profile))),
-            Form::Headers(frame) => {
-                headers(frame, minted, api_url, profile).map(|headers| Self::Headers(Box::new(headers)))
-            }
+            Form::Json => Self::Json(json(minted, api_url, profile)),
+            Form::Headers(frame) => headers(frame, minted, api_url, profile)
+                .map_or(Self::Unsayable, |headers| Self::Headers(Box::new(headers))),
         }
     }
 
@@ -74,10 +76,11 @@ impl Answer {
         match self {
             Self::Json(body) => body.len(),
             Self::Headers(headers) => header_bytes(headers) + headers.capacity() * size_of::<HeaderValue>(),
+            Self::Unsayable => 0,
         }
     }
 
-    /// Whether there is nothing in it; never so.
+    /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -148,7 +151,7 @@ mod tests {
     #[test]
     fn json_has_the_documented_order_and_escapes_everything() {
         let profile = Profile { subject: "s", name: Some("Zoë \"x\"\u{2028}"), ..Profile::default() };
-        let Some(Answer::Json(body)) = Answer::render(&Form::Json, &minted("tok"), "https://a/v1", &profile) else {
+        let Answer::Json(body) = Answer::render(&Form::Json, &minted("tok"), "https://a/v1", &profile) else {
             panic!("JSON")
         };
         assert_eq!(
@@ -157,9 +160,7 @@ mod tests {
              \"displayName\":\"Zoë \\\"x\\\"\u{2028}\",\"chatSettings\":{\"a\":1}}"
         );
         let endless = Minted { expires: None, extra: vec![], ..minted("tok") };
-        let Some(Answer::Json(body)) = Answer::render(&Form::Json, &endless, "https://a", &profile) else {
-            panic!("JSON")
-        };
+        let Answer::Json(body) = Answer::render(&Form::Json, &endless, "https://a", &profile) else { panic!("JSON") };
         assert!(std::str::from_utf8(&body).expect("text").contains("\"expiresAt\":null"));
     }
 
@@ -167,7 +168,7 @@ mod tests {
     fn header_values_are_visible_ascii_and_complete() {
         for name in ["Zoë", "a\r\nX-Evil: 1", "\u{560A}\u{560D}", "nul\0", "del\u{7f}", "100%"] {
             let profile = Profile { subject: "s", name: Some(name), ..Profile::default() };
-            let Some(Answer::Headers(headers)) =
+            let Answer::Headers(headers) =
                 Answer::render(&Form::Headers(HeaderMap::new()), &minted("tok"), "https://a", &profile)
             else {
                 panic!("headers")
@@ -184,13 +185,10 @@ mod tests {
     #[test]
     fn a_set_beyond_the_proxies_limits_is_not_rendered() {
         let profile = Profile { subject: "s", ..Profile::default() };
-        assert!(
-            Answer::render(&Form::Headers(HeaderMap::new()), &minted(&"t".repeat(3000)), "https://a", &profile)
-                .is_some()
-        );
-        assert!(
-            Answer::render(&Form::Headers(HeaderMap::new()), &minted(&"t".repeat(3600)), "https://a", &profile)
-                .is_none()
-        );
+        let of = |bytes: usize| {
+            Answer::render(&Form::Headers(HeaderMap::new()), &minted(&"t".repeat(bytes)), "https://a", &profile)
+        };
+        assert!(matches!(of(3000), Answer::Headers(_)));
+        assert!(matches!(of(3600), Answer::Unsayable));
     }
 }

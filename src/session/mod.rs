@@ -228,7 +228,7 @@ impl Sessions {
         let question = key.question().ok_or(SessionError::Internal)?;
         let order = Self::order(plan, &question, None)?;
         let minted = plan.provider.mint_here(&order)?;
-        Self::entry(plan, &question, &minted, used)
+        Ok(Self::entry(plan, &question, &minted, used))
     }
 
     fn usable(&self, key: &SessionKey) -> Option<Arc<Entry>> {
@@ -257,7 +257,7 @@ impl Sessions {
         let plan = self.plans.get(usize::from(question.route)).ok_or(SessionError::Internal)?;
         let order = Self::order(plan, &question, trace)?;
         let minted = plan.provider.mint(&order).await?;
-        Self::entry(plan, &question, &minted, used)
+        Ok(Self::entry(plan, &question, &minted, used))
     }
 
     fn order<'q>(plan: &Plan, question: &Question<'q>, trace: Option<TraceContext>) -> Result<Order<'q>, SessionError> {
@@ -268,23 +268,22 @@ impl Sessions {
     }
 
     /// Decides how long a fresh token is handed out and when it is renewed, and renders it.
-    fn entry(plan: &Plan, question: &Question<'_>, minted: &Minted, used: bool) -> Outcome {
-        let answer = Answer::render(&plan.form, minted, plan.provider.api_url(), &question.profile)
-            .ok_or(SessionError::TooLarge)?;
+    fn entry(plan: &Plan, question: &Question<'_>, minted: &Minted, used: bool) -> Arc<Entry> {
+        let answer = Answer::render(&plan.form, minted, plan.provider.api_url(), &question.profile);
         let usable_until = match minted.expires {
             Some(expires) => expires.minus(plan.provider.lifetime().margin),
             None => minted.minted.plus(plan.ttl),
         };
         let usable = usable_until.since(minted.minted);
         let share = RENEW_AFTER + RENEW_JITTER * (2.0 * jitter::fraction() - 1.0);
-        Ok(Arc::new(Entry {
+        Arc::new(Entry {
             answer,
             user: OnceLock::new(),
             usable_until,
             renew_at: minted.minted.plus(usable.mul_f64(share)),
             used: AtomicBool::new(used),
             failures: AtomicU32::new(0),
-        }))
+        })
     }
 
     fn land(&self, key: &SessionKey, entry: &Arc<Entry>) {

@@ -283,9 +283,13 @@ async fn a_token_that_no_proxy_could_take_is_not_sent() {
     assert_denied(&service.ask("GET", REQUIRED, &[ALICE]).await, 503);
     let session = service.ask("GET", SESSION, &[ALICE]).await;
     assert_eq!(session.json()["token"].as_str().unwrap().len(), 4096, "JSON has room for it");
+    let asked = fake.mints();
+    assert_empty(&service.ask("GET", OPTIONAL, &[ALICE]).await, "unavailable");
+    assert_denied(&service.ask("GET", REQUIRED, &[ALICE]).await, 503);
+    assert_eq!(fake.mints(), asked, "asking again would bring the same");
     fake.always("/v1/auth/token", Some(minted(3000)));
     for path in [OPTIONAL, REQUIRED] {
-        let answer = service.ask("GET", path, &[ALICE]).await;
+        let answer = service.ask("GET", path, &[("X-Forwarded-User", "bob")]).await;
         assert_contract(&answer);
         let bytes: usize = answer.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
         assert!(bytes < 4000, "{bytes} bytes");
