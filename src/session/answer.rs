@@ -14,15 +14,15 @@ const MAX_HEADER_BYTES: usize = 3584;
 const HEADER_TEXT: &AsciiSet = &CONTROLS.add(b'%').add(b' ').add(b'"').add(b',').add(b';').add(b'\\');
 
 /// The token.
-pub const TOKEN: HeaderName = HeaderName::from_static("x-chat-token");
+const TOKEN: HeaderName = HeaderName::from_static("x-chat-token");
 /// Its end, RFC 3339.
-pub(crate) const TOKEN_EXPIRES_AT: HeaderName = HeaderName::from_static("x-chat-token-expires-at");
+const TOKEN_EXPIRES_AT: HeaderName = HeaderName::from_static("x-chat-token-expires-at");
 /// Address that the browser uses.
-pub(crate) const API_URL: HeaderName = HeaderName::from_static("x-chat-api-url");
+const API_URL: HeaderName = HeaderName::from_static("x-chat-api-url");
 /// The user's id at the provider, percent-encoded.
-pub(crate) const USER_ID: HeaderName = HeaderName::from_static("x-chat-user-id");
+const USER_ID: HeaderName = HeaderName::from_static("x-chat-user-id");
 /// Display name, percent-encoded UTF-8.
-pub const DISPLAY_NAME: HeaderName = HeaderName::from_static("x-chat-display-name");
+const DISPLAY_NAME: HeaderName = HeaderName::from_static("x-chat-display-name");
 /// `ok`, `anonymous`, `denied`, `unavailable` or `limited`.
 pub const STATUS: HeaderName = HeaderName::from_static("x-chat-status");
 

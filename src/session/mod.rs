@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-pub use answer::{Answer, DISPLAY_NAME, Form, SESSION_HEADERS, STATUS, TOKEN};
+pub use answer::{Answer, Form, SESSION_HEADERS, STATUS};
 pub use error::SessionError;
 pub use key::{RouteId, SessionKey};
 pub use store::Entry;
@@ -27,7 +27,7 @@ use key::Question;
 use renewal::Renewals;
 use store::Store;
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::config;
 use crate::identity::Identity;
 use crate::jitter;
@@ -396,10 +396,5 @@ impl Sessions {
     /// Brings the cache's gauges up to date.
     pub fn report(&self) {
         self.store.report();
-    }
-
-    /// The time now, as sessions see it.
-    pub fn now(&self) -> Timestamp {
-        self.clock.now()
     }
 }
