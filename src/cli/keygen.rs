@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::{Failure, print};
 use crate::provider::{Alg, SigningKey, generate};
@@ -12,39 +13,22 @@ use crate::provider::{Alg, SigningKey, generate};
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// Algorithm
-    #[arg(long, value_enum, default_value = "EdDSA")]
-    alg: Choice,
+    #[arg(long, value_parser = algorithms(), default_value = "EdDSA")]
+    alg: Alg,
     /// New file for the private key, mode 0600; the public half is then printed. An existing file is never replaced
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Choice {
-    #[value(name = "EdDSA")]
-    EdDsa,
-    #[value(name = "RS256")]
-    Rs256,
-    #[value(name = "ES256")]
-    Es256,
-    #[value(name = "HS256")]
-    Hs256,
-}
-
-impl From<Choice> for Alg {
-    fn from(choice: Choice) -> Self {
-        match choice {
-            Choice::EdDsa => Self::EdDsa,
-            Choice::Rs256 => Self::Rs256,
-            Choice::Es256 => Self::Es256,
-            Choice::Hs256 => Self::Hs256,
-        }
-    }
+/// The names that [`Alg`] knows.
+fn algorithms() -> impl TypedValueParser<Value = Alg> {
+    PossibleValuesParser::new(Alg::ALL.map(Alg::name))
+        .try_map(|name| Alg::named(&name).ok_or("is none of the possible values"))
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::Running(format!("no key: {error}"));
-    let alg = Alg::from(options.alg);
+    let alg = options.alg;
     let secret = generate(alg).map_err(|error| failed(&error))?;
     let Some(path) = &options.out else {
         print(&format!("{}\n", String::from_utf8_lossy(secret.expose()).trim_end()));

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
+use sidemint::provider::{Alg, SigningKey};
+use sidemint::secrets::Secret;
 
 use crate::client::Connection;
 use crate::fakes::sendsar::API_KEY;
@@ -349,6 +351,18 @@ fn keygen_makes_keys_that_a_provider_accepts() {
             assert_eq!((&jwk["alg"], jwk.get("d")), (&alg.into(), None));
             assert!(said.contains(jwk["kid"].as_str().unwrap()), "the same key id: {said}");
         }
+    }
+}
+
+#[test]
+fn keygen_knows_every_algorithm() {
+    let folder = tempfile::tempdir().unwrap();
+    for alg in Alg::ALL {
+        let key = folder.path().join(alg.name()).display().to_string();
+        let public = good(&["keygen", "--alg", alg.name(), "--out", &key]);
+        let shown = serde_json::from_str::<Value>(&public).map(|jwk| jwk["alg"].clone()).ok();
+        assert_eq!(shown, (!alg.is_hmac()).then(|| alg.name().into()));
+        assert!(SigningKey::read(alg, &Secret::new(fs::read(&key).unwrap())).is_ok());
     }
 }
 

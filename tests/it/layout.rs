@@ -20,7 +20,7 @@ const DOORS: [(&str, &[&str]); 14] = [
     ("figment", &["config/"]),
     ("prometheus", &["metrics.rs"]),
     ("notify", &["secrets/"]),
-    ("jsonwebtoken", &["provider/signing.rs"]),
+    ("jsonwebtoken", &["provider/keys/"]),
     ("minijinja", &["provider/template/"]),
     ("moka", &["session/store.rs", "provider/upserts.rs"]),
     ("clap", &["cli/", "main.rs"]),

@@ -1,0 +1,89 @@
+//! Algorithms that tokens are signed with.
+
+/// An algorithm, by its JOSE name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alg {
+    /// Ed25519 (RFC 8037).
+    EdDsa,
+    /// ECDSA with P-256 and SHA-256.
+    Es256,
+    /// ECDSA with P-384 and SHA-384.
+    Es384,
+    /// RSA PKCS#1 v1.5 with SHA-256.
+    Rs256,
+    /// RSA PKCS#1 v1.5 with SHA-384.
+    Rs384,
+    /// RSA PKCS#1 v1.5 with SHA-512.
+    Rs512,
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+}
+
+impl Alg {
+    /// Every algorithm, those to prefer first.
+    pub const ALL: [Self; 9] = [
+        Self::EdDsa,
+        Self::Es256,
+        Self::Es384,
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Hs256,
+        Self::Hs384,
+        Self::Hs512,
+    ];
+
+    /// The algorithm of a JOSE name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|alg| alg.name() == name)
+    }
+
+    /// The JOSE name (RFC 7518, 3.1; RFC 8037, 3.1).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EdDsa => "EdDSA",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+        }
+    }
+
+    /// Whether both sides hold the same secret, so that there is no public key.
+    pub const fn is_hmac(self) -> bool {
+        matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
+    }
+
+    /// Bytes of the hash.
+    pub(super) const fn hash_bytes(self) -> usize {
+        match self {
+            Self::Es256 | Self::Rs256 | Self::Hs256 => 32,
+            Self::Es384 | Self::Rs384 | Self::Hs384 => 48,
+            Self::EdDsa | Self::Rs512 | Self::Hs512 => 64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back() {
+        for alg in Alg::ALL {
+            assert_eq!(Alg::named(alg.name()), Some(alg));
+            assert_eq!(alg.is_hmac(), alg.name().starts_with("HS"));
+        }
+        for other in ["none", "ES512", "PS256", "hs256", ""] {
+            assert_eq!(Alg::named(other), None, "{other}");
+        }
+    }
+}
