@@ -1,12 +1,14 @@
 //! Keys: from a secret to something that signs.
 //!
 //! [`material`] says which part of a secret is meant and how it is written; [`private`] tells the usual forms of private
-//! keys apart; [`signing`] makes a [`SigningKey`] of them. [`registry`] is how
+//! keys apart; [`signing`] makes a [`SigningKey`] of them and [`mac`] a plain authentication code. [`registry`] is how
 //! jsonwebtoken gets at keys that are parsed already.
 
 mod alg;
 mod generate;
 mod jwk;
+#[cfg_attr(not(test), expect(dead_code, reason = "called once definitions can ask for a signature that is no token"))]
+pub(super) mod mac;
 pub(super) mod material;
 mod nkey;
 mod private;
