@@ -19,7 +19,7 @@ use crate::inbound::{self, Bound, Limits, Rooms, Routes};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
-use crate::provider::{Provider, Surroundings, warm_up_randomness};
+use crate::provider::{Definitions, Provider, Surroundings, warm_up_randomness};
 use crate::secrets::watch::{self, Nudge};
 use crate::session::{Plan, RouteId, Sessions};
 use crate::telemetry::{self, RequestLog};
@@ -58,8 +58,13 @@ impl Blueprint {
         let fault = |problem: String| ConfigErrors(vec![ConfigError::new("sidemint", "", problem)]);
         let metrics = Arc::new(Metrics::new().map_err(|error| fault(error.to_string()))?);
         let outbound = Outbound::new(Arc::clone(&clock)).map_err(|error| fault(error.without_url().to_string()))?;
-        let around = Surroundings { outbound, clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
         let mut errors = Vec::new();
+        let definitions = Definitions::read(config.definitions.as_deref()).unwrap_or_else(|mistakes| {
+            errors.extend(mistakes);
+            Definitions::default()
+        });
+        let definitions = Arc::new(definitions);
+        let around = Surroundings { outbound, clock: Arc::clone(&clock), metrics: Arc::clone(&metrics), definitions };
         if let Err(problem) = telemetry::filter(&config.log.level) {
             errors.push(ConfigError::new(config.log.origin.clone(), "log.level", problem));
         }
@@ -311,6 +316,11 @@ fn warn(blueprint: &Blueprint) {
         tracing::warn!(
             "identity headers are believed by network address alone; any process in those networks can name any user"
         );
+    }
+    for provider in blueprint.providers.values() {
+        for caution in provider.cautions() {
+            tracing::warn!(provider = provider.name(), "{caution}");
+        }
     }
     for provider in blueprint.providers.values().filter(|provider| provider.has_made_key()) {
         tracing::warn!(

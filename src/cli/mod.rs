@@ -42,6 +42,9 @@ struct SourceArgs {
     /// Folder whose .toml files are read after the configuration files, in name order
     #[arg(long, global = true, value_name = "DIR", env = "SIDEMINT_CONFIG_DIR")]
     config_dir: Option<PathBuf>,
+    /// Folder with provider definitions of your own (NAME.toml); they add to those that ship, or replace them
+    #[arg(long, global = true, value_name = "DIR", env = "SIDEMINT_DEFINITIONS")]
+    definitions: Option<PathBuf>,
     /// Address of the front listener, instead of server.listen
     #[arg(long, global = true, value_name = "ADDRESS")]
     listen: Option<String>,
@@ -115,7 +118,7 @@ impl SourceArgs {
     fn resolve(self) -> Sources {
         let files = if self.config.is_empty() { vec![PathBuf::from("config.toml")] } else { self.config };
         let overrides = self.listen.map(|listen| ("server.listen".to_owned(), listen)).into_iter().collect();
-        Sources { files, folder: self.config_dir, overrides }
+        Sources { files, folder: self.config_dir, definitions: self.definitions, overrides }
     }
 }
 

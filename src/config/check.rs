@@ -51,6 +51,7 @@ impl Check<'_> {
             cache: Cache { max_entries: cache.max_entries, max_bytes: cache.max_bytes },
             routes,
             providers,
+            definitions: None,
         }
     }
 
@@ -194,6 +195,9 @@ impl Check<'_> {
                     retries: raw.retries.unwrap_or(2),
                     client_margin: raw.client_margin.map(|span| span.0),
                     upsert_memory: raw.upsert_memory.map(|span| span.0),
+                    rate: raw.rate,
+                    user_prefix: raw.user_prefix,
+                    user_unfit: raw.user_unfit,
                     settings: raw.settings,
                     origin,
                 },

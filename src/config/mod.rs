@@ -20,7 +20,7 @@ use serde_json::Value;
 
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
-pub use raw::{Answer, LogFormat, Mode, RequestLines, UserLines};
+pub use raw::{Answer, LogFormat, Mode, RequestLines, Unfit, UserLines};
 
 use check::Check;
 use layers::Layers;
@@ -32,6 +32,8 @@ pub struct Sources {
     pub files: Vec<PathBuf>,
     /// A folder whose `.toml` files follow, in name order.
     pub folder: Option<PathBuf>,
+    /// A folder with definitions of the operator's own.
+    pub definitions: Option<PathBuf>,
     /// Values from flags, by dotted key; they win over everything.
     pub overrides: Vec<(String, String)>,
 }
@@ -55,6 +57,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Configured providers by name.
     pub providers: BTreeMap<String, Provider>,
+    /// A folder with definitions of the operator's own.
+    pub definitions: Option<PathBuf>,
 }
 
 /// The front listener.
@@ -192,6 +196,12 @@ pub struct Provider {
     pub client_margin: Option<Duration>,
     /// How long an upsert is remembered, if not as the definition says.
     pub upsert_memory: Option<Duration>,
+    /// Calls in a span of time, if not as the definition says: `"90/min"`.
+    pub rate: Option<String>,
+    /// Text before every chat user id.
+    pub user_prefix: String,
+    /// What happens to subjects that the provider cannot take as user ids.
+    pub user_unfit: Unfit,
     /// What the definition declares.
     pub settings: BTreeMap<String, Value>,
     /// File of the table, for messages.
@@ -211,7 +221,7 @@ impl Config {
         let layers = Layers::read(sources, environment, &mut errors);
         layers.check_sections(&mut errors);
         let config = Check { layers: &layers, errors: &mut errors }.config();
-        (config, errors)
+        (Self { definitions: sources.definitions.clone(), ..config }, errors)
     }
 }
 

@@ -212,7 +212,23 @@ pub(super) struct Provider {
     pub(super) retries: Option<u32>,
     pub(super) client_margin: Option<Span>,
     pub(super) upsert_memory: Option<Span>,
+    pub(super) rate: Option<String>,
+    #[serde(default)]
+    pub(super) user_prefix: String,
+    #[serde(default)]
+    pub(super) user_unfit: Unfit,
     /// What the definition declares; checked against it when it is compiled.
     #[serde(flatten)]
     pub(super) settings: BTreeMap<String, Value>,
+}
+
+/// What happens to subjects that a provider cannot take as user ids.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unfit {
+    /// They are refused.
+    #[default]
+    Refuse,
+    /// They are folded to what fits, with a hash of the subject behind it.
+    Hash,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, Method};
 use url::Url;
 
 use crate::clock::{Clock, Timestamp};
@@ -44,8 +44,8 @@ impl std::fmt::Debug for Call {
 pub struct Reply {
     /// Status code. Redirects are not followed, so it may be 3xx.
     pub status: u16,
-    /// `Retry-After`, where it is a number of seconds (RFC 9110, 10.2.3).
-    pub retry_after: Option<Duration>,
+    /// Headers.
+    pub headers: HeaderMap,
     /// Body, complete.
     pub body: Bytes,
 }
@@ -114,7 +114,7 @@ impl Outbound {
         *request.body_mut() = call.body.map(Into::into);
         let mut response = self.client.execute(request).await.map_err(|error| classify(&error))?;
         let status = response.status().as_u16();
-        let retry_after = response.headers().get(http::header::RETRY_AFTER).and_then(seconds);
+        let headers = std::mem::take(response.headers_mut());
         if response
             .content_length()
             .is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > MAX_ANSWER_BYTES))
@@ -128,12 +128,8 @@ impl Outbound {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply { status, retry_after, body: body.freeze() })
+        Ok(Reply { status, headers, body: body.freeze() })
     }
-}
-
-fn seconds(value: &HeaderValue) -> Option<Duration> {
-    value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
 fn classify(error: &reqwest::Error) -> SendError {

@@ -10,35 +10,91 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BASE64URL};
 use http::{HeaderName, HeaderValue};
 use regex_lite::Regex;
 use serde_json::{Map, Value, json};
 
-use super::signing::{self, Alg, SigningKey};
+use super::definition::PublicForm;
+use super::keys::mac::{Hash, MacKey};
+use super::keys::material::{Cut, Decode, Form};
+use super::keys::{self, Alg, SigningKey};
+use super::settings::USER_KEY;
+use super::template::json::JsonTemplate;
+use super::template::text::TextTemplate;
+use super::template::{Profile, Variables};
+use super::user::UserId;
 use crate::clock::{Clock, Timestamp};
-use crate::secrets::{SecretSet, SecretSource};
+use crate::secrets::{Secret, SecretSet, SecretSource};
 
-/// How a call carries a secret.
+/// A header that carries a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct AuthRule {
+pub(super) struct HeaderRule {
     pub(super) header: HeaderName,
     pub(super) secret: String,
-    pub(super) bearer: bool,
+    pub(super) scheme: Scheme,
+}
+
+/// What stands around a secret in a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// Nothing.
+    Alone,
+    /// A word and a space before it.
+    Word(String),
+    /// RFC 7617: base64 of user, colon and secret; without a user the secret holds both.
+    Basic(Option<String>),
+}
+
+/// The public part of a secret that a setting is.
+#[derive(Clone, Debug)]
+pub(super) struct PartRule {
+    /// The setting.
+    pub(super) name: String,
+    pub(super) secret: String,
+    pub(super) kind: PartKind,
+}
+
+/// What of a secret is public.
+#[derive(Clone, Debug)]
+pub(super) enum PartKind {
+    /// A piece of its text.
+    Cut(Cut),
+    /// The public half of a key.
+    Public(PublicForm),
+}
+
+/// How a MAC is keyed.
+#[derive(Clone, Debug)]
+pub(super) struct MacRule {
+    pub(super) secret: String,
+    pub(super) form: Form,
+    pub(super) hash: Hash,
+}
+
+/// How a JWT is signed.
+#[derive(Debug)]
+pub(super) struct SignerRule {
+    pub(super) alg: Alg,
+    /// What the header says in place of the algorithm's registered name.
+    pub(super) label: Option<String>,
+    /// Name of the secret that holds the key.
+    pub(super) secret: String,
+    pub(super) form: Form,
+    /// Key id, where the definition or the operator fixed it.
+    pub(super) kid: Option<TextTemplate>,
+    /// Whether a key without a fixed id is named by its thumbprint.
+    pub(super) named: bool,
+    /// Further header members.
+    pub(super) header: JsonTemplate,
 }
 
 /// How tokens are signed.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct KeyRule {
-    pub(super) alg: Alg,
-    /// Name of the secret that holds the key.
-    pub(super) secret: String,
-    /// Key id, where the operator fixed it.
-    pub(super) kid: Option<String>,
+    pub(super) signer: SignerRule,
     /// Whether a key is made where none is given.
     pub(super) generate: bool,
-    /// Further header members.
-    pub(super) header: Map<String, Value>,
     /// How long a public key stays published after its private half was replaced.
     pub(super) overlap: Duration,
 }
@@ -48,8 +104,24 @@ pub(super) struct KeyRule {
 pub(super) struct Needs {
     pub(super) sources: BTreeMap<String, SecretSource>,
     pub(super) patterns: BTreeMap<String, Regex>,
-    pub(super) auths: Vec<AuthRule>,
+    pub(super) headers: Vec<HeaderRule>,
+    /// Secrets that are members of bodies.
+    pub(super) texts: Vec<String>,
+    pub(super) parts: Vec<PartRule>,
+    pub(super) macs: Vec<MacRule>,
+    /// Keys of JWTs that are not the token.
+    pub(super) signers: Vec<SignerRule>,
     pub(super) key: Option<KeyRule>,
+}
+
+impl Needs {
+    /// Names of the secrets that something uses.
+    pub(super) fn used(&self) -> impl Iterator<Item = &str> {
+        let headers = self.headers.iter().map(|rule| &rule.secret);
+        let macs = self.macs.iter().map(|rule| &rule.secret);
+        let signers = self.signers.iter().chain(self.key.as_ref().map(|key| &key.signer)).map(|rule| &rule.secret);
+        headers.chain(&self.texts).chain(macs).chain(signers).map(String::as_str)
+    }
 }
 
 /// One generation.
@@ -57,10 +129,20 @@ pub(super) struct Needs {
 pub(super) struct Credentials {
     /// Counts accepted changes, from 1.
     pub(super) generation: u32,
-    /// One header value for each [`AuthRule`], in its order.
-    pub(super) auths: Vec<(HeaderName, HeaderValue)>,
-    /// The key and what belongs to it.
+    /// One header value for each [`HeaderRule`], in its order.
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    /// Secrets for bodies, in the order of [`Needs::texts`].
+    pub(super) texts: Vec<Secret>,
+    /// Public parts, in the order of [`Needs::parts`].
+    pub(super) parts: Vec<String>,
+    /// In the order of [`Needs::macs`].
+    pub(super) macs: Vec<MacKey>,
+    /// In the order of [`Needs::signers`].
+    pub(super) signers: Vec<Signer>,
+    /// The key of tokens, and what belongs to it.
     pub(super) signer: Option<Signer>,
+    /// The key of hashed user ids.
+    pub(super) user_key: Option<MacKey>,
     secrets: SecretSet,
 }
 
@@ -76,6 +158,18 @@ pub(super) struct Signer {
 impl Signer {
     fn jwk(&self) -> Option<Value> {
         self.key.jwk(self.kid.as_deref()?)
+    }
+
+    /// A JWT with `claims`, which are JSON text.
+    pub(super) fn sign(&self, claims: &[u8]) -> Result<String, keys::KeyError> {
+        // Header, claims and the longest usual signature (RSA 4096: 683 characters) without growing for smaller ones.
+        let mut token = String::with_capacity(self.header.len() + claims.len() * 4 / 3 + 100);
+        token.push_str(&self.header);
+        BASE64URL.encode_string(claims, &mut token);
+        let signature = self.key.sign(token.as_bytes())?;
+        token.push('.');
+        token.push_str(&signature);
+        Ok(token)
     }
 }
 
@@ -97,13 +191,14 @@ impl Vault {
     /// Reads the first generation.
     pub(super) fn open(mut needs: Needs, clock: Arc<dyn Clock>) -> Result<Self, Problems> {
         let mut generated = false;
-        if let Some(rule) = needs.key.as_ref().filter(|rule| !needs.sources.contains_key(&rule.secret)) {
-            if !rule.generate || rule.alg == Alg::Hs256 {
-                let problem = format!("is missing; {} needs {}_file = \"/path\"", rule.alg.name(), rule.secret);
-                return Err(vec![(rule.secret.clone(), problem)]);
+        if let Some(rule) = needs.key.as_ref().filter(|rule| !needs.sources.contains_key(&rule.signer.secret)) {
+            let (alg, secret) = (rule.signer.alg, &rule.signer.secret);
+            if !rule.generate || alg.is_hmac() {
+                let problem = format!("is missing; {} needs {secret}_file = \"/path\"", alg.name());
+                return Err(vec![(secret.clone(), problem)]);
             }
-            let made = signing::generate(rule.alg).map_err(|error| vec![(rule.secret.clone(), error.to_string())])?;
-            needs.sources.insert(rule.secret.clone(), SecretSource::Environment(made));
+            let made = keys::generate(alg).map_err(|error| vec![(secret.clone(), error.to_string())])?;
+            needs.sources.insert(secret.clone(), SecretSource::Environment(made));
             generated = true;
         }
         let first = read(&needs, 1)?;
@@ -163,53 +258,150 @@ impl Vault {
 fn read(needs: &Needs, generation: u32) -> Result<Credentials, Problems> {
     let secrets = SecretSet::read(&needs.sources)
         .map_err(|errors| errors.into_iter().map(|(name, error)| (name, error.to_string())).collect::<Problems>())?;
-    let mut problems = Problems::new();
-    for (name, pattern) in &needs.patterns {
-        let matches = |secret: &crate::secrets::Secret| secret.expose_text().is_some_and(|text| pattern.is_match(text));
-        if secrets.get(name).is_some_and(|secret| !matches(secret)) {
-            problems.push((name.clone(), "does not look like one: it does not match the preset's pattern".to_owned()));
-        }
+    let mut reader = Reader { secrets, problems: Problems::new() };
+    reader.check_patterns(&needs.patterns);
+    let headers = reader.all(&needs.headers, |rule| (&rule.secret, header_value(rule)));
+    let headers = needs.headers.iter().map(|rule| rule.header.clone()).zip(headers).collect();
+    let texts = reader.all(&needs.texts, |name| (name, |secret: &Secret| text(secret).map(|_text| secret.clone())));
+    let parts = reader.all(&needs.parts, |rule| (&rule.secret, |secret: &Secret| public_part(rule, secret)));
+    let macs = reader.all(&needs.macs, |rule| (&rule.secret, |secret: &Secret| mac(rule, secret)));
+    reader.keep_apart(needs, &parts);
+    let signers = reader.all(&needs.signers, |rule| (&rule.secret, |secret: &Secret| signer(rule, secret, &parts)));
+    let main: Vec<&SignerRule> = needs.key.iter().map(|rule| &rule.signer).collect();
+    let signer = reader.all(&main, |rule| (&rule.secret, |secret: &Secret| signer(rule, secret, &parts))).pop();
+    let user_key = reader.user_key();
+    let Reader { secrets, problems } = reader;
+    if problems.is_empty() {
+        Ok(Credentials { generation, headers, texts, parts, macs, signers, signer, user_key, secrets })
+    } else {
+        Err(problems)
     }
-    let mut auths = Vec::new();
-    for rule in &needs.auths {
-        let value = secrets.get(&rule.secret).and_then(|secret| header_value(secret.expose_text()?, rule.bearer));
-        match value {
-            Some(value) => auths.push((rule.header.clone(), value)),
-            None => problems.push((
-                rule.secret.clone(),
-                "cannot be sent in a header: it is missing or holds control or non-ASCII characters".to_owned(),
-            )),
-        }
-    }
-    let signer = needs.key.as_ref().and_then(|rule| match signer(rule, &secrets) {
-        Ok(signer) => Some(signer),
-        Err(problem) => {
-            problems.push((rule.secret.clone(), problem));
-            None
-        }
-    });
-    if problems.is_empty() { Ok(Credentials { generation, auths, signer, secrets }) } else { Err(problems) }
 }
 
-fn header_value(secret: &str, bearer: bool) -> Option<HeaderValue> {
-    let visible = secret.bytes().all(|b| (0x20..0x7f).contains(&b));
-    let text = if bearer { format!("Bearer {secret}") } else { secret.to_owned() };
-    let mut value = HeaderValue::try_from(text).ok().filter(|_| visible)?;
-    value.set_sensitive(true);
-    Some(value)
+/// Reads secrets for their uses, and notes every problem.
+struct Reader {
+    secrets: SecretSet,
+    problems: Problems,
 }
 
-fn signer(rule: &KeyRule, secrets: &SecretSet) -> Result<Signer, String> {
-    let secret = secrets.get(&rule.secret).ok_or("is missing")?;
-    let key = SigningKey::read(rule.alg, secret).map_err(|error| error.to_string())?;
-    let kid = rule.kid.clone().or_else(|| key.thumbprint());
+impl Reader {
+    fn check_patterns(&mut self, patterns: &BTreeMap<String, Regex>) {
+        for (name, pattern) in patterns {
+            let matches = |secret: &Secret| secret.expose_text().is_some_and(|text| pattern.is_match(text));
+            if self.secrets.get(name).is_some_and(|secret| !matches(secret)) {
+                let problem = "does not look like one: it does not match the preset's pattern".to_owned();
+                self.problems.push((name.clone(), problem));
+            }
+        }
+    }
+
+    /// One value for each rule; a value is missing only where a problem was noted, and then nothing is published.
+    fn all<'r, R, T, F>(&mut self, rules: &'r [R], of: impl Fn(&'r R) -> (&'r String, F)) -> Vec<T>
+    where
+        F: Fn(&Secret) -> Result<T, String>,
+    {
+        let mut made = Vec::with_capacity(rules.len());
+        for rule in rules {
+            let (name, make) = of(rule);
+            let outcome = self.secrets.get(name).ok_or_else(|| "is missing".to_owned()).and_then(make);
+            match outcome {
+                Ok(value) => made.push(value),
+                Err(problem) => self.problems.push((name.clone(), problem)),
+            }
+        }
+        made
+    }
+
+    /// A part that is published must not hold what is used as a key, or be held by it.
+    fn keep_apart(&mut self, needs: &Needs, parts: &[String]) {
+        let keys = needs.macs.iter().map(|rule| (&rule.secret, &rule.form));
+        let signers = needs.signers.iter().chain(needs.key.as_ref().map(|key| &key.signer));
+        let keys: Vec<_> = keys.chain(signers.map(|rule| (&rule.secret, &rule.form))).collect();
+        for (rule, part) in needs.parts.iter().zip(parts) {
+            let shown = |(name, form): &(&String, &Form)| {
+                let key = self.secrets.get(name).and_then(|secret| form.cut.cut(secret).ok());
+                **name == rule.secret
+                    && key.is_some_and(|key| key.expose_text().is_some_and(|key| key == part || part.contains(key)))
+            };
+            if matches!(rule.kind, PartKind::Cut(_)) && keys.iter().any(shown) {
+                let problem = format!("has its key where the public setting {} is expected", rule.name);
+                self.problems.push((rule.secret.clone(), problem));
+            }
+        }
+    }
+
+    fn user_key(&mut self) -> Option<MacKey> {
+        let secret = self.secrets.get(USER_KEY)?;
+        match MacKey::read_as(Hash::Sha256, secret, &Form::default()) {
+            Ok(key) => Some(key),
+            Err(error) => {
+                self.problems.push((USER_KEY.to_owned(), error.to_string()));
+                None
+            }
+        }
+    }
+}
+
+fn text(secret: &Secret) -> Result<&str, String> {
+    secret.expose_text().ok_or_else(|| "is not text".to_owned())
+}
+
+fn header_value(rule: &HeaderRule) -> impl Fn(&Secret) -> Result<HeaderValue, String> {
+    |secret| {
+        let text = text(secret)?;
+        let value = match &rule.scheme {
+            Scheme::Alone => text.to_owned(),
+            Scheme::Word(word) => format!("{word} {text}"),
+            Scheme::Basic(None) => format!("Basic {}", BASE64.encode(text)),
+            Scheme::Basic(Some(user)) => format!("Basic {}", BASE64.encode(format!("{user}:{text}"))),
+        };
+        let visible = value.bytes().all(|b| (0x20..0x7f).contains(&b));
+        let problem = || "cannot be sent in a header: it holds control or non-ASCII characters".to_owned();
+        let mut value = HeaderValue::try_from(value).ok().filter(|_| visible).ok_or_else(problem)?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+fn public_part(rule: &PartRule, secret: &Secret) -> Result<String, String> {
+    let part = match &rule.kind {
+        PartKind::Public(PublicForm::Nkey) => {
+            let form = Form { decode: Decode::Nkey, ..Form::default() };
+            let key = SigningKey::read_as(Alg::EdDsa, secret, &form).map_err(|error| error.to_string())?;
+            return key.nkey().map(str::to_owned).ok_or_else(|| "has no public half".to_owned());
+        }
+        PartKind::Cut(cut) => cut.cut(secret)?,
+    };
+    let part = text(&part)?;
+    if part.contains("PRIVATE KEY") {
+        return Err(format!("has a private key where the public setting {} is expected", rule.name));
+    }
+    Ok(part.to_owned())
+}
+
+fn mac(rule: &MacRule, secret: &Secret) -> Result<MacKey, String> {
+    MacKey::read_as(rule.hash, secret, &rule.form).map_err(|error| error.to_string())
+}
+
+fn signer(rule: &SignerRule, secret: &Secret, parts: &[String]) -> Result<Signer, String> {
+    let key = SigningKey::read_as(rule.alg, secret, &rule.form).map_err(|error| error.to_string())?;
+    let (nobody, nothing) = (UserId::default(), Profile::default());
+    let variables = Variables { parts, ..Variables::of(&nobody, &nothing) };
+    let unusable = |_missing| "lacks something that the header of its tokens says".to_owned();
+    let kid = match &rule.kid {
+        Some(template) => template.render(&variables).map_err(unusable)?,
+        None => None,
+    };
+    let kid = kid.or_else(|| key.thumbprint().filter(|_| rule.named));
     let mut header = Map::new();
-    header.insert("alg".to_owned(), json!(rule.alg.name()));
+    header.insert("alg".to_owned(), json!(rule.label.as_deref().unwrap_or_else(|| rule.alg.name())));
     header.insert("typ".to_owned(), json!("JWT"));
     if let Some(kid) = &kid {
         header.insert("kid".to_owned(), json!(kid));
     }
-    header.extend(rule.header.clone());
+    if let Value::Object(members) = rule.header.value(&variables).map_err(unusable)? {
+        header.extend(members);
+    }
     let mut text = BASE64URL.encode(Value::Object(header).to_string());
     text.push('.');
     Ok(Signer { key, kid, header: text })

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 /// Class of a failure. Labels, answers and retries follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// The provider refused what we asked for: bad input.
@@ -75,9 +76,22 @@ pub struct ProviderError {
     pub retry_after: Option<Duration>,
 }
 
+/// Stands for a step where our own limit refused one.
+const LIMITER: &str = "limiter";
+
 impl ProviderError {
     pub(super) fn new(class: Class, step: &str, detail: &'static str) -> Self {
         Self { class, step: step.to_owned(), detail, retry_after: None }
+    }
+
+    /// Our own limit for the provider leaves no room; `wait` is when it does again.
+    pub(super) fn limited_here(wait: Duration) -> Self {
+        Self::new(Class::RateLimited, LIMITER, "our own limit for this provider").retry_after(Some(wait))
+    }
+
+    /// Whether the provider was never asked, so that this says nothing about it.
+    pub(super) fn is_ours(&self) -> bool {
+        self.step == LIMITER
     }
 
     #[must_use]

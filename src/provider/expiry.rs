@@ -10,21 +10,52 @@ use crate::clock::Timestamp;
 /// Ends later than year 9999 cannot be written as RFC 3339 and mean that a unit was mistaken.
 const LATEST: i64 = 253_402_300_799_999;
 
-/// The end of `token`; `Ok(None)` where the provider has none.
-pub(super) fn read(
-    rule: &Expires,
+/// The end of `token` by several rules: the earliest that is told counts.
+pub(super) fn earliest(
+    rules: &[Expires],
     answer: &Value,
     token: &str,
     now: Timestamp,
     requested: Timestamp,
 ) -> Result<Option<Timestamp>, &'static str> {
+    let mut told: Option<Option<Timestamp>> = None;
+    for rule in rules {
+        match read(rule, answer, token, now, requested)? {
+            Told::Elsewhere => {}
+            Told::Never => told = told.or(Some(None)),
+            Told::At(point) => told = Some(Some(told.flatten().map_or(point, |other| other.min(point)))),
+        }
+    }
+    told.ok_or("no expiry in the answer")
+}
+
+/// What one rule finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    At(Timestamp),
+    Never,
+    /// Nothing; another rule is to say.
+    Elsewhere,
+}
+
+fn read(
+    rule: &Expires,
+    answer: &Value,
+    token: &str,
+    now: Timestamp,
+    requested: Timestamp,
+) -> Result<Told, &'static str> {
     let found = rule.at.as_deref().and_then(|at| answer.pointer(at)).filter(|value| !value.is_null());
     let kind = match (found, rule.absent) {
         (None, Some(instead)) if rule.kind.is_read() => instead,
         _ => rule.kind,
     };
+    if found.zip(rule.never).is_some_and(|(value, never)| whole(value) == Some(never)) {
+        return Ok(Told::Never);
+    }
     let point = match kind {
-        ExpiryKind::None => return Ok(None),
+        ExpiryKind::None => return Ok(Told::Never),
+        ExpiryKind::Other => return Ok(Told::Elsewhere),
         ExpiryKind::Requested => requested,
         ExpiryKind::Jwt => jwt_expiry(token).ok_or("no expiry in the answer, and none in the token")?,
         _ => told(kind, found.ok_or("no expiry in the answer")?, now).ok_or("expiry cannot be read")?,
@@ -32,7 +63,7 @@ pub(super) fn read(
     if point.as_millis() > LATEST {
         return Err("expiry is absurdly late");
     }
-    if point <= now { Err("expiry is in the past") } else { Ok(Some(point)) }
+    if point <= now { Err("expiry is in the past") } else { Ok(Told::At(point)) }
 }
 
 fn told(kind: ExpiryKind, value: &Value, now: Timestamp) -> Option<Timestamp> {
@@ -40,10 +71,14 @@ fn told(kind: ExpiryKind, value: &Value, now: Timestamp) -> Option<Timestamp> {
         ExpiryKind::Iso => Timestamp::parse_rfc3339(value.as_str()?),
         ExpiryKind::Seconds => whole(value).map(Timestamp::from_seconds),
         ExpiryKind::Milliseconds => whole(value).map(Timestamp::from_millis),
-        ExpiryKind::Relative => whole(value)
-            .map(|seconds| Timestamp::from_millis(now.as_millis().saturating_add(seconds.saturating_mul(1000)))),
-        ExpiryKind::Jwt | ExpiryKind::Requested | ExpiryKind::None => None,
+        ExpiryKind::Relative => whole(value).map(|seconds| later(now, seconds.saturating_mul(1000))),
+        ExpiryKind::RelativeMilliseconds => whole(value).map(|milliseconds| later(now, milliseconds)),
+        ExpiryKind::Jwt | ExpiryKind::Requested | ExpiryKind::None | ExpiryKind::Other => None,
     }
+}
+
+fn later(now: Timestamp, milliseconds: i64) -> Timestamp {
+    Timestamp::from_millis(now.as_millis().saturating_add(milliseconds))
 }
 
 /// A number, or a number as text, as some providers send it.
@@ -79,11 +114,11 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_seconds(1_777_920_000);
 
     fn rule(kind: ExpiryKind, absent: Option<ExpiryKind>) -> Expires {
-        Expires { at: Some("/e".to_owned()), kind, absent }
+        Expires { at: Some("/e".to_owned()), kind, absent, never: Some(0) }
     }
 
     fn end(kind: ExpiryKind, value: Value) -> Result<Option<i64>, &'static str> {
-        read(&rule(kind, None), &json!({ "e": value }), "opaque", NOW, NOW)
+        earliest(&[rule(kind, None)], &json!({ "e": value }), "opaque", NOW, NOW)
             .map(|point| point.map(Timestamp::as_seconds))
     }
 
@@ -99,7 +134,25 @@ mod tests {
         assert_eq!(end(ExpiryKind::Seconds, json!(later.to_string())), Ok(Some(later)));
         assert_eq!(end(ExpiryKind::Milliseconds, json!(later * 1000)), Ok(Some(later)));
         assert_eq!(end(ExpiryKind::Relative, json!(3600)), Ok(Some(later)));
+        assert_eq!(end(ExpiryKind::RelativeMilliseconds, json!(3_600_000)), Ok(Some(later)));
+        assert_eq!(end(ExpiryKind::Relative, json!("3600")), Ok(Some(later)));
         assert_eq!(end(ExpiryKind::None, json!(null)), Ok(None));
+        assert_eq!(end(ExpiryKind::Milliseconds, json!(0)), Ok(None), "a number may stand for never");
+    }
+
+    #[test]
+    fn of_several_ends_the_earliest_counts() {
+        let at =
+            |at: &str, kind| Expires { at: Some(at.to_owned()), kind, absent: Some(ExpiryKind::Other), never: None };
+        let rules = [at("/at", ExpiryKind::Seconds), at("/in", ExpiryKind::Relative)];
+        let end = |answer: &Value| earliest(&rules, answer, "opaque", NOW, NOW);
+        let at = |seconds: i64| Ok(Some(Timestamp::from_seconds(NOW.as_seconds() + seconds)));
+        let absolute = NOW.as_seconds() + 100;
+        assert_eq!(end(&json!({"at": absolute, "in": 50})), at(50));
+        assert_eq!(end(&json!({"at": absolute, "in": 500})), at(100));
+        assert_eq!(end(&json!({"at": absolute})), at(100));
+        assert_eq!(end(&json!({"in": 7})), at(7));
+        assert!(end(&json!({})).is_err());
     }
 
     #[test]
@@ -113,7 +166,7 @@ mod tests {
             (ExpiryKind::Seconds, json!(1.5)),
             (ExpiryKind::Seconds, json!(1_777_923_600_000_i64)),
             (ExpiryKind::Seconds, json!(-1)),
-            (ExpiryKind::Relative, json!(0)),
+            (ExpiryKind::Relative, json!(-1)),
             (ExpiryKind::Relative, json!(i64::MAX)),
             (ExpiryKind::Milliseconds, json!(true)),
         ] {
@@ -126,9 +179,9 @@ mod tests {
         let rule = rule(ExpiryKind::Iso, Some(ExpiryKind::Jwt));
         let token = jwt(&json!({"exp": 1_777_923_600}));
         let nothing = json!({});
-        assert_eq!(read(&rule, &nothing, &token, NOW, NOW), Ok(Some(Timestamp::from_seconds(1_777_923_600))));
+        assert_eq!(read(&rule, &nothing, &token, NOW, NOW), Ok(Told::At(Timestamp::from_seconds(1_777_923_600))));
         let fraction = jwt(&json!({"exp": 1_777_923_600.7}));
-        assert_eq!(read(&rule, &nothing, &fraction, NOW, NOW), Ok(Some(Timestamp::from_seconds(1_777_923_600))));
+        assert_eq!(read(&rule, &nothing, &fraction, NOW, NOW), Ok(Told::At(Timestamp::from_seconds(1_777_923_600))));
         for token in
             ["opaque", "a.b", "a.!.c", &jwt(&json!({})), &jwt(&json!({"exp": "x"})), &jwt(&json!({"exp": 1e300}))]
         {

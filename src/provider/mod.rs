@@ -1,18 +1,28 @@
 //! Chat providers: definitions in, tokens out.
 //!
 //! A [`Provider`] is a [`Definition`] compiled with an operator's settings. It knows nothing of identity: it takes a
-//! [`Profile`] and gives back a [`Minted`] token. [`Provider::mint`] tells the story.
+//! [`Profile`] and gives back a [`Minted`] token. [`mint`] tells the story.
 
+mod advice;
+mod auth;
 mod breaker;
 mod compile;
 mod credentials;
-mod definition;
+pub mod definition;
 mod error;
 mod expiry;
+mod inputs;
 mod keys;
+mod lifetime;
+mod limiter;
+mod mint;
+mod pattern;
+mod registration;
+mod sequence;
 mod settings;
 mod step;
 mod template;
+mod token;
 mod upserts;
 mod user;
 
@@ -20,34 +30,32 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use http::HeaderName;
 use serde_json::Value;
 
-pub use compile::Lifetime;
-pub use definition::{Definition, PRESETS, Setting};
+pub use definition::{Definition, Definitions, PRESETS, Setting};
 pub use error::{Class, ProviderError};
+pub use inputs::{Given, Inputs};
 pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
+pub use lifetime::Lifetime;
+pub use mint::{Minted, Order};
 pub use template::{Profile, ProfileUse};
 
 use breaker::Breaker;
-use compile::{Compiled, Mint};
-use credentials::{Credentials, Vault};
-use keys as signing;
-use step::{Run, Step};
-use template::Variables;
+use compile::Compiled;
+use credentials::Vault;
+use limiter::Limiter;
+use sequence::Sequence;
 use template::json::JsonTemplate;
+use template::text::TextTemplate;
+use token::{Let, Mint};
 use upserts::Upserts;
-use user::UserRule;
+use user::{UserId, UserRule};
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::config::{self, ConfigError, Environment};
 use crate::metrics::{Counter, Gauge, Metrics};
 use crate::outbound::Outbound;
-use crate::trace::TraceContext;
-
-/// Bytes of a token at most.
-const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// One configured account at a chat system.
 #[derive(Debug)]
@@ -56,12 +64,19 @@ pub struct Provider {
     preset: String,
     user: UserRule,
     lifetime: Lifetime,
+    limiter: Option<Limiter>,
+    retry_headers: Vec<HeaderName>,
+    lets: Vec<Let>,
     mint: Mint,
-    upsert: Vec<Step>,
+    cache: bool,
+    upsert: Sequence,
+    revoke: Sequence,
     api_url: String,
+    user_id: Option<TextTemplate>,
     extra: Vec<(String, JsonTemplate)>,
+    inputs: Inputs,
     uses: ProfileUse,
-    taken: usize,
+    cautions: Vec<String>,
     vault: Vault,
     upserts: Upserts,
     breaker: Breaker,
@@ -73,38 +88,6 @@ pub struct Provider {
     clock: Arc<dyn Clock>,
 }
 
-/// What a mint needs beside the definition.
-#[derive(Clone, Debug)]
-pub struct Order<'a> {
-    /// The user.
-    pub profile: Profile<'a>,
-    /// Lifetime to ask for.
-    pub ttl: Duration,
-    /// Trace of the request that wants the token.
-    pub trace: Option<TraceContext>,
-}
-
-/// A fresh token and what belongs to it. `Debug` does not show the token.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Minted {
-    /// The token: visible ASCII.
-    pub token: String,
-    /// Its end; `None` where the provider has none.
-    pub expires: Option<Timestamp>,
-    /// When the mint began: life is counted from here.
-    pub minted: Timestamp,
-    /// The user's id at the provider.
-    pub user_id: String,
-    /// Further members of the session: name and finished JSON.
-    pub extra: Vec<(String, Vec<u8>)>,
-}
-
-impl std::fmt::Debug for Minted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Minted").field("expires", &self.expires).finish_non_exhaustive()
-    }
-}
-
 /// Shared parts that every provider uses.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
@@ -114,6 +97,8 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// The definitions that may be named.
+    pub definitions: Arc<Definitions>,
 }
 
 impl Provider {
@@ -127,17 +112,7 @@ impl Provider {
         let at = |key: &str, problem: String| {
             ConfigError::new(table.origin.clone(), format!("providers.{name}.{key}"), problem)
         };
-        let definition = match Definition::preset(&table.preset) {
-            Some(Ok(definition)) => definition,
-            Some(Err(problem)) => return Err(vec![at("preset", problem)]),
-            None => {
-                let known: Vec<_> = PRESETS.iter().map(|(name, _)| *name).collect();
-                return Err(vec![at(
-                    "preset",
-                    format!("no preset \"{}\"; there are {}", table.preset, known.join(", ")),
-                )]);
-            }
-        };
+        let definition = around.definitions.get(&table.preset).map_err(|problem| vec![at("preset", problem)])?;
         Self::assemble(name, table, &definition, environment, around)
             .map_err(|mistakes| mistakes.into_iter().map(|(key, problem)| at(&key, problem)).collect())
     }
@@ -150,20 +125,29 @@ impl Provider {
         around: &Surroundings,
     ) -> Result<Self, Vec<(String, String)>> {
         let settings = settings::resolve(definition, &table.settings, environment)?;
-        let compiled = compile::compile(name, definition, settings, table.client_margin, &around.metrics)?;
-        let Compiled { user, lifetime, mint, upsert, remember, api_url, extra, needs, uses, taken } = compiled;
+        let compiled = compile::compile(name, definition, settings, table, &around.metrics)?;
+        let Compiled { user, lifetime, limiter, retry_headers, lets, mint, cache, upsert, remember, revoke, .. } =
+            compiled;
+        let Compiled { registration: _, api_url, user_id, extra, needs, inputs, uses, cautions, .. } = compiled;
         let vault = Vault::open(needs, Arc::clone(&around.clock))?;
         let provider = Self {
             name: Arc::from(name),
             preset: definition.name.clone(),
             user,
             lifetime,
+            limiter,
+            retry_headers,
+            lets,
             mint,
+            cache,
             upsert,
+            revoke,
             api_url,
+            user_id,
             extra,
+            inputs,
             uses,
-            taken,
+            cautions,
             vault,
             upserts: Upserts::new(table.upsert_memory.unwrap_or(remember), name, &around.metrics),
             breaker: Breaker::new(around.metrics.breaker(name)),
@@ -203,9 +187,28 @@ impl Provider {
         self.uses
     }
 
-    /// The chat user id of `subject`; `None` when this provider cannot take it.
-    pub fn user_id(&self, subject: &str) -> Option<String> {
-        self.user.id(subject)
+    /// What a request may add.
+    pub fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Whether one token may be handed out more than once.
+    pub fn may_be_cached(&self) -> bool {
+        self.cache
+    }
+
+    /// What the operator should know: one sentence each.
+    pub fn cautions(&self) -> &[String] {
+        &self.cautions
+    }
+
+    /// Whether this provider can take a user of this subject.
+    pub fn takes(&self, subject: &str) -> bool {
+        self.map_user(subject).is_some()
+    }
+
+    fn map_user(&self, subject: &str) -> Option<UserId> {
+        self.user.id(subject, self.vault.current().user_key.as_ref())
     }
 
     /// Generation that sessions belong to: grows with each change of credentials, or stays 0 where they outlive it.
@@ -260,179 +263,10 @@ impl Provider {
         }
     }
 
-    /// Whether minting needs no call: it is then quick enough to be done in place.
-    pub fn is_local(&self) -> bool {
-        matches!(self.mint, Mint::Jwt(_)) && self.upsert.is_empty()
-    }
-
-    /// Mints a token that is signed here.
-    pub fn mint_here(&self, order: &Order<'_>) -> Result<Minted, ProviderError> {
-        let minted = self.clock.now();
-        let user_id = self.map_user(order)?;
-        let credentials = self.vault.current();
-        let variables = Self::variables(&user_id, order, minted, &[]);
-        let token = self.sign(&credentials, &variables)?;
-        let expires = Some(variables.expires());
-        self.finish(token, expires, minted, user_id.clone(), &variables)
-    }
-
-    /// Makes sure that the provider knows the user, then asks for a token. When the provider has forgotten a user that
-    /// we remember, the user is sent again, once.
-    pub async fn mint(&self, order: &Order<'_>) -> Result<Minted, ProviderError> {
-        if self.is_local() {
-            return self.mint_here(order);
-        }
-        let permit = self.breaker.admit(self.clock.now())?;
-        let outcome = self.mint_remotely(order).await;
-        permit.tell(&outcome, self.clock.now());
-        outcome
-    }
-
-    async fn mint_remotely(&self, order: &Order<'_>) -> Result<Minted, ProviderError> {
-        let user_id = self.map_user(order)?;
-        let deadline = self.clock.now().plus(self.timeout);
-        let credentials = self.vault.current().clone();
-        let run = Run {
-            outbound: &self.outbound,
-            clock: &self.clock,
-            credentials: &credentials,
-            trace: order.trace.as_ref(),
-            deadline,
-            retries: self.retries,
-        };
-        let known = self.upserts.remembers(&user_id, order, self.clock.now());
-        if !known {
-            self.upsert(&run, &user_id, order).await?;
-        }
-        match self.ask(&run, &user_id, order).await {
-            Err(error) if error.class == Class::UserMissing && known => {
-                self.upserts.forget(&user_id);
-                self.upsert(&run, &user_id, order).await?;
-                self.ask(&run, &user_id, order).await
-            }
-            outcome => outcome,
-        }
-    }
-
-    async fn upsert(&self, run: &Run<'_>, user_id: &str, order: &Order<'_>) -> Result<(), ProviderError> {
-        if self.upsert.is_empty() {
-            return Ok(());
-        }
-        let mut taken = vec![None; self.taken];
-        for step in &self.upsert {
-            let answer = step.run(run, &Self::variables(user_id, order, self.clock.now(), &taken)).await?;
-            keep(step, &answer, &mut taken)?;
-        }
-        self.upserts.remember(user_id, order, self.clock.now());
-        Ok(())
-    }
-
-    async fn ask(&self, run: &Run<'_>, user_id: &str, order: &Order<'_>) -> Result<Minted, ProviderError> {
-        let minted = self.clock.now();
-        let mut taken = vec![None; self.taken];
-        let mut told = None;
-        let Mint::Steps(steps) = &self.mint else {
-            let variables = Self::variables(user_id, order, minted, &taken);
-            let token = self.sign(run.credentials, &variables)?;
-            return self.finish(token, Some(variables.expires()), minted, user_id.to_owned(), &variables);
-        };
-        for step in steps {
-            let variables = Self::variables(user_id, order, minted, &taken);
-            let answer = step.run(run, &variables).await?;
-            if let (Some(at), Some(rule)) = (&step.token, &step.expires) {
-                let wrong = |detail| ProviderError::new(Class::BadResponse, &step.id, detail);
-                let token =
-                    answer.pointer(at).and_then(Value::as_str).ok_or_else(|| wrong("no token in the answer"))?;
-                let requested = variables.expires();
-                let expires = expiry::read(rule, &answer, token, self.clock.now(), requested).map_err(wrong)?;
-                told = Some((token.to_owned(), expires));
-            }
-            keep(step, &answer, &mut taken)?;
-        }
-        let (token, expires) = told.ok_or_else(|| ProviderError::new(Class::BadResponse, "token", "no token"))?;
-        let variables = Self::variables(user_id, order, minted, &taken);
-        self.finish(token, expires, minted, user_id.to_owned(), &variables)
-    }
-
-    fn map_user(&self, order: &Order<'_>) -> Result<String, ProviderError> {
-        let refuse = || ProviderError::new(Class::Rejected, "user", "the subject cannot be a user id here");
-        self.user.id(order.profile.subject).ok_or_else(refuse)
-    }
-
-    fn variables<'v>(
-        user_id: &'v str,
-        order: &'v Order<'_>,
-        now: Timestamp,
-        taken: &'v [Option<Value>],
-    ) -> Variables<'v> {
-        Variables { user_id, profile: &order.profile, now, ttl: order.ttl, taken }
-    }
-
-    fn sign(&self, credentials: &Credentials, variables: &Variables<'_>) -> Result<String, ProviderError> {
-        let failed = |detail| ProviderError::new(Class::Rejected, "token", detail);
-        let (Mint::Jwt(claims), Some(signer)) = (&self.mint, &credentials.signer) else {
-            return Err(failed("no signing key"));
-        };
-        let mut text = Vec::with_capacity(claims.size_hint());
-        claims.render(variables, &mut text).map_err(|missing| {
-            tracing::warn!(provider = %self.name, claim = missing.0, "a required claim has no value");
-            failed("a required claim has no value")
-        })?;
-        // Header, claims and the longest usual signature (RSA 4096: 683 characters) without growing for smaller ones.
-        let mut token = String::with_capacity(signer.header.len() + text.len() * 4 / 3 + 100);
-        token.push_str(&signer.header);
-        BASE64URL.encode_string(&text, &mut token);
-        let signature = signer.key.sign(token.as_bytes()).map_err(|_error| failed("could not sign"))?;
-        token.push('.');
-        token.push_str(&signature);
-        Ok(token)
-    }
-
-    /// The last checks before a token is believed: it must be usable by a client, and live longer than its margin.
-    fn finish(
-        &self,
-        token: String,
-        expires: Option<Timestamp>,
-        minted: Timestamp,
-        user_id: String,
-        variables: &Variables<'_>,
-    ) -> Result<Minted, ProviderError> {
-        let wrong = |detail| ProviderError::new(Class::BadResponse, "token", detail);
-        let visible = !token.is_empty() && token.bytes().all(|b| (0x21..0x7f).contains(&b));
-        if !visible || token.len() > MAX_TOKEN_BYTES {
-            return Err(wrong("token is empty, too long, or not visible ASCII"));
-        }
-        if expires.is_some_and(|end| end <= self.clock.now().plus(self.lifetime.margin)) {
-            return Err(wrong("token ends within the client's refresh margin"));
-        }
-        let mut extra = Vec::with_capacity(self.extra.len());
-        for (name, template) in &self.extra {
-            let mut value = Vec::with_capacity(template.size_hint());
-            // An optional member without value is left out.
-            if template.render(variables, &mut value).is_ok() {
-                extra.push((name.clone(), value));
-            }
-        }
-        Ok(Minted { token, expires, minted, user_id, extra })
-    }
-
     /// Forgets that the user was sent, so that the next mint sends it again.
     pub fn forget_user(&self, subject: &str) {
-        if let Some(id) = self.user.id(subject) {
-            self.upserts.forget(&id);
+        if let Some(user) = self.map_user(subject) {
+            self.upserts.forget(&user.id);
         }
     }
-}
-
-fn keep(step: &Step, answer: &Value, taken: &mut [Option<Value>]) -> Result<(), ProviderError> {
-    for (index, pointer) in &step.take {
-        let value = answer.pointer(pointer).filter(|value| !value.is_null());
-        let Some(value) = value else {
-            return Err(ProviderError::new(Class::BadResponse, &step.id, "a value for a later step is missing"));
-        };
-        if let Some(slot) = taken.get_mut(*index) {
-            *slot = Some(value.clone());
-        }
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::definition::{Definition, Setting, SettingKind};
+use super::pattern::whole;
 use super::template;
 use crate::config::Environment;
 use crate::secrets::{Secret, SecretSource};
@@ -24,7 +25,12 @@ pub(super) struct Settings {
     pub(super) secrets: BTreeMap<String, SecretSource>,
     /// Rules that a secret must match each time it is read.
     pub(super) secret_patterns: BTreeMap<String, Regex>,
+    /// Settings whose value is a template.
+    pub(super) templates: BTreeSet<String>,
 }
+
+/// The secret that every provider may have: the key of hashed user ids.
+pub(super) const USER_KEY: &str = "user_key";
 
 /// A mistake in a setting: its key, and what to write.
 pub(super) type SettingError = (String, String);
@@ -39,6 +45,9 @@ pub(super) fn resolve(
     let misplaced: BTreeSet<&String> = definition.settings.keys().filter(|name| given.contains_key(*name)).collect();
     let mut settings = Settings::default();
     for (name, setting) in &definition.settings {
+        if setting.part_of.is_some() {
+            continue;
+        }
         let outcome = if setting.secret {
             if misplaced.contains(name) {
                 continue;
@@ -51,6 +60,9 @@ pub(super) fn resolve(
             errors.push(problem);
         }
     }
+    if let Some(Value::String(path)) = given.get(&format!("{USER_KEY}_file")) {
+        settings.secrets.insert(USER_KEY.to_owned(), SecretSource::File(PathBuf::from(path)));
+    }
     defaults(definition, &mut settings, &mut errors);
     if errors.is_empty() { Ok(settings) } else { Err(errors) }
 }
@@ -59,8 +71,10 @@ fn unknown(definition: &Definition, given: &BTreeMap<String, Value>) -> Vec<Sett
     let known: Vec<String> = definition
         .settings
         .iter()
+        .filter(|(_, setting)| setting.part_of.is_none())
         .map(|(name, setting)| if setting.secret { format!("{name}_file") } else { name.clone() })
         .collect();
+    let user_key = format!("{USER_KEY}_file");
     let problem = |key: &String| {
         if definition.settings.get(key).is_some_and(|setting| setting.secret) {
             return (
@@ -68,9 +82,12 @@ fn unknown(definition: &Definition, given: &BTreeMap<String, Value>) -> Vec<Sett
                 format!("is a secret, and secrets are never written in configuration; write {key}_file = \"/path\""),
             );
         }
+        if definition.settings.get(key).is_some_and(|setting| setting.part_of.is_some()) {
+            return (key.clone(), "is read from a secret of this provider; remove it".to_owned());
+        }
         (key.clone(), format!("preset \"{}\" has no such setting; it has {}", definition.name, known.join(", ")))
     };
-    given.keys().filter(|key| !known.contains(key)).map(problem).collect()
+    given.keys().filter(|key| !known.contains(key) && **key != user_key).map(problem).collect()
 }
 
 fn secret(
@@ -139,6 +156,9 @@ fn plain(
         (None, None) => return Ok(()),
     };
     let value = checked(setting, value).map_err(|problem| (origin, problem))?;
+    if setting.kind == SettingKind::Template {
+        settings.templates.insert(name.to_owned());
+    }
     settings.values.insert(name.to_owned(), value);
     Ok(())
 }
@@ -148,12 +168,17 @@ fn defaults(definition: &Definition, settings: &mut Settings, errors: &mut Vec<S
     let mut waiting: Vec<_> = definition
         .settings
         .iter()
-        .filter(|(name, setting)| !setting.secret && !settings.values.contains_key(*name))
+        .filter(|(name, setting)| !setting.secret && setting.part_of.is_none() && !settings.values.contains_key(*name))
         .collect();
     loop {
         let before = waiting.len();
         waiting.retain(|(name, setting)| {
             let Some(default) = &setting.default else { return true };
+            if setting.kind == SettingKind::Template {
+                settings.templates.insert((*name).clone());
+                settings.values.insert((*name).clone(), Value::String(default.clone()));
+                return false;
+            }
             if template::settings_in(default).iter().any(|needed| !settings.values.contains_key(needed)) {
                 return true;
             }
@@ -181,8 +206,11 @@ fn defaults(definition: &Definition, settings: &mut Settings, errors: &mut Vec<S
 }
 
 fn fill(default: &str, settings: &Settings) -> Result<String, String> {
-    let mut scope =
-        template::Scope { settings: settings.values.clone(), constants_only: true, ..template::Scope::default() };
+    let mut scope = template::Scope {
+        settings: settings.values.clone(),
+        place: template::Place::Load,
+        ..template::Scope::default()
+    };
     let compiled =
         template::text::TextTemplate::compile(default, "default", &mut scope).map_err(|error| error.to_string())?;
     compiled.constant().flatten().map(str::to_owned).ok_or_else(|| "has no value".to_owned())
@@ -190,8 +218,24 @@ fn fill(default: &str, settings: &Settings) -> Result<String, String> {
 
 fn checked(setting: &Setting, value: Value) -> Result<Value, String> {
     let value = match (setting.kind, value) {
-        (SettingKind::Table, Value::Object(table)) => return Ok(Value::Object(table)),
+        (SettingKind::Table, Value::Object(table)) => {
+            let mistaken = table.keys().find(|name| setting.reserved.contains(name));
+            return match mistaken {
+                Some(name) => Err(format!("holds \"{name}\", which the provider keeps for itself; remove it")),
+                None => Ok(Value::Object(table)),
+            };
+        }
         (SettingKind::Table, _) => return Err("is not a table; write [providers.NAME.…] below it".to_owned()),
+        (SettingKind::List, Value::Array(list)) => return Ok(Value::Array(list)),
+        (SettingKind::List, _) => return Err("is not a list; write [\"…\", \"…\"]".to_owned()),
+        (SettingKind::Flag, value) => {
+            let flag = value.as_bool().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
+            return flag.map(Value::Bool).ok_or_else(|| "is not true or false".to_owned());
+        }
+        (SettingKind::Number, value) => {
+            let number = value.as_i64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
+            return number.map(Value::from).ok_or_else(|| "is not a whole number".to_owned());
+        }
         (SettingKind::Url, Value::String(text)) => Value::String(address(&text)?),
         (_, Value::String(text)) if text.is_empty() => return Err("is empty".to_owned()),
         (_, Value::String(text)) => Value::String(text),
@@ -225,9 +269,4 @@ fn address(text: &str) -> Result<String, String> {
 /// An address that is safe to print: it may have been refused for the password in it.
 fn redacted(url: &Url) -> String {
     format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
-}
-
-/// A pattern that must match from the first character to the last.
-pub(super) fn whole(pattern: &str) -> Result<Regex, String> {
-    Regex::new(&format!("^(?:{pattern})$")).map_err(|error| format!("pattern {pattern}: {error}"))
 }

@@ -1,20 +1,23 @@
-//! One HTTP call of a definition: build it as structure, send it, classify the answer, take values out of it.
+//! One HTTP call of a definition: build it as structure, send it, say what the answer means.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
 use serde_json::Value;
 use url::Url;
 
+use super::advice::advice;
+use super::auth::StepAuth;
 use super::credentials::Credentials;
-use super::definition::{ErrorRule, Expires};
+use super::definition::{Expires, Rule, Then};
 use super::error::{Class, ProviderError};
-use super::template::Variables;
+use super::limiter::Limiter;
 use super::template::json::{JsonTemplate, MissingValue};
 use super::template::text::{TextTemplate, UrlTemplate, header_value};
+use super::template::{Expression, Variables};
 use crate::clock::{Clock, Stopwatch, Timestamp};
 use crate::jitter;
 use crate::metrics::{Counter, Histogram, Metrics};
@@ -30,19 +33,65 @@ pub(super) struct Step {
     pub(super) id: String,
     pub(super) method: Method,
     pub(super) url: UrlTemplate,
+    /// Runs only where this is true.
+    pub(super) when: Option<Expression>,
+    /// Runs only where a rule of another step says so.
+    pub(super) called: bool,
     pub(super) query: Vec<(String, TextTemplate)>,
     pub(super) headers: Vec<(HeaderName, TextTemplate)>,
-    /// Index into [`Credentials::auths`].
-    pub(super) auth: Option<usize>,
-    pub(super) json: Option<JsonTemplate>,
+    pub(super) auth: Vec<StepAuth>,
+    pub(super) body: Body,
     pub(super) ok: Vec<u16>,
-    /// Index into the taken values, and where the value is.
-    pub(super) take: Vec<(usize, String)>,
+    pub(super) on: Vec<Meaning>,
+    pub(super) take: Vec<Take>,
     pub(super) token: Option<String>,
-    pub(super) expires: Option<Expires>,
-    pub(super) errors: Vec<ErrorRule>,
+    pub(super) expires: Vec<Expires>,
     pub(super) retry: bool,
     pub(super) metrics: StepMetrics,
+}
+
+/// A compiled body.
+#[derive(Debug)]
+pub(super) enum Body {
+    None,
+    Json(JsonTemplate),
+    Form(Vec<(String, TextTemplate)>),
+}
+
+/// A value for later steps.
+#[derive(Debug)]
+pub(super) struct Take {
+    /// Index into the taken values.
+    pub(super) index: usize,
+    /// Where it is, by JSON Pointer.
+    pub(super) at: String,
+    /// Whether it may be absent.
+    pub(super) optional: bool,
+}
+
+/// A rule, and what follows where it fits.
+#[derive(Debug)]
+pub(super) struct Meaning {
+    pub(super) rule: Rule,
+    pub(super) then: Follows,
+}
+
+/// What follows from an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Follows {
+    Success,
+    Failure(Class),
+    /// The step with this index runs.
+    Run(usize, Then),
+}
+
+/// How a step ended.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// The answer as JSON; null where the body is not JSON and nothing is taken from it.
+    Done(Value),
+    /// Another step is to run first; the failure counts where it does not help.
+    Run(usize, Then, ProviderError),
 }
 
 /// Metric handles of one step, resolved at load.
@@ -77,25 +126,34 @@ pub(super) struct Run<'r> {
     pub(super) outbound: &'r Outbound,
     pub(super) clock: &'r Arc<dyn Clock>,
     pub(super) credentials: &'r Credentials,
+    pub(super) limiter: Option<&'r Limiter>,
+    /// Headers with retry advice of the provider's own.
+    pub(super) retry_headers: &'r [HeaderName],
     pub(super) trace: Option<&'r TraceContext>,
     pub(super) deadline: Timestamp,
     pub(super) retries: u32,
 }
 
 impl Step {
-    /// Runs the step; repeats it where that is safe and fits before the deadline. Gives the answer as JSON, null where
-    /// the body is not JSON and nothing is taken from it.
-    pub(super) async fn run(&self, run: &Run<'_>, variables: &Variables<'_>) -> Result<Value, ProviderError> {
+    /// Runs the step; repeats it where that is safe and fits before the deadline.
+    pub(super) async fn run(&self, run: &Run<'_>, variables: &Variables<'_>) -> Result<Verdict, ProviderError> {
         let call = self.call(run, variables).map_err(|missing| {
             tracing::warn!(step = self.id, member = missing.0, "a required value of the definition is missing");
             ProviderError::new(Class::Rejected, &self.id, "a required value is missing")
         })?;
         let mut wait = FIRST_WAIT;
         for attempt in 0.. {
+            if let Some(limiter) = run.limiter {
+                limiter.pass(run.clock, run.deadline).await.map_err(ProviderError::limited_here)?;
+            }
             let watch = Stopwatch::start();
             let sent = run.outbound.send(call.clone(), run.deadline).await;
-            let outcome = self.judge(&sent);
-            self.metrics.count(outcome.as_ref().map(|_| ()).map_err(|error| error.class), watch.elapsed());
+            let outcome = self.judge(&sent, run);
+            let counted = match &outcome {
+                Ok(Verdict::Done(_)) => Ok(()),
+                Ok(Verdict::Run(_, _, error)) | Err(error) => Err(error.class),
+            };
+            self.metrics.count(counted, watch.elapsed());
             let Err(error) = outcome else { return outcome };
             let pause = error.retry_after.unwrap_or_else(|| jitter::spread(wait));
             let fits = run.clock.now().plus(pause) < run.deadline;
@@ -117,7 +175,8 @@ impl Step {
         }
     }
 
-    fn call(&self, run: &Run<'_>, variables: &Variables<'_>) -> Result<Call, MissingValue> {
+    /// Everything that is sent, in order: address, query, headers, body, and then what proves who sends it.
+    pub(super) fn call(&self, run: &Run<'_>, variables: &Variables<'_>) -> Result<Call, MissingValue> {
         let mut url = self.url.render(variables)?;
         self.write_query(&mut url, variables)?;
         let mut headers = HeaderMap::with_capacity(4);
@@ -127,22 +186,15 @@ impl Step {
                 headers.insert(name, value);
             }
         }
-        if let Some((name, value)) = self.auth.and_then(|index| run.credentials.auths.get(index)) {
-            headers.insert(name, value.clone());
-        }
         if let Some(trace) = run.trace {
             trace.write(jitter::number(), &mut headers);
         }
-        let body = match &self.json {
-            None => None,
-            Some(template) => {
-                let mut bytes = Vec::with_capacity(template.size_hint());
-                template.render(variables, &mut bytes)?;
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                Some(Bytes::from(bytes))
-            }
-        };
-        Ok(Call { method: self.method.clone(), url, headers, body })
+        let body = self.body.render(variables, &mut headers)?;
+        let mut call = Call { method: self.method.clone(), url, headers, body };
+        for auth in &self.auth {
+            auth.apply(&mut call, run.credentials, variables)?;
+        }
+        Ok(call)
     }
 
     fn write_query(&self, url: &mut Url, variables: &Variables<'_>) -> Result<(), MissingValue> {
@@ -154,7 +206,7 @@ impl Step {
         Ok(())
     }
 
-    fn judge(&self, sent: &Result<Reply, SendError>) -> Result<Value, ProviderError> {
+    fn judge(&self, sent: &Result<Reply, SendError>, run: &Run<'_>) -> Result<Verdict, ProviderError> {
         let reply = sent.as_ref().map_err(|error| {
             let (class, detail) = match error {
                 SendError::Connect => (Class::Unavailable, "no connection"),
@@ -164,31 +216,68 @@ impl Step {
             };
             ProviderError::new(class, &self.id, detail)
         })?;
-        let body = serde_json::from_slice::<Value>(&reply.body);
+        let body = serde_json::from_slice::<Value>(&reply.body).ok();
+        let failure = |class: Class, detail| {
+            // Headers of the provider's own often come with every answer, and mean something only here.
+            let own = if class == Class::RateLimited { run.retry_headers } else { &[] };
+            let advice = advice(&reply.headers, body.as_ref(), own, run.clock.now());
+            ProviderError::new(class, &self.id, detail).retry_after(advice)
+        };
+        let told = self.on.iter().find(|meaning| meaning.rule.fits(reply.status, body.as_ref()));
         let success =
             if self.ok.is_empty() { (200..300).contains(&reply.status) } else { self.ok.contains(&reply.status) };
-        if !success {
-            let body = body.unwrap_or(Value::Null);
-            let matched = self.errors.iter().find(|rule| rule.applies(reply.status, &body));
-            let class = matched.map_or_else(|| Class::of_status(reply.status), |rule| rule.class);
-            let detail =
-                if (300..400).contains(&reply.status) { "answered with a redirect" } else { "answered with an error" };
-            return Err(ProviderError::new(class, &self.id, detail).retry_after(reply.retry_after));
+        match told.map(|meaning| meaning.then) {
+            Some(Follows::Failure(class)) => return Err(failure(class, "answered with an error")),
+            Some(Follows::Run(step, then)) => {
+                return Ok(Verdict::Run(step, then, failure(Class::of_status(reply.status), "answered with an error")));
+            }
+            None if !success => {
+                let redirect = StatusCode::from_u16(reply.status).is_ok_and(|status| status.is_redirection());
+                let detail = if redirect { "answered with a redirect" } else { "answered with an error" };
+                return Err(failure(Class::of_status(reply.status), detail));
+            }
+            Some(Follows::Success) | None => {}
         }
         match body {
-            Ok(body) => Ok(body),
-            Err(_) if self.token.is_none() && self.take.is_empty() => Ok(Value::Null),
-            Err(_) => Err(ProviderError::new(Class::BadResponse, &self.id, "answer is not JSON")),
+            Some(body) => Ok(Verdict::Done(body)),
+            None if self.token.is_none() && self.take.iter().all(|take| take.optional) => {
+                Ok(Verdict::Done(Value::Null))
+            }
+            None => Err(ProviderError::new(Class::BadResponse, &self.id, "answer is not JSON")),
         }
     }
 }
 
-impl ErrorRule {
-    fn applies(&self, status: u16, body: &Value) -> bool {
-        let code_fits = match (&self.code, &self.is) {
-            (Some(at), Some(expected)) => body.pointer(at) == Some(expected),
-            _ => true,
-        };
-        self.status == status && code_fits
+impl Body {
+    fn render(&self, variables: &Variables<'_>, headers: &mut HeaderMap) -> Result<Option<Bytes>, MissingValue> {
+        match self {
+            Self::None => Ok(None),
+            Self::Json(template) => {
+                let mut bytes = Vec::with_capacity(template.size_hint());
+                template.render(variables, &mut bytes)?;
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                Ok(Some(Bytes::from(bytes)))
+            }
+            Self::Form(fields) => {
+                let mut form = url::form_urlencoded::Serializer::new(String::new());
+                for (name, template) in fields {
+                    if let Some(text) = template.render(variables)? {
+                        form.append_pair(name, &text);
+                    }
+                }
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+                Ok(Some(Bytes::from(form.finish())))
+            }
+        }
+    }
+}
+
+impl Rule {
+    /// Whether everything that the rule says of an answer is so.
+    fn fits(&self, status: u16, body: Option<&Value>) -> bool {
+        let code = self.code.as_deref().and_then(|at| body?.pointer(at));
+        self.status.as_ref().is_none_or(|own| own.as_slice().contains(&status))
+            && self.is.as_ref().is_none_or(|own| code.is_some_and(|code| own.as_slice().contains(code)))
+            && self.is_not.as_ref().is_none_or(|own| code.is_some_and(|code| code != own))
     }
 }

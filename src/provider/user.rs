@@ -1,59 +1,175 @@
 //! From the subject to the chat user id. Every rule is injective: two subjects never share an id, or are refused.
 
+use aws_lc_rs::digest;
 use regex_lite::Regex;
 
-use super::definition;
-use super::settings::whole;
+use super::keys::mac::{Encode, MacKey};
+use super::pattern::whole;
+use crate::config::Unfit;
 
 /// Bytes of a chat user id where the definition sets no limit; it goes into addresses and claims.
 const MAX_BYTES: usize = 512;
+/// Hexadecimal digits of a hash in an id: 128 bits, so that nobody finds a second subject with the id of a first.
+const DIGITS: usize = 32;
+
+/// A user's id at the provider.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(super) struct UserId {
+    /// The whole id.
+    pub(super) id: String,
+    start: usize,
+    end: usize,
+}
+
+impl UserId {
+    fn new(prefix: &str, local: &str, suffix: &str) -> Self {
+        let start = prefix.len();
+        Self { id: format!("{prefix}{local}{suffix}"), start, end: start + local.len() }
+    }
+
+    /// The part between prefix and suffix.
+    pub(super) fn local(&self) -> &str {
+        self.id.get(self.start..self.end).unwrap_or_default()
+    }
+
+    #[cfg(test)]
+    pub(super) fn plain(id: &str) -> Self {
+        Self::new("", id, "")
+    }
+}
+
+impl std::fmt::Debug for UserId {
+    /// Ids are personal data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("UserId(…)")
+    }
+}
 
 /// The compiled rule.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct UserRule {
-    prefix: String,
-    pattern: Option<Regex>,
-    max_bytes: usize,
+    /// Text before the subject.
+    pub(super) prefix: String,
+    /// Text behind it.
+    pub(super) suffix: String,
+    /// What the whole id must match.
+    pub(super) pattern: Option<Regex>,
+    /// Bytes at most.
+    pub(super) max_bytes: Option<usize>,
+    /// What happens to subjects that do not fit.
+    pub(super) unfit: Unfit,
 }
 
 impl UserRule {
-    pub(super) fn compile(user: &definition::User) -> Result<Self, String> {
-        let pattern = user.pattern.as_deref().map(whole).transpose()?;
-        Ok(Self { prefix: user.prefix.clone(), pattern, max_bytes: user.max_bytes.unwrap_or(MAX_BYTES) })
+    /// The pattern of a definition.
+    pub(super) fn pattern(text: Option<&str>) -> Result<Option<Regex>, String> {
+        text.map(whole).transpose()
     }
 
-    /// The id of `subject`, or `None` when this provider cannot take it.
-    pub(super) fn id(&self, subject: &str) -> Option<String> {
-        let id = format!("{}{subject}", self.prefix);
-        let fits = id.len() <= self.max_bytes && self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&id));
+    /// The id of `subject`, or `None` when this provider cannot take it. With a `key`, every id is a keyed hash, so that
+    /// no name or address leaves the house.
+    pub(super) fn id(&self, subject: &str, key: Option<&MacKey>) -> Option<UserId> {
+        if let Some(key) = key {
+            let digits = Encode::Hex.encode(&key.mac(subject.as_bytes()));
+            return self.fitting(digits.get(..DIGITS)?);
+        }
+        match self.unfit {
+            Unfit::Refuse => self.fitting(subject),
+            // A subject that looks like a folded one could be taken for it, so it is folded as well.
+            Unfit::Hash => self.fitting(subject).filter(|_| !looks_folded(subject)).or_else(|| self.fold(subject)),
+        }
+    }
+
+    fn fitting(&self, local: &str) -> Option<UserId> {
+        let id = UserId::new(&self.prefix, local, &self.suffix);
+        let fits = id.id.len() <= self.max_bytes.unwrap_or(MAX_BYTES)
+            && self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&id.id));
         fits.then_some(id)
     }
+
+    /// A readable rest of the subject, and a hash that keeps it apart from every other.
+    fn fold(&self, subject: &str) -> Option<UserId> {
+        let around = self.prefix.len() + self.suffix.len() + DIGITS + 1;
+        let room = self.max_bytes.unwrap_or(MAX_BYTES).saturating_sub(around).min(64);
+        let folded = |c: char| {
+            let c = c.to_ascii_lowercase();
+            if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' { c } else { '-' }
+        };
+        let rest: String = subject.chars().take(room).map(folded).collect();
+        let hash = digest::digest(&digest::SHA256, subject.as_bytes());
+        let digits = Encode::Hex.encode(hash.as_ref());
+        self.fitting(&format!("{rest}-{}", digits.get(..DIGITS)?))
+    }
+}
+
+/// Whether a subject ends as [`UserRule::fold`] makes ids end.
+fn looks_folded(subject: &str) -> bool {
+    subject.len().checked_sub(DIGITS + 1).and_then(|at| subject.get(at..)).is_some_and(|end| {
+        end.strip_prefix('-')
+            .is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f')))
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::mac::Hash;
+    use super::super::keys::material::Form;
     use super::*;
+    use crate::secrets::Secret;
 
-    fn rule() -> UserRule {
-        let user =
-            definition::User { prefix: "app_".to_owned(), pattern: Some("[a-z0-9_]+".to_owned()), max_bytes: Some(12) };
-        UserRule::compile(&user).expect("compiles")
+    fn rule(unfit: Unfit) -> UserRule {
+        UserRule {
+            prefix: "app_".to_owned(),
+            suffix: ":x".to_owned(),
+            pattern: UserRule::pattern(Some("app_[a-z0-9_-]+:x")).expect("a pattern"),
+            max_bytes: Some(if unfit == Unfit::Hash { 60 } else { 14 }),
+            unfit,
+        }
+    }
+
+    fn id(rule: &UserRule, subject: &str) -> Option<String> {
+        rule.id(subject, None).map(|id| id.id)
     }
 
     #[test]
     fn ids_that_do_not_fit_are_refused_never_folded() {
-        assert_eq!(rule().id("alice").as_deref(), Some("app_alice"));
+        let rule = rule(Unfit::Refuse);
+        let alice = rule.id("alice", None).expect("fits");
+        assert_eq!((alice.id.as_str(), alice.local()), ("app_alice:x", "alice"));
         for subject in ["Alice", "a b", "alice\n", "alicealice", "ä"] {
-            assert_eq!(rule().id(subject), None, "{subject}");
+            assert_eq!(id(&rule, subject), None, "{subject}");
         }
+    }
+
+    #[test]
+    fn folding_is_opt_in_and_marks_what_it_changed() {
+        let rule = rule(Unfit::Hash);
+        assert_eq!(id(&rule, "alice").as_deref(), Some("app_alice:x"));
+        let folded = id(&rule, "Alice@Example").expect("folded");
+        assert!(folded.starts_with("app_alice-example-") && folded.ends_with(":x"), "{folded}");
+        let local = rule.id("Alice", None).expect("folded").local().to_owned();
+        assert_ne!(id(&rule, &local), id(&rule, "Alice"), "nobody can take a folded id by being called so");
+        assert!(id(&rule, &"ü".repeat(300)).is_some_and(|id| id.len() <= 60));
+    }
+
+    #[test]
+    fn a_keyed_hash_says_nothing_of_the_subject() {
+        let rule = UserRule { prefix: "u-".to_owned(), ..UserRule::default() };
+        let secret = Secret::new(b"0123456789abcdef0123456789abcdef".to_vec());
+        let key = MacKey::read_as(Hash::Sha256, &secret, &Form::default()).expect("a key");
+        let one = rule.id("alice@example.com", Some(&key)).expect("an id");
+        assert!(one.id.starts_with("u-") && one.id.len() == 34 && !one.id.contains("alice"));
+        assert_eq!(rule.id("alice@example.com", Some(&key)), Some(one));
     }
 
     proptest::proptest! {
         /// T-15: different subjects have different ids.
         #[test]
-        fn mapping_is_injective(a in "[a-zA-Z0-9_]{1,6}", b in "[a-zA-Z0-9_]{1,6}") {
-            let (x, y) = (rule().id(&a), rule().id(&b));
-            proptest::prop_assert!(a == b || x.is_none() || x != y);
+        fn mapping_is_injective(a in "[a-zA-Z0-9_-]{1,6}", b in "[a-zA-Z0-9_-]{1,6}") {
+            for rule in [rule(Unfit::Refuse), rule(Unfit::Hash)] {
+                let (x, y) = (id(&rule, &a), id(&rule, &b));
+                proptest::prop_assert!(a == b || x.is_none() || x != y);
+            }
         }
     }
 }

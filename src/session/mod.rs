@@ -205,6 +205,11 @@ impl Sessions {
 
     /// A local signature takes microseconds: it is made in place, once per key even when several threads want it.
     fn mint_here(self: &Arc<Self>, plan: &Plan, key: &SessionKey) -> Result<(Arc<Entry>, How), SessionError> {
+        if !plan.provider.may_be_cached() {
+            let entry = Self::sign(plan, key, true)?;
+            plan.counters.minted.inc();
+            return Ok((entry, How::Minted));
+        }
         let _turn = (!self.store.is_off()).then(|| self.turn(key));
         if let Some(entry) = self.usable(key) {
             plan.counters.hit.inc();
@@ -261,10 +266,10 @@ impl Sessions {
     }
 
     fn order<'q>(plan: &Plan, question: &Question<'q>, trace: Option<TraceContext>) -> Result<Order<'q>, SessionError> {
-        if plan.provider.user_id(question.profile.subject).is_none() {
+        if !plan.provider.takes(question.profile.subject) {
             return Err(SessionError::UserId);
         }
-        Ok(Order { profile: question.profile.clone(), ttl: plan.ttl, trace })
+        Ok(Order { profile: question.profile.clone(), inputs: Vec::new(), ttl: plan.ttl, trace })
     }
 
     /// Decides how long a fresh token is handed out and when it is renewed, and renders it.

@@ -283,7 +283,7 @@ async fn the_parts_of_a_mint_show_nothing_in_debug() {
     let profile =
         Profile { subject: USER, name: Some(NAME), email: Some(MAIL), groups: vec![GROUP], ..Profile::default() };
     assert_clean("Profile", &format!("{profile:?}"));
-    let order = Order { profile, ttl: Duration::from_secs(3600), trace: None };
+    let order = Order { profile, inputs: Vec::new(), ttl: Duration::from_secs(3600), trace: None };
     assert_clean("Order", &format!("{order:?}"));
     let minted = provider.mint_here(&order).unwrap();
     let shown = format!("{minted:?} {provider:?}");
@@ -298,7 +298,7 @@ async fn the_parts_of_a_mint_show_nothing_in_debug() {
     let url = "https://api.example/v1/users".parse().unwrap();
     let call = Call { method: http::Method::POST, url, headers, body: Some(NAME.into()) };
     assert_clean("Call", &format!("{call:?}"));
-    let reply = Reply { status: 200, retry_after: None, body: TOKEN.into() };
+    let reply = Reply { status: 200, headers: http::HeaderMap::new(), body: TOKEN.into() };
     assert_clean("Reply", &format!("{reply:?}"));
 }
 
@@ -315,6 +315,7 @@ fn local_provider(key: &std::path::Path, clock: &Arc<dyn Clock>) -> Provider {
     let sources = Sources { files: vec![file.path().to_owned()], ..Sources::default() };
     let config = Config::load(&sources, &Environment::default()).unwrap();
     let around = Surroundings {
+        definitions: Arc::default(),
         outbound: Outbound::new(Arc::clone(clock)).unwrap(),
         clock: Arc::clone(clock),
         metrics: Arc::new(Metrics::new().unwrap()),

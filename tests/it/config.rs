@@ -617,12 +617,12 @@ fn claims_that_cannot_work_or_are_not_safe_are_refused() {
             (
                 "providers.chat.claims",
                 "{ nick = \"{{ user.nick }}\" }",
-                "config.toml: providers.chat.claims.nick: unknown variable \"user.nick\"; known: config.*, step.*, user.id, user.name, user.display_name, user.email, user.avatar, user.groups, identity.source, identity.issuer, identity.subject, now.s, now.ms, now.iso, exp.s, exp.ms, exp.iso, ttl.s, ttl.ms, ttl.min, ttl.day",
+                "config.toml: providers.chat.claims.nick: unknown variable \"user.nick\"; known: config.*, user.id, user.local, user.name, user.display_name, user.email, user.avatar, user.groups, identity.source, identity.issuer, identity.subject, now.s, now.ms, now.iso, exp.s, exp.ms, exp.iso, ttl.s, ttl.ms, ttl.min, ttl.day, random.uuid, random.hex",
             ),
             (
                 "providers.chat.claims",
                 "{ a = { b = [\"{{ user.nick }}\"] } }",
-                "config.toml: providers.chat.claims.a.b[0]: unknown variable \"user.nick\"; known: config.*, step.*, user.id, user.name, user.display_name, user.email, user.avatar, user.groups, identity.source, identity.issuer, identity.subject, now.s, now.ms, now.iso, exp.s, exp.ms, exp.iso, ttl.s, ttl.ms, ttl.min, ttl.day",
+                "config.toml: providers.chat.claims.a.b[0]: unknown variable \"user.nick\"; known: config.*, user.id, user.local, user.name, user.display_name, user.email, user.avatar, user.groups, identity.source, identity.issuer, identity.subject, now.s, now.ms, now.iso, exp.s, exp.ms, exp.iso, ttl.s, ttl.ms, ttl.min, ttl.day, random.uuid, random.hex",
             ),
             (
                 "providers.chat.claims",
@@ -657,12 +657,12 @@ fn claims_that_cannot_work_or_are_not_safe_are_refused() {
             (
                 "providers.chat.claims",
                 "{ sub = \"root\" }",
-                "config.toml: providers.chat.claims.sub: is set by the definition; use the settings issuer and audience, the route's ttl, or the user",
+                "config.toml: providers.chat.claims.sub: is set by the definition; use its settings, the route's ttl, or the user",
             ),
             (
                 "providers.chat.claims",
                 "{ exp = 4000000000 }",
-                "config.toml: providers.chat.claims.exp: is set by the definition; use the settings issuer and audience, the route's ttl, or the user",
+                "config.toml: providers.chat.claims.exp: is set by the definition; use its settings, the route's ttl, or the user",
             ),
         ],
     );
@@ -845,7 +845,7 @@ fn later_layers_win_over_earlier_ones() {
     let environment =
         Environment::of([("SIDEMINT_SERVER__LISTEN", "127.0.0.1:55"), ("SIDEMINT_SERVER__WORKERS", "55")]);
     let overrides = vec![("server.listen".to_owned(), "127.0.0.1:66".to_owned())];
-    let sources = Sources { files: vec![first, second], folder: Some(drops), overrides };
+    let sources = Sources { files: vec![first, second], folder: Some(drops), definitions: None, overrides };
     let server = Config::load(&sources, &environment).unwrap().server;
     assert_eq!(server.listen, Listen::Tcp("127.0.0.1:66".parse().unwrap()), "the flag");
     assert_eq!(server.workers, Some(55), "the environment");

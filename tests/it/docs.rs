@@ -248,13 +248,16 @@ fn members_of(table: &str) -> Vec<String> {
 
 #[test]
 fn the_page_about_definitions_names_every_member() {
-    let page = fs::read_to_string(root().join("docs/definitions.md")).unwrap();
+    let page = fs::read_to_string(root().join("docs/providers/definition.md")).unwrap();
     let top = "name = \"sendsar\"";
     for table in [top, "[settings.alg]", "[lifetime]", "[upsert]", "[token.jwt]", "[[token.steps]]", "[response]"] {
         let members = members_of(table);
         assert!(members.len() >= 2, "{table}: {members:?}");
         for member in members {
-            assert!(page.contains(&format!("`{member}`")), "docs/definitions.md does not name {member} of {table}");
+            assert!(
+                page.contains(&format!("`{member}`")),
+                "docs/providers/definition.md does not name {member} of {table}"
+            );
         }
     }
 }

@@ -25,7 +25,6 @@ pub(in crate::provider) struct Form {
 
 /// Which part of a secret's text is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "made once definitions can name a part of a secret"))]
 pub(in crate::provider) enum Cut {
     /// All of it.
     #[default]
@@ -83,7 +82,6 @@ fn split<'t>(text: &'t str, separator: &str) -> Result<(&'t str, &'t str), Strin
 
 /// How a key is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "made once definitions can say how a key is written"))]
 pub(in crate::provider) enum Decode {
     /// As it is: the bytes of a shared secret. Private keys are then told apart: PEM, also with `\n` for line breaks,
     /// base64 of a PEM or DER, or a JWK.

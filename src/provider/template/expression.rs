@@ -2,143 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use super::{Datum, ProfileUse, TemplateError, Variables};
-use crate::clock::Timestamp;
-
-/// Rich expressions are compiled by this engine. It is one for the process because a compiled expression borrows it.
-static ENGINE: LazyLock<minijinja::Environment<'static>> = LazyLock::new(|| {
-    let mut engine = minijinja::Environment::empty();
-    engine.set_undefined_behavior(minijinja::UndefinedBehavior::Chainable);
-    engine.add_filter("default", minijinja::filters::default);
-    engine.add_filter("lower", minijinja::filters::lower);
-    engine.add_filter("upper", minijinja::filters::upper);
-    engine.add_filter("trim", minijinja::filters::trim);
-    engine.add_filter("replace", minijinja::filters::replace);
-    engine.add_filter("split", minijinja::filters::split);
-    engine.add_filter("join", minijinja::filters::join);
-    engine.add_filter("first", minijinja::filters::first);
-    engine.add_filter("last", minijinja::filters::last);
-    engine.add_filter("slice", minijinja::filters::slice);
-    engine
-});
-
-/// What expressions may name, and what they did name.
-#[derive(Debug, Default)]
-pub(in crate::provider) struct Scope {
-    /// Settings with a value.
-    pub(in crate::provider) settings: BTreeMap<String, Value>,
-    /// Settings that exist but have no value.
-    pub(in crate::provider) unset: BTreeSet<String>,
-    /// Names of secret settings, for a message that says what to do instead.
-    pub(in crate::provider) secrets: BTreeSet<String>,
-    /// Values that earlier steps take, as `STEP.NAME`, by index.
-    pub(in crate::provider) taken: Vec<String>,
-    /// Whether user, time and steps may be named; not in places that are fixed at load.
-    pub(in crate::provider) constants_only: bool,
-    /// Parts of the profile that were named.
-    pub(in crate::provider) uses: ProfileUse,
-}
-
-/// A plain name that varies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Slot {
-    UserId,
-    Name,
-    DisplayName,
-    Email,
-    Avatar,
-    Groups,
-    Source,
-    Issuer,
-    Subject,
-    Now(Unit),
-    Expires(Unit),
-    Lifetime(Unit),
-    Taken(usize),
-}
-
-/// Unit of a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
-    Seconds,
-    Milliseconds,
-    Minutes,
-    Days,
-    Iso,
-}
-
-const NAMES: [(&str, Slot); 19] = [
-    ("user.id", Slot::UserId),
-    ("user.name", Slot::Name),
-    ("user.display_name", Slot::DisplayName),
-    ("user.email", Slot::Email),
-    ("user.avatar", Slot::Avatar),
-    ("user.groups", Slot::Groups),
-    ("identity.source", Slot::Source),
-    ("identity.issuer", Slot::Issuer),
-    ("identity.subject", Slot::Subject),
-    ("now.s", Slot::Now(Unit::Seconds)),
-    ("now.ms", Slot::Now(Unit::Milliseconds)),
-    ("now.iso", Slot::Now(Unit::Iso)),
-    ("exp.s", Slot::Expires(Unit::Seconds)),
-    ("exp.ms", Slot::Expires(Unit::Milliseconds)),
-    ("exp.iso", Slot::Expires(Unit::Iso)),
-    ("ttl.s", Slot::Lifetime(Unit::Seconds)),
-    ("ttl.ms", Slot::Lifetime(Unit::Milliseconds)),
-    ("ttl.min", Slot::Lifetime(Unit::Minutes)),
-    ("ttl.day", Slot::Lifetime(Unit::Days)),
-];
-
-impl Scope {
-    fn slot(&self, name: &str) -> Option<Slot> {
-        if let Some(taken) = name.strip_prefix("step.") {
-            return self.taken.iter().position(|own| own == taken).map(Slot::Taken);
-        }
-        NAMES.iter().find(|(own, _)| *own == name).map(|(_, slot)| *slot)
-    }
-
-    /// Checks a name, notes its use, and says whether it varies.
-    fn admit(&mut self, name: &str) -> Result<Option<Slot>, TemplateError> {
-        if let Some(secret) = name.strip_prefix("secret.").or_else(|| name.strip_prefix("config."))
-            && self.secrets.contains(secret)
-        {
-            return Err(TemplateError(format!(
-                "\"{name}\" is a secret and could reach a claim or an output; secrets enter by «auth» and «key» only"
-            )));
-        }
-        if let Some(setting) = name.strip_prefix("config.") {
-            if self.settings.contains_key(setting) || self.unset.contains(setting) {
-                return Ok(None);
-            }
-            let known: Vec<_> = self.settings.keys().chain(&self.unset).map(String::as_str).collect();
-            return Err(TemplateError(format!("no setting \"{setting}\"; declared: {}", known.join(", "))));
-        }
-        let Some(slot) = self.slot(name) else {
-            let known: Vec<_> = NAMES.iter().map(|(own, _)| *own).collect();
-            return Err(TemplateError(format!(
-                "unknown variable \"{name}\"; known: config.*, step.*, {}",
-                known.join(", ")
-            )));
-        };
-        if self.constants_only {
-            return Err(TemplateError(format!(
-                "\"{name}\" varies, and this place is fixed at load; use config.* only"
-            )));
-        }
-        match slot {
-            Slot::Name | Slot::DisplayName => self.uses.name = true,
-            Slot::Email => self.uses.email = true,
-            Slot::Avatar => self.uses.avatar = true,
-            Slot::Groups => self.uses.groups = true,
-            _ => {}
-        }
-        Ok(Some(slot))
-    }
-}
+use super::functions::ENGINE;
+use super::scope::Scope;
+use super::slot::Slot;
+use super::{Datum, TemplateError, Variables};
 
 /// Why an expression has no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,10 +36,11 @@ enum Form {
     Rich(Box<Rich>),
 }
 
+/// An expression of the engine, and the names in it that vary.
 struct Rich {
     expression: minijinja::Expression<'static, 'static>,
-    config: minijinja::Value,
-    taken: Vec<String>,
+    config: BTreeMap<String, minijinja::Value>,
+    slots: Vec<(String, Slot)>,
 }
 
 impl std::fmt::Debug for Rich {
@@ -188,11 +59,11 @@ impl Expression {
         let form = if is_name(body) {
             match scope.admit(body)? {
                 Some(slot) => Form::Slot(slot),
-                None => Form::Constant(setting(body, scope)),
+                None => Form::Constant(scope.setting(body)),
             }
         } else if let Some((name, shift)) = shifted(body) {
             match scope.admit(name)? {
-                Some(slot @ (Slot::Now(unit) | Slot::Expires(unit))) if unit != Unit::Iso => Form::Shifted(slot, shift),
+                Some(slot) if slot.can_move() => Form::Shifted(slot, shift),
                 _ => return Err(TemplateError(format!("\"{text}\": only now and exp can be moved, in s or ms"))),
             }
         } else {
@@ -206,12 +77,19 @@ impl Expression {
             .compile_expression_owned(text.to_owned())
             .map_err(|error| TemplateError(format!("\"{text}\": {}", error.detail().unwrap_or("not an expression"))))?;
         let names: BTreeSet<String> = expression.undeclared_variables(true).into_iter().collect();
-        let mut varies = false;
+        let mut slots = Vec::new();
+        let mut config = BTreeMap::new();
         for name in names {
-            varies |= scope.admit(&name)?.is_some();
+            match scope.admit(&name)? {
+                Some(slot) => slots.push((name, slot)),
+                None => {
+                    let value = scope.setting(&name);
+                    config.extend(value.map(|value| (name, minijinja::Value::from_serialize(&value))));
+                }
+            }
         }
-        let config = minijinja::Value::from_serialize(&scope.settings);
-        let rich = Rich { expression, config, taken: scope.taken.clone() };
+        let varies = !slots.is_empty();
+        let rich = Rich { expression, config, slots };
         // The engine looks filters up when it evaluates, so one trial finds those that do not exist.
         let trial = rich.trial().map_err(|error| TemplateError(format!("\"{text}\": {error}")))?;
         // Everything constant is folded at load.
@@ -234,6 +112,19 @@ impl Expression {
         self.optional
     }
 
+    /// Whether it is the end of the token in seconds, which is what a claim `exp` must be.
+    pub(in crate::provider) fn is_expiry(&self) -> bool {
+        matches!(self.form, Form::Slot(Slot::Expires(super::slot::Unit::Seconds)))
+    }
+
+    /// The input that it is, by index.
+    pub(in crate::provider) fn input(&self) -> Option<usize> {
+        match self.form {
+            Form::Slot(Slot::Input(index)) => Some(index),
+            _ => None,
+        }
+    }
+
     const fn absence(&self) -> Absent {
         if self.optional { Absent::Optional } else { Absent::Required }
     }
@@ -254,44 +145,13 @@ impl Expression {
             _ => Err(self.absence()),
         }
     }
-}
 
-impl Slot {
-    fn value<'v>(self, variables: &'v Variables<'_>) -> Option<Datum<'v>> {
-        let text = |text: &'v str| Datum::Text(Cow::Borrowed(text));
-        let profile = variables.profile;
-        match self {
-            Self::UserId => Some(text(variables.user_id)),
-            Self::Name => profile.name.map(text),
-            Self::DisplayName => Some(text(profile.display_name())),
-            Self::Email => profile.email.map(text),
-            Self::Avatar => profile.avatar.map(text),
-            Self::Groups => Some(Datum::List(&profile.groups)),
-            Self::Source => Some(text(profile.source)),
-            Self::Issuer => profile.issuer.map(text),
-            Self::Subject => Some(text(profile.subject)),
-            Self::Now(unit) => Some(moment(variables.now, unit)),
-            Self::Expires(unit) => Some(moment(variables.expires(), unit)),
-            Self::Lifetime(unit) => {
-                let whole = |n: u128| Datum::Number(i64::try_from(n).unwrap_or(i64::MAX));
-                let seconds = u128::from(variables.ttl.as_secs());
-                Some(match unit {
-                    Unit::Milliseconds => whole(variables.ttl.as_millis()),
-                    Unit::Minutes => whole(seconds / 60),
-                    Unit::Days => whole(seconds / 86_400),
-                    Unit::Seconds | Unit::Iso => whole(seconds),
-                })
-            }
-            Self::Taken(index) => variables.taken.get(index)?.as_ref().map(|value| Datum::Json(Cow::Borrowed(value))),
-        }
-    }
-}
-
-fn moment(point: Timestamp, unit: Unit) -> Datum<'static> {
-    match unit {
-        Unit::Milliseconds => Datum::Number(point.as_millis()),
-        Unit::Iso => Datum::Text(Cow::Owned(point.to_rfc3339())),
-        Unit::Seconds | Unit::Minutes | Unit::Days => Datum::Number(point.as_seconds()),
+    /// Whether there is a value that is not `false` or empty.
+    pub(in crate::provider) fn is_true(&self, variables: &Variables<'_>) -> bool {
+        self.value(variables).is_ok_and(|datum| match &datum {
+            Datum::Json(value) if value.as_bool() == Some(false) => false,
+            datum => !datum.is_empty(),
+        })
     }
 }
 
@@ -299,7 +159,7 @@ impl Rich {
     /// Evaluates with nothing but settings. Complaints about values are for later: those are not here yet.
     fn trial(&self) -> Result<Option<Value>, String> {
         use minijinja::ErrorKind::{UnknownFilter, UnknownFunction, UnknownMethod, UnknownTest};
-        match self.expression.eval(minijinja::context! { config => self.config }) {
+        match self.expression.eval(self.context(|_slot| None)) {
             Ok(value) => Ok(to_json(&value)),
             Err(error) if matches!(error.kind(), UnknownFilter | UnknownFunction | UnknownMethod | UnknownTest) => {
                 Err(error.detail().unwrap_or("names a function that does not exist").to_owned())
@@ -309,26 +169,47 @@ impl Rich {
     }
 
     fn value(&self, variables: &Variables<'_>) -> Option<Datum<'static>> {
-        // Absent values are left out, so that `default` sees them as undefined.
-        let mut context: BTreeMap<&str, BTreeMap<&str, minijinja::Value>> = BTreeMap::new();
-        for (name, slot) in NAMES {
-            if let (Some((room, name)), Some(datum)) = (name.split_once('.'), slot.value(variables)) {
-                context.entry(room).or_default().insert(name, datum.to_engine());
-            }
-        }
-        let mut steps: BTreeMap<&str, BTreeMap<&str, &Value>> = BTreeMap::new();
-        for (name, value) in self.taken.iter().zip(variables.taken) {
-            if let (Some((step, name)), Some(value)) = (name.split_once('.'), value) {
-                steps.entry(step).or_default().insert(name, value);
-            }
-        }
-        let context = minijinja::context! {
-            config => self.config,
-            step => steps,
-            ..minijinja::Value::from_serialize(&context)
-        };
+        let context = self.context(|slot| slot.value(variables).map(|datum| datum.to_engine()));
         let value = self.expression.eval(context).ok()?;
         to_json(&value).map(|value| Datum::Json(Cow::Owned(value)))
+    }
+
+    /// The names of the expression as nested tables. Absent values are left out, so that `default` sees them as
+    /// undefined.
+    fn context(&self, value: impl Fn(Slot) -> Option<minijinja::Value>) -> minijinja::Value {
+        let mut root = Node::default();
+        for (name, own) in &self.config {
+            root.put(name, own.clone());
+        }
+        for (name, slot) in &self.slots {
+            if let Some(own) = value(*slot) {
+                root.put(name, own);
+            }
+        }
+        root.into_engine()
+    }
+}
+
+/// A nested table of values by dotted name.
+#[derive(Default)]
+struct Node<'n> {
+    value: Option<minijinja::Value>,
+    below: BTreeMap<&'n str, Node<'n>>,
+}
+
+impl<'n> Node<'n> {
+    fn put(&mut self, name: &'n str, value: minijinja::Value) {
+        match name.split_once('.') {
+            Some((head, rest)) => self.below.entry(head).or_default().put(rest, value),
+            None => self.below.entry(name).or_default().value = Some(value),
+        }
+    }
+
+    fn into_engine(self) -> minijinja::Value {
+        match self.value {
+            Some(value) => value,
+            None => self.below.into_iter().map(|(name, node)| (name, node.into_engine())).collect(),
+        }
     }
 }
 
@@ -346,10 +227,6 @@ impl Datum<'_> {
 /// JSON for a value of the engine; none and undefined are absent.
 fn to_json(value: &minijinja::Value) -> Option<Value> {
     if value.is_undefined() || value.is_none() { None } else { serde_json::to_value(value).ok() }
-}
-
-fn setting(name: &str, scope: &Scope) -> Option<Value> {
-    scope.settings.get(name.strip_prefix("config.")?).cloned()
 }
 
 fn is_name(text: &str) -> bool {

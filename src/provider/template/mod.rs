@@ -5,10 +5,14 @@
 //! [`Scope`]; secrets are not in it, so no template can hold one.
 
 mod expression;
+mod functions;
 pub(super) mod json;
+mod scope;
+mod slot;
 pub(super) mod text;
 
-pub(super) use expression::{Absent, Expression, Scope};
+pub(super) use expression::{Absent, Expression};
+pub(super) use scope::{Place, Scope};
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -16,6 +20,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::registration::PublicKey;
+use super::user::UserId;
 use crate::clock::Timestamp;
 
 /// A mistake in a template, to be shown with its place in the definition.
@@ -71,17 +77,57 @@ impl Profile<'_> {
 }
 
 /// The variables of one mint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Variables<'a> {
-    pub(super) user_id: &'a str,
+    pub(super) user: &'a UserId,
     pub(super) profile: &'a Profile<'a>,
+    /// What the request added, in the order of the definition.
+    pub(super) inputs: &'a [Option<&'a str>],
     pub(super) now: Timestamp,
     pub(super) ttl: Duration,
+    /// Public parts of secrets, by index.
+    pub(super) parts: &'a [String],
+    /// Values of `let` so far, by index.
+    pub(super) lets: &'a [Value],
     /// Values taken by earlier steps, by index.
     pub(super) taken: &'a [Option<Value>],
+    /// The item of an iteration.
+    pub(super) item: Option<&'a str>,
+    /// The request that is being signed.
+    pub(super) request: Option<&'a RequestText<'a>>,
+    /// The public key that is being registered or retired.
+    pub(super) key: Option<&'a PublicKey>,
 }
 
-impl Variables<'_> {
+/// A request, as its signature sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RequestText<'a> {
+    pub(super) method: &'a str,
+    /// Path, encoded as it is sent.
+    pub(super) path: &'a str,
+    /// Query parameters, sorted by name and encoded as they are sent.
+    pub(super) query: &'a str,
+    pub(super) body: &'a str,
+}
+
+impl<'a> Variables<'a> {
+    /// The variables of a mint that knows nothing but the user; the rest is filled in by struct update.
+    pub(super) fn of(user: &'a UserId, profile: &'a Profile<'a>) -> Self {
+        Self {
+            user,
+            profile,
+            inputs: &[],
+            now: Timestamp::from_seconds(0),
+            ttl: Duration::ZERO,
+            parts: &[],
+            lets: &[],
+            taken: &[],
+            item: None,
+            request: None,
+            key: None,
+        }
+    }
+
     pub(super) fn expires(&self) -> Timestamp {
         // Claims count whole seconds, so the end is counted from a whole second as well.
         Timestamp::from_seconds(self.now.as_seconds()).plus(self.ttl)
@@ -98,6 +144,18 @@ pub(super) enum Datum<'v> {
 }
 
 impl Datum<'_> {
+    /// The texts of a list; `None` when it is not one.
+    fn items(&self) -> Option<Vec<Cow<'_, str>>> {
+        match self {
+            Self::List(list) => Some(list.iter().map(|item| Cow::Borrowed(*item)).collect()),
+            Self::Json(value) => value.as_array().map(|items| {
+                let text = |item: &Value| item.as_str().map_or_else(|| item.to_string(), str::to_owned);
+                items.iter().map(|item| Cow::Owned(text(item))).collect()
+            }),
+            Self::Text(_) | Self::Number(_) => None,
+        }
+    }
+
     fn is_empty(&self) -> bool {
         match self {
             Self::Text(text) => text.is_empty(),
@@ -116,13 +174,30 @@ impl Datum<'_> {
 
 /// Names in a template, split from the text around them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part<'t> {
-    Literal(&'t str),
-    Expression(&'t str),
+enum Part {
+    Literal(String),
+    Expression(String),
+}
+
+/// Splits `{{ … }}` from the text around it. A setting that holds a template stands for what is in it.
+fn split_in(text: &str, scope: &Scope) -> Result<Vec<Part>, TemplateError> {
+    let mut parts = Vec::new();
+    for part in split(text)? {
+        let own = match &part {
+            Part::Expression(expression) => scope.template(expression.trim_end_matches('?').trim_end()),
+            Part::Literal(_) => None,
+        };
+        match own {
+            // Once: what the operator's template names is taken as it is.
+            Some(own) => parts.extend(split(own)?),
+            None => parts.push(part),
+        }
+    }
+    Ok(parts)
 }
 
 /// Splits `{{ … }}` from the text around it.
-fn split(text: &str) -> Result<Vec<Part<'_>>, TemplateError> {
+fn split(text: &str) -> Result<Vec<Part>, TemplateError> {
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{{") {
@@ -130,16 +205,16 @@ fn split(text: &str) -> Result<Vec<Part<'_>>, TemplateError> {
             return Err(TemplateError(format!("\"{text}\": «{{{{» without «}}}}»")));
         };
         if !before.is_empty() {
-            parts.push(Part::Literal(before));
+            parts.push(Part::Literal(before.to_owned()));
         }
-        parts.push(Part::Expression(expression.trim()));
+        parts.push(Part::Expression(expression.trim().to_owned()));
         rest = behind;
     }
     if rest.contains("}}") {
         return Err(TemplateError(format!("\"{text}\": «}}}}» without «{{{{»")));
     }
     if !rest.is_empty() || parts.is_empty() {
-        parts.push(Part::Literal(rest));
+        parts.push(Part::Literal(rest.to_owned()));
     }
     Ok(parts)
 }

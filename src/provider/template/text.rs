@@ -6,7 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::json::MissingValue;
-use super::{Absent, Datum, Expression, Part, Scope, TemplateError, Variables, split};
+use super::{Absent, Datum, Expression, Part, Scope, TemplateError, Variables, split_in};
 
 /// Everything but RFC 3986 «unreserved» is encoded in a path segment.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -31,11 +31,11 @@ impl TextTemplate {
         let at = |error: TemplateError| TemplateError(format!("{place}: {error}"));
         let mut pieces: Vec<Piece> = Vec::new();
         let mut optional = false;
-        for part in split(text).map_err(at)? {
+        for part in split_in(text, scope).map_err(at)? {
             let literal = match part {
-                Part::Literal(text) => text.to_owned(),
+                Part::Literal(text) => text,
                 Part::Expression(text) => {
-                    let expression = Expression::compile(text, scope).map_err(at)?;
+                    let expression = Expression::compile(&text, scope).map_err(at)?;
                     optional |= expression.is_optional();
                     match expression.constant() {
                         Some(Ok(value)) => plain(value),
@@ -77,22 +77,80 @@ impl TextTemplate {
         }
     }
 
+    /// The text for one mint, to be signed. No value may hold what stands behind it: two different meanings would have
+    /// the same text, and one signature would be good for both.
+    pub(in crate::provider) fn render_signed(&self, variables: &Variables<'_>) -> Result<String, MissingValue> {
+        let mut out = String::new();
+        for (n, piece) in self.pieces.iter().enumerate() {
+            let start = out.len();
+            let written = piece.write(variables, &mut out, &|text, out| out.push_str(text));
+            written.map_err(|_absent| MissingValue(self.place.clone()))?;
+            let value = out.get(start..).unwrap_or_default();
+            let separator = self.separator(n);
+            if matches!(piece, Piece::Slot(_)) && separator.is_some_and(|separator| value.contains(separator)) {
+                return Err(MissingValue(format!("{} (a value holds its separator)", self.place)));
+            }
+        }
+        Ok(out)
+    }
+
+    /// What makes this template unfit to be signed: values with nothing between them, or an input whose pattern allows
+    /// the separator behind it.
+    pub(in crate::provider) fn check_signed(&self, allows: impl Fn(usize, char) -> bool) -> Result<(), TemplateError> {
+        let wrong = |problem: String| TemplateError(format!("{}: {problem}", self.place));
+        for (n, piece) in self.pieces.iter().enumerate() {
+            let Piece::Slot(expression) = piece else { continue };
+            if matches!(self.pieces.get(n + 1), Some(Piece::Slot(_))) {
+                return Err(wrong("has two values with nothing between them; write a separator".to_owned()));
+            }
+            if let (Some(input), Some(separator)) = (expression.input(), self.separator(n))
+                && allows(input, separator)
+            {
+                return Err(wrong(format!(
+                    "is signed, and the pattern of an input in it allows {separator:?}, which separates it from what \
+                     follows; one signature could be taken for another"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The character that ends the value of piece `n`.
+    fn separator(&self, n: usize) -> Option<char> {
+        match self.pieces.get(n + 1)? {
+            Piece::Literal(text) => text.chars().next(),
+            Piece::Slot(_) => None,
+        }
+    }
+
     fn write(
         &self,
         variables: &Variables<'_>,
         out: &mut String,
         encode: impl Fn(&str, &mut String),
     ) -> Result<(), Absent> {
-        for piece in &self.pieces {
-            match piece {
-                Piece::Literal(text) => out.push_str(text),
-                Piece::Slot(expression) => match expression.value(variables)? {
-                    Datum::Text(text) => encode(&text, out),
-                    Datum::Number(number) => encode(&number.to_string(), out),
-                    Datum::List(list) => encode(&list.join(","), out),
-                    Datum::Json(value) => encode(&plain(&value), out),
+        self.pieces.iter().try_for_each(|piece| piece.write(variables, out, &encode))
+    }
+}
+
+impl Piece {
+    fn write(
+        &self,
+        variables: &Variables<'_>,
+        out: &mut String,
+        encode: &impl Fn(&str, &mut String),
+    ) -> Result<(), Absent> {
+        match self {
+            Self::Literal(text) => out.push_str(text),
+            Self::Slot(expression) => match expression.value(variables)? {
+                Datum::Text(text) => encode(&text, out),
+                Datum::Number(number) => encode(&number.to_string(), out),
+                Datum::List(list) => encode(&list.join(","), out),
+                Datum::Json(value) => match value.as_ref() {
+                    Value::String(text) => encode(text, out),
+                    other => encode(&other.to_string(), out),
                 },
-            }
+            },
         }
         Ok(())
     }
@@ -187,13 +245,10 @@ pub(in crate::provider) fn header_value(text: &str) -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::json;
 
-    use super::super::Profile;
+    use super::super::{Profile, UserId};
     use super::*;
-    use crate::clock::Timestamp;
 
     fn scope() -> Scope {
         Scope { settings: [("api_url".to_owned(), json!("https://api.example/v1"))].into(), ..Scope::default() }
@@ -202,14 +257,8 @@ mod tests {
     fn url(text: &str, user: &str) -> Result<String, MissingValue> {
         let template = UrlTemplate::compile(text, "post", &mut scope()).expect("compiles");
         let profile = Profile { subject: user, ..Profile::default() };
-        let variables = Variables {
-            user_id: user,
-            profile: &profile,
-            now: Timestamp::from_seconds(0),
-            ttl: Duration::ZERO,
-            taken: &[],
-        };
-        template.render(&variables).map(|url| url.to_string())
+        let user = UserId::plain(user);
+        template.render(&Variables::of(&user, &profile)).map(|url| url.to_string())
     }
 
     #[test]

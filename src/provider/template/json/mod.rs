@@ -3,9 +3,12 @@
 //! The text around the slots is serialised once, at load; what varies is written into it with JSON escaping, so a
 //! display name can never become structure. Members whose value is optional are rolled back when it is absent.
 
+mod build;
+
 use serde_json::{Map, Value};
 
-use super::{Absent, Datum, Expression, Part, Scope, TemplateError, Variables, split};
+use super::{Absent, Datum, Expression, Scope, TemplateError, Variables};
+use build::Builder;
 
 /// A compiled JSON value.
 #[derive(Debug)]
@@ -27,6 +30,28 @@ enum Piece {
     InString(Expression, String),
     /// A member or item that is left out when one of its values is absent.
     Optional(Vec<Piece>),
+    /// One value, or one member, for each item of a list.
+    Each(Box<Each>),
+    /// The JSON text of a value, as a string.
+    Text(Vec<Piece>, Order),
+}
+
+#[derive(Debug)]
+struct Each {
+    list: Expression,
+    place: String,
+    /// Pieces of a member's name; without it items of a list are written.
+    key: Option<Vec<Piece>>,
+    value: Vec<Piece>,
+}
+
+/// Order of members in JSON text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// As written.
+    Kept,
+    /// Members and texts in lists sorted, as some providers want what they sign.
+    Sorted,
 }
 
 /// A value that must be there is not; holds its place in the template.
@@ -41,11 +66,9 @@ enum Stop<'t> {
 impl JsonTemplate {
     /// Compiles `value`, in which strings are templates. `place` names it in messages.
     pub(in crate::provider) fn compile(value: &Value, place: &str, scope: &mut Scope) -> Result<Self, TemplateError> {
-        let mut builder = Builder { pieces: Vec::new(), scope };
+        let mut builder = Builder::new(scope);
         builder.value(value, place)?;
-        let pieces = builder.pieces;
-        let literal_bytes = length(&pieces);
-        Ok(Self { pieces, literal_bytes })
+        Ok(Self::of(builder.pieces))
     }
 
     /// Compiles an object.
@@ -54,11 +77,21 @@ impl JsonTemplate {
         place: &str,
         scope: &mut Scope,
     ) -> Result<Self, TemplateError> {
-        let mut builder = Builder { pieces: Vec::new(), scope };
+        let mut builder = Builder::new(scope);
         builder.object(members, place)?;
-        let pieces = builder.pieces;
+        Ok(Self::of(builder.pieces))
+    }
+
+    fn of(pieces: Vec<Piece>) -> Self {
         let literal_bytes = length(&pieces);
-        Ok(Self { pieces, literal_bytes })
+        Self { pieces, literal_bytes }
+    }
+
+    /// The value for one mint.
+    pub(in crate::provider) fn value(&self, variables: &Variables<'_>) -> Result<Value, MissingValue> {
+        let mut out = Vec::with_capacity(self.size_hint());
+        self.render(variables, &mut out)?;
+        serde_json::from_slice(&out).map_err(|_error| MissingValue("a value that is not JSON".to_owned()))
     }
 
     /// Bytes that a result has at least, roughly.
@@ -68,11 +101,21 @@ impl JsonTemplate {
 
     /// Writes the value for one mint to the end of `out`.
     pub(in crate::provider) fn render(&self, variables: &Variables<'_>, out: &mut Vec<u8>) -> Result<(), MissingValue> {
+        let there = self.render_optional(variables, out)?;
+        if there { Ok(()) } else { Err(MissingValue("an optional value where one is required".to_owned())) }
+    }
+
+    /// The same for a template that may be absent as a whole; says whether it is there.
+    pub(in crate::provider) fn render_optional(
+        &self,
+        variables: &Variables<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, MissingValue> {
         match render(&self.pieces, variables, out) {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
             Err(Stop::Missing(place)) => Err(MissingValue(place.to_owned())),
-            // The compiler puts every optional value into an `Optional` piece, save one that is the whole template.
-            Err(Stop::Drop) => Err(MissingValue(String::new())),
+            // The builder puts every optional value into an `Optional` piece, save one that is the whole template.
+            Err(Stop::Drop) => Ok(false),
         }
     }
 }
@@ -80,7 +123,8 @@ impl JsonTemplate {
 fn length(pieces: &[Piece]) -> usize {
     let of = |piece: &Piece| match piece {
         Piece::Literal(bytes) => bytes.len(),
-        Piece::Optional(inner) => length(inner),
+        Piece::Optional(inner) | Piece::Text(inner, _) => length(inner),
+        Piece::Each(each) => 4 * length(&each.value),
         Piece::Comma | Piece::Value(..) | Piece::InString(..) => 1,
     };
     pieces.iter().map(of).sum()
@@ -110,9 +154,73 @@ fn render<'t>(pieces: &'t [Piece], variables: &Variables<'_>, out: &mut Vec<u8>)
                     other => other?,
                 }
             }
+            Piece::Each(each) => each.render(variables, out)?,
+            Piece::Text(inner, order) => {
+                let mut text = Vec::with_capacity(length(inner) + 64);
+                render(inner, variables, &mut text)?;
+                serialise(&order.apply(text), out);
+            }
         }
     }
     Ok(())
+}
+
+impl Each {
+    fn render<'t>(&'t self, variables: &Variables<'_>, out: &mut Vec<u8>) -> Result<(), Stop<'t>> {
+        let list = self.list.value(variables).map_err(|absent| stop(&absent, &self.place))?;
+        let items = list.items().ok_or(Stop::Missing(&self.place))?;
+        out.push(if self.key.is_some() { b'{' } else { b'[' });
+        for item in &items {
+            let variables = Variables { item: Some(item), ..*variables };
+            let start = out.len();
+            if !matches!(out.last(), Some(b'{' | b'[')) {
+                out.push(b',');
+            }
+            match self.item(&variables, out) {
+                Err(Stop::Drop) => out.truncate(start),
+                other => other?,
+            }
+        }
+        out.push(if self.key.is_some() { b'}' } else { b']' });
+        Ok(())
+    }
+
+    fn item<'t>(&'t self, variables: &Variables<'_>, out: &mut Vec<u8>) -> Result<(), Stop<'t>> {
+        if let Some(key) = &self.key {
+            render(key, variables, out)?;
+        }
+        render(&self.value, variables, out)
+    }
+}
+
+impl Order {
+    fn apply(self, text: Vec<u8>) -> String {
+        let text = String::from_utf8(text).unwrap_or_default();
+        match self {
+            Self::Kept => text,
+            Self::Sorted => match serde_json::from_str::<Value>(&text) {
+                Ok(value) => sorted(value).to_string(),
+                Err(_) => text,
+            },
+        }
+    }
+}
+
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members: std::collections::BTreeMap<_, _> =
+                members.into_iter().map(|(name, value)| (name, sorted(value))).collect();
+            Value::Object(members.into_iter().collect())
+        }
+        Value::Array(mut items) => {
+            if items.iter().all(Value::is_string) {
+                items.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+            }
+            Value::Array(items)
+        }
+        other => other,
+    }
 }
 
 fn stop<'t>(absent: &Absent, place: &'t str) -> Stop<'t> {
@@ -166,169 +274,13 @@ fn escape(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().as_bytes());
 }
 
-struct Builder<'s> {
-    pieces: Vec<Piece>,
-    scope: &'s mut Scope,
-}
-
-impl Builder<'_> {
-    fn literal(&mut self, bytes: &[u8]) {
-        push_literal(&mut self.pieces, bytes);
-    }
-
-    fn value(&mut self, value: &Value, place: &str) -> Result<(), TemplateError> {
-        match value {
-            Value::String(text) => self.string(text, place),
-            Value::Object(members) => self.object(members, place),
-            Value::Array(items) => self.list(items, place),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {
-                self.literal(value.to_string().as_bytes());
-                Ok(())
-            }
-        }
-    }
-
-    /// A string that is exactly one expression keeps the expression's type; mixed text is a string.
-    fn string(&mut self, text: &str, place: &str) -> Result<(), TemplateError> {
-        let at = |error: TemplateError| TemplateError(format!("{place}: {error}"));
-        let parts = split(text).map_err(at)?;
-        if let [Part::Expression(expression)] = parts.as_slice() {
-            let expression = Expression::compile(expression, self.scope).map_err(at)?;
-            match expression.constant() {
-                Some(Ok(value)) => {
-                    let text = value.to_string();
-                    self.literal(text.as_bytes());
-                }
-                _ => self.pieces.push(Piece::Value(expression, place.to_owned())),
-            }
-            return Ok(());
-        }
-        self.literal(b"\"");
-        self.in_string(&parts, place)?;
-        self.literal(b"\"");
-        Ok(())
-    }
-
-    fn in_string(&mut self, parts: &[Part<'_>], place: &str) -> Result<(), TemplateError> {
-        for part in parts {
-            let mut escaped = Vec::new();
-            match part {
-                Part::Literal(text) => {
-                    escape(text, &mut escaped);
-                    self.literal(&escaped);
-                }
-                Part::Expression(text) => {
-                    let expression = Expression::compile(text, self.scope)
-                        .map_err(|error| TemplateError(format!("{place}: {error}")))?;
-                    match expression.constant() {
-                        Some(Ok(value)) => {
-                            write_in_string(&Datum::Json(std::borrow::Cow::Borrowed(value)), &mut escaped);
-                            self.literal(&escaped);
-                        }
-                        _ => self.pieces.push(Piece::InString(expression, place.to_owned())),
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn object(&mut self, members: &Map<String, Value>, place: &str) -> Result<(), TemplateError> {
-        self.literal(b"{");
-        let mut sure = false;
-        for (key, value) in members {
-            let place = format!("{place}.{key}");
-            self.element(&mut sure, |own| {
-                own.literal(b"\"");
-                let parts = split(key).map_err(|error| TemplateError(format!("{place}: {error}")))?;
-                own.in_string(&parts, &place)?;
-                own.literal(b"\":");
-                own.value(value, &place)
-            })?;
-        }
-        self.literal(b"}");
-        Ok(())
-    }
-
-    fn list(&mut self, items: &[Value], place: &str) -> Result<(), TemplateError> {
-        self.literal(b"[");
-        let mut sure = false;
-        for (n, item) in items.iter().enumerate() {
-            self.element(&mut sure, |own| own.value(item, &format!("{place}[{n}]")))?;
-        }
-        self.literal(b"]");
-        Ok(())
-    }
-
-    /// One member or item with the comma before it. `sure` tells whether an element before it is certainly there.
-    fn element(
-        &mut self,
-        sure: &mut bool,
-        write: impl FnOnce(&mut Self) -> Result<(), TemplateError>,
-    ) -> Result<(), TemplateError> {
-        let before = std::mem::take(&mut self.pieces);
-        let written = write(self);
-        let inner = std::mem::replace(&mut self.pieces, before);
-        written?;
-        if inner.iter().any(always_absent) {
-            return Ok(());
-        }
-        let optional = inner.iter().any(may_be_absent);
-        let opened =
-            matches!(self.pieces.last(), Some(Piece::Literal(bytes)) if matches!(bytes.last(), Some(b'{' | b'[')));
-        let mut element = Vec::with_capacity(inner.len() + 1);
-        if *sure {
-            push_literal(&mut element, b",");
-        } else if !opened {
-            element.push(Piece::Comma);
-        }
-        append(&mut element, inner);
-        if optional {
-            self.pieces.push(Piece::Optional(element));
-        } else {
-            append(&mut self.pieces, element);
-            *sure = true;
-        }
-        Ok(())
-    }
-}
-
-/// Adds bytes; neighbouring literals become one.
-fn push_literal(pieces: &mut Vec<Piece>, bytes: &[u8]) {
-    if let Some(Piece::Literal(last)) = pieces.last_mut() {
-        last.extend_from_slice(bytes);
-    } else {
-        pieces.push(Piece::Literal(bytes.to_vec()));
-    }
-}
-
-fn append(pieces: &mut Vec<Piece>, more: Vec<Piece>) {
-    for piece in more {
-        match piece {
-            Piece::Literal(bytes) => push_literal(pieces, &bytes),
-            other => pieces.push(other),
-        }
-    }
-}
-
-/// Whether a piece directly holds an optional value, so that the element around it can be left out.
-fn may_be_absent(piece: &Piece) -> bool {
-    matches!(piece, Piece::Value(expression, _) | Piece::InString(expression, _) if expression.is_optional())
-}
-
-/// Whether a piece holds an optional setting that was not given: its element is left out at load.
-fn always_absent(piece: &Piece) -> bool {
-    matches!(piece, Piece::Value(expression, _) | Piece::InString(expression, _)
-        if matches!(expression.constant(), Some(Err(Absent::Optional))))
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use serde_json::json;
 
-    use super::super::Profile;
+    use super::super::{Profile, UserId};
     use super::*;
     use crate::clock::Timestamp;
 
@@ -344,12 +296,11 @@ mod tests {
     fn render_with(template: &Value, profile: &Profile<'_>) -> Result<String, MissingValue> {
         let template = JsonTemplate::compile(template, "json", &mut scope()).expect("compiles");
         let mut out = Vec::new();
+        let user = UserId::plain("u1");
         let variables = Variables {
-            user_id: "u1",
-            profile,
             now: Timestamp::from_millis(1_000_500),
             ttl: Duration::from_secs(60),
-            taken: &[],
+            ..Variables::of(&user, profile)
         };
         template.render(&variables, &mut out)?;
         Ok(String::from_utf8(out).expect("text"))
@@ -417,6 +368,45 @@ mod tests {
             render_with(&template, &alice()).expect("rendered"),
             r#"{"iat":995,"ms":1060001,"who":"U1","g":"a+b"}"#
         );
+    }
+
+    #[test]
+    fn lists_and_maps_are_made_of_groups() {
+        let template = json!({
+            "list": {"each": "user.groups", "as": "g", "value": "team:{{ g }}"},
+            "map": {"each": "user.groups", "as": "g", "key": "room:{{ g }}:*", "value": ["read", "{{ g | upper }}"]},
+            "none": {"each": "user.groups?", "as": "g", "value": "{{ g }}"},
+        });
+        assert_eq!(
+            render_with(&template, &alice()).expect("rendered"),
+            r#"{"list":["team:a","team:b"],"map":{"room:a:*":["read","A"],"room:b:*":["read","B"]},"none":["a","b"]}"#
+        );
+        let nobody = Profile { subject: "s", ..Profile::default() };
+        assert_eq!(render_with(&template, &nobody).expect("rendered"), r#"{"list":[],"map":{}}"#);
+    }
+
+    #[test]
+    fn json_text_is_a_string_of_the_same_bytes() {
+        let template = json!({"kept": {"json_text": {"b": "{{ user.name }}", "a": [2, 1]}},
+            "sorted": {"json_text": {"b": ["y", "x"], "a": "{{ user.id }}"}, "sorted": true},
+            "gone": {"json_text": {"b": "x"}}});
+        let text = render_with(&template, &alice()).expect("rendered");
+        let value: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(value["kept"], "{\"b\":\"A \\\"quoted\\\"\\nname\",\"a\":[2,1]}");
+        assert_eq!(value["sorted"], "{\"a\":\"u1\",\"b\":[\"x\",\"y\"]}");
+    }
+
+    #[test]
+    fn an_operators_table_is_put_in_and_its_templates_count() {
+        let mut scope = scope();
+        scope
+            .settings
+            .insert("claims".to_owned(), json!({"role": "{{ user.groups | first }}", "table": {"setting": "x"}}));
+        let template =
+            JsonTemplate::compile(&json!({"c": {"setting": "claims"}}), "json", &mut scope).expect("compiles");
+        let (user, profile) = (UserId::plain("u1"), alice());
+        let value = template.value(&Variables::of(&user, &profile)).expect("a value");
+        assert_eq!(value, json!({"c": {"role": "a", "table": {"setting": "x"}}}));
     }
 
     #[test]

@@ -1,0 +1,152 @@
+//! How one call proves who is calling. The only place where a secret gets into a request.
+
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
+use serde_json::Value;
+
+use super::credentials::Credentials;
+use super::keys::mac::Encode;
+use super::template::json::{JsonTemplate, MissingValue};
+use super::template::text::TextTemplate;
+use super::template::{RequestText, Variables};
+use crate::outbound::Call;
+
+/// One proof. Numbers are positions in [`Credentials`].
+#[derive(Debug)]
+pub(super) enum StepAuth {
+    /// A finished header.
+    Header(usize),
+    /// A member of the body.
+    Member { name: String, text: usize },
+    /// A JWT made for this call.
+    Jwt { signer: usize, claims: JsonTemplate, header: HeaderName, scheme: String },
+    /// A MAC over the request.
+    Signature { mac: Mac, carrier: Carrier, prefix: String },
+}
+
+/// A MAC over a template.
+#[derive(Debug)]
+pub(super) struct Mac {
+    /// Position in [`Credentials::macs`].
+    pub(super) key: usize,
+    pub(super) text: TextTemplate,
+    pub(super) encode: Encode,
+}
+
+/// What carries a signature.
+#[derive(Debug)]
+pub(super) enum Carrier {
+    Query(String),
+    Header(HeaderName),
+}
+
+impl Mac {
+    /// The MAC for one mint.
+    pub(super) fn value(&self, credentials: &Credentials, variables: &Variables<'_>) -> Result<String, MissingValue> {
+        let text = self.text.render_signed(variables)?;
+        let key = credentials.macs.get(self.key).ok_or_else(|| missing("a key"))?;
+        Ok(self.encode.encode(&key.mac(text.as_bytes())))
+    }
+}
+
+impl StepAuth {
+    /// Adds the proof to a call that is otherwise finished.
+    pub(super) fn apply(
+        &self,
+        call: &mut Call,
+        credentials: &Credentials,
+        variables: &Variables<'_>,
+    ) -> Result<(), MissingValue> {
+        match self {
+            Self::Header(index) => {
+                let (name, value) = credentials.headers.get(*index).ok_or_else(|| missing("a secret"))?;
+                call.headers.insert(name, value.clone());
+            }
+            Self::Member { name, text } => {
+                let secret = credentials.texts.get(*text).and_then(|secret| secret.expose_text());
+                let secret = secret.ok_or_else(|| missing("a secret"))?;
+                call.body = Some(with_member(call.body.as_deref(), name, secret)?);
+            }
+            Self::Jwt { signer, claims, header, scheme } => {
+                let signer = credentials.signers.get(*signer).ok_or_else(|| missing("a key"))?;
+                let mut text = Vec::with_capacity(claims.size_hint());
+                claims.render(variables, &mut text)?;
+                let token = signer.sign(&text).map_err(|_error| missing("a signature"))?;
+                insert(call, header, &format!("{scheme}{token}"))?;
+            }
+            Self::Signature { mac, carrier, prefix } => {
+                let signature = format!("{prefix}{}", signature(mac, call, credentials, variables)?);
+                match carrier {
+                    Carrier::Query(name) => {
+                        call.url.query_pairs_mut().append_pair(name, &signature);
+                    }
+                    Carrier::Header(name) => insert(call, name, &signature)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn missing(what: &str) -> MissingValue {
+    MissingValue(format!("auth: {what}"))
+}
+
+fn insert(call: &mut Call, name: &HeaderName, text: &str) -> Result<(), MissingValue> {
+    let mut value = HeaderValue::try_from(text).map_err(|_error| missing("header text"))?;
+    value.set_sensitive(true);
+    call.headers.insert(name, value);
+    Ok(())
+}
+
+/// The body with one more member in front: JSON, or a form.
+fn with_member(body: Option<&[u8]>, name: &str, secret: &str) -> Result<Bytes, MissingValue> {
+    let body = body.unwrap_or(b"{}");
+    let mut out = Vec::with_capacity(body.len() + name.len() + secret.len() + 8);
+    if let Some(rest) = body.strip_prefix(b"{") {
+        let text = |text: &str| Value::from(text).to_string();
+        out.extend_from_slice(format!("{{{}:{}", text(name), text(secret)).as_bytes());
+        if rest != b"}" {
+            out.push(b',');
+        }
+        out.extend_from_slice(rest);
+        return Ok(Bytes::from(out));
+    }
+    let form = std::str::from_utf8(body).map_err(|_error| missing("a body that is text"))?;
+    let member = url::form_urlencoded::Serializer::new(String::new()).append_pair(name, secret).finish();
+    let between = if form.is_empty() { "" } else { "&" };
+    Ok(Bytes::from(format!("{member}{between}{form}")))
+}
+
+fn signature(
+    mac: &Mac,
+    call: &Call,
+    credentials: &Credentials,
+    variables: &Variables<'_>,
+) -> Result<String, MissingValue> {
+    let mut query: Vec<&str> =
+        call.url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).collect();
+    query.sort_unstable();
+    let request = RequestText {
+        method: call.method.as_str(),
+        path: call.url.path(),
+        query: &query.join("&"),
+        body: std::str::from_utf8(call.body.as_deref().unwrap_or_default()).map_err(|_error| missing("text"))?,
+    };
+    mac.value(credentials, &Variables { request: Some(&request), ..*variables })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_member_is_escaped_and_stands_in_front() {
+        let with = |body: Option<&[u8]>| {
+            String::from_utf8(with_member(body, "key", "s\"e&t").expect("a body").to_vec()).expect("text")
+        };
+        assert_eq!(with(None), r#"{"key":"s\"e&t"}"#);
+        assert_eq!(with(Some(br#"{"a":1}"#)), r#"{"key":"s\"e&t","a":1}"#);
+        assert_eq!(with(Some(b"a=1")), "key=s%22e%26t&a=1");
+    }
+}

@@ -1,0 +1,123 @@
+//! Everything of a definition that a key takes part in.
+
+use serde_json::{Map, Value};
+
+use super::Compiler;
+use crate::provider::auth::Mac;
+use crate::provider::credentials::{MacRule, SignerRule};
+use crate::provider::definition::{self, Encoding, Hash, Key, MacEncoding, Part};
+use crate::provider::keys::Alg;
+use crate::provider::keys::mac;
+use crate::provider::keys::material::{Cut, Decode, Form};
+use crate::provider::template::json::JsonTemplate;
+use crate::provider::template::text::TextTemplate;
+use crate::provider::template::{Place, Scope};
+
+impl Compiler<'_> {
+    /// Which secret a key is in, and in what form.
+    pub(super) fn key(&mut self, place: &str, key: &Key) -> Option<(String, Form)> {
+        let (secret, form) = match key {
+            Key::Whole(secret) => (secret, Form::default()),
+            Key::Part(part) => {
+                let own = Part {
+                    secret: part.secret.clone(),
+                    before: part.before.clone(),
+                    after: part.after.clone(),
+                    json: part.json.clone(),
+                    field: part.field.clone(),
+                    public: None,
+                };
+                let form = Form { cut: self.cut(place, &own)?, decode: part.decode.into(), min_bytes: part.min_bytes };
+                (&part.secret, form)
+            }
+        };
+        self.secret(place, secret).then(|| (secret.clone(), form))
+    }
+
+    /// Which part of a secret is meant.
+    pub(super) fn cut(&mut self, place: &str, part: &Part) -> Option<Cut> {
+        let given = [
+            part.before.clone().map(Cut::Before),
+            part.after.clone().map(Cut::After),
+            part.json.clone().map(Cut::Json),
+            part.field.clone().map(Cut::Field),
+        ];
+        let mut given = given.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (None, _) => Some(Cut::Whole),
+            (Some(cut), None) => Some(cut),
+            (Some(_), Some(_)) => {
+                self.refuse(place, "may have one of before, after, json and field");
+                None
+            }
+        }
+    }
+
+    /// A MAC, whose key is given a number.
+    pub(super) fn mac(&mut self, place: &str, rule: &definition::Hmac) -> Option<Mac> {
+        let (secret, form) = self.key(&format!("{place}.key"), &rule.key)?;
+        let text = self.text(&format!("{place}.text"), &rule.text)?;
+        let checked = text.check_signed(|input, separator| self.input_allows(input, separator));
+        self.note(checked)?;
+        let encode = match rule.encode {
+            MacEncoding::Hex => mac::Encode::Hex,
+            MacEncoding::UpperHex => mac::Encode::UpperHex,
+            MacEncoding::Base64 => mac::Encode::Base64,
+            MacEncoding::Base64url => mac::Encode::Base64Url,
+        };
+        let hash = match rule.hmac {
+            Hash::Sha256 => mac::Hash::Sha256,
+            Hash::Sha384 => mac::Hash::Sha384,
+            Hash::Sha512 => mac::Hash::Sha512,
+            Hash::Sha1 => mac::Hash::Sha1,
+        };
+        self.needs.macs.push(MacRule { secret, form, hash });
+        Some(Mac { key: self.needs.macs.len() - 1, text, encode })
+    }
+
+    /// A JWT beside the token: the number of its signer, and its claims.
+    pub(super) fn side_jwt(&mut self, place: &str, jwt: &definition::SideJwt) -> Option<(usize, JsonTemplate)> {
+        let signer = self.signer(place, &jwt.alg, &jwt.key, jwt.kid.as_deref(), &jwt.header)?;
+        let claims = self.object(&format!("{place}.claims"), &jwt.claims)?;
+        self.needs.signers.push(signer);
+        Some((self.needs.signers.len() - 1, claims))
+    }
+
+    /// How a JWT is signed.
+    pub(super) fn signer(
+        &mut self,
+        place: &str,
+        alg: &str,
+        key: &Key,
+        kid: Option<&str>,
+        header: &Map<String, Value>,
+    ) -> Option<SignerRule> {
+        let named = self.constant(&format!("{place}.alg"), alg)??;
+        let Some(alg) = Alg::named(&named) else {
+            let known: Vec<_> = Alg::ALL.iter().map(|alg| alg.name()).collect();
+            self.refuse(format!("{place}.alg"), format!("\"{named}\" is not one of {}", known.join(", ")));
+            return None;
+        };
+        let (secret, form) = self.key(&format!("{place}.key"), key)?;
+        let at = |own: &str| format!("{place}.{own}");
+        let compiled = self.scope.at(Place::Credentials, |scope: &mut Scope| {
+            let kid = kid.map(|text| TextTemplate::compile(text, &at("kid"), scope)).transpose()?;
+            Ok((kid, JsonTemplate::compile_object(header, &at("header"), scope)?))
+        });
+        let (kid, header) = self.note(compiled)?;
+        Some(SignerRule { alg, label: None, secret, form, kid, named: false, header })
+    }
+}
+
+impl From<Encoding> for Decode {
+    fn from(encoding: Encoding) -> Self {
+        match encoding {
+            Encoding::Text => Self::Text,
+            Encoding::Base64 => Self::Base64,
+            Encoding::Base64url => Self::Base64Url,
+            Encoding::Hex => Self::Hex,
+            Encoding::Nkey => Self::Nkey,
+            Encoding::Jwk => Self::Jwk,
+        }
+    }
+}

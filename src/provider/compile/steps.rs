@@ -1,0 +1,258 @@
+//! HTTP calls: every part compiled, every name known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use http::{HeaderName, Method};
+
+use super::Compiler;
+use crate::provider::auth::{Carrier, StepAuth};
+use crate::provider::credentials::{HeaderRule, Scheme};
+use crate::provider::definition::{self, Auth, Expires, OneOrMany, Only};
+use crate::provider::sequence::Sequence;
+use crate::provider::step::{Body, Follows, Meaning, Step, StepMetrics, Take};
+use crate::provider::template::text::{TextTemplate, UrlTemplate};
+use crate::provider::template::{Expression, Place};
+
+impl Compiler<'_> {
+    pub(super) fn sequence(&mut self, room: &str, steps: &[definition::Step]) -> Sequence {
+        let mut seen = BTreeSet::new();
+        for step in steps {
+            if !seen.insert(&step.id) {
+                self.refuse(format!("{room}.steps"), format!("two steps are called \"{}\"", step.id));
+            }
+        }
+        let compiled = steps.iter().filter_map(|step| self.step(room, step, steps)).collect();
+        Sequence { steps: compiled, taken: self.scope.taken.len() }
+    }
+
+    fn step(&mut self, room: &str, step: &definition::Step, all: &[definition::Step]) -> Option<Step> {
+        let place = format!("{room}.steps.{}", step.id);
+        let addresses = [
+            (Method::POST, &step.post),
+            (Method::PUT, &step.put),
+            (Method::PATCH, &step.patch),
+            (Method::GET, &step.get),
+            (Method::DELETE, &step.delete),
+        ];
+        let mut given = addresses.into_iter().filter_map(|(method, address)| Some((method, address.as_ref()?)));
+        let (Some((method, address)), None) = (given.next(), given.next()) else {
+            self.refuse(place, "must have exactly one of post, put, patch, get and delete");
+            return None;
+        };
+        let outcome =
+            UrlTemplate::compile(address, &format!("{place}.{}", method.as_str().to_lowercase()), &mut self.scope);
+        let url = self.note(outcome);
+        let query = self.texts(&format!("{place}.query"), &step.query);
+        let headers = self.headers(&place, step);
+        let body = self.body(&place, step);
+        let auth = self.auths(&place, step.auth.as_ref().or(self.definition.auth.as_ref()));
+        let when = step.when.as_ref().and_then(|text| self.condition(&format!("{place}.when"), text));
+        let expires = step.expires.as_ref().map_or(&[][..], OneOrMany::as_slice);
+        self.check_expires(&place, step, expires);
+        self.pointers(&place, step);
+        let on = self.meanings(&place, step, all);
+        let take = self.take(step);
+        Some(Step {
+            id: step.id.clone(),
+            method,
+            url: url?,
+            when,
+            called: step.only == Some(Only::Called),
+            query,
+            headers,
+            auth,
+            body,
+            ok: step.ok.clone(),
+            on,
+            take,
+            token: step.token.clone(),
+            expires: expires.to_vec(),
+            retry: step.retry,
+            metrics: StepMetrics::new(self.metrics, self.name, &step.id),
+        })
+    }
+
+    fn texts(&mut self, place: &str, texts: &BTreeMap<String, String>) -> Vec<(String, TextTemplate)> {
+        let compile = |(name, text): (&String, &String)| {
+            self.text(&format!("{place}.{name}"), text).map(|template| (name.clone(), template))
+        };
+        texts.iter().filter_map(compile).collect()
+    }
+
+    fn headers(&mut self, place: &str, step: &definition::Step) -> Vec<(HeaderName, TextTemplate)> {
+        let mut compiled = Vec::new();
+        for (name, template) in self.texts(&format!("{place}.headers"), &step.headers) {
+            compiled.extend(self.header_name(&format!("{place}.headers"), &name).map(|name| (name, template)));
+        }
+        compiled
+    }
+
+    fn header_name(&mut self, place: &str, name: &str) -> Option<HeaderName> {
+        let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
+        if parsed.is_none() {
+            self.refuse(place, format!("\"{name}\" is not a header name"));
+        }
+        parsed
+    }
+
+    fn body(&mut self, place: &str, step: &definition::Step) -> Body {
+        match (&step.json, &step.form) {
+            (None, None) => Body::None,
+            (Some(value), None) => self.json(&format!("{place}.json"), value).map_or(Body::None, Body::Json),
+            (None, Some(fields)) => Body::Form(self.texts(&format!("{place}.form"), fields)),
+            (Some(_), Some(_)) => {
+                self.refuse(place, "has both json and form; a call has one body");
+                Body::None
+            }
+        }
+    }
+
+    fn condition(&mut self, place: &str, text: &str) -> Option<Expression> {
+        let inner = text.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")).map(str::trim);
+        let Some(inner) = inner else {
+            self.refuse(place, format!("\"{text}\" is not one expression; write \"{{{{ … }}}}\""));
+            return None;
+        };
+        match Expression::compile(inner, &mut self.scope) {
+            Ok(expression) => Some(expression),
+            Err(error) => {
+                self.refuse(place, error.0);
+                None
+            }
+        }
+    }
+
+    fn auths(&mut self, place: &str, auth: Option<&OneOrMany<Auth>>) -> Vec<StepAuth> {
+        let place = format!("{place}.auth");
+        let auths = auth.map_or(&[][..], OneOrMany::as_slice);
+        auths.iter().filter_map(|auth| self.auth(&place, auth)).collect()
+    }
+
+    fn auth(&mut self, place: &str, auth: &Auth) -> Option<StepAuth> {
+        const AUTHORIZATION: &str = "authorization";
+        match auth {
+            Auth::Header(auth) => {
+                let scheme = match auth.scheme.as_deref() {
+                    None | Some("") => Scheme::Alone,
+                    Some(word) => Scheme::Word(word.to_owned()),
+                };
+                self.header(place, &auth.header, &auth.secret, scheme)
+            }
+            Auth::Bearer(auth) => self.header(place, AUTHORIZATION, &auth.bearer, Scheme::Word("Bearer".to_owned())),
+            Auth::Basic(auth) => {
+                let user = match &auth.user {
+                    Some(text) => Some(self.constant(&format!("{place}.user"), text)??),
+                    None => None,
+                };
+                self.header(place, AUTHORIZATION, &auth.basic, Scheme::Basic(user))
+            }
+            Auth::Member(auth) => {
+                self.secret(place, &auth.secret).then_some(())?;
+                self.needs.texts.push(auth.secret.clone());
+                Some(StepAuth::Member { name: auth.member.clone(), text: self.needs.texts.len() - 1 })
+            }
+            Auth::Jwt(auth) => {
+                let (signer, claims) = self.side_jwt(&format!("{place}.jwt"), &auth.jwt)?;
+                let header = self.header_name(place, auth.header.as_deref().unwrap_or(AUTHORIZATION))?;
+                let scheme = match auth.scheme.as_deref() {
+                    None => "Bearer ".to_owned(),
+                    Some("") => String::new(),
+                    Some(word) => format!("{word} "),
+                };
+                Some(StepAuth::Jwt { signer, claims, header, scheme })
+            }
+            Auth::Signature(auth) => {
+                let before = std::mem::replace(&mut self.scope.place, Place::Signature);
+                let mac = self.mac(&format!("{place}.signature"), &auth.signature);
+                self.scope.place = before;
+                let carrier = match (&auth.query, &auth.header) {
+                    (Some(name), None) => Carrier::Query(name.clone()),
+                    (None, Some(name)) => Carrier::Header(self.header_name(place, name)?),
+                    _ => {
+                        self.refuse(place, "must say which of query and header carries the signature");
+                        return None;
+                    }
+                };
+                Some(StepAuth::Signature { mac: mac?, carrier, prefix: auth.prefix.clone() })
+            }
+        }
+    }
+
+    /// A finished header; the same one is made once.
+    fn header(&mut self, place: &str, header: &str, secret: &str, scheme: Scheme) -> Option<StepAuth> {
+        self.secret(place, secret).then_some(())?;
+        let rule = HeaderRule { header: self.header_name(place, header)?, secret: secret.to_owned(), scheme };
+        let known = self.needs.headers.iter().position(|own| *own == rule);
+        let index = known.unwrap_or_else(|| {
+            self.needs.headers.push(rule);
+            self.needs.headers.len() - 1
+        });
+        Some(StepAuth::Header(index))
+    }
+
+    fn check_expires(&mut self, place: &str, step: &definition::Step, expires: &[Expires]) {
+        if step.token.is_some() && expires.is_empty() {
+            self.refuse(place, "says where the token is, and not how its end is told: expires = { at = …, kind = … }");
+        }
+        if expires.iter().any(|rule| rule.kind.is_read() && rule.at.is_none()) {
+            self.refuse(format!("{place}.expires"), "must say where the expiry is: at = \"/member\"");
+        }
+    }
+
+    fn meanings(&mut self, place: &str, step: &definition::Step, all: &[definition::Step]) -> Vec<Meaning> {
+        let mut meanings = Vec::new();
+        for (n, rule) in step.on.iter().enumerate() {
+            let place = format!("{place}.on[{n}]");
+            if (rule.is.is_some() || rule.is_not.is_some()) != rule.code.is_some() {
+                self.refuse(&place, "code says where, and is or is_not what must be there; one is missing");
+            }
+            if rule.status.is_none() && rule.code.is_none() {
+                self.refuse(&place, "would fit every answer; write status, or code and is");
+            }
+            let called = rule.run.as_ref().map(|id| all.iter().position(|other| other.id == *id));
+            let then = match (rule.class, rule.accept, called) {
+                (Some(class), false, None) => Follows::Failure(class),
+                (None, true, None) => Follows::Success,
+                (None, false, Some(Some(index))) => {
+                    if all.get(index).is_none_or(|other| other.only.is_none()) || step.only.is_some() {
+                        self.refuse(&place, "a step that is run must say only = \"called\", and runs no other");
+                    }
+                    Follows::Run(index, rule.then)
+                }
+                (None, false, Some(None)) => {
+                    self.refuse(&place, format!("no step \"{}\"", rule.run.as_deref().unwrap_or_default()));
+                    continue;
+                }
+                _ => {
+                    self.refuse(&place, "must say exactly one of class, accept = true and run");
+                    continue;
+                }
+            };
+            meanings.push(Meaning { rule: rule.clone(), then });
+        }
+        meanings
+    }
+
+    fn pointers(&mut self, place: &str, step: &definition::Step) {
+        let expires = step.expires.as_ref().map_or(&[][..], OneOrMany::as_slice);
+        let expires = expires.iter().filter_map(|rule| rule.at.as_ref());
+        let codes = step.on.iter().filter_map(|rule| rule.code.as_ref());
+        let all = step.take.values().chain(&step.token).chain(expires).chain(codes);
+        for pointer in all.filter(|pointer| !pointer.starts_with('/')).cloned().collect::<Vec<_>>() {
+            self.refuse(place, format!("\"{pointer}\" is not a JSON Pointer; write \"/member\""));
+        }
+    }
+
+    fn take(&mut self, step: &definition::Step) -> Vec<Take> {
+        let mut take = Vec::new();
+        for (name, pointer) in &step.take {
+            let (at, optional) = match pointer.strip_suffix('?') {
+                Some(at) => (at, true),
+                None => (pointer.as_str(), false),
+            };
+            self.scope.taken.push(format!("{}.{name}", step.id));
+            take.push(Take { index: self.scope.taken.len() - 1, at: at.to_owned(), optional });
+        }
+        take
+    }
+}

@@ -1,0 +1,262 @@
+//! The format of a provider definition, word for word. Unknown members are refused; [`super::compile`] does the rest.
+//!
+//! `docs/providers/definition.schema.json` is generated from these types.
+
+mod library;
+mod setting;
+mod span;
+mod step;
+mod token;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+pub use library::Definitions;
+pub use setting::{Input, Part, PublicForm, Setting, SettingKind};
+pub use step::{Auth, Expires, ExpiryKind, OneOrMany, Only, Rule, Step, Then};
+pub use token::{Encoding, Hash, Hmac, Jwt, Key, Let, LocalExpiry, MacEncoding, SideJwt, Token};
+
+/// How a provider mints tokens, knows users and wants to be called.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    /// What operators write as `preset`.
+    pub name: String,
+    /// One line for people.
+    pub summary: String,
+    /// Where the provider documents what is written here.
+    #[serde(default)]
+    pub documentation: Option<String>,
+    /// What every operator should be told at start: a sentence.
+    #[serde(default)]
+    pub caution: Option<String>,
+    /// What the operator may or must give.
+    #[serde(default)]
+    pub settings: BTreeMap<String, Setting>,
+    /// What a request may add.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, Input>,
+    /// How calls prove who is calling, unless a step says otherwise.
+    #[serde(default)]
+    pub auth: Option<OneOrMany<Auth>>,
+    /// How the chat user id is made from the subject.
+    #[serde(default)]
+    pub user: User,
+    /// How long tokens live.
+    pub lifetime: Lifetime,
+    /// How often the provider may be called, and where it says so.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Values with a name, worked out once a mint, in this order.
+    #[serde(default, rename = "let", deserialize_with = "in_order")]
+    #[cfg_attr(test, schemars(with = "BTreeMap<String, Let>"))]
+    pub lets: Vec<(String, Let)>,
+    /// How a user is created or updated.
+    #[serde(default)]
+    pub upsert: Option<Upsert>,
+    /// How a token is made.
+    pub token: Token,
+    /// How all tokens of a user are taken back.
+    #[serde(default)]
+    pub revoke: Option<Revoke>,
+    /// How public keys are registered and retired.
+    #[serde(default)]
+    pub keys: Option<Keys>,
+    /// What the session says beside the token.
+    pub response: Response,
+}
+
+/// How the chat user id is made. Every rule keeps different subjects different, or refuses.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// Text before the subject; a template over settings.
+    #[serde(default)]
+    pub prefix: String,
+    /// Text behind the subject; a template over settings.
+    #[serde(default)]
+    pub suffix: String,
+    /// Regular expression that the whole id must match.
+    #[serde(default)]
+    pub pattern: Option<String>,
+    /// Bytes at most.
+    #[serde(default)]
+    pub max_bytes: Option<usize>,
+}
+
+/// How long tokens live.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Lifetime {
+    /// Where the route does not say.
+    #[serde(deserialize_with = "span::deserialize")]
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub default: Duration,
+    /// Shortest that may be asked for.
+    #[serde(default, deserialize_with = "span::optional::deserialize")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub minimum: Option<Duration>,
+    /// Longest that may be asked for.
+    #[serde(default, deserialize_with = "span::optional::deserialize")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    pub maximum: Option<Duration>,
+    /// The client's own refresh margin: never hand out a token with this much or less left.
+    #[serde(deserialize_with = "span::deserialize")]
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub margin: Duration,
+    /// What happens to sessions when secrets or keys change.
+    pub on_credential_change: OnCredentialChange,
+    /// Whether sessions end after the lifetime asked for, although the provider's tokens live longer and cannot be
+    /// asked to live shorter.
+    #[serde(default)]
+    pub shorten: bool,
+}
+
+/// What happens to sessions when secrets or keys change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OnCredentialChange {
+    /// They stay valid.
+    Keep,
+    /// They are dropped and minted anew.
+    Drop,
+}
+
+/// How often the provider may be called.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Calls in a span of time: `"90/min"`, `"10/s"`.
+    #[serde(default)]
+    pub rate: Option<String>,
+    /// Calls at once, out of that rate.
+    #[serde(default)]
+    pub burst: Option<u32>,
+    /// Calls that wait for their turn at most; those beyond are refused at once.
+    #[serde(default)]
+    pub queue: Option<usize>,
+    /// Headers with retry advice beside `Retry-After`.
+    #[serde(default)]
+    pub retry_headers: Vec<String>,
+}
+
+/// How a user is created or updated.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Upsert {
+    /// How long an unchanged profile is taken for known.
+    #[serde(deserialize_with = "span::deserialize")]
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub remember: Duration,
+    /// The calls, in order.
+    pub steps: Vec<Step>,
+}
+
+/// How all tokens of a user are taken back, when the user signs out.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Revoke {
+    /// The calls, in order.
+    pub steps: Vec<Step>,
+}
+
+/// How public keys are registered and retired. Templates may name `key.kid`, `key.alg`, `key.pem` and `key.jwk`.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// The calls that register a public key.
+    pub register: Vec<Step>,
+    /// The calls that succeed once a registered key is in service.
+    #[serde(default)]
+    pub verify: Vec<Step>,
+    /// The calls that retire one.
+    pub retire: Vec<Step>,
+}
+
+/// What the session says beside the token.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Response {
+    /// Address that the browser uses; a template over settings.
+    pub api_url: String,
+    /// The user's id at the provider, where that is not `user.id`; a template.
+    #[serde(default)]
+    pub user_id: Option<String>,
+    /// Further members.
+    #[serde(default)]
+    pub extra: Map<String, Value>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// Reads a table in the order of the file.
+fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, Let)>, D::Error> {
+    struct InOrder;
+    impl<'de> Visitor<'de> for InOrder {
+        type Value = Vec<(String, Let)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a table of values")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut lets = Vec::new();
+            while let Some(entry) = map.next_entry()? {
+                lets.push(entry);
+            }
+            Ok(lets)
+        }
+    }
+    deserializer.deserialize_map(InOrder)
+}
+
+/// The definitions that ship with the binary: name and text.
+pub const PRESETS: [(&str, &str); 2] =
+    [("local", include_str!("../presets/local.toml")), ("sendsar", include_str!("../presets/sendsar.toml"))];
+
+impl Definition {
+    /// Reads a definition.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
+    }
+
+    /// A definition that ships with the binary.
+    pub fn preset(name: &str) -> Option<Result<Self, String>> {
+        PRESETS.iter().find(|(own, _)| *own == name).map(|(_, text)| Self::parse(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_parse_and_are_called_what_their_files_are_called() {
+        for (name, _) in PRESETS {
+            let definition = Definition::preset(name).expect(name).expect("parses");
+            assert_eq!(definition.name, name);
+        }
+    }
+
+    #[test]
+    fn unknown_members_are_refused() {
+        let text = PRESETS[1].1.replace("[response]", "[response]\ncolour = \"red\"");
+        assert!(Definition::parse(&text).expect_err("refused").contains("colour"));
+    }
+}

@@ -1,0 +1,256 @@
+//! One mint, from the user to a token that can be believed.
+//!
+//! Where tokens are made here, [`Provider::mint_here`] does it in place. Where a provider is asked, [`Provider::mint`]
+//! makes sure that it knows the user, and asks; the breaker stands before it, and what went wrong once because our
+//! knowledge was old (a user that the provider forgot, a credential that was replaced) is tried once more.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Provider;
+use super::credentials::Credentials;
+use super::error::{Class, ProviderError};
+use super::sequence::Sequence;
+use super::step::Run;
+use super::template::json::MissingValue;
+use super::template::{Profile, Variables};
+use super::token::{Let, Mint};
+use super::user::UserId;
+use crate::clock::Timestamp;
+use crate::trace::TraceContext;
+
+/// Bytes of a token at most.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// What a mint needs beside the definition.
+#[derive(Clone)]
+pub struct Order<'a> {
+    /// The user.
+    pub profile: Profile<'a>,
+    /// What the request added, in the order of the definition's inputs.
+    pub inputs: Vec<Option<&'a str>>,
+    /// Lifetime to ask for.
+    pub ttl: Duration,
+    /// Trace of the request that wants the token.
+    pub trace: Option<TraceContext>,
+}
+
+/// A fresh token and what belongs to it. `Debug` does not show the token.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Minted {
+    /// The token: visible ASCII.
+    pub token: String,
+    /// Its end; `None` where the provider has none.
+    pub expires: Option<Timestamp>,
+    /// When the mint began: life is counted from here.
+    pub minted: Timestamp,
+    /// The user's id at the provider.
+    pub user_id: String,
+    /// Further members of the session: name and finished JSON.
+    pub extra: Vec<(String, Vec<u8>)>,
+}
+
+impl std::fmt::Debug for Minted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Minted").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
+impl Provider {
+    /// Whether minting needs no call: it is then quick enough to be done in place.
+    pub fn is_local(&self) -> bool {
+        self.mint.is_local() && self.upsert.is_empty()
+    }
+
+    /// Mints a token that is made here.
+    pub fn mint_here(&self, order: &Order<'_>) -> Result<Minted, ProviderError> {
+        let user = self.user_of(order)?;
+        let credentials = self.vault.current();
+        let variables = self.variables(&user, order, &credentials);
+        let lets = self.work_out(&credentials, &variables)?;
+        self.make(&credentials, &Variables { lets: &lets, ..variables })
+    }
+
+    /// Makes sure that the provider knows the user, then gets a token.
+    pub async fn mint(&self, order: &Order<'_>) -> Result<Minted, ProviderError> {
+        if self.is_local() {
+            return self.mint_here(order);
+        }
+        let permit = self.breaker.admit(self.clock.now())?;
+        let deadline = self.clock.now().plus(self.timeout);
+        let mut outcome = self.mint_remotely(order, deadline).await;
+        // The credential may have been replaced a moment ago. One look, one try: with an old one it would fail for ever.
+        if matches!(&outcome, Err(error) if error.class == Class::CredentialRejected) && self.reload() {
+            outcome = self.mint_remotely(order, deadline).await;
+        }
+        match &outcome {
+            Err(error) if error.is_ours() => drop(permit),
+            outcome => permit.tell(outcome, self.clock.now()),
+        }
+        outcome
+    }
+
+    async fn mint_remotely(&self, order: &Order<'_>, deadline: Timestamp) -> Result<Minted, ProviderError> {
+        let user = self.user_of(order)?;
+        let credentials = self.vault.current().clone();
+        let run = self.run(&credentials, order.trace.as_ref(), deadline);
+        let known = self.upserts.remembers(&user.id, order, self.clock.now());
+        if !known {
+            self.upsert(&run, &user, order).await?;
+        }
+        match self.ask(&run, &user, order).await {
+            Err(error) if error.class == Class::UserMissing && known => {
+                self.upserts.forget(&user.id);
+                self.upsert(&run, &user, order).await?;
+                self.ask(&run, &user, order).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Takes all tokens of a user back, where the provider has a call for that.
+    pub async fn revoke(&self, order: &Order<'_>) -> Result<(), ProviderError> {
+        if self.revoke.is_empty() {
+            return Ok(());
+        }
+        let user = self.user_of(order)?;
+        let credentials = self.vault.current().clone();
+        let run = self.run(&credentials, order.trace.as_ref(), self.clock.now().plus(self.timeout));
+        self.perform(&self.revoke, &run, &user, order).await
+    }
+
+    fn run<'r>(
+        &'r self,
+        credentials: &'r Credentials,
+        trace: Option<&'r TraceContext>,
+        deadline: Timestamp,
+    ) -> Run<'r> {
+        Run {
+            outbound: &self.outbound,
+            clock: &self.clock,
+            credentials,
+            limiter: self.limiter.as_ref(),
+            retry_headers: &self.retry_headers,
+            trace,
+            deadline,
+            retries: self.retries,
+        }
+    }
+
+    async fn upsert(&self, run: &Run<'_>, user: &UserId, order: &Order<'_>) -> Result<(), ProviderError> {
+        if self.upsert.is_empty() {
+            return Ok(());
+        }
+        self.perform(&self.upsert, run, user, order).await?;
+        self.upserts.remember(&user.id, order, self.clock.now());
+        Ok(())
+    }
+
+    async fn perform(
+        &self,
+        sequence: &Sequence,
+        run: &Run<'_>,
+        user: &UserId,
+        order: &Order<'_>,
+    ) -> Result<(), ProviderError> {
+        let variables = self.variables(user, order, run.credentials);
+        let lets = self.work_out(run.credentials, &variables)?;
+        sequence.run(run, &Variables { lets: &lets, ..variables }).await.map(|_harvest| ())
+    }
+
+    async fn ask(&self, run: &Run<'_>, user: &UserId, order: &Order<'_>) -> Result<Minted, ProviderError> {
+        let variables = self.variables(user, order, run.credentials);
+        let lets = self.work_out(run.credentials, &variables)?;
+        let variables = Variables { lets: &lets, ..variables };
+        let Mint::Steps(steps) = &self.mint else {
+            return self.make(run.credentials, &variables);
+        };
+        let harvest = steps.run(run, &variables).await?;
+        let wrong = || ProviderError::new(Class::BadResponse, "token", "no token");
+        let (token, expires) = harvest.token.ok_or_else(wrong)?;
+        self.finish(token, expires, &Variables { taken: &harvest.taken, ..variables })
+    }
+
+    fn user_of(&self, order: &Order<'_>) -> Result<UserId, ProviderError> {
+        let refuse = || ProviderError::new(Class::Rejected, "user", "the subject cannot be a user id here");
+        self.map_user(order.profile.subject).ok_or_else(refuse)
+    }
+
+    pub(super) fn variables<'v>(
+        &self,
+        user: &'v UserId,
+        order: &'v Order<'_>,
+        credentials: &'v Credentials,
+    ) -> Variables<'v> {
+        Variables {
+            inputs: &order.inputs,
+            now: self.clock.now(),
+            ttl: order.ttl,
+            parts: &credentials.parts,
+            ..Variables::of(user, &order.profile)
+        }
+    }
+
+    /// The values of `let`; most definitions have none.
+    fn work_out(&self, credentials: &Credentials, variables: &Variables<'_>) -> Result<Vec<Value>, ProviderError> {
+        Let::work_out(&self.lets, credentials, variables).map_err(|missing| self.unsayable("let", &missing))
+    }
+
+    /// A token that needs no call.
+    fn make(&self, credentials: &Credentials, variables: &Variables<'_>) -> Result<Minted, ProviderError> {
+        let token = self.mint.here(credentials, variables).map_err(|missing| self.unsayable("token", &missing))?;
+        let expires = (!self.mint.is_endless()).then(|| variables.expires());
+        self.finish(token, expires, variables)
+    }
+
+    fn unsayable(&self, step: &str, missing: &MissingValue) -> ProviderError {
+        tracing::warn!(provider = %self.name, member = missing.0, "a required value of the definition is missing");
+        ProviderError::new(Class::Rejected, step, "a required value is missing")
+    }
+
+    /// The last checks before a token is believed: it must be usable by a client, and live longer than its margin.
+    fn finish(
+        &self,
+        token: String,
+        expires: Option<Timestamp>,
+        variables: &Variables<'_>,
+    ) -> Result<Minted, ProviderError> {
+        let wrong = |detail| ProviderError::new(Class::BadResponse, "token", detail);
+        let visible = !token.is_empty() && token.bytes().all(|b| (0x21..0x7f).contains(&b));
+        if !visible || token.len() > MAX_TOKEN_BYTES {
+            return Err(wrong("token is empty, too long, or not visible ASCII"));
+        }
+        let expires = if self.lifetime.shorten {
+            let wanted = variables.expires();
+            Some(expires.map_or(wanted, |told| told.min(wanted)))
+        } else {
+            expires
+        };
+        if expires.is_some_and(|end| end <= self.clock.now().plus(self.lifetime.margin)) {
+            return Err(wrong("token ends within the client's refresh margin"));
+        }
+        let user_id = match &self.user_id {
+            None => variables.user.id.clone(),
+            Some(template) => {
+                let told = template.render(variables).map_err(|missing| self.unsayable("response", &missing))?;
+                told.filter(|id| !id.is_empty()).ok_or_else(|| wrong("no user id in the answer"))?
+            }
+        };
+        Ok(Minted { token, expires, minted: variables.now, user_id, extra: self.extra(variables)? })
+    }
+
+    /// Further members of the session. An optional one without value is left out.
+    fn extra(&self, variables: &Variables<'_>) -> Result<Vec<(String, Vec<u8>)>, ProviderError> {
+        let mut extra = Vec::with_capacity(self.extra.len());
+        for (name, template) in &self.extra {
+            let mut value = Vec::with_capacity(template.size_hint());
+            match template.render_optional(variables, &mut value) {
+                Ok(true) => extra.push((name.clone(), value)),
+                Ok(false) => {}
+                Err(missing) => return Err(self.unsayable("response", &missing)),
+            }
+        }
+        Ok(extra)
+    }
+}

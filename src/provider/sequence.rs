@@ -1,0 +1,104 @@
+//! Steps in order: conditions, steps that call others, values handed on, the token.
+
+use serde_json::Value;
+
+use super::definition::Then;
+use super::error::{Class, ProviderError};
+use super::expiry;
+use super::step::{Run, Step, Verdict};
+use super::template::Variables;
+use crate::clock::Timestamp;
+
+/// Steps that belong together.
+#[derive(Debug, Default)]
+pub(super) struct Sequence {
+    pub(super) steps: Vec<Step>,
+    /// How many values the steps take.
+    pub(super) taken: usize,
+}
+
+/// What a sequence brought.
+#[derive(Debug, Default)]
+pub(super) struct Harvest {
+    /// The token and its end, which may be none.
+    pub(super) token: Option<(String, Option<Timestamp>)>,
+    /// Values that steps took, by index.
+    pub(super) taken: Vec<Option<Value>>,
+}
+
+impl Sequence {
+    pub(super) fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Runs the steps in order, with the time of each as its `now`.
+    pub(super) async fn run(&self, run: &Run<'_>, variables: &Variables<'_>) -> Result<Harvest, ProviderError> {
+        let mut harvest = Harvest { token: None, taken: vec![None; self.taken] };
+        for step in self.steps.iter().filter(|step| !step.called) {
+            let variables = Variables { now: run.clock.now(), ..*variables };
+            let own = Variables { taken: &harvest.taken, ..variables };
+            if step.when.as_ref().is_some_and(|when| !when.is_true(&own)) {
+                continue;
+            }
+            let answer = self.answer(step, run, &variables, &mut harvest).await?;
+            step.harvest(&answer, run, &variables, &mut harvest)?;
+        }
+        Ok(harvest)
+    }
+
+    /// The answer of `step`, which may first have another step run. That happens once.
+    async fn answer(
+        &self,
+        step: &Step,
+        run: &Run<'_>,
+        variables: &Variables<'_>,
+        harvest: &mut Harvest,
+    ) -> Result<Value, ProviderError> {
+        let (index, then, error) = match step.run(run, &Variables { taken: &harvest.taken, ..*variables }).await? {
+            Verdict::Done(answer) => return Ok(answer),
+            Verdict::Run(index, then, error) => (index, then, error),
+        };
+        let Some(other) = self.steps.get(index) else { return Err(error) };
+        let called = match other.run(run, &Variables { taken: &harvest.taken, ..*variables }).await? {
+            Verdict::Done(answer) => answer,
+            Verdict::Run(_, _, error) => return Err(error),
+        };
+        other.harvest(&called, run, variables, harvest)?;
+        if then == Then::Instead {
+            return Ok(called);
+        }
+        match step.run(run, &Variables { taken: &harvest.taken, ..*variables }).await? {
+            Verdict::Done(answer) => Ok(answer),
+            Verdict::Run(_, _, error) => Err(error),
+        }
+    }
+}
+
+impl Step {
+    /// Takes out of an answer what the definition wants of it.
+    fn harvest(
+        &self,
+        answer: &Value,
+        run: &Run<'_>,
+        variables: &Variables<'_>,
+        harvest: &mut Harvest,
+    ) -> Result<(), ProviderError> {
+        let wrong = |detail| ProviderError::new(Class::BadResponse, &self.id, detail);
+        if let Some(at) = &self.token {
+            let token = answer.pointer(at).and_then(Value::as_str).ok_or_else(|| wrong("no token in the answer"))?;
+            let (now, requested) = (run.clock.now(), variables.expires());
+            let expires = expiry::earliest(&self.expires, answer, token, now, requested).map_err(wrong)?;
+            harvest.token = Some((token.to_owned(), expires));
+        }
+        for take in &self.take {
+            let value = answer.pointer(&take.at).filter(|value| !value.is_null());
+            if value.is_none() && !take.optional {
+                return Err(wrong("a value for a later step is missing"));
+            }
+            if let (Some(slot), Some(value)) = (harvest.taken.get_mut(take.index), value) {
+                *slot = Some(value.clone());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! The engine behind expressions that are more than a name, and the functions they may call.
+
+use std::sync::LazyLock;
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BASE64URL};
+use minijinja::{Environment, UndefinedBehavior, filters};
+
+/// One for the process, because a compiled expression borrows it.
+pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut engine = Environment::empty();
+    engine.set_undefined_behavior(UndefinedBehavior::Chainable);
+    engine.add_filter("default", filters::default);
+    engine.add_filter("lower", filters::lower);
+    engine.add_filter("upper", filters::upper);
+    engine.add_filter("trim", filters::trim);
+    engine.add_filter("replace", filters::replace);
+    engine.add_filter("split", filters::split);
+    engine.add_filter("join", filters::join);
+    engine.add_filter("first", filters::first);
+    engine.add_filter("last", filters::last);
+    engine.add_filter("slice", filters::slice);
+    engine.add_filter("hex", |text: String| hex(text.as_bytes()));
+    engine.add_filter("b64", |text: String| BASE64.encode(text));
+    engine.add_filter("b64url", |text: String| BASE64URL.encode(text));
+    engine.add_filter("sha256", |text: String| hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref()));
+    engine.add_filter("sha1", |text: String| {
+        hex(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()).as_ref())
+    });
+    engine
+});
+
+/// Lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

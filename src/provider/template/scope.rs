@@ -1,0 +1,157 @@
+//! What templates may name, and what they did name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::slot::{KEY_NAMES, NAMES, REQUEST_NAMES, Slot};
+use super::{ProfileUse, TemplateError};
+
+/// Where a template stands, as far as that says what it may name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::provider) enum Place {
+    /// Worked out for each mint.
+    #[default]
+    Mint,
+    /// Fixed at load: settings only.
+    Load,
+    /// Fixed when secrets are read: settings, and public parts of secrets.
+    Credentials,
+    /// The text of a request signature.
+    Signature,
+    /// Steps that register or retire a key: settings and the key.
+    Keys,
+}
+
+/// What expressions may name, and what they did name.
+#[derive(Debug, Default)]
+pub(in crate::provider) struct Scope {
+    /// Settings with a value.
+    pub(in crate::provider) settings: BTreeMap<String, Value>,
+    /// Settings that exist but have no value.
+    pub(in crate::provider) unset: BTreeSet<String>,
+    /// Settings whose value is a template itself.
+    pub(in crate::provider) templates: BTreeSet<String>,
+    /// Names of secret settings, for a message that says what to do instead.
+    pub(in crate::provider) secrets: BTreeSet<String>,
+    /// Settings that are public parts of secrets, by index.
+    pub(in crate::provider) parts: Vec<String>,
+    /// Values that earlier steps take, as `STEP.NAME`, by index.
+    pub(in crate::provider) taken: Vec<String>,
+    /// Declared inputs, by index.
+    pub(in crate::provider) inputs: Vec<String>,
+    /// Values of `let` so far, by index.
+    pub(in crate::provider) lets: Vec<String>,
+    /// Name of the item within an iteration.
+    pub(in crate::provider) item: Option<String>,
+    /// Where the template stands.
+    pub(in crate::provider) place: Place,
+    /// Parts of the profile that were named.
+    pub(in crate::provider) uses: ProfileUse,
+    /// Inputs that were named.
+    pub(in crate::provider) used_inputs: BTreeSet<String>,
+}
+
+impl Scope {
+    /// Compiles something in another place.
+    pub(in crate::provider) fn at<T>(&mut self, place: Place, compile: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.place, place);
+        let compiled = compile(self);
+        self.place = before;
+        compiled
+    }
+
+    /// The template that a setting holds, where the operator gives templates.
+    pub(super) fn template(&self, expression: &str) -> Option<&str> {
+        let name = expression.strip_prefix("config.")?;
+        if self.templates.contains(name) { self.settings.get(name)?.as_str() } else { None }
+    }
+
+    /// The value of `config.NAME`.
+    pub(super) fn setting(&self, name: &str) -> Option<Value> {
+        self.settings.get(name.strip_prefix("config.")?).cloned()
+    }
+
+    fn slot(&self, name: &str) -> Option<Slot> {
+        let position = |list: &[String], wanted: &str| list.iter().position(|own| own == wanted);
+        if self.item.as_deref() == Some(name) {
+            return Some(Slot::Item);
+        }
+        if let Some(taken) = name.strip_prefix("step.") {
+            return position(&self.taken, taken).map(Slot::Taken);
+        }
+        if let Some(input) = name.strip_prefix("input.") {
+            return position(&self.inputs, input).map(Slot::Input);
+        }
+        if let Some(own) = name.strip_prefix("let.") {
+            return position(&self.lets, own).map(Slot::Let);
+        }
+        let here: &[_] = match self.place {
+            Place::Signature => &REQUEST_NAMES,
+            Place::Keys => &KEY_NAMES,
+            Place::Mint | Place::Load | Place::Credentials => &[],
+        };
+        NAMES.iter().chain(here).find(|(own, _)| *own == name).map(|(_, slot)| *slot)
+    }
+
+    /// Checks a name, notes its use, and says whether it varies.
+    pub(super) fn admit(&mut self, name: &str) -> Result<Option<Slot>, TemplateError> {
+        if let Some(secret) = name.strip_prefix("secret.").or_else(|| name.strip_prefix("config."))
+            && self.secrets.contains(secret)
+        {
+            return Err(TemplateError(format!(
+                "\"{name}\" is a secret and could reach a claim or an output; secrets enter by «auth» and «key» only"
+            )));
+        }
+        if let Some(setting) = name.strip_prefix("config.") {
+            return self.admit_setting(setting);
+        }
+        let Some(slot) = self.slot(name) else {
+            return Err(self.unknown(name));
+        };
+        let (allowed, hint) = match self.place {
+            Place::Mint | Place::Signature => (true, ""),
+            Place::Load => (false, "this place is fixed at load; use config.* only"),
+            Place::Credentials => (false, "this place is fixed when keys are read; use config.* only"),
+            Place::Keys => {
+                let fits = matches!(slot, Slot::Key(_) | Slot::RandomUuid | Slot::RandomHex | Slot::Taken(_));
+                (fits, "there is no user when keys are registered; use config.* and key.*")
+            }
+        };
+        if !allowed {
+            return Err(TemplateError(format!("\"{name}\" varies, and {hint}")));
+        }
+        match slot {
+            Slot::Name | Slot::DisplayName => self.uses.name = true,
+            Slot::Email => self.uses.email = true,
+            Slot::Avatar => self.uses.avatar = true,
+            Slot::Groups => self.uses.groups = true,
+            Slot::Input(index) => self.used_inputs.extend(self.inputs.get(index).cloned()),
+            _ => {}
+        }
+        Ok(Some(slot))
+    }
+
+    fn admit_setting(&self, setting: &str) -> Result<Option<Slot>, TemplateError> {
+        if let Some(index) = self.parts.iter().position(|own| own == setting) {
+            if self.place == Place::Load {
+                let problem = "is part of a secret that may change, and this place is fixed at load";
+                return Err(TemplateError(format!("\"config.{setting}\" {problem}")));
+            }
+            return Ok(Some(Slot::Part(index)));
+        }
+        if self.settings.contains_key(setting) || self.unset.contains(setting) {
+            return Ok(None);
+        }
+        let known: Vec<_> = self.settings.keys().chain(&self.unset).chain(&self.parts).map(String::as_str).collect();
+        Err(TemplateError(format!("no setting \"{setting}\"; declared: {}", known.join(", "))))
+    }
+
+    fn unknown(&self, name: &str) -> TemplateError {
+        let declared = |room: &str, names: &[String]| names.iter().map(|own| format!("{room}.{own}")).collect();
+        let own: [Vec<String>; 3] =
+            [declared("input", &self.inputs), declared("let", &self.lets), declared("step", &self.taken)];
+        let known: Vec<_> = NAMES.iter().map(|(own, _)| (*own).to_owned()).chain(own.into_iter().flatten()).collect();
+        TemplateError(format!("unknown variable \"{name}\"; known: config.*, {}", known.join(", ")))
+    }
+}

@@ -1,0 +1,214 @@
+//! The plain names of templates: what each one stands for, and its value for one mint.
+
+use std::borrow::Cow;
+
+use super::{Datum, Variables};
+use crate::clock::Timestamp;
+
+/// A plain name that varies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    UserId,
+    UserLocal,
+    Name,
+    DisplayName,
+    Email,
+    Avatar,
+    Groups,
+    Source,
+    Issuer,
+    Subject,
+    Now(Unit),
+    Expires(Unit),
+    Lifetime(Unit),
+    RandomUuid,
+    RandomHex,
+    /// The item of an iteration.
+    Item,
+    /// What an earlier step took.
+    Taken(usize),
+    /// What the request added.
+    Input(usize),
+    /// A value of `let`.
+    Let(usize),
+    /// The public part of a secret.
+    Part(usize),
+    /// The request that is being signed.
+    Request(RequestPart),
+    /// The public key that is being registered or retired.
+    Key(KeyPart),
+}
+
+/// Unit of a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    Seconds,
+    Milliseconds,
+    Minutes,
+    Days,
+    Iso,
+}
+
+/// A part of the request that is being signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RequestPart {
+    Method,
+    Path,
+    Query,
+    Body,
+}
+
+/// A part of the public key that is being registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyPart {
+    Kid,
+    Alg,
+    Pem,
+    Jwk,
+}
+
+/// Names that every template may use.
+pub(super) const NAMES: [(&str, Slot); 22] = [
+    ("user.id", Slot::UserId),
+    ("user.local", Slot::UserLocal),
+    ("user.name", Slot::Name),
+    ("user.display_name", Slot::DisplayName),
+    ("user.email", Slot::Email),
+    ("user.avatar", Slot::Avatar),
+    ("user.groups", Slot::Groups),
+    ("identity.source", Slot::Source),
+    ("identity.issuer", Slot::Issuer),
+    ("identity.subject", Slot::Subject),
+    ("now.s", Slot::Now(Unit::Seconds)),
+    ("now.ms", Slot::Now(Unit::Milliseconds)),
+    ("now.iso", Slot::Now(Unit::Iso)),
+    ("exp.s", Slot::Expires(Unit::Seconds)),
+    ("exp.ms", Slot::Expires(Unit::Milliseconds)),
+    ("exp.iso", Slot::Expires(Unit::Iso)),
+    ("ttl.s", Slot::Lifetime(Unit::Seconds)),
+    ("ttl.ms", Slot::Lifetime(Unit::Milliseconds)),
+    ("ttl.min", Slot::Lifetime(Unit::Minutes)),
+    ("ttl.day", Slot::Lifetime(Unit::Days)),
+    ("random.uuid", Slot::RandomUuid),
+    ("random.hex", Slot::RandomHex),
+];
+
+/// Names in the text of a request signature.
+pub(super) const REQUEST_NAMES: [(&str, Slot); 4] = [
+    ("request.method", Slot::Request(RequestPart::Method)),
+    ("request.path", Slot::Request(RequestPart::Path)),
+    ("request.query", Slot::Request(RequestPart::Query)),
+    ("request.body", Slot::Request(RequestPart::Body)),
+];
+
+/// Names in the steps that register and retire keys.
+pub(super) const KEY_NAMES: [(&str, Slot); 4] = [
+    ("key.kid", Slot::Key(KeyPart::Kid)),
+    ("key.alg", Slot::Key(KeyPart::Alg)),
+    ("key.pem", Slot::Key(KeyPart::Pem)),
+    ("key.jwk", Slot::Key(KeyPart::Jwk)),
+];
+
+impl Slot {
+    /// The value; `None` where there is none.
+    pub(super) fn value<'v>(self, variables: &'v Variables<'_>) -> Option<Datum<'v>> {
+        let text = |text: &'v str| Datum::Text(Cow::Borrowed(text));
+        let profile = variables.profile;
+        match self {
+            Self::UserId => Some(text(&variables.user.id)),
+            Self::UserLocal => Some(text(variables.user.local())),
+            Self::Name => profile.name.map(text),
+            Self::DisplayName => Some(text(profile.display_name())),
+            Self::Email => profile.email.map(text),
+            Self::Avatar => profile.avatar.map(text),
+            Self::Groups => Some(Datum::List(&profile.groups)),
+            Self::Source => Some(text(profile.source)),
+            Self::Issuer => profile.issuer.map(text),
+            Self::Subject => Some(text(profile.subject)),
+            Self::Now(unit) => Some(moment(variables.now, unit)),
+            Self::Expires(unit) => Some(moment(variables.expires(), unit)),
+            Self::Lifetime(unit) => Some(span(variables, unit)),
+            Self::RandomUuid => random().map(|bytes| Datum::Text(Cow::Owned(uuid(bytes)))),
+            Self::RandomHex => random().map(|bytes| Datum::Text(Cow::Owned(super::functions::hex(&bytes)))),
+            Self::Item => variables.item.map(text),
+            Self::Taken(index) => json(variables.taken.get(index)?.as_ref()?),
+            Self::Input(index) => (*variables.inputs.get(index)?).map(text),
+            Self::Let(index) => json(variables.lets.get(index)?),
+            Self::Part(index) => variables.parts.get(index).map(|part| text(part)),
+            Self::Request(part) => variables.request.map(|request| {
+                text(match part {
+                    RequestPart::Method => request.method,
+                    RequestPart::Path => request.path,
+                    RequestPart::Query => request.query,
+                    RequestPart::Body => request.body,
+                })
+            }),
+            Self::Key(part) => variables.key.map(|key| match part {
+                KeyPart::Kid => text(&key.kid),
+                KeyPart::Alg => text(key.alg.name()),
+                KeyPart::Pem => text(&key.pem),
+                KeyPart::Jwk => Datum::Json(Cow::Borrowed(&key.jwk)),
+            }),
+        }
+    }
+
+    /// Whether it may be moved by a whole number.
+    pub(super) const fn can_move(self) -> bool {
+        matches!(self, Self::Now(unit) | Self::Expires(unit) if !matches!(unit, Unit::Iso))
+    }
+}
+
+fn json(value: &serde_json::Value) -> Option<Datum<'_>> {
+    Some(Datum::Json(Cow::Borrowed(value)))
+}
+
+fn moment(point: Timestamp, unit: Unit) -> Datum<'static> {
+    match unit {
+        Unit::Milliseconds => Datum::Number(point.as_millis()),
+        Unit::Iso => Datum::Text(Cow::Owned(point.to_rfc3339())),
+        Unit::Seconds | Unit::Minutes | Unit::Days => Datum::Number(point.as_seconds()),
+    }
+}
+
+fn span(variables: &Variables<'_>, unit: Unit) -> Datum<'static> {
+    let seconds = u128::from(variables.ttl.as_secs());
+    let number = match unit {
+        Unit::Milliseconds => variables.ttl.as_millis(),
+        Unit::Minutes => seconds / 60,
+        Unit::Days => seconds / 86_400,
+        Unit::Seconds | Unit::Iso => seconds,
+    };
+    Datum::Number(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+/// Unguessable bytes; none when the system has no randomness, and the mint then fails.
+fn random() -> Option<[u8; 16]> {
+    let mut bytes = [0_u8; 16];
+    aws_lc_rs::rand::fill(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// A random UUID (RFC 9562, section 5.4).
+fn uuid(bytes: [u8; 16]) -> String {
+    let number = u128::from_be_bytes(bytes) & !(0xF << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+    let digits = format!("{number:032x}");
+    let mut text = String::with_capacity(36);
+    for (n, digit) in digits.chars().enumerate() {
+        if matches!(n, 8 | 12 | 16 | 20) {
+            text.push('-');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uuids_have_their_version_and_variant() {
+        assert_eq!(uuid([0; 16]), "00000000-0000-4000-8000-000000000000");
+        assert_eq!(uuid([0xff; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+    }
+}
