@@ -10,6 +10,8 @@ mod definition;
 mod error;
 mod expiry;
 mod keys;
+#[cfg_attr(not(test), expect(dead_code, reason = "called once definitions can hold a rate"))]
+mod limiter;
 mod settings;
 mod step;
 mod template;

@@ -1,0 +1,487 @@
+//! A limit of our own on the calls to one provider, so that its limit is never met.
+//!
+//! **What holds:** of calls that passed, at most [`Rate`]'s number lie in any span of its period, wherever the span
+//! begins (both counted by the clock, the span without its end). A burst of calls passes at once and is taken from that
+//! number: what is left of it refills evenly. With `90/min` and a burst of 9, the tenth call of a sudden crowd waits
+//! 732 ms, and 82 a minute pass for as long as the crowd lasts. With a burst of one, the milliseconds by which a timer is
+//! late are lost at each call; any larger burst makes up for them.
+//!
+//! **Who waits:** calls pass in the order they came. A call that would wait too long, or finds too many before it, is
+//! refused at once with the time after which it would pass if nobody else came. A place in the line is no reservation:
+//! the call at its head takes its slot when it passes, so one that is cancelled costs nobody anything, and one that is
+//! late moves those behind it rather than crowding them together.
+//!
+//! The limit is that of one process; several share a provider's limit by configuration.
+
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{Clock, Timestamp};
+use crate::metrics::{Counter, Gauge};
+
+/// Longest period; quotas of a week or a month are nothing that a process can hold.
+const MAX_PERIOD: Duration = Duration::from_hours(24);
+/// Smallest step of the clock.
+const TICK: Duration = Duration::from_millis(1);
+
+/// A number of calls in a period: `90/min`, `10/s`, `1000/h`, `100/10s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rate {
+    count: u32,
+    period: Duration,
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("is \"{text}\"; write calls and a time: \"90/min\", \"10/s\", \"1000/h\", \"100/10s\"");
+        let (count, period) = text.split_once('/').ok_or_else(wrong)?;
+        let count: u32 = count.trim().parse().map_err(|_error| wrong())?;
+        let period = period.trim();
+        let digits = period.starts_with(|c: char| c.is_ascii_digit());
+        let period = humantime::parse_duration(&if digits { period.to_owned() } else { format!("1{period}") })
+            .map_err(|_error| wrong())?;
+        if count == 0 {
+            return Err(format!("is \"{text}\", which lets no call pass"));
+        }
+        if period.is_zero() || period > MAX_PERIOD || !period.subsec_nanos().is_multiple_of(1_000_000) {
+            return Err(format!("is \"{text}\"; the time must be whole milliseconds and one day at most"));
+        }
+        Ok(Self { count, period })
+    }
+}
+
+/// The limit, and those who wait for it.
+#[derive(Debug)]
+pub(super) struct Limiter {
+    /// Slots that come free within a period.
+    refill: i128,
+    /// Time between two slots: as many units as a period has milliseconds. A unit is the `refill`th part of a
+    /// millisecond, so that every slot is a whole number and nothing drifts.
+    interval: i128,
+    /// How much earlier than evenly spaced a call may come: room for the burst, in units.
+    tolerance: i128,
+    queue: usize,
+    longest_wait: Duration,
+    state: Mutex<State>,
+    /// Held by the call at the head of the line; tokio's lock lets the others have it in the order they came.
+    head: tokio::sync::Mutex<()>,
+    metrics: Option<(Gauge, Counter)>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// When the next call would come if all came evenly spaced ("theoretical arrival time" of the generic cell rate
+    /// algorithm), in units.
+    due: i128,
+    waiting: usize,
+}
+
+/// A place in the line; whoever drops it has left.
+struct Place<'l>(&'l Limiter);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.waiting = state.waiting.saturating_sub(1);
+        self.0.show(&state);
+    }
+}
+
+impl Limiter {
+    /// A limit of `rate`. `burst` calls may pass at once: between one and all of the rate, a tenth where nothing is
+    /// said. `queue` calls may wait, each for `longest_wait`.
+    pub(super) fn new(rate: Rate, burst: Option<u32>, queue: usize, longest_wait: Duration) -> Self {
+        let burst = burst.unwrap_or_else(|| rate.count.div_ceil(10)).clamp(1, rate.count);
+        // In a span of the period lie the burst and what comes free after it: together no more than the rate.
+        let refill = i128::from(rate.count - burst + 1);
+        let interval = i128::try_from(rate.period.as_millis()).unwrap_or(i128::MAX);
+        Self {
+            refill,
+            interval,
+            tolerance: i128::from(burst - 1) * interval,
+            queue,
+            longest_wait,
+            state: Mutex::new(State { due: i128::from(i64::MIN), waiting: 0 }),
+            head: tokio::sync::Mutex::default(),
+            metrics: None,
+        }
+    }
+
+    /// Shows how many calls wait, and counts those that are refused.
+    pub(super) fn counted(mut self, waiting: Gauge, refused: Counter) -> Self {
+        self.metrics = Some((waiting, refused));
+        self
+    }
+
+    /// Lets a call pass, now or within its turn before `deadline`. Otherwise says after what time to come back.
+    pub(super) async fn pass(&self, clock: &Arc<dyn Clock>, deadline: Timestamp) -> Result<(), Duration> {
+        let now = clock.now();
+        // At its deadline a call is no longer sent.
+        let until = now.plus(self.longest_wait).min(deadline.minus(TICK));
+        let outcome = match self.enter(now, until) {
+            Ok(None) => Ok(()),
+            Ok(Some(place)) => self.wait(place, clock, until).await,
+            Err(wait) => Err(wait),
+        };
+        if let (Err(_), Some((_, refused))) = (&outcome, &self.metrics) {
+            refused.inc();
+        }
+        outcome
+    }
+
+    /// Passes at once, or takes a place in the line.
+    fn enter(&self, now: Timestamp, until: Timestamp) -> Result<Option<Place<'_>>, Duration> {
+        let mut state = self.state();
+        if state.waiting == 0 && self.take(&mut state, now).is_ok() {
+            return Ok(None);
+        }
+        let slot = self.slot(&state, now, state.waiting);
+        if state.waiting >= self.queue || slot > until {
+            return Err(slot.since(now));
+        }
+        state.waiting += 1;
+        self.show(&state);
+        Ok(Some(Place(self)))
+    }
+
+    async fn wait(&self, _place: Place<'_>, clock: &Arc<dyn Clock>, until: Timestamp) -> Result<(), Duration> {
+        let _turn = tokio::select! {
+            biased;
+            turn = self.head.lock() => turn,
+            // Those before were late; that is rare, and the call is refused like one that found too many before it.
+            () = clock.sleep_until(until.plus(TICK)) => {
+                let (state, now) = (self.state(), clock.now());
+                return Err(self.slot(&state, now, state.waiting.saturating_sub(1)).since(now));
+            }
+        };
+        loop {
+            let now = clock.now();
+            let taken = self.take(&mut self.state(), now);
+            match taken {
+                Ok(()) => return Ok(()),
+                Err(slot) if slot > until => return Err(slot.since(now)),
+                Err(slot) => clock.sleep_until(slot).await,
+            }
+        }
+    }
+
+    /// Takes a slot if one is free now; otherwise tells when the next will be.
+    fn take(&self, state: &mut State, now: Timestamp) -> Result<(), Timestamp> {
+        let now_units = self.units(now);
+        // After a call, this is the most that can be due: more means that the wall clock was set back.
+        state.due = state.due.min(now_units + self.tolerance + self.interval);
+        let slot = self.slot(state, now, 0);
+        if slot > now {
+            return Err(slot);
+        }
+        state.due = state.due.max(now_units) + self.interval;
+        Ok(())
+    }
+
+    /// When a call with `before` others before it will pass.
+    fn slot(&self, state: &State, now: Timestamp, before: usize) -> Timestamp {
+        let before = i128::try_from(before).unwrap_or(i128::MAX);
+        let due = state.due.max(self.units(now)).saturating_add(self.interval.saturating_mul(before));
+        // Rounded up: the clock has no parts of a millisecond.
+        let slot = due.saturating_sub(self.tolerance).saturating_add(self.refill - 1).div_euclid(self.refill);
+        Timestamp::from_millis(i64::try_from(slot).unwrap_or(i64::MAX)).max(now)
+    }
+
+    fn units(&self, point: Timestamp) -> i128 {
+        i128::from(point.as_millis()) * self.refill
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show(&self, state: &State) {
+        if let Some((waiting, _)) = &self.metrics {
+            waiting.set(i64::try_from(state.waiting).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::clock::ManualClock;
+
+    const FAR: Timestamp = Timestamp::from_millis(i64::MAX);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    type Pass = Pin<Box<dyn Future<Output = Result<(), Duration>>>>;
+
+    /// Calls on a clock that stands still; they are polled by hand, so nothing depends on a scheduler.
+    struct Calls {
+        limiter: Arc<Limiter>,
+        manual: Arc<ManualClock>,
+        pending: Vec<(usize, Pass)>,
+        came: usize,
+        /// Who passed when.
+        passed: Vec<(usize, Timestamp)>,
+        refused: Vec<Duration>,
+    }
+
+    impl Calls {
+        fn of(rate: &str, burst: Option<u32>, queue: usize, longest_wait: Duration) -> Self {
+            Self {
+                limiter: Arc::new(Limiter::new(rate.parse().expect("a rate"), burst, queue, longest_wait)),
+                manual: Arc::new(ManualClock::new(Timestamp::from_millis(1_700_000_000_123))),
+                pending: Vec::new(),
+                came: 0,
+                passed: Vec::new(),
+                refused: Vec::new(),
+            }
+        }
+
+        fn come(&mut self, deadline: Timestamp) {
+            let limiter = Arc::clone(&self.limiter);
+            let manual = Arc::clone(&self.manual);
+            let clock: Arc<dyn Clock> = manual;
+            self.pending.push((self.came, Box::pin(async move { limiter.pass(&clock, deadline).await })));
+            self.came += 1;
+            self.settle();
+        }
+
+        fn settle(&mut self) {
+            let mut context = Context::from_waker(Waker::noop());
+            let now = self.manual.now();
+            let mut moved = true;
+            while std::mem::take(&mut moved) {
+                let (passed, refused) = (&mut self.passed, &mut self.refused);
+                self.pending.retain_mut(|(number, pass)| match pass.as_mut().poll(&mut context) {
+                    Poll::Pending => true,
+                    Poll::Ready(outcome) => {
+                        moved = true;
+                        match outcome {
+                            Ok(()) => passed.push((*number, now)),
+                            Err(wait) => refused.push(wait),
+                        }
+                        false
+                    }
+                });
+            }
+        }
+
+        fn advance(&mut self, span: Duration) {
+            self.manual.advance(span);
+            self.settle();
+        }
+
+        /// Moves on in steps so small that nobody is late.
+        fn run(&mut self, span: Duration) {
+            for _ in 0..span.as_millis() {
+                self.advance(TICK);
+            }
+        }
+
+        /// Milliseconds from the first pass.
+        fn times(&self) -> Vec<u128> {
+            let first = self.passed[0].1;
+            self.passed.iter().map(|(_, at)| at.since(first).as_millis()).collect()
+        }
+    }
+
+    #[test]
+    fn rates_are_read() {
+        for (text, count, period) in [
+            ("90/min", 90, Duration::from_mins(1)),
+            ("10/s", 10, SECOND),
+            ("1000/h", 1000, Duration::from_hours(1)),
+            (" 5 / second ", 5, SECOND),
+            ("100/10s", 100, Duration::from_secs(10)),
+            ("1/day", 1, Duration::from_hours(24)),
+        ] {
+            assert_eq!(text.parse(), Ok(Rate { count, period }), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_rate_is_told() {
+        for text in ["", "90", "90 per minute", "/s", "x/s", "-1/s", "1.5/s", "10/", "10/fortnight", "10/s/s"] {
+            let expected =
+                format!("is \"{text}\"; write calls and a time: \"90/min\", \"10/s\", \"1000/h\", \"100/10s\"");
+            assert_eq!(text.parse::<Rate>(), Err(expected));
+        }
+        assert_eq!("0/s".parse::<Rate>(), Err("is \"0/s\", which lets no call pass".to_owned()));
+        for text in ["1/0s", "1/2days", "1/10us"] {
+            let expected = format!("is \"{text}\"; the time must be whole milliseconds and one day at most");
+            assert_eq!(text.parse::<Rate>(), Err(expected));
+        }
+    }
+
+    #[test]
+    fn a_burst_passes_and_the_rest_follows_evenly() {
+        let mut calls = Calls::of("10/s", Some(3), 100, SECOND);
+        (0..8).for_each(|_| calls.come(FAR));
+        calls.run(SECOND);
+        // Eight slots a second come free, and three are there at once: ten in any second.
+        assert_eq!(calls.times(), [0, 0, 0, 125, 250, 375, 500, 625]);
+        assert_eq!(calls.passed.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn parts_of_a_millisecond_do_not_add_up() {
+        let mut calls = Calls::of("4/s", Some(2), 100, Duration::from_mins(1));
+        (0..9).for_each(|_| calls.come(FAR));
+        calls.run(Duration::from_secs(4));
+        assert_eq!(calls.times(), [0, 0, 334, 667, 1000, 1334, 1667, 2000, 2334]);
+    }
+
+    #[test]
+    fn who_cannot_pass_in_time_is_refused_with_advice() {
+        let mut calls = Calls::of("1/s", None, 2, Duration::from_millis(1500));
+        (0..3).for_each(|_| calls.come(FAR));
+        // The second waits for one second; the third would have to for two.
+        assert_eq!((calls.passed.len(), calls.pending.len()), (1, 1));
+        assert_eq!(calls.refused, [Duration::from_secs(2)]);
+        calls.run(Duration::from_millis(600));
+        calls.come(FAR);
+        calls.come(FAR);
+        assert_eq!(calls.refused[1..], [Duration::from_millis(2400)], "two wait, and no more may");
+        calls.run(Duration::from_millis(1400));
+        assert_eq!(calls.times(), [0, 1000, 2000]);
+        calls.come(calls.manual.now().plus(SECOND));
+        assert_eq!(calls.refused[2..], [SECOND], "the slot is at the deadline, when no call is sent");
+        calls.come(calls.manual.now().plus(Duration::from_millis(1001)));
+        assert_eq!(calls.pending.len(), 1);
+    }
+
+    #[test]
+    fn without_a_queue_nobody_waits() {
+        let mut calls = Calls::of("10/s", Some(2), 0, SECOND);
+        (0..3).for_each(|_| calls.come(FAR));
+        assert_eq!((calls.passed.len(), calls.pending.len()), (2, 0));
+        assert_eq!(calls.refused, [Duration::from_millis(112)], "nine a second, rounded up");
+        calls.advance(Duration::from_millis(112));
+        calls.come(FAR);
+        assert_eq!(calls.passed.len(), 3);
+    }
+
+    #[test]
+    fn one_who_leaves_costs_nobody_anything() {
+        let mut calls = Calls::of("1/s", None, 10, Duration::from_mins(1));
+        (0..4).for_each(|_| calls.come(FAR));
+        // The head of the line and one behind it leave.
+        calls.pending.drain(..2);
+        calls.run(SECOND);
+        assert_eq!(calls.passed.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(calls.limiter.state().waiting, 0);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_lets_no_crowd_through() {
+        let mut calls = Calls::of("2/s", Some(1), 10, Duration::from_mins(1));
+        (0..5).for_each(|_| calls.come(FAR));
+        calls.advance(Duration::from_secs(30));
+        assert_eq!(calls.times(), [0, 30_000], "one slot, however late");
+        calls.advance(Duration::from_mins(1));
+        assert_eq!((calls.passed.len(), calls.pending.len(), calls.refused.len()), (3, 0, 2));
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_close_the_door() {
+        let limiter = Limiter::new("1/s".parse().expect("a rate"), None, 0, SECOND);
+        let later = Timestamp::from_seconds(1_000_000);
+        assert!(matches!(limiter.enter(later, FAR), Ok(None)));
+        let Err(wait) = limiter.enter(Timestamp::from_seconds(5), FAR) else { panic!("no slot is free") };
+        assert_eq!(wait, SECOND);
+    }
+
+    #[test]
+    fn those_who_wait_and_those_who_may_not_are_counted() {
+        let waiting = Gauge::new("waiting", "waiting").expect("a gauge");
+        let refused = Counter::new("refused", "refused").expect("a counter");
+        let mut calls = Calls::of("1/s", None, 1, SECOND);
+        let limiter = Limiter::new("1/s".parse().expect("a rate"), None, 1, SECOND);
+        calls.limiter = Arc::new(limiter.counted(waiting.clone(), refused.clone()));
+        (0..4).for_each(|_| calls.come(FAR));
+        assert_eq!((waiting.get(), refused.get()), (1, 2));
+        calls.advance(SECOND);
+        assert_eq!((waiting.get(), refused.get(), calls.passed.len()), (0, 2, 2));
+    }
+
+    /// What happens next.
+    #[derive(Clone, Debug)]
+    enum Event {
+        Come { calls: usize, patience: u64 },
+        Leave(usize),
+        Wait(u64),
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            3 => (1..6_usize, 0..1_500_u64).prop_map(|(calls, patience)| Event::Come { calls, patience }),
+            1 => any::<usize>().prop_map(Event::Leave),
+            4 => prop_oneof![0..20_u64, 0..200_u64, 0..2_000_u64].prop_map(Event::Wait),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_span_of_the_period_holds_more_than_the_rate(
+            (count, burst) in (1..12_u32).prop_flat_map(|count| (Just(count), proptest::option::of(0..14_u32))),
+            period in 1..800_u64,
+            queue in 0..12_usize,
+            longest_wait in 0..1_000_u64,
+            events in proptest::collection::vec(event(), 1..80),
+        ) {
+            let longest_wait = Duration::from_millis(longest_wait);
+            let mut calls = Calls::of(&format!("{count}/{period}ms"), burst, queue, longest_wait);
+            for event in events {
+                match event {
+                    Event::Come { calls: number, patience } => for _ in 0..number {
+                        let now = calls.manual.now();
+                        let (known, idle) = (calls.refused.len(), calls.pending.is_empty());
+                        calls.come(now.plus(Duration::from_millis(patience)));
+                        if let Some(wait) = calls.refused.get(known).filter(|_| idle) {
+                            // Advice is exact where nobody else comes.
+                            let state = calls.limiter.state();
+                            prop_assert_eq!(calls.limiter.slot(&state, now, 0), now.plus(*wait));
+                        }
+                    },
+                    Event::Leave(who) if !calls.pending.is_empty() => {
+                        let who = who % calls.pending.len();
+                        drop(calls.pending.remove(who));
+                        calls.settle();
+                    }
+                    Event::Leave(_) => {}
+                    Event::Wait(span) => calls.advance(Duration::from_millis(span)),
+                }
+                prop_assert!(calls.pending.len() <= queue);
+                prop_assert_eq!(calls.limiter.state().waiting, calls.pending.len());
+            }
+            calls.run(longest_wait + TICK);
+            prop_assert!(calls.pending.is_empty(), "nobody waits longer than told");
+            prop_assert!(calls.passed.is_sorted(), "in the order they came");
+            for (index, (_, from)) in calls.passed.iter().enumerate() {
+                let end = from.plus(Duration::from_millis(period));
+                let held = calls.passed[index..].iter().take_while(|(_, at)| *at < end).count();
+                prop_assert!(held <= usize::try_from(count).expect("small"), "{held} of {count}");
+            }
+        }
+
+        #[test]
+        fn a_crowd_gets_all_that_the_rate_allows(count in 1..40_u32, burst in 2..40_u32, period in 40..200_u32) {
+            let burst = burst.min(count);
+            let text = format!("{count}/{period}ms");
+            let mut calls = Calls::of(&text, Some(burst), 1_000, Duration::from_mins(1));
+            (0..100).for_each(|_| calls.come(FAR));
+            calls.run(Duration::from_millis(2 * u64::from(period)));
+            // With a burst of one, each call is rounded up to the clock's next millisecond and the next counts from it.
+            let refilled = if burst > 1 { 2 * (count - burst + 1) } else { 2 * period / (period.div_ceil(count)) };
+            let expected = usize::try_from((burst + refilled).min(100)).expect("small");
+            prop_assert_eq!(calls.passed.len(), expected);
+        }
+    }
+}
