@@ -3,6 +3,8 @@
 //! A [`Provider`] is a [`Definition`] compiled with an operator's settings. It knows nothing of identity: it takes a
 //! [`Profile`] and gives back a [`Minted`] token. [`Provider::mint`] tells the story.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "called once steps read headers and bodies for it"))]
+mod advice;
 mod breaker;
 mod compile;
 mod credentials;
