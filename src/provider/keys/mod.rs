@@ -7,7 +7,6 @@
 mod alg;
 mod generate;
 mod jwk;
-#[cfg_attr(not(test), expect(dead_code, reason = "called once definitions can ask for a signature that is no token"))]
 pub(super) mod mac;
 pub(super) mod material;
 mod nkey;
