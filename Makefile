@@ -10,7 +10,7 @@ run: ## Build and start on config.toml: no account anywhere
 
 test: parts lint docs policy unit chart instructions image ## Install what the tests need, and run all of them
 
-parts: ## Real parts: proxies, JOSE libraries, chart and image tools
+parts: ## Real parts: proxies, chat servers, their libraries, JOSE libraries, chart and image tools
 	tests/install-parts
 
 lint:

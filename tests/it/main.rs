@@ -17,6 +17,8 @@
 mod client;
 mod fakes;
 mod harness;
+mod judge;
+mod parts;
 
 mod answers;
 mod browser;
@@ -26,6 +28,7 @@ mod config;
 mod docs;
 mod errors;
 mod jose;
+mod judges;
 mod layout;
 mod nginx;
 mod observability;
