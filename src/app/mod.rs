@@ -125,7 +125,7 @@ fn plan(
             Ok(id) => plans.push(Arc::new(Plan::new(
                 id,
                 route,
-                inbound::form(route, resolver),
+                inbound::form(route, resolver, provider.inputs()),
                 Arc::clone(provider),
                 metrics,
             ))),

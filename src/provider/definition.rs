@@ -20,6 +20,9 @@ pub struct Definition {
     /// What the operator may or must give.
     #[serde(default)]
     pub settings: BTreeMap<String, Setting>,
+    /// What a request may add.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, Input>,
     /// How calls prove who is calling, unless a step says otherwise.
     #[serde(default)]
     pub auth: Option<Auth>,
@@ -77,6 +80,34 @@ pub enum SettingKind {
     Url,
     /// A table of templates.
     Table,
+}
+
+/// What a request may add. Only inputs that a template uses are taken; everything else is refused.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// What it is for.
+    pub about: String,
+    /// Regular expression that the whole value must match.
+    pub pattern: String,
+    /// Where it may stand: `query`, `body` (a member of a JSON object, or a form field), both with another name behind
+    /// a colon (`body:room_name`), or `header:NAME`.
+    #[serde(default = "query_and_body")]
+    pub from: Vec<String>,
+    /// Whether a request may leave it out.
+    #[serde(default)]
+    pub optional: bool,
+    /// Bytes at most.
+    #[serde(default = "short")]
+    pub max_bytes: usize,
+}
+
+fn query_and_body() -> Vec<String> {
+    vec!["query".to_owned(), "body".to_owned()]
+}
+
+const fn short() -> usize {
+    256
 }
 
 /// How a call proves who is calling. The only way a secret gets into a request.

@@ -9,6 +9,7 @@ mod credentials;
 mod definition;
 mod error;
 mod expiry;
+mod inputs;
 mod settings;
 mod signing;
 mod step;
@@ -25,8 +26,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::Value;
 
 pub use compile::Lifetime;
-pub use definition::{Definition, PRESETS, Setting};
+pub use definition::{Definition, Input, PRESETS, Setting};
 pub use error::{Class, ProviderError};
+pub use inputs::{Given, InputFault, Inputs};
 pub use signing::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
 pub use template::{Profile, ProfileUse};
 
@@ -53,6 +55,7 @@ const MAX_TOKEN_BYTES: usize = 16 * 1024;
 pub struct Provider {
     name: Arc<str>,
     preset: String,
+    inputs: Inputs,
     user: UserRule,
     lifetime: Lifetime,
     mint: Mint,
@@ -73,10 +76,12 @@ pub struct Provider {
 }
 
 /// What a mint needs beside the definition.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Order<'a> {
     /// The user.
     pub profile: Profile<'a>,
+    /// What the request adds, in the order of the definition's names.
+    pub inputs: Vec<Option<&'a str>>,
     /// Lifetime to ask for.
     pub ttl: Duration,
     /// Trace of the request that wants the token.
@@ -148,6 +153,8 @@ impl Provider {
         environment: &Environment,
         around: &Surroundings,
     ) -> Result<Self, Vec<(String, String)>> {
+        let used = definition.inputs.keys().cloned().collect();
+        let inputs = Inputs::compile(&definition.inputs, &used)?;
         let settings = settings::resolve(definition, &table.settings, environment)?;
         let compiled = compile::compile(name, definition, settings, table.client_margin, &around.metrics)?;
         let Compiled { user, lifetime, mint, upsert, remember, api_url, extra, needs, uses, taken } = compiled;
@@ -155,6 +162,7 @@ impl Provider {
         let provider = Self {
             name: Arc::from(name),
             preset: definition.name.clone(),
+            inputs,
             user,
             lifetime,
             mint,
@@ -195,6 +203,11 @@ impl Provider {
     /// How long tokens live.
     pub fn lifetime(&self) -> &Lifetime {
         &self.lifetime
+    }
+
+    /// What a request may add.
+    pub fn inputs(&self) -> &Inputs {
+        &self.inputs
     }
 
     /// Parts of the profile that change what is minted.

@@ -229,5 +229,8 @@ fn redacted(url: &Url) -> String {
 
 /// A pattern that must match from the first character to the last.
 pub(super) fn whole(pattern: &str) -> Result<Regex, String> {
-    Regex::new(&format!("^(?:{pattern})$")).map_err(|error| format!("pattern {pattern}: {error}"))
+    // Alone first: `a)|(?:b` would close our group and leave the anchors.
+    Regex::new(pattern)
+        .and_then(|_alone| Regex::new(&format!("^(?:{pattern})$")))
+        .map_err(|error| format!("pattern {pattern}: {error}"))
 }

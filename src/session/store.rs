@@ -114,6 +114,15 @@ impl Store {
         self.entries.invalidate(key);
     }
 
+    /// Removes all whose keys begin so. It looks at every key: for what happens as seldom as a sign-out.
+    pub(super) fn remove_all(&self, beginning: &[u8]) {
+        for (key, _) in &self.entries {
+            if key.begins_with(beginning) {
+                self.entries.invalidate(&*key);
+            }
+        }
+    }
+
     /// Settles pending work and reports sizes; called before metrics are read.
     pub(super) fn report(&self) {
         self.entries.run_pending_tasks();

@@ -25,6 +25,7 @@ mod cli;
 mod config;
 mod docs;
 mod errors;
+mod inputs;
 mod jose;
 mod layout;
 mod nginx;
