@@ -1,8 +1,8 @@
 //! The way in: listeners, routes, handlers, replies. The only place that knows warp and hyper.
 //!
 //! [`listener`] accepts a connection and decides once whether its peer may tell identity. Each request becomes an
-//! [`asked::Asked`] and goes through the route table below. A handler asks `identity` who it is and `session` for what
-//! they want, and [`reply`] turns the outcome into an answer.
+//! [`asked::Asked`] and goes through the route table below. A handler asks `identity` who it is, [`input`] what they
+//! add and `session` for what they want, and [`reply`] turns the outcome into an answer.
 
 mod asked;
 mod browser;
