@@ -25,6 +25,8 @@ pub struct Metrics {
     provider_seconds: HistogramVec,
     upserts: IntCounterVec,
     breaker: IntGaugeVec,
+    limiter_waiting: IntGaugeVec,
+    limiter_refused: IntCounterVec,
     credentials_generation: IntGaugeVec,
     credentials_rejected: IntCounterVec,
     connections_closed: IntCounterVec,
@@ -115,6 +117,16 @@ impl Metrics {
                 "State of the provider's circuit breaker: 0 closed, 1 half open, 2 open.",
                 &["provider"],
             )?,
+            limiter_waiting: gauge(
+                "sidemint_limiter_waiting",
+                "Calls that wait for their turn under our own limit for the provider.",
+                &["provider"],
+            )?,
+            limiter_refused: counter(
+                "sidemint_limiter_refused_total",
+                "Calls that our own limit for the provider refused.",
+                &["provider"],
+            )?,
             credentials_generation: gauge(
                 "sidemint_credentials_generation",
                 "Generation of the provider's secrets and keys; grows with each accepted change.",
@@ -197,6 +209,16 @@ impl Metrics {
     /// State of the breaker of `provider`.
     pub fn breaker(&self, provider: &str) -> Gauge {
         self.breaker.with_label_values(&[provider])
+    }
+
+    /// Calls that wait for their turn under the limit of `provider`.
+    pub fn limiter_waiting(&self, provider: &str) -> Gauge {
+        self.limiter_waiting.with_label_values(&[provider])
+    }
+
+    /// Calls that the limit of `provider` refused.
+    pub fn limiter_refused(&self, provider: &str) -> Counter {
+        self.limiter_refused.with_label_values(&[provider])
     }
 
     /// Generation of the credentials of `provider`.

@@ -130,7 +130,7 @@ fn plan(
             Ok(id) => plans.push(Arc::new(Plan::new(
                 id,
                 route,
-                inbound::form(route, resolver),
+                inbound::form(route, resolver, provider.inputs()),
                 Arc::clone(provider),
                 metrics,
             ))),
@@ -318,11 +318,15 @@ fn warn(blueprint: &Blueprint) {
         );
     }
     for provider in blueprint.providers.values() {
-        for caution in provider.cautions() {
-            tracing::warn!(provider = provider.name(), "{caution}");
-        }
+        warn_of(provider);
     }
-    for provider in blueprint.providers.values().filter(|provider| provider.has_made_key()) {
+}
+
+fn warn_of(provider: &Provider) {
+    for caution in provider.cautions() {
+        tracing::warn!(provider = provider.name(), "{caution}");
+    }
+    if provider.has_made_key() {
         tracing::warn!(
             provider = provider.name(),
             "NO SIGNING KEY CONFIGURED: one was made for this run, and tokens will not verify after a restart; set key_file"

@@ -19,6 +19,7 @@ impl fmt::Display for Blueprint {
         for (route, plan) in config.routes.iter().zip(self.plans()) {
             let kind = match (route.answer, route.mode) {
                 (Answer::Session, _) => "session",
+                (Answer::LiveKit, _) => "livekit",
                 (Answer::Subrequest, Mode::Optional) => "subrequest, optional",
                 (Answer::Subrequest, Mode::Required) => "subrequest, required",
             };

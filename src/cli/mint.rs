@@ -16,6 +16,9 @@ pub(super) struct Options {
     /// Display name of the user
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// What a request may add, where the definition declares inputs; may be repeated
+    #[arg(long = "input", value_name = "NAME=VALUE", value_parser = input)]
+    inputs: Vec<(String, String)>,
     /// Path of the route; the first one without it
     #[arg(long, value_name = "PATH")]
     route: Option<String>,
@@ -30,10 +33,12 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
         let known: Vec<_> = blueprint.plans().iter().map(|plan| plan.path.as_str()).collect();
         return Err(Failure::Usage(format!("--route: no such route; configured: {}", known.join(", "))));
     };
+    let inputs = plan.provider.inputs().of_operator(&options.inputs);
+    let inputs = inputs.map_err(|fault| Failure::Usage(format!("--input: {fault}")))?;
     let runtime = runtime(Some(1))?;
     let outcome = runtime.block_on(async {
         let sessions = blueprint.sessions(&Lifecycle::new());
-        sessions.cold(plan, &plan.key(&identity), None).await
+        sessions.cold(plan, &plan.key(&identity, &inputs), None).await
     });
     let (entry, _) = outcome.map_err(|error| Failure::Running(format!("no session: {error}")))?;
     match &entry.answer {
@@ -47,4 +52,9 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
         }
     }
     Ok(())
+}
+
+fn input(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }

@@ -9,7 +9,8 @@ use ipnet::IpNet;
 
 use super::layers::Layers;
 use super::{
-    Answer, Browser, Cache, Config, ConfigError, Identity, JWKS_PATH, Listen, Log, Mode, Provider, Route, Server, raw,
+    Answer, Browser, Cache, Config, ConfigError, Identity, JWKS_PATH, LIVEKIT_PATH, Listen, Log, Mode, Provider, Route,
+    Server, raw,
 };
 
 /// One pass over the raw sections, collecting mistakes.
@@ -213,7 +214,15 @@ impl Check<'_> {
             let mut refuse = |part: &str, problem: String| {
                 self.errors.push(ConfigError::new(origin.clone(), format!("{key}.{part}"), problem));
             };
-            if let Err(problem) = path(&raw.path) {
+            let path = match (raw.path, raw.answer) {
+                (Some(own), _) => own,
+                (None, Answer::LiveKit) => LIVEKIT_PATH.to_owned(),
+                (None, Answer::Session | Answer::Subrequest) => {
+                    refuse("path", "is missing".to_owned());
+                    continue;
+                }
+            };
+            if let Err(problem) = check_path(&path) {
                 refuse("path", problem);
             }
             if !providers.contains(&raw.provider) {
@@ -226,7 +235,7 @@ impl Check<'_> {
             }
             let deadline = raw.deadline.map_or_else(
                 || match raw.answer {
-                    Answer::Session => Duration::from_secs(5),
+                    Answer::Session | Answer::LiveKit => Duration::from_secs(5),
                     // Envoy and Istio give up after 200 ms and deny.
                     Answer::Subrequest => Duration::from_millis(150),
                 },
@@ -236,7 +245,7 @@ impl Check<'_> {
                 refuse("deadline", "is 0; write a positive duration".to_owned());
             }
             let route = Route {
-                path: raw.path,
+                path,
                 host: raw.host.map(|host| host.to_ascii_lowercase()),
                 answer: raw.answer,
                 provider: raw.provider,
@@ -261,7 +270,7 @@ impl Check<'_> {
 impl Route {
     fn covers(&self, path: &str) -> bool {
         match self.answer {
-            Answer::Session => self.path == path,
+            Answer::Session | Answer::LiveKit => self.path == path,
             Answer::Subrequest => {
                 path.strip_prefix(&self.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             }
@@ -273,7 +282,7 @@ impl Route {
     }
 }
 
-fn path(text: &str) -> Result<(), String> {
+fn check_path(text: &str) -> Result<(), String> {
     let segments_ok = text.strip_prefix('/').is_some_and(|rest| {
         !rest.is_empty()
             && rest.split('/').all(|segment| {
@@ -351,11 +360,11 @@ mod tests {
     #[test]
     fn paths_are_plain() {
         for good in ["/auth", "/api/chat/session", "/v1.2/a_b~c-d"] {
-            assert_eq!(path(good), Ok(()), "{good}");
+            assert_eq!(check_path(good), Ok(()), "{good}");
         }
         for bad in ["", "/", "auth", "/auth/", "//auth", "/a//b", "/a/../b", "/a b", "/ä", "/a?b", "/a%20b", JWKS_PATH]
         {
-            assert!(path(bad).is_err(), "{bad}");
+            assert!(check_path(bad).is_err(), "{bad}");
         }
     }
 }

@@ -176,7 +176,7 @@ impl Default for Cache {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Route {
-    pub(super) path: String,
+    pub(super) path: Option<String>,
     pub(super) answer: Answer,
     pub(super) provider: String,
     pub(super) ttl: Option<Span>,
@@ -191,6 +191,8 @@ pub(super) struct Route {
 pub enum Answer {
     /// JSON for browsers and apps.
     Session,
+    /// LiveKit's standard token endpoint.
+    LiveKit,
     /// Headers for a reverse proxy's auth subrequest.
     Subrequest,
 }

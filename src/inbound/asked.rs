@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
@@ -22,8 +23,8 @@ pub(super) struct Asked {
     pub(super) proof: Option<PeerProof>,
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
-    /// Whether the address has a query with something in it.
-    pub(super) has_query: bool,
+    /// Path and query, where the query has something in it.
+    target: Option<PathAndQuery>,
     /// The body, until somebody reads it. Most never do: hyper then drops what has come, or ends the connection.
     unread: Mutex<Option<Incoming>>,
     pub(super) id: RequestId,
@@ -59,7 +60,7 @@ impl Asked {
             peer,
             proof,
             method: parts.method.clone(),
-            has_query: parts.uri.query().is_some_and(|query| !query.is_empty()),
+            target: parts.uri.path_and_query().filter(|target| target.query().is_some_and(says_something)).cloned(),
             headers,
             unread: Mutex::new((!body.is_end_stream()).then_some(body)),
             id: RequestId::next(),
@@ -77,6 +78,11 @@ impl Asked {
         }
     }
 
+    /// The query as sent, where there is something in it.
+    pub(super) fn query(&self) -> Option<&str> {
+        self.target.as_ref()?.query()
+    }
+
     /// The value of a header that must not come twice; `None` when it is absent or not text.
     pub(super) fn header(&self, name: &http::HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -88,6 +94,11 @@ impl Asked {
         let authority: http::uri::Authority = host.parse().ok()?;
         Some(authority.host().to_ascii_lowercase())
     }
+}
+
+/// `/path?` has a query that says nothing.
+fn says_something(query: &str) -> bool {
+    !query.is_empty()
 }
 
 async fn read(body: Incoming, max: usize, patience: Duration) -> Body {

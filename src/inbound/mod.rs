@@ -1,12 +1,13 @@
 //! The way in: listeners, routes, handlers, replies. The only place that knows warp and hyper.
 //!
 //! [`listener`] accepts a connection and decides once whether its peer may tell identity. Each request becomes an
-//! [`asked::Asked`] and goes through the route table below. A handler asks `identity` who it is and `session` for what
-//! they want, and [`reply`] turns the outcome into an answer.
+//! [`asked::Asked`] and goes through the route table below. A handler asks `identity` who it is, [`input`] what they
+//! add and `session` for what they want, and [`reply`] turns the outcome into an answer.
 
 mod asked;
 mod browser;
 mod connection;
+mod input;
 mod listener;
 mod observe;
 pub mod ops;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Request};
 use http_body_util::Empty;
 use hyper::body::Incoming;
@@ -37,13 +38,13 @@ use asked::{Ask, Asked};
 use browser::Rules;
 use observe::{Observer, Seen};
 use reply::{Base, Extras};
-use session_route::SessionRoute;
+use session_route::{Kind, SessionRoute};
 use subrequest_route::SubrequestRoute;
 
 use crate::config::{self, Answer, JWKS_PATH};
-use crate::identity::{Peer, PeerProof, Resolver};
+use crate::identity::{HeaderNames, Peer, PeerProof, Resolver};
 use crate::metrics::Metrics;
-use crate::provider::Provider;
+use crate::provider::{Inputs, Provider};
 use crate::session::{Form, Plan, Sessions};
 use crate::telemetry::RequestLog;
 
@@ -112,10 +113,14 @@ impl Routes {
         for (route, plan) in routes.into_iter().rev() {
             match route.answer {
                 Answer::Session => {
-                    let handler = Arc::new(session(route, plan, rooms));
+                    let handler = Arc::new(session(Kind::Session, route, plan, rooms));
                     tree = before(at(&route.path), route, Arc::clone(&handler), tree);
                     // The last one of its kind here is the first in the tree.
                     hot.session = Some((Arc::from(route.path.as_str()), handler));
+                }
+                Answer::LiveKit => {
+                    let handler = Arc::new(session(Kind::LiveKit, route, plan, rooms));
+                    tree = before(at(&route.path), route, handler, tree);
                 }
                 Answer::Subrequest => {
                     let handler = Arc::new(subrequest(route, plan, rooms));
@@ -149,20 +154,27 @@ impl Routes {
 }
 
 /// In which form the sessions of `route` are cached.
-pub fn form(route: &config::Route, resolver: &Resolver) -> Form {
+pub fn form(route: &config::Route, resolver: &Resolver, inputs: &Inputs) -> Form {
     match route.answer {
         Answer::Session => Form::Json,
-        Answer::Subrequest => Form::Headers(subrequest_route::frame(resolver)),
+        Answer::LiveKit => Form::LiveKit,
+        Answer::Subrequest => Form::Headers(subrequest_route::frame(resolver, inputs)),
     }
 }
 
-fn session(route: &config::Route, plan: &Arc<Plan>, rooms: &Rooms) -> SessionRoute {
+/// The headers that a session depends on.
+fn looked_at<'r>(resolver: &'r Resolver, inputs: &'r Inputs) -> Vec<&'r HeaderName> {
+    resolver.header_names().into_iter().flat_map(HeaderNames::all).chain(inputs.headers()).collect()
+}
+
+fn session(kind: Kind, route: &config::Route, plan: &Arc<Plan>, rooms: &Rooms) -> SessionRoute {
     SessionRoute {
+        kind,
         plan: Arc::clone(plan),
         sessions: Arc::clone(&rooms.sessions),
         resolver: Arc::clone(&rooms.resolver),
         rules: Rules::new(rooms.browser.clone()),
-        base: Base::new(rooms.resolver.header_names(), Some("application/json")),
+        base: Base::new(&looked_at(&rooms.resolver, plan.provider.inputs()), Some("application/json")),
         observer: Observer::new(&route.path, &rooms.metrics, rooms.log.clone()),
         body: rooms.body,
     }
@@ -227,7 +239,7 @@ fn for_host(host: Option<&str>) -> impl Filter<Extract = (Ask,), Error = Rejecti
 /// Public keys of every local signing key (RFC 7517, section 5). They are public: anybody may read and keep them.
 fn jwks(rooms: &Rooms) -> BoxedFilter<(Response,)> {
     let providers = rooms.providers.clone();
-    let base = Base::new(None, Some("application/json"));
+    let base = Base::new(&[], Some("application/json"));
     let observer = Observer::new(JWKS_PATH, &rooms.metrics, rooms.log.clone());
     at(JWKS_PATH)
         .and(warp::ext::get::<Ask>())
@@ -254,7 +266,7 @@ fn jwks(rooms: &Rooms) -> BoxedFilter<(Response,)> {
 }
 
 fn not_found(rooms: &Rooms) -> BoxedFilter<(Response,)> {
-    let base = Base::new(None, Some("application/json"));
+    let base = Base::new(&[], Some("application/json"));
     let observer = Observer::new("other", &rooms.metrics, rooms.log.clone());
     warp::ext::get::<Ask>()
         .map(move |asked: Ask| {

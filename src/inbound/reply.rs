@@ -13,7 +13,7 @@ use http::header::{
 use warp::reply::Response;
 
 use super::asked::RequestId;
-use crate::identity::{HeaderNames, Refusal};
+use crate::identity::Refusal;
 use crate::provider::Class;
 use crate::session::SessionError;
 
@@ -188,8 +188,9 @@ pub(super) struct Extras {
 pub(super) struct Base(HeaderMap);
 
 impl Base {
-    /// `names` are the headers that identity is read from, `content_type` is what bodies are, if there are any.
-    pub(super) fn new(names: Option<&HeaderNames>, content_type: Option<&'static str>) -> Self {
+    /// `read` are the headers that the answer depends on beside those of browsers, `content_type` is what bodies are, if
+    /// there are any.
+    pub(super) fn new(read: &[&HeaderName], content_type: Option<&'static str>) -> Self {
         let mut headers = HeaderMap::with_capacity(8);
         // Its place is the first: there it is found without a search. The value comes with each request.
         headers.insert(X_REQUEST_ID, HeaderValue::from_static(""));
@@ -198,7 +199,7 @@ impl Base {
         }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, private"));
         headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
-        let read = names.into_iter().flat_map(HeaderNames::all).map(HeaderName::as_str);
+        let read = read.iter().map(|name| name.as_str());
         let vary = read.chain(["origin", "sec-fetch-site"]).collect::<Vec<_>>().join(", ");
         headers.insert(VARY, HeaderValue::try_from(vary).unwrap_or_else(|_| HeaderValue::from_static("*")));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -233,8 +234,9 @@ pub(super) fn numbered(mut headers: HeaderMap, id: RequestId) -> HeaderMap {
 }
 
 /// A finished JSON body with the headers of its route.
-pub(super) fn json(base: &Base, id: RequestId, body: Bytes, cors: Option<HeaderMap>) -> Response {
+pub(super) fn json(base: &Base, id: RequestId, status: StatusCode, body: Bytes, cors: Option<HeaderMap>) -> Response {
     let mut response = Response::new(body.into());
+    *response.status_mut() = status;
     *response.headers_mut() = base.headers(id);
     if let Some(cors) = cors {
         response.headers_mut().extend(cors);

@@ -1,25 +1,52 @@
-//! `answer = "session"`: the session as JSON, for browsers and apps.
+//! `answer = "session"`: the session as JSON, for browsers and apps. `answer = "livekit"`: the same in the form of
+//! LiveKit's standard token endpoint, a POST that is answered with 201.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, StatusCode};
 use warp::reply::Response;
 
 use super::Handler;
-use super::asked::{Asked, Body};
+use super::asked::Asked;
 use super::browser::Rules;
+use super::input::{self, Fault};
 use super::observe::{Observer, Seen};
 use super::reply::{self, Base, Extras, Outcome};
 use crate::identity::{Identity, Resolver};
 use crate::session::{Answer, Entry, How, Plan, SessionError, Sessions};
 use crate::trace::TraceContext;
 
-const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
+/// What a route speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Our own form.
+    Session,
+    /// That of LiveKit's clients.
+    LiveKit,
+}
+
+impl Kind {
+    const fn methods(self) -> &'static str {
+        match self {
+            Self::Session => "GET, HEAD, POST, DELETE, OPTIONS",
+            Self::LiveKit => "POST, OPTIONS",
+        }
+    }
+
+    /// Status of a session.
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::Session => StatusCode::OK,
+            Self::LiveKit => StatusCode::CREATED,
+        }
+    }
+}
 
 /// What the handler needs, put together at start.
 #[derive(Debug)]
 pub(super) struct SessionRoute {
+    pub(super) kind: Kind,
     pub(super) plan: Arc<Plan>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) resolver: Arc<Resolver>,
@@ -32,12 +59,12 @@ pub(super) struct SessionRoute {
 
 impl Handler for SessionRoute {
     async fn answer(&self, asked: &Asked) -> Response {
-        match asked.method {
-            Method::GET | Method::HEAD | Method::POST => {}
-            Method::DELETE => return self.sign_out(asked),
-            Method::OPTIONS => return self.options(asked),
+        match (&asked.method, self.kind) {
+            (&Method::POST, _) | (&Method::GET | &Method::HEAD, Kind::Session) => {}
+            (&Method::DELETE, Kind::Session) => return self.sign_out(asked),
+            (&Method::OPTIONS, _) => return self.options(asked),
             _ => {
-                let extras = Extras { allow: Some(METHODS), ..Extras::default() };
+                let extras = Extras { allow: Some(self.kind.methods()), ..Extras::default() };
                 return self.finish(asked, Outcome::MethodNotAllowed, None, extras);
             }
         }
@@ -45,13 +72,16 @@ impl Handler for SessionRoute {
             Ok(identity) => identity,
             Err((outcome, reason)) => return self.finish(asked, outcome, reason, Extras::default()),
         };
-        // What a GET carries has no meaning (RFC 9110, 9.3.1), and stays unread.
-        if asked.method == Method::POST
-            && let Err(outcome) = Box::pin(self.check_body(asked)).await
-        {
-            return self.finish(asked, outcome, None, Extras::default());
-        }
-        let key = self.plan.key(&identity);
+        let declared = self.plan.provider.inputs();
+        let inputs = if asked.method == Method::POST {
+            Box::pin(input::with_body(asked, declared, self.body)).await
+        } else {
+            input::without_body(asked, declared)
+        };
+        let key = match inputs {
+            Ok(inputs) => self.plan.key(&identity, &inputs),
+            Err(Fault { outcome, reason }) => return self.finish(asked, outcome, Some(reason), Extras::default()),
+        };
         if let Some((entry, how)) = self.sessions.warm(&self.plan, &key) {
             return self.hand_out(asked, &identity, &entry, how);
         }
@@ -64,37 +94,22 @@ impl Handler for SessionRoute {
 }
 
 impl SessionRoute {
-    /// Every check before a session is looked for: the page, the peer, the user, the input.
+    /// Every check before the request is read: the page, the peer, the user.
     fn admit<'a>(&'a self, asked: &'a Asked) -> Result<Identity<'a>, (Outcome, Option<&'static str>)> {
         self.rules.check(asked).map_err(|outcome| (outcome, None))?;
-        let identity = self.resolver.resolve(asked.proof, &asked.headers).map_err(|refusal| {
+        self.resolver.resolve(asked.proof, &asked.headers).map_err(|refusal| {
             self.observer.refused(refusal);
             (Outcome::from(refusal), Some(refusal.label()))
-        })?;
-        // No definition declares input yet, so there must be none.
-        if asked.has_query { Err((Outcome::InputInvalid, None)) } else { Ok(identity) }
-    }
-
-    /// No definition declares input yet, so a body must say nothing.
-    async fn check_body(&self, asked: &Asked) -> Result<(), Outcome> {
-        let (max, patience) = self.body;
-        match asked.body(max, patience).await {
-            Body::Empty => Ok(()),
-            Body::Whole(bytes) => match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&bytes) {
-                Ok(members) if members.is_empty() => Ok(()),
-                _ => Err(Outcome::InputInvalid),
-            },
-            Body::TooLarge => Err(Outcome::BodyTooLarge),
-            Body::Broken => Err(Outcome::InputInvalid),
-        }
+        })
     }
 
     fn hand_out(&self, asked: &Asked, identity: &Identity<'_>, entry: &Entry, how: How) -> Response {
         let Answer::Json(body) = &entry.answer else {
             return self.finish(asked, Outcome::Internal, None, Extras::default());
         };
-        let response = reply::json(&self.base, asked.id, body.clone(), self.rules.cors(asked));
-        let seen = Seen { outcome: Outcome::Ok, status: 200, reason: None, hit: how == How::Hit };
+        let status = self.kind.status();
+        let response = reply::json(&self.base, asked.id, status, body.clone(), self.rules.cors(asked));
+        let seen = Seen { outcome: Outcome::Ok, status: status.as_u16(), reason: None, hit: how == How::Hit };
         self.observer.request(asked, seen, || entry.user_tag(|| self.observer.tag(identity)));
         response
     }
@@ -104,8 +119,13 @@ impl SessionRoute {
         self.finish(asked, Outcome::from(error), Some(error.reason()), extras)
     }
 
+    /// Forgets all sessions of the user, so it takes no input.
     fn sign_out(&self, asked: &Asked) -> Response {
-        match self.admit(asked) {
+        let admitted = self.admit(asked).and_then(|identity| match input::nothing(asked) {
+            Ok(()) => Ok(identity),
+            Err(fault) => Err((fault.outcome, Some(fault.reason))),
+        });
+        match admitted {
             Ok(identity) => {
                 self.sessions.sign_out(&identity);
                 self.finish(asked, Outcome::SignedOut, None, Extras::default())
@@ -115,8 +135,8 @@ impl SessionRoute {
     }
 
     fn options(&self, asked: &Asked) -> Response {
-        let extras = |cors| Extras { allow: Some(METHODS), cors, ..Extras::default() };
-        match self.rules.preflight(asked, METHODS) {
+        let extras = |cors| Extras { allow: Some(self.kind.methods()), cors, ..Extras::default() };
+        match self.rules.preflight(asked, self.kind.methods()) {
             None => self.finish(asked, Outcome::Options, None, extras(None)),
             Some(Ok(headers)) => self.finish(asked, Outcome::Options, None, extras(Some(headers))),
             Some(Err(outcome)) => self.finish(asked, outcome, None, Extras::default()),

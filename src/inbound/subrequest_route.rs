@@ -10,12 +10,14 @@ use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::reply::Response;
 
-use super::Handler;
 use super::asked::Asked;
+use super::input::{self, Fault};
 use super::observe::{Observer, Seen};
 use super::reply::{Base, CHALLENGE, Outcome, numbered};
+use super::{Handler, looked_at};
 use crate::config::Mode;
 use crate::identity::{Identity, Refusal, Resolver};
+use crate::provider::Inputs;
 use crate::session::{Answer, Entry, How, Plan, SESSION_HEADERS, STATUS, SessionError, Sessions};
 use crate::trace::TraceContext;
 
@@ -39,7 +41,8 @@ pub(super) struct SubrequestRoute {
 }
 
 impl Handler for SubrequestRoute {
-    /// Answers one request, whatever its method, path below the prefix, query or body.
+    /// Answers one request, whatever its method, path below the prefix, query or body: those are the user's own request
+    /// to the host application. What the proxy wants to add comes in headers.
     async fn answer(&self, asked: &Asked) -> Response {
         let identity = match self.resolver.resolve(asked.proof, &asked.headers) {
             Ok(identity) => identity,
@@ -48,7 +51,10 @@ impl Handler for SubrequestRoute {
                 return self.without_identity(asked, refusal);
             }
         };
-        let key = self.plan.key(&identity);
+        let key = match input::of_headers(asked, self.plan.provider.inputs()) {
+            Ok(inputs) => self.plan.key(&identity, &inputs),
+            Err(fault) => return self.without_input(asked, fault),
+        };
         if let Some((entry, how)) = self.sessions.warm(&self.plan, &key) {
             return self.pass(asked, &identity, &entry, how);
         }
@@ -68,7 +74,7 @@ impl SubrequestRoute {
         mode: Mode,
         observer: Observer,
     ) -> Self {
-        let denied = bare(&resolver);
+        let denied = bare(&resolver, plan.provider.inputs());
         let passed = complete(denied.clone());
         Self { plan, sessions, resolver, mode, observer, denied, passed }
     }
@@ -91,6 +97,13 @@ impl SubrequestRoute {
                 self.deny(asked, Outcome::PeerUntrusted, reason, StatusCode::FORBIDDEN)
             }
             _ => self.deny(asked, Outcome::Unauthorized, reason, StatusCode::UNAUTHORIZED),
+        }
+    }
+
+    fn without_input(&self, asked: &Asked, fault: Fault) -> Response {
+        match self.mode {
+            Mode::Optional => self.pass_without(asked, fault.outcome, Some(fault.reason), "denied"),
+            Mode::Required => self.deny(asked, fault.outcome, Some(fault.reason), StatusCode::BAD_REQUEST),
         }
     }
 
@@ -132,9 +145,9 @@ impl SubrequestRoute {
 }
 
 /// Headers of every answer.
-fn bare(resolver: &Resolver) -> Base {
+fn bare(resolver: &Resolver, inputs: &Inputs) -> Base {
     // hyper leaves the length out of empty answers to some methods; the contract wants it on every one.
-    Base::new(resolver.header_names(), None).with(CONTENT_LENGTH, HeaderValue::from_static("0"))
+    Base::new(&looked_at(resolver, inputs), None).with(CONTENT_LENGTH, HeaderValue::from_static("0"))
 }
 
 /// The complete set, empty.
@@ -144,8 +157,8 @@ fn complete(base: Base) -> Base {
 }
 
 /// Headers that a session of a subrequest route begins with, so that a cached one is finished but for the request id.
-pub(super) fn frame(resolver: &Resolver) -> HeaderMap {
-    bare(resolver).into_headers()
+pub(super) fn frame(resolver: &Resolver, inputs: &Inputs) -> HeaderMap {
+    bare(resolver, inputs).into_headers()
 }
 
 fn empty(status: StatusCode, headers: HeaderMap) -> Response {

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use http::{HeaderMap, HeaderName};
 use regex_lite::Regex;
 
-use super::Order;
 use super::definition::Input;
 use super::pattern::whole;
 
@@ -53,13 +52,6 @@ impl std::fmt::Debug for Given<'_> {
     /// What people send stays out of panics and logs.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Given").finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Order<'_> {
-    /// For the same reason.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Order").field("ttl", &self.ttl).finish_non_exhaustive()
     }
 }
 

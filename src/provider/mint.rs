@@ -36,6 +36,13 @@ pub struct Order<'a> {
     pub trace: Option<TraceContext>,
 }
 
+impl std::fmt::Debug for Order<'_> {
+    /// What people send stays out of panics and logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Order").field("ttl", &self.ttl).finish_non_exhaustive()
+    }
+}
+
 /// A fresh token and what belongs to it. `Debug` does not show the token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Minted {

@@ -33,9 +33,9 @@ use std::time::Duration;
 use http::HeaderName;
 use serde_json::Value;
 
-pub use definition::{Definition, Definitions, PRESETS, Setting};
+pub use definition::{Definition, Definitions, Input, PRESETS, Setting};
 pub use error::{Class, ProviderError};
-pub use inputs::{Given, Inputs};
+pub use inputs::{Given, InputFault, Inputs};
 pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
 pub use lifetime::Lifetime;
 pub use mint::{Minted, Order};

@@ -67,8 +67,9 @@ impl Upserts {
         self.sent.invalidate(user_id);
     }
 
+    /// Inputs count as well: an upsert step may send them.
     fn fingerprint(&self, order: &Order<'_>) -> u64 {
         let profile = &order.profile;
-        self.hasher.hash_one((profile.name, profile.email, profile.avatar, &profile.groups))
+        self.hasher.hash_one((profile.name, profile.email, profile.avatar, &profile.groups, &order.inputs))
     }
 }

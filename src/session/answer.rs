@@ -1,9 +1,10 @@
-//! A session as it goes out: JSON for browsers and apps, or headers for a reverse proxy. Rendered once, when the token
-//! is minted; a cached session is finished bytes.
+//! A session as it goes out: JSON for browsers, apps and LiveKit's own clients, or headers for a reverse proxy. Rendered
+//! once, when the token is minted; a cached session is finished bytes.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde_json::json;
 
 use crate::provider::{Minted, Profile};
 
@@ -34,6 +35,8 @@ pub const SESSION_HEADERS: [HeaderName; 5] = [TOKEN, TOKEN_EXPIRES_AT, API_URL, 
 pub enum Form {
     /// JSON.
     Json,
+    /// JSON as LiveKit's clients want it.
+    LiveKit,
     /// Headers, beginning with these, which every answer of the route has.
     Headers(HeaderMap),
 }
@@ -65,7 +68,8 @@ impl Answer {
     /// Renders `minted` for the user of `profile`.
     pub fn render(form: &Form, minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Self {
         match form {
-            Form::Json => Self::Json(json(minted, api_url, profile)),
+            Form::Json => Self::Json(session(minted, api_url, profile)),
+            Form::LiveKit => Self::Json(livekit(minted, api_url)),
             Form::Headers(frame) => headers(frame, minted, api_url, profile)
                 .map_or(Self::Unsayable, |headers| Self::Headers(Box::new(headers))),
         }
@@ -87,7 +91,7 @@ impl Answer {
 }
 
 /// The session in the documented order: `token`, `expiresAt`, `apiUrl`, `chatUserId`, `displayName`, then the rest.
-fn json(minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Bytes {
+fn session(minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Bytes {
     let mut out = Vec::with_capacity(minted.token.len() + api_url.len() + 256);
     let mut member = |before: &str, value: Option<&str>| {
         out.extend_from_slice(before.as_bytes());
@@ -110,6 +114,12 @@ fn json(minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Bytes {
     out.push(b'}');
     // Exact size: a cached answer carries no slack.
     Bytes::from(out.into_boxed_slice())
+}
+
+/// The answer of LiveKit's standard token endpoint.
+fn livekit(minted: &Minted, api_url: &str) -> Bytes {
+    let text = json!({ "server_url": api_url, "participant_token": minted.token }).to_string();
+    Bytes::from(text.into_bytes().into_boxed_slice())
 }
 
 fn headers(frame: &HeaderMap, minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Option<HeaderMap> {
@@ -162,6 +172,16 @@ mod tests {
         let endless = Minted { expires: None, extra: vec![], ..minted("tok") };
         let Answer::Json(body) = Answer::render(&Form::Json, &endless, "https://a", &profile) else { panic!("JSON") };
         assert!(std::str::from_utf8(&body).expect("text").contains("\"expiresAt\":null"));
+    }
+
+    #[test]
+    fn livekit_clients_get_address_and_token() {
+        let profile = Profile { subject: "s", ..Profile::default() };
+        let Answer::Json(body) = Answer::render(&Form::LiveKit, &minted("tok"), "wss://a", &profile) else {
+            panic!("JSON")
+        };
+        let text = std::str::from_utf8(&body).expect("text");
+        assert_eq!(text, "{\"server_url\":\"wss://a\",\"participant_token\":\"tok\"}");
     }
 
     #[test]

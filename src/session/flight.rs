@@ -82,6 +82,11 @@ impl Flights {
         self.lock().remove(key);
     }
 
+    /// The same for all flights whose keys begin so.
+    pub(super) fn dismiss_all(&self, beginning: &[u8]) {
+        self.lock().retain(|key, _| !key.begins_with(beginning));
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionKey, (u64, Seat)>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,8 +1,9 @@
 //! What a session depends on, as one value.
 //!
-//! A [`SessionKey`] is the whole question: route, credential generation, source, issuer, subject, and the parts of the
-//! profile that the answer shows or the definition uses. A mint takes nothing but the key, so equal keys are equal
-//! sessions by construction, and nothing that is not in the key can leak into another user's answer (T-32).
+//! A [`SessionKey`] is the whole question: route, credential generation, source, issuer, subject, the parts of the
+//! profile that the answer shows or the definition uses, and what the request adds. A mint takes nothing but the key, so
+//! equal keys are equal sessions by construction, and nothing that is not in the key can leak into another user's answer
+//! (T-32).
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -40,9 +41,31 @@ impl std::fmt::Debug for SessionKey {
 /// Length that stands for an absent value; present ones are shorter, because headers are.
 const ABSENT: u16 = u16::MAX;
 
-/// Encodes the question that `identity` asks on a route. Every field carries its length, so different questions have
-/// different bytes.
-pub(super) fn encode(route: RouteId, generation: u32, uses: ProfileUse, identity: &Identity<'_>) -> Vec<u8> {
+/// Encodes the question that `identity` asks on a route with these inputs. Every field carries its length, and lists of
+/// them their number, so different questions have different bytes.
+pub(super) fn encode(
+    route: RouteId,
+    generation: u32,
+    uses: ProfileUse,
+    identity: &Identity<'_>,
+    inputs: &[Option<String>],
+) -> Vec<u8> {
+    let mut bytes = user(route, generation, uses, identity);
+    let count = u16::try_from(inputs.len()).unwrap_or(u16::MAX);
+    bytes.extend_from_slice(&count.to_be_bytes());
+    for input in inputs.iter().take(usize::from(count)) {
+        put(&mut bytes, input.as_deref());
+    }
+    if uses.groups {
+        for group in identity.groups() {
+            put(&mut bytes, Some(group));
+        }
+    }
+    bytes
+}
+
+/// What the keys of `identity` on a route begin with, whatever the request adds.
+pub(super) fn user(route: RouteId, generation: u32, uses: ProfileUse, identity: &Identity<'_>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(128);
     bytes.extend_from_slice(&route.to_be_bytes());
     bytes.extend_from_slice(&generation.to_be_bytes());
@@ -52,16 +75,11 @@ pub(super) fn encode(route: RouteId, generation: u32, uses: ProfileUse, identity
     put(&mut bytes, if uses.name { identity.name() } else { None });
     put(&mut bytes, if uses.email { identity.email() } else { None });
     put(&mut bytes, if uses.avatar { identity.avatar() } else { None });
-    if uses.groups {
-        for group in identity.groups() {
-            put(&mut bytes, Some(group));
-        }
-    }
     bytes
 }
 
 fn put(bytes: &mut Vec<u8>, text: Option<&str>) {
-    // Longer texts do not exist: header values are capped at 8 KiB. Were one to come, it would be cut at a character.
+    // Longer texts do not exist: header values and inputs are capped at 8 KiB. Were one to come, it would be cut at a character.
     let text = text.map(|text| text.get(..text.floor_char_boundary(usize::from(ABSENT - 1))).unwrap_or_default());
     let length = text.map_or(ABSENT, |text| u16::try_from(text.len()).unwrap_or(ABSENT - 1));
     bytes.extend_from_slice(&length.to_be_bytes());
@@ -69,7 +87,7 @@ fn put(bytes: &mut Vec<u8>, text: Option<&str>) {
 }
 
 /// A decoded key.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Question<'k> {
     /// The route.
     pub route: RouteId,
@@ -77,6 +95,15 @@ pub struct Question<'k> {
     pub generation: u32,
     /// Who asks, as far as it matters.
     pub profile: Profile<'k>,
+    /// What the request adds.
+    pub inputs: Vec<Option<&'k str>>,
+}
+
+impl std::fmt::Debug for Question<'_> {
+    /// Questions hold personal data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Question").field("route", &self.route).finish_non_exhaustive()
+    }
 }
 
 impl SessionKey {
@@ -87,11 +114,21 @@ impl SessionKey {
         let generation = u32::from_be_bytes(rest.array()?);
         let (source, issuer, subject) = (rest.text()??, rest.text()?, rest.text()??);
         let (name, email, avatar) = (rest.text()?, rest.text()?, rest.text()?);
+        let mut inputs = Vec::new();
+        for _ in 0..u16::from_be_bytes(rest.array()?) {
+            inputs.push(rest.text()?);
+        }
         let mut groups = Vec::new();
         while !rest.0.is_empty() {
             groups.push(rest.text()??);
         }
-        Some(Question { route, generation, profile: Profile { source, issuer, subject, name, email, avatar, groups } })
+        let profile = Profile { source, issuer, subject, name, email, avatar, groups };
+        Some(Question { route, generation, profile, inputs })
+    }
+
+    /// Whether the question begins so.
+    pub(super) fn begins_with(&self, beginning: &[u8]) -> bool {
+        self.0.starts_with(beginning)
     }
 
     /// Bytes of memory.
@@ -135,17 +172,27 @@ mod tests {
     proptest::proptest! {
         /// What goes in comes out, and different questions have different keys.
         #[test]
-        fn keys_are_injective(a in "[a-z]{1,8}", b in "[a-z]{1,8}", x in proptest::option::of("[a-zA-Z]{1,9}"), y in proptest::option::of("[a-zA-Z]{1,9}")) {
+        fn keys_are_injective(
+            a in "[a-z]{1,3}",
+            b in "[a-z]{1,3}",
+            x in proptest::option::of("[a-zA-Z]{1,2}"),
+            y in proptest::option::of("[a-zA-Z]{1,2}"),
+            i in proptest::collection::vec(proptest::option::of("[a-c\u{0}\u{ff}]{0,2}"), 0..3),
+            j in proptest::collection::vec(proptest::option::of("[a-c\u{0}\u{ff}]{0,2}"), 0..3),
+        ) {
             let one = Identity::of_operator(&a, x.as_deref());
             let two = Identity::of_operator(&b, y.as_deref());
             if let (Ok(one), Ok(two)) = (one, two) {
-                let (k, l) = (encode(1, 2, ALL, &one), encode(1, 2, ALL, &two));
-                proptest::prop_assert_eq!(k == l, a == b && x == y);
+                let (k, l) = (encode(1, 2, ALL, &one, &i), encode(1, 2, ALL, &two, &j));
+                proptest::prop_assert_eq!(k == l, a == b && x == y && i == j);
+                proptest::prop_assert_eq!(k.starts_with(&user(1, 2, ALL, &two)), a == b && x == y);
                 let key = SessionKey::from(k.as_slice());
                 let question = key.question().expect("made by encode");
                 proptest::prop_assert_eq!((question.route, question.generation), (1, 2));
                 proptest::prop_assert_eq!(question.profile.subject, one.subject());
                 proptest::prop_assert_eq!(question.profile.name, one.name());
+                let inputs: Vec<Option<&str>> = i.iter().map(Option::as_deref).collect();
+                proptest::prop_assert_eq!(question.inputs, inputs);
             }
         }
 
@@ -161,9 +208,37 @@ mod tests {
         let named = Identity::of_operator("alice", Some("Alice")).expect("an identity");
         let nameless = Identity::of_operator("alice", None).expect("an identity");
         let none = ProfileUse::default();
+        let encode = |route, generation, uses, identity| encode(route, generation, uses, identity, &[]);
         assert_eq!(encode(0, 0, none, &named), encode(0, 0, none, &nameless));
         assert_ne!(encode(0, 0, ALL, &named), encode(0, 0, ALL, &nameless));
         assert_ne!(encode(0, 0, none, &named), encode(1, 0, none, &named));
         assert_ne!(encode(0, 0, none, &named), encode(0, 1, none, &named));
+    }
+
+    /// T-32: a token for one room is never the answer to a request for another.
+    #[test]
+    fn different_inputs_are_different_questions() {
+        let alice = Identity::of_operator("alice", None).expect("an identity");
+        let given = |inputs: &[Option<&str>]| {
+            let inputs: Vec<Option<String>> = inputs.iter().map(|input| input.map(str::to_owned)).collect();
+            encode(0, 0, ALL, &alice, &inputs)
+        };
+        let keys = [
+            given(&[]),
+            given(&[None]),
+            given(&[Some("")]),
+            given(&[Some("a")]),
+            given(&[Some("b")]),
+            given(&[None, Some("a")]),
+            given(&[Some("a"), None]),
+            given(&[Some("a"), Some("b")]),
+            given(&[Some("ab"), Some("")]),
+        ];
+        for (n, key) in keys.iter().enumerate() {
+            assert!(keys.iter().skip(n + 1).all(|other| other != key), "{n}");
+        }
+        let longest = "x".repeat(8 * 1024);
+        let key = SessionKey::from(given(&[Some(&longest)]).as_slice());
+        assert_eq!(key.question().expect("a question").inputs, [Some(longest.as_str())]);
     }
 }

@@ -97,9 +97,14 @@ impl Plan {
         ProfileUse { name: true, ..self.provider.uses() }
     }
 
-    /// The question that `identity` asks here, encoded.
-    pub fn key(&self, identity: &Identity<'_>) -> Vec<u8> {
-        key::encode(self.id, self.provider.session_generation(), self.uses(), identity)
+    /// The question that `identity` asks here with these inputs (in the order of the definition), encoded.
+    pub fn key(&self, identity: &Identity<'_>, inputs: &[Option<String>]) -> Vec<u8> {
+        key::encode(self.id, self.provider.session_generation(), self.uses(), identity, inputs)
+    }
+
+    /// What all keys of `identity` here begin with.
+    fn user(&self, identity: &Identity<'_>) -> Vec<u8> {
+        key::user(self.id, self.provider.session_generation(), self.uses(), identity)
     }
 }
 
@@ -269,7 +274,7 @@ impl Sessions {
         if !plan.provider.takes(question.profile.subject) {
             return Err(SessionError::UserId);
         }
-        Ok(Order { profile: question.profile.clone(), inputs: Vec::new(), ttl: plan.ttl, trace })
+        Ok(Order { profile: question.profile.clone(), inputs: question.inputs.clone(), ttl: plan.ttl, trace })
     }
 
     /// Decides how long a fresh token is handed out and when it is renewed, and renders it.
@@ -391,9 +396,16 @@ impl Sessions {
     /// Drops every session of the user, on all routes, and keeps those under way out of the cache.
     pub fn sign_out(&self, identity: &Identity<'_>) {
         for plan in &self.plans {
-            let key = plan.key(identity);
-            self.flights.dismiss(&key);
-            self.store.remove(&key);
+            if plan.provider.inputs().is_empty() {
+                let key = plan.key(identity, &[]);
+                self.flights.dismiss(&key);
+                self.store.remove(&key);
+            } else {
+                // Nobody knows here which inputs the user has sessions for.
+                let user = plan.user(identity);
+                self.flights.dismiss_all(&user);
+                self.store.remove_all(&user);
+            }
             plan.provider.forget_user(identity.subject());
         }
     }

@@ -114,6 +114,15 @@ impl Store {
         self.entries.invalidate(key);
     }
 
+    /// Removes all whose keys begin so. It looks at every key: for what happens as seldom as a sign-out.
+    pub(super) fn remove_all(&self, beginning: &[u8]) {
+        for (key, _) in &self.entries {
+            if key.begins_with(beginning) {
+                self.entries.invalidate(&*key);
+            }
+        }
+    }
+
     /// Settles pending work and reports sizes; called before metrics are read.
     pub(super) fn report(&self) {
         self.entries.run_pending_tasks();
@@ -125,4 +134,42 @@ impl Store {
 
 fn weight(key: &SessionKey, entry: &Entry) -> u32 {
     u32::try_from(key.len() + entry.answer.len() + OVERHEAD).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Identity;
+    use crate::provider::ProfileUse;
+    use crate::session::key;
+
+    /// A sign-out ends all sessions of a user, whatever was added to the requests, and no other.
+    #[test]
+    fn all_sessions_of_a_user_can_be_removed() {
+        let metrics = Metrics::new().expect("metrics");
+        let store = Store::new(config::Cache { max_entries: 100, max_bytes: 1 << 20 }, &metrics);
+        let uses = ProfileUse::default();
+        let key_of = |route, subject, room: Option<&str>| {
+            let identity = Identity::of_operator(subject, None).expect("an identity");
+            SessionKey::from(key::encode(route, 0, uses, &identity, &[room.map(str::to_owned)]).as_slice())
+        };
+        let entry = || Entry {
+            answer: Answer::Unsayable,
+            user: OnceLock::new(),
+            usable_until: Timestamp::from_seconds(2),
+            renew_at: Timestamp::from_seconds(1),
+            used: AtomicBool::new(false),
+            failures: AtomicU32::new(0),
+        };
+        let own = [key_of(0, "alice", None), key_of(0, "alice", Some("a")), key_of(0, "alice", Some("b"))];
+        let others = [key_of(0, "alicea", None), key_of(0, "bob", Some("a")), key_of(1, "alice", Some("a"))];
+        for key in own.iter().chain(&others) {
+            store.insert(key.clone(), Arc::new(entry()));
+        }
+        let alice = Identity::of_operator("alice", None).expect("an identity");
+        store.remove_all(&key::user(0, 0, uses, &alice));
+        let has = |key: &SessionKey| store.get(std::borrow::Borrow::borrow(key)).is_some();
+        assert!(!own.iter().any(has));
+        assert!(others.iter().all(has));
+    }
 }

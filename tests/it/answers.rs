@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::client::Answer;
-use crate::fakes::sendsar::Script;
+use crate::fakes::http::Script;
 use crate::harness::{NOW, Service};
 
 const USERS: &str = "/v1/users";

@@ -15,7 +15,8 @@ use sidemint::secrets::Secret;
 use sidemint::session::{SessionError, SessionKey};
 
 use crate::client::{Answer, Connection, request};
-use crate::fakes::sendsar::{Script, Sendsar};
+use crate::fakes::http::Script;
+use crate::fakes::sendsar::Sendsar;
 use crate::harness::{LOCAL, NOW, SESSION, Service, clock, config, draw, sendsar};
 
 const API_KEY: &str = "sk_CANARYapikey0123456789";
@@ -257,7 +258,7 @@ async fn debug_and_display_show_nothing() {
     }
     let identity = Identity::of_operator(USER, Some(NAME)).unwrap();
     assert_clean("Identity", &format!("{identity:?}"));
-    let key = blueprint.plans()[0].key(&identity);
+    let key = blueprint.plans()[0].key(&identity, &[]);
     assert_clean("SessionKey", &format!("{:?}", SessionKey::from(key.as_slice())));
     let sessions = blueprint.sessions(&sidemint::lifecycle::Lifecycle::new());
     fake.accept_key(API_KEY);
@@ -265,7 +266,7 @@ async fn debug_and_display_show_nothing() {
     let minted = sessions.cold(&blueprint.plans()[0], &key, None).await.unwrap();
     assert_clean("a session in the cache", &format!("{minted:?} {sessions:?}"));
     fake.breaks(Some(Script::text(500, "text/plain", BODY)));
-    let other = blueprint.plans()[1].key(&identity);
+    let other = blueprint.plans()[1].key(&identity, &[]);
     let (failed, ()) = tokio::join!(sessions.cold(&blueprint.plans()[1], &other, None), async {
         fake.until(|fake| fake.mints() == 2).await;
         clock.advance(Duration::from_secs(10));
@@ -283,7 +284,7 @@ async fn the_parts_of_a_mint_show_nothing_in_debug() {
     let profile =
         Profile { subject: USER, name: Some(NAME), email: Some(MAIL), groups: vec![GROUP], ..Profile::default() };
     assert_clean("Profile", &format!("{profile:?}"));
-    let order = Order { profile, inputs: Vec::new(), ttl: Duration::from_secs(3600), trace: None };
+    let order = Order { profile, inputs: vec![], ttl: Duration::from_secs(3600), trace: None };
     assert_clean("Order", &format!("{order:?}"));
     let minted = provider.mint_here(&order).unwrap();
     let shown = format!("{minted:?} {provider:?}");

@@ -309,6 +309,25 @@ fn mint_prints_the_headers_of_a_subrequest_route() {
 }
 
 #[test]
+fn mint_prints_the_answer_of_a_livekit_route() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "more.toml", "[[routes]]\nanswer = \"livekit\"\nprovider = \"chat\"\n");
+    let files = ["-c", "config.toml", "-c", &path];
+    let said = good(&[&["mint", "--user", "alice", "--route", "/livekit/token"][..], &files].concat());
+    let session: Value = serde_json::from_str(&said).unwrap();
+    let members: Vec<&str> = session.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(members, ["server_url", "participant_token"]);
+    assert!(good(&[&["check"][..], &files].concat()).contains("/livekit/token: livekit, provider chat, lifetime 1h\n"));
+}
+
+#[test]
+fn mint_takes_only_inputs_that_the_preset_declares() {
+    let said = bad(2, &["mint", "--user", "alice", "--input", "room=lobby"], &[]);
+    assert_eq!(said, "sidemint: --input: not a declared input\n");
+    assert_eq!(run(&["mint", "--user", "alice", "--input", "room"], &[]).code, Some(2), "without a value");
+}
+
+#[test]
 fn mint_for_a_route_or_user_that_cannot_be_ends_with_2() {
     let said = bad(2, &["mint", "--user", "alice", "--route", "/nowhere"], &[]);
     assert_eq!(said, "sidemint: --route: no such route; configured: /api/chat/session, /auth\n");

@@ -407,7 +407,7 @@ fn a_route_that_cannot_be_served_is_refused() {
             (
                 "routes",
                 "[{ path = \"/a\", answer = \"sesion\", provider = \"chat\" }]",
-                "config.toml: routes[0].answer: \"sesion\" is not one of session, subrequest",
+                "config.toml: routes[0].answer: \"sesion\" is not one of session, livekit, subrequest",
             ),
             (
                 "routes",
@@ -438,6 +438,22 @@ fn a_route_that_cannot_be_served_is_refused() {
                 "routes",
                 "[{ path = \"/a\", answer = \"session\", provider = \"chat\", mode = \"required\" }]",
                 "config.toml: routes[0].mode: only a subrequest route has a mode; remove it",
+            ),
+            (
+                "routes",
+                "[{ answer = \"livekit\", provider = \"chat\", mode = \"required\" }]",
+                "config.toml: routes[0].mode: only a subrequest route has a mode; remove it",
+            ),
+            ("routes", "[{ answer = \"subrequest\", provider = \"chat\" }]", "config.toml: routes[0].path: is missing"),
+            (
+                "routes",
+                "[{ path = \"/livekit\", answer = \"subrequest\", provider = \"chat\" }, { answer = \"livekit\", provider = \"chat\" }]",
+                "config.toml: routes[1].path: \"/livekit/token\" is already served by the route \"/livekit\"",
+            ),
+            (
+                "routes",
+                "[{ answer = \"livekit\", provider = \"chat\" }, { answer = \"livekit\", provider = \"chat\" }]",
+                "config.toml: routes[1].path: \"/livekit/token\" is already served by the route \"/livekit/token\"",
             ),
             (
                 "routes",

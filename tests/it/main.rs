@@ -27,6 +27,7 @@ mod cli;
 mod config;
 mod docs;
 mod errors;
+mod inputs;
 mod jose;
 mod judges;
 mod layout;

@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 use crate::client::{Answer, Connection, request};
-use crate::fakes::sendsar::{Script, Sendsar, subject_of};
+use crate::fakes::http::Script;
+use crate::fakes::sendsar::{Sendsar, subject_of};
 use crate::harness::{SESSION, Service};
 
 const CONFIGURATION: &str = include_str!("../../docs/proxies/nginx.conf");

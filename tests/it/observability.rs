@@ -7,7 +7,7 @@ use sidemint::config::Environment;
 use sidemint::lifecycle::Lifecycle;
 
 use crate::client::{Connection, request};
-use crate::fakes::sendsar::Script;
+use crate::fakes::http::Script;
 use crate::harness::{LOCAL, SESSION, Service, clock, config};
 
 const DOCS: &str = include_str!("../../docs/observability.md");

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::client::Connection;
-use crate::fakes::sendsar::{Script, subject_of};
+use crate::fakes::http::Script;
+use crate::fakes::sendsar::subject_of;
 use crate::harness::{SESSION, Service};
 
 /// Margin of the Sendsar preset, seconds.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::client::{Answer, request};
-use crate::fakes::sendsar::{Script, Sendsar, subject_of};
+use crate::fakes::http::Script;
+use crate::fakes::sendsar::{Sendsar, subject_of};
 use crate::harness::{SESSION, Service};
 
 const ALICE: (&str, &str) = ("X-Forwarded-User", "alice");

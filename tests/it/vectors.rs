@@ -11,7 +11,8 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::client::Answer;
-use crate::fakes::sendsar::{Call, Script, Sendsar, read_call};
+use crate::fakes::http::{Call, Script, read_call};
+use crate::fakes::sendsar::Sendsar;
 use crate::harness::{NOW, SESSION, Service, clock, config, draw, sendsar, sendsar_key};
 
 /// The client's refresh margin, seconds: with this much or less left it asks again at once and for ever.

@@ -10,7 +10,7 @@ use sidemint::config::Environment;
 use tokio::net::TcpStream;
 
 use crate::client::{Answer, Connection, request};
-use crate::fakes::sendsar::Script;
+use crate::fakes::http::Script;
 use crate::harness::{LOCAL, SESSION, Service, clock, config};
 
 const ALICE: (&str, &str) = ("X-Forwarded-User", "alice");

@@ -228,7 +228,12 @@ impl Compiler<'_> {
             (None, None) => return (None, headers),
         };
         let limiter = match text.parse::<Rate>() {
-            Ok(rate) => Some(Limiter::new(rate, raw.burst, raw.queue.unwrap_or(QUEUE), LONGEST_TURN)),
+            Ok(rate) => {
+                let (waiting, refused) =
+                    (self.metrics.limiter_waiting(self.name), self.metrics.limiter_refused(self.name));
+                let limiter = Limiter::new(rate, raw.burst, raw.queue.unwrap_or(QUEUE), LONGEST_TURN);
+                Some(limiter.counted(waiting, refused))
+            }
             Err(problem) => {
                 self.refuse(place, problem);
                 None

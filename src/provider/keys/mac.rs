@@ -2,7 +2,7 @@
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use data_encoding::{HEXLOWER, HEXUPPER};
 
 use super::KeyError;
@@ -78,8 +78,6 @@ pub(in crate::provider) enum Encode {
     Base64,
     /// Base64 for URLs, without padding.
     Base64Url,
-    /// Base64 for URLs, with padding.
-    Base64UrlPadded,
 }
 
 impl Encode {
@@ -90,7 +88,6 @@ impl Encode {
             Self::UpperHex => HEXUPPER.encode(bytes),
             Self::Base64 => STANDARD.encode(bytes),
             Self::Base64Url => URL_SAFE_NO_PAD.encode(bytes),
-            Self::Base64UrlPadded => URL_SAFE.encode(bytes),
         }
     }
 }
@@ -160,7 +157,6 @@ mod tests {
             (Encode::UpperHex, "FBFFBE01"),
             (Encode::Base64, "+/++AQ=="),
             (Encode::Base64Url, "-_--AQ"),
-            (Encode::Base64UrlPadded, "-_--AQ=="),
         ] {
             assert_eq!(encode.encode(&bytes), text);
         }

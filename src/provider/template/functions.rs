@@ -33,5 +33,5 @@ pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
 
 /// Lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    data_encoding::HEXLOWER.encode(bytes)
 }

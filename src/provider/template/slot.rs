@@ -131,9 +131,9 @@ impl Slot {
             Self::RandomUuid => random().map(|bytes| Datum::Text(Cow::Owned(uuid(bytes)))),
             Self::RandomHex => random().map(|bytes| Datum::Text(Cow::Owned(super::functions::hex(&bytes)))),
             Self::Item => variables.item.map(text),
-            Self::Taken(index) => json(variables.taken.get(index)?.as_ref()?),
+            Self::Taken(index) => Some(json(variables.taken.get(index)?.as_ref()?)),
             Self::Input(index) => (*variables.inputs.get(index)?).map(text),
-            Self::Let(index) => json(variables.lets.get(index)?),
+            Self::Let(index) => Some(json(variables.lets.get(index)?)),
             Self::Part(index) => variables.parts.get(index).map(|part| text(part)),
             Self::Request(part) => variables.request.map(|request| {
                 text(match part {
@@ -158,8 +158,8 @@ impl Slot {
     }
 }
 
-fn json(value: &serde_json::Value) -> Option<Datum<'_>> {
-    Some(Datum::Json(Cow::Borrowed(value)))
+fn json(value: &serde_json::Value) -> Datum<'_> {
+    Datum::Json(Cow::Borrowed(value))
 }
 
 fn moment(point: Timestamp, unit: Unit) -> Datum<'static> {

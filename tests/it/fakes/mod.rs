@@ -1,3 +1,5 @@
-//! Fakes: strict where the real system is strict, and they remember what they were asked.
+//! Providers that are not real: strict, and with a memory.
 
+pub mod http;
+pub mod provider;
 pub mod sendsar;

@@ -1,6 +1,6 @@
 //! A Sendsar that refuses what the real one would refuse, remembers every call, and can be told to misbehave.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,49 +10,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sidemint::clock::{Clock, ManualClock};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
+use super::http::{Call, Script, Then, read_call};
+
 pub const API_KEY: &str = "sk_live_0123456789abcdef0123456789abcdef0123456789abcdef";
-
-/// A call as it came.
-#[derive(Clone, Debug)]
-pub struct Call {
-    pub method: String,
-    pub path: String,
-    /// Names in lower case.
-    pub headers: BTreeMap<String, String>,
-    pub json: Value,
-}
-
-/// What to do with a call instead of being Sendsar.
-#[derive(Clone, Debug)]
-pub enum Script {
-    /// Answer with this.
-    Answer { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
-    /// Send these bytes and close.
-    Raw(Vec<u8>),
-    /// Send these bytes, then neither send more nor close.
-    Stall(Vec<u8>),
-    /// Send the first, then the second again and again until the peer has had enough.
-    Endless(Vec<u8>, Vec<u8>),
-    /// Never answer.
-    Silence,
-    /// Close without an answer.
-    Reset,
-}
-
-impl Script {
-    pub fn json(status: u16, body: &Value) -> Self {
-        let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
-        Self::Answer { status, headers, body: body.to_string().into_bytes() }
-    }
-
-    pub fn text(status: u16, kind: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self::Answer { status, headers: vec![("Content-Type".to_owned(), kind.to_owned())], body: body.into() }
-    }
-}
 
 /// The fake; cheap to clone.
 #[derive(Clone)]
@@ -181,31 +144,8 @@ impl Sendsar {
             if call.path == "/v1/auth/token" {
                 let _open = self.state.gate.read().await;
             }
-            match script {
-                Script::Answer { status, headers, body } => {
-                    let mut head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n", body.len());
-                    for (name, value) in headers {
-                        head.push_str(&format!("{name}: {value}\r\n"));
-                    }
-                    head.push_str("\r\n");
-                    stream.write_all(&[head.as_bytes(), &body].concat()).await?;
-                }
-                Script::Raw(bytes) => {
-                    stream.write_all(&bytes).await?;
-                    return Ok(());
-                }
-                Script::Stall(bytes) => {
-                    stream.write_all(&bytes).await?;
-                    std::future::pending::<()>().await;
-                }
-                Script::Endless(head, more) => {
-                    stream.write_all(&head).await?;
-                    loop {
-                        stream.write_all(&more).await?;
-                    }
-                }
-                Script::Silence => std::future::pending().await,
-                Script::Reset => return Ok(()),
+            if script.play(&mut stream).await? == Then::Close {
+                return Ok(());
             }
         }
     }
@@ -263,36 +203,4 @@ pub fn subject_of(token: &str) -> String {
     let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).expect("claims")).expect("base64url");
     let claims: Value = serde_json::from_slice(&claims).expect("JSON");
     claims["sub"].as_str().expect("a subject").to_owned()
-}
-
-pub async fn read_call(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<Option<Call>> {
-    let mut chunk = [0; 8192];
-    let end = loop {
-        if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-            break at;
-        }
-        match stream.read(&mut chunk).await? {
-            0 => return Ok(None),
-            n => buffer.extend_from_slice(&chunk[..n]),
-        }
-    };
-    let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
-    buffer.drain(..end + 4);
-    let mut lines = head.split("\r\n");
-    let mut first = lines.next().unwrap_or_default().split(' ');
-    let (method, path) = (first.next().unwrap_or_default().to_owned(), first.next().unwrap_or_default().to_owned());
-    let headers: BTreeMap<String, String> = lines
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-        .collect();
-    let length: usize = headers.get("content-length").map_or(0, |text| text.parse().unwrap_or(0));
-    while buffer.len() < length {
-        match stream.read(&mut chunk).await? {
-            0 => return Ok(None),
-            n => buffer.extend_from_slice(&chunk[..n]),
-        }
-    }
-    let body: Vec<u8> = buffer.drain(..length).collect();
-    let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    Ok(Some(Call { method, path, headers, json }))
 }

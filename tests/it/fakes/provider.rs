@@ -1,0 +1,72 @@
+//! A provider that a test describes: strict, and with a memory of what it was asked.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::net::{TcpListener, TcpStream};
+
+use super::http::{Call, Script, Then, read_call};
+
+/// What the provider does with a call.
+type Honest = dyn Fn(&Call) -> Script + Send + Sync;
+
+/// The fake; cheap to clone.
+#[derive(Clone)]
+pub struct Fake {
+    pub address: SocketAddr,
+    honest: Arc<Honest>,
+    calls: Arc<Mutex<Vec<Call>>>,
+    /// By path: what the next calls get instead.
+    scripts: Arc<Mutex<HashMap<String, VecDeque<Script>>>>,
+}
+
+impl Fake {
+    /// A provider that does with each call what `honest` says. It should refuse what the real one would refuse.
+    pub async fn start(honest: impl Fn(&Call) -> Script + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let own = Self { address, honest: Arc::new(honest), calls: Arc::default(), scripts: Arc::default() };
+        let server = own.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let server = server.clone();
+                tokio::spawn(async move {
+                    let _closed = server.serve(stream).await;
+                });
+            }
+        });
+        own
+    }
+
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What the next call of `path` gets.
+    pub fn next(&self, path: &str, script: Script) {
+        self.scripts.lock().unwrap().entry(path.to_owned()).or_default().push_back(script);
+    }
+
+    pub fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    /// Method and path of every call so far.
+    pub fn asked(&self) -> Vec<String> {
+        self.calls().iter().map(|call| format!("{} {}", call.method, call.path)).collect()
+    }
+
+    async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let mut buffer = Vec::new();
+        loop {
+            let Some(call) = read_call(&mut stream, &mut buffer).await? else { return Ok(()) };
+            self.calls.lock().unwrap().push(call.clone());
+            let scripted = self.scripts.lock().unwrap().get_mut(&call.path).and_then(VecDeque::pop_front);
+            let script = scripted.unwrap_or_else(|| (self.honest)(&call));
+            if script.play(&mut stream).await? == Then::Close {
+                return Ok(());
+            }
+        }
+    }
+}
