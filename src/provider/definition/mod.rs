@@ -3,6 +3,7 @@
 //! `docs/providers/definition.schema.json` is generated from these types.
 
 mod library;
+mod presets;
 mod setting;
 mod span;
 mod step;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 pub use library::Definitions;
+pub use presets::PRESETS;
 pub use setting::{Input, Part, PublicForm, Setting, SettingKind};
 pub use step::{Auth, Expires, ExpiryKind, OneOrMany, Only, Rule, Step, Then};
 pub use token::{Encoding, Hash, Hmac, Jwt, Key, Let, LocalExpiry, MacEncoding, SideJwt, Token};
@@ -226,10 +228,6 @@ fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, L
     deserializer.deserialize_map(InOrder)
 }
 
-/// The definitions that ship with the binary: name and text.
-pub const PRESETS: [(&str, &str); 2] =
-    [("local", include_str!("../presets/local.toml")), ("sendsar", include_str!("../presets/sendsar.toml"))];
-
 impl Definition {
     /// Reads a definition.
     pub fn parse(text: &str) -> Result<Self, String> {
@@ -250,13 +248,14 @@ mod tests {
     fn presets_parse_and_are_called_what_their_files_are_called() {
         for (name, _) in PRESETS {
             let definition = Definition::preset(name).expect(name).expect("parses");
-            assert_eq!(definition.name, name);
+            assert_eq!(definition.name, *name);
         }
     }
 
     #[test]
     fn unknown_members_are_refused() {
-        let text = PRESETS[1].1.replace("[response]", "[response]\ncolour = \"red\"");
+        let (_, sendsar) = PRESETS.iter().find(|(name, _)| *name == "sendsar").expect("a preset");
+        let text = sendsar.replace("[response]", "[response]\ncolour = \"red\"");
         assert!(Definition::parse(&text).expect_err("refused").contains("colour"));
     }
 }

@@ -1,0 +1,11 @@
+//! The definitions that ship with the binary.
+
+/// Name and text of one.
+macro_rules! preset {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../presets/", $name, ".toml")))
+    };
+}
+
+/// All of them: name and text.
+pub const PRESETS: &[(&str, &str)] = &[preset!("local"), preset!("sendsar")];
