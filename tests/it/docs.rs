@@ -39,10 +39,12 @@ fn root() -> PathBuf {
 
 fn pages() -> Vec<Page> {
     let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
-    let docs = fs::read_dir(root().join("docs")).unwrap();
-    let names = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let is_page = |name: &String| Path::new(name).extension().is_some_and(|end| end == "md");
-    paths.extend(names.filter(is_page).map(|name| format!("docs/{name}")));
+    for folder in ["docs", "docs/providers"] {
+        let entries = fs::read_dir(root().join(folder)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let is_page = |name: &String| Path::new(name).extension().is_some_and(|end| end == "md");
+        paths.extend(names.filter(is_page).map(|name| format!("{folder}/{name}")));
+    }
     paths.sort();
     paths.into_iter().map(|path| Page { text: fs::read_to_string(root().join(&path)).unwrap(), path }).collect()
 }
