@@ -90,7 +90,7 @@ impl Cli {
             Verb::Check => check(&sources, environment),
             Verb::Mint(options) => mint::run(&options, &sources, environment),
             Verb::Keygen(options) => keygen::run(&options),
-            Verb::Presets(options) => presets::run(&options),
+            Verb::Presets(options) => presets::run(&options, &sources),
             Verb::Healthcheck(options) => healthcheck::run(&options, &sources, environment),
         };
         match outcome {
