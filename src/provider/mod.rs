@@ -114,9 +114,15 @@ impl Provider {
         let at = |key: &str, problem: String| {
             ConfigError::new(table.origin.clone(), format!("providers.{name}.{key}"), problem)
         };
-        let definition = around.definitions.get(&table.preset).map_err(|problem| vec![at("preset", problem)])?;
+        let (definition, file) =
+            around.definitions.get(&table.preset).map_err(|problem| vec![at("preset", problem)])?;
+        let error = |(place, problem): (String, String)| match file {
+            // What is wrong in the operator's own definition is told with its file.
+            Some(file) if definition.has(&place) => ConfigError::new(file, place, problem),
+            _ => at(&place, problem),
+        };
         Self::assemble(name, table, &definition, environment, around)
-            .map_err(|mistakes| mistakes.into_iter().map(|(key, problem)| at(&key, problem)).collect())
+            .map_err(|mistakes| mistakes.into_iter().map(error).collect())
     }
 
     fn assemble(

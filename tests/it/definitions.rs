@@ -108,7 +108,7 @@ fn what_cannot_work_or_is_not_safe_is_refused_at_load() {
     for (rest, expected) in [
         (
             with(SIGNED, "{{ user.id }}", "{{ config.secret }}"),
-            "claims.sub: \"config.secret\" is a secret and could reach a claim or an output",
+            "own.toml: token.jwt.claims.sub: \"config.secret\" is a secret and could reach a claim or an output",
         ),
         (
             format!("{SIGNED}[response.extra]\nx = \"{{{{ secret.secret }}}}\"\n"),

@@ -78,7 +78,14 @@ impl Compiler<'_> {
         if let Some(extra) = &jwt.extra {
             self.merge_claims(extra, &mut claims);
         }
-        let claims = self.object("claims", &claims)?;
+        let told = self.mistakes.len();
+        let claims = self.object("claims", &claims);
+        // What the definition says itself is told by its place there.
+        let own = |place: &str| place.split('.').nth(1).is_some_and(|name| jwt.claims.contains_key(name));
+        for (place, _) in self.mistakes.iter_mut().skip(told).filter(|(place, _)| own(place)) {
+            *place = format!("token.jwt.{place}");
+        }
+        let claims = claims?;
         let overlap = lifetime.maximum.unwrap_or(lifetime.default);
         self.needs.key = Some(KeyRule { signer, generate: jwt.generate, overlap });
         Some(Mint::Jwt { claims, endless })

@@ -234,6 +234,14 @@ impl Definition {
         toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
     }
 
+    /// Whether the place of a mistake is in the definition, and not in what an operator gave for it.
+    pub(super) fn has(&self, place: &str) -> bool {
+        const SECTIONS: [&str; 11] =
+            ["settings", "inputs", "auth", "user", "limits", "let", "upsert", "token", "revoke", "keys", "response"];
+        let section = place.split('.').next().unwrap_or_default();
+        SECTIONS.contains(&section) && !self.settings.contains_key(section)
+    }
+
     /// A definition that ships with the binary.
     pub fn preset(name: &str) -> Option<Result<Self, String>> {
         PRESETS.iter().find(|(own, _)| *own == name).map(|(_, text)| Self::parse(text))
