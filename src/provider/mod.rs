@@ -11,6 +11,7 @@ mod credentials;
 pub mod definition;
 mod error;
 mod expiry;
+mod explain;
 mod inputs;
 mod keys;
 mod lifetime;
@@ -36,6 +37,7 @@ use serde_json::Value;
 
 pub use definition::{Definition, Definitions, Input, PRESETS, Setting};
 pub use error::{Class, ProviderError};
+pub use explain::Explanation;
 pub use inputs::{Given, InputFault, Inputs};
 pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
 pub use lifetime::Lifetime;
@@ -68,7 +70,7 @@ pub struct Provider {
     lifetime: Lifetime,
     limiter: Option<Limiter>,
     retry_headers: Vec<HeaderName>,
-    lets: Vec<Let>,
+    lets: Vec<(String, Let)>,
     mint: Mint,
     cache: bool,
     upsert: Sequence,

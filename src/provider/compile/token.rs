@@ -10,7 +10,7 @@ use crate::provider::token::{Let, Mint};
 
 impl Compiler<'_> {
     /// Values with a name; each may use those before it.
-    pub(super) fn lets(&mut self) -> Vec<Let> {
+    pub(super) fn lets(&mut self) -> Vec<(String, Let)> {
         let mut compiled = Vec::new();
         for (name, rule) in &self.definition.lets {
             let place = format!("let.{name}");
@@ -30,7 +30,7 @@ impl Compiler<'_> {
             };
             // Known from here on even if it is mistaken, so that one mistake is told once.
             self.scope.lets.push(name.clone());
-            compiled.extend(own);
+            compiled.extend(own.map(|own| (name.clone(), own)));
         }
         compiled
     }

@@ -9,7 +9,7 @@ use crate::config::ConfigError;
 /// Definitions by name. Those of the operator come first.
 #[derive(Debug, Default)]
 pub struct Definitions {
-    own: BTreeMap<String, Definition>,
+    own: BTreeMap<String, (Definition, String)>,
 }
 
 impl Definitions {
@@ -26,11 +26,13 @@ impl Definitions {
         let mut errors = Vec::new();
         for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "toml")) {
             let read = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"));
-            match read.and_then(|text| Definition::parse(&text)) {
-                Ok(own) if path.file_stem().is_some_and(|stem| *stem == *own.name) => {
-                    definitions.own.insert(own.name.clone(), own);
+            match read.and_then(|text| Ok((Definition::parse(&text)?, text))) {
+                Ok((own, text)) if path.file_stem().is_some_and(|stem| *stem == *own.name) => {
+                    definitions.own.insert(own.name.clone(), (own, text));
                 }
-                Ok(own) => errors.push(fault(path, format!("holds name = \"{0}\"; call the file {0}.toml", own.name))),
+                Ok((own, _)) => {
+                    errors.push(fault(path, format!("holds name = \"{0}\"; call the file {0}.toml", own.name)))
+                }
                 Err(problem) => errors.push(fault(path, problem)),
             }
         }
@@ -39,7 +41,7 @@ impl Definitions {
 
     /// The definition called `name`.
     pub fn get(&self, name: &str) -> Result<Definition, String> {
-        if let Some(own) = self.own.get(name) {
+        if let Some((own, _)) = self.own.get(name) {
             return Ok(own.clone());
         }
         Definition::preset(name).unwrap_or_else(|| {
@@ -49,8 +51,10 @@ impl Definitions {
         })
     }
 
-    /// Those of the operator.
-    pub fn own(&self) -> impl Iterator<Item = &Definition> {
-        self.own.values()
+    /// Name and text of every definition, those of the operator first.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = self.own.iter().map(|(name, (_, text))| (name.as_str(), text.as_str()));
+        let shipped = PRESETS.iter().copied().filter(|(name, _)| !self.own.contains_key(*name));
+        own.chain(shipped)
     }
 }

@@ -252,6 +252,19 @@ mod tests {
         }
     }
 
+    /// The committed schema is the one that these types have. `UPDATE_SCHEMA=1 cargo test schema` writes it anew.
+    #[test]
+    fn the_schema_is_that_of_the_types() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/providers/definition.schema.json");
+        let schema =
+            schemars::generate::SchemaSettings::draft07().into_generator().into_root_schema_for::<Definition>();
+        let schema = serde_json::to_string_pretty(&schema).expect("JSON") + "\n";
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            std::fs::write(path, &schema).expect("written");
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), schema, "UPDATE_SCHEMA=1 cargo test schema");
+    }
+
     #[test]
     fn a_list_of_codes_is_several_codes() {
         let rule =

@@ -85,7 +85,7 @@ pub enum Only {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum OneOrMany<T> {
-    /// Several; first, because a list is a value as well.
+    /// Several. They stand first, because anything may be one JSON value.
     Many(Vec<T>),
     /// One.
     One(T),
