@@ -4,10 +4,10 @@
 use serde_json::{Value, json};
 use sidemint::config::Environment;
 
-use super::{on, post_form, refusal, revoke};
+use super::{on, post_form, refusal, route, sign_out};
 use crate::fakes::http::{Call, Script};
 use crate::fakes::provider::Fake;
-use crate::harness::{NOW, SESSION, Service, clock, config};
+use crate::harness::{NOW, SESSION, Service, clock, config, draw};
 use crate::judge::judge;
 
 /// From Pusher's description of its signatures, as the results below.
@@ -141,30 +141,31 @@ async fn the_client_library_signs_in_and_joins() {
     assert_eq!(judge("pusher-js.mjs", order)["channel"]["status"], 403);
 }
 
-/// The HTTP API, as far as it ends connections: the signature as the official library and the servers make it.
+/// The HTTP API, as far as it ends connections: with the query that the official library signs.
 fn api(call: &Call) -> Script {
-    use aws_lc_rs::hmac;
-    let pairs = call.parameters();
-    let signed: Vec<String> = pairs
-        .iter()
-        .filter(|(name, _)| name != "auth_signature")
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    let text = format!("{}\n{}\n{}", call.method, call.path, signed.join("&"));
-    let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), text.as_bytes());
-    let hex: String = mac.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    let names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
-    let known = ["auth_key", "auth_timestamp", "auth_version", "body_md5", "auth_signature"];
-    let fits = names == known && pairs[4].1 == hex && call.body == b"{}" && pairs[1].1 == NOW.as_seconds().to_string();
-    Script::json(if fits { 200 } else { 401 }, &json!({}))
+    let request = json!({"method": call.method, "path": call.path, "body": "{}"});
+    let mut expected: Vec<String> = theirs(json!({"request": request, "at": NOW.as_seconds()}))
+        .as_str()
+        .map(|query| query.split('&').map(str::to_owned).collect())
+        .unwrap();
+    let mut query: Vec<String> = call.query.split('&').map(str::to_owned).collect();
+    expected.sort();
+    query.sort();
+    Script::json(if query == expected && call.body == b"{}" { 200 } else { 401 }, &json!({}))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_out_ends_connections() {
     for preset in ["pusher", "pusher-channel"] {
         let fake = Fake::start(api).await;
-        revoke(preset, &format!("api_url = \"{}\"", fake.base_url()), SECRETS, "alice").await.expect("done");
-        assert_eq!(fake.asked(), ["POST /apps/3/users/alice/terminate_connections"]);
+        let service = on(preset, &format!("api_url = \"{}\"\nretries = 0", fake.base_url()), SECRETS).await;
+        assert_eq!(sign_out(&service, "alice").await.status, 204);
+        assert_eq!(sign_out(&service, "alice@example.com").await.status, 204);
+        let path = "POST /apps/3/users/alice";
+        assert_eq!(
+            fake.asked(),
+            [format!("{path}/terminate_connections"), format!("{path}%40example.com/terminate_connections")]
+        );
     }
 }
 
@@ -173,6 +174,8 @@ fn a_server_of_ones_own_needs_addresses_and_no_cluster() {
     let secrets = [("PUSHER_APP_ID", "app"), ("PUSHER_KEY", "key"), ("PUSHER_SECRET", SECRET)];
     let told = refusal("pusher", "", secrets);
     assert!(told.contains("api_url") && told.contains("is missing"), "{told}");
+    let told = draw(&route("pusher", ""), &Environment::of(SECRETS), clock()).expect("fine");
+    assert!(told.plans()[0].provider.cautions().is_empty(), "what is bound to a socket ends with it");
     let told = refusal("pusher", "channels = [\"private-*\"]", secrets);
     assert!(told.contains("no such setting"), "{told}");
     let told = refusal("pusher-channel", "channels = [\"private-{{ user.id }}*\"]", SECRETS);

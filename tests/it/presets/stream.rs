@@ -1,9 +1,8 @@
 //! Stream Chat: tokens equal to the official library's, and users at a strict fake.
 
 use serde_json::{Value, json};
-use sidemint::provider::Class;
 
-use super::{on, parts, refusal, revoke};
+use super::{on, parts, refusal, sign_out};
 use crate::fakes::http::{Call, Script};
 use crate::fakes::provider::Fake;
 use crate::harness::{NOW, SESSION};
@@ -123,14 +122,12 @@ async fn failures_have_their_classes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_out_takes_tokens_back_that_were_issued_before() {
-    let fake = Fake::start(stream).await;
-    let lines = format!("api_url = \"{}\"", fake.base_url());
-    revoke("stream", &lines, SECRETS, "alice").await.expect("done");
+    let (service, fake) = service("").await;
+    assert_eq!(sign_out(&service, "alice").await.status, 204);
     let set = json!({"revoke_tokens_issued_before": "2026-05-04T18:40:00Z"});
     assert_eq!(fake.calls()[0].json, json!({"users": [{"id": "alice", "set": set}]}));
-    revoke("stream", &lines, SECRETS, "new").await.expect("an unknown user has no tokens");
+    assert_eq!(sign_out(&service, "new").await.status, 204, "an unknown user has no tokens");
+    assert_eq!((sign_out(&service, "a.b").await.status, fake.calls().len()), (204, 2), "nor has one who cannot be one");
     fake.next("/users", problem(500, 0));
-    let lines = format!("{lines}\nretries = 0");
-    let failed = revoke("stream", &lines, SECRETS, "alice").await.expect_err("failed");
-    assert_eq!(failed.class, Class::Unavailable);
+    assert_eq!(sign_out(&service, "alice").await.code(), "provider_unavailable", "and is not told that it was done");
 }
