@@ -167,7 +167,7 @@ impl Provider {
         order: &Order<'_>,
     ) -> Result<(), ProviderError> {
         let variables = self.variables(user, order, run.credentials);
-        let lets = self.work_out(run.credentials, &variables)?;
+        let lets = Let::work_out_known(&self.lets, run.credentials, &variables);
         sequence.run(run, &Variables { lets: &lets, ..variables }).await.map(|_harvest| ())
     }
 

@@ -18,6 +18,7 @@ mod lifetime;
 mod limiter;
 mod mint;
 mod pattern;
+mod permit;
 mod registration;
 mod sequence;
 mod settings;
@@ -47,6 +48,7 @@ use breaker::Breaker;
 use compile::Compiled;
 use credentials::Vault;
 use limiter::Limiter;
+use permit::Permit;
 use sequence::Sequence;
 use template::json::JsonTemplate;
 use template::text::TextTemplate;
@@ -77,6 +79,7 @@ pub struct Provider {
     user_id: Option<TextTemplate>,
     extra: Vec<(String, JsonTemplate)>,
     inputs: Inputs,
+    permits: Vec<Permit>,
     uses: ProfileUse,
     cautions: Vec<String>,
     vault: Vault,
@@ -136,7 +139,8 @@ impl Provider {
         let compiled = compile::compile(name, definition, settings, table, &around.metrics)?;
         let Compiled { user, lifetime, limiter, retry_headers, lets, mint, cache, upsert, remember, revoke, .. } =
             compiled;
-        let Compiled { registration: _, api_url, user_id, extra, needs, inputs, uses, cautions, .. } = compiled;
+        let Compiled { registration: _, api_url, user_id, extra, needs, inputs, permits, uses, cautions, .. } =
+            compiled;
         let vault = Vault::open(needs, Arc::clone(&around.clock))?;
         let provider = Self {
             name: Arc::from(name),
@@ -154,6 +158,7 @@ impl Provider {
             user_id,
             extra,
             inputs,
+            permits,
             uses,
             cautions,
             vault,
@@ -213,6 +218,16 @@ impl Provider {
     /// Whether this provider can take a user of this subject.
     pub fn takes(&self, subject: &str) -> bool {
         self.map_user(subject).is_some()
+    }
+
+    /// Whether the operator allows what the request asks for.
+    pub fn permits(&self, order: &Order<'_>) -> bool {
+        let credentials = self.vault.current();
+        self.permits.is_empty()
+            || self.map_user(order.profile.subject).is_some_and(|user| {
+                let variables = self.variables(&user, order, &credentials);
+                self.permits.iter().all(|permit| permit.allows(&variables))
+            })
     }
 
     fn map_user(&self, subject: &str) -> Option<UserId> {

@@ -67,6 +67,21 @@ pub(super) enum Let {
 }
 
 impl Let {
+    /// All of them, in order, for calls beside a mint: one whose values are not there, such as inputs, is null. Slots take
+    /// null for absent, so what needs it fails then.
+    pub(super) fn work_out_known(
+        lets: &[(String, Self)],
+        credentials: &Credentials,
+        variables: &Variables<'_>,
+    ) -> Vec<Value> {
+        let mut values = Vec::with_capacity(lets.len());
+        for (_, own) in lets {
+            let value = own.value(credentials, &Variables { lets: &values, ..*variables });
+            values.push(value.unwrap_or(Value::Null));
+        }
+        values
+    }
+
     /// All of them, in order; each sees those before it.
     pub(super) fn work_out(
         lets: &[(String, Self)],

@@ -275,7 +275,8 @@ impl Sessions {
         if !plan.provider.takes(question.profile.subject) {
             return Err(SessionError::UserId);
         }
-        Ok(Order { profile: question.profile.clone(), inputs: question.inputs.clone(), ttl: plan.ttl, trace })
+        let order = Order { profile: question.profile.clone(), inputs: question.inputs.clone(), ttl: plan.ttl, trace };
+        if plan.provider.permits(&order) { Ok(order) } else { Err(SessionError::Input) }
     }
 
     /// Decides how long a fresh token is handed out and when it is renewed, and renders it.

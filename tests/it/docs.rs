@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use clap::Parser as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sidemint::app::Blueprint;
 use sidemint::cli::Cli;
 use sidemint::config::{Config, Environment, Sources};
@@ -88,10 +88,22 @@ fn with_secrets(text: &str, folder: &Path) -> String {
         let path = line.split('"').nth(1).unwrap().trim_start_matches("/run/secrets/");
         let file = folder.join(path);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
-        let secret = if line.trim_start().starts_with("key_file") { key.expose() } else { API_KEY.as_bytes() };
+        let secret = match path {
+            "ably-api-key" => b"app.key:0123456789abcdef".to_vec(),
+            "firebase.json" => service_account(),
+            path if line.trim_start().starts_with("key_file") && !path.contains("secret") => key.expose().to_vec(),
+            _ => API_KEY.as_bytes().to_vec(),
+        };
         fs::write(file, secret).unwrap();
     }
     text.replace("/run/secrets", &folder.display().to_string())
+}
+
+/// A key file as Google hands it out.
+fn service_account() -> Vec<u8> {
+    let pem = generate(Alg::Rs256).unwrap();
+    let (pem, email) = (pem.expose_text().unwrap(), "signer@example.iam.gserviceaccount.com");
+    json!({"project_id": "example", "client_email": email, "private_key": pem}).to_string().into_bytes()
 }
 
 fn load(files: Vec<PathBuf>) -> Result<(), String> {

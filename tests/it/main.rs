@@ -35,6 +35,7 @@ mod layout;
 mod nginx;
 mod observability;
 mod peers;
+mod presets;
 mod reload;
 mod session;
 mod shutdown;

@@ -274,6 +274,15 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_codes_is_several_codes() {
+        let rule =
+            |is: &str| toml::from_str::<Rule>(&format!("code = \"/code\"\nis = {is}\naccept = true")).expect("a rule");
+        for (is, codes) in [("[16, 4]", 2), ("16", 1), ("\"x\"", 1)] {
+            assert_eq!(rule(is).is.expect("given").as_slice().len(), codes, "{is}");
+        }
+    }
+
+    #[test]
     fn unknown_members_are_refused() {
         let (_, sendsar) = PRESETS.iter().find(|(name, _)| *name == "sendsar").expect("a preset");
         let text = sendsar.replace("[response]", "[response]\ncolour = \"red\"");
