@@ -59,10 +59,8 @@ impl Blueprint {
         let metrics = Arc::new(Metrics::new().map_err(|error| fault(error.to_string()))?);
         let outbound = Outbound::new(Arc::clone(&clock)).map_err(|error| fault(error.without_url().to_string()))?;
         let mut errors = Vec::new();
-        let definitions = Definitions::read(config.definitions.as_deref()).unwrap_or_else(|mistakes| {
-            errors.extend(mistakes);
-            Definitions::default()
-        });
+        let (definitions, mistakes) = Definitions::read(config.definitions.as_deref());
+        errors.extend(mistakes);
         let definitions = Arc::new(definitions);
         let around = Surroundings { outbound, clock: Arc::clone(&clock), metrics: Arc::clone(&metrics), definitions };
         if let Err(problem) = telemetry::filter(&config.log.level) {

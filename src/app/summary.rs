@@ -40,6 +40,9 @@ impl fmt::Display for Blueprint {
                 )?;
             }
             writeln!(f)?;
+            for caution in provider.cautions() {
+                writeln!(f, "warning         {name}: {caution}")?;
+            }
         }
         Ok(())
     }

@@ -14,8 +14,10 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options, sources: &Sources) -> Result<(), Failure> {
-    let definitions = Definitions::read(sources.definitions.as_deref())
-        .map_err(|mistakes| Failure::Usage(ConfigErrors(mistakes).to_string()))?;
+    let (definitions, mistakes) = Definitions::read(sources.definitions.as_deref());
+    if !mistakes.is_empty() {
+        return Err(Failure::Usage(ConfigErrors(mistakes).to_string()));
+    }
     let all = || definitions.texts().chain(identity::PRESETS.iter().copied());
     if let Some(wanted) = &options.name {
         let Some((_, text)) = all().find(|(name, _)| name == wanted) else {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::credentials::Credentials;
 use super::keys::mac::Encode;
 use super::template::json::{JsonTemplate, MissingValue};
-use super::template::text::TextTemplate;
+use super::template::text::{TextTemplate, append_query};
 use super::template::{RequestText, Variables};
 use crate::outbound::Call;
 
@@ -78,7 +78,7 @@ impl StepAuth {
                 let signature = format!("{prefix}{}", signature(mac, call, credentials, variables)?);
                 match carrier {
                     Carrier::Query(name) => {
-                        call.url.query_pairs_mut().append_pair(name, &signature);
+                        append_query(&mut call.url, name, &signature);
                     }
                     Carrier::Header(name) => insert(call, name, &signature)?,
                 }
@@ -104,7 +104,7 @@ impl StepAuth {
                 insert(call, header, &format!("{scheme}{MASK} (a JWT with {})", ascii(&claims)))
             }
             Self::Signature { carrier: Carrier::Query(name), .. } => {
-                call.url.query_pairs_mut().append_pair(name, MASK);
+                append_query(&mut call.url, name, MASK);
                 Ok(())
             }
         }

@@ -64,7 +64,7 @@ impl Class {
 
 /// A failed mint or upsert. Holds nothing of the provider's answer, so nothing of it can leak.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{step}: {} ({detail})", class.label())]
+#[error("{step}: {} ({detail}{})", class.label(), status.map(|status| format!(" {status}")).unwrap_or_default())]
 pub struct ProviderError {
     /// Class of the failure.
     pub class: Class,
@@ -72,6 +72,8 @@ pub struct ProviderError {
     pub step: String,
     /// What happened, in words of ours.
     pub detail: &'static str,
+    /// Status of the provider's answer, where there was one.
+    pub status: Option<u16>,
     /// Advice of the provider, or of our breaker, on when to come back.
     pub retry_after: Option<Duration>,
 }
@@ -81,7 +83,7 @@ const LIMITER: &str = "limiter";
 
 impl ProviderError {
     pub(super) fn new(class: Class, step: &str, detail: &'static str) -> Self {
-        Self { class, step: step.to_owned(), detail, retry_after: None }
+        Self { class, step: step.to_owned(), detail, status: None, retry_after: None }
     }
 
     /// Our own limit for the provider leaves no room; `wait` is when it does again.
@@ -92,6 +94,11 @@ impl ProviderError {
     /// Whether the provider was never asked, so that this says nothing about it.
     pub(super) fn is_ours(&self) -> bool {
         self.step == LIMITER
+    }
+
+    #[must_use]
+    pub(super) fn status(self, status: u16) -> Self {
+        Self { status: Some(status), ..self }
     }
 
     #[must_use]

@@ -17,6 +17,8 @@ pub struct Lifetime {
     pub drop_on_credential_change: bool,
     /// Whether sessions end after the lifetime asked for, although tokens live longer.
     pub shorten: bool,
+    /// What the provider counts lifetimes in.
+    pub unit: Duration,
 }
 
 impl Lifetime {
@@ -25,6 +27,9 @@ impl Lifetime {
         let shown = humantime::format_duration;
         if ttl.subsec_nanos() != 0 {
             return Err(format!("is {}; tokens count whole seconds", shown(ttl)));
+        }
+        if ttl.as_secs() % self.unit.as_secs().max(1) != 0 {
+            return Err(format!("is {}; the provider counts in whole {}", shown(ttl), shown(self.unit)));
         }
         if ttl <= self.margin {
             return Err(format!(

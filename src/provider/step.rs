@@ -16,7 +16,7 @@ use super::definition::{Expires, Rule, Then};
 use super::error::{Class, ProviderError};
 use super::limiter::Limiter;
 use super::template::json::{JsonTemplate, MissingValue};
-use super::template::text::{TextTemplate, UrlTemplate, header_value};
+use super::template::text::{TextTemplate, UrlTemplate, append_query, header_value};
 use super::template::{Expression, Variables};
 use crate::clock::{Clock, Stopwatch, Timestamp};
 use crate::jitter;
@@ -213,7 +213,7 @@ impl Step {
     fn write_query(&self, url: &mut Url, variables: &Variables<'_>) -> Result<(), MissingValue> {
         for (name, template) in &self.query {
             if let Some(text) = template.render(variables)? {
-                url.query_pairs_mut().append_pair(name, &text);
+                append_query(url, name, &text);
             }
         }
         Ok(())
@@ -234,19 +234,19 @@ impl Step {
             // Headers of the provider's own often come with every answer, and mean something only here.
             let own = if class == Class::RateLimited { run.retry_headers } else { &[] };
             let advice = advice(&reply.headers, body.as_ref(), own, run.clock.now());
-            ProviderError::new(class, &self.id, detail).retry_after(advice)
+            ProviderError::new(class, &self.id, detail).status(reply.status).retry_after(advice)
         };
         let told = self.on.iter().find(|meaning| meaning.rule.fits(reply.status, body.as_ref()));
         let success =
             if self.ok.is_empty() { (200..300).contains(&reply.status) } else { self.ok.contains(&reply.status) };
         match told.map(|meaning| meaning.then) {
-            Some(Follows::Failure(class)) => return Err(failure(class, "answered with an error")),
+            Some(Follows::Failure(class)) => return Err(failure(class, "answered")),
             Some(Follows::Run(step, then)) => {
-                return Ok(Verdict::Run(step, then, failure(Class::of_status(reply.status), "answered with an error")));
+                return Ok(Verdict::Run(step, then, failure(Class::of_status(reply.status), "answered")));
             }
             None if !success => {
                 let redirect = StatusCode::from_u16(reply.status).is_ok_and(|status| status.is_redirection());
-                let detail = if redirect { "answered with a redirect" } else { "answered with an error" };
+                let detail = if redirect { "answered with a redirect," } else { "answered" };
                 return Err(failure(Class::of_status(reply.status), detail));
             }
             Some(Follows::Success) | None => {}

@@ -297,7 +297,7 @@ fn a_source_or_setting_that_cannot_be_is_refused_with_what_to_write() {
             (
                 "providers.chat.public_api_url",
                 "\"ftp://chat.example/\"",
-                "config.toml: providers.chat.public_api_url: \"ftp://chat.example/\" must begin with http:// or https://",
+                "config.toml: providers.chat.public_api_url: \"ftp://chat.example/\" must begin with https://, http://, wss:// or ws://",
             ),
             (
                 "providers.chat.public_api_url",

@@ -164,7 +164,7 @@ fn what_cannot_work_or_is_not_safe_is_refused_at_load() {
             "would make the whole secret public",
         ),
         (
-            with(SIGNED, "key = \"secret\"", "key = { secret = \"secret\", after = \"-\" }")
+            with(SIGNED, "key = \"secret\"", "key = { secret = \"secret\", after = \"-\" }\nkid = \"{{ config.id }}\"")
                 + "[settings.id]\nabout = \"id\"\npart_of = { secret = \"secret\", after = \"-\" }\n",
             "has its key where the public setting id is expected",
         ),

@@ -21,7 +21,7 @@ use super::sequence::Sequence;
 use super::settings::{Settings, USER_KEY};
 use super::template::json::JsonTemplate;
 use super::template::text::TextTemplate;
-use super::template::{Place, ProfileUse, Scope, TemplateError};
+use super::template::{Place, ProfileUse, Scope, TemplateError, settings_in};
 use super::token::{Let, Mint};
 use super::user::UserRule;
 use crate::config;
@@ -31,6 +31,9 @@ use crate::metrics::Metrics;
 const QUEUE: usize = 64;
 /// Longest wait for a turn: what a person waits for a page. The request's own deadline may be shorter.
 const LONGEST_TURN: Duration = Duration::from_secs(5);
+
+/// Longest lifetime where a definition does not say: a token for a browser is short-lived.
+const LONGEST: Duration = Duration::from_hours(24);
 
 /// A definition, compiled.
 #[derive(Debug)]
@@ -89,7 +92,8 @@ pub(super) fn compile(
         ..Scope::default()
     };
     let needs = Needs { sources: settings.secrets, patterns: settings.secret_patterns, ..Needs::default() };
-    let mut compiler = Compiler { name, definition, table, metrics, scope, needs, mistakes: Mistakes::new() };
+    let (unencrypted, mistakes) = (BTreeSet::new(), Mistakes::new());
+    let mut compiler = Compiler { name, definition, table, metrics, scope, needs, unencrypted, mistakes };
     let compiled = compiler.compile();
     match compiled {
         Some(compiled) if compiler.mistakes.is_empty() => Ok(compiled),
@@ -104,6 +108,8 @@ struct Compiler<'c> {
     metrics: &'c Metrics,
     scope: Scope,
     needs: Needs,
+    /// Hosts that secrets are sent to without encryption.
+    unencrypted: BTreeSet<String>,
     mistakes: Mistakes,
 }
 
@@ -147,7 +153,13 @@ impl Compiler<'_> {
         let registration = self.registration();
         let api_url = self.constant("response.api_url", &definition.response.api_url);
         let inputs = self.inputs();
-        self.unused_secrets();
+        self.unused_settings();
+        let endless = mint.as_ref().is_some_and(Mint::is_endless);
+        let lifetime = Lifetime {
+            unit: Duration::from_secs(self.scope.ttl_unit),
+            maximum: lifetime.maximum.or((!endless).then_some(LONGEST)),
+            ..lifetime
+        };
         Some(Compiled {
             user,
             lifetime,
@@ -202,6 +214,7 @@ impl Compiler<'_> {
             margin: self.table.client_margin.unwrap_or(raw.margin),
             drop_on_credential_change: raw.on_credential_change == OnCredentialChange::Drop,
             shorten: raw.shorten,
+            unit: Duration::from_secs(1),
         }
     }
 
@@ -297,6 +310,7 @@ impl Compiler<'_> {
                 self.refuse(format!("inputs.{name}.allow"), format!("\"{setting}\" is not a setting of kind list"));
                 continue;
             }
+            self.scope.used_settings.insert(setting.clone());
             let list = self.scope.settings.get(setting).cloned();
             let outcome = Permit::compile(index, list.as_ref(), setting, &mut self.scope);
             permits.extend(self.note(outcome));
@@ -312,6 +326,8 @@ impl Compiler<'_> {
 
     fn cautions(&self, mint: Option<&Mint>) -> Vec<String> {
         let mut cautions: Vec<String> = self.definition.caution.iter().cloned().collect();
+        let unencrypted = self.unencrypted.iter();
+        cautions.extend(unencrypted.map(|host| format!("secrets go to {host} without encryption; write https://")));
         // What is handed out once only is bound to something that ends: a socket, a nonce.
         if mint.is_some_and(Mint::is_endless) && self.definition.token.cache {
             cautions.push("its tokens never expire: whoever gets hold of one keeps it".to_owned());
@@ -356,22 +372,28 @@ impl Compiler<'_> {
         known
     }
 
-    /// A secret that nothing uses is a mistake in the definition: the operator would look after it for nothing.
-    fn unused_secrets(&mut self) {
-        let used: BTreeSet<&str> = self.needs.used().collect();
-        let unused: Vec<String> = self
-            .definition
-            .settings
-            .iter()
-            .filter(|(name, setting)| {
-                setting.secret && setting.kind == SettingKind::Text && !used.contains(name.as_str())
-            })
-            .map(|(name, _)| name.clone())
-            .collect();
-        if self.mistakes.is_empty() {
-            for name in unused {
-                self.refuse(format!("settings.{name}"), "is a secret that no auth and no key uses");
+    /// A setting that nothing uses is a mistake in the definition: the operator would look after it for nothing.
+    fn unused_settings(&mut self) {
+        if !self.mistakes.is_empty() {
+            return;
+        }
+        let secrets: BTreeSet<&str> = self.needs.used().collect();
+        let defaults = self.definition.settings.values().filter_map(|setting| setting.default.as_deref());
+        let by_defaults: BTreeSet<String> = defaults.flat_map(settings_in).collect();
+        let parts = self.definition.settings.values().filter_map(|setting| setting.part_of.as_ref());
+        let by_parts: BTreeSet<&str> = parts.map(|part| part.secret.as_str()).collect();
+        let mut unused = Vec::new();
+        for (name, setting) in &self.definition.settings {
+            if setting.secret && !secrets.contains(name.as_str()) {
+                let hint = if by_parts.contains(name.as_str()) { ", only parts of it" } else { "" };
+                unused.push((name, format!("is a secret that no auth and no key uses{hint}")));
             }
+            if !setting.secret && !self.scope.used_settings.contains(name) && !by_defaults.contains(name) {
+                unused.push((name, "is a setting that nothing uses".to_owned()));
+            }
+        }
+        for (name, problem) in unused {
+            self.mistakes.push((format!("settings.{name}"), problem));
         }
     }
 }

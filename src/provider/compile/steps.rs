@@ -7,7 +7,7 @@ use http::{HeaderName, Method};
 use super::Compiler;
 use crate::provider::auth::{Carrier, StepAuth};
 use crate::provider::credentials::{HeaderRule, Scheme};
-use crate::provider::definition::{self, Auth, Expires, OneOrMany, Only};
+use crate::provider::definition::{self, Auth, Expires, ExpiryKind, OneOrMany, Only};
 use crate::provider::sequence::Sequence;
 use crate::provider::step::{Body, Condition, Follows, Meaning, Step, StepMetrics, Take};
 use crate::provider::template::text::{TextTemplate, UrlTemplate};
@@ -42,6 +42,7 @@ impl Compiler<'_> {
         let outcome =
             UrlTemplate::compile(address, &format!("{place}.{}", method.as_str().to_lowercase()), &mut self.scope);
         let url = self.note(outcome);
+        self.unencrypted.extend(url.as_ref().and_then(UrlTemplate::open_host));
         let query = self.texts(&format!("{place}.query"), &step.query);
         let headers = self.headers(&place, step);
         let body = self.body(&place, step);
@@ -67,7 +68,8 @@ impl Compiler<'_> {
             take,
             token: step.token.clone(),
             expires: expires.to_vec(),
-            retry: step.retry,
+            // A second token that never ends would lie about for ever.
+            retry: step.retry.unwrap_or(!expires.iter().any(|rule| rule.kind == ExpiryKind::None)),
             metrics: StepMetrics::new(self.metrics, self.name, &step.id),
         })
     }
@@ -131,41 +133,41 @@ impl Compiler<'_> {
     fn auth(&mut self, place: &str, auth: &Auth) -> Option<StepAuth> {
         const AUTHORIZATION: &str = "authorization";
         match auth {
-            Auth::Header(auth) => {
-                let scheme = match auth.scheme.as_deref() {
+            Auth::Header { header, secret, scheme } => {
+                let scheme = match scheme.as_deref() {
                     None | Some("") => Scheme::Alone,
                     Some(word) => Scheme::Word(word.to_owned()),
                 };
-                self.header(place, &auth.header, &auth.secret, scheme)
+                self.header(place, header, secret, scheme)
             }
-            Auth::Bearer(auth) => self.header(place, AUTHORIZATION, &auth.bearer, Scheme::Word("Bearer".to_owned())),
-            Auth::Basic(auth) => {
-                let user = match &auth.user {
+            Auth::Bearer { secret } => self.header(place, AUTHORIZATION, secret, Scheme::Word("Bearer".to_owned())),
+            Auth::Basic { secret, user } => {
+                let user = match user {
                     Some(text) => Some(self.constant(&format!("{place}.user"), text)??),
                     None => None,
                 };
-                self.header(place, AUTHORIZATION, &auth.basic, Scheme::Basic(user))
+                self.header(place, AUTHORIZATION, secret, Scheme::Basic(user))
             }
-            Auth::Member(auth) => {
-                self.secret(place, &auth.secret).then_some(())?;
-                self.needs.texts.push(auth.secret.clone());
-                Some(StepAuth::Member { name: auth.member.clone(), text: self.needs.texts.len() - 1 })
+            Auth::Member { member, secret } => {
+                self.secret(place, secret).then_some(())?;
+                self.needs.texts.push(secret.clone());
+                Some(StepAuth::Member { name: member.clone(), text: self.needs.texts.len() - 1 })
             }
-            Auth::Jwt(auth) => {
-                let (signer, claims) = self.side_jwt(&format!("{place}.jwt"), &auth.jwt)?;
-                let header = self.header_name(place, auth.header.as_deref().unwrap_or(AUTHORIZATION))?;
-                let scheme = match auth.scheme.as_deref() {
+            Auth::Jwt { jwt, header, scheme } => {
+                let (signer, claims) = self.side_jwt(&format!("{place}.jwt"), jwt)?;
+                let header = self.header_name(place, header.as_deref().unwrap_or(AUTHORIZATION))?;
+                let scheme = match scheme.as_deref() {
                     None => "Bearer ".to_owned(),
                     Some("") => String::new(),
                     Some(word) => format!("{word} "),
                 };
                 Some(StepAuth::Jwt { signer, claims, header, scheme })
             }
-            Auth::Signature(auth) => {
+            Auth::Signature { mac, query, header, prefix } => {
                 let before = std::mem::replace(&mut self.scope.place, Place::Signature);
-                let mac = self.mac(&format!("{place}.signature"), &auth.signature);
+                let mac = self.mac(&format!("{place}.signature"), mac);
                 self.scope.place = before;
-                let carrier = match (&auth.query, &auth.header) {
+                let carrier = match (query, header) {
                     (Some(name), None) => Carrier::Query(name.clone()),
                     (None, Some(name)) => Carrier::Header(self.header_name(place, name)?),
                     _ => {
@@ -173,7 +175,7 @@ impl Compiler<'_> {
                         return None;
                     }
                 };
-                Some(StepAuth::Signature { mac: mac?, carrier, prefix: auth.prefix.clone() })
+                Some(StepAuth::Signature { mac: mac?, carrier, prefix: prefix.clone() })
             }
         }
     }

@@ -109,6 +109,7 @@ impl Compiler<'_> {
     /// Claims of the operator's own. Those that say who and how long are not for overriding; what else a definition keeps
     /// to itself is in the setting's `reserved`.
     fn merge_claims(&mut self, setting: &str, claims: &mut Map<String, Value>) {
+        self.scope.used_settings.insert(setting.to_owned());
         let Some(Value::Object(own)) = self.scope.settings.get(setting).cloned() else { return };
         for (name, value) in own {
             if matches!(name.as_str(), "sub" | "exp" | "iat" | "nbf" | "iss" | "aud") {

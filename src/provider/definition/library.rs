@@ -1,6 +1,6 @@
 //! The definitions that may be named: those that ship with the binary, and those of the operator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{Definition, PRESETS};
@@ -10,6 +10,8 @@ use crate::config::ConfigError;
 #[derive(Debug, Default)]
 pub struct Definitions {
     own: BTreeMap<String, Own>,
+    /// Names of those that cannot be read.
+    broken: BTreeSet<String>,
 }
 
 /// One of the operator.
@@ -22,14 +24,18 @@ struct Own {
 }
 
 impl Definitions {
-    /// Reads every `.toml` file of `folder`. A definition is called what its file is called. Mistakes of all files come
-    /// together.
-    pub fn read(folder: Option<&Path>) -> Result<Self, Vec<ConfigError>> {
+    /// Reads every `.toml` file of `folder`. A definition is called what its file is called. Beside what is good come the
+    /// mistakes of all files.
+    pub fn read(folder: Option<&Path>) -> (Self, Vec<ConfigError>) {
         let mut definitions = Self::default();
-        let Some(folder) = folder else { return Ok(definitions) };
+        let Some(folder) = folder else { return (definitions, Vec::new()) };
         let fault = |origin: &Path, problem: String| ConfigError::new(origin.display().to_string(), "", problem);
-        let entries = std::fs::read_dir(folder)
-            .map_err(|error| vec![fault(folder, format!("is not a folder that can be read: {error}"))])?;
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) => {
+                return (definitions, vec![fault(folder, format!("is not a folder that can be read: {error}"))]);
+            }
+        };
         let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         paths.sort();
         let mut errors = Vec::new();
@@ -38,16 +44,22 @@ impl Definitions {
                 Ok(own) => {
                     definitions.own.insert(own.definition.name.clone(), own);
                 }
-                Err(problem) => errors.push(fault(path, problem)),
+                Err(problem) => {
+                    definitions.broken.extend(path.file_stem().map(|stem| stem.display().to_string()));
+                    errors.push(fault(path, problem));
+                }
             }
         }
-        if errors.is_empty() { Ok(definitions) } else { Err(errors) }
+        (definitions, errors)
     }
 
     /// The definition called `name`, and its file where it is the operator's.
     pub fn get(&self, name: &str) -> Result<(Definition, Option<&str>), String> {
         if let Some(own) = self.own.get(name) {
             return Ok((own.definition.clone(), Some(&own.origin)));
+        }
+        if self.broken.contains(name) {
+            return Err(format!("the definition \"{name}\" has mistakes of its own"));
         }
         match Definition::preset(name) {
             Some(shipped) => Ok((shipped?, None)),

@@ -2,6 +2,7 @@
 //!
 //! `docs/providers/definition.schema.json` is generated from these types.
 
+mod auth;
 mod library;
 mod presets;
 mod setting;
@@ -17,10 +18,11 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+pub use auth::Auth;
 pub use library::Definitions;
 pub use presets::PRESETS;
 pub use setting::{Input, Part, PublicForm, Setting, SettingKind};
-pub use step::{Auth, Expires, ExpiryKind, OneOrMany, Only, Rule, Step, Then};
+pub use step::{Expires, ExpiryKind, OneOrMany, Only, Rule, Step, Then};
 pub use token::{Encoding, Hash, Hmac, Jwt, Key, Let, LocalExpiry, MacEncoding, SideJwt, Token};
 
 /// How a provider mints tokens, knows users and wants to be called.

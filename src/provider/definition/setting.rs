@@ -1,6 +1,8 @@
 //! What an operator gives, and what a request may add.
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 /// One setting.
 #[derive(Clone, Debug, Deserialize)]
@@ -16,7 +18,8 @@ pub struct Setting {
     #[serde(default)]
     pub secret: bool,
     /// Value where the operator gives none; may refer to other settings.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "scalar")]
+    #[cfg_attr(test, schemars(with = "Option<serde_json::Value>"))]
     pub default: Option<String>,
     /// Environment variable that gives it where the configuration does not; for secrets `…_FILE` works as well.
     #[serde(default)]
@@ -115,6 +118,15 @@ pub struct Input {
     /// Name of the list setting that says which values the operator allows; without a list, none is.
     #[serde(default)]
     pub allow: Option<String>,
+}
+
+/// Text, or what a flag or a number is written as.
+fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(text) => Ok(Some(text)),
+        value @ (Value::Bool(_) | Value::Number(_)) => Ok(Some(value.to_string())),
+        _ => Err(D::Error::custom("a default is text, a number, true or false")),
+    }
 }
 
 fn query_and_body() -> Vec<String> {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::token::{Hmac, SideJwt};
+use super::auth::Auth;
 use crate::provider::error::Class;
 
 /// One HTTP call.
@@ -67,8 +68,9 @@ pub struct Step {
     #[serde(default)]
     pub expires: Option<OneOrMany<Expires>>,
     /// Whether a failed call may be repeated. Almost always: a second upsert changes nothing, a second token is unused.
-    #[serde(default = "super::yes")]
-    pub retry: bool,
+    /// Not by itself where tokens have no end.
+    #[serde(default)]
+    pub retry: Option<bool>,
 }
 
 /// When a step does not run by itself.
@@ -81,14 +83,25 @@ pub enum Only {
 }
 
 /// One of something, or a list.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(untagged)]
+#[cfg_attr(test, schemars(untagged))]
 pub enum OneOrMany<T> {
-    /// Several. They stand first, because anything may be one JSON value.
+    /// Several.
     Many(Vec<T>),
     /// One.
     One(T),
+}
+
+/// By hand, because a derived one says only that nothing fits, and not what is wrong with what was meant.
+impl<'de, T: DeserializeOwned> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = |value: Value| T::deserialize(value).map_err(D::Error::custom);
+        match Value::deserialize(deserializer)? {
+            Value::Array(items) => items.into_iter().map(read).collect::<Result<_, _>>().map(Self::Many),
+            one => read(one).map(Self::One),
+        }
+    }
 }
 
 impl<T> OneOrMany<T> {
@@ -99,107 +112,6 @@ impl<T> OneOrMany<T> {
             Self::Many(many) => many,
         }
     }
-}
-
-/// How a call proves who is calling. The only way a secret gets into a request.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(
-    untagged,
-    expecting = "must be { header, secret }, { bearer }, { basic, user }, { member, secret }, { jwt } or { signature }"
-)]
-pub enum Auth {
-    /// A secret in a header.
-    Header(HeaderAuth),
-    /// `Authorization: Bearer`.
-    Bearer(BearerAuth),
-    /// `Authorization: Basic` (RFC 7617).
-    Basic(BasicAuth),
-    /// A secret as a member of the body.
-    Member(MemberAuth),
-    /// A JWT made for this call.
-    Jwt(JwtAuth),
-    /// A MAC over the request.
-    Signature(SignatureAuth),
-}
-
-/// A secret in a header.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct HeaderAuth {
-    /// Name of the header.
-    pub header: String,
-    /// Name of the secret setting.
-    pub secret: String,
-    /// Word before the secret.
-    #[serde(default)]
-    pub scheme: Option<String>,
-}
-
-/// `Authorization: Bearer`.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct BearerAuth {
-    /// Name of the secret setting.
-    pub bearer: String,
-}
-
-/// `Authorization: Basic`.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct BasicAuth {
-    /// Name of the secret setting that holds the password, or `user:password`.
-    pub basic: String,
-    /// User name; a template over settings. Without it the secret holds both.
-    #[serde(default)]
-    pub user: Option<String>,
-}
-
-/// A secret as a member of the body.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct MemberAuth {
-    /// Name of the member of the JSON object, or of the form field.
-    pub member: String,
-    /// Name of the secret setting.
-    pub secret: String,
-}
-
-/// A JWT made for this call.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct JwtAuth {
-    /// The JWT.
-    pub jwt: SideJwt,
-    /// The header; `Authorization` without it.
-    #[serde(default)]
-    pub header: Option<String>,
-    /// Word before it; `Bearer` without it, none where it is empty.
-    #[serde(default)]
-    pub scheme: Option<String>,
-}
-
-/// A MAC over the request.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct SignatureAuth {
-    /// The MAC; its text may name `request.method`, `request.path`, `request.query` (sorted) and `request.body`.
-    pub signature: Hmac,
-    /// Query parameter that carries it.
-    #[serde(default)]
-    pub query: Option<String>,
-    /// Header that carries it.
-    #[serde(default)]
-    pub header: Option<String>,
-    /// Text before it.
-    #[serde(default)]
-    pub prefix: String,
 }
 
 /// How a token's end is told.

@@ -180,7 +180,7 @@ enum Part {
 }
 
 /// Splits `{{ … }}` from the text around it. A setting that holds a template stands for what is in it.
-fn split_in(text: &str, scope: &Scope) -> Result<Vec<Part>, TemplateError> {
+fn split_in(text: &str, scope: &mut Scope) -> Result<Vec<Part>, TemplateError> {
     let mut parts = Vec::new();
     for part in split(text)? {
         let own = match &part {

@@ -50,6 +50,10 @@ pub(in crate::provider) struct Scope {
     pub(in crate::provider) uses: ProfileUse,
     /// Inputs that were named.
     pub(in crate::provider) used_inputs: BTreeSet<String>,
+    /// Settings that were named.
+    pub(in crate::provider) used_settings: BTreeSet<String>,
+    /// What lifetimes were named in, in seconds: the largest unit.
+    pub(in crate::provider) ttl_unit: u64,
 }
 
 impl Scope {
@@ -62,9 +66,13 @@ impl Scope {
     }
 
     /// The template that a setting holds, where the operator gives templates.
-    pub(super) fn template(&self, expression: &str) -> Option<&str> {
+    pub(super) fn template(&mut self, expression: &str) -> Option<&str> {
         let name = expression.strip_prefix("config.")?;
-        if self.templates.contains(name) { self.settings.get(name)?.as_str() } else { None }
+        if !self.templates.contains(name) {
+            return None;
+        }
+        self.used_settings.insert(name.to_owned());
+        self.settings.get(name)?.as_str()
     }
 
     /// The value of `config.NAME`.
@@ -127,12 +135,14 @@ impl Scope {
             Slot::Avatar => self.uses.avatar = true,
             Slot::Groups => self.uses.groups = true,
             Slot::Input(index) => self.used_inputs.extend(self.inputs.get(index).cloned()),
+            Slot::Lifetime(unit) => self.ttl_unit = self.ttl_unit.max(unit.seconds()),
             _ => {}
         }
         Ok(Some(slot))
     }
 
-    fn admit_setting(&self, setting: &str) -> Result<Option<Slot>, TemplateError> {
+    fn admit_setting(&mut self, setting: &str) -> Result<Option<Slot>, TemplateError> {
+        self.used_settings.insert(setting.to_owned());
         if let Some(index) = self.parts.iter().position(|own| own == setting) {
             if self.place == Place::Load {
                 let problem = "is part of a secret that may change, and this place is fixed at load";

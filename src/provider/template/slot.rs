@@ -49,6 +49,17 @@ pub(super) enum Unit {
     Iso,
 }
 
+impl Unit {
+    /// Seconds that it holds; 1 for those that are finer.
+    pub(super) const fn seconds(self) -> u64 {
+        match self {
+            Self::Minutes => 60,
+            Self::Days => 86_400,
+            Self::Seconds | Self::Milliseconds | Self::Iso => 1,
+        }
+    }
+}
+
 /// A part of the request that is being signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestPart {

@@ -11,6 +11,18 @@ use super::{Absent, Datum, Expression, Part, Scope, TemplateError, Variables, sp
 /// Everything but RFC 3986 «unreserved» is encoded in a path segment.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// Adds a query parameter, encoded as RFC 3986 has it. (`application/x-www-form-urlencoded` writes a space as `+`, which
+/// not every system reads, and some that check signatures refuse.)
+pub(in crate::provider) fn append_query(url: &mut Url, name: &str, value: &str) {
+    let encode = |text| utf8_percent_encode(text, SEGMENT);
+    let pair = format!("{}={}", encode(name), encode(value));
+    let query = match url.query() {
+        Some(before) if !before.is_empty() => format!("{before}&{pair}"),
+        _ => pair,
+    };
+    url.set_query(Some(&query));
+}
+
 /// Text with slots.
 #[derive(Debug)]
 pub(in crate::provider) struct TextTemplate {
@@ -191,10 +203,34 @@ impl UrlTemplate {
         }
         let url = Url::parse(start).map_err(|error| wrong(&format!("is not an address ({error})")))?;
         check(&url).map_err(|problem| wrong(&problem))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(wrong("cannot be called; write http:// or https://"));
+        }
         if let [Piece::Literal(_)] = template.pieces.as_slice() {
             return Ok(Self::Fixed(url));
         }
         Ok(Self::Varying(template))
+    }
+
+    /// The host, where calls travel to it unencrypted through a network that may be anybody's.
+    pub(in crate::provider) fn open_host(&self) -> Option<String> {
+        let url = match self {
+            Self::Fixed(url) => url.clone(),
+            Self::Varying(template) => match template.pieces.first() {
+                Some(Piece::Literal(start)) => Url::parse(start).ok()?,
+                _ => return None,
+            },
+        };
+        let private = match url.host()? {
+            url::Host::Domain(name) => {
+                // Names without a dot, and these endings, are not given out in public.
+                let ends = [".svc", ".local", ".internal", ".localhost", ".test"];
+                !name.contains('.') || ends.iter().any(|end| name.ends_with(end))
+            }
+            url::Host::Ipv4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+            url::Host::Ipv6(ip) => ip.is_loopback() || ip.is_unique_local(),
+        };
+        (url.scheme() == "http" && !private).then(|| url.host_str().unwrap_or_default().to_owned())
     }
 
     /// The address for one mint.
@@ -223,8 +259,8 @@ impl UrlTemplate {
 
 /// Rules for every address that operators or definitions give.
 pub(in crate::provider) fn check(url: &Url) -> Result<(), String> {
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("must begin with http:// or https://".to_owned());
+    if !matches!(url.scheme(), "http" | "https" | "ws" | "wss") {
+        return Err("must begin with https://, http://, wss:// or ws://".to_owned());
     }
     if url.host_str().is_none_or(str::is_empty) {
         return Err("has no host".to_owned());

@@ -127,6 +127,7 @@ impl<'s> Builder<'s> {
 
     /// What an operator wrote in a setting, as templates.
     fn setting(&mut self, name: &str, place: &str) -> Result<(), TemplateError> {
+        self.scope.used_settings.insert(name.to_owned());
         if let Some(value) = self.scope.settings.get(name).cloned() {
             self.foreign = true;
             let outcome = self.value(&value, name);
