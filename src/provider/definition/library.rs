@@ -31,7 +31,7 @@ impl Definitions {
                     definitions.own.insert(own.name.clone(), (own, text));
                 }
                 Ok((own, _)) => {
-                    errors.push(fault(path, format!("holds name = \"{0}\"; call the file {0}.toml", own.name)))
+                    errors.push(fault(path, format!("holds name = \"{0}\"; call the file {0}.toml", own.name)));
                 }
                 Err(problem) => errors.push(fault(path, problem)),
             }

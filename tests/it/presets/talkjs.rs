@@ -1,4 +1,4 @@
-//! TalkJS: no server and no library to judge; a strict fake of what is documented, and the jose library.
+//! `TalkJS`: no server and no library to judge; a strict fake of what is documented, and the jose library.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn verified(token: &str) -> Value {
     judge("jose.mjs", order)["claims"].clone()
 }
 
-/// TalkJS, as it is documented.
+/// `TalkJS`, as it is documented.
 fn talkjs(call: &Call) -> Script {
     let token = call.header("authorization").strip_prefix("Bearer ").unwrap_or_default().to_owned();
     if verified(&token) != json!({"tokenType": "app", "iss": "tAbc123", "exp": NOW.as_seconds() + 30}) {
