@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
-use sidemint::provider::{Alg, SigningKey};
+use sidemint::provider::{Alg, PRESETS, SigningKey};
 use sidemint::secrets::Secret;
 
 use crate::client::Connection;
@@ -462,13 +462,14 @@ fn keygen_without_a_file_prints_the_private_key() {
 #[test]
 fn presets_are_listed_and_printed_ready_to_copy() {
     let list = good(&["presets"]);
-    for name in ["local", "sendsar", "plain", "oauth2-proxy", "authelia"] {
+    let known: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).chain(["plain", "oauth2-proxy", "authelia"]).collect();
+    for name in &known {
         assert!(list.lines().any(|line| line.starts_with(&format!("  {name} "))), "{name}: {list}");
         let table: toml::Table = good(&["presets", name]).parse().expect("TOML");
-        assert_eq!(table["name"].as_str(), Some(name));
+        assert_eq!(table["name"].as_str(), Some(*name));
     }
     let said = bad(2, &["presets", "nope"], &[]);
-    assert_eq!(said, "sidemint: no preset \"nope\"; there are local, sendsar, plain, oauth2-proxy, authelia\n");
+    assert_eq!(said, format!("sidemint: no preset \"nope\"; there are {}\n", known.join(", ")));
 }
 
 #[test]

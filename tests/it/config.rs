@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sidemint::app::Blueprint;
 use sidemint::config::{Config, ConfigErrors, Environment, Listen, Sources};
-use sidemint::provider::{Alg, generate};
+use sidemint::provider::{Alg, PRESETS, generate};
 
 use crate::fakes::sendsar::API_KEY;
 use crate::harness::{LOCAL, clock, config, sendsar_key};
@@ -45,14 +45,17 @@ fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// One mistake: the key (dotted), the TOML that is written there, and the whole complaint about it.
+/// One mistake: the key (dotted), the TOML that is written there, and the whole complaint about it. `PRESETS` stands for
+/// their names.
 type Case = (&'static str, &'static str, &'static str);
 
 fn hold(base: &str, environment: &Environment, cases: &[Case]) {
     let mut wrong = String::new();
+    let presets: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
     for (key, value, expected) in cases {
+        let expected = expected.replace("PRESETS", &presets.join(", "));
         let found = mistakes(&config(base, &[(key, value)]), environment);
-        if found != *expected {
+        if found != expected {
             wrong.push_str(&format!("{key} = {value}\n  expected {expected}\n  found    {found}\n"));
         }
     }
@@ -276,7 +279,7 @@ fn a_source_or_setting_that_cannot_be_is_refused_with_what_to_write() {
             (
                 "providers.chat.preset",
                 "\"slack\"",
-                "config.toml: providers.chat.preset: no preset \"slack\"; there are local, sendsar",
+                "config.toml: providers.chat.preset: no preset \"slack\"; there are PRESETS",
             ),
             (
                 "providers.chat.timeout",

@@ -99,7 +99,7 @@ fn what_is_not_a_key_file_is_refused_without_its_content() {
         assert!(told.contains("service_account") && !told.contains("MII"), "{told}");
     }
     let text = super::route("firebase", "").replace("answer = \"session\"", "answer = \"session\"\nttl = \"2h\"");
-    let (account, _) = self::account();
+    let (account, _) = account();
     let environment = sidemint::config::Environment::of([("FIREBASE_SERVICE_ACCOUNT", account.as_str())]);
     let told = crate::harness::draw(&text, &environment, crate::harness::clock()).map(|_| ()).expect_err("refused");
     assert!(told.to_string().contains("1h"), "{told}");
