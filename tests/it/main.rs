@@ -15,6 +15,7 @@
 )]
 
 mod client;
+mod exchange;
 mod fakes;
 mod harness;
 mod judge;
