@@ -24,6 +24,7 @@ mod parts;
 mod answers;
 mod browser;
 mod canary;
+mod canary_proofs;
 mod cli;
 mod config;
 mod definitions;
