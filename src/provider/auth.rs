@@ -1,7 +1,7 @@
 //! How one call proves who is calling. The only place where a secret gets into a request.
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::credentials::Credentials;
@@ -64,8 +64,7 @@ impl StepAuth {
             }
             Self::Member { name, text } => {
                 let secret = credentials.texts.get(*text).and_then(|secret| secret.expose_text());
-                let secret = secret.ok_or_else(|| missing("a secret"))?;
-                call.body = Some(with_member(call.body.as_deref(), name, secret)?);
+                put_member(call, name, secret.ok_or_else(|| missing("a secret"))?)?;
             }
             Self::Jwt { signer, claims, header, scheme } => {
                 let signer = credentials.signers.get(*signer).ok_or_else(|| missing("a key"))?;
@@ -95,10 +94,7 @@ impl StepAuth {
             Self::Header { name, .. } | Self::Signature { carrier: Carrier::Header(name), .. } => {
                 insert(call, name, MASK)
             }
-            Self::Member { name, .. } => {
-                call.body = Some(with_member(call.body.as_deref(), name, MASK)?);
-                Ok(())
-            }
+            Self::Member { name, .. } => put_member(call, name, MASK),
             Self::Jwt { claims, header, scheme, .. } => {
                 let claims = claims.value(variables)?;
                 insert(call, header, &format!("{scheme}{MASK} (a JWT with {})", ascii(&claims)))
@@ -127,6 +123,14 @@ fn insert(call: &mut Call, name: &HeaderName, text: &str) -> Result<(), MissingV
     let mut value = HeaderValue::try_from(text).map_err(|_error| missing("header text"))?;
     value.set_sensitive(true);
     call.headers.insert(name, value);
+    Ok(())
+}
+
+fn put_member(call: &mut Call, name: &str, secret: &str) -> Result<(), MissingValue> {
+    if call.body.is_none() {
+        call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    call.body = Some(with_member(call.body.as_deref(), name, secret)?);
     Ok(())
 }
 

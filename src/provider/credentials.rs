@@ -405,6 +405,8 @@ fn signer(rule: &SignerRule, secret: &Secret, parts: &[String]) -> Result<Signer
     }
     if let Value::Object(members) = rule.header.value(&variables).map_err(unusable)? {
         header.extend(members);
+        // An empty text leaves a member out that is there otherwise.
+        header.retain(|_name, value| value.as_str() != Some(""));
     }
     let mut text = BASE64URL.encode(Value::Object(header).to_string());
     text.push('.');

@@ -219,8 +219,12 @@ fn fill(default: &str, settings: &Settings) -> Result<String, String> {
 fn checked(setting: &Setting, value: Value) -> Result<Value, String> {
     let value = match (setting.kind, value) {
         (SettingKind::Table, Value::Object(table)) => {
-            let mistaken = table.keys().find(|name| setting.reserved.contains(name));
+            let varies = |name: &String| !setting.reserved.is_empty() && name.contains("{{");
+            let mistaken = table.keys().find(|name| setting.reserved.contains(name) || varies(name));
             return match mistaken {
+                Some(name) if varies(name) => {
+                    Err(format!("holds \"{name}\": a name that varies could be a reserved one"))
+                }
                 Some(name) => Err(format!("holds \"{name}\", which the provider keeps for itself; remove it")),
                 None => Ok(Value::Object(table)),
             };
@@ -251,7 +255,8 @@ fn checked(setting: &Setting, value: Value) -> Result<Value, String> {
     if let Some(pattern) = &setting.pattern
         && !whole(pattern)?.is_match(text)
     {
-        return Err(format!("\"{text}\" does not match {pattern}"));
+        // Not shown: it may be a secret that was put in the wrong place (T-36).
+        return Err(format!("does not match {pattern}"));
     }
     Ok(value)
 }

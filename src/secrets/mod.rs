@@ -14,6 +14,8 @@ use secrecy::{ExposeSecret, SecretSlice};
 
 /// Bytes of a secret file at most: private keys with comments are far below.
 const MAX_BYTES: u64 = 64 * 1024;
+/// Bytes of a path that is too short to be a secret.
+const SHORT: usize = 16;
 
 /// One secret. `Debug` shows nothing, memory is wiped on drop, and each look inside is called `expose`.
 #[derive(Clone)]
@@ -113,8 +115,16 @@ impl SecretSet {
     }
 }
 
+/// A path as messages show it. What is long and no full path may be the secret itself, put in the wrong place (T-36).
+fn shown(path: &Path) -> String {
+    if path.is_absolute() || path.as_os_str().len() < SHORT {
+        return path.display().to_string();
+    }
+    "a file (not shown: what is no full path may be the secret itself)".to_owned()
+}
+
 fn read_file(path: &Path) -> Result<Secret, SecretError> {
-    let shown = path.display().to_string();
+    let shown = shown(path);
     let unreadable = |cause: std::io::Error| SecretError::Unreadable { path: shown.clone(), cause: cause.to_string() };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
@@ -161,6 +171,21 @@ mod tests {
         assert!(matches!(read(b"\n"), Err(SecretError::Empty { .. })));
         assert!(matches!(read(&vec![b'a'; 70_000]), Err(SecretError::TooLarge { .. })));
         assert!(matches!(read_file(Path::new("/nonexistent")), Err(SecretError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn what_may_be_a_secret_itself_is_not_shown() {
+        for (path, visible) in [
+            ("missing", true),
+            ("/nonexistent/livekit/api-secret", true),
+            ("0123456789abcdef", false),
+            ("app.key:0123456789abcdef", false),
+            ("c2VjcmV0/c2VjcmV0/c2VjcmV0", false),
+            ("{\"private_key\": \"x\"}", false),
+        ] {
+            let error = read_file(Path::new(path)).expect_err(path).to_string();
+            assert_eq!(error.contains(path), visible, "{error}");
+        }
     }
 
     #[test]

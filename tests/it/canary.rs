@@ -88,7 +88,7 @@ fn canaries(text: &str) -> Vec<&str> {
     text.match_indices("CANARY").map(|(at, _)| &text[at..text.len().min(at + 24)]).collect()
 }
 
-fn assert_clean(what: &str, text: &str) {
+pub fn assert_clean(what: &str, text: &str) {
     assert!(canaries(text).is_empty(), "{what} holds {:?}", canaries(text));
 }
 

@@ -91,6 +91,7 @@ fn with_secrets(text: &str, folder: &Path) -> String {
         let secret = match path {
             "ably-api-key" => b"app.key:0123456789abcdef".to_vec(),
             "firebase.json" => service_account(),
+            "emb-private.pem" => key.expose().to_vec(),
             path if line.trim_start().starts_with("key_file") && !path.contains("secret") => key.expose().to_vec(),
             _ => API_KEY.as_bytes().to_vec(),
         };

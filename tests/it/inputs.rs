@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sidemint::config::Environment;
+use sidemint::provider::PRESETS;
 
 use crate::client::{Answer, Connection, request};
 use crate::fakes::http::Script;
@@ -207,4 +208,147 @@ async fn a_livekit_route_may_have_a_path_and_a_host_of_its_own() {
     assert_eq!(service.ask("POST", LIVEKIT, &[ALICE]).await.status, 404);
     let shown = draw(&text, &Environment::default(), clock()).expect("fine").to_string();
     assert!(shown.contains("/rtc/token on rtc.example: livekit, provider chat, lifetime 1h"), "{shown}");
+}
+
+/// A definition that takes two inputs. No preset takes one from a header.
+pub fn with_inputs() -> String {
+    let (_, local) = PRESETS.iter().find(|(name, _)| *name == "local").expect("a preset");
+    let inputs = "
+[inputs.room]
+about = \"A room.\"
+pattern = \"[a-z0-9_-]{1,20}\"
+from = [\"query\", \"body\", \"body:room_name\", \"header:X-Room\"]
+optional = true
+
+[inputs.socket_id]
+about = \"A socket.\"
+pattern = '[0-9]+\\.[0-9]+'
+optional = true
+";
+    let claims = "[token.jwt.claims]\nroom = \"{{ input.room? }}\"\nsocket = \"{{ input.socket_id? }}\"";
+    let text = local.replace("name = \"local\"", "name = \"with-inputs\"").replace("[token.jwt.claims]", claims);
+    format!("{text}{inputs}")
+}
+
+const GUARD: &str =
+    "[[routes]]\npath = \"/guard\"\nanswer = \"subrequest\"\nmode = \"required\"\nprovider = \"chat\"\n";
+
+/// The service with inputs: preset `local`, and two inputs that become claims.
+async fn with_guard() -> Service {
+    let text = format!("{LOCAL}{ROUTE}{GUARD}").replace("\"local\"", "\"with-inputs\"");
+    let definition = with_inputs();
+    Service::start_with(&config(&text, &[]), &Environment::default(), clock(), &[("with-inputs", &definition)]).await
+}
+
+async fn minted(service: &Service, route: &str) -> f64 {
+    service.metric(&format!("sidemint_sessions_total{{how=\"minted\",route=\"{route}\"}}")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn declared_inputs_are_taken_from_where_they_may_stand() {
+    let service = with_guard().await;
+    let mut connection = service.connect().await;
+    let fine = [
+        ("GET", "/api/chat/session?room=lobby", &[ALICE][..], ""),
+        ("GET", "/api/chat/session?room=l%6fbby&socket_id=1.2", &[ALICE], ""),
+        ("GET", "/api/chat/session?room=lobby", &[ALICE, JSON], "{\"room\":\"other\"}"),
+        ("GET", SESSION, &[ALICE, ("X-Room", "lobby")], ""),
+        ("POST", "/api/chat/session?room=lobby", &[ALICE], ""),
+        ("POST", "/api/chat/session?room=lobby", &[ALICE, JSON], "{\"socket_id\":\"1.2\"}"),
+        ("POST", SESSION, &[ALICE, JSON], "{\"room\":\"lobby\"}"),
+        ("POST", SESSION, &[ALICE], "{\"room\":\"lobby\"}"),
+        ("POST", SESSION, &[ALICE, FORM], "socket_id=1.2&room=lobby"),
+        ("POST", SESSION, &[ALICE, FORM], ""),
+    ];
+    for (method, path, headers, body) in fine {
+        connection.send(request(method, path, headers, body.as_bytes())).await;
+        let answer = connection.answer().await.expect("an answer");
+        assert_eq!(answer.status, 200, "{method} {path} {body}: {answer:?}");
+    }
+    assert_eq!(connection.ask("HEAD", "/api/chat/session?room=lobby", &[ALICE]).await.status, 200);
+    let livekit = post(&mut connection, LIVEKIT, &[ALICE, JSON], "{\"room_name\":\"lobby\"}").await;
+    assert_eq!(livekit.status, 201);
+    for (method, path, headers, body) in [
+        ("GET", "/api/chat/session?room=LOBBY", &[ALICE][..], ""),
+        ("GET", "/api/chat/session?room=", &[ALICE], ""),
+        ("GET", "/api/chat/session?room=a&room=a", &[ALICE], ""),
+        ("GET", "/api/chat/session?room_name=a", &[ALICE], ""),
+        ("GET", "/api/chat/session?room=a&x=1", &[ALICE], ""),
+        ("GET", "/api/chat/session?room=a%0a", &[ALICE], ""),
+        ("GET", "/api/chat/session?room=%zz", &[ALICE], ""),
+        ("GET", "/api/chat/session?room=a", &[ALICE, ("X-Room", "a")], ""),
+        ("GET", SESSION, &[ALICE, ("X-Room", "A")], ""),
+        ("GET", SESSION, &[ALICE, ("X-Room", "a"), ("X-Room", "a")], ""),
+        ("DELETE", "/api/chat/session?room=a", &[ALICE], ""),
+        ("POST", "/api/chat/session?room=a", &[ALICE, JSON], "{\"room\":\"a\"}"),
+        ("POST", SESSION, &[ALICE, JSON], "{\"room\":\"a\",\"room\":\"a\"}"),
+        ("POST", SESSION, &[ALICE, JSON], "{\"room\":null}"),
+        ("POST", SESSION, &[ALICE, JSON], "{\"room\":17}"),
+        ("POST", SESSION, &[ALICE, JSON], "{\"room\":\"a\",\"participant_identity\":\"bob\"}"),
+        ("POST", SESSION, &[ALICE, FORM], "{\"room\":\"a\"}"),
+        ("POST", SESSION, &[ALICE, FORM], "room=%ff"),
+        ("POST", SESSION, &[ALICE, JSON], "room=a"),
+        ("POST", SESSION, &[ALICE, ("Content-Type", "text/plain")], "{\"room\":\"a\"}"),
+        ("POST", LIVEKIT, &[ALICE, JSON], "{\"room_name\":\"a\",\"participant_name\":\"Bob\"}"),
+    ] {
+        connection.send(request(method, path, headers, body.as_bytes())).await;
+        let answer = connection.answer().await.expect("an answer");
+        assert_eq!((answer.status, answer.code().as_str()), (400, "input_invalid"), "{method} {path} {body}");
+    }
+    assert!(!service.log().contains("lobby"), "input is never logged");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_input_has_a_session_of_its_own_and_a_sign_out_ends_all() {
+    let service = with_guard().await;
+    for _ in 0..2 {
+        for query in ["", "?room=a", "?room=b", "?room=a&socket_id=1.1", "?socket_id=1.1"] {
+            let path = format!("{SESSION}{query}");
+            assert_eq!(service.ask("GET", &path, &[ALICE]).await.status, 200, "{query}");
+            assert_eq!(service.ask("GET", &path, &[("X-Forwarded-User", "bob")]).await.status, 200, "{query}");
+        }
+    }
+    assert!((minted(&service, SESSION).await - 10.0).abs() < 0.1);
+    assert_eq!(service.ask("DELETE", SESSION, &[ALICE]).await.status, 204);
+    for query in ["", "?room=a", "?room=b"] {
+        service.ask("GET", &format!("{SESSION}{query}"), &[ALICE]).await;
+        service.ask("GET", &format!("{SESSION}{query}"), &[("X-Forwarded-User", "bob")]).await;
+    }
+    assert!((minted(&service, SESSION).await - 13.0).abs() < 0.1, "alice is minted anew, bob is not");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subrequest_takes_input_from_headers_alone() {
+    let service = with_guard().await;
+    for (path, headers, status, said) in [
+        ("/auth?room=LOBBY&x=1", &[ALICE][..], 200, Some("ok")),
+        ("/auth/room?room=a&room=a", &[ALICE, ("X-Room", "lobby")], 200, Some("ok")),
+        ("/guard?x=%zz", &[ALICE, ("X-Room", "lobby")], 200, Some("ok")),
+        ("/auth", &[ALICE, ("X-Room", "LOBBY")], 200, Some("denied")),
+        ("/auth", &[ALICE, ("X-Room", "a"), ("X-Room", "a")], 200, Some("denied")),
+        ("/guard", &[ALICE, ("X-Room", "LOBBY")], 400, None),
+        ("/guard", &[("X-Room", "LOBBY")], 401, None),
+    ] {
+        let answer = service.ask("GET", path, headers).await;
+        assert_eq!((answer.status, answer.header("x-chat-status")), (status, said), "{path}");
+        assert_eq!(answer.header("content-length"), Some("0"));
+    }
+    assert!((minted(&service, "/auth").await - 2.0).abs() < 0.1, "none, and lobby");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vary_names_the_headers_that_input_is_read_from() {
+    let service = with_guard().await;
+    for (method, path, headers) in [
+        ("GET", SESSION, &[ALICE][..]),
+        ("GET", SESSION, &[]),
+        ("POST", LIVEKIT, &[ALICE]),
+        ("GET", "/auth", &[ALICE]),
+        ("GET", "/auth", &[]),
+        ("GET", "/guard", &[]),
+    ] {
+        let answer = service.ask(method, path, headers).await;
+        let vary = answer.header("vary").expect("Vary").to_owned();
+        assert!(vary.split(", ").any(|name| name == "x-room"), "{method} {path}: {vary}");
+    }
 }

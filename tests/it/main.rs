@@ -15,6 +15,7 @@
 )]
 
 mod client;
+mod exchange;
 mod fakes;
 mod harness;
 mod judge;
@@ -23,6 +24,7 @@ mod parts;
 mod answers;
 mod browser;
 mod canary;
+mod canary_proofs;
 mod cli;
 mod config;
 mod definitions;

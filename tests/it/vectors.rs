@@ -1,17 +1,13 @@
 //! Test vectors: every exchange with Sendsar, and every answer that its browser client was seen to take.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use sidemint::clock::{Clock as _, Timestamp};
 use sidemint::config::Environment;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
 
-use crate::client::Answer;
-use crate::fakes::http::{Call, Script, read_call};
+use crate::exchange::{Case, Stage, text};
+use crate::fakes::http::Script;
 use crate::fakes::sendsar::Sendsar;
 use crate::harness::{NOW, SESSION, Service, clock, config, draw, sendsar, sendsar_key};
 
@@ -28,195 +24,22 @@ fn browser_cases() -> Vec<Value> {
     file["cases"].as_array().unwrap().clone()
 }
 
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_else(|| panic!("not text: {value}"))
-}
-
-/// A provider that plays one exchange. A call that is not the next one, nor an exact repeat of the last, is refused and
-/// noted.
-#[derive(Clone)]
-struct Player {
-    address: SocketAddr,
-    state: Arc<Mutex<Played>>,
-}
-
-#[derive(Default)]
-struct Played {
-    steps: Vec<Value>,
-    at: usize,
-    repeats: usize,
-    wrong: Vec<Call>,
-    /// Whether a call is being left without an answer.
-    silent: bool,
-}
-
-impl Player {
-    async fn start(steps: Vec<Value>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(Played { steps, ..Played::default() }));
-        let own = Self { address, state };
-        let server = own.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let server = server.clone();
-                tokio::spawn(async move { server.play(stream).await });
-            }
-        });
-        own
-    }
-
-    async fn play(&self, mut stream: TcpStream) {
-        let mut buffer = Vec::new();
-        while let Ok(Some(call)) = read_call(&mut stream, &mut buffer).await {
-            let answer = self.next(&call);
-            match answer["fault"].as_str() {
-                Some("no_answer") => {
-                    self.state.lock().unwrap().silent = true;
-                    std::future::pending::<()>().await;
-                }
-                Some("connection_reset") => return,
-                Some(other) => panic!("unknown fault {other}"),
-                None => {}
-            }
-            let body = answer["text"].as_str().map_or_else(|| answer["json"].to_string(), str::to_owned);
-            let mut head = format!("HTTP/1.1 {} X\r\nContent-Length: {}\r\n", answer["status"], body.len());
-            for (name, value) in answer["headers"].as_object().unwrap() {
-                head.push_str(&format!("{name}: {}\r\n", text(value)));
-            }
-            if stream.write_all(format!("{head}\r\n{body}").as_bytes()).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    fn next(&self, call: &Call) -> Value {
-        let mut state = self.state.lock().unwrap();
-        let at = state.at;
-        if state.steps.get(at).is_some_and(|step| fits(&step["request"], call)) {
-            state.at += 1;
-            return state.steps[at]["response"].clone();
-        }
-        if at > 0 && fits(&state.steps[at - 1]["request"], call) {
-            state.repeats += 1;
-            return state.steps[at - 1]["response"].clone();
-        }
-        state.wrong.push(call.clone());
-        json!({"status": 418, "headers": {}, "text": "not the next call of the exchange"})
-    }
-
-    fn is_silent(&self) -> bool {
-        self.state.lock().unwrap().silent
-    }
-}
-
-/// Method, path, the listed headers, and the JSON body; `appCode` may be added.
-fn fits(request: &Value, call: &Call) -> bool {
-    let mut body = call.json.clone();
-    if let Some(members) = body.as_object_mut().filter(|_| request["json"].get("appCode").is_none()) {
-        members.remove("appCode");
-    }
-    let headers = request["headers"].as_object().unwrap();
-    request["method"] == call.method.as_str()
-        && request["path"] == call.path.as_str()
-        && headers.iter().all(|(name, value)| call.headers.get(name).map(String::as_str) == value.as_str())
-        && request["json"] == body
-}
-
-/// Status and code that a class of outcome has on a session route.
-fn answer_for(class: &str) -> (u16, &'static str) {
-    match class {
-        "credential_rejected" => (503, "provider_credentials"),
-        "rate_limited" => (503, "provider_rate_limited"),
-        "unavailable" => (503, "provider_unavailable"),
-        "bad_response" | "rejected" | "user_missing" | "session_lost" => (503, "provider_bad_answer"),
-        other => panic!("unknown class {other}"),
-    }
-}
-
-/// The service before a player, with two routes to one provider.
-async fn service_before(player: &Player, key: &str, ttl: &Value, retries: u32) -> Service {
-    let rest = format!(
-        "
-[[routes]]
-path = \"{SESSION}\"
-answer = \"session\"
-provider = \"chat\"
-ttl = \"{ttl}s\"
-deadline = \"120s\"
-[[routes]]
-path = \"/elsewhere\"
-answer = \"session\"
-provider = \"chat\"
-ttl = \"{ttl}s\"
-[providers.chat]
-preset = \"sendsar\"
-api_url = \"http://{}/v1\"
-timeout = \"60s\"
-retries = {retries}
-",
-        player.address
-    );
-    Service::start(&config(&rest, &[]), &Environment::of([("SENDSAR_API_KEY", key)]), clock()).await
-}
-
-/// Asks while the clock goes on in small steps, so that pauses between repeats end; past the provider's timeout once a
-/// call is left without an answer.
-async fn ask_while_time_passes(service: &Service, player: &Player, headers: &[(&str, &str)]) -> Answer {
-    let time = async {
-        while !player.is_silent() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-            service.clock.advance(Duration::from_millis(10));
-        }
-        service.advance(60);
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        answer = service.ask("GET", SESSION, headers) => answer,
-        () = time => unreachable!("time goes on"),
-    }
-}
-
 async fn run_case(file: &Value, case: &Value, retries: u32) {
-    let name = text(&case["name"]);
-    let input = &case["input"];
-    let headers = [("X-Forwarded-User", text(&input["user_id"])), ("X-Forwarded-Name", text(&input["display_name"]))];
-    let mut steps = case["exchange"].as_array().unwrap().clone();
+    let mut played = Case { besides: &["appCode"], ..Case::of(case) };
     // An exchange that begins with the token call is one where the user was sent before.
-    let known = steps[0]["request"]["path"] != "/v1/users";
-    if known {
+    played.known = played.steps[0]["request"]["path"] != "/v1/users";
+    if played.known {
         let good = file["cases"].as_array().unwrap().iter().find(|case| case["name"] == "mint_ok_200").unwrap();
-        steps.splice(0..0, good["exchange"].as_array().unwrap().clone());
+        played.steps.splice(0..0, good["exchange"].as_array().unwrap().clone());
     }
-    let player = Player::start(steps.clone()).await;
-    let service = service_before(&player, text(&file["credentials"]["api_key"]), &input["ttl_seconds"], retries).await;
-    if known {
-        assert_eq!(service.ask("GET", "/elsewhere", &headers).await.status, 200, "{name}");
-    }
-    let answer = ask_while_time_passes(&service, &player, &headers).await;
-    check_outcome(name, &case["outcome"], &answer);
-    let line = service.log_lines(1 + usize::from(known)).await.pop().unwrap();
-    let reason = (case["outcome"]["class"] != "ok").then(|| case["outcome"]["class"].clone());
-    assert_eq!(line.get("reason"), reason.as_ref(), "{name}: {line}");
-    let state = player.state.lock().unwrap();
-    assert!(state.wrong.is_empty(), "{name}: {:?}", state.wrong);
-    assert_eq!(state.at, steps.len(), "{name}: the whole exchange took place");
-    assert!(state.repeats <= usize::try_from(retries).unwrap(), "{name}: {} repeats", state.repeats);
-}
-
-fn check_outcome(name: &str, outcome: &Value, answer: &Answer) {
-    if outcome["class"] == "ok" {
-        let session = answer.json();
-        assert_eq!((answer.status, &session["token"]), (200, &outcome["token"]), "{name}");
-        let end = |value: &Value| Timestamp::parse_rfc3339(text(value)).expect(name);
-        assert_eq!(end(&session["expiresAt"]), end(&outcome["expires_at"]), "{name}");
-        return;
-    }
-    let (status, code) = answer_for(text(&outcome["class"]));
-    assert_eq!((answer.status, answer.code().as_str()), (status, code), "{name}");
-    if let Some(seconds) = outcome["retry_after_seconds"].as_u64() {
-        assert_eq!(answer.header("retry-after"), Some(seconds.to_string().as_str()), "{name}");
-    }
+    let stage = Stage {
+        provider: "preset = \"sendsar\"\napi_url = \"{mock}/v1\"".to_owned(),
+        environment: Environment::of([("SENDSAR_API_KEY", text(&file["credentials"]["api_key"]))]),
+        ttl: Some(format!("{}s", case["input"]["ttl_seconds"])),
+        retries,
+        ..Stage::default()
+    };
+    played.play(&stage).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

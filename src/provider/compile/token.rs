@@ -112,7 +112,12 @@ impl Compiler<'_> {
         self.scope.used_settings.insert(setting.to_owned());
         let Some(Value::Object(own)) = self.scope.settings.get(setting).cloned() else { return };
         for (name, value) in own {
-            if matches!(name.as_str(), "sub" | "exp" | "iat" | "nbf" | "iss" | "aud") {
+            if name.contains("{{") {
+                self.refuse(
+                    format!("{setting}.{name}"),
+                    "is a name that varies, and could be one that is not for overriding",
+                );
+            } else if matches!(name.as_str(), "sub" | "exp" | "iat" | "nbf" | "iss" | "aud") {
                 self.refuse(
                     format!("{setting}.{name}"),
                     "is set by the definition; use its settings, the route's ttl, or the user",

@@ -21,4 +21,8 @@ pub const PRESETS: &[(&str, &str)] = &[
     preset!("stream"),
     preset!("talkjs"),
     preset!("twilio"),
+    preset!("amba"),
+    preset!("emb-chat"),
+    preset!("livekit"),
+    preset!("techsup-io"),
 ];

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::functions::ENGINE;
+use super::functions::{ENGINE, MISFIT};
 use super::scope::Scope;
 use super::slot::Slot;
 use super::{Datum, TemplateError, Variables};
@@ -144,7 +144,7 @@ impl Expression {
                 Datum::Number(number) => Datum::Number(number.saturating_add(*shift)),
                 other => other,
             }),
-            Form::Rich(rich) => rich.value(variables),
+            Form::Rich(rich) => rich.value(variables)?,
         };
         match value {
             Some(datum) if !(self.optional && datum.is_empty()) => Ok(datum),
@@ -170,14 +170,19 @@ impl Rich {
             Err(error) if matches!(error.kind(), UnknownFilter | UnknownFunction | UnknownMethod | UnknownTest) => {
                 Err(error.detail().unwrap_or("names a function that does not exist").to_owned())
             }
+            Err(error) if self.slots.is_empty() && error.detail() == Some(MISFIT) => Err(MISFIT.to_owned()),
             Err(_) => Ok(None),
         }
     }
 
-    fn value(&self, variables: &Variables<'_>) -> Option<Datum<'static>> {
+    fn value(&self, variables: &Variables<'_>) -> Result<Option<Datum<'static>>, Absent> {
         let context = self.context(|slot| slot.value(variables).map(|datum| datum.to_engine()));
-        let value = self.expression.eval(context).ok()?;
-        to_json(&value).map(|value| Datum::Json(Cow::Owned(value)))
+        match self.expression.eval(context) {
+            Ok(value) => Ok(to_json(&value).map(|value| Datum::Json(Cow::Owned(value)))),
+            // There is a value, and it must not be left out as if there were none.
+            Err(error) if error.detail() == Some(MISFIT) => Err(Absent::Required),
+            Err(_) => Ok(None),
+        }
     }
 
     /// The names of the expression as nested tables. Absent values are left out, so that `default` sees them as

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BASE64URL};
-use minijinja::{Environment, UndefinedBehavior, filters};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, filters};
 
 /// One for the process, because a compiled expression borrows it.
 pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -28,8 +28,21 @@ pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine.add_filter("sha1", |text: String| {
         hex(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()).as_ref())
     });
+    engine.add_filter("bytes", bytes);
     engine
 });
+
+/// What the engine says of a text that is too short or too long.
+pub(super) const MISFIT: &str = "has too few or too many bytes";
+
+/// The text as it is, if it has so many bytes. What a provider cannot take is refused and never cut.
+fn bytes(value: Value, least: usize, most: usize) -> Result<Value, Error> {
+    let fits = match value.as_str() {
+        Some(text) => (least..=most).contains(&text.len()),
+        None => value.is_undefined() || value.is_none(),
+    };
+    if fits { Ok(value) } else { Err(Error::new(ErrorKind::InvalidOperation, MISFIT)) }
+}
 
 /// Lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {

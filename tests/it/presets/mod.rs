@@ -7,16 +7,21 @@ use std::sync::Arc;
 use serde_json::Value;
 use sidemint::clock::ManualClock;
 use sidemint::config::Environment;
+use sidemint::provider::PRESETS;
 
 use crate::client::{Answer, request};
 use crate::harness::{SESSION, Service, clock, config, draw};
 
 mod ably;
+mod amba;
 mod centrifugo;
+mod emb_chat;
 mod firebase;
+mod livekit;
 mod pusher;
 mod stream;
 mod talkjs;
+mod techsup_io;
 mod twilio;
 
 /// A session route on `preset` with `lines` of settings.
@@ -73,4 +78,14 @@ fn parts(token: &Value) -> (Value, Value) {
     let mut parts = token.as_str().expect("a token").split('.').map(part);
     let mut json = || serde_json::from_slice(&parts.next().expect("three parts")).expect("JSON");
     (json(), json())
+}
+
+/// A file with test vectors.
+fn vectors(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+/// The text of a preset, for definitions that differ from it in one point.
+fn text_of(name: &str) -> &'static str {
+    PRESETS.iter().find(|(own, _)| *own == name).expect("a preset").1
 }

@@ -84,16 +84,20 @@ impl<'s> Builder<'s> {
 
     pub(super) fn object(&mut self, members: &Map<String, Value>, place: &str) -> Result<(), TemplateError> {
         self.literal(b"{");
-        let mut sure = false;
+        self.members(members, place, &mut false)?;
+        self.literal(b"}");
+        Ok(())
+    }
+
+    fn members(&mut self, members: &Map<String, Value>, place: &str, sure: &mut bool) -> Result<(), TemplateError> {
         for (key, value) in members {
             let place = format!("{place}.{key}");
-            self.element(&mut sure, |own| {
+            self.element(sure, |own| {
                 own.literal(b"\"");
                 own.key(key, &place)?;
                 own.value(value, &place)
             })?;
         }
-        self.literal(b"}");
         Ok(())
     }
 
@@ -112,6 +116,9 @@ impl<'s> Builder<'s> {
         let text = |name: &str| members.get(name).and_then(Value::as_str);
         match names.as_slice() {
             ["setting"] if !self.foreign => Some(self.setting(text("setting")?, place)),
+            ["setting", "with"] if !self.foreign => {
+                Some(self.setting_with(text("setting")?, members.get("with")?.as_object()?, place))
+            }
             ["json_text"] => Some(self.json_text(members.get("json_text")?, Order::Kept, place)),
             ["json_text", "sorted"] => {
                 let order = if members.get("sorted")?.as_bool()? { Order::Sorted } else { Order::Kept };
@@ -138,6 +145,36 @@ impl<'s> Builder<'s> {
         let expression = Expression::compile(&format!("config.{name}?"), self.scope)
             .map_err(|error| TemplateError(format!("{place}: {error}")))?;
         self.pieces.push(Piece::Value(expression, place.to_owned()));
+        Ok(())
+    }
+
+    /// Members of the definition, and behind them those of the table that the operator wrote in a setting.
+    fn setting_with(&mut self, name: &str, base: &Map<String, Value>, place: &str) -> Result<(), TemplateError> {
+        // A mistake in the name is told even where the operator gave nothing.
+        Expression::compile(&format!("config.{name}?"), self.scope)
+            .map_err(|error| TemplateError(format!("{place}: {error}")))?;
+        let wrong = |problem: String| TemplateError(format!("{name}: {problem}"));
+        let own = match self.scope.settings.get(name) {
+            None => Map::new(),
+            Some(Value::Object(own)) => own.clone(),
+            Some(_) => return Err(wrong("is no table".to_owned())),
+        };
+        if let Some(taken) = own.keys().find(|key| base.contains_key(*key)) {
+            return Err(wrong(format!("holds \"{taken}\", which the definition sets; remove it")));
+        }
+        if let Some(varying) = own.keys().find(|key| key.contains("{{")) {
+            return Err(wrong(format!(
+                "holds \"{varying}\": a name that varies could be one that the definition sets"
+            )));
+        }
+        self.literal(b"{");
+        let mut sure = false;
+        self.members(base, place, &mut sure)?;
+        self.foreign = true;
+        let outcome = self.members(&own, name, &mut sure);
+        self.foreign = false;
+        outcome?;
+        self.literal(b"}");
         Ok(())
     }
 

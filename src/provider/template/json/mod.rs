@@ -351,6 +351,55 @@ mod tests {
     }
 
     #[test]
+    fn a_text_of_the_wrong_length_is_refused_and_neither_cut_nor_left_out() {
+        let profile = |name| Profile { subject: "bob", name, ..Profile::default() };
+        for text in ["{{ user.name | bytes(2, 4) }}", "{{ user.name | bytes(2, 4)? }}"] {
+            let render = |name| render_with(&json!({ "n": text }), &profile(Some(name)));
+            assert_eq!(render("üü").expect("rendered"), r#"{"n":"üü"}"#);
+            for name in ["a", "üüü", "abcde"] {
+                assert_eq!(render(name), Err(MissingValue("json.n".to_owned())), "{text}: {name}");
+            }
+        }
+        let optional = json!({ "n": "{{ user.name | bytes(2, 4)? }}" });
+        assert_eq!(render_with(&optional, &profile(None)).expect("rendered"), "{}");
+        let fixed = JsonTemplate::compile(&json!("{{ config.issuer | bytes(3, 9) }}"), "json", &mut scope());
+        assert_eq!(
+            fixed.expect_err("refused").0,
+            "json: \"config.issuer | bytes(3, 9)\": has too few or too many bytes"
+        );
+    }
+
+    #[test]
+    fn the_operator_s_table_adds_to_the_definition_s_members_and_changes_none() {
+        let with = |own: Option<Value>| {
+            let mut scope = scope();
+            scope.settings.extend(own.map(|own| ("extra".to_owned(), own)));
+            scope.unset.insert("extra".to_owned());
+            let template =
+                json!({ "p": { "setting": "extra", "with": { "id": "{{ user.id }}", "mail": "{{ user.email? }}" } } });
+            JsonTemplate::compile(&template, "json", &mut scope)
+        };
+        let rendered = |own| {
+            let (user, profile) = (UserId::plain("u1"), Profile::default());
+            with(own).map(|template| template.value(&Variables::of(&user, &profile)).expect("rendered").to_string())
+        };
+        assert_eq!(rendered(None).expect("compiles"), r#"{"p":{"id":"u1"}}"#);
+        assert_eq!(rendered(Some(json!({}))).expect("compiles"), r#"{"p":{"id":"u1"}}"#);
+        let own = json!({ "a": "{{ user.email? }}", "b": { "setting": "<{{ user.id }}>" }, "c": 1 });
+        assert_eq!(rendered(Some(own)).expect("compiles"), r#"{"p":{"id":"u1","b":{"setting":"<u1>"},"c":1}}"#);
+        for (own, problem) in [
+            (json!({ "id": 1 }), "extra: holds \"id\", which the definition sets; remove it"),
+            (
+                json!({ "{{ user.name }}": 1 }),
+                "extra: holds \"{{ user.name }}\": a name that varies could be one that the definition sets",
+            ),
+            (json!(7), "extra: is no table"),
+        ] {
+            assert_eq!(with(Some(own)).expect_err("refused").0, problem);
+        }
+    }
+
+    #[test]
     fn constants_are_folded_into_the_literal() {
         let template = json!({"iss": "{{ config.issuer }}", "n": "{{ config.limit }}", "t": "<{{ config.issuer | upper }}>", "gone": "{{ config.app? }}"});
         let compiled = JsonTemplate::compile(&template, "json", &mut scope()).expect("compiles");
