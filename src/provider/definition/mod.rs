@@ -234,6 +234,14 @@ impl Definition {
         toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
     }
 
+    /// The secret setting that holds the key of tokens, where they are signed here.
+    pub fn token_key(&self) -> Option<&str> {
+        match &self.token.jwt.as_ref()?.key {
+            Key::Whole(name) => Some(name),
+            Key::Part(part) => Some(&part.secret),
+        }
+    }
+
     /// A definition that ships with the binary.
     pub fn preset(name: &str) -> Option<Result<Self, String>> {
         PRESETS.iter().find(|(own, _)| *own == name).map(|(_, text)| Self::parse(text))

@@ -1,0 +1,144 @@
+//! What is written down about a rotation: `rotation.json` beside the keys. It holds nothing secret.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::RotationError;
+use crate::clock::Timestamp;
+use crate::provider::registration::PublicKey;
+use crate::secrets::write;
+
+/// The file.
+const NAME: &str = "rotation.json";
+
+/// How far a rotation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Written down; the old key signs.
+    Begun,
+    /// The new key lies in the folder, and is published.
+    Made,
+    /// The provider was given the new public key.
+    Registered,
+    /// Whoever verifies knows the new key.
+    Verified,
+    /// The new key signs.
+    Switched,
+    /// The provider does not accept the old key any more.
+    Retired,
+    /// The old key is removed.
+    Done,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Begun => "begun",
+            Self::Made => "made: the new key is in the folder, the old one signs",
+            Self::Registered => "registered: the new key was handed over, the old one signs",
+            Self::Verified => "verified: the new key is known, the old one signs",
+            Self::Switched => "switched: the new key signs, the old one is still accepted",
+            Self::Retired => "retired: the old key is not accepted any more",
+            Self::Done => "done: the old key is removed",
+        })
+    }
+}
+
+/// Where a rotation stands, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// How far it has come.
+    pub stage: Stage,
+    /// Key that signed before.
+    pub old: String,
+    /// Key that signs afterwards.
+    pub new: String,
+    /// When it began.
+    pub begun: Timestamp,
+    /// When the old key may go; known after the switch.
+    pub retire_at: Option<Timestamp>,
+    /// The new public key as PEM; known once it is made.
+    pub pem: Option<String>,
+}
+
+/// The file's content.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Record {
+    pub(super) provider: String,
+    pub(super) stage: Stage,
+    pub(super) old: PublicKey,
+    pub(super) new_kid: String,
+    pub(super) new: Option<PublicKey>,
+    #[serde(with = "iso")]
+    pub(super) begun: Timestamp,
+    #[serde(with = "iso_option")]
+    pub(super) made: Option<Timestamp>,
+    #[serde(with = "iso_option")]
+    pub(super) retire_at: Option<Timestamp>,
+}
+
+impl Record {
+    pub(super) fn read(folder: &Path) -> Result<Option<Self>, RotationError> {
+        let path = folder.join(NAME);
+        let fault = |cause: String| RotationError::File { path: path.display().to_string(), cause };
+        match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map(Some)
+                .map_err(|error| fault(format!("is no record of a rotation ({error})"))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(fault(error.to_string())),
+        }
+    }
+
+    pub(super) fn write(&self, folder: &Path) -> Result<(), RotationError> {
+        let path = folder.join(NAME);
+        let fault = |cause: String| RotationError::File { path: path.display().to_string(), cause };
+        let text = serde_json::to_vec_pretty(self).map_err(|error| fault(error.to_string()))?;
+        write::replace(&path, &text).map_err(|error| fault(error.to_string()))
+    }
+
+    pub(super) fn status(&self) -> Status {
+        Status {
+            stage: self.stage,
+            old: self.old.kid.clone(),
+            new: self.new_kid.clone(),
+            begun: self.begun,
+            retire_at: self.retire_at,
+            pem: self.new.as_ref().map(|key| key.pem.clone()),
+        }
+    }
+}
+
+mod iso {
+    use super::{Deserialize, Deserializer, Serializer, Timestamp};
+
+    pub(super) fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&time.to_rfc3339())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Timestamp::parse_rfc3339(&text).ok_or_else(|| serde::de::Error::custom("not a time"))
+    }
+}
+
+mod iso_option {
+    use super::{Deserialize, Deserializer, Serializer, Timestamp};
+
+    pub(super) fn serialize<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => serializer.serialize_some(&time.to_rfc3339()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| Timestamp::parse_rfc3339(&text).ok_or_else(|| serde::de::Error::custom("not a time")))
+            .transpose()
+    }
+}
