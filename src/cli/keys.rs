@@ -31,6 +31,9 @@ pub(super) struct Rotate {
     /// Id of the new key, which names its file [default: the time]
     #[arg(long, value_name = "ID")]
     kid: Option<String>,
+    /// The new public key has been registered by hand; for providers without configured calls for it
+    #[arg(long)]
+    registered: bool,
     /// How long the provider may take to have the new key in service
     #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration, default_value = "10m")]
     verify_timeout: Duration,
@@ -41,7 +44,7 @@ pub(super) struct Rotate {
     #[arg(long)]
     resume: bool,
     /// Only tell where the rotation stands
-    #[arg(long, conflicts_with_all = ["overlap", "kid", "wait", "resume"])]
+    #[arg(long, conflicts_with_all = ["overlap", "kid", "registered", "wait", "resume"])]
     status: bool,
 }
 
@@ -79,6 +82,7 @@ async fn rotate(provider: &Arc<Provider>, options: &Rotate) -> Result<(), Failur
         overlap: options.overlap,
         kid: options.kid.clone(),
         may_begin: !options.resume,
+        by_hand: options.registered,
         patience: options.verify_timeout,
     };
     let mut rotation = Rotation::open(provider, plan)?;

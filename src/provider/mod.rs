@@ -74,6 +74,8 @@ pub struct Provider {
     cache: bool,
     upsert: Sequence,
     revoke: Sequence,
+    /// Whether the provider verifies with public keys that were registered there.
+    registers_keys: bool,
     registration: Option<Registration>,
     api_url: String,
     user_id: Option<TextTemplate>,
@@ -146,6 +148,7 @@ impl Provider {
             cache,
             upsert,
             revoke,
+            registers_keys: definition.keys.is_some(),
             registration,
             api_url,
             user_id,

@@ -30,11 +30,13 @@ mod errors;
 mod inputs;
 mod jose;
 mod judges;
+mod keys;
 mod layout;
 mod nginx;
 mod observability;
 mod peers;
 mod reload;
+
 mod session;
 mod shutdown;
 mod subrequest;

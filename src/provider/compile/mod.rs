@@ -244,6 +244,18 @@ impl Compiler<'_> {
 
     fn registration(&mut self) -> Option<Registration> {
         let keys = self.definition.keys.as_ref()?;
+        let is_given = |name: &&String| {
+            self.scope.settings.contains_key(*name) || self.needs.sources.contains_key(name.as_str())
+        };
+        let (given, missing): (Vec<_>, Vec<_>) = keys.needs.iter().partition(is_given);
+        if !missing.is_empty() {
+            if let Some(present) = given.first() {
+                for name in missing {
+                    self.refuse(name, format!("is missing; {present} is given, and registering keys needs both"));
+                }
+            }
+            return None;
+        }
         let mut sequence = |room: &str, steps: &[super::definition::Step]| {
             let before = std::mem::replace(&mut self.scope.place, Place::Keys);
             let sequence = self.sequence(room, steps);
@@ -334,7 +346,8 @@ impl Compiler<'_> {
 
     /// A secret that nothing uses is a mistake in the definition: the operator would look after it for nothing.
     fn unused_secrets(&mut self) {
-        let used: BTreeSet<&str> = self.needs.used().collect();
+        let optional = self.definition.keys.iter().flat_map(|keys| &keys.needs).map(String::as_str);
+        let used: BTreeSet<&str> = self.needs.used().chain(optional).collect();
         let unused: Vec<String> = self
             .definition
             .settings

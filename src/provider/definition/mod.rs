@@ -179,6 +179,9 @@ pub struct Revoke {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Keys {
+    /// Optional settings that the calls need. Where the operator gives none of them, keys are registered by hand.
+    #[serde(default)]
+    pub needs: Vec<String>,
     /// The calls that register a public key.
     pub register: Vec<Step>,
     /// The calls that succeed once a registered key is in service.

@@ -35,6 +35,8 @@ pub struct Plan {
     pub kid: Option<String>,
     /// Whether a new rotation may begin where none is under way.
     pub may_begin: bool,
+    /// Whether the operator has registered the new key by hand, where no calls are configured for that.
+    pub by_hand: bool,
     /// How long to wait for the provider to have the new key in service.
     pub patience: Duration,
 }
@@ -137,19 +139,24 @@ impl<'p> Rotation<'p> {
                 Stage::Made
             }
             Stage::Made => {
+                if self.is_manual() && !self.plan.by_hand {
+                    return Err(mistake(format!(
+                        "register the public key {} with the provider, and run this again with --registered",
+                        self.record.new_kid
+                    )));
+                }
                 self.call("register").await?;
                 Stage::Registered
             }
             Stage::Registered => {
-                match self.provider.registration {
-                    Some(_) => self.verify().await?,
-                    None => {
-                        let announced = self.record.made.unwrap_or(now).plus(ANNOUNCE);
-                        if now < announced {
-                            return Ok(Progress::Waits(announced));
-                        }
+                if !self.provider.registers_keys {
+                    // Those who verify fetch the set of public keys, and may keep it for a while.
+                    let announced = self.record.made.unwrap_or(now).plus(ANNOUNCE);
+                    if now < announced {
+                        return Ok(Progress::Waits(announced));
                     }
                 }
+                self.verify().await?;
                 Stage::Verified
             }
             Stage::Verified => {
@@ -175,6 +182,11 @@ impl<'p> Rotation<'p> {
         self.record.stage = stage;
         self.record.write(&self.folder)?;
         Ok(Progress::Reached(stage))
+    }
+
+    /// Whether keys are registered, but no calls are configured for it.
+    fn is_manual(&self) -> bool {
+        self.provider.registers_keys && self.provider.registration.is_none()
     }
 
     /// Pins the key that signs now, so that a running service does not take the new one by itself, and makes the new one.
