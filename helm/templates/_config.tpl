@@ -35,7 +35,7 @@ The configuration that is served: the operator's, and what the chart decides. Al
   {{- end -}}
 {{- end -}}
 {{- range $provider, $settings := $config.providers -}}
-  {{- $ownKey := not (or $settings.key_file $.Values.env.SIDEMINT_SIGNING_KEY_FILE) -}}
+  {{- $ownKey := not (or $settings.key_file $settings.key_dir $.Values.env.SIDEMINT_SIGNING_KEY_FILE) -}}
   {{- if and $shared (eq (toString $settings.preset) "local") $ownKey (gt (int $.Values.replicas) 1) -}}
     {{- $wrong = append $wrong (printf "config.providers.%s has no key_file, so every replica would sign with a key of its own, unknown to the others: give key_file, or replicas: 1" $provider) -}}
   {{- end -}}

@@ -1,6 +1,6 @@
 //! `sidemint keys`: rotation of signing keys.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use clap::{Args, Subcommand};
 
 use super::{Failure, blueprint, print, runtime};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Environment, Sources};
-use crate::provider::{Progress, Provider, Rotation, RotationError, RotationPlan, RotationStatus, Stage};
+use crate::config::{Config, Environment, Sources};
+use crate::provider::{Definitions, Progress, Provider, Rotation, RotationError, RotationPlan, RotationStatus, Stage};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -22,7 +22,7 @@ pub(super) enum Verb {
 pub(super) struct Rotate {
     /// Name of the provider in the configuration
     provider: String,
-    /// Folder of the keys, instead of the provider's key_dir
+    /// Folder of the keys, instead of the one in the provider's table
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// How long the old key stays accepted after the switch [default: the longest life of a token, and two minutes]
@@ -61,8 +61,7 @@ pub(super) fn run(verb: &Verb, sources: &Sources, environment: &Environment) -> 
     let Verb::Rotate(options) = verb;
     let mut sources = sources.clone();
     if let Some(folder) = &options.dir {
-        let key = format!("providers.{}.key_dir", options.provider);
-        sources.overrides.push((key, folder.display().to_string()));
+        sources.overrides.extend(folder_override(&sources, environment, &options.provider, folder));
     }
     let blueprint = blueprint(&sources, environment)?;
     let Some(provider) = blueprint.provider(&options.provider) else {
@@ -75,6 +74,21 @@ pub(super) fn run(verb: &Verb, sources: &Sources, environment: &Environment) -> 
         return Ok(());
     }
     runtime(Some(1))?.block_on(rotate(provider, options))
+}
+
+/// The key of the configuration that names the folder: the setting is called as the definition wants it. What is wrong
+/// elsewhere is told when everything is loaded.
+fn folder_override(
+    sources: &Sources,
+    environment: &Environment,
+    provider: &str,
+    folder: &Path,
+) -> Option<(String, String)> {
+    let (config, _) = Config::examine(sources, environment);
+    let definitions = Definitions::read(config.definitions.as_deref()).ok()?;
+    let definition = definitions.get(&config.providers.get(provider)?.preset).ok()?;
+    let key = format!("providers.{provider}.{}_dir", definition.token_key()?);
+    Some((key, folder.display().to_string()))
 }
 
 async fn rotate(provider: &Arc<Provider>, options: &Rotate) -> Result<(), Failure> {

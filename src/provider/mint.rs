@@ -90,7 +90,9 @@ impl Provider {
         let mut outcome = self.mint_remotely(&credentials, order, deadline).await;
         // The credential may have been replaced a moment ago. One look, one try: with an old one it would fail for ever.
         if matches!(&outcome, Err(error) if error.class == Class::CredentialRejected)
-            && self.vault.is_newer(credentials.generation, || { self.reload(); })
+            && self.vault.is_newer(credentials.generation, || {
+                self.reload();
+            })
         {
             let credentials = self.vault.current().clone();
             outcome = self.mint_remotely(&credentials, order, deadline).await;

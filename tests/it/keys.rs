@@ -115,7 +115,11 @@ async fn a_folder_that_cannot_be_used_is_refused_and_the_last_good_keys_stay() {
         rejected += 1.0;
         service.metric_reaches(REJECTED, rejected).await;
         assert_eq!(kids(&service).await, ["b", "a"], "{name}");
-        if name == "b.pem" { std::fs::write(&path, &good).unwrap() } else { std::fs::remove_file(&path).unwrap() }
+        if name == "b.pem" {
+            std::fs::write(&path, &good).unwrap()
+        } else {
+            std::fs::remove_file(&path).unwrap()
+        }
         // The look at what is good again must not be taken for the one at the next bad one.
         tokio::time::sleep(Duration::from_millis(300)).await;
         rejected = service.metric(REJECTED).await;
@@ -155,9 +159,7 @@ async fn readiness_and_metrics_show_every_key_and_which_one_signs() {
     }
     let service = service(keys.path()).await;
     let shown = service.ops("/readyz").await.json();
-    let key = |kid: &str, age: u64, signs: bool| {
-        json!({"provider": "chat", "kid": kid, "alg": "EdDSA", "ageSeconds": age, "signs": signs})
-    };
+    let key = |kid: &str, age: u64, signs: bool| json!({"provider": "chat", "kid": kid, "alg": "EdDSA", "ageSeconds": age, "signs": signs});
     assert_eq!(shown["keys"], json!([key("b", 60, true), key("a", 86_400, false)]));
     let metric = |name: &str, kid: &str| format!("{name}{{alg=\"EdDSA\",kid=\"{kid}\",provider=\"chat\"}}");
     for (kid, signs, since) in [("a", 0.0, 1_777_833_600.0), ("b", 1.0, 1_777_919_940.0)] {

@@ -36,6 +36,7 @@ mod nginx;
 mod observability;
 mod peers;
 mod reload;
+mod rotation;
 
 mod session;
 mod shutdown;

@@ -244,9 +244,8 @@ impl Compiler<'_> {
 
     fn registration(&mut self) -> Option<Registration> {
         let keys = self.definition.keys.as_ref()?;
-        let is_given = |name: &&String| {
-            self.scope.settings.contains_key(*name) || self.needs.sources.contains_key(name.as_str())
-        };
+        let is_given =
+            |name: &&String| self.scope.settings.contains_key(*name) || self.needs.sources.contains_key(name.as_str());
         let (given, missing): (Vec<_>, Vec<_>) = keys.needs.iter().partition(is_given);
         if !missing.is_empty() {
             if let Some(present) = given.first() {

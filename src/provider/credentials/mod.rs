@@ -18,8 +18,8 @@ use super::keys::mac::MacKey;
 use crate::secrets::{Secret, SecretSet};
 
 pub(super) use needs::{HeaderRule, KeyRule, MacRule, Needs, PartKind, PartRule, Scheme, SignerRule};
-pub use ring::KeyState;
 pub(super) use ring::ANNOUNCE;
+pub use ring::KeyState;
 pub(super) use signer::Signer;
 pub(super) use vault::{News, Vault};
 

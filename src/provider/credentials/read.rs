@@ -8,11 +8,11 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::HeaderValue;
 use regex_lite::Regex;
 
+use super::Credentials;
 use super::needs::{HeaderRule, KeyRule, MacRule, Needs, PartKind, PartRule, Scheme};
 use super::ring::Found;
 use super::signer::signer;
 use super::vault::Problems;
-use super::Credentials;
 use crate::provider::definition::PublicForm;
 use crate::provider::keys::mac::{Hash, MacKey};
 use crate::provider::keys::material::{Decode, Form};

@@ -93,6 +93,11 @@ impl Vault {
         self.generated
     }
 
+    /// Name of the setting that holds the key of tokens.
+    pub(in crate::provider) fn key_setting(&self) -> Option<&str> {
+        Some(&self.needs.key.as_ref()?.signer.secret)
+    }
+
     /// The folder of the keys of tokens, where there is one.
     pub(in crate::provider) fn key_folder(&self) -> Option<&PathBuf> {
         match self.needs.sources.get(&self.needs.key.as_ref()?.signer.secret)? {
@@ -136,7 +141,9 @@ impl Vault {
         let mut ring = lock(&self.ring);
         let before = ring.signs().map(str::to_owned);
         let lost = match self.rules() {
-            Some((name, rules)) => ring.update(found, rules, now).map_err(|problem| vec![(name.to_owned(), problem)])?,
+            Some((name, rules)) => {
+                ring.update(found, rules, now).map_err(|problem| vec![(name.to_owned(), problem)])?
+            }
             None => false,
         };
         let others = !new.secrets.same_but(&old.secrets, self.rules().map_or("", |(name, _)| name));
@@ -152,8 +159,7 @@ impl Vault {
 
     fn rules(&self) -> Option<(&str, Rules)> {
         let rule = self.needs.key.as_ref()?;
-        let rules =
-            Rules { folder: self.key_folder().is_some(), registered: rule.registered, longest: self.longest() };
+        let rules = Rules { folder: self.key_folder().is_some(), registered: rule.registered, longest: self.longest() };
         Some((&rule.signer.secret, rules))
     }
 

@@ -275,8 +275,9 @@ impl<'p> Rotation<'p> {
 fn folder(provider: &Provider) -> Result<&Path, RotationError> {
     let none = || {
         mistake(format!(
-            "provider {} has no folder of keys; write key_dir in its table, or name one with --dir",
-            provider.name()
+            "provider {} has no folder of keys; write {}_dir in its table, or name one with --dir",
+            provider.name(),
+            provider.vault.key_setting().unwrap_or("key")
         ))
     };
     provider.vault.key_folder().map(PathBuf::as_path).ok_or_else(none)
