@@ -19,6 +19,7 @@ pub(super) enum Verb {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(super) struct Rotate {
     /// Name of the provider in the configuration
     provider: String,

@@ -23,7 +23,9 @@ pub fn put(folder: &Path, name: &str, alg: Alg) {
 
 fn folder(names: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    names.iter().for_each(|name| put(folder.path(), name, Alg::EdDsa));
+    for name in names {
+        put(folder.path(), name, Alg::EdDsa);
+    }
     folder
 }
 
@@ -116,9 +118,9 @@ async fn a_folder_that_cannot_be_used_is_refused_and_the_last_good_keys_stay() {
         service.metric_reaches(REJECTED, rejected).await;
         assert_eq!(kids(&service).await, ["b", "a"], "{name}");
         if name == "b.pem" {
-            std::fs::write(&path, &good).unwrap()
+            std::fs::write(&path, &good).unwrap();
         } else {
-            std::fs::remove_file(&path).unwrap()
+            std::fs::remove_file(&path).unwrap();
         }
         // The look at what is good again must not be taken for the one at the next bad one.
         tokio::time::sleep(Duration::from_millis(300)).await;

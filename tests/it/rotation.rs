@@ -180,7 +180,8 @@ impl World {
     fn blueprint(&self) -> Blueprint {
         let environment = Environment::of([("REGISTERED_API_KEY", KEY)]);
         let config = Config::load(&self.sources(), &environment).unwrap();
-        Blueprint::draw(config, &environment, self.clock.clone()).unwrap_or_else(|errors| panic!("{errors}"))
+        let clock = Arc::clone(&self.clock);
+        Blueprint::draw(config, &environment, clock).unwrap_or_else(|errors| panic!("{errors}"))
     }
 
     fn registered(&self) -> Vec<String> {
@@ -369,7 +370,10 @@ async fn without_calls_the_operator_registers_the_key() {
         text.lines().filter(|line| !line.starts_with("keys_url")).fold(String::new(), |all, line| all + line + "\n");
     fs::write(world.folder.path().join("config.toml"), text).unwrap();
     let config = Config::load(&world.sources(), &Environment::default()).unwrap();
-    let blueprint = Blueprint::draw(config, &Environment::default(), world.clock.clone()).unwrap();
+    let blueprint = {
+        let clock = Arc::clone(&world.clock);
+        Blueprint::draw(config, &Environment::default(), clock).unwrap()
+    };
     let provider = blueprint.provider("chat").unwrap();
     let mut rotation = Rotation::open(provider, plan()).unwrap();
     world.step(&mut rotation).await.unwrap();

@@ -17,7 +17,7 @@ use super::keys;
 use super::registration::PublicKey;
 use crate::clock::Timestamp;
 use crate::secrets::{KEY_ENDS, SIGNING, is_key_name, write};
-use record::Record;
+use record::{Moment, Record};
 
 /// What is added to the longest life of a token: services notice the switch within half a minute, and clocks differ.
 const SLACK: Duration = Duration::from_secs(120);
@@ -135,7 +135,7 @@ impl<'p> Rotation<'p> {
         let stage = match self.record.stage {
             Stage::Begun => {
                 self.make()?;
-                self.record.made = Some(now);
+                self.record.made = Some(Moment(now));
                 Stage::Made
             }
             Stage::Made => {
@@ -151,7 +151,7 @@ impl<'p> Rotation<'p> {
             Stage::Registered => {
                 if !self.provider.registers_keys {
                     // Those who verify fetch the set of public keys, and may keep it for a while.
-                    let announced = self.record.made.unwrap_or(now).plus(ANNOUNCE);
+                    let announced = self.record.made.map_or(now, |made| made.0).plus(ANNOUNCE);
                     if now < announced {
                         return Ok(Progress::Waits(announced));
                     }
@@ -163,11 +163,11 @@ impl<'p> Rotation<'p> {
                 self.switch()?;
                 let longest = self.provider.vault.longest().saturating_add(SLACK);
                 let now = self.provider.clock.now();
-                self.record.retire_at = Some(now.plus(self.plan.overlap.unwrap_or(longest)));
+                self.record.retire_at = Some(Moment(now.plus(self.plan.overlap.unwrap_or(longest))));
                 Stage::Switched
             }
             Stage::Switched => {
-                if let Some(at) = self.record.retire_at.filter(|at| now < *at) {
+                if let Some(at) = self.record.retire_at.map(|at| at.0).filter(|at| now < *at) {
                     return Ok(Progress::Waits(at));
                 }
                 self.call("retire").await?;
@@ -316,7 +316,7 @@ fn begin(provider: &Provider, plan: &Plan) -> Result<Record, RotationError> {
         old,
         new_kid: kid,
         new: None,
-        begun: now,
+        begun: Moment(now),
         made: None,
         retire_at: None,
     })

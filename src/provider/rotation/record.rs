@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::RotationError;
 use crate::clock::Timestamp;
@@ -73,12 +73,9 @@ pub(super) struct Record {
     pub(super) old: PublicKey,
     pub(super) new_kid: String,
     pub(super) new: Option<PublicKey>,
-    #[serde(with = "iso")]
-    pub(super) begun: Timestamp,
-    #[serde(with = "iso_option")]
-    pub(super) made: Option<Timestamp>,
-    #[serde(with = "iso_option")]
-    pub(super) retire_at: Option<Timestamp>,
+    pub(super) begun: Moment,
+    pub(super) made: Option<Moment>,
+    pub(super) retire_at: Option<Moment>,
 }
 
 impl Record {
@@ -106,39 +103,28 @@ impl Record {
             stage: self.stage,
             old: self.old.kid.clone(),
             new: self.new_kid.clone(),
-            begun: self.begun,
-            retire_at: self.retire_at,
+            begun: self.begun.0,
+            retire_at: self.retire_at.map(|at| at.0),
             pem: self.new.as_ref().map(|key| key.pem.clone()),
         }
     }
 }
 
-mod iso {
-    use super::{Deserialize, Deserializer, Serializer, Timestamp};
+/// A time, as RFC 3339 text.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub(super) struct Moment(pub(super) Timestamp);
 
-    pub(super) fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&time.to_rfc3339())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Timestamp::parse_rfc3339(&text).ok_or_else(|| serde::de::Error::custom("not a time"))
+impl From<Moment> for String {
+    fn from(moment: Moment) -> Self {
+        moment.0.to_rfc3339()
     }
 }
 
-mod iso_option {
-    use super::{Deserialize, Deserializer, Serializer, Timestamp};
+impl TryFrom<String> for Moment {
+    type Error = &'static str;
 
-    pub(super) fn serialize<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-        match time {
-            Some(time) => serializer.serialize_some(&time.to_rfc3339()),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| Timestamp::parse_rfc3339(&text).ok_or_else(|| serde::de::Error::custom("not a time")))
-            .transpose()
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Timestamp::parse_rfc3339(&text).map(Self).ok_or("not a time")
     }
 }
