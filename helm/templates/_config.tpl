@@ -49,7 +49,7 @@ The configuration that is served: the operator's, and what the chart decides. Al
   {{- end -}}
 {{- end -}}
 {{- range $name, $_ := .Values.env -}}
-  {{- if has $name (list "SIDEMINT_CONFIG" "SIDEMINT_OPS__LISTEN" "SIDEMINT_SERVER__LISTEN") -}}
+  {{- if has $name (list "SIDEMINT_CONFIG" "SIDEMINT_DEFINITIONS" "SIDEMINT_OPS__LISTEN" "SIDEMINT_SERVER__LISTEN") -}}
     {{- $wrong = append $wrong (printf "env.%s is set by the chart" $name) -}}
   {{- end -}}
   {{- if regexMatch "(KEY|SECRET|TOKEN|PASSWORD)$" $name -}}
@@ -82,7 +82,7 @@ The configuration that is served: the operator's, and what the chart decides. Al
 {{- end -}}
 
 {{- define "sidemint.configChecksum" -}}
-{{- include "sidemint.configToml" . | sha256sum -}}
+{{- printf "%s%s" (include "sidemint.configToml" .) (.Values.definitions | empty | ternary "" (toJson .Values.definitions)) | sha256sum -}}
 {{- end -}}
 
 {{/*

@@ -87,7 +87,7 @@ fn folder_override(
 ) -> Option<(String, String)> {
     let (config, _) = Config::examine(sources, environment);
     let definitions = Definitions::read(config.definitions.as_deref()).ok()?;
-    let definition = definitions.get(&config.providers.get(provider)?.preset).ok()?;
+    let (definition, _) = definitions.get(&config.providers.get(provider)?.preset).ok()?;
     let key = format!("providers.{provider}.{}_dir", definition.token_key()?);
     Some((key, folder.display().to_string()))
 }

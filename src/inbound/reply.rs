@@ -45,6 +45,8 @@ pub enum Outcome {
     HostRefused,
     /// Input that nobody declared, or malformed input.
     InputInvalid,
+    /// Input that the operator does not allow this user.
+    InputRefused,
     /// A body larger than the limit.
     BodyTooLarge,
     /// The subject cannot be a user id at this provider.
@@ -80,7 +82,7 @@ pub struct Row {
 
 impl Outcome {
     /// Every outcome, in the order of the table.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Ok,
         Self::Anonymous,
         Self::SignedOut,
@@ -91,6 +93,7 @@ impl Outcome {
         Self::HeaderMissing,
         Self::HostRefused,
         Self::InputInvalid,
+        Self::InputRefused,
         Self::BodyTooLarge,
         Self::UserIdInvalid,
         Self::ProviderUnavailable,
@@ -116,6 +119,7 @@ impl Outcome {
             Self::HeaderMissing => (StatusCode::FORBIDDEN, "Forbidden", "header_missing"),
             Self::HostRefused => (StatusCode::MISDIRECTED_REQUEST, "Misdirected request", "host_refused"),
             Self::InputInvalid => (StatusCode::BAD_REQUEST, "Bad request", "input_invalid"),
+            Self::InputRefused => (StatusCode::FORBIDDEN, "Forbidden", "input_refused"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Body too large", "body_too_large"),
             Self::UserIdInvalid => (StatusCode::UNPROCESSABLE_ENTITY, "User not accepted", "user_id_invalid"),
             Self::ProviderUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "provider_unavailable"),
@@ -156,6 +160,7 @@ impl From<&SessionError> for Outcome {
     fn from(error: &SessionError) -> Self {
         match error {
             SessionError::UserId => Self::UserIdInvalid,
+            SessionError::Input => Self::InputRefused,
             SessionError::Provider(error) => match error.class {
                 Class::Unavailable => Self::ProviderUnavailable,
                 Class::RateLimited => Self::ProviderRateLimited,

@@ -112,7 +112,7 @@ impl SubrequestRoute {
         let outcome = Outcome::from(error);
         let reason = Some(error.reason());
         let (status, required) = match outcome {
-            Outcome::UserIdInvalid => ("denied", StatusCode::FORBIDDEN),
+            Outcome::UserIdInvalid | Outcome::InputRefused => ("denied", StatusCode::FORBIDDEN),
             Outcome::ProviderRateLimited => ("limited", StatusCode::FORBIDDEN),
             _ => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
         };

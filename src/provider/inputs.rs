@@ -246,6 +246,7 @@ mod tests {
             from: from.iter().map(|from| (*from).to_owned()).collect(),
             optional: false,
             max_bytes: 16,
+            allow: None,
         }
     }
 

@@ -11,12 +11,14 @@ mod credentials;
 pub mod definition;
 mod error;
 mod expiry;
+mod explain;
 mod inputs;
 mod keys;
 mod lifetime;
 mod limiter;
 mod mint;
 mod pattern;
+mod permit;
 mod registration;
 mod rotation;
 mod sequence;
@@ -37,6 +39,7 @@ use serde_json::Value;
 pub use credentials::KeyState;
 pub use definition::{Definition, Definitions, Input, PRESETS, Setting};
 pub use error::{Class, ProviderError};
+pub use explain::Explanation;
 pub use inputs::{Given, InputFault, Inputs};
 pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
 pub use lifetime::Lifetime;
@@ -48,6 +51,7 @@ use breaker::Breaker;
 use compile::{Compiled, Registration};
 use credentials::{News, Vault};
 use limiter::Limiter;
+use permit::Permit;
 use sequence::Sequence;
 use template::json::JsonTemplate;
 use template::text::TextTemplate;
@@ -69,7 +73,7 @@ pub struct Provider {
     lifetime: Lifetime,
     limiter: Option<Limiter>,
     retry_headers: Vec<HeaderName>,
-    lets: Vec<Let>,
+    lets: Vec<(String, Let)>,
     mint: Mint,
     cache: bool,
     upsert: Sequence,
@@ -81,6 +85,7 @@ pub struct Provider {
     user_id: Option<TextTemplate>,
     extra: Vec<(String, JsonTemplate)>,
     inputs: Inputs,
+    permits: Vec<Permit>,
     uses: ProfileUse,
     cautions: Vec<String>,
     vault: Vault,
@@ -118,9 +123,15 @@ impl Provider {
         let at = |key: &str, problem: String| {
             ConfigError::new(table.origin.clone(), format!("providers.{name}.{key}"), problem)
         };
-        let definition = around.definitions.get(&table.preset).map_err(|problem| vec![at("preset", problem)])?;
+        let (definition, file) =
+            around.definitions.get(&table.preset).map_err(|problem| vec![at("preset", problem)])?;
+        let error = |(place, problem): (String, String)| match file {
+            // What is wrong in the operator's own definition is told with its file.
+            Some(file) if definition.has(&place) => ConfigError::new(file, place, problem),
+            _ => at(&place, problem),
+        };
         Self::assemble(name, table, &definition, environment, around)
-            .map_err(|mistakes| mistakes.into_iter().map(|(key, problem)| at(&key, problem)).collect())
+            .map_err(|mistakes| mistakes.into_iter().map(error).collect())
     }
 
     fn assemble(
@@ -134,7 +145,7 @@ impl Provider {
         let compiled = compile::compile(name, definition, settings, table, &around.metrics)?;
         let Compiled { user, lifetime, limiter, retry_headers, lets, mint, cache, upsert, remember, revoke, .. } =
             compiled;
-        let Compiled { registration, api_url, user_id, extra, needs, inputs, uses, cautions, .. } = compiled;
+        let Compiled { registration, api_url, user_id, extra, needs, inputs, permits, uses, cautions, .. } = compiled;
         let vault = Vault::open(needs, Arc::clone(&around.clock))?;
         let provider = Self {
             name: Arc::from(name),
@@ -154,6 +165,7 @@ impl Provider {
             user_id,
             extra,
             inputs,
+            permits,
             uses,
             cautions,
             vault,
@@ -213,6 +225,16 @@ impl Provider {
     /// Whether this provider can take a user of this subject.
     pub fn takes(&self, subject: &str) -> bool {
         self.map_user(subject).is_some()
+    }
+
+    /// Whether the operator allows what the request asks for.
+    pub fn permits(&self, order: &Order<'_>) -> bool {
+        let credentials = self.vault.current();
+        self.permits.is_empty()
+            || self.map_user(order.profile.subject).is_some_and(|user| {
+                let variables = self.variables(&user, order, &credentials);
+                self.permits.iter().all(|permit| permit.allows(&variables))
+            })
     }
 
     fn map_user(&self, subject: &str) -> Option<UserId> {

@@ -13,6 +13,9 @@ pub enum SessionError {
     /// The subject cannot be a user id at this provider.
     #[error("the subject cannot be a user id at this provider")]
     UserId,
+    /// The operator does not allow this user what the request asks for.
+    #[error("the operator does not allow this input")]
+    Input,
     /// The provider failed.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -35,6 +38,7 @@ impl SessionError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::UserId => "user_id",
+            Self::Input => "input_refused",
             Self::Provider(error) => error.class.label(),
             Self::TooLarge => "too_large",
             Self::Deadline => "deadline",

@@ -9,6 +9,7 @@ mod error;
 mod flight;
 mod key;
 mod renewal;
+mod sign_out;
 mod store;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -33,7 +34,7 @@ use crate::identity::Identity;
 use crate::jitter;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Metrics};
-use crate::provider::{Minted, Order, ProfileUse, Provider};
+use crate::provider::{Explanation, Minted, Order, ProfileUse, Provider};
 use crate::trace::TraceContext;
 
 /// Share of a session's usable life after which it is renewed, before jitter.
@@ -274,7 +275,8 @@ impl Sessions {
         if !plan.provider.takes(question.profile.subject) {
             return Err(SessionError::UserId);
         }
-        Ok(Order { profile: question.profile.clone(), inputs: question.inputs.clone(), ttl: plan.ttl, trace })
+        let order = Order { profile: question.profile.clone(), inputs: question.inputs.clone(), ttl: plan.ttl, trace };
+        if plan.provider.permits(&order) { Ok(order) } else { Err(SessionError::Input) }
     }
 
     /// Decides how long a fresh token is handed out and when it is renewed, and renders it.
@@ -393,21 +395,12 @@ impl Sessions {
         self.renewals.schedule(at, key.clone(), entry);
     }
 
-    /// Drops every session of the user, on all routes, and keeps those under way out of the cache.
-    pub fn sign_out(&self, identity: &Identity<'_>) {
-        for plan in &self.plans {
-            if plan.provider.inputs().is_empty() {
-                let key = plan.key(identity, &[]);
-                self.flights.dismiss(&key);
-                self.store.remove(&key);
-            } else {
-                // Nobody knows here which inputs the user has sessions for.
-                let user = plan.user(identity);
-                self.flights.dismiss_all(&user);
-                self.store.remove_all(&user);
-            }
-            plan.provider.forget_user(identity.subject());
-        }
+    /// What a mint would do, without doing it.
+    pub fn explain(&self, plan: &Plan, key: &[u8]) -> Result<Explanation, SessionError> {
+        let key = SessionKey::from(key);
+        let question = key.question().ok_or(SessionError::Internal)?;
+        let order = Self::order(plan, &question, None)?;
+        Ok(plan.provider.explain(&order)?)
     }
 
     /// Brings the cache's gauges up to date.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use clap::Parser as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sidemint::app::Blueprint;
 use sidemint::cli::Cli;
 use sidemint::config::{Config, Environment, Sources};
@@ -39,10 +39,12 @@ fn root() -> PathBuf {
 
 fn pages() -> Vec<Page> {
     let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
-    let docs = fs::read_dir(root().join("docs")).unwrap();
-    let names = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let is_page = |name: &String| Path::new(name).extension().is_some_and(|end| end == "md");
-    paths.extend(names.filter(is_page).map(|name| format!("docs/{name}")));
+    for folder in ["docs", "docs/providers"] {
+        let entries = fs::read_dir(root().join(folder)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let is_page = |name: &String| Path::new(name).extension().is_some_and(|end| end == "md");
+        paths.extend(names.filter(is_page).map(|name| format!("{folder}/{name}")));
+    }
     paths.sort();
     paths.into_iter().map(|path| Page { text: fs::read_to_string(root().join(&path)).unwrap(), path }).collect()
 }
@@ -91,10 +93,22 @@ fn with_secrets(text: &str, folder: &Path) -> String {
             fs::write(file.join("2026-05.pem"), key.expose()).unwrap();
             continue;
         }
-        let secret = if line.trim_start().starts_with("key_file") { key.expose() } else { API_KEY.as_bytes() };
+        let secret = match path {
+            "ably-api-key" => b"app.key:0123456789abcdef".to_vec(),
+            "firebase.json" => service_account(),
+            path if line.trim_start().starts_with("key_file") && !path.contains("secret") => key.expose().to_vec(),
+            _ => API_KEY.as_bytes().to_vec(),
+        };
         fs::write(file, secret).unwrap();
     }
     text.replace("/run/secrets", &folder.display().to_string())
+}
+
+/// A key file as Google hands it out.
+fn service_account() -> Vec<u8> {
+    let pem = generate(Alg::Rs256).unwrap();
+    let (pem, email) = (pem.expose_text().unwrap(), "signer@example.iam.gserviceaccount.com");
+    json!({"project_id": "example", "client_email": email, "private_key": pem}).to_string().into_bytes()
 }
 
 fn load(files: Vec<PathBuf>) -> Result<(), String> {
@@ -190,11 +204,16 @@ fn anchor_of(heading: &str) -> String {
 
 #[test]
 fn every_page_is_reachable_from_the_list_of_pages() {
-    let list = fs::read_to_string(root().join("docs/README.md")).unwrap();
     for page in pages() {
-        if let Some(name) = page.path.strip_prefix("docs/").filter(|name| *name != "README.md") {
-            assert!(list.contains(&format!("({name})")), "docs/README.md does not list {name}");
-        }
+        let Some((folder, name)) = page.path.rsplit_once('/') else { continue };
+        // A folder's own list is listed one folder up.
+        let (above, name) = match name {
+            "README.md" if folder == "docs" => continue,
+            "README.md" => ("docs", page.path.trim_start_matches("docs/")),
+            name => (folder, name),
+        };
+        let list = fs::read_to_string(root().join(above).join("README.md")).unwrap();
+        assert!(list.contains(&format!("({name})")), "{above}/README.md does not list {name}");
     }
 }
 

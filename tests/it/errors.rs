@@ -14,7 +14,7 @@ use crate::harness::{LOCAL, SESSION, Service, clock, config};
 const PAGE: &str = include_str!("../../docs/errors.md");
 const ALICE: (&str, &str) = ("X-Forwarded-User", "alice");
 /// What no request can bring about on a subrequest route: no preset takes input from headers.
-const OUT_OF_REACH_THERE: [Outcome; 2] = [Outcome::UserIdInvalid, Outcome::InputInvalid];
+const OUT_OF_REACH_THERE: [Outcome; 3] = [Outcome::UserIdInvalid, Outcome::InputInvalid, Outcome::InputRefused];
 /// What no request can bring about: no preset refuses a user id that `identity` lets through, and defects are not known.
 const OUT_OF_REACH: [Outcome; 2] = [Outcome::UserIdInvalid, Outcome::Internal];
 
@@ -130,6 +130,16 @@ async fn by_the_request() -> Vec<(Outcome, Answer)> {
     ]
 }
 
+/// A preset that asks the operator what users may have, and an operator who allows nothing.
+async fn refused_input() -> Answer {
+    let preset = "preset = \"centrifugo-subscription\"\npublic_api_url = \"https://push.example\"";
+    let route = format!("[[routes]]\npath = \"{SESSION}\"\nanswer = \"session\"\nprovider = \"chat\"");
+    let text = config(&format!("{route}\n[providers.chat]\n{preset}\n"), &[]);
+    let secret = [("CENTRIFUGO_CLIENT_TOKEN_HMAC_SECRET_KEY", "0123456789abcdef0123456789abcdef")];
+    let service = Service::start(&text, &Environment::of(secret), clock()).await;
+    service.ask("GET", &format!("{SESSION}?channel=news"), &[ALICE]).await
+}
+
 async fn by_the_surroundings() -> Vec<(Outcome, Answer)> {
     let foreign = local_with(&[("identity.peers.networks", "[\"192.0.2.0/24\"]")]).await;
     let mut provoked = vec![(Outcome::PeerUntrusted, foreign.ask("GET", SESSION, &[ALICE]).await)];
@@ -138,6 +148,7 @@ async fn by_the_surroundings() -> Vec<(Outcome, Answer)> {
         fake.breaks(Some(failure));
         provoked.push((outcome, service.ask("GET", SESSION, &[ALICE]).await));
     }
+    provoked.push((Outcome::InputRefused, refused_input().await));
     provoked.push((Outcome::Draining, while_draining(SESSION).await));
     provoked
 }

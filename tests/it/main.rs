@@ -25,6 +25,7 @@ mod browser;
 mod canary;
 mod cli;
 mod config;
+mod definitions;
 mod docs;
 mod errors;
 mod inputs;
@@ -35,6 +36,7 @@ mod layout;
 mod nginx;
 mod observability;
 mod peers;
+mod presets;
 mod reload;
 mod rotation;
 

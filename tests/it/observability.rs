@@ -179,7 +179,7 @@ async fn the_request_line_has_the_documented_fields() {
 async fn metrics_are_well_formed_and_as_documented() {
     // One provider that is asked, and one with a key of its own.
     let own = [("providers.own.preset", "\"local\""), ("providers.own.public_api_url", "\"https://chat.example/v1\"")];
-    let (service, _fake) = Service::sendsar_with("", &own).await;
+    let (service, _fake) = Service::sendsar_with("rate = \"90/min\"", &own).await;
     let answer = service.ops("/metrics").await;
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let shown = families(answer.text());

@@ -16,6 +16,7 @@ use super::definition::{Definition, Input, OnCredentialChange, SettingKind};
 use super::inputs::Inputs;
 use super::lifetime::Lifetime;
 use super::limiter::{Limiter, Rate};
+use super::permit::Permit;
 use super::sequence::Sequence;
 use super::settings::{Settings, USER_KEY};
 use super::template::json::JsonTemplate;
@@ -38,7 +39,7 @@ pub(super) struct Compiled {
     pub(super) lifetime: Lifetime,
     pub(super) limiter: Option<Limiter>,
     pub(super) retry_headers: Vec<HeaderName>,
-    pub(super) lets: Vec<Let>,
+    pub(super) lets: Vec<(String, Let)>,
     pub(super) mint: Mint,
     pub(super) cache: bool,
     pub(super) upsert: Sequence,
@@ -50,6 +51,7 @@ pub(super) struct Compiled {
     pub(super) extra: Vec<(String, JsonTemplate)>,
     pub(super) needs: Needs,
     pub(super) inputs: Inputs,
+    pub(super) permits: Vec<Permit>,
     pub(super) uses: ProfileUse,
     /// What the operator should be told at start.
     pub(super) cautions: Vec<String>,
@@ -128,11 +130,15 @@ impl Compiler<'_> {
         let lifetime = self.lifetime();
         let user = self.user();
         let (limiter, retry_headers) = self.limits();
+        let permits = self.permits();
         let lets = self.lets();
         let upsert = self.sequence("upsert", definition.upsert.as_ref().map_or(&[], |upsert| &upsert.steps));
         // What an upsert takes is gone when the token is made: the user may be remembered, and no upsert run.
         self.scope.taken.clear();
+        // Signing out takes no input.
+        let inputs = std::mem::take(&mut self.scope.inputs);
         let revoke = self.sequence("revoke", definition.revoke.as_ref().map_or(&[], |revoke| &revoke.steps));
+        self.scope.inputs = inputs;
         self.scope.taken.clear();
         let mint = self.mint(&lifetime);
         let user_id = definition.response.user_id.as_ref().and_then(|text| self.text("response.user_id", text));
@@ -160,6 +166,7 @@ impl Compiler<'_> {
             extra,
             needs: std::mem::take(&mut self.needs),
             inputs: inputs?,
+            permits,
             uses: self.scope.uses,
         })
     }
@@ -292,6 +299,22 @@ impl Compiler<'_> {
         }
     }
 
+    /// Which values of inputs the operator allows.
+    fn permits(&mut self) -> Vec<Permit> {
+        let mut permits = Vec::new();
+        for (index, (name, input)) in self.definition.inputs.iter().enumerate() {
+            let Some(setting) = &input.allow else { continue };
+            if !self.definition.settings.get(setting).is_some_and(|setting| setting.kind == SettingKind::List) {
+                self.refuse(format!("inputs.{name}.allow"), format!("\"{setting}\" is not a setting of kind list"));
+                continue;
+            }
+            let list = self.scope.settings.get(setting).cloned();
+            let outcome = Permit::compile(index, list.as_ref(), setting, &mut self.scope);
+            permits.extend(self.note(outcome));
+        }
+        permits
+    }
+
     /// Whether a value of the input with this number may hold `separator`.
     fn input_allows(&self, index: usize, separator: char) -> bool {
         let input: Option<&Input> = self.definition.inputs.values().nth(index);
@@ -300,7 +323,8 @@ impl Compiler<'_> {
 
     fn cautions(&self, mint: Option<&Mint>) -> Vec<String> {
         let mut cautions: Vec<String> = self.definition.caution.iter().cloned().collect();
-        if mint.is_some_and(Mint::is_endless) {
+        // What is handed out once only is bound to something that ends: a socket, a nonce.
+        if mint.is_some_and(Mint::is_endless) && self.definition.token.cache {
             cautions.push("its tokens never expire: whoever gets hold of one keeps it".to_owned());
         }
         cautions

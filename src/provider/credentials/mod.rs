@@ -12,7 +12,7 @@ mod vault;
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 
 use super::keys::mac::MacKey;
 use crate::secrets::{Secret, SecretSet};
@@ -31,7 +31,7 @@ pub(super) struct Credentials {
     /// Counts changes that end what was minted before them.
     pub(super) sessions: u32,
     /// One header value for each [`HeaderRule`], in its order.
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) headers: Vec<HeaderValue>,
     /// Secrets for bodies, in the order of [`Needs::texts`].
     pub(super) texts: Vec<Secret>,
     /// Public parts, in the order of [`Needs::parts`].

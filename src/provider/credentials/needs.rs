@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::HeaderName;
 use regex_lite::Regex;
 
 use crate::provider::definition::PublicForm;
@@ -14,10 +13,9 @@ use crate::provider::template::json::JsonTemplate;
 use crate::provider::template::text::TextTemplate;
 use crate::secrets::SecretSource;
 
-/// A header that carries a secret.
+/// A header value that carries a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::provider) struct HeaderRule {
-    pub(in crate::provider) header: HeaderName,
     pub(in crate::provider) secret: String,
     pub(in crate::provider) scheme: Scheme,
 }

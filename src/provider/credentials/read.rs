@@ -31,7 +31,6 @@ pub(super) fn read(needs: &Needs, secrets: SecretSet) -> Result<(Credentials, Ve
     reader.check_patterns(&needs.patterns);
     reader.check_folder(needs);
     let headers = reader.all(&needs.headers, |rule| (&rule.secret, header_value(rule)));
-    let headers = needs.headers.iter().map(|rule| rule.header.clone()).zip(headers).collect();
     let texts = reader.all(&needs.texts, |name| (name, |secret: &Secret| text(secret).map(|_text| secret.clone())));
     let parts = reader.all(&needs.parts, |rule| (&rule.secret, |secret: &Secret| public_part(rule, secret)));
     let macs = reader.all(&needs.macs, |rule| (&rule.secret, |secret: &Secret| mac(rule, secret)));

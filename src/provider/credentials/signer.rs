@@ -27,6 +27,12 @@ impl Signer {
         self.key.jwk(self.kid.as_deref()?)
     }
 
+    /// The JOSE header, to be looked at.
+    pub(in crate::provider) fn jose_header(&self) -> Value {
+        let text = BASE64URL.decode(self.header.trim_end_matches('.')).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
     /// A JWT with `claims`, which are JSON text.
     pub(in crate::provider) fn sign(&self, claims: &[u8]) -> Result<String, keys::KeyError> {
         // Header, claims and the longest usual signature (RSA 4096: 683 characters) without growing for smaller ones.

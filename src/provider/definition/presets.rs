@@ -8,4 +8,17 @@ macro_rules! preset {
 }
 
 /// All of them: name and text.
-pub const PRESETS: &[(&str, &str)] = &[preset!("local"), preset!("sendsar")];
+pub const PRESETS: &[(&str, &str)] = &[
+    preset!("local"),
+    preset!("sendsar"),
+    preset!("ably"),
+    preset!("ably-token-request"),
+    preset!("centrifugo"),
+    preset!("centrifugo-subscription"),
+    preset!("firebase"),
+    preset!("pusher"),
+    preset!("pusher-channel"),
+    preset!("stream"),
+    preset!("talkjs"),
+    preset!("twilio"),
+];

@@ -112,6 +112,9 @@ pub struct Input {
     /// Bytes at most.
     #[serde(default = "short")]
     pub max_bytes: usize,
+    /// Name of the list setting that says which values the operator allows; without a list, none is.
+    #[serde(default)]
+    pub allow: Option<String>,
 }
 
 fn query_and_body() -> Vec<String> {

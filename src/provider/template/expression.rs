@@ -73,6 +73,12 @@ impl Expression {
     }
 
     fn rich(text: &str, scope: &mut Scope) -> Result<Form, TemplateError> {
+        if has_slice(text) {
+            // The engine does not tell which names stand before one, so they would silently have no value.
+            return Err(TemplateError(format!(
+                "\"{text}\": a slice such as x[:3] cannot be used; write split, first or last"
+            )));
+        }
         let expression = ENGINE
             .compile_expression_owned(text.to_owned())
             .map_err(|error| TemplateError(format!("\"{text}\": {}", error.detail().unwrap_or("not an expression"))))?;
@@ -235,6 +241,28 @@ fn is_name(text: &str) -> bool {
         && !text.starts_with(|c: char| c.is_ascii_digit())
 }
 
+/// Whether a colon stands between square brackets, outside of texts.
+fn has_slice(text: &str) -> bool {
+    let (mut open, mut quote, mut escaped) = (Vec::new(), None, false);
+    text.chars().any(|c| {
+        match (quote, c) {
+            (Some(_), '\\') => escaped = !escaped,
+            (Some(own), c) => {
+                quote = (c != own || escaped).then_some(own);
+                escaped = false;
+            }
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '[' | '{' | '(') => open.push(c),
+            (None, ']' | '}' | ')') => {
+                open.pop();
+            }
+            (None, ':') => return open.last() == Some(&'['),
+            (None, _) => {}
+        }
+        false
+    })
+}
+
 /// `now.s - 5` is the name and -5.
 fn shifted(text: &str) -> Option<(&str, i64)> {
     let (name, sign, amount) = match text.split_once('-') {
@@ -244,4 +272,23 @@ fn shifted(text: &str) -> Option<(&str, i64)> {
     let amount: i64 = amount.trim().parse().ok().filter(|amount| *amount >= 0)?;
     let name = name.trim();
     is_name(name).then_some((name, sign * amount))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The engine would give `user.id[:3]` an empty value, and say nothing.
+    #[test]
+    fn slices_are_refused() {
+        for text in ["user.id[:3]", "now.iso[:19] ~ 'Z'", "user.groups[1:] | first", "(user.id[0:2]) | upper"] {
+            let told = Expression::compile(text, &mut Scope::default()).expect_err(text).to_string();
+            assert!(told.contains("cannot be used"), "{told}");
+        }
+        for text in
+            ["[user.id]", "user.groups[0]", "user.id ~ ':[:]'", "user.id ~ \"\\\":[:\"", "{'a': user.id}", "[{'a': 1}]"]
+        {
+            Expression::compile(text, &mut Scope::default()).expect(text);
+        }
+    }
 }

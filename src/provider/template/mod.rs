@@ -145,7 +145,7 @@ pub(super) enum Datum<'v> {
 
 impl Datum<'_> {
     /// The texts of a list; `None` when it is not one.
-    fn items(&self) -> Option<Vec<Cow<'_, str>>> {
+    pub(super) fn items(&self) -> Option<Vec<Cow<'_, str>>> {
         match self {
             Self::List(list) => Some(list.iter().map(|item| Cow::Borrowed(*item)).collect()),
             Self::Json(value) => value.as_array().map(|items| {

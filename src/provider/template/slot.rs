@@ -133,7 +133,7 @@ impl Slot {
             Self::Item => variables.item.map(text),
             Self::Taken(index) => Some(json(variables.taken.get(index)?.as_ref()?)),
             Self::Input(index) => (*variables.inputs.get(index)?).map(text),
-            Self::Let(index) => Some(json(variables.lets.get(index)?)),
+            Self::Let(index) => variables.lets.get(index).filter(|value| !value.is_null()).map(json),
             Self::Part(index) => variables.parts.get(index).map(|part| text(part)),
             Self::Request(part) => variables.request.map(|request| {
                 text(match part {

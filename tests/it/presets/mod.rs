@@ -1,0 +1,76 @@
+//! The shipped definitions, each through the front door of the real service and judged by somebody who shares no code
+//! with it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+use sidemint::clock::ManualClock;
+use sidemint::config::Environment;
+
+use crate::client::{Answer, request};
+use crate::harness::{SESSION, Service, clock, config, draw};
+
+mod ably;
+mod centrifugo;
+mod firebase;
+mod pusher;
+mod stream;
+mod talkjs;
+mod twilio;
+
+/// A session route on `preset` with `lines` of settings.
+fn route(preset: &str, lines: &str) -> String {
+    let route = format!("[[routes]]\npath = \"{SESSION}\"\nanswer = \"session\"\nprovider = \"chat\"\n");
+    config(&format!("{route}[providers.chat]\npreset = \"{preset}\"\n{lines}\n"), &[])
+}
+
+/// The service on `preset` with `lines` of settings, its secrets in the environment.
+async fn on<const N: usize>(preset: &str, lines: &str, secrets: [(&str, &str); N]) -> Service {
+    on_at(preset, lines, secrets, clock()).await
+}
+
+/// The same, at a time.
+async fn on_at<const N: usize>(
+    preset: &str,
+    lines: &str,
+    secrets: [(&str, &str); N],
+    clock: Arc<ManualClock>,
+) -> Service {
+    Service::start(&route(preset, lines), &Environment::of(secrets), clock).await
+}
+
+/// What `sidemint check` says against it.
+fn refusal<const N: usize>(preset: &str, lines: &str, secrets: [(&str, &str); N]) -> String {
+    let environment = Environment::of(secrets);
+    draw(&route(preset, lines), &environment, clock()).map(|_blueprint| ()).expect_err("refused").to_string()
+}
+
+/// A secret in a file, for as long as the folder lives.
+fn secret_file(folder: &tempfile::TempDir, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let file = folder.path().join(name);
+    std::fs::write(&file, content).unwrap();
+    file
+}
+
+/// A POST of a form by `user`, as the libraries of Pusher send it.
+async fn post_form(service: &Service, user: &str, form: &str) -> Answer {
+    let headers = [("X-Forwarded-User", user), ("Content-Type", "application/x-www-form-urlencoded")];
+    let mut connection = service.connect().await;
+    connection.send(request("POST", SESSION, &headers, form.as_bytes())).await;
+    connection.answer().await.expect("an answer")
+}
+
+/// `user` signs out.
+async fn sign_out(service: &Service, user: &str) -> Answer {
+    service.ask("DELETE", SESSION, &[("X-Forwarded-User", user)]).await
+}
+
+/// Header and claims of a token, unverified, and their text.
+fn parts(token: &Value) -> (Value, Value) {
+    use base64::Engine as _;
+    let part = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).expect("base64url");
+    let mut parts = token.as_str().expect("a token").split('.').map(part);
+    let mut json = || serde_json::from_slice(&parts.next().expect("three parts")).expect("JSON");
+    (json(), json())
+}
