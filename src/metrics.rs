@@ -3,6 +3,9 @@
 //! Labels come from small closed sets (configured names and enums), never from requests. Handles are resolved once,
 //! by the room that counts, so that counting on the warm path is one atomic addition.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 /// A count that only grows.
@@ -11,6 +14,17 @@ pub type Counter = prometheus::IntCounter;
 pub type Gauge = prometheus::IntGauge;
 /// A distribution of durations in seconds.
 pub type Histogram = prometheus::Histogram;
+
+/// What is told of a signing key.
+#[derive(Clone, Debug)]
+pub struct SigningKeyLine {
+    /// Provider, key id and algorithm.
+    pub labels: [String; 3],
+    /// Whether it signs new tokens.
+    pub signs: bool,
+    /// When its file was written, in seconds since 1970.
+    pub since: i64,
+}
 
 /// The registry and every family in it.
 #[derive(Debug)]
@@ -29,6 +43,10 @@ pub struct Metrics {
     limiter_refused: IntCounterVec,
     credentials_generation: IntGaugeVec,
     credentials_rejected: IntCounterVec,
+    signing_key_signs: IntGaugeVec,
+    signing_key_since: IntGaugeVec,
+    /// Labels of the signing keys that are shown: those that are gone are taken away.
+    shown_keys: Mutex<BTreeSet<[String; 3]>>,
     connections_closed: IntCounterVec,
     cache_evictions: IntCounterVec,
     gauges: IntGaugeVec,
@@ -137,6 +155,17 @@ impl Metrics {
                 "Changed secrets or keys that were not usable; the last good ones stay in service.",
                 &["provider"],
             )?,
+            signing_key_signs: gauge(
+                "sidemint_signing_key_signs",
+                "1 for the key that signs new tokens, 0 for one that is only published or accepted.",
+                &["provider", "kid", "alg"],
+            )?,
+            signing_key_since: gauge(
+                "sidemint_signing_key_since_timestamp_seconds",
+                "When the file of the key was written, in seconds since 1970.",
+                &["provider", "kid", "alg"],
+            )?,
+            shown_keys: Mutex::default(),
             connections_closed: counter(
                 "sidemint_connections_closed_total",
                 "Connections that were cut, by reason.",
@@ -229,6 +258,26 @@ impl Metrics {
     /// Changed credentials of `provider` that were not usable.
     pub fn credentials_rejected(&self, provider: &str) -> Counter {
         self.credentials_rejected.with_label_values(&[provider])
+    }
+
+    /// Shows the signing keys of all providers, and no others.
+    pub fn show_keys(&self, keys: &[SigningKeyLine]) {
+        let mut shown = self.shown_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = std::mem::take(&mut *shown);
+        for key in keys {
+            let labels = key.labels.each_ref().map(String::as_str);
+            self.signing_key_signs.with_label_values(&labels).set(i64::from(key.signs));
+            self.signing_key_since.with_label_values(&labels).set(key.since);
+            gone.remove(&key.labels);
+            shown.insert(key.labels.clone());
+        }
+        for labels in gone {
+            let labels = labels.each_ref().map(String::as_str);
+            for family in [&self.signing_key_signs, &self.signing_key_since] {
+                // An error would mean that it is not there.
+                let _gone = family.remove_label_values(&labels);
+            }
+        }
     }
 
     /// Connections that were cut for `reason`.

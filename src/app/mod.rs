@@ -97,6 +97,16 @@ impl Blueprint {
         &self.plans
     }
 
+    /// The provider of this name.
+    pub fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
+        self.providers.get(name)
+    }
+
+    /// Names of the providers.
+    pub fn provider_names(&self) -> Vec<&str> {
+        self.providers.keys().map(String::as_str).collect()
+    }
+
     /// Sessions without listeners, for the command line.
     pub fn sessions(&self, lifecycle: &Lifecycle) -> Arc<Sessions> {
         let clock = Arc::clone(&self.clock);
@@ -124,6 +134,7 @@ fn plan(
         if let Err(problem) = provider.lifetime().check(ttl) {
             errors.push(ConfigError::new(route.origin.clone(), format!("{}.ttl", route.key), problem));
         }
+        provider.note_lifetime(ttl);
         match RouteId::try_from(n) {
             Ok(id) => plans.push(Arc::new(Plan::new(
                 id,
@@ -211,7 +222,7 @@ impl App {
         let metrics = &blueprint.metrics;
         // The ops listener has a life of its own: probes are answered until the last request is done.
         let ops_life = Lifecycle::new();
-        let ops_routes = inbound::ops::routes(&lifecycle, metrics, &rooms.sessions).into();
+        let ops_routes = inbound::ops::routes(&lifecycle, &rooms).into();
         let limits = Limits::from(server);
         let ops_limits = Limits { connections: 64, http2: false, counted: false, ..limits };
         let front_routes = Routes::front(&blueprint.config.routes, &rooms);

@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
 
 use super::{Failure, print};
 use crate::provider::{Alg, SigningKey, generate};
@@ -18,6 +18,17 @@ pub(super) struct Options {
     /// New file for the private key, mode 0600; the public half is then printed. An existing file is never replaced
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// How the public half is printed: a JWK, PEM, or only the id that the key has where none is given
+    #[arg(long, value_enum, default_value_t = Public::Jwk, requires = "out")]
+    public: Public,
+}
+
+/// Forms of a public key.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Public {
+    Jwk,
+    Pem,
+    Kid,
 }
 
 /// The names that [`Alg`] knows.
@@ -42,8 +53,11 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         .map_err(|error| failed(&format!("{}: {error}", path.display())))?;
     file.write_all(secret.expose()).and_then(|()| file.sync_all()).map_err(|error| failed(&error))?;
     let key = SigningKey::read(alg, &secret).map_err(|error| failed(&error))?;
-    if let Some(jwk) = key.thumbprint().and_then(|kid| key.jwk(&kid)) {
-        print(&format!("{jwk}\n"));
-    }
+    let public = match options.public {
+        Public::Jwk => key.thumbprint().and_then(|kid| key.jwk(&kid)).map(|jwk| format!("{jwk}\n")),
+        Public::Pem => key.public_pem(),
+        Public::Kid => key.thumbprint().map(|kid| kid + "\n"),
+    };
+    print(&public.unwrap_or_default());
     Ok(())
 }

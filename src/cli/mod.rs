@@ -2,6 +2,7 @@
 
 mod healthcheck;
 mod keygen;
+mod keys;
 mod mint;
 mod presets;
 mod serve;
@@ -60,6 +61,9 @@ enum Verb {
     Mint(mint::Options),
     /// Make a signing key: the private half on standard output, or in a new file with mode 0600
     Keygen(keygen::Options),
+    /// Rotate signing keys
+    #[command(subcommand)]
+    Keys(keys::Verb),
     /// List the definitions that ship with the binary, or print one
     Presets(presets::Options),
     /// Ask a running service whether it is ready; for images without a shell
@@ -90,6 +94,7 @@ impl Cli {
             Verb::Check => check(&sources, environment),
             Verb::Mint(options) => mint::run(&options, &sources, environment),
             Verb::Keygen(options) => keygen::run(&options),
+            Verb::Keys(verb) => keys::run(&verb, &sources, environment),
             Verb::Presets(options) => presets::run(&options, &sources),
             Verb::Healthcheck(options) => healthcheck::run(&options, &sources, environment),
         };

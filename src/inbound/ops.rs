@@ -5,34 +5,34 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::asked::Ask;
-use super::at;
+use super::{Rooms, at};
 use crate::lifecycle::Lifecycle;
-use crate::metrics::Metrics;
-use crate::session::Sessions;
+use crate::metrics::{Metrics, SigningKeyLine};
+use crate::provider::{KeyState, Provider};
 
 /// Pages of a browser have no business here.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The routes of the ops listener.
-pub fn routes(lifecycle: &Lifecycle, metrics: &Arc<Metrics>, sessions: &Arc<Sessions>) -> BoxedFilter<(Response,)> {
+pub fn routes(lifecycle: &Lifecycle, rooms: &Rooms) -> BoxedFilter<(Response,)> {
     let live =
         at("/livez").and(warp::ext::get::<Ask>()).map(|asked: Ask| guarded(&asked, || text(StatusCode::OK, "ok\n")));
-    let (state, gauges) = (lifecycle.clone(), Arc::clone(metrics));
-    let ready = at("/readyz")
-        .and(warp::ext::get::<Ask>())
-        .map(move |asked: Ask| guarded(&asked, || readiness(&state, &gauges)));
-    let (state, numbers, sessions) = (lifecycle.clone(), Arc::clone(metrics), Arc::clone(sessions));
+    let (state, own) = (lifecycle.clone(), rooms.clone());
+    let ready =
+        at("/readyz").and(warp::ext::get::<Ask>()).map(move |asked: Ask| guarded(&asked, || readiness(&state, &own)));
+    let (state, own) = (lifecycle.clone(), rooms.clone());
     let metrics = at("/metrics").and(warp::ext::get::<Ask>()).map(move |asked: Ask| {
         guarded(&asked, || {
-            sessions.report();
-            numbers.ready.set(i64::from(state.objections().is_empty()));
-            let mut response = Response::new(Bytes::from(numbers.render()).into());
+            own.sessions.report();
+            own.metrics.show_keys(&key_lines(&own.providers));
+            own.metrics.ready.set(i64::from(state.objections().is_empty()));
+            let mut response = Response::new(Bytes::from(own.metrics.render()).into());
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Metrics::CONTENT_TYPE));
             response
         })
@@ -55,18 +55,48 @@ fn guarded(asked: &Ask, answer: impl FnOnce() -> Response) -> Response {
     response
 }
 
-/// Ready, or every reason why not.
-fn readiness(lifecycle: &Lifecycle, metrics: &Metrics) -> Response {
+/// Signing keys for the metrics.
+fn key_lines(providers: &[Arc<Provider>]) -> Vec<SigningKeyLine> {
+    let line = |provider: &Provider, key: KeyState| SigningKeyLine {
+        labels: [provider.name().to_owned(), key.kid, key.alg.name().to_owned()],
+        signs: key.signs,
+        since: key.since.as_seconds(),
+    };
+    providers.iter().flat_map(|own| own.key_states().into_iter().map(|key| line(own, key))).collect()
+}
+
+/// Ready, or every reason why not; and the signing keys.
+fn readiness(lifecycle: &Lifecycle, rooms: &Rooms) -> Response {
     let objections = lifecycle.objections();
     let ready = objections.is_empty();
-    metrics.ready.set(i64::from(ready));
+    rooms.metrics.ready.set(i64::from(ready));
     let reasons: Vec<_> =
         objections.iter().map(|objection| json!({"code": objection.code, "detail": objection.detail})).collect();
-    let body = json!({"ready": ready, "reasons": reasons}).to_string();
+    let keys: Vec<_> = rooms.providers.iter().flat_map(|provider| keys(provider)).collect();
+    let body = json!({"ready": ready, "reasons": reasons, "keys": keys}).to_string();
     let mut response = Response::new(Bytes::from(body).into());
     *response.status_mut() = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// Signing keys of a provider: what is public of them.
+fn keys(provider: &Provider) -> Vec<Value> {
+    let now = provider.now();
+    let told = |key: KeyState| {
+        let mut told = json!({
+            "provider": provider.name(),
+            "kid": key.kid,
+            "alg": key.alg.name(),
+            "ageSeconds": now.since(key.since).as_secs(),
+            "signs": key.signs,
+        });
+        if let (Some(until), Some(members)) = (key.until, told.as_object_mut()) {
+            members.insert("publishedUntil".to_owned(), json!(until.to_rfc3339()));
+        }
+        told
+    };
+    provider.key_states().into_iter().map(told).collect()
 }
 
 fn text(status: StatusCode, text: &'static str) -> Response {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::Provider;
-use super::credentials::{Credentials, Signer};
+use super::credentials::Credentials;
 use super::error::ProviderError;
 use super::mint::Order;
 use super::sequence::Sequence;
@@ -53,7 +53,7 @@ impl Provider {
         told.line(0, "token");
         match &self.mint {
             Mint::Jwt { claims, .. } => {
-                let header = credentials.signer.as_ref().map_or(Value::Null, Signer::jose_header);
+                let header = credentials.signer.as_ref().map_or(Value::Null, |signer| signer.jose_header());
                 told.line(1, format!("header  {header}"));
                 told.line(1, format!("claims  {}", shown(claims.value(&variables))));
             }

@@ -86,10 +86,16 @@ impl Provider {
         }
         let permit = self.breaker.admit(self.clock.now())?;
         let deadline = self.clock.now().plus(self.timeout);
-        let mut outcome = self.mint_remotely(order, deadline).await;
+        let credentials = self.vault.current().clone();
+        let mut outcome = self.mint_remotely(&credentials, order, deadline).await;
         // The credential may have been replaced a moment ago. One look, one try: with an old one it would fail for ever.
-        if matches!(&outcome, Err(error) if error.class == Class::CredentialRejected) && self.reload() {
-            outcome = self.mint_remotely(order, deadline).await;
+        if matches!(&outcome, Err(error) if error.class == Class::CredentialRejected)
+            && self.vault.is_newer(credentials.generation, || {
+                self.reload();
+            })
+        {
+            let credentials = self.vault.current().clone();
+            outcome = self.mint_remotely(&credentials, order, deadline).await;
         }
         match &outcome {
             Err(error) if error.is_ours() => drop(permit),
@@ -98,10 +104,14 @@ impl Provider {
         outcome
     }
 
-    async fn mint_remotely(&self, order: &Order<'_>, deadline: Timestamp) -> Result<Minted, ProviderError> {
+    async fn mint_remotely(
+        &self,
+        credentials: &Credentials,
+        order: &Order<'_>,
+        deadline: Timestamp,
+    ) -> Result<Minted, ProviderError> {
         let user = self.user_of(order)?;
-        let credentials = self.vault.current().clone();
-        let run = self.run(&credentials, order.trace.as_ref(), deadline);
+        let run = self.run(credentials, order.trace.as_ref(), deadline);
         let known = self.upserts.remembers(&user.id, order, self.clock.now());
         if !known {
             self.upsert(&run, &user, order).await?;
@@ -132,7 +142,7 @@ impl Provider {
         self.perform(&self.revoke, &run, &user, order).await
     }
 
-    fn run<'r>(
+    pub(super) fn run<'r>(
         &'r self,
         credentials: &'r Credentials,
         trace: Option<&'r TraceContext>,

@@ -20,6 +20,7 @@ mod mint;
 mod pattern;
 mod permit;
 mod registration;
+mod rotation;
 mod sequence;
 mod settings;
 mod step;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use http::HeaderName;
 use serde_json::Value;
 
+pub use credentials::KeyState;
 pub use definition::{Definition, Definitions, Input, PRESETS, Setting};
 pub use error::{Class, ProviderError};
 pub use explain::Explanation;
@@ -42,11 +44,12 @@ pub use inputs::{Given, InputFault, Inputs};
 pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
 pub use lifetime::Lifetime;
 pub use mint::{Minted, Order};
+pub use rotation::{Plan as RotationPlan, Progress, Rotation, RotationError, Stage, Status as RotationStatus};
 pub use template::{Profile, ProfileUse};
 
 use breaker::Breaker;
-use compile::Compiled;
-use credentials::Vault;
+use compile::{Compiled, Registration};
+use credentials::{News, Vault};
 use limiter::Limiter;
 use permit::Permit;
 use sequence::Sequence;
@@ -56,7 +59,7 @@ use token::{Let, Mint};
 use upserts::Upserts;
 use user::{UserId, UserRule};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::{self, ConfigError, Environment};
 use crate::metrics::{Counter, Gauge, Metrics};
 use crate::outbound::Outbound;
@@ -75,6 +78,9 @@ pub struct Provider {
     cache: bool,
     upsert: Sequence,
     revoke: Sequence,
+    /// Whether the provider verifies with public keys that were registered there.
+    registers_keys: bool,
+    registration: Option<Registration>,
     api_url: String,
     user_id: Option<TextTemplate>,
     extra: Vec<(String, JsonTemplate)>,
@@ -139,8 +145,7 @@ impl Provider {
         let compiled = compile::compile(name, definition, settings, table, &around.metrics)?;
         let Compiled { user, lifetime, limiter, retry_headers, lets, mint, cache, upsert, remember, revoke, .. } =
             compiled;
-        let Compiled { registration: _, api_url, user_id, extra, needs, inputs, permits, uses, cautions, .. } =
-            compiled;
+        let Compiled { registration, api_url, user_id, extra, needs, inputs, permits, uses, cautions, .. } = compiled;
         let vault = Vault::open(needs, Arc::clone(&around.clock))?;
         let provider = Self {
             name: Arc::from(name),
@@ -154,6 +159,8 @@ impl Provider {
             cache,
             upsert,
             revoke,
+            registers_keys: definition.keys.is_some(),
+            registration,
             api_url,
             user_id,
             extra,
@@ -234,9 +241,11 @@ impl Provider {
         self.user.id(subject, self.vault.current().user_key.as_ref())
     }
 
-    /// Generation that sessions belong to: grows with each change of credentials, or stays 0 where they outlive it.
+    /// Generation that sessions belong to: grows with each change of credentials that they do not outlive, or stays 0
+    /// where they outlive every change. A further signing key ends none; one that is taken away ends those that it
+    /// signed, unless its public half is still published for them.
     pub fn session_generation(&self) -> u32 {
-        if self.lifetime.drop_on_credential_change { self.generation() } else { 0 }
+        if self.lifetime.drop_on_credential_change { self.vault.current().sessions } else { 0 }
     }
 
     fn generation(&self) -> u32 {
@@ -259,6 +268,21 @@ impl Provider {
         self.vault.files()
     }
 
+    /// Notes that a route has tokens of this lifetime made.
+    pub fn note_lifetime(&self, life: Duration) {
+        self.vault.note_lifetime(life);
+    }
+
+    /// The keys that sign tokens or did so, the one that signs now first. Empty where a provider makes the tokens.
+    pub fn key_states(&self) -> Vec<KeyState> {
+        self.vault.key_states()
+    }
+
+    /// The time, as this provider sees it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Public keys as JWKs, overlap included.
     pub fn jwks(&self) -> Vec<Value> {
         self.vault.jwks()
@@ -268,11 +292,14 @@ impl Provider {
     /// good ones stay.
     pub fn reload(&self) -> bool {
         match self.vault.reload() {
-            Ok(changed) => {
+            Ok(News { changed, signs }) => {
                 if changed {
                     let generation = self.generation();
                     self.generation_gauge.set(i64::from(generation));
                     tracing::info!(provider = %self.name, generation, "new credentials in service");
+                }
+                if let Some(kid) = signs {
+                    tracing::info!(provider = %self.name, kid, "this key signs from now on");
                 }
                 changed
             }

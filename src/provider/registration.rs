@@ -1,11 +1,18 @@
-//! Public keys that are registered with a provider.
+//! Public keys that are registered with a provider, and the calls that do it.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Provider;
+use super::credentials::Signer;
+use super::error::ProviderError;
 use super::keys::Alg;
+use super::sequence::Sequence;
+use super::template::{Profile, Variables};
+use super::user::UserId;
 
 /// A public key, as steps that register and retire it see it.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PublicKey {
     pub(super) kid: String,
     pub(super) alg: Alg,
@@ -13,4 +20,25 @@ pub(super) struct PublicKey {
     pub(super) pem: String,
     /// The key as a JWK.
     pub(super) jwk: Value,
+}
+
+impl PublicKey {
+    /// The public half of a key; `None` for a shared secret.
+    pub(super) fn of(signer: &Signer) -> Option<Self> {
+        let (kid, key) = (signer.id.clone(), &signer.key);
+        Some(Self { alg: key.alg(), pem: key.public_pem()?, jwk: key.jwk(&kid)?, kid })
+    }
+}
+
+impl Provider {
+    /// Runs calls about `key`.
+    pub(super) async fn call_about(&self, key: &PublicKey, calls: &Sequence) -> Result<(), ProviderError> {
+        let credentials = self.vault.current().clone();
+        let now = self.clock.now();
+        let run = self.run(&credentials, None, now.plus(self.timeout));
+        let (nobody, nothing) = (UserId::default(), Profile::default());
+        let variables =
+            Variables { key: Some(key), now, parts: &credentials.parts, ..Variables::of(&nobody, &nothing) };
+        calls.run(&run, &variables).await.map(|_harvest| ())
+    }
 }

@@ -52,7 +52,7 @@ pub(super) fn resolve(
             if misplaced.contains(name) {
                 continue;
             }
-            secret(name, setting, given, environment, &mut settings)
+            secret((name, definition.token_key() == Some(name)), setting, given, environment, &mut settings)
         } else {
             plain(name, setting, given, environment, &mut settings)
         };
@@ -75,6 +75,7 @@ fn unknown(definition: &Definition, given: &BTreeMap<String, Value>) -> Vec<Sett
         .map(|(name, setting)| if setting.secret { format!("{name}_file") } else { name.clone() })
         .collect();
     let user_key = format!("{USER_KEY}_file");
+    let folder = definition.token_key().map(|name| format!("{name}_dir"));
     let problem = |key: &String| {
         if definition.settings.get(key).is_some_and(|setting| setting.secret) {
             return (
@@ -87,11 +88,13 @@ fn unknown(definition: &Definition, given: &BTreeMap<String, Value>) -> Vec<Sett
         }
         (key.clone(), format!("preset \"{}\" has no such setting; it has {}", definition.name, known.join(", ")))
     };
-    given.keys().filter(|key| !known.contains(key) && **key != user_key).map(problem).collect()
+    let is_known = |key: &String| known.contains(key) || *key == user_key || folder.as_ref() == Some(key);
+    given.keys().filter(|key| !is_known(key)).map(problem).collect()
 }
 
+/// Finds where a secret is. The key of tokens may be a folder of them.
 fn secret(
-    name: &str,
+    (name, is_token_key): (&str, bool),
     setting: &Setting,
     given: &BTreeMap<String, Value>,
     environment: &Environment,
@@ -115,6 +118,13 @@ fn secret(
         (None, Some(path), None) => Some(SecretSource::File(PathBuf::from(path))),
         (None, None, Some(text)) => Some(SecretSource::Environment(Secret::new(text.as_bytes().to_vec()))),
         (None, None, None) => None,
+    };
+    let folder = format!("{name}_dir");
+    let source = match (given.get(&folder).filter(|_| is_token_key), source) {
+        (Some(_), Some(_)) => return Err((folder, format!("is set beside another source of {name}; remove one"))),
+        (Some(Value::String(path)), None) => Some(SecretSource::Folder(PathBuf::from(path))),
+        (Some(_), None) => return Err((folder, "is not text; write the path of a folder".to_owned())),
+        (None, source) => source,
     };
     match source {
         Some(source) => {

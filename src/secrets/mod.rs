@@ -3,7 +3,9 @@
 //! A [`SecretSet`] is all secrets of one provider, read in one go: it is published as a whole or not at all, so that an
 //! API key and its companion never come from two different moments. [`watch`] tells when to read again.
 
+mod folder;
 pub mod watch;
+pub mod write;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +14,12 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretSlice};
 
+pub use folder::{KEY_ENDS, KeyFile, KeyFolder, SIGNING, is_key_name};
+
+use crate::clock::Timestamp;
+
+/// Looks at sources that keep changing, at most.
+const LOOKS: usize = 5;
 /// Bytes of a secret file at most: private keys with comments are far below.
 const MAX_BYTES: u64 = 64 * 1024;
 /// Bytes of a path that is too short to be a secret.
@@ -36,6 +44,11 @@ impl Secret {
     pub fn expose_text(&self) -> Option<&str> {
         std::str::from_utf8(self.expose()).ok()
     }
+
+    /// Whether two secrets are the same bytes. Both are ours, so time tells nobody anything.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -49,6 +62,8 @@ impl fmt::Debug for Secret {
 pub enum SecretSource {
     /// A file that is read again when it changes.
     File(PathBuf),
+    /// A folder of keys that is read again when it changes.
+    Folder(PathBuf),
     /// The text of an environment variable; it never changes.
     Environment(Secret),
 }
@@ -76,42 +91,106 @@ pub enum SecretError {
         /// The file.
         path: String,
     },
+    /// A folder of keys is not as it must be.
+    #[error("{path} {problem}")]
+    Folder {
+        /// The folder, or a file in it.
+        path: String,
+        /// What is wrong, as the rest of a sentence.
+        problem: &'static str,
+    },
 }
+
+/// Secrets that could not be read, by name.
+type Unread = Vec<(String, SecretError)>;
 
 /// All secrets of one provider, from one moment.
 #[derive(Clone, Debug, Default)]
-pub struct SecretSet(BTreeMap<String, Secret>);
+pub struct SecretSet {
+    single: BTreeMap<String, KeyFile>,
+    folders: BTreeMap<String, KeyFolder>,
+}
 
 impl SecretSet {
     /// Reads every source. All failures are reported, with the name of the secret.
-    pub fn read(sources: &BTreeMap<String, SecretSource>) -> Result<Self, Vec<(String, SecretError)>> {
-        let mut set = BTreeMap::new();
+    pub fn read(sources: &BTreeMap<String, SecretSource>) -> Result<Self, Unread> {
+        let mut set = Self::default();
         let mut errors = Vec::new();
         for (name, source) in sources {
-            match source {
+            let outcome = match source {
                 SecretSource::Environment(secret) => {
-                    set.insert(name.clone(), secret.clone());
+                    set.single.insert(name.clone(), KeyFile { secret: secret.clone(), written: None });
+                    Ok(())
                 }
-                SecretSource::File(path) => match read_file(path) {
-                    Ok(secret) => {
-                        set.insert(name.clone(), secret);
-                    }
-                    Err(error) => errors.push((name.clone(), error)),
-                },
+                SecretSource::File(path) => read_file(path).map(|(secret, written)| {
+                    set.single.insert(name.clone(), KeyFile { secret, written });
+                }),
+                SecretSource::Folder(path) => KeyFolder::read(path).map(|folder| {
+                    set.folders.insert(name.clone(), folder);
+                }),
+            };
+            errors.extend(outcome.err().map(|error| (name.clone(), error)));
+        }
+        if errors.is_empty() { Ok(set) } else { Err(errors) }
+    }
+
+    /// Reads every source again. Where something differs from `known`, it is read until two looks agree: a mount that is
+    /// swapped between two files would else give the old one of the first and the new one of the second.
+    pub fn read_again(sources: &BTreeMap<String, SecretSource>, known: &Self) -> Result<Self, Unread> {
+        let mut last = Self::read(sources);
+        for _ in 0..LOOKS {
+            if last.as_ref().is_ok_and(|set| set.same_as(known)) {
+                break;
+            }
+            let next = Self::read(sources);
+            let agree = match (&last, &next) {
+                (Ok(one), Ok(other)) => one.same_as(other),
+                (Err(one), Err(other)) => one == other,
+                _ => false,
+            };
+            last = next;
+            if agree {
+                break;
             }
         }
-        if errors.is_empty() { Ok(Self(set)) } else { Err(errors) }
+        last
     }
 
     /// The secret called `name`.
     pub fn get(&self, name: &str) -> Option<&Secret> {
-        self.0.get(name)
+        self.single.get(name).map(|file| &file.secret)
     }
 
-    /// Whether two sets hold the same bytes. Both are ours, so time tells nobody anything.
+    /// The secret called `name`, and when its file was written.
+    pub fn file(&self, name: &str) -> Option<&KeyFile> {
+        self.single.get(name)
+    }
+
+    /// The keys of the folder that the secret called `name` is.
+    pub fn folder(&self, name: &str) -> Option<&KeyFolder> {
+        self.folders.get(name)
+    }
+
+    /// Whether two sets hold the same bytes.
     pub fn same_as(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len()
-            && self.0.iter().all(|(name, secret)| other.get(name).is_some_and(|own| own.expose() == secret.expose()))
+        // No secret is called nothing.
+        self.same_but(other, "")
+    }
+
+    /// Whether two sets hold the same bytes, that of the secret called `name` aside.
+    pub fn same_but(&self, other: &Self, name: &str) -> bool {
+        let wanted = |own: &&String| own.as_str() != name;
+        let singles = self.single.keys().chain(other.single.keys()).filter(wanted);
+        let folders = self.folders.keys().chain(other.folders.keys()).filter(wanted);
+        let same_single = |name: &String| match (self.get(name), other.get(name)) {
+            (Some(one), Some(other)) => one.same_as(other),
+            _ => false,
+        };
+        let same_folder = |name: &String| match (self.folder(name), other.folder(name)) {
+            (Some(one), Some(other)) => one.same_as(other),
+            _ => false,
+        };
+        singles.into_iter().all(same_single) && folders.into_iter().all(same_folder)
     }
 }
 
@@ -123,10 +202,11 @@ fn shown(path: &Path) -> String {
     "a file (not shown: what is no full path may be the secret itself)".to_owned()
 }
 
-fn read_file(path: &Path) -> Result<Secret, SecretError> {
+fn read_file(path: &Path) -> Result<(Secret, Option<Timestamp>), SecretError> {
     let shown = shown(path);
     let unreadable = |cause: std::io::Error| SecretError::Unreadable { path: shown.clone(), cause: cause.to_string() };
     let file = std::fs::File::open(path).map_err(unreadable)?;
+    let written = file.metadata().ok().and_then(|about| about.modified().ok()).map(Timestamp::from);
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_BYTES {
@@ -139,7 +219,7 @@ fn read_file(path: &Path) -> Result<Secret, SecretError> {
             bytes.pop();
         }
     }
-    if bytes.is_empty() { Err(SecretError::Empty { path: shown }) } else { Ok(Secret::new(bytes)) }
+    if bytes.is_empty() { Err(SecretError::Empty { path: shown }) } else { Ok((Secret::new(bytes), written)) }
 }
 
 #[cfg(test)]
@@ -149,7 +229,7 @@ mod tests {
     fn read(content: &[u8]) -> Result<Secret, SecretError> {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), content).expect("written");
-        read_file(file.path())
+        read_file(file.path()).map(|(secret, _)| secret)
     }
 
     #[test]

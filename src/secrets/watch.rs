@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
@@ -58,12 +59,24 @@ pub fn start(
     Nudge(events)
 }
 
+/// Whether an event tells of reading only. Our own look at a file is one: to look again because of it would never end.
+fn is_own_reading(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,
+        EventKind::Access(_) => true,
+        _ => false,
+    }
+}
+
 fn watch_folders(files: &BTreeSet<PathBuf>, events: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
     let folders: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
     if folders.is_empty() {
         return None;
     }
-    let report = move |_event: notify::Result<notify::Event>| {
+    let report = move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|event| is_own_reading(event.kind)) {
+            return;
+        }
         let _waiting = events.try_send(());
     };
     let mut watcher = match notify::recommended_watcher(report) {

@@ -8,6 +8,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use sidemint::provider::{Alg, PRESETS, SigningKey};
 use sidemint::secrets::Secret;
@@ -429,6 +431,37 @@ fn keygen_makes_keys_that_a_provider_accepts() {
     }
 }
 
+/// PEM as providers want it, checked by another implementation; and the id that the key has by itself.
+#[test]
+fn keygen_prints_the_public_half_in_the_form_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    for alg in ["EdDSA", "ES256", "ES384", "RS256"] {
+        let pem = good(&["keygen", "--alg", alg, "--public", "pem", "--out", &at(alg)]);
+        assert!(pem.starts_with("-----BEGIN PUBLIC KEY-----\n"), "{pem}");
+        let key = SigningKey::read(Alg::named(alg).unwrap(), &Secret::new(fs::read(at(alg)).unwrap())).unwrap();
+        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let claims = serde_json::json!({"iss": "sidemint", "aud": "chat", "sub": "alice", "iat": 1, "exp": 3});
+        let text = format!("{}.{}", encode(&serde_json::json!({"alg": alg})), encode(&claims));
+        let token = format!("{text}.{}", key.sign(text.as_bytes()).unwrap());
+        let order = serde_json::json!({
+            "token": token, "secret": pem, "alg": alg, "audience": "chat", "issuer": "sidemint", "now": 2
+        });
+        assert_eq!(crate::jose::pyjwt(&order)["claims"]["sub"], "alice", "{alg}");
+    }
+    let kid = good(&["keygen", "--public", "kid", "--out", &at("kid")]);
+    let key = SigningKey::read(Alg::EdDsa, &Secret::new(fs::read(at("kid")).unwrap())).unwrap();
+    assert_eq!(Some(kid.trim_end()), key.thumbprint().as_deref());
+}
+
+#[test]
+fn keys_rotate_says_what_it_needs() {
+    let said = bad(2, &["keys", "rotate", "nobody"], &[]);
+    assert_eq!(said, "sidemint: no provider \"nobody\"; configured: chat\n");
+    let said = bad(2, &["keys", "rotate", "chat"], &[]);
+    assert!(said.contains("provider chat has no folder of keys; write key_dir"), "{said}");
+}
+
 #[test]
 fn keygen_knows_every_algorithm() {
     let folder = tempfile::tempdir().unwrap();
@@ -518,7 +551,8 @@ fn the_help_of_every_verb_mentions_its_options() {
         ("serve", &["--config", "--config-dir", "--listen"][..]),
         ("check", &["--config"]),
         ("mint", &["--user", "--name", "--route", "--config"]),
-        ("keygen", &["--alg", "--out", "EdDSA", "RS256", "ES256", "HS256"]),
+        ("keys", &["rotate"]),
+        ("keygen", &["--alg", "--out", "--public", "EdDSA", "RS256", "ES256", "HS256"]),
         ("presets", &["[NAME]"]),
         ("healthcheck", &["--live", "--config"]),
     ] {
@@ -552,7 +586,7 @@ fn exit_codes_are_documented() {
     for code in ["0", "1", "2"] {
         assert!(page.contains(&format!("\n| {code} | ")), "exit code {code}");
     }
-    for verb in ["serve", "check", "mint", "keygen", "presets", "healthcheck"] {
+    for verb in ["serve", "check", "mint", "keygen", "keys rotate", "presets", "healthcheck"] {
         assert!(page.contains(&format!("`sidemint {verb}")), "verb {verb}");
     }
 }

@@ -88,6 +88,11 @@ fn with_secrets(text: &str, folder: &Path) -> String {
         let path = line.split('"').nth(1).unwrap().trim_start_matches("/run/secrets/");
         let file = folder.join(path);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
+        if line.trim_start().starts_with("key_dir") {
+            fs::create_dir_all(&file).unwrap();
+            fs::write(file.join("2026-05.pem"), key.expose()).unwrap();
+            continue;
+        }
         let secret = match path {
             "ably-api-key" => b"app.key:0123456789abcdef".to_vec(),
             "firebase.json" => service_account(),

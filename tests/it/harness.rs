@@ -189,6 +189,11 @@ impl Service {
         let folder = tempfile::tempdir().expect("a folder");
         let blueprint = draw_in(folder.path(), text, environment, Arc::clone(&clock), definitions)
             .unwrap_or_else(|errors| panic!("configuration refused:\n{errors}"));
+        Self::of(blueprint, clock, folder).await
+    }
+
+    /// The service of a blueprint; the folder lives as long.
+    pub async fn of(blueprint: Blueprint, clock: Arc<ManualClock>, folder: tempfile::TempDir) -> Self {
         let lines = Lines::default();
         let app = App::bind(blueprint, Box::new(lines.clone())).expect("ports");
         let (front, ops) = app.addresses().expect("addresses");

@@ -16,7 +16,7 @@ use crate::harness::{LOCAL, Service, clock, config};
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// What `PyJWT` says about `order`: header and claims, or the name of its error.
-fn pyjwt(order: &Value) -> Value {
+pub fn pyjwt(order: &Value) -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join(".tools/venv/bin/python");
     assert!(python.exists(), "{} is missing: run tests/install-parts", python.display());

@@ -33,12 +33,15 @@ mod errors;
 mod inputs;
 mod jose;
 mod judges;
+mod keys;
 mod layout;
 mod nginx;
 mod observability;
 mod peers;
 mod presets;
 mod reload;
+mod rotation;
+
 mod session;
 mod shutdown;
 mod subrequest;

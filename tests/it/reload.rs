@@ -72,13 +72,13 @@ fn pem(alg: Alg) -> Vec<u8> {
     generate(alg).unwrap().expose().to_vec()
 }
 
-async fn kids(service: &Service) -> Vec<String> {
+pub async fn kids(service: &Service) -> Vec<String> {
     let keys = service.ask("GET", "/.well-known/jwks.json", &[]).await.json();
     keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
 }
 
 /// The key that signed the session of `user`.
-async fn kid_of(service: &Service, user: &str) -> String {
+pub async fn kid_of(service: &Service, user: &str) -> String {
     let session = service.session(user).await.json();
     let header = session["token"].as_str().unwrap().split('.').next().unwrap().to_owned();
     let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
@@ -158,7 +158,7 @@ async fn a_new_signing_key_signs_and_the_old_public_key_stays_for_its_tokens() {
     assert_ne!(new, old, "what the old key signed is not handed out any more");
     assert_eq!(kids(&service).await, [new.clone(), old]);
     // The longest life that a route can ask for has passed: nothing that the old key signed is valid now.
-    service.advance(24 * 3600);
+    service.advance(24 * 3600 + 60);
     assert_eq!(kids(&service).await, [new]);
 }
 
@@ -273,4 +273,110 @@ async fn files_that_have_no_events_are_read_twice_a_minute() {
     service.advance(30);
     service.metric_reaches(GENERATION, 2.0).await;
     assert_eq!(service.session("alice").await.status, 200);
+}
+
+/// Key changed at the provider and in the file, and nobody noticed yet: the refused call has the file read, and is made
+/// once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_call_has_the_file_read_and_is_made_once_more() {
+    let file = Unwatched::of(API_KEY);
+    let (service, fake) = sendsar_with_file(file.file()).await;
+    assert_eq!(service.session("alice").await.status, 200);
+    file.write(NEW_KEY);
+    fake.accept_key(NEW_KEY);
+    let before = fake.calls().len();
+    assert_eq!(service.session("bob").await.status, 200);
+    let keys: Vec<_> = fake.calls()[before..].iter().map(|call| call.headers["x-api-key"].clone()).collect();
+    assert_eq!(keys, [API_KEY, NEW_KEY, NEW_KEY], "refused once; then the upsert and the mint");
+    assert!((service.metric(GENERATION).await - 2.0).abs() < 0.1);
+}
+
+/// Many at once: whoever was refused with the old key gets the new one, and the file is read for all of them together.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_refused_calls_have_the_file_read_once_and_all_succeed() {
+    let file = Unwatched::of(API_KEY);
+    let (service, fake) = sendsar_with_file(file.file()).await;
+    file.write(NEW_KEY);
+    fake.accept_key(NEW_KEY);
+    let users: Vec<String> = (0..60).map(|n| format!("user{n}")).collect();
+    let mut asked = Vec::new();
+    for user in users {
+        let address = service.address();
+        asked.push(tokio::spawn(async move {
+            let headers = [("X-Forwarded-User", user.as_str()), ("X-Forwarded-Name", user.as_str())];
+            crate::client::Connection::open(address).await.ask("GET", crate::harness::SESSION, &headers).await.status
+        }));
+    }
+    for one in asked {
+        assert_eq!(one.await.unwrap(), 200);
+    }
+    assert!((service.metric(GENERATION).await - 2.0).abs() < 0.1, "one generation for all");
+    let old = fake.calls().iter().filter(|call| call.headers["x-api-key"] == API_KEY).count();
+    assert!(old <= 60, "{old} calls with the old key for 60 users");
+}
+
+/// Key changed at the provider only: each request fails once, nothing goes round in circles, and the file, which cannot
+/// help, is not read for each of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_only_the_provider_changed_costs_one_call_a_request_and_few_reads() {
+    let file = Unwatched::of(API_KEY);
+    let (service, fake) = sendsar_with_file(file.file()).await;
+    fake.accept_key(NEW_KEY);
+    // Unusable, so that each look is counted.
+    file.write("pk_live_of_another_kind");
+    for n in 1..=50 {
+        let answer = service.session(&format!("user{n}")).await;
+        assert_eq!((answer.status, answer.code().as_str()), (503, "provider_credentials"));
+        assert_eq!(fake.calls().len(), n, "one call a request");
+    }
+    assert!((service.metric(REJECTED).await - 1.0).abs() < 0.1, "one look for 50 refused calls");
+    service.advance(1);
+    assert_eq!(service.session("later").await.status, 503);
+    assert!((service.metric(REJECTED).await - 2.0).abs() < 0.1, "another look after a while");
+    file.write(NEW_KEY);
+    service.advance(1);
+    assert_eq!(service.session("later").await.status, 200, "and it finds what was put right");
+}
+
+/// A mount with several files that change in one step: each provider gets one new generation, never half of one.
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_that_change_together_are_one_generation() {
+    let mount = tempfile::tempdir().unwrap();
+    let version = |name: &str, key: &str, users: &str| {
+        std::fs::create_dir(mount.path().join(name)).unwrap();
+        for (file, content) in [("one", key), ("two", key), ("users", users)] {
+            std::fs::write(mount.path().join(name).join(file), content).unwrap();
+        }
+        std::os::unix::fs::symlink(name, mount.path().join("..data_tmp")).unwrap();
+        std::fs::rename(mount.path().join("..data_tmp"), mount.path().join("..data")).unwrap();
+    };
+    version("..1", API_KEY, &"a".repeat(32));
+    for file in ["one", "two", "users"] {
+        std::os::unix::fs::symlink(format!("..data/{file}"), mount.path().join(file)).unwrap();
+    }
+    let clock = clock();
+    let fake = Sendsar::start(Arc::clone(&clock)).await;
+    let at = |file: &str| mount.path().join(file).display().to_string();
+    let own = format!("api_key_file = \"{}\"\nuser_unfit = \"hash\"\nuser_key_file = \"{}\"", at("one"), at("users"));
+    let other = format!("\"{}\"", at("two"));
+    let api = format!("\"{}\"", fake.base_url());
+    let overrides = [
+        ("providers.other.preset", "\"sendsar\""),
+        ("providers.other.api_url", api.as_str()),
+        ("providers.other.api_key_file", other.as_str()),
+    ];
+    let text = config(&sendsar(&fake, &own), &overrides);
+    let service = Service::start(&text, &Environment::default(), clock).await;
+    for round in 2..=6 {
+        let key = if round % 2 == 0 { NEW_KEY } else { API_KEY };
+        fake.accept_key(key);
+        version(&format!("..{round}"), key, &char::from(b'a' + u8::try_from(round).unwrap()).to_string().repeat(32));
+        for provider in ["chat", "other"] {
+            let line = format!("sidemint_credentials_generation{{provider=\"{provider}\"}}");
+            service.metric_reaches(&line, f64::from(round)).await;
+            assert!((service.metric(&line).await - f64::from(round)).abs() < 0.1, "{provider}: one for each change");
+        }
+        assert_eq!(service.session(&format!("user{round}")).await.status, 200);
+    }
+    assert!(service.metric(REJECTED).await.abs() < 0.1);
 }

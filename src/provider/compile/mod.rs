@@ -153,7 +153,7 @@ impl Compiler<'_> {
         let registration = self.registration();
         let api_url = self.constant("response.api_url", &definition.response.api_url);
         let inputs = self.inputs();
-        self.unused_settings();
+        self.unused_settings(registration.is_some() || definition.keys.is_none());
         let endless = mint.as_ref().is_some_and(Mint::is_endless);
         let lifetime = Lifetime {
             unit: Duration::from_secs(self.scope.ttl_unit),
@@ -264,6 +264,17 @@ impl Compiler<'_> {
 
     fn registration(&mut self) -> Option<Registration> {
         let keys = self.definition.keys.as_ref()?;
+        let is_given =
+            |name: &&String| self.scope.settings.contains_key(*name) || self.needs.sources.contains_key(name.as_str());
+        let (given, missing): (Vec<_>, Vec<_>) = keys.needs.iter().partition(is_given);
+        if !missing.is_empty() {
+            if let Some(present) = given.first() {
+                for name in missing {
+                    self.refuse(name, format!("is missing; {present} is given, and registering keys needs both"));
+                }
+            }
+            return None;
+        }
         let mut sequence = |room: &str, steps: &[super::definition::Step]| {
             let before = std::mem::replace(&mut self.scope.place, Place::Keys);
             let sequence = self.sequence(room, steps);
@@ -373,11 +384,14 @@ impl Compiler<'_> {
     }
 
     /// A setting that nothing uses is a mistake in the definition: the operator would look after it for nothing.
-    fn unused_settings(&mut self) {
+    /// Where keys are not registered, the settings for that are not looked at.
+    fn unused_settings(&mut self, registers: bool) {
         if !self.mistakes.is_empty() {
             return;
         }
-        let secrets: BTreeSet<&str> = self.needs.used().collect();
+        let optional: BTreeSet<&str> =
+            self.definition.keys.iter().flat_map(|keys| &keys.needs).map(String::as_str).collect();
+        let secrets: BTreeSet<&str> = self.needs.used().chain(optional.iter().copied()).collect();
         let defaults = self.definition.settings.values().filter_map(|setting| setting.default.as_deref());
         let by_defaults: BTreeSet<String> = defaults.flat_map(settings_in).collect();
         let parts = self.definition.settings.values().filter_map(|setting| setting.part_of.as_ref());
@@ -388,7 +402,8 @@ impl Compiler<'_> {
                 let hint = if by_parts.contains(name.as_str()) { ", only parts of it" } else { "" };
                 unused.push((name, format!("is a secret that no auth and no key uses{hint}")));
             }
-            if !setting.secret && !self.scope.used_settings.contains(name) && !by_defaults.contains(name) {
+            let used = self.scope.used_settings.contains(name) || by_defaults.contains(name);
+            if registers && !setting.secret && !used {
                 unused.push((name, "is a setting that nothing uses".to_owned()));
             }
         }

@@ -1,5 +1,7 @@
 //! How a token is made: the three kinds, and the values with a name before them.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use super::{Compiler, Lifetime};
@@ -86,8 +88,9 @@ impl Compiler<'_> {
             *place = format!("token.jwt.{place}");
         }
         let claims = claims?;
-        let overlap = lifetime.maximum.unwrap_or(lifetime.default);
-        self.needs.key = Some(KeyRule { signer, generate: jwt.generate, overlap });
+        let longest = if endless { Duration::MAX } else { lifetime.maximum.unwrap_or(lifetime.default) };
+        let registered = self.definition.keys.is_some();
+        self.needs.key = Some(KeyRule { signer, generate: jwt.generate, longest, registered });
         Some(Mint::Jwt { claims, endless })
     }
 

@@ -181,6 +181,9 @@ pub struct Revoke {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Keys {
+    /// Optional settings that the calls need. Where the operator gives none of them, keys are registered by hand.
+    #[serde(default)]
+    pub needs: Vec<String>,
     /// The calls that register a public key.
     pub register: Vec<Step>,
     /// The calls that succeed once a registered key is in service.
@@ -234,6 +237,14 @@ impl Definition {
     /// Reads a definition.
     pub fn parse(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
+    }
+
+    /// The secret setting that holds the key of tokens, where they are signed here.
+    pub fn token_key(&self) -> Option<&str> {
+        match &self.token.jwt.as_ref()?.key {
+            Key::Whole(name) => Some(name),
+            Key::Part(part) => Some(&part.secret),
+        }
     }
 
     /// Whether the place of a mistake is in the definition, and not in what an operator gave for it.

@@ -1,25 +1,36 @@
 //! Algorithms that tokens are signed with.
 
+use serde::{Deserialize, Serialize};
+
 /// An algorithm, by its JOSE name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Alg {
     /// Ed25519 (RFC 8037).
+    #[serde(rename = "EdDSA")]
     EdDsa,
     /// ECDSA with P-256 and SHA-256.
+    #[serde(rename = "ES256")]
     Es256,
     /// ECDSA with P-384 and SHA-384.
+    #[serde(rename = "ES384")]
     Es384,
     /// RSA PKCS#1 v1.5 with SHA-256.
+    #[serde(rename = "RS256")]
     Rs256,
     /// RSA PKCS#1 v1.5 with SHA-384.
+    #[serde(rename = "RS384")]
     Rs384,
     /// RSA PKCS#1 v1.5 with SHA-512.
+    #[serde(rename = "RS512")]
     Rs512,
     /// HMAC with SHA-256.
+    #[serde(rename = "HS256")]
     Hs256,
     /// HMAC with SHA-384.
+    #[serde(rename = "HS384")]
     Hs384,
     /// HMAC with SHA-512.
+    #[serde(rename = "HS512")]
     Hs512,
 }
 

@@ -30,14 +30,17 @@ pub fn generate(alg: Alg) -> Result<Secret, KeyError> {
             return Ok(Secret::new(HEXLOWER.encode(&bytes).into_bytes()));
         }
     };
-    let body = BASE64.encode(der);
-    let mut pem = String::from("-----BEGIN PRIVATE KEY-----\n");
-    for line in body.as_bytes().chunks(64) {
+    Ok(Secret::new(pem("PRIVATE KEY", &der).into_bytes()))
+}
+
+/// One section of PEM (RFC 7468).
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for line in BASE64.encode(der).as_bytes().chunks(64) {
         pem.push_str(&String::from_utf8_lossy(line));
         pem.push('\n');
     }
-    pem.push_str("-----END PRIVATE KEY-----\n");
-    Ok(Secret::new(pem.into_bytes()))
+    pem + "-----END " + label + "-----\n"
 }
 
 /// Draws one random number. The first draw of a process costs some 24 ms of entropy start-up, which nobody should pay

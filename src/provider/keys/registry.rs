@@ -75,6 +75,11 @@ impl Registered {
         self.alg
     }
 
+    /// The parsed key.
+    pub(super) fn parsed(&self) -> &Parsed {
+        &self.parsed
+    }
+
     /// Signs the first two parts of a token and returns the third.
     pub(super) fn sign(&self, message: &[u8]) -> Result<String, KeyError> {
         jsonwebtoken::crypto::sign(message, &self.handle, jose(self.alg))

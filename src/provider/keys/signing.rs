@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::signature::KeyPair as _;
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::{Map, Value, json};
 
+use super::generate::pem;
 use super::material::{Decode, Form};
 use super::nkey::{self, Nkey};
 use super::registry::{Parsed, Registered};
@@ -78,6 +80,17 @@ impl SigningKey {
         Some(Value::Object(jwk))
     }
 
+    /// The public key as PEM (`SubjectPublicKeyInfo`, RFC 5280); `None` for a symmetric key.
+    pub fn public_pem(&self) -> Option<String> {
+        let der: PublicKeyX509Der<'_> = match self.key.parsed() {
+            Parsed::Ed25519(pair) => pair.public_key().as_der().ok()?,
+            Parsed::Ec(pair) => pair.public_key().as_der().ok()?,
+            Parsed::Rsa(pair) => pair.public_key().as_der().ok()?,
+            Parsed::Hmac(_) => return None,
+        };
+        Some(pem("PUBLIC KEY", der.as_ref()))
+    }
+
     /// The public key as NATS writes it (`A…`, `U…`, `O…`), where the private one came as a NATS seed.
     pub fn nkey(&self) -> Option<&str> {
         self.nkey.as_deref()
@@ -127,7 +140,7 @@ fn public_members(parsed: &Parsed) -> Option<Map<String, Value>> {
 
 #[cfg(test)]
 mod tests {
-    use aws_lc_rs::encoding::{AsDer as _, EcPrivateKeyRfc5915Der};
+    use aws_lc_rs::encoding::EcPrivateKeyRfc5915Der;
     use aws_lc_rs::signature::EcdsaKeyPair;
     use base64::engine::general_purpose::STANDARD as BASE64;
     use jsonwebtoken::{Algorithm, DecodingKey};
@@ -179,6 +192,7 @@ mod tests {
             let verify = |message| jsonwebtoken::crypto::verify(&signature, message, &public, jose);
             assert_eq!((verify(b"message").ok(), verify(b"massage").ok()), (Some(true), Some(false)), "{alg:?}");
             assert_eq!(key.jwk("k").is_some(), !alg.is_hmac());
+            assert_eq!(key.public_pem().is_some(), !alg.is_hmac());
             assert_eq!((key.thumbprint().is_some(), key.nkey()), (!alg.is_hmac(), None));
         }
     }

@@ -1,0 +1,48 @@
+//! Secrets and keys of one provider, published as whole generations.
+//!
+//! [`needs`] says what secrets are for. A [`Vault`] reads the sources, checks that what it [`read`] is usable (patterns,
+//! header bytes, key against algorithm) and only then swaps it in. A bad new value keeps the last good one. The
+//! [`ring`] remembers the keys of tokens: which one signs, and which are still published.
+
+mod needs;
+mod read;
+mod ring;
+mod signer;
+mod vault;
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::keys::mac::MacKey;
+use crate::secrets::{Secret, SecretSet};
+
+pub(super) use needs::{HeaderRule, KeyRule, MacRule, Needs, PartKind, PartRule, Scheme, SignerRule};
+pub(super) use ring::ANNOUNCE;
+pub use ring::KeyState;
+pub(super) use signer::Signer;
+pub(super) use vault::{News, Vault};
+
+/// One generation.
+#[derive(Debug)]
+pub(super) struct Credentials {
+    /// Counts accepted changes, from 1.
+    pub(super) generation: u32,
+    /// Counts changes that end what was minted before them.
+    pub(super) sessions: u32,
+    /// One header value for each [`HeaderRule`], in its order.
+    pub(super) headers: Vec<HeaderValue>,
+    /// Secrets for bodies, in the order of [`Needs::texts`].
+    pub(super) texts: Vec<Secret>,
+    /// Public parts, in the order of [`Needs::parts`].
+    pub(super) parts: Vec<String>,
+    /// In the order of [`Needs::macs`].
+    pub(super) macs: Vec<MacKey>,
+    /// In the order of [`Needs::signers`].
+    pub(super) signers: Vec<Signer>,
+    /// The key that signs tokens.
+    pub(super) signer: Option<Arc<Signer>>,
+    /// The key of hashed user ids.
+    pub(super) user_key: Option<MacKey>,
+    secrets: SecretSet,
+}

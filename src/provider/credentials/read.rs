@@ -1,0 +1,194 @@
+//! From the bytes of secrets to what they are used for, with every problem noted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::HeaderValue;
+use regex_lite::Regex;
+
+use super::Credentials;
+use super::needs::{HeaderRule, KeyRule, MacRule, Needs, PartKind, PartRule, Scheme};
+use super::ring::Found;
+use super::signer::signer;
+use super::vault::Problems;
+use crate::provider::definition::PublicForm;
+use crate::provider::keys::mac::{Hash, MacKey};
+use crate::provider::keys::material::{Decode, Form};
+use crate::provider::keys::{Alg, SigningKey};
+use crate::provider::settings::USER_KEY;
+use crate::secrets::{Secret, SecretError, SecretSet};
+
+/// What could not be read, in the form of every other problem.
+pub(super) fn sources(read: Result<SecretSet, Vec<(String, SecretError)>>) -> Result<SecretSet, Problems> {
+    read.map_err(|errors| errors.into_iter().map(|(name, error)| (name, error.to_string())).collect())
+}
+
+/// Checks `secrets` for every use. Numbers and the key that signs are for the vault to fill in.
+pub(super) fn read(needs: &Needs, secrets: SecretSet) -> Result<(Credentials, Vec<Found>), Problems> {
+    let mut reader = Reader { secrets, problems: Problems::new() };
+    reader.check_patterns(&needs.patterns);
+    reader.check_folder(needs);
+    let headers = reader.all(&needs.headers, |rule| (&rule.secret, header_value(rule)));
+    let texts = reader.all(&needs.texts, |name| (name, |secret: &Secret| text(secret).map(|_text| secret.clone())));
+    let parts = reader.all(&needs.parts, |rule| (&rule.secret, |secret: &Secret| public_part(rule, secret)));
+    let macs = reader.all(&needs.macs, |rule| (&rule.secret, |secret: &Secret| mac(rule, secret)));
+    reader.keep_apart(needs, &parts);
+    let signers =
+        reader.all(&needs.signers, |rule| (&rule.secret, |secret: &Secret| signer(rule, secret, &parts, None)));
+    let found = needs.key.as_ref().map(|rule| reader.keys(rule, &parts)).unwrap_or_default();
+    let user_key = reader.user_key();
+    let Reader { secrets, problems } = reader;
+    if problems.is_empty() {
+        let (generation, sessions, signer) = (0, 0, None);
+        let credentials =
+            Credentials { generation, sessions, headers, texts, parts, macs, signers, signer, user_key, secrets };
+        Ok((credentials, found))
+    } else {
+        Err(problems)
+    }
+}
+
+/// Reads secrets for their uses, and notes every problem.
+struct Reader {
+    secrets: SecretSet,
+    problems: Problems,
+}
+
+impl Reader {
+    fn check_patterns(&mut self, patterns: &BTreeMap<String, Regex>) {
+        for (name, pattern) in patterns {
+            let differs = |secret: &Secret| !secret.expose_text().is_some_and(|text| pattern.is_match(text));
+            let folder = self.secrets.folder(name).into_iter().flat_map(|folder| folder.keys.values());
+            if self.secrets.get(name).into_iter().chain(folder.map(|key| &key.secret)).any(differs) {
+                let problem = "does not look like one: it does not match the preset's pattern".to_owned();
+                self.problems.push((name.clone(), problem));
+            }
+        }
+    }
+
+    /// A folder has keys of tokens, and those alone: which of them would be the API key?
+    fn check_folder(&mut self, needs: &Needs) {
+        let Some(rule) = needs.key.as_ref().filter(|rule| self.secrets.folder(&rule.signer.secret).is_some()) else {
+            return;
+        };
+        let name = &rule.signer.secret;
+        let parts = needs.parts.iter().map(|part| part.secret.as_str());
+        // The key itself is used once.
+        if needs.used().filter(|used| used == name).count() > 1 || parts.into_iter().any(|part| part == name) {
+            let problem = "cannot be a folder: the preset uses this secret for more than signing tokens";
+            self.problems.push((name.clone(), problem.to_owned()));
+        }
+    }
+
+    /// The keys of tokens.
+    fn keys(&mut self, rule: &KeyRule, parts: &[String]) -> Vec<Found> {
+        let rule = &rule.signer;
+        let mut found = Vec::new();
+        let folder = self.secrets.folder(&rule.secret).into_iter().flat_map(|folder| &folder.keys);
+        let files = folder.map(|(name, file)| (Some(name.as_str()), file));
+        for (name, file) in files.chain(self.secrets.file(&rule.secret).map(|file| (None, file))) {
+            match signer(rule, &file.secret, parts, name) {
+                Ok(signer) => found.push(Found {
+                    id: signer.id.clone(),
+                    signer: Arc::new(signer),
+                    secret: file.secret.clone(),
+                    written: file.written,
+                }),
+                Err(problem) => {
+                    let problem = name.map_or_else(|| problem.clone(), |name| format!("{problem} (key {name})"));
+                    self.problems.push((rule.secret.clone(), problem));
+                }
+            }
+        }
+        found
+    }
+
+    /// One value for each rule; a value is missing only where a problem was noted, and then nothing is published.
+    fn all<'r, R, T, F>(&mut self, rules: &'r [R], of: impl Fn(&'r R) -> (&'r String, F)) -> Vec<T>
+    where
+        F: Fn(&Secret) -> Result<T, String>,
+    {
+        let mut made = Vec::with_capacity(rules.len());
+        for rule in rules {
+            let (name, make) = of(rule);
+            let outcome = self.secrets.get(name).ok_or_else(|| "is missing".to_owned()).and_then(make);
+            match outcome {
+                Ok(value) => made.push(value),
+                Err(problem) => self.problems.push((name.clone(), problem)),
+            }
+        }
+        made
+    }
+
+    /// A part that is published must not hold what is used as a key, or be held by it.
+    fn keep_apart(&mut self, needs: &Needs, parts: &[String]) {
+        let keys = needs.macs.iter().map(|rule| (&rule.secret, &rule.form));
+        let signers = needs.signers.iter().chain(needs.key.as_ref().map(|key| &key.signer));
+        let keys: Vec<_> = keys.chain(signers.map(|rule| (&rule.secret, &rule.form))).collect();
+        for (rule, part) in needs.parts.iter().zip(parts) {
+            let shown = |(name, form): &(&String, &Form)| {
+                let key = self.secrets.get(name).and_then(|secret| form.cut.cut(secret).ok());
+                **name == rule.secret
+                    && key.is_some_and(|key| key.expose_text().is_some_and(|key| key == part || part.contains(key)))
+            };
+            if matches!(rule.kind, PartKind::Cut(_)) && keys.iter().any(shown) {
+                let problem = format!("has its key where the public setting {} is expected", rule.name);
+                self.problems.push((rule.secret.clone(), problem));
+            }
+        }
+    }
+
+    fn user_key(&mut self) -> Option<MacKey> {
+        let secret = self.secrets.get(USER_KEY)?;
+        match MacKey::read_as(Hash::Sha256, secret, &Form::default()) {
+            Ok(key) => Some(key),
+            Err(error) => {
+                self.problems.push((USER_KEY.to_owned(), error.to_string()));
+                None
+            }
+        }
+    }
+}
+
+fn text(secret: &Secret) -> Result<&str, String> {
+    secret.expose_text().ok_or_else(|| "is not text".to_owned())
+}
+
+fn header_value(rule: &HeaderRule) -> impl Fn(&Secret) -> Result<HeaderValue, String> {
+    |secret| {
+        let text = text(secret)?;
+        let value = match &rule.scheme {
+            Scheme::Alone => text.to_owned(),
+            Scheme::Word(word) => format!("{word} {text}"),
+            Scheme::Basic(None) => format!("Basic {}", BASE64.encode(text)),
+            Scheme::Basic(Some(user)) => format!("Basic {}", BASE64.encode(format!("{user}:{text}"))),
+        };
+        let visible = value.bytes().all(|b| (0x20..0x7f).contains(&b));
+        let problem = || "cannot be sent in a header: it holds control or non-ASCII characters".to_owned();
+        let mut value = HeaderValue::try_from(value).ok().filter(|_| visible).ok_or_else(problem)?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+fn public_part(rule: &PartRule, secret: &Secret) -> Result<String, String> {
+    let part = match &rule.kind {
+        PartKind::Public(PublicForm::Nkey) => {
+            let form = Form { decode: Decode::Nkey, ..Form::default() };
+            let key = SigningKey::read_as(Alg::EdDsa, secret, &form).map_err(|error| error.to_string())?;
+            return key.nkey().map(str::to_owned).ok_or_else(|| "has no public half".to_owned());
+        }
+        PartKind::Cut(cut) => cut.cut(secret)?,
+    };
+    let part = text(&part)?;
+    if part.contains("PRIVATE KEY") {
+        return Err(format!("has a private key where the public setting {} is expected", rule.name));
+    }
+    Ok(part.to_owned())
+}
+
+fn mac(rule: &MacRule, secret: &Secret) -> Result<MacKey, String> {
+    MacKey::read_as(rule.hash, secret, &rule.form).map_err(|error| error.to_string())
+}

@@ -1,0 +1,205 @@
+//! The generation in service, and how it is replaced.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde_json::Value;
+
+use super::read::{read, sources};
+use super::ring::{KeyState, Ring, Rules};
+use super::{Credentials, Needs, Signer};
+use crate::clock::{Clock, Timestamp};
+use crate::provider::keys;
+use crate::secrets::{SIGNING, SecretSet, SecretSource};
+
+/// Between two looks at the files that refused calls ask for: a wrong key under load must not become a storm of reads.
+const COOL_DOWN: Duration = Duration::from_secs(1);
+
+/// The current generation, and the keys of those before it.
+#[derive(Debug)]
+pub(in crate::provider) struct Vault {
+    needs: Needs,
+    current: ArcSwap<Credentials>,
+    ring: Mutex<Ring>,
+    /// Held while the sources are read, so that two readers do not publish in the wrong order.
+    reading: Mutex<()>,
+    /// When a refused call last asked for a look.
+    asked: Mutex<Option<Timestamp>>,
+    /// Milliseconds that a token lives at most.
+    longest: AtomicU64,
+    clock: Arc<dyn Clock>,
+    /// Whether the signing key was made at start.
+    generated: bool,
+}
+
+/// What is wrong with secrets: name of the setting, problem. Never the content.
+pub(in crate::provider) type Problems = Vec<(String, String)>;
+
+/// What a look at the sources brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::provider) struct News {
+    /// Whether a new generation is in service.
+    pub(in crate::provider) changed: bool,
+    /// Name of the key that signs from now on, where it is another.
+    pub(in crate::provider) signs: Option<String>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Vault {
+    /// Reads the first generation.
+    pub(in crate::provider) fn open(mut needs: Needs, clock: Arc<dyn Clock>) -> Result<Self, Problems> {
+        let mut generated = false;
+        if let Some(rule) = needs.key.as_ref().filter(|rule| !needs.sources.contains_key(&rule.signer.secret)) {
+            let (alg, secret) = (rule.signer.alg, &rule.signer.secret);
+            if !rule.generate || alg.is_hmac() {
+                let problem = format!("is missing; {} needs {secret}_file = \"/path\"", alg.name());
+                return Err(vec![(secret.clone(), problem)]);
+            }
+            let made = keys::generate(alg).map_err(|error| vec![(secret.clone(), error.to_string())])?;
+            needs.sources.insert(secret.clone(), SecretSource::Environment(made));
+            generated = true;
+        }
+        let (mut first, found) = read(&needs, sources(SecretSet::read(&needs.sources))?)?;
+        let now = clock.now();
+        let mut ring = Ring::open(found, now);
+        (first.generation, first.sessions) = (1, 1);
+        first.signer = ring.choose(named(&needs, &first.secrets), now);
+        let longest = needs.key.as_ref().map_or(Duration::ZERO, |rule| rule.longest);
+        Ok(Self {
+            current: ArcSwap::from_pointee(first),
+            ring: Mutex::new(ring),
+            reading: Mutex::default(),
+            asked: Mutex::default(),
+            longest: AtomicU64::new(millis(longest)),
+            needs,
+            clock,
+            generated,
+        })
+    }
+
+    /// The generation in service.
+    pub(in crate::provider) fn current(&self) -> arc_swap::Guard<Arc<Credentials>> {
+        self.current.load()
+    }
+
+    /// Whether the signing key was made at start and will be gone at the next.
+    pub(in crate::provider) fn is_generated(&self) -> bool {
+        self.generated
+    }
+
+    /// Name of the setting that holds the key of tokens.
+    pub(in crate::provider) fn key_setting(&self) -> Option<&str> {
+        Some(&self.needs.key.as_ref()?.signer.secret)
+    }
+
+    /// The folder of the keys of tokens, where there is one.
+    pub(in crate::provider) fn key_folder(&self) -> Option<&PathBuf> {
+        match self.needs.sources.get(&self.needs.key.as_ref()?.signer.secret)? {
+            SecretSource::Folder(folder) => Some(folder),
+            SecretSource::File(_) | SecretSource::Environment(_) => None,
+        }
+    }
+
+    /// Files to watch.
+    pub(in crate::provider) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        self.needs.sources.values().filter_map(|source| match source {
+            SecretSource::File(path) => Some(path.clone()),
+            // Any file stands for its folder.
+            SecretSource::Folder(folder) => Some(folder.join(SIGNING)),
+            SecretSource::Environment(_) => None,
+        })
+    }
+
+    /// Notes that tokens live this long: a key that is taken away stays published for the longest of all.
+    pub(in crate::provider) fn note_lifetime(&self, life: Duration) {
+        self.longest.fetch_max(millis(life), Ordering::Relaxed);
+    }
+
+    /// How long a token may live.
+    pub(in crate::provider) fn longest(&self) -> Duration {
+        Duration::from_millis(self.longest.load(Ordering::Relaxed))
+    }
+
+    /// Reads the sources again, and sees which key signs now.
+    pub(in crate::provider) fn reload(&self) -> Result<News, Problems> {
+        let _alone = lock(&self.reading);
+        let old = self.current.load_full();
+        let secrets = sources(SecretSet::read_again(&self.needs.sources, &old.secrets))?;
+        let changed = !secrets.same_as(&old.secrets);
+        let now = self.clock.now();
+        // In a folder that did not change, another key may have been announced long enough by now.
+        if !changed && self.key_folder().is_none() {
+            return Ok(News::default());
+        }
+        let (mut new, found) = read(&self.needs, secrets)?;
+        let mut ring = lock(&self.ring);
+        let before = ring.signs().map(str::to_owned);
+        let lost = match self.rules() {
+            Some((name, rules)) => {
+                ring.update(found, rules, now).map_err(|problem| vec![(name.to_owned(), problem)])?
+            }
+            None => false,
+        };
+        let others = !new.secrets.same_but(&old.secrets, self.rules().map_or("", |(name, _)| name));
+        new.generation = old.generation.saturating_add(u32::from(changed));
+        new.sessions = old.sessions.saturating_add(u32::from(others || lost));
+        new.signer = ring.choose(named(&self.needs, &new.secrets), now);
+        let signs = ring.signs().map(str::to_owned).filter(|name| before.as_ref() != Some(name));
+        if changed || signs.is_some() {
+            self.current.store(Arc::new(new));
+        }
+        Ok(News { changed, signs })
+    }
+
+    fn rules(&self) -> Option<(&str, Rules)> {
+        let rule = self.needs.key.as_ref()?;
+        let rules = Rules { folder: self.key_folder().is_some(), registered: rule.registered, longest: self.longest() };
+        Some((&rule.signer.secret, rules))
+    }
+
+    /// Whether there are newer credentials than those of generation `used`, which were refused. The sources are looked at
+    /// with `look` for the first of those who ask at the same time, and not again for a while.
+    pub(in crate::provider) fn is_newer(&self, used: u32, look: impl FnOnce()) -> bool {
+        let mut asked = lock(&self.asked);
+        let is_newer = || self.current.load().generation != used;
+        let now = self.clock.now();
+        // A clock that was set back asks once more.
+        let rests = asked.is_some_and(|last| last <= now && now < last.plus(COOL_DOWN));
+        if is_newer() || rests {
+            return is_newer();
+        }
+        *asked = Some(now);
+        look();
+        is_newer()
+    }
+
+    /// Public keys: the one that signs first, then those whose tokens may still live.
+    pub(in crate::provider) fn jwks(&self) -> Vec<Value> {
+        lock(&self.ring).jwks(self.clock.now())
+    }
+
+    /// The keys of tokens, as people may see them.
+    pub(in crate::provider) fn key_states(&self) -> Vec<KeyState> {
+        lock(&self.ring).states(self.clock.now())
+    }
+
+    /// The key of this name whose file is there.
+    pub(in crate::provider) fn key(&self, name: &str) -> Option<Arc<Signer>> {
+        lock(&self.ring).named(name)
+    }
+}
+
+/// Name of the key that a file of its folder says signs.
+fn named<'s>(needs: &Needs, secrets: &'s SecretSet) -> Option<&'s str> {
+    secrets.folder(&needs.key.as_ref()?.signer.secret)?.signing.as_deref()
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
