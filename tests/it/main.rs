@@ -34,6 +34,7 @@ mod layout;
 mod nginx;
 mod observability;
 mod peers;
+mod presets;
 mod reload;
 mod session;
 mod shutdown;

@@ -8,4 +8,17 @@ macro_rules! preset {
 }
 
 /// All of them: name and text.
-pub const PRESETS: &[(&str, &str)] = &[preset!("local"), preset!("sendsar")];
+pub const PRESETS: &[(&str, &str)] = &[
+    preset!("local"),
+    preset!("sendsar"),
+    preset!("cometchat"),
+    preset!("ejabberd"),
+    preset!("identity-hash"),
+    preset!("intercom"),
+    preset!("liveblocks"),
+    preset!("nats"),
+    preset!("sendbird"),
+    preset!("synapse"),
+    preset!("synapse-jwt"),
+    preset!("zendesk"),
+];
