@@ -35,7 +35,7 @@ The configuration that is served: the operator's, and what the chart decides. Al
   {{- end -}}
 {{- end -}}
 {{- range $provider, $settings := $config.providers -}}
-  {{- $ownKey := not (or $settings.key_file $.Values.env.SIDEMINT_SIGNING_KEY_FILE) -}}
+  {{- $ownKey := not (or $settings.key_file $settings.key_dir $.Values.env.SIDEMINT_SIGNING_KEY_FILE) -}}
   {{- if and $shared (eq (toString $settings.preset) "local") $ownKey (gt (int $.Values.replicas) 1) -}}
     {{- $wrong = append $wrong (printf "config.providers.%s has no key_file, so every replica would sign with a key of its own, unknown to the others: give key_file, or replicas: 1" $provider) -}}
   {{- end -}}
@@ -49,7 +49,7 @@ The configuration that is served: the operator's, and what the chart decides. Al
   {{- end -}}
 {{- end -}}
 {{- range $name, $_ := .Values.env -}}
-  {{- if has $name (list "SIDEMINT_CONFIG" "SIDEMINT_OPS__LISTEN" "SIDEMINT_SERVER__LISTEN") -}}
+  {{- if has $name (list "SIDEMINT_CONFIG" "SIDEMINT_DEFINITIONS" "SIDEMINT_OPS__LISTEN" "SIDEMINT_SERVER__LISTEN") -}}
     {{- $wrong = append $wrong (printf "env.%s is set by the chart" $name) -}}
   {{- end -}}
   {{- if regexMatch "(KEY|SECRET|TOKEN|PASSWORD)$" $name -}}
@@ -82,7 +82,7 @@ The configuration that is served: the operator's, and what the chart decides. Al
 {{- end -}}
 
 {{- define "sidemint.configChecksum" -}}
-{{- include "sidemint.configToml" . | sha256sum -}}
+{{- printf "%s%s" (include "sidemint.configToml" .) (.Values.definitions | empty | ternary "" (toJson .Values.definitions)) | sha256sum -}}
 {{- end -}}
 
 {{/*

@@ -7,6 +7,10 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 env:
   - name: SIDEMINT_CONFIG
     value: /etc/sidemint/config.toml
+  {{- if .Values.definitions }}
+  - name: SIDEMINT_DEFINITIONS
+    value: /etc/sidemint/definitions
+  {{- end }}
   # Not in the file, because the probes read it too: see there.
   - name: SIDEMINT_OPS__LISTEN
     value: {{ printf "%s:%d" (.Values.ops.expose | ternary .Values.bindAddress "127.0.0.1") (int .Values.ops.port) | quote }}
@@ -81,6 +85,15 @@ volumeMounts:
 - name: sidemint-config
   configMap:
     name: {{ include "sidemint.fullname" . }}
+    {{- if .Values.definitions }}
+    items:
+      - key: config.toml
+        path: config.toml
+      {{- range $name, $_ := .Values.definitions }}
+      - key: definition.{{ $name }}.toml
+        path: definitions/{{ $name }}.toml
+      {{- end }}
+    {{- end }}
 {{- range $name, $secret := .Values.secrets }}
 - name: sidemint-secret-{{ $name }}
   secret:

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Failure, blueprint, print, runtime};
+use super::{Failure, blueprint, print, runtime, say};
 use crate::config::{Environment, Sources};
 use crate::identity::Identity;
 use crate::lifecycle::Lifecycle;
@@ -16,18 +16,32 @@ pub(super) struct Options {
     /// Display name of the user
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// E-mail address of the user
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// Group of the user; may be repeated
+    #[arg(long = "group", value_name = "GROUP")]
+    groups: Vec<String>,
     /// What a request may add, where the definition declares inputs; may be repeated
     #[arg(long = "input", value_name = "NAME=VALUE", value_parser = input)]
     inputs: Vec<(String, String)>,
     /// Path of the route; the first one without it
     #[arg(long, value_name = "PATH")]
     route: Option<String>,
+    /// Show every call, body and claim on standard error first; secrets are masked
+    #[arg(long)]
+    explain: bool,
+    /// Show the same on standard output, and do nothing
+    #[arg(long, conflicts_with = "explain")]
+    dry_run: bool,
 }
 
 pub(super) fn run(options: &Options, sources: &Sources, environment: &Environment) -> Result<(), Failure> {
     let blueprint = blueprint(sources, environment)?;
+    let groups = options.groups.join(",");
     let identity = Identity::of_operator(&options.user, options.name.as_deref())
-        .map_err(|refusal| Failure::Usage(format!("--user: {refusal}")))?;
+        .map_err(|refusal| Failure::Usage(format!("--user: {refusal}")))?
+        .with(options.email.as_deref(), &groups);
     let wanted = |path: &str| options.route.as_deref().is_none_or(|route| route == path);
     let Some(plan) = blueprint.plans().iter().find(|plan| wanted(&plan.path)) else {
         let known: Vec<_> = blueprint.plans().iter().map(|plan| plan.path.as_str()).collect();
@@ -35,11 +49,18 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     };
     let inputs = plan.provider.inputs().of_operator(&options.inputs);
     let inputs = inputs.map_err(|fault| Failure::Usage(format!("--input: {fault}")))?;
+    let sessions = blueprint.sessions(&Lifecycle::new());
+    let key = plan.key(&identity, &inputs);
+    if options.explain || options.dry_run {
+        let told = sessions.explain(plan, &key).map_err(|error| Failure::Running(error.to_string()))?;
+        if options.dry_run {
+            print(&told.to_string());
+            return Ok(());
+        }
+        say(&told.to_string());
+    }
     let runtime = runtime(Some(1))?;
-    let outcome = runtime.block_on(async {
-        let sessions = blueprint.sessions(&Lifecycle::new());
-        sessions.cold(plan, &plan.key(&identity, &inputs), None).await
-    });
+    let outcome = runtime.block_on(sessions.cold(plan, &key, None));
     let (entry, _) = outcome.map_err(|error| Failure::Running(format!("no session: {error}")))?;
     match &entry.answer {
         Answer::Json(body) => print(&format!("{}\n", String::from_utf8_lossy(body))),

@@ -90,23 +90,27 @@ impl Cli {
             Verb::Check => check(&sources, environment),
             Verb::Mint(options) => mint::run(&options, &sources, environment),
             Verb::Keygen(options) => keygen::run(&options),
-            Verb::Presets(options) => presets::run(&options),
+            Verb::Presets(options) => presets::run(&options, &sources),
             Verb::Healthcheck(options) => healthcheck::run(&options, &sources, environment),
         };
         match outcome {
             Ok(()) => ExitCode::SUCCESS,
-            Err(Failure::Usage(text)) => say(&text, 2),
-            Err(Failure::Running(text)) => say(&text, 1),
+            Err(Failure::Usage(text)) => complain(&text, 2),
+            Err(Failure::Running(text)) => complain(&text, 1),
         }
     }
 }
 
-#[expect(clippy::print_stderr, reason = "errors of a command line go to standard error")]
-fn say(text: &str, code: u8) -> ExitCode {
+fn complain(text: &str, code: u8) -> ExitCode {
     for line in text.lines() {
-        eprintln!("sidemint: {line}");
+        say(&format!("sidemint: {line}\n"));
     }
     ExitCode::from(code)
+}
+
+#[expect(clippy::print_stderr, reason = "errors and asides of a command line go to standard error")]
+pub(crate) fn say(text: &str) {
+    eprint!("{text}");
 }
 
 #[expect(clippy::print_stdout, reason = "results of a command line go to standard output")]

@@ -3,7 +3,9 @@
 use clap::Args;
 
 use super::{Failure, print};
-use crate::{identity, provider};
+use crate::config::{ConfigErrors, Sources};
+use crate::identity;
+use crate::provider::{Definition, Definitions};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -11,19 +13,21 @@ pub(super) struct Options {
     name: Option<String>,
 }
 
-pub(super) fn run(options: &Options) -> Result<(), Failure> {
-    let all = || provider::PRESETS.iter().chain(identity::PRESETS.iter());
+pub(super) fn run(options: &Options, sources: &Sources) -> Result<(), Failure> {
+    let definitions = Definitions::read(sources.definitions.as_deref())
+        .map_err(|mistakes| Failure::Usage(ConfigErrors(mistakes).to_string()))?;
+    let all = || definitions.texts().chain(identity::PRESETS.iter().copied());
     if let Some(wanted) = &options.name {
         let Some((_, text)) = all().find(|(name, _)| name == wanted) else {
-            let known: Vec<_> = all().map(|(name, _)| *name).collect();
+            let known: Vec<_> = all().map(|(name, _)| name).collect();
             return Err(Failure::Usage(format!("no preset \"{wanted}\"; there are {}", known.join(", "))));
         };
         print(text);
         return Ok(());
     }
     print("providers (preset = …)\n");
-    for (name, text) in provider::PRESETS {
-        let summary = provider::Definition::parse(text).map(|definition| definition.summary).unwrap_or_default();
+    for (name, text) in definitions.texts() {
+        let summary = Definition::parse(text).map(|definition| definition.summary).unwrap_or_default();
         print(&format!("  {name:<16} {summary}\n"));
     }
     print("identity sources (identity.source = …)\n");

@@ -42,6 +42,13 @@ impl<'r> Identity<'r> {
         Ok(Self { source: "operator", issuer: None, subject, name, email: None, avatar: None, groups: None })
     }
 
+    /// The same user with what else the operator says of it. Groups are separated by commas.
+    #[must_use]
+    pub fn with(self, email: Option<&'r str>, groups: &'r str) -> Self {
+        let groups = (!groups.is_empty()).then_some((groups.as_bytes(), ','));
+        Self { email: email.map(str::as_bytes), groups, ..self }
+    }
+
     /// Name of the source that told this identity.
     pub fn source(&self) -> &str {
         self.source

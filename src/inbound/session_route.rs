@@ -61,7 +61,7 @@ impl Handler for SessionRoute {
     async fn answer(&self, asked: &Asked) -> Response {
         match (&asked.method, self.kind) {
             (&Method::POST, _) | (&Method::GET | &Method::HEAD, Kind::Session) => {}
-            (&Method::DELETE, Kind::Session) => return self.sign_out(asked),
+            (&Method::DELETE, Kind::Session) => return Box::pin(self.sign_out(asked)).await,
             (&Method::OPTIONS, _) => return self.options(asked),
             _ => {
                 let extras = Extras { allow: Some(self.kind.methods()), ..Extras::default() };
@@ -120,16 +120,16 @@ impl SessionRoute {
     }
 
     /// Forgets all sessions of the user, so it takes no input.
-    fn sign_out(&self, asked: &Asked) -> Response {
+    async fn sign_out(&self, asked: &Asked) -> Response {
         let admitted = self.admit(asked).and_then(|identity| match input::nothing(asked) {
             Ok(()) => Ok(identity),
             Err(fault) => Err((fault.outcome, Some(fault.reason))),
         });
         match admitted {
-            Ok(identity) => {
-                self.sessions.sign_out(&identity);
-                self.finish(asked, Outcome::SignedOut, None, Extras::default())
-            }
+            Ok(identity) => match self.sessions.sign_out(&identity, TraceContext::of(&asked.headers)).await {
+                Ok(()) => self.finish(asked, Outcome::SignedOut, None, Extras::default()),
+                Err(error) => self.refuse(asked, &error),
+            },
             Err((outcome, reason)) => self.finish(asked, outcome, reason, Extras::default()),
         }
     }

@@ -15,7 +15,7 @@ use crate::outbound::Call;
 #[derive(Debug)]
 pub(super) enum StepAuth {
     /// A finished header.
-    Header(usize),
+    Header { name: HeaderName, value: usize },
     /// A member of the body.
     Member { name: String, text: usize },
     /// A JWT made for this call.
@@ -58,8 +58,8 @@ impl StepAuth {
         variables: &Variables<'_>,
     ) -> Result<(), MissingValue> {
         match self {
-            Self::Header(index) => {
-                let (name, value) = credentials.headers.get(*index).ok_or_else(|| missing("a secret"))?;
+            Self::Header { name, value } => {
+                let value = credentials.headers.get(*value).ok_or_else(|| missing("a secret"))?;
                 call.headers.insert(name, value.clone());
             }
             Self::Member { name, text } => {
@@ -86,6 +86,37 @@ impl StepAuth {
         }
         Ok(())
     }
+}
+
+impl StepAuth {
+    /// Shows where the proof would be, without it.
+    pub(super) fn mask(&self, call: &mut Call, variables: &Variables<'_>) -> Result<(), MissingValue> {
+        match self {
+            Self::Header { name, .. } | Self::Signature { carrier: Carrier::Header(name), .. } => {
+                insert(call, name, MASK)
+            }
+            Self::Member { name, .. } => {
+                call.body = Some(with_member(call.body.as_deref(), name, MASK)?);
+                Ok(())
+            }
+            Self::Jwt { claims, header, scheme, .. } => {
+                let claims = claims.value(variables)?;
+                insert(call, header, &format!("{scheme}{MASK} (a JWT with {})", ascii(&claims)))
+            }
+            Self::Signature { carrier: Carrier::Query(name), .. } => {
+                call.url.query_pairs_mut().append_pair(name, MASK);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Stands for a secret.
+const MASK: &str = "***";
+
+/// JSON that fits into a header.
+fn ascii(value: &Value) -> String {
+    value.to_string().chars().flat_map(|c| if c.is_ascii() { vec![c] } else { c.escape_unicode().collect() }).collect()
 }
 
 fn missing(what: &str) -> MissingValue {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BASE64URL};
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use regex_lite::Regex;
 use serde_json::{Map, Value, json};
 
@@ -27,10 +27,9 @@ use super::user::UserId;
 use crate::clock::{Clock, Timestamp};
 use crate::secrets::{Secret, SecretSet, SecretSource};
 
-/// A header that carries a secret.
+/// A header value that carries a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HeaderRule {
-    pub(super) header: HeaderName,
     pub(super) secret: String,
     pub(super) scheme: Scheme,
 }
@@ -130,7 +129,7 @@ pub(super) struct Credentials {
     /// Counts accepted changes, from 1.
     pub(super) generation: u32,
     /// One header value for each [`HeaderRule`], in its order.
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) headers: Vec<HeaderValue>,
     /// Secrets for bodies, in the order of [`Needs::texts`].
     pub(super) texts: Vec<Secret>,
     /// Public parts, in the order of [`Needs::parts`].
@@ -158,6 +157,12 @@ pub(super) struct Signer {
 impl Signer {
     fn jwk(&self) -> Option<Value> {
         self.key.jwk(self.kid.as_deref()?)
+    }
+
+    /// The JOSE header, to be looked at.
+    pub(super) fn jose_header(&self) -> Value {
+        let text = BASE64URL.decode(self.header.trim_end_matches('.')).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
     }
 
     /// A JWT with `claims`, which are JSON text.
@@ -261,7 +266,6 @@ fn read(needs: &Needs, generation: u32) -> Result<Credentials, Problems> {
     let mut reader = Reader { secrets, problems: Problems::new() };
     reader.check_patterns(&needs.patterns);
     let headers = reader.all(&needs.headers, |rule| (&rule.secret, header_value(rule)));
-    let headers = needs.headers.iter().map(|rule| rule.header.clone()).zip(headers).collect();
     let texts = reader.all(&needs.texts, |name| (name, |secret: &Secret| text(secret).map(|_text| secret.clone())));
     let parts = reader.all(&needs.parts, |rule| (&rule.secret, |secret: &Secret| public_part(rule, secret)));
     let macs = reader.all(&needs.macs, |rule| (&rule.secret, |secret: &Secret| mac(rule, secret)));

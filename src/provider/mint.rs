@@ -116,6 +116,11 @@ impl Provider {
         }
     }
 
+    /// Whether the provider has a call that takes all tokens of a user back.
+    pub fn can_revoke(&self) -> bool {
+        !self.revoke.is_empty()
+    }
+
     /// Takes all tokens of a user back, where the provider has a call for that.
     pub async fn revoke(&self, order: &Order<'_>) -> Result<(), ProviderError> {
         if self.revoke.is_empty() {
@@ -179,7 +184,7 @@ impl Provider {
         self.finish(token, expires, &Variables { taken: &harvest.taken, ..variables })
     }
 
-    fn user_of(&self, order: &Order<'_>) -> Result<UserId, ProviderError> {
+    pub(super) fn user_of(&self, order: &Order<'_>) -> Result<UserId, ProviderError> {
         let refuse = || ProviderError::new(Class::Rejected, "user", "the subject cannot be a user id here");
         self.map_user(order.profile.subject).ok_or_else(refuse)
     }

@@ -11,6 +11,7 @@ mod credentials;
 pub mod definition;
 mod error;
 mod expiry;
+mod explain;
 mod inputs;
 mod keys;
 mod lifetime;
@@ -35,6 +36,7 @@ use serde_json::Value;
 
 pub use definition::{Definition, Definitions, Input, PRESETS, Setting};
 pub use error::{Class, ProviderError};
+pub use explain::Explanation;
 pub use inputs::{Given, InputFault, Inputs};
 pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
 pub use lifetime::Lifetime;
@@ -66,7 +68,7 @@ pub struct Provider {
     lifetime: Lifetime,
     limiter: Option<Limiter>,
     retry_headers: Vec<HeaderName>,
-    lets: Vec<Let>,
+    lets: Vec<(String, Let)>,
     mint: Mint,
     cache: bool,
     upsert: Sequence,
@@ -112,9 +114,15 @@ impl Provider {
         let at = |key: &str, problem: String| {
             ConfigError::new(table.origin.clone(), format!("providers.{name}.{key}"), problem)
         };
-        let definition = around.definitions.get(&table.preset).map_err(|problem| vec![at("preset", problem)])?;
+        let (definition, file) =
+            around.definitions.get(&table.preset).map_err(|problem| vec![at("preset", problem)])?;
+        let error = |(place, problem): (String, String)| match file {
+            // What is wrong in the operator's own definition is told with its file.
+            Some(file) if definition.has(&place) => ConfigError::new(file, place, problem),
+            _ => at(&place, problem),
+        };
         Self::assemble(name, table, &definition, environment, around)
-            .map_err(|mistakes| mistakes.into_iter().map(|(key, problem)| at(&key, problem)).collect())
+            .map_err(|mistakes| mistakes.into_iter().map(error).collect())
     }
 
     fn assemble(

@@ -13,8 +13,8 @@ use crate::clock::Timestamp;
 #[derive(Debug, Default)]
 pub(super) struct Sequence {
     pub(super) steps: Vec<Step>,
-    /// How many values the steps take.
-    pub(super) taken: usize,
+    /// Names of the values that the steps take, as `STEP.NAME`.
+    pub(super) names: Vec<String>,
 }
 
 /// What a sequence brought.
@@ -33,11 +33,11 @@ impl Sequence {
 
     /// Runs the steps in order, with the time of each as its `now`.
     pub(super) async fn run(&self, run: &Run<'_>, variables: &Variables<'_>) -> Result<Harvest, ProviderError> {
-        let mut harvest = Harvest { token: None, taken: vec![None; self.taken] };
+        let mut harvest = Harvest { token: None, taken: vec![None; self.names.len()] };
         for step in self.steps.iter().filter(|step| !step.called) {
             let variables = Variables { now: run.clock.now(), ..*variables };
             let own = Variables { taken: &harvest.taken, ..variables };
-            if step.when.as_ref().is_some_and(|when| !when.is_true(&own)) {
+            if step.when.as_ref().is_some_and(|when| !when.expression.is_true(&own)) {
                 continue;
             }
             let answer = self.answer(step, run, &variables, &mut harvest).await?;

@@ -34,7 +34,7 @@ pub(super) struct Step {
     pub(super) method: Method,
     pub(super) url: UrlTemplate,
     /// Runs only where this is true.
-    pub(super) when: Option<Expression>,
+    pub(super) when: Option<Condition>,
     /// Runs only where a rule of another step says so.
     pub(super) called: bool,
     pub(super) query: Vec<(String, TextTemplate)>,
@@ -48,6 +48,14 @@ pub(super) struct Step {
     pub(super) expires: Vec<Expires>,
     pub(super) retry: bool,
     pub(super) metrics: StepMetrics,
+}
+
+/// When a step runs.
+#[derive(Debug)]
+pub(super) struct Condition {
+    pub(super) expression: Expression,
+    /// As the definition says it.
+    pub(super) text: String,
 }
 
 /// A compiled body.
@@ -175,8 +183,20 @@ impl Step {
         }
     }
 
-    /// Everything that is sent, in order: address, query, headers, body, and then what proves who sends it.
-    pub(super) fn call(&self, run: &Run<'_>, variables: &Variables<'_>) -> Result<Call, MissingValue> {
+    /// Everything that is sent: what the definition says, and then what proves who sends it.
+    fn call(&self, run: &Run<'_>, variables: &Variables<'_>) -> Result<Call, MissingValue> {
+        let mut call = self.bare(variables)?;
+        if let Some(trace) = run.trace {
+            trace.write(jitter::number(), &mut call.headers);
+        }
+        for auth in &self.auth {
+            auth.apply(&mut call, run.credentials, variables)?;
+        }
+        Ok(call)
+    }
+
+    /// Address, query, headers and body, without any proof.
+    pub(super) fn bare(&self, variables: &Variables<'_>) -> Result<Call, MissingValue> {
         let mut url = self.url.render(variables)?;
         self.write_query(&mut url, variables)?;
         let mut headers = HeaderMap::with_capacity(4);
@@ -186,15 +206,8 @@ impl Step {
                 headers.insert(name, value);
             }
         }
-        if let Some(trace) = run.trace {
-            trace.write(jitter::number(), &mut headers);
-        }
         let body = self.body.render(variables, &mut headers)?;
-        let mut call = Call { method: self.method.clone(), url, headers, body };
-        for auth in &self.auth {
-            auth.apply(&mut call, run.credentials, variables)?;
-        }
-        Ok(call)
+        Ok(Call { method: self.method.clone(), url, headers, body })
     }
 
     fn write_query(&self, url: &mut Url, variables: &Variables<'_>) -> Result<(), MissingValue> {

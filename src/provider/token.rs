@@ -69,19 +69,20 @@ pub(super) enum Let {
 impl Let {
     /// All of them, in order; each sees those before it.
     pub(super) fn work_out(
-        lets: &[Self],
+        lets: &[(String, Self)],
         credentials: &Credentials,
         variables: &Variables<'_>,
     ) -> Result<Vec<Value>, MissingValue> {
         let mut values = Vec::with_capacity(lets.len());
-        for own in lets {
+        for (_, own) in lets {
             let value = own.value(credentials, &Variables { lets: &values, ..*variables })?;
             values.push(value);
         }
         Ok(values)
     }
 
-    fn value(&self, credentials: &Credentials, variables: &Variables<'_>) -> Result<Value, MissingValue> {
+    /// The value, with those before it in `variables`.
+    pub(super) fn value(&self, credentials: &Credentials, variables: &Variables<'_>) -> Result<Value, MissingValue> {
         match self {
             Self::Mac(mac) => mac.value(credentials, variables).map(Value::String),
             Self::Jwt { signer, claims } => {

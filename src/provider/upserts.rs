@@ -43,6 +43,11 @@ impl Upserts {
         }
     }
 
+    /// How long a user is taken for known.
+    pub(super) fn remembered(&self) -> Duration {
+        self.remember
+    }
+
     /// Whether this profile was sent, and not too long ago.
     pub(super) fn remembers(&self, user_id: &str, order: &Order<'_>, now: Timestamp) -> bool {
         let known = self

@@ -9,6 +9,7 @@ mod error;
 mod flight;
 mod key;
 mod renewal;
+mod sign_out;
 mod store;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -33,7 +34,7 @@ use crate::identity::Identity;
 use crate::jitter;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Metrics};
-use crate::provider::{Minted, Order, ProfileUse, Provider};
+use crate::provider::{Explanation, Minted, Order, ProfileUse, Provider};
 use crate::trace::TraceContext;
 
 /// Share of a session's usable life after which it is renewed, before jitter.
@@ -400,21 +401,12 @@ impl Sessions {
         self.renewals.schedule(at, key.clone(), entry);
     }
 
-    /// Drops every session of the user, on all routes, and keeps those under way out of the cache.
-    pub fn sign_out(&self, identity: &Identity<'_>) {
-        for plan in &self.plans {
-            if plan.provider.inputs().is_empty() {
-                let key = plan.key(identity, &[]);
-                self.flights.dismiss(&key);
-                self.store.remove(&key);
-            } else {
-                // Nobody knows here which inputs the user has sessions for.
-                let user = plan.user(identity);
-                self.flights.dismiss_all(&user);
-                self.store.remove_all(&user);
-            }
-            plan.provider.forget_user(identity.subject());
-        }
+    /// What a mint would do, without doing it.
+    pub fn explain(&self, plan: &Plan, key: &[u8]) -> Result<Explanation, SessionError> {
+        let key = SessionKey::from(key);
+        let question = key.question().ok_or(SessionError::Internal)?;
+        let order = Self::order(plan, &question, None)?;
+        Ok(plan.provider.explain(&order)?)
     }
 
     /// Brings the cache's gauges up to date.

@@ -22,7 +22,8 @@ import kubernetes_validate
 import yaml
 
 HERE = pathlib.Path(__file__).resolve().parent
-CHART = HERE.parent.parent / "helm"
+ROOT = HERE.parent.parent
+CHART = ROOT / "helm"
 # The oldest that Chart.yaml allows, the one most clusters run, and the newest with a schema.
 KUBERNETES = ("1.29", "1.31", "1.37")
 # Kinds that are not Kubernetes' own, so it has no schema for them.
@@ -232,6 +233,36 @@ def test_shared_full():
     check("shared-full: Prometheus may scrape", scrape["ports"][0]["port"] == endpoint["port"])
 
 
+def with_definition(values, text):
+    values = merged(values, {"definitions": {"parley": text}})
+    values["config"]["providers"] = {"chat": {"preset": "parley", "api_key_file": "/run/secrets/sidemint/sendsar/api-key"}}
+    return values
+
+
+def parley():
+    """The worked example of docs/providers/write-a-definition.md."""
+    page = (ROOT / "docs/providers/write-a-definition.md").read_text()
+    return page.split("```toml,definition\n")[1].split("```")[0]
+
+
+def test_definitions():
+    values = with_definition(load(HERE / "values/shared.yaml"), parley())
+    texts = render(CHART, values)
+    documents = objects(texts)
+    well_formed("definitions", documents)
+    data = pick(documents, "ConfigMap")[0]["data"]
+    check("definitions: the text arrives unchanged", data["definition.parley.toml"].strip() == parley().strip())
+    env = {entry["name"]: entry["value"] for entry in container_of(documents)["env"]}
+    volume = next(volume for volume in pod_of(documents)["spec"]["volumes"] if volume["name"] == "sidemint-config")
+    paths = {item["key"]: item["path"] for item in volume["configMap"]["items"]}
+    check("definitions: every key has its place", paths.keys() == data.keys(), paths)
+    mounted = "/etc/sidemint/" + paths["definition.parley.toml"]
+    check("definitions: they are where the binary looks", mounted == env["SIDEMINT_DEFINITIONS"] + "/parley.toml")
+    changed = objects(render(CHART, with_definition(load(HERE / "values/shared.yaml"), parley() + "# changed")))
+    sums = [pick(found, "Deployment")[0]["spec"]["template"]["metadata"]["annotations"] for found in (documents, changed)]
+    check("definitions: a change rolls the pods", sums[0] != sums[1])
+
+
 def test_sidecar():
     values = load(HERE / "values/sidecar.yaml")
     texts = render(CHART, values)
@@ -403,6 +434,7 @@ def test_binary(binary, folder, app):
     run = functools.partial(subprocess.run, capture_output=True, text=True, timeout=60)
     renders = {name: (CHART, load(HERE / f"values/{name}.yaml")) for name in ("shared", "shared-full", "sidecar")}
     renders["app-example"] = (app, {})
+    renders["definitions"] = (CHART, with_definition(load(HERE / "values/shared.yaml"), parley()))
     for name, (chart, values) in renders.items():
         documents = objects(render(chart, values))
         text = config_of(documents)
@@ -412,6 +444,12 @@ def test_binary(binary, folder, app):
         env = {"SIDEMINT_OPS__LISTEN": "127.0.0.1:9090"}
         if pick(documents, "Deployment"):
             env.update((entry["name"], entry["value"]) for entry in container_of(documents)["env"])
+        if "SIDEMINT_DEFINITIONS" in env:
+            own = folder / f"{name}-definitions"
+            own.mkdir()
+            data = pick(documents, "ConfigMap")[0]["data"]
+            (own / "parley.toml").write_text(data["definition.parley.toml"])
+            env["SIDEMINT_DEFINITIONS"] = str(own)
         for provider, settings in tomllib.loads(text)["providers"].items():
             for key in settings.keys() & {"key_file", "api_key_file"}:
                 secret = folder / f"{name}-{provider}-{key}"
@@ -437,6 +475,7 @@ def main():
         app = example(folder)
         test_shared()
         test_shared_full()
+        test_definitions()
         test_sidecar()
         test_app(app)
         test_rollout()

@@ -320,6 +320,62 @@ fn mint_prints_the_answer_of_a_livekit_route() {
     assert!(good(&[&["check"][..], &files].concat()).contains("/livekit/token: livekit, provider chat, lifetime 1h\n"));
 }
 
+/// A definition with every kind of proof, at an address where nobody listens: a dry run sends nothing.
+const EXPLAINED: &str = r#"
+name = "explained"
+summary = "for the test"
+[settings.secret]
+about = "secret"
+secret = true
+env = "OWN_SECRET"
+[let]
+password = { hmac = "sha256", key = "secret", text = "{{ user.id }}", encode = "hex" }
+[lifetime]
+default = "1h"
+margin = "1m"
+on_credential_change = "keep"
+[[token.steps]]
+id = "login"
+post = "http://127.0.0.1:1/login"
+query = { mail = "{{ user.email? }}" }
+json = { id = "{{ user.id }}", password = "{{ let.password }}" }
+auth = [{ bearer = "secret" }, { member = "app_secret", secret = "secret" }, { jwt = { alg = "HS256", key = "secret", claims = { server = true } }, header = "x-jwt" }]
+take = { id = "/id" }
+token = "/token"
+expires = { kind = "requested" }
+[[token.steps]]
+id = "rename"
+when = "{{ step.login.id }}"
+patch = "http://127.0.0.1:1/users/{{ step.login.id }}"
+auth = { signature = { hmac = "sha256", key = "secret", text = "{{ request.path }}", encode = "hex" }, query = "sig" }
+[response]
+api_url = "https://chat.example"
+"#;
+
+#[test]
+fn a_dry_run_shows_everything_but_secrets_and_does_nothing() {
+    const SECRET: &str = "canary-secret-of-thirty-two-bytes";
+    let folder = tempfile::tempdir().unwrap();
+    file(folder.path(), "explained.toml", EXPLAINED);
+    let own = folder.path().display().to_string();
+    let routes = "[[routes]]\npath = \"/a\"\nanswer = \"session\"\nprovider = \"chat\"\n";
+    let config = tempfile::tempdir().unwrap();
+    let path =
+        file(config.path(), "config.toml", &format!("{routes}[providers.chat]\npreset = \"explained\"\nretries = 0\n"));
+    let arguments = ["-c", &path, "--definitions", &own, "mint", "--user", "alice", "--email", "a@b.example"];
+    let environment = [("OWN_SECRET", SECRET)];
+    let said = run(&[&arguments[..], &["--dry-run"]].concat(), &environment);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{}", said.out);
+    insta::assert_snapshot!("dry_run", said.out);
+    let done = run(&[&arguments[..], &["--explain"]].concat(), &environment);
+    assert_eq!((done.code, done.out.as_str()), (Some(1), ""));
+    assert!(done.err.starts_with(&said.out) && done.err.contains("login: unavailable (no connection)"), "{}", done.err);
+    assert!(!done.err.contains(SECRET) && !said.out.contains(SECRET));
+    let listed = good(&["presets", "--definitions", &own]);
+    assert!(listed.contains("explained") && listed.contains("for the test"), "{listed}");
+    assert_eq!(good(&["presets", "--definitions", &own, "explained"]), EXPLAINED);
+}
+
 #[test]
 fn mint_takes_only_inputs_that_the_preset_declares() {
     let said = bad(2, &["mint", "--user", "alice", "--input", "room=lobby"], &[]);

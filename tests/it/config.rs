@@ -286,7 +286,7 @@ fn a_source_or_setting_that_cannot_be_is_refused_with_what_to_write() {
             (
                 "providers.chat.alg",
                 "\"none\"",
-                "config.toml: providers.chat.alg: \"none\" is not one of EdDSA, ES256, RS256, HS256",
+                "config.toml: providers.chat.alg: \"none\" is not one of EdDSA, ES256, ES384, RS256, RS384, RS512, HS256, HS384, HS512",
             ),
             ("providers.chat.issuer", "\"\"", "config.toml: providers.chat.issuer: is empty"),
             (

@@ -39,10 +39,12 @@ fn root() -> PathBuf {
 
 fn pages() -> Vec<Page> {
     let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
-    let docs = fs::read_dir(root().join("docs")).unwrap();
-    let names = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let is_page = |name: &String| Path::new(name).extension().is_some_and(|end| end == "md");
-    paths.extend(names.filter(is_page).map(|name| format!("docs/{name}")));
+    for folder in ["docs", "docs/providers"] {
+        let entries = fs::read_dir(root().join(folder)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let is_page = |name: &String| Path::new(name).extension().is_some_and(|end| end == "md");
+        paths.extend(names.filter(is_page).map(|name| format!("{folder}/{name}")));
+    }
     paths.sort();
     paths.into_iter().map(|path| Page { text: fs::read_to_string(root().join(&path)).unwrap(), path }).collect()
 }
@@ -185,11 +187,16 @@ fn anchor_of(heading: &str) -> String {
 
 #[test]
 fn every_page_is_reachable_from_the_list_of_pages() {
-    let list = fs::read_to_string(root().join("docs/README.md")).unwrap();
     for page in pages() {
-        if let Some(name) = page.path.strip_prefix("docs/").filter(|name| *name != "README.md") {
-            assert!(list.contains(&format!("({name})")), "docs/README.md does not list {name}");
-        }
+        let Some((folder, name)) = page.path.rsplit_once('/') else { continue };
+        // A folder's own list is listed one folder up.
+        let (above, name) = match name {
+            "README.md" if folder == "docs" => continue,
+            "README.md" => ("docs", page.path.trim_start_matches("docs/")),
+            name => (folder, name),
+        };
+        let list = fs::read_to_string(root().join(above).join("README.md")).unwrap();
+        assert!(list.contains(&format!("({name})")), "{above}/README.md does not list {name}");
     }
 }
 

@@ -123,8 +123,18 @@ pub fn config(rest: &str, overrides: &[(&str, &str)]) -> String {
 
 /// Loads and checks a configuration as `sidemint check` does.
 pub fn draw(text: &str, environment: &Environment, clock: Arc<ManualClock>) -> Result<Blueprint, ConfigErrors> {
+    draw_with(text, environment, clock, &[])
+}
+
+/// The same with definitions of one's own: name and text.
+pub fn draw_with(
+    text: &str,
+    environment: &Environment,
+    clock: Arc<ManualClock>,
+    definitions: &[(&str, &str)],
+) -> Result<Blueprint, ConfigErrors> {
     let folder = tempfile::tempdir().expect("a folder");
-    draw_in(folder.path(), text, environment, clock)
+    draw_in(folder.path(), text, environment, clock, definitions)
 }
 
 fn draw_in(
@@ -132,11 +142,17 @@ fn draw_in(
     text: &str,
     environment: &Environment,
     clock: Arc<ManualClock>,
+    definitions: &[(&str, &str)],
 ) -> Result<Blueprint, ConfigErrors> {
     let file: PathBuf = folder.join("config.toml");
     std::fs::write(&file, text).expect("written");
-    let config = Config::load(&Sources { files: vec![file], ..Sources::default() }, environment)?;
-    Blueprint::draw(config, environment, clock)
+    let own = folder.join("definitions");
+    std::fs::create_dir(&own).expect("a folder");
+    for (name, text) in definitions {
+        std::fs::write(own.join(format!("{name}.toml")), text).expect("written");
+    }
+    let sources = Sources { files: vec![file], definitions: Some(own), ..Sources::default() };
+    Blueprint::draw(Config::load(&sources, environment)?, environment, clock)
 }
 
 impl Service {
@@ -160,8 +176,18 @@ impl Service {
 
     /// The service with this configuration.
     pub async fn start(text: &str, environment: &Environment, clock: Arc<ManualClock>) -> Self {
+        Self::start_with(text, environment, clock, &[]).await
+    }
+
+    /// The same with definitions of one's own: name and text.
+    pub async fn start_with(
+        text: &str,
+        environment: &Environment,
+        clock: Arc<ManualClock>,
+        definitions: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let blueprint = draw_in(folder.path(), text, environment, Arc::clone(&clock))
+        let blueprint = draw_in(folder.path(), text, environment, Arc::clone(&clock), definitions)
             .unwrap_or_else(|errors| panic!("configuration refused:\n{errors}"));
         let lines = Lines::default();
         let app = App::bind(blueprint, Box::new(lines.clone())).expect("ports");

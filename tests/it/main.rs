@@ -25,6 +25,7 @@ mod browser;
 mod canary;
 mod cli;
 mod config;
+mod definitions;
 mod docs;
 mod errors;
 mod inputs;

@@ -177,7 +177,7 @@ async fn the_request_line_has_the_documented_fields() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_are_well_formed_and_as_documented() {
-    let (service, _fake) = Service::sendsar().await;
+    let (service, _fake) = Service::sendsar_with("rate = \"90/min\"", &[]).await;
     let answer = service.ops("/metrics").await;
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let shown = families(answer.text());

@@ -38,7 +38,7 @@ pub(super) struct Compiled {
     pub(super) lifetime: Lifetime,
     pub(super) limiter: Option<Limiter>,
     pub(super) retry_headers: Vec<HeaderName>,
-    pub(super) lets: Vec<Let>,
+    pub(super) lets: Vec<(String, Let)>,
     pub(super) mint: Mint,
     pub(super) cache: bool,
     pub(super) upsert: Sequence,
@@ -132,7 +132,10 @@ impl Compiler<'_> {
         let upsert = self.sequence("upsert", definition.upsert.as_ref().map_or(&[], |upsert| &upsert.steps));
         // What an upsert takes is gone when the token is made: the user may be remembered, and no upsert run.
         self.scope.taken.clear();
+        // Signing out takes no input.
+        let inputs = std::mem::take(&mut self.scope.inputs);
         let revoke = self.sequence("revoke", definition.revoke.as_ref().map_or(&[], |revoke| &revoke.steps));
+        self.scope.inputs = inputs;
         self.scope.taken.clear();
         let mint = self.mint(&lifetime);
         let user_id = definition.response.user_id.as_ref().and_then(|text| self.text("response.user_id", text));

@@ -9,7 +9,7 @@ use crate::provider::auth::{Carrier, StepAuth};
 use crate::provider::credentials::{HeaderRule, Scheme};
 use crate::provider::definition::{self, Auth, Expires, OneOrMany, Only};
 use crate::provider::sequence::Sequence;
-use crate::provider::step::{Body, Follows, Meaning, Step, StepMetrics, Take};
+use crate::provider::step::{Body, Condition, Follows, Meaning, Step, StepMetrics, Take};
 use crate::provider::template::text::{TextTemplate, UrlTemplate};
 use crate::provider::template::{Expression, Place};
 
@@ -22,7 +22,7 @@ impl Compiler<'_> {
             }
         }
         let compiled = steps.iter().filter_map(|step| self.step(room, step, steps)).collect();
-        Sequence { steps: compiled, taken: self.scope.taken.len() }
+        Sequence { steps: compiled, names: self.scope.taken.clone() }
     }
 
     fn step(&mut self, room: &str, step: &definition::Step, all: &[definition::Step]) -> Option<Step> {
@@ -107,14 +107,14 @@ impl Compiler<'_> {
         }
     }
 
-    fn condition(&mut self, place: &str, text: &str) -> Option<Expression> {
+    fn condition(&mut self, place: &str, text: &str) -> Option<Condition> {
         let inner = text.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")).map(str::trim);
         let Some(inner) = inner else {
             self.refuse(place, format!("\"{text}\" is not one expression; write \"{{{{ … }}}}\""));
             return None;
         };
         match Expression::compile(inner, &mut self.scope) {
-            Ok(expression) => Some(expression),
+            Ok(expression) => Some(Condition { expression, text: text.to_owned() }),
             Err(error) => {
                 self.refuse(place, error.0);
                 None
@@ -181,13 +181,14 @@ impl Compiler<'_> {
     /// A finished header; the same one is made once.
     fn header(&mut self, place: &str, header: &str, secret: &str, scheme: Scheme) -> Option<StepAuth> {
         self.secret(place, secret).then_some(())?;
-        let rule = HeaderRule { header: self.header_name(place, header)?, secret: secret.to_owned(), scheme };
+        let name = self.header_name(place, header)?;
+        let rule = HeaderRule { secret: secret.to_owned(), scheme };
         let known = self.needs.headers.iter().position(|own| *own == rule);
-        let index = known.unwrap_or_else(|| {
+        let value = known.unwrap_or_else(|| {
             self.needs.headers.push(rule);
             self.needs.headers.len() - 1
         });
-        Some(StepAuth::Header(index))
+        Some(StepAuth::Header { name, value })
     }
 
     fn check_expires(&mut self, place: &str, step: &definition::Step, expires: &[Expires]) {

@@ -10,7 +10,7 @@ use crate::provider::token::{Let, Mint};
 
 impl Compiler<'_> {
     /// Values with a name; each may use those before it.
-    pub(super) fn lets(&mut self) -> Vec<Let> {
+    pub(super) fn lets(&mut self) -> Vec<(String, Let)> {
         let mut compiled = Vec::new();
         for (name, rule) in &self.definition.lets {
             let place = format!("let.{name}");
@@ -30,7 +30,7 @@ impl Compiler<'_> {
             };
             // Known from here on even if it is mistaken, so that one mistake is told once.
             self.scope.lets.push(name.clone());
-            compiled.extend(own);
+            compiled.extend(own.map(|own| (name.clone(), own)));
         }
         compiled
     }
@@ -75,7 +75,14 @@ impl Compiler<'_> {
         if let Some(extra) = &jwt.extra {
             self.merge_claims(extra, &mut claims);
         }
-        let claims = self.object("claims", &claims)?;
+        let told = self.mistakes.len();
+        let claims = self.object("claims", &claims);
+        // What the definition says itself is told by its place there.
+        let own = |place: &str| place.split('.').nth(1).is_some_and(|name| jwt.claims.contains_key(name));
+        for (place, _) in self.mistakes.iter_mut().skip(told).filter(|(place, _)| own(place)) {
+            *place = format!("token.jwt.{place}");
+        }
+        let claims = claims?;
         let overlap = lifetime.maximum.unwrap_or(lifetime.default);
         self.needs.key = Some(KeyRule { signer, generate: jwt.generate, overlap });
         Some(Mint::Jwt { claims, endless })

@@ -9,7 +9,16 @@ use crate::config::ConfigError;
 /// Definitions by name. Those of the operator come first.
 #[derive(Debug, Default)]
 pub struct Definitions {
-    own: BTreeMap<String, Definition>,
+    own: BTreeMap<String, Own>,
+}
+
+/// One of the operator.
+#[derive(Debug)]
+struct Own {
+    definition: Definition,
+    text: String,
+    /// The file, for messages.
+    origin: String,
 }
 
 impl Definitions {
@@ -25,32 +34,45 @@ impl Definitions {
         paths.sort();
         let mut errors = Vec::new();
         for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "toml")) {
-            let read = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"));
-            match read.and_then(|text| Definition::parse(&text)) {
-                Ok(own) if path.file_stem().is_some_and(|stem| *stem == *own.name) => {
-                    definitions.own.insert(own.name.clone(), own);
+            match Own::read(path) {
+                Ok(own) => {
+                    definitions.own.insert(own.definition.name.clone(), own);
                 }
-                Ok(own) => errors.push(fault(path, format!("holds name = \"{0}\"; call the file {0}.toml", own.name))),
                 Err(problem) => errors.push(fault(path, problem)),
             }
         }
         if errors.is_empty() { Ok(definitions) } else { Err(errors) }
     }
 
-    /// The definition called `name`.
-    pub fn get(&self, name: &str) -> Result<Definition, String> {
+    /// The definition called `name`, and its file where it is the operator's.
+    pub fn get(&self, name: &str) -> Result<(Definition, Option<&str>), String> {
         if let Some(own) = self.own.get(name) {
-            return Ok(own.clone());
+            return Ok((own.definition.clone(), Some(&own.origin)));
         }
-        Definition::preset(name).unwrap_or_else(|| {
-            let known: Vec<_> =
-                self.own.keys().map(String::as_str).chain(PRESETS.iter().map(|(name, _)| *name)).collect();
-            Err(format!("no preset \"{name}\"; there are {}", known.join(", ")))
-        })
+        match Definition::preset(name) {
+            Some(shipped) => Ok((shipped?, None)),
+            None => {
+                let known: Vec<_> = self.texts().map(|(name, _)| name).collect();
+                Err(format!("no preset \"{name}\"; there are {}", known.join(", ")))
+            }
+        }
     }
 
-    /// Those of the operator.
-    pub fn own(&self) -> impl Iterator<Item = &Definition> {
-        self.own.values()
+    /// Name and text of every definition, those of the operator first.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = self.own.iter().map(|(name, own)| (name.as_str(), own.text.as_str()));
+        let shipped = PRESETS.iter().copied().filter(|(name, _)| !self.own.contains_key(*name));
+        own.chain(shipped)
+    }
+}
+
+impl Own {
+    fn read(path: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+        let definition = Definition::parse(&text)?;
+        if path.file_stem().is_none_or(|stem| *stem != *definition.name) {
+            return Err(format!("holds name = \"{0}\"; call the file {0}.toml", definition.name));
+        }
+        Ok(Self { definition, text, origin: path.display().to_string() })
     }
 }

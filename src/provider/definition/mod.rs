@@ -234,6 +234,14 @@ impl Definition {
         toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
     }
 
+    /// Whether the place of a mistake is in the definition, and not in what an operator gave for it.
+    pub(super) fn has(&self, place: &str) -> bool {
+        const SECTIONS: [&str; 11] =
+            ["settings", "inputs", "auth", "user", "limits", "let", "upsert", "token", "revoke", "keys", "response"];
+        let section = place.split('.').next().unwrap_or_default();
+        SECTIONS.contains(&section) && !self.settings.contains_key(section)
+    }
+
     /// A definition that ships with the binary.
     pub fn preset(name: &str) -> Option<Result<Self, String>> {
         PRESETS.iter().find(|(own, _)| *own == name).map(|(_, text)| Self::parse(text))
@@ -250,6 +258,19 @@ mod tests {
             let definition = Definition::preset(name).expect(name).expect("parses");
             assert_eq!(definition.name, *name);
         }
+    }
+
+    /// The committed schema is the one that these types have. `UPDATE_SCHEMA=1 cargo test schema` writes it anew.
+    #[test]
+    fn the_schema_is_that_of_the_types() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/providers/definition.schema.json");
+        let schema =
+            schemars::generate::SchemaSettings::draft07().into_generator().into_root_schema_for::<Definition>();
+        let schema = serde_json::to_string_pretty(&schema).expect("JSON") + "\n";
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            std::fs::write(path, &schema).expect("written");
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), schema, "UPDATE_SCHEMA=1 cargo test schema");
     }
 
     #[test]
