@@ -88,7 +88,13 @@ fn with_secrets(text: &str, folder: &Path) -> String {
         let path = line.split('"').nth(1).unwrap().trim_start_matches("/run/secrets/");
         let file = folder.join(path);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
-        let secret = if line.trim_start().starts_with("key_file") { key.expose() } else { API_KEY.as_bytes() };
+        // The name of the file says what is in it.
+        let secret = match Path::new(path).extension().and_then(|end| end.to_str()) {
+            Some("pem") => key.expose(),
+            Some("jwk") => br#"{"kty":"oct","k":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}"#,
+            Some("nk") => b"SAAAOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOB6O4U",
+            _ => API_KEY.as_bytes(),
+        };
         fs::write(file, secret).unwrap();
     }
     text.replace("/run/secrets", &folder.display().to_string())

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::front::{complaint, error, members, refused, session, session_of_alice, start, takes_none_of};
+use super::front::{complaint, error, members, refused, session, session_of_alice, sign_out, start, takes_none_of};
 use crate::fakes::http::{Call, Script};
 use crate::fakes::provider::Fake;
 
@@ -42,6 +42,7 @@ fn app_of(users: &mut BTreeSet<String>, call: &Call) -> Script {
             let token = format!("{id}_1777920000abcdef");
             Script::json(200, &json!({"data": {"uid": id, "authToken": token, "createdAt": 1_777_920_000}}))
         }
+        ("DELETE", ["v3", "users", _, "auth_tokens"]) => Script::json(200, &json!({"data": {"success": true}})),
         _ => failure(400, "ERR_BAD_REQUEST"),
     }
 }
@@ -102,6 +103,18 @@ async fn who_was_deleted_is_made_again() {
     assert_eq!(session(&service, "alice").await.status, 200);
     let again = [format!("POST {MINT}"), "PUT /v3/users/alice".to_owned(), format!("POST {MINT}")];
     assert_eq!(fake.asked()[2..], again);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_takes_all_tokens_back_and_the_next_session_has_another() {
+    let fake = app(&["alice"]).await;
+    let service = start("cometchat", &lines(&fake), [("COMETCHAT_API_KEY", KEY)]).await;
+    assert_eq!(session(&service, "alice").await.status, 200);
+    assert_eq!(sign_out(&service, "alice").await.status, 204);
+    assert_eq!(fake.asked().last(), Some(&format!("DELETE {MINT}")));
+    assert_eq!(session(&service, "alice").await.status, 200);
+    assert_eq!(fake.asked().last(), Some(&format!("POST {MINT}")));
+    assert_eq!(sign_out(&service, "bob").await.status, 204);
 }
 
 /// CometChat makes ids lower case: `Bob` would get the tokens of `bob`.

@@ -76,6 +76,11 @@ pub async fn session(service: &Service, user: &str) -> Answer {
     service.ask("GET", SESSION, &[("X-Forwarded-User", user)]).await
 }
 
+/// The user signs out.
+pub async fn sign_out(service: &Service, user: &str) -> Answer {
+    service.ask("DELETE", SESSION, &[("X-Forwarded-User", user)]).await
+}
+
 /// The session of [`alice`].
 pub async fn session_of_alice(service: &Service) -> Value {
     let answer = service.ask("GET", SESSION, &alice()).await;

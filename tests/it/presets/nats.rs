@@ -12,7 +12,7 @@ const URL: &str = "public_api_url = \"https://nats.example.com\"\n";
 /// The clients of the tests connect over TCP.
 const TCP: &str = "connection_types = [\"STANDARD\"]\n";
 
-fn lines(more: &str) -> String {
+fn lines_of(more: &str) -> String {
     format!("{URL}{TCP}{more}")
 }
 
@@ -28,7 +28,7 @@ fn is_forbidden(outcome: Result<(), Objection>, subject: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn users_may_do_what_their_token_says_and_nothing_else() {
     let nats = Nats::start().await;
-    let service = start_today("nats", &lines(RIGHTS), [(SEED, nats.account_seed())]).await;
+    let service = start_today("nats", &lines_of(RIGHTS), [(SEED, nats.account_seed())]).await;
     let own = session_of_alice(&service).await;
     let token = own["token"].as_str().unwrap();
     for subject in ["chat.alice", "team.staff.news", "team.admins.x.y", "_INBOX_alice.1"] {
@@ -50,7 +50,7 @@ async fn users_may_do_what_their_token_says_and_nothing_else() {
 async fn without_rights_there_is_the_own_inbox_alone() {
     let nats = Nats::start().await;
     for more in ["", "publish = []\nsubscribe = []\n"] {
-        let service = start_today("nats", &lines(more), [(SEED, nats.account_seed())]).await;
+        let service = start_today("nats", &lines_of(more), [(SEED, nats.account_seed())]).await;
         let token = session(&service, "bob").await.json()["token"].as_str().unwrap().to_owned();
         is_forbidden(nats.publish(&token, "chat.bob"), "chat.bob");
         is_forbidden(nats.subscribe(&token, ">"), ">");
@@ -61,7 +61,7 @@ async fn without_rights_there_is_the_own_inbox_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_never_brings_a_wildcard() {
     let nats = Nats::start().await;
-    let service = start_today("nats", &lines(RIGHTS), [(SEED, nats.account_seed())]).await;
+    let service = start_today("nats", &lines_of(RIGHTS), [(SEED, nats.account_seed())]).await;
     let headers = [("X-Forwarded-User", "eve"), ("X-Forwarded-Groups", "*,>,a.b,c d,good")];
     let own = service.ask("GET", SESSION, &headers).await.json();
     let (_, claims) = parts(&own["token"]);
@@ -77,6 +77,31 @@ async fn tokens_are_for_websockets_unless_it_is_said_otherwise() {
     let token = session(&service, "alice").await.json()["token"].as_str().unwrap().to_owned();
     let objection = nats.publish(&token, "_INBOX_alice.1").unwrap_err();
     assert!(matches!(objection, Objection::Token(_)), "{objection:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_keys_sign_for_their_account() {
+    let nats = Nats::start().await;
+    let of_account = format!("{RIGHTS}account = \"{}\"\n", nats.account());
+    let token = async |lines: &str, seed: &str| {
+        let service = start_today("nats", &lines_of(lines), [(SEED, seed)]).await;
+        session(&service, "alice").await.json()["token"].as_str().unwrap().to_owned()
+    };
+    let signed = token(&of_account, nats.signing_seed()).await;
+    assert_eq!(nats.publish(&signed, "chat.alice"), Ok(()));
+    is_forbidden(nats.publish(&signed, "chat.bob"), "chat.bob");
+    // Without the account's name nobody knows whose key that is.
+    let stray = token(RIGHTS, nats.signing_seed()).await;
+    assert!(matches!(nats.publish(&stray, "chat.alice"), Err(Objection::Token(_))));
+    // A scoped key: the template speaks, and what the configuration says does not count.
+    let scoped = token(&format!("{of_account}scoped = true\n"), nats.scoped_seed()).await;
+    assert_eq!(nats.publish(&scoped, "chat.alice.news"), Ok(()));
+    assert_eq!(nats.subscribe(&scoped, "chat.bob"), Ok(()));
+    is_forbidden(nats.publish(&scoped, "chat.bob.news"), "chat.bob.news");
+    is_forbidden(nats.publish(&scoped, "chat.alice"), "chat.alice");
+    // NATS refuses rights in a token of such a key.
+    let both = token(&of_account, nats.scoped_seed()).await;
+    assert!(matches!(nats.publish(&both, "chat.alice.news"), Err(Objection::Token(_))));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::front::{complaint, error, members, refused, session, session_of_alice, start, takes_none_of};
+use super::front::{complaint, error, members, refused, session, session_of_alice, sign_out, start, takes_none_of};
 use crate::fakes::http::{Call, Script};
 use crate::fakes::provider::Fake;
 use crate::harness::NOW;
@@ -134,6 +134,20 @@ async fn what_goes_wrong_is_told_apart() {
     }
     // A deactivated user is not created anew.
     assert!(!fake.asked().contains(&"POST /v3/users".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_takes_all_tokens_back() {
+    let fake = app(&["alice"]).await;
+    let service = start("sendbird", &lines(&fake), [("SENDBIRD_API_TOKEN", TOKEN)]).await;
+    assert_eq!(session(&service, "alice").await.status, 200);
+    assert_eq!(sign_out(&service, "alice").await.status, 204);
+    assert_eq!(fake.asked().last(), Some(&format!("DELETE {MINT}")));
+    assert!(fake.calls().last().unwrap().body.is_empty());
+    // Who is not known there has no tokens; a key that is refused is told.
+    assert_eq!(sign_out(&service, "bob").await.status, 204);
+    fake.next(MINT, failure(400, 400_401));
+    assert_eq!(sign_out(&service, "alice").await.code(), "provider_credentials");
 }
 
 #[tokio::test(flavor = "multi_thread")]
