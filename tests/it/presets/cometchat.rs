@@ -78,7 +78,7 @@ async fn who_is_missing_is_created_once() {
     assert!(fake.calls().len() > 3);
 }
 
-/// To CometChat a deactivated user is missing, and exists.
+/// To `CometChat` a deactivated user is missing, and exists.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_deactivated_is_not_tried_for_ever() {
     let fake = Fake::start(|call| match call.path.as_str() {
@@ -117,7 +117,7 @@ async fn a_sign_out_takes_all_tokens_back_and_the_next_session_has_another() {
     assert_eq!(sign_out(&service, "bob").await.status, 204);
 }
 
-/// CometChat makes ids lower case: `Bob` would get the tokens of `bob`.
+/// `CometChat` makes ids lower case: `Bob` would get the tokens of `bob`.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_becomes_another_user() {
     let fake = app(&["bob"]).await;
