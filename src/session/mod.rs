@@ -23,7 +23,7 @@ pub use error::SessionError;
 pub use key::{RouteId, SessionKey};
 pub use store::Entry;
 
-use flight::{Boarding, Flights, Outcome, Seat};
+use flight::{Boarding, Flights, Outcome};
 use key::Question;
 use renewal::Renewals;
 use store::Store;
@@ -190,20 +190,27 @@ impl Sessions {
         if plan.provider.is_local() {
             return self.mint_here(plan, &key);
         }
+        if !plan.provider.may_be_cached() {
+            // Good for one request: nobody else waits for this mint, and nothing keeps what it brings.
+            let entry = self.within(plan, self.mint(&key, trace, true)).await?;
+            plan.counters.minted.inc();
+            return Ok((entry, How::Minted));
+        }
         let seat = match self.board(&key, trace, true, || self.usable(&key)) {
             Boarding::Landed(entry) => return Ok((entry, How::Hit)),
             Boarding::Joined(seat) | Boarding::Began(seat) => seat,
         };
-        let outcome = self.wait(plan, seat).await?;
+        let entry = self.within(plan, flight::wait(seat)).await?;
         plan.counters.minted.inc();
-        Ok((outcome, How::Minted))
+        Ok((entry, How::Minted))
     }
 
-    async fn wait(&self, plan: &Plan, seat: Seat) -> Outcome {
+    /// The outcome of a mint, as long as the request may wait for it.
+    async fn within(&self, plan: &Plan, mint: impl Future<Output = Outcome>) -> Outcome {
         let deadline = self.clock.now().plus(plan.deadline);
         tokio::select! {
             biased;
-            outcome = flight::wait(seat) => outcome,
+            outcome = mint => outcome,
             () = self.clock.sleep_until(deadline) => Err(SessionError::Deadline),
             () = self.lifecycle.cut().cancelled() => Err(SessionError::Draining),
         }

@@ -152,7 +152,6 @@ fn what_cannot_work_or_is_not_safe_is_refused_at_load() {
             format!("{ASKED}on = [{{ status = 200, code = \"/a\", class = \"rejected\" }}]\n"),
             "code says where, and is or is_not what must be there",
         ),
-        (with(ASKED, "[auth]", "[token]\ncache = false\n[auth]"), "token.cache"),
         (mac("{{ input.socket }}:{{ user.id }}", ".+"), "the pattern of an input in it allows ':'"),
         (mac("{{ input.socket }}::user::x", r"\d+\.\d+(:.*)?"), "the pattern of an input in it allows ':'"),
         (mac("{{ input.socket }}{{ user.id }}", r"\d+"), "two values with nothing between them"),

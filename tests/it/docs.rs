@@ -93,11 +93,14 @@ fn with_secrets(text: &str, folder: &Path) -> String {
             fs::write(file.join("2026-05.pem"), key.expose()).unwrap();
             continue;
         }
-        let secret = match path {
-            "ably-api-key" => b"app.key:0123456789abcdef".to_vec(),
-            "firebase.json" => service_account(),
-            "emb-private.pem" => key.expose().to_vec(),
-            path if line.trim_start().starts_with("key_file") && !path.contains("secret") => key.expose().to_vec(),
+        // The name of the file says what is in it.
+        let secret = match (path, Path::new(path).extension().and_then(|end| end.to_str())) {
+            ("ably-api-key", _) => b"app.key:0123456789abcdef".to_vec(),
+            ("firebase.json", _) => service_account(),
+            (_, Some("pem")) => key.expose().to_vec(),
+            (_, Some("jwk")) => br#"{"kty":"oct","k":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}"#.to_vec(),
+            (_, Some("nk")) => b"SAAAOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOB6O4U".to_vec(),
+            (path, _) if line.trim_start().starts_with("key_file") && !path.contains("secret") => key.expose().to_vec(),
             _ => API_KEY.as_bytes().to_vec(),
         };
         fs::write(file, secret).unwrap();

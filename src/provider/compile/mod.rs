@@ -290,13 +290,18 @@ impl Compiler<'_> {
     }
 
     fn extra(&mut self) -> Vec<(String, JsonTemplate)> {
-        let mut compiled = Vec::new();
-        for (name, value) in &self.definition.response.extra {
+        let mut compiled: Vec<(String, JsonTemplate)> = Vec::new();
+        for (written, value) in &self.definition.response.extra {
+            let place = format!("response.extra.{written}");
+            // The operator may choose a name, or leave a member out by leaving its name out.
+            let Some(Some(name)) = self.constant(&place, written) else { continue };
             if matches!(name.as_str(), "token" | "expiresAt" | "apiUrl" | "chatUserId" | "displayName") {
-                self.refuse(format!("response.extra.{name}"), "is a member of every session");
-                continue;
+                self.refuse(place, format!("\"{name}\" is a member of every session"));
+            } else if compiled.iter().any(|(own, _)| *own == name) {
+                self.refuse(place, format!("there are two members \"{name}\""));
+            } else {
+                compiled.extend(self.json(&place, value).map(|value| (name, value)));
             }
-            compiled.extend(self.json(&format!("response.extra.{name}"), value).map(|value| (name.clone(), value)));
         }
         compiled
     }

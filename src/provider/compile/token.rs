@@ -54,9 +54,6 @@ impl Compiler<'_> {
     }
 
     fn token_steps(&mut self, steps: &[definition::Step]) -> Option<Mint> {
-        if !self.definition.token.cache {
-            self.refuse("token.cache", "a token that a provider was asked for is shared by those who wait for it");
-        }
         let sequence = self.sequence("token", steps);
         let tells = |step: &&definition::Step| step.only.is_none() && step.when.is_none() && step.token.is_some();
         if !steps.iter().any(|step| tells(&step)) {

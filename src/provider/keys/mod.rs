@@ -9,7 +9,7 @@ mod generate;
 mod jwk;
 pub(super) mod mac;
 pub(super) mod material;
-mod nkey;
+pub(super) mod nkey;
 mod private;
 mod registry;
 mod signing;

@@ -10,8 +10,10 @@ use crate::secrets::Secret;
 
 /// First five bits of every seed: the letter `S`.
 const SEED: u8 = 18 << 3;
+/// Kind of a user's key, `U`.
+pub(in crate::provider) const USER: u8 = 20 << 3;
 /// Kinds of keys that sign tokens: account `A`, user `U`, operator `O`.
-const KINDS: [u8; 3] = [0, 20 << 3, 14 << 3];
+const KINDS: [u8; 3] = [0, USER, 14 << 3];
 
 /// A seed and its kind.
 pub(super) struct Nkey {
@@ -45,7 +47,7 @@ impl Nkey {
 }
 
 /// The text of a public key.
-pub(super) fn public(kind: u8, key: &[u8]) -> String {
+pub(in crate::provider) fn public(kind: u8, key: &[u8]) -> String {
     let mut raw = vec![kind];
     raw.extend_from_slice(key);
     let sum = crc16(&raw);

@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BASE64URL};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, filters};
 
+use crate::provider::keys::nkey;
+
 /// One for the process, because a compiled expression borrows it.
 pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut engine = Environment::empty();
@@ -29,6 +31,9 @@ pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
         hex(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()).as_ref())
     });
     engine.add_filter("bytes", bytes);
+    engine.add_filter("nkey", |text: String| {
+        nkey::public(nkey::USER, digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
+    });
     engine
 });
 
@@ -47,4 +52,21 @@ fn bytes(value: Value, least: usize, most: usize) -> Result<Value, Error> {
 /// Lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nkey_is_the_public_key_of_a_user_made_of_a_hash() {
+        let of = |text: &str| {
+            let expression = ENGINE.compile_expression("text | nkey").expect("compiles");
+            let value = expression.eval(minijinja::context! { text }).expect("a value");
+            value.as_str().expect("text").to_owned()
+        };
+        // By Python: "U", SHA-256 of the text and CRC-16, in base32.
+        assert_eq!(of("alice"), "UAV5QBWJP4HABLY2D7BTFD5HMOUSNFZDZDNY7LCPSOXXDWYYNVXJAYZP");
+        assert_ne!(of("alice"), of("Alice"));
+    }
 }

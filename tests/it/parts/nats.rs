@@ -39,6 +39,16 @@ impl Nats {
         self.chain["account_seed"].as_str().unwrap()
     }
 
+    /// A signing key of the account, which may sign its users as well.
+    pub fn signing_seed(&self) -> &str {
+        self.chain["signing_seed"].as_str().unwrap()
+    }
+
+    /// A signing key whose template allows users to publish below `chat.NAME` and to subscribe below `chat`.
+    pub fn scoped_seed(&self) -> &str {
+        self.chain["scoped_seed"].as_str().unwrap()
+    }
+
     /// The public key of the account, which issues the users' tokens.
     pub fn account(&self) -> &str {
         self.chain["account"].as_str().unwrap()

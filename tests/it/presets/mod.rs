@@ -15,14 +15,25 @@ use crate::harness::{SESSION, Service, clock, config, draw};
 mod ably;
 mod amba;
 mod centrifugo;
+mod cometchat;
+mod ejabberd;
 mod emb_chat;
 mod firebase;
+mod front;
+mod identity_hash;
+mod intercom;
+mod liveblocks;
 mod livekit;
+mod nats;
 mod pusher;
+mod sendbird;
 mod stream;
+mod synapse;
+mod synapse_jwt;
 mod talkjs;
 mod techsup_io;
 mod twilio;
+mod zendesk;
 
 /// A session route on `preset` with `lines` of settings.
 fn route(preset: &str, lines: &str) -> String {
