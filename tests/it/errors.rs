@@ -106,11 +106,14 @@ async fn local_with(overrides: &[(&str, &str)]) -> Service {
     Service::start(&config(LOCAL, overrides), &Environment::default(), clock()).await
 }
 
-/// A provider that takes no # in user ids, and input from a header; with a session and two subrequest routes.
+/// A provider that takes no # in user ids, and input from a header whose values an operator allows; this one allows none.
+/// With a session and two subrequest routes.
 async fn particular() -> Service {
     let guard = "[[routes]]\npath = \"/guard\"\nanswer = \"subrequest\"\nmode = \"required\"\nprovider = \"chat\"\n";
     let text = format!("{LOCAL}{guard}").replace("\"local\"", "\"with-inputs\"");
-    let definition = format!("{}\n[user]\npattern = '[^#]+'\n", with_inputs());
+    let rooms =
+        "[settings.rooms]\nabout = \"Rooms.\"\nkind = \"list\"\noptional = true\n[inputs.room]\nallow = \"rooms\"\n";
+    let definition = with_inputs().replace("[inputs.room]\n", rooms) + "\n[user]\npattern = '[^#]+'\n";
     Service::start_with(&config(&text, &[]), &Environment::default(), clock(), &[("with-inputs", &definition)]).await
 }
 
@@ -230,7 +233,11 @@ async fn a_subrequest_ends_as_documented() {
     let (optional, required) = (foreign.ask("GET", "/auth", &[ALICE]).await, foreign.ask("GET", "/guard", &[]).await);
     seen.push(["peer_untrusted".to_owned(), cell_of(&optional), cell_of(&required)]);
     let particular = particular().await;
-    for (code, headers) in [("user_id_invalid", &[UNFIT][..]), ("input_invalid", &[ALICE, ("X-Room", "LOBBY")])] {
+    for (code, headers) in [
+        ("user_id_invalid", &[UNFIT][..]),
+        ("input_invalid", &[ALICE, ("X-Room", "LOBBY")]),
+        ("input_refused", &[ALICE, ("X-Room", "lobby")]),
+    ] {
         let (optional, required) =
             (particular.ask("GET", "/auth", headers).await, particular.ask("GET", "/guard", headers).await);
         seen.push([code.to_owned(), cell_of(&optional), cell_of(&required)]);

@@ -224,7 +224,7 @@ async fn fetch(service: &Service, wishes: Value, headers: Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_unmodified_client_fetches_its_token_here() {
-    let service = service("room = \"{{ input.room }}\"").await;
+    let service = service("allow_rooms = [\"lobby\", \"dm-{{ user.id }}\"]").await;
     let alice = json!({ "X-Forwarded-User": "alice", "X-Forwarded-Name": "Alice" });
     let got = fetch(&service, json!({ "roomName": "lobby" }), alice.clone()).await;
     assert_eq!(got["serverUrl"], "wss://media.example");
@@ -237,11 +237,15 @@ async fn the_unmodified_client_fetches_its_token_here() {
         json!({ "roomName": "lobby", "participantMetadata": "{}" }),
         json!({ "roomName": "lobby", "participantAttributes": { "role": "admin" } }),
         json!({ "roomName": "lobby", "agentName": "scribe" }),
-        json!({ "roomName": "a/../b" }),
+        json!({ "roomName": "" }),
         json!({}),
     ] {
         let refused = fetch(&service, wishes.clone(), alice.clone()).await;
         assert!(refused["message"].as_str().unwrap_or_default().contains("received 400"), "{wishes}: {refused}");
+    }
+    for room in ["lobby2", "Lobby", "dm-bob", "*"] {
+        let refused = fetch(&service, json!({ "roomName": room }), alice.clone()).await;
+        assert!(refused["message"].as_str().unwrap_or_default().contains("received 403"), "{room}: {refused}");
     }
     let nobody = fetch(&service, json!({ "roomName": "lobby" }), json!({})).await;
     assert!(nobody["message"].as_str().unwrap().contains("received 401"), "{nobody}");
@@ -249,37 +253,43 @@ async fn the_unmodified_client_fetches_its_token_here() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_room_is_the_operator_s_word() {
-    let ask = async |room: &str, path: &str| -> Answer {
-        let service = service(&format!("room = \"{room}\"")).await;
-        service.ask("GET", &format!("{SESSION}{path}"), &[("X-Forwarded-User", "alice")]).await
+    let ask = async |lines: &str, path: &str| -> Answer {
+        let service = service(lines).await;
+        let headers = [("X-Forwarded-User", "alice"), ("X-Forwarded-Groups", "red,blue")];
+        service.ask("GET", &format!("{SESSION}{path}"), &headers).await
     };
-    for (room, path, granted) in [
-        ("lobby", "", "lobby"),
-        ("salón", "", "salón"),
-        ("team-{{ input.room }}", "?room=red", "team-red"),
-        ("dm-{{ user.id }}", "", "dm-alice"),
+    let teams = "allow_rooms = [{ each = \"user.groups\", as = \"g\", value = \"team-{{ g }}\" }]";
+    let all = "allow_rooms = [\"*\"]";
+    for (lines, path, granted) in [
+        ("room = \"lobby\"", "", "lobby"),
+        ("room = \"salón\"", "", "salón"),
+        ("room = \"dm-{{ user.id }}\"", "", "dm-alice"),
+        ("room = \"team-{{ user.groups | first }}\"", "", "team-red"),
+        (teams, "?room=team-blue", "team-blue"),
+        (all, "?room=any%20name%20%C3%BC", "any name ü"),
+        ("room = \"eu-{{ input.room }}\"\nallow_rooms = [\"red\"]", "?room=red", "eu-red"),
     ] {
-        let session = ask(room, path).await.json();
-        assert_eq!(parts(&session["token"], 1)["video"]["room"], granted, "{room}");
+        let session = ask(lines, path).await.json();
+        assert_eq!(parts(&session["token"], 1)["video"]["room"], granted, "{lines}");
         assert_eq!(session["room"], granted);
     }
-    for (room, path) in [
-        ("lobby", "?room=other"),
-        ("{{ input.room }}", ""),
-        ("{{ input.room }}", "?room="),
-        ("{{ input.room }}", "?room=a%20b"),
-        ("{{ input.room }}", "?room=a%0a"),
+    let long = format!("?room={}", "r".repeat(256));
+    for (lines, path, code) in [
+        ("", "?room=lobby", "input_refused"),
+        (teams, "?room=team-green", "input_refused"),
+        (teams, "?room=team-", "input_refused"),
+        ("room = \"lobby\"", "?room=lobby", "input_invalid"),
+        (all, "", "input_invalid"),
+        (all, "?room=", "input_invalid"),
+        (all, "?room=a%0a", "input_invalid"),
+        (all, "?room=a&room=b", "input_invalid"),
+        (all, &format!("{long}r"), "input_invalid"),
+        // With the text around it, it is a byte too long.
+        (&format!("room = \"x{{{{ input.room }}}}\"\n{all}"), &long, "provider_bad_answer"),
     ] {
-        assert_eq!(ask(room, path).await.code(), "input_invalid", "{room} {path}");
+        assert_eq!(ask(lines, path).await.code(), code, "{lines} {path}");
     }
-    let long = "r".repeat(256);
-    assert_eq!(ask("{{ input.room }}", &format!("?room={long}")).await.status, 200);
-    assert_eq!(ask("{{ input.room }}", &format!("?room={long}r")).await.code(), "input_invalid");
-    assert_eq!(
-        ask("x{{ input.room }}", &format!("?room={long}")).await.code(),
-        "provider_bad_answer",
-        "one byte too long"
-    );
+    assert_eq!(ask(all, &long).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -306,7 +316,7 @@ fn settings_that_cannot_be_right_are_refused_at_load() {
         draw(&config(&settings(lines), &[]), environment, clock()).expect_err(lines).to_string()
     };
     for (lines, problem) in [
-        ("", "providers.chat.room: is missing"),
+        ("allow_rooms = [\"{{ user.id }}*\"]", "allow_rooms"),
         ("room = \"{{ config.api_secret }}\"", "is a secret"),
         ("room = \"a\"\nvideo = { room = \"b\" }", "providers.chat.video: holds \"room\""),
         ("room = \"a\"\nvideo = { roomJoin = false }", "providers.chat.video: holds \"roomJoin\""),
