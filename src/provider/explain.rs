@@ -155,7 +155,9 @@ fn explain_step(step: &Step, variables: &Variables<'_>, told: &mut Explanation) 
 }
 
 fn explain_call(call: &Call, told: &mut Explanation) {
-    told.line(2, format!("{} {}", call.method, call.url));
+    // Placeholders are shown as they are; everything else is shown as it is sent.
+    let url = call.url.as_str().replace("%3C", "<").replace("%3E", ">").replace("%2A%2A%2A", "***");
+    told.line(2, format!("{} {url}", call.method));
     for (name, value) in &call.headers {
         told.line(2, format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
     }

@@ -337,8 +337,8 @@ async fn what_fails_stays_where_it_is() {
     world.step(&mut rotation).await.unwrap();
     for (script, problem) in [
         (Script::Reset, "register failed: register: unavailable (connection broke)"),
-        (Script::json(401, &json!({})), "register failed: register: credential_rejected (answered with an error)"),
-        (Script::json(500, &json!({})), "register failed: register: unavailable (answered with an error)"),
+        (Script::json(401, &json!({})), "register failed: register: credential_rejected (answered 401)"),
+        (Script::json(500, &json!({})), "register failed: register: unavailable (answered 500)"),
     ] {
         world.fake.next("/keys", script);
         assert_eq!(world.step(&mut rotation).await.unwrap_err().to_string(), problem);
