@@ -66,18 +66,24 @@ fn server_definition(input: &Value) -> String {
     let claims = definition["token"]["jwt"]["claims"].as_table_mut().unwrap();
     claims.remove("sub");
     claims.remove("name");
+    let mut unused = Vec::new();
     for grant in ["video", "sip"] {
         if let Some(value) = input.get(grant) {
             claims.insert(grant.to_owned(), serde_json::from_value(value.clone()).unwrap());
+            unused.push(grant);
         }
     }
+    // A setting that nothing uses is refused, and so is an operator who gives it.
+    let settings = definition["settings"].as_table_mut().unwrap();
+    settings.retain(|name, _setting| !unused.iter().any(|own| *own == name));
     definition.to_string()
 }
 
 async fn session_of(case: &Value) -> Value {
     let input = &case["input"];
     let server = input.get("identity").is_none();
-    let mut text = config(&settings(&lines_of(input)), &[]);
+    let lines = if server { toml_of("room", &json!("r")) } else { lines_of(input) };
+    let mut text = config(&settings(&lines), &[]);
     if server {
         text = text.replace("\"livekit\"\nroom", "\"livekit-server\"\nroom");
     }
