@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sidemint::clock::{ManualClock, Timestamp};
 use sidemint::config::Environment;
 
+pub(super) use super::{parts, sign_out};
 use crate::client::Answer;
 use crate::fakes::http::{Call, Script};
 use crate::harness::{NOW, SESSION, Service, clock, config, draw};
@@ -76,11 +75,6 @@ pub async fn session(service: &Service, user: &str) -> Answer {
     service.ask("GET", SESSION, &[("X-Forwarded-User", user)]).await
 }
 
-/// The user signs out.
-pub async fn sign_out(service: &Service, user: &str) -> Answer {
-    service.ask("DELETE", SESSION, &[("X-Forwarded-User", user)]).await
-}
-
 /// The session of [`alice`].
 pub async fn session_of_alice(service: &Service) -> Value {
     let answer = service.ask("GET", SESSION, &alice()).await;
@@ -94,14 +88,6 @@ pub async fn takes_none_of(service: &Service, users: &[&str]) {
         let answer = session(service, user).await;
         assert_eq!((answer.status, answer.code().as_str()), (422, "user_id_invalid"), "{user}");
     }
-}
-
-/// Header and claims of a JWT, unverified.
-pub fn parts(token: &Value) -> (Value, Value) {
-    let token = token.as_str().expect("text");
-    let mut parts = token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).expect("base64url"));
-    let mut next = || serde_json::from_slice(&parts.next().expect("three parts")).expect("JSON");
-    (next(), next())
 }
 
 /// Names of the members of a session.
