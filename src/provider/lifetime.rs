@@ -28,7 +28,7 @@ impl Lifetime {
         if ttl.subsec_nanos() != 0 {
             return Err(format!("is {}; tokens count whole seconds", shown(ttl)));
         }
-        if ttl.as_secs() % self.unit.as_secs().max(1) != 0 {
+        if !ttl.as_secs().is_multiple_of(self.unit.as_secs().max(1)) {
             return Err(format!("is {}; the provider counts in whole {}", shown(ttl), shown(self.unit)));
         }
         if ttl <= self.margin {

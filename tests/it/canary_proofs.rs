@@ -162,7 +162,7 @@ async fn no_proof_is_found_where_it_does_not_belong() {
     // Failures that tell back what was sent, and a redirect to elsewhere that would carry it.
     let sent = fake.calls().pop().unwrap();
     let location = |status| {
-        let Script::Answer { mut headers, body, .. } = echo(status, &sent) else { unreachable!("an answer") };
+        let Script::Answer { mut headers, body, .. } = echo(status, &sent) else { panic!("an answer") };
         headers.push(("Location".to_owned(), format!("{}/elsewhere", fake.base_url())));
         Script::Answer { status, headers, body }
     };

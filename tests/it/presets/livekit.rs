@@ -75,7 +75,7 @@ fn server_definition(input: &Value) -> String {
     }
     // A setting that nothing uses is refused, and so is an operator who gives it.
     let settings = definition["settings"].as_table_mut().unwrap();
-    settings.retain(|name, _setting| !unused.iter().any(|own| *own == name));
+    settings.retain(|name, _setting| !unused.contains(&name));
     definition.to_string()
 }
 
@@ -223,7 +223,7 @@ hidden = \"{{ true if 'ghosts' in user.groups? }}\"
     assert_eq!((lonely.status, lonely.code().as_str()), (503, "provider_bad_answer"));
 }
 
-async fn fetch(service: &Service, wishes: Value, headers: Value) -> Value {
+fn fetch(service: &Service, wishes: Value, headers: Value) -> Value {
     let url = format!("http://{}/livekit/token", service.address());
     judge("livekit-client.mjs", json!({ "url": url, "headers": headers, "wishes": wishes, "at": NOW.as_seconds() }))
 }
@@ -232,7 +232,7 @@ async fn fetch(service: &Service, wishes: Value, headers: Value) -> Value {
 async fn the_unmodified_client_fetches_its_token_here() {
     let service = service("allow_rooms = [\"lobby\", \"dm-{{ user.id }}\"]").await;
     let alice = json!({ "X-Forwarded-User": "alice", "X-Forwarded-Name": "Alice" });
-    let got = fetch(&service, json!({ "roomName": "lobby" }), alice.clone()).await;
+    let got = fetch(&service, json!({ "roomName": "lobby" }), alice.clone());
     assert_eq!(got["serverUrl"], "wss://media.example");
     let claims = &verified(&got["participantToken"], NOW.as_seconds())["claims"];
     assert_eq!(claims["video"], json!({ "roomJoin": true, "room": "lobby" }));
@@ -246,14 +246,14 @@ async fn the_unmodified_client_fetches_its_token_here() {
         json!({ "roomName": "" }),
         json!({}),
     ] {
-        let refused = fetch(&service, wishes.clone(), alice.clone()).await;
+        let refused = fetch(&service, wishes.clone(), alice.clone());
         assert!(refused["message"].as_str().unwrap_or_default().contains("received 400"), "{wishes}: {refused}");
     }
     for room in ["lobby2", "Lobby", "dm-bob", "*"] {
-        let refused = fetch(&service, json!({ "roomName": room }), alice.clone()).await;
+        let refused = fetch(&service, json!({ "roomName": room }), alice.clone());
         assert!(refused["message"].as_str().unwrap_or_default().contains("received 403"), "{room}: {refused}");
     }
-    let nobody = fetch(&service, json!({ "roomName": "lobby" }), json!({})).await;
+    let nobody = fetch(&service, json!({ "roomName": "lobby" }), json!({}));
     assert!(nobody["message"].as_str().unwrap().contains("received 401"), "{nobody}");
 }
 

@@ -160,7 +160,7 @@ async fn a_crowd_is_held_back_before_the_provider_would_do_it() {
     };
     let done = async {
         while let Some(status) = waiting.join_next().await.transpose().unwrap() {
-            assert_eq!(status, 200)
+            assert_eq!(status, 200);
         }
     };
     tokio::select! { () = done => {}, () = time => {} }
