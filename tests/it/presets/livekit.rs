@@ -67,9 +67,13 @@ fn server_definition(input: &Value) -> String {
     claims.remove("sub");
     claims.remove("name");
     for grant in ["video", "sip"] {
+        claims.remove(grant);
         if let Some(value) = input.get(grant) {
             claims.insert(grant.to_owned(), serde_json::from_value(value.clone()).unwrap());
         }
+    }
+    for grant in ["video", "sip"] {
+        definition["settings"].as_table_mut().unwrap().remove(grant);
     }
     definition.to_string()
 }
@@ -77,7 +81,8 @@ fn server_definition(input: &Value) -> String {
 async fn session_of(case: &Value) -> Value {
     let input = &case["input"];
     let server = input.get("identity").is_none();
-    let mut text = config(&settings(&lines_of(input)), &[]);
+    let lines = if server { "room = \"r\"".to_owned() } else { lines_of(input) };
+    let mut text = config(&settings(&lines), &[]);
     if server {
         text = text.replace("\"livekit\"\nroom", "\"livekit-server\"\nroom");
     }
