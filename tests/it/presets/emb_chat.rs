@@ -1,15 +1,22 @@
 //! emb.chat: tokens that are the vectors' byte for byte, and a stand-in for the verifier that its pages describe.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use sidemint::clock::Clock as _;
 use sidemint::config::Environment;
+use sidemint::provider::{Alg, Progress, Rotation, RotationPlan};
 
 use super::{text_of, vectors};
+use crate::fakes::http::{Call, Script};
+use crate::fakes::provider::Fake;
 use crate::harness::{NOW, SESSION, Service, clock, config, draw};
 use crate::judge::judge;
+use crate::keys::put;
 
 fn file() -> Value {
     vectors(include_str!("../../vectors/emb-chat-token.json"))
@@ -169,4 +176,57 @@ fn what_the_provider_would_refuse_is_refused_at_load() {
         let told = draw(&changed, &Environment::default(), clock()).expect_err(problem).to_string();
         assert!(told.contains(problem) && !told.contains("PRIVATE"), "{problem}: {told}");
     }
+}
+
+/// What the pages say of keys, at an address of the operator's.
+fn admin(call: &Call) -> Script {
+    let error = |status, code: &str| Script::json(status, &json!({ "code": code, "message": "x" }));
+    if call.header("authorization") != "Bearer app_key" {
+        return error(401, "invalid_api_key");
+    }
+    let mut members = call.members();
+    members.sort_unstable();
+    match (call.method.as_str(), call.path.strip_prefix("/admin/keys")) {
+        ("POST", Some("")) if members == ["algorithm", "kid", "publicKey"] => {
+            let pem = call.json["publicKey"].as_str().unwrap();
+            let good = pem.starts_with("-----BEGIN PUBLIC KEY-----\n") && call.json["algorithm"] == "EdDSA";
+            if good { Script::json(201, &json!({})) } else { error(400, "validation_error") }
+        }
+        ("DELETE", Some("/old")) if call.body.is_empty() => Script::json(200, &json!({})),
+        _ => error(404, "unknown_kid"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_registered_and_retired_where_the_operator_says_so() {
+    let (fake, clock, folder) = (Fake::start(admin).await, clock(), tempfile::tempdir().unwrap());
+    put(folder.path(), "old.pem", Alg::EdDsa);
+    let lines = format!(
+        "alg = \"EdDSA\"\nprivate_key_dir = \"{}\"\nkeys_url = \"{}/admin/keys\"\nretries = 0\n\
+         public_api_url = \"https://chat.acme.com\"\napp_id = \"app_demo\"",
+        folder.path().display(),
+        fake.base_url()
+    );
+    let environment = Environment::of([("EMB_CHAT_API_KEY", "app_key")]);
+    let blueprint = draw(&super::route("emb-chat", &lines), &environment, Arc::clone(&clock)).unwrap();
+    let plan = RotationPlan {
+        overlap: None,
+        kid: Some("new".to_owned()),
+        may_begin: true,
+        by_hand: false,
+        patience: Duration::from_secs(60),
+    };
+    let mut rotation = Rotation::open(blueprint.provider("chat").unwrap(), plan).unwrap();
+    loop {
+        match rotation.step().await.unwrap() {
+            Progress::Reached(_) => {}
+            Progress::Waits(until) => clock.advance(until.since(clock.now())),
+            Progress::Done => break,
+        }
+    }
+    assert_eq!(fake.asked(), ["POST /admin/keys", "DELETE /admin/keys/old"]);
+    assert_eq!(fake.calls()[0].json["kid"], "new");
+    // One of the two settings is of no use alone; neither is, where keys are registered by hand.
+    let told = draw(&super::route("emb-chat", &lines), &Environment::default(), clock).expect_err("half").to_string();
+    assert!(told.contains("api_key: is missing; keys_url is given"), "{told}");
 }

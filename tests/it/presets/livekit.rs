@@ -68,6 +68,7 @@ fn server_definition(input: &Value) -> String {
     claims.remove("name");
     let mut unused = Vec::new();
     for grant in ["video", "sip"] {
+        claims.remove(grant);
         if let Some(value) = input.get(grant) {
             claims.insert(grant.to_owned(), serde_json::from_value(value.clone()).unwrap());
             unused.push(grant);
