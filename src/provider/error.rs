@@ -78,8 +78,12 @@ pub struct ProviderError {
     pub retry_after: Option<Duration>,
 }
 
-/// Stands for a step where our own limit refused one.
-const LIMITER: &str = "limiter";
+/// Our own limit refused the call.
+const LIMITED: &str = "our own limit for this provider";
+/// A template needs a value that is not there.
+const MISSING: &str = "a required value is missing";
+/// No rule makes a user id of the subject.
+const UNFIT: &str = "the subject cannot be a user id here";
 
 impl ProviderError {
     pub(super) fn new(class: Class, step: &str, detail: &'static str) -> Self {
@@ -88,12 +92,23 @@ impl ProviderError {
 
     /// Our own limit for the provider leaves no room; `wait` is when it does again.
     pub(super) fn limited_here(wait: Duration) -> Self {
-        Self::new(Class::RateLimited, LIMITER, "our own limit for this provider").retry_after(Some(wait))
+        Self::new(Class::RateLimited, "limiter", LIMITED).retry_after(Some(wait))
     }
 
-    /// Whether the provider was never asked, so that this says nothing about it.
+    /// A value that `step` needs is not there.
+    pub(super) fn missing(step: &str) -> Self {
+        Self::new(Class::Rejected, step, MISSING)
+    }
+
+    /// The subject cannot be a user.
+    pub(super) fn unfit() -> Self {
+        Self::new(Class::Rejected, "user", UNFIT)
+    }
+
+    /// Whether the provider was not asked, so that this says nothing about it. Told by words that are ours alone: steps
+    /// are called as their definitions like.
     pub(super) fn is_ours(&self) -> bool {
-        self.step == LIMITER
+        [LIMITED, MISSING, UNFIT].contains(&self.detail)
     }
 
     #[must_use]

@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Provider;
+use super::breaker::Permit;
 use super::credentials::Credentials;
 use super::error::{Class, ProviderError};
-use super::sequence::Sequence;
 use super::step::Run;
 use super::template::json::MissingValue;
 use super::template::{Profile, Variables};
@@ -97,11 +97,15 @@ impl Provider {
             let credentials = self.vault.current().clone();
             outcome = self.mint_remotely(&credentials, order, deadline).await;
         }
-        match &outcome {
+        self.tell(permit, &outcome);
+        outcome
+    }
+
+    fn tell<T>(&self, permit: Permit<'_>, outcome: &Result<T, ProviderError>) {
+        match outcome {
             Err(error) if error.is_ours() => drop(permit),
             outcome => permit.tell(outcome, self.clock.now()),
         }
-        outcome
     }
 
     async fn mint_remotely(
@@ -112,15 +116,19 @@ impl Provider {
     ) -> Result<Minted, ProviderError> {
         let user = self.user_of(order)?;
         let run = self.run(credentials, order.trace.as_ref(), deadline);
-        let known = self.upserts.remembers(&user.id, order, self.clock.now());
+        let variables = self.variables(&user, order, credentials);
+        // Once: a password that an upsert sets is the one that a token step logs in with.
+        let lets = self.work_out(credentials, &variables)?;
+        let variables = Variables { lets: &lets, ..variables };
+        let known = self.upserts.remembers(&user.id, self.session_generation(), order, self.clock.now());
         if !known {
-            self.upsert(&run, &user, order).await?;
+            self.upsert(&run, &variables, order).await?;
         }
-        match self.ask(&run, &user, order).await {
+        match self.ask(&run, &variables).await {
             Err(error) if error.class == Class::UserMissing && known => {
                 self.upserts.forget(&user.id);
-                self.upsert(&run, &user, order).await?;
-                self.ask(&run, &user, order).await
+                self.upsert(&run, &variables, order).await?;
+                self.ask(&run, &variables).await
             }
             outcome => outcome,
         }
@@ -138,8 +146,13 @@ impl Provider {
         }
         let user = self.user_of(order)?;
         let credentials = self.vault.current().clone();
+        let permit = self.breaker.admit(self.clock.now())?;
         let run = self.run(&credentials, order.trace.as_ref(), self.clock.now().plus(self.timeout));
-        self.perform(&self.revoke, &run, &user, order).await
+        let variables = self.variables(&user, order, &credentials);
+        let lets = Let::work_out_known(&self.lets, &credentials, &variables);
+        let outcome = self.revoke.run(&run, &Variables { lets: &lets, ..variables }).await.map(|_harvest| ());
+        self.tell(permit, &outcome);
+        outcome
     }
 
     pub(super) fn run<'r>(
@@ -160,43 +173,27 @@ impl Provider {
         }
     }
 
-    async fn upsert(&self, run: &Run<'_>, user: &UserId, order: &Order<'_>) -> Result<(), ProviderError> {
+    async fn upsert(&self, run: &Run<'_>, variables: &Variables<'_>, order: &Order<'_>) -> Result<(), ProviderError> {
         if self.upsert.is_empty() {
             return Ok(());
         }
-        self.perform(&self.upsert, run, user, order).await?;
-        self.upserts.remember(&user.id, order, self.clock.now());
+        self.upsert.run(run, variables).await?;
+        self.upserts.remember(&variables.user.id, self.session_generation(), order, self.clock.now());
         Ok(())
     }
 
-    async fn perform(
-        &self,
-        sequence: &Sequence,
-        run: &Run<'_>,
-        user: &UserId,
-        order: &Order<'_>,
-    ) -> Result<(), ProviderError> {
-        let variables = self.variables(user, order, run.credentials);
-        let lets = Let::work_out_known(&self.lets, run.credentials, &variables);
-        sequence.run(run, &Variables { lets: &lets, ..variables }).await.map(|_harvest| ())
-    }
-
-    async fn ask(&self, run: &Run<'_>, user: &UserId, order: &Order<'_>) -> Result<Minted, ProviderError> {
-        let variables = self.variables(user, order, run.credentials);
-        let lets = self.work_out(run.credentials, &variables)?;
-        let variables = Variables { lets: &lets, ..variables };
+    async fn ask(&self, run: &Run<'_>, variables: &Variables<'_>) -> Result<Minted, ProviderError> {
         let Mint::Steps(steps) = &self.mint else {
-            return self.make(run.credentials, &variables);
+            return self.make(run.credentials, variables);
         };
-        let harvest = steps.run(run, &variables).await?;
+        let harvest = steps.run(run, variables).await?;
         let wrong = || ProviderError::new(Class::BadResponse, "token", "no token");
         let (token, expires) = harvest.token.ok_or_else(wrong)?;
-        self.finish(token, expires, &Variables { taken: &harvest.taken, ..variables })
+        self.finish(token, expires, &Variables { taken: &harvest.taken, ..*variables })
     }
 
     pub(super) fn user_of(&self, order: &Order<'_>) -> Result<UserId, ProviderError> {
-        let refuse = || ProviderError::new(Class::Rejected, "user", "the subject cannot be a user id here");
-        self.map_user(order.profile.subject).ok_or_else(refuse)
+        self.map_user(order.profile.subject).ok_or_else(ProviderError::unfit)
     }
 
     pub(super) fn variables<'v>(
@@ -228,7 +225,7 @@ impl Provider {
 
     fn unsayable(&self, step: &str, missing: &MissingValue) -> ProviderError {
         tracing::warn!(provider = %self.name, member = missing.0, "a required value of the definition is missing");
-        ProviderError::new(Class::Rejected, step, "a required value is missing")
+        ProviderError::missing(step)
     }
 
     /// The last checks before a token is believed: it must be usable by a client, and live longer than its margin.

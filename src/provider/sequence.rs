@@ -17,8 +17,8 @@ pub(super) struct Sequence {
     pub(super) names: Vec<String>,
 }
 
-/// What a sequence brought.
-#[derive(Debug, Default)]
+/// What a sequence brought. It holds the token, so there is no `Debug`.
+#[derive(Default)]
 pub(super) struct Harvest {
     /// The token and its end, which may be none.
     pub(super) token: Option<(String, Option<Timestamp>)>,
@@ -41,7 +41,7 @@ impl Sequence {
                 continue;
             }
             let answer = self.answer(step, run, &variables, &mut harvest).await?;
-            step.harvest(&answer, run, &variables, &mut harvest)?;
+            step.harvest(&answer, &variables, &mut harvest)?;
         }
         Ok(harvest)
     }
@@ -63,7 +63,7 @@ impl Sequence {
             Verdict::Done(answer) => answer,
             Verdict::Run(_, _, error) => return Err(error),
         };
-        other.harvest(&called, run, variables, harvest)?;
+        other.harvest(&called, variables, harvest)?;
         if then == Then::Instead {
             return Ok(called);
         }
@@ -76,17 +76,12 @@ impl Sequence {
 
 impl Step {
     /// Takes out of an answer what the definition wants of it.
-    fn harvest(
-        &self,
-        answer: &Value,
-        run: &Run<'_>,
-        variables: &Variables<'_>,
-        harvest: &mut Harvest,
-    ) -> Result<(), ProviderError> {
+    fn harvest(&self, answer: &Value, variables: &Variables<'_>, harvest: &mut Harvest) -> Result<(), ProviderError> {
         let wrong = |detail| ProviderError::new(Class::BadResponse, &self.id, detail);
         if let Some(at) = &self.token {
             let token = answer.pointer(at).and_then(Value::as_str).ok_or_else(|| wrong("no token in the answer"))?;
-            let (now, requested) = (run.clock.now(), variables.expires());
+            // Spans count from before the call: on its way the answer grew older, and the token with it.
+            let (now, requested) = (variables.now, variables.expires());
             let expires = expiry::earliest(&self.expires, answer, token, now, requested).map_err(wrong)?;
             harvest.token = Some((token.to_owned(), expires));
         }

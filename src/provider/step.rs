@@ -93,8 +93,7 @@ pub(super) enum Follows {
     Run(usize, Then),
 }
 
-/// How a step ended.
-#[derive(Debug)]
+/// How a step ended. Answers hold tokens, so there is no `Debug`.
 pub(super) enum Verdict {
     /// The answer as JSON; null where the body is not JSON and nothing is taken from it.
     Done(Value),
@@ -147,7 +146,7 @@ impl Step {
     pub(super) async fn run(&self, run: &Run<'_>, variables: &Variables<'_>) -> Result<Verdict, ProviderError> {
         let call = self.call(run, variables).map_err(|missing| {
             tracing::warn!(step = self.id, member = missing.0, "a required value of the definition is missing");
-            ProviderError::new(Class::Rejected, &self.id, "a required value is missing")
+            ProviderError::missing(&self.id)
         })?;
         let mut wait = FIRST_WAIT;
         for attempt in 0.. {

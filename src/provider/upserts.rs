@@ -49,11 +49,10 @@ impl Upserts {
     }
 
     /// Whether this profile was sent, and not too long ago.
-    pub(super) fn remembers(&self, user_id: &str, order: &Order<'_>, now: Timestamp) -> bool {
-        let known = self
-            .sent
-            .get(user_id)
-            .is_some_and(|sent| sent.fingerprint == self.fingerprint(order) && now.since(sent.at) < self.remember);
+    pub(super) fn remembers(&self, user_id: &str, generation: u32, order: &Order<'_>, now: Timestamp) -> bool {
+        let known = self.sent.get(user_id).is_some_and(|sent| {
+            sent.fingerprint == self.fingerprint(generation, order) && now.since(sent.at) < self.remember
+        });
         if known {
             self.skipped.inc();
         }
@@ -61,10 +60,10 @@ impl Upserts {
     }
 
     /// Notes that this profile was sent.
-    pub(super) fn remember(&self, user_id: &str, order: &Order<'_>, now: Timestamp) {
+    pub(super) fn remember(&self, user_id: &str, generation: u32, order: &Order<'_>, now: Timestamp) {
         self.done.inc();
         if !self.remember.is_zero() {
-            self.sent.insert(user_id.to_owned(), Sent { fingerprint: self.fingerprint(order), at: now });
+            self.sent.insert(user_id.to_owned(), Sent { fingerprint: self.fingerprint(generation, order), at: now });
         }
     }
 
@@ -72,9 +71,10 @@ impl Upserts {
         self.sent.invalidate(user_id);
     }
 
-    /// Inputs count as well: an upsert step may send them.
-    fn fingerprint(&self, order: &Order<'_>) -> u64 {
+    /// Inputs count as well: an upsert step may send them. So does the generation of credentials that sessions end with:
+    /// new ones may be those of another account, which knows nobody.
+    fn fingerprint(&self, generation: u32, order: &Order<'_>) -> u64 {
         let profile = &order.profile;
-        self.hasher.hash_one((profile.name, profile.email, profile.avatar, &profile.groups, &order.inputs))
+        self.hasher.hash_one((generation, profile.name, profile.email, profile.avatar, &profile.groups, &order.inputs))
     }
 }

@@ -200,6 +200,115 @@ fn files_are_named_in_mistakes_and_by_their_definitions() {
     assert!(told(&[]).contains("no preset \"own\"; there are"));
 }
 
+/// Signed text that could be read in two ways, the operator's own key, a host by header, and a signature that is no more.
+#[test]
+fn what_could_be_turned_against_somebody_is_refused_at_load() {
+    let with = |text: &str, from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        text.replace(from, to)
+    };
+    let mac = |text: &str, pattern: &str| {
+        format!(
+            "[inputs.socket]\nabout = \"socket\"\npattern = '{pattern}'\n[let]\nsig = {{ hmac = \"sha256\", key = \"secret\", text = \"{text}\", encode = \"hex\" }}\n\
+             [token.render]\ntoken = \"{{{{ let.sig }}}}\"\n"
+        )
+    };
+    for (rest, expected) in [
+        (mac("{{ user.id }}:{{ input.socket }}", ".+"), "the pattern of an input in it allows ':'"),
+        (mac("{{ input.socket | lower }}:x", ".+"), "the pattern of an input in it allows ':'"),
+        (mac("{{ input.socket }}{{ '' }}{{ user.id }}", r"\d+"), "two values with nothing between them"),
+        (mac("{{ user.id ~ input.socket }}:x", r"\d+"), "puts two values together with nothing between them"),
+        (
+            mac("{{ let.pair }}:x", "[a-z-]+").replace("[let]", "[let]\npair = \"{{ input.socket }}-{{ user.id }}\""),
+            "let.pair: is signed, and the pattern of an input in it allows '-'",
+        ),
+        (
+            mac("{{ let.pair }}:x", ".+").replace("[let]", "[let]\npair = \"{{ input.socket ~ ';' ~ user.id }}\""),
+            "let.pair: is signed, and the pattern of an input in it allows ';'",
+        ),
+        (with(ASKED, "bearer = \"secret\"", "bearer = \"user_key\""), "\"user_key\" is not a secret setting"),
+        (
+            format!("{SIGNED}[settings.user_key]\nabout = \"x\"\nsecret = true\nenv = \"OWN_SECOND\"\n"),
+            "settings.user_key: is the key of user ids",
+        ),
+        (
+            with(ASKED, "token = \"/token\"", "headers = { Host = \"{{ user.id }}\" }\ntoken = \"/token\""),
+            "\"Host\" says where a call goes",
+        ),
+        (with(SIGNED, "key = \"secret\"", "key = \"secret\"\nlabel = \"None\""), "token.jwt.label: says that tokens"),
+    ] {
+        let told = refused(&rest);
+        assert!(told.contains(expected), "{rest}\nexpected {expected}\nfound    {told}");
+    }
+}
+
+/// A name that varies is no way around those that the definition keeps to itself.
+#[test]
+fn an_operators_table_has_fixed_names() {
+    let table = |reserved: &str, name: &str| {
+        let text = format!(
+            "name = \"own\"\nsummary = \"x\"\n[settings.secret]\nabout = \"s\"\nsecret = true\nenv = \"OWN_SECRET\"\n\
+             [settings.own_claims]\nabout = \"claims\"\nkind = \"table\"\noptional = true\nreserved = [{reserved}]\n\
+             [lifetime]\ndefault = \"1h\"\nmargin = \"1m\"\non_credential_change = \"keep\"\n[response]\napi_url = \"https://x\"\n\
+             {}",
+            SIGNED.replace("[token.jwt]", "[token.jwt]\nextra = \"own_claims\"")
+        );
+        let lines = format!("[providers.chat.own_claims]\n\"{name}\" = \"x\"\n");
+        match draw_with(&routes(&lines), &secrets(), clock(), &[("own", &text)]) {
+            Ok(_) => "accepted".to_owned(),
+            Err(errors) => errors.to_string(),
+        }
+    };
+    assert_eq!(table("\"admin\"", "role"), "accepted");
+    for (reserved, name, expected) in [
+        ("\"admin\"", "admin", "which the provider keeps for itself"),
+        ("\"admin\"", "{{ 'admin' }}", "a name that varies"),
+        ("", "{{ 'nbf' }}", "a name that varies"),
+        ("", "{{ user.name }}", "a name that varies"),
+        ("", "sub", "is set by the definition"),
+    ] {
+        let told = table(reserved, name);
+        assert!(told.contains(expected), "{name}: {told}");
+    }
+}
+
+/// A failure of ours says nothing about the provider: it neither closes the breaker nor starts its count anew, and a step
+/// that is called like our limiter is no way around it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_never_reached_the_provider_does_not_count_for_it() {
+    let fake = Fake::start(|_: &Call| Script::json(500, &json!({}))).await;
+    let steps = "[auth]\nbearer = \"secret\"\n[[token.steps]]\nid = \"limiter\"\npost = \"{{ config.api_url }}/token\"\n\
+                 json = { mail = \"{{ user.email }}\" }\ntoken = \"/token\"\nexpires = { kind = \"requested\" }\n";
+    let service = serve(&definition(&fake, steps), "retries = 0").await;
+    let ask = async |user: &str, mail: &str| {
+        let headers = [("X-Forwarded-User", user), ("X-Forwarded-Email", mail)];
+        let given = if mail.is_empty() { &headers[..1] } else { &headers[..] };
+        service.ask("POST", SESSION, given).await.status
+    };
+    for n in 0..5 {
+        assert_eq!(ask(&format!("u{n}"), "u@example.com").await, 503);
+        ask("nobody", "").await;
+    }
+    assert_eq!(fake.calls().len(), 5);
+    assert_eq!(ask("u6", "u@example.com").await, 503);
+    assert_eq!(fake.calls().len(), 5, "the breaker is open");
+}
+
+/// Values with a name are worked out once a mint: what an upsert sets is what a token step uses.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_random_value_is_the_same_in_every_call() {
+    let fake = Fake::start(|_: &Call| fine(&json!({"token": "tok"}))).await;
+    let steps = "[auth]\nbearer = \"secret\"\n[let]\npassword = \"{{ random.hex }}\"\n[upsert]\nremember = \"1h\"\n\
+                 [[upsert.steps]]\nid = \"create\"\npost = \"{{ config.api_url }}/users\"\njson = { p = \"{{ let.password }}\" }\n\
+                 [[token.steps]]\nid = \"login\"\npost = \"{{ config.api_url }}/login\"\njson = { p = \"{{ let.password }}\" }\n\
+                 token = \"/token\"\nexpires = { kind = \"requested\" }\n";
+    let service = serve(&definition(&fake, steps), "").await;
+    assert_eq!(service.session("alice").await.status, 200);
+    let calls = fake.calls();
+    assert_eq!(calls.len(), 2);
+    assert_eq!(calls[0].json, calls[1].json);
+}
+
 /// Every way to prove who is calling, in one step each; the fake refuses what lacks its proof.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_proof_of_the_caller_arrives() {

@@ -59,6 +59,9 @@ impl Compiler<'_> {
         let text = self.text(&format!("{place}.text"), &rule.text)?;
         let checked = text.check_signed(|input, separator| self.input_allows(input, separator));
         self.note(checked)?;
+        for index in text.lets() {
+            self.signed_let(index)?;
+        }
         let encode = match rule.encode {
             MacEncoding::Hex => mac::Encode::Hex,
             MacEncoding::UpperHex => mac::Encode::UpperHex,
@@ -73,6 +76,18 @@ impl Compiler<'_> {
         };
         self.needs.macs.push(MacRule { secret, form, hash });
         Some(Mac { key: self.needs.macs.len() - 1, text, encode })
+    }
+
+    /// A value of `let` is signed with the text that names it, so it has to be as clear as that.
+    fn signed_let(&mut self, index: usize) -> Option<()> {
+        let definition = self.definition;
+        let Some((name, definition::Let::Value(Value::String(text)))) = definition.lets.get(index) else {
+            return Some(());
+        };
+        let template = self.text(&format!("let.{name}"), text)?;
+        let checked = template.check_signed(|input, separator| self.input_allows(input, separator));
+        self.note(checked)?;
+        template.lets().filter(|before| *before < index).try_for_each(|before| self.signed_let(before))
     }
 
     /// A JWT beside the token: the number of its signer, and its claims.

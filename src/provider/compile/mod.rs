@@ -186,6 +186,9 @@ impl Compiler<'_> {
     /// Settings that are public parts of secrets.
     fn parts(&mut self) {
         for (name, setting) in &self.definition.settings {
+            if name == USER_KEY {
+                self.refuse(format!("settings.{name}"), "is the key of user ids, which every provider may have");
+            }
             let Some(part) = &setting.part_of else { continue };
             let place = format!("settings.{name}.part_of");
             if setting.secret {
@@ -381,7 +384,8 @@ impl Compiler<'_> {
 
     /// Whether `name` is a secret setting; a mistake if not.
     fn secret(&mut self, place: &str, name: &str) -> bool {
-        let known = self.scope.secrets.contains(name);
+        // Those that the definition declares: the key of user ids is the operator's own, and goes nowhere.
+        let known = self.definition.settings.get(name).is_some_and(|setting| setting.secret);
         if !known {
             self.refuse(place, format!("\"{name}\" is not a secret setting"));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, header};
 
 use super::Compiler;
 use crate::provider::auth::{Carrier, StepAuth};
@@ -12,6 +12,19 @@ use crate::provider::sequence::Sequence;
 use crate::provider::step::{Body, Condition, Follows, Meaning, Step, StepMetrics, Take};
 use crate::provider::template::text::{TextTemplate, UrlTemplate};
 use crate::provider::template::{Expression, Place};
+
+/// Headers that no definition writes: with them a value could choose the host, or be taken for a request of its own.
+const OF_THE_TRANSPORT: [HeaderName; 9] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::TE,
+    header::TRAILER,
+    header::EXPECT,
+    header::PROXY_AUTHORIZATION,
+];
 
 impl Compiler<'_> {
     pub(super) fn sequence(&mut self, room: &str, steps: &[definition::Step]) -> Sequence {
@@ -90,11 +103,15 @@ impl Compiler<'_> {
     }
 
     fn header_name(&mut self, place: &str, name: &str) -> Option<HeaderName> {
-        let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
-        if parsed.is_none() {
+        let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
             self.refuse(place, format!("\"{name}\" is not a header name"));
+            return None;
+        };
+        if OF_THE_TRANSPORT.contains(&parsed) {
+            self.refuse(place, format!("\"{name}\" says where a call goes or how it is framed; the address does that"));
+            return None;
         }
-        parsed
+        Some(parsed)
     }
 
     fn body(&mut self, place: &str, step: &definition::Step) -> Body {

@@ -68,6 +68,9 @@ impl Compiler<'_> {
 
     fn jwt(&mut self, jwt: &definition::Jwt, lifetime: &Lifetime) -> Option<Mint> {
         let mut signer = self.signer("token.jwt", &jwt.alg, &jwt.key, jwt.kid.as_deref(), &jwt.header)?;
+        if jwt.label.as_ref().is_some_and(|label| label.eq_ignore_ascii_case("none")) {
+            self.refuse("token.jwt.label", "says that tokens are not signed");
+        }
         signer.label.clone_from(&jwt.label);
         // Providers that know a secret by its owner want no id; public keys are looked up by one.
         signer.named = !signer.alg.is_hmac() && jwt.label.is_none() && jwt.kid.is_some() || jwt.generate;

@@ -1,6 +1,7 @@
 //! One `{{ … }}`: compiled to a slot where it is a plain name, to a minijinja expression where it is more.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
@@ -41,6 +42,8 @@ struct Rich {
     expression: minijinja::Expression<'static, 'static>,
     config: BTreeMap<String, minijinja::Value>,
     slots: Vec<(String, Slot)>,
+    /// Where it may put values that vary together: what it puts between them.
+    joints: Option<Vec<char>>,
 }
 
 impl std::fmt::Debug for Rich {
@@ -95,7 +98,8 @@ impl Expression {
             }
         }
         let varies = !slots.is_empty();
-        let rich = Rich { expression, config, slots };
+        let joints = (slots.len() > 1 && text.contains(['~', '+', '['])).then(|| joints(text));
+        let rich = Rich { expression, config, slots, joints };
         // The engine looks filters up when it evaluates, so one trial finds those that do not exist.
         let trial = rich.trial().map_err(|error| TemplateError(format!("\"{text}\": {error}")))?;
         // Everything constant is folded at load.
@@ -123,12 +127,29 @@ impl Expression {
         matches!(self.form, Form::Slot(Slot::Expires(super::slot::Unit::Seconds)))
     }
 
-    /// The input that it is, by index.
-    pub(in crate::provider) fn input(&self) -> Option<usize> {
-        match self.form {
-            Form::Slot(Slot::Input(index)) => Some(index),
-            _ => None,
-        }
+    /// Inputs in it, by index.
+    pub(in crate::provider) fn inputs(&self) -> impl Iterator<Item = usize> {
+        self.slots().filter_map(|slot| if let Slot::Input(index) = slot { Some(index) } else { None })
+    }
+
+    /// Values of `let` in it, by index.
+    pub(in crate::provider) fn lets(&self) -> impl Iterator<Item = usize> {
+        self.slots().filter_map(|slot| if let Slot::Let(index) = slot { Some(index) } else { None })
+    }
+
+    /// Where it may put several values together: the characters that end them. None of them, and nobody can tell where
+    /// one ends.
+    pub(in crate::provider) fn joints(&self) -> Option<&[char]> {
+        if let Form::Rich(rich) = &self.form { rich.joints.as_deref() } else { None }
+    }
+
+    fn slots(&self) -> impl Iterator<Item = Slot> {
+        let (plain, rich) = match &self.form {
+            Form::Constant(_) => (None, None),
+            Form::Slot(slot) | Form::Shifted(slot, _) => (Some(*slot), None),
+            Form::Rich(rich) => (None, Some(rich)),
+        };
+        plain.into_iter().chain(rich.into_iter().flat_map(|rich| rich.slots.iter().map(|(_, slot)| *slot)))
     }
 
     const fn absence(&self) -> Absent {
@@ -138,13 +159,14 @@ impl Expression {
     /// The value for one mint.
     pub(in crate::provider) fn value<'v>(&'v self, variables: &'v Variables<'_>) -> Result<Datum<'v>, Absent> {
         let value = match &self.form {
+            // What goes wrong is no absence: a `?` leaves out what is not there, not what cannot be worked out.
+            Form::Rich(rich) => rich.value(variables).map_err(|_failed| Absent::Required)?,
             Form::Constant(value) => value.as_ref().map(|value| Datum::Json(Cow::Borrowed(value))),
             Form::Slot(slot) => slot.value(variables),
             Form::Shifted(slot, shift) => slot.value(variables).map(|datum| match datum {
                 Datum::Number(number) => Datum::Number(number.saturating_add(*shift)),
                 other => other,
             }),
-            Form::Rich(rich) => rich.value(variables)?,
         };
         match value {
             Some(datum) if !(self.optional && datum.is_empty()) => Ok(datum),
@@ -175,13 +197,17 @@ impl Rich {
         }
     }
 
-    fn value(&self, variables: &Variables<'_>) -> Result<Option<Datum<'static>>, Absent> {
-        let context = self.context(|slot| slot.value(variables).map(|datum| datum.to_engine()));
+    fn value(&self, variables: &Variables<'_>) -> Result<Option<Datum<'static>>, minijinja::Error> {
+        let absent = Cell::new(false);
+        let context = self.context(|slot| {
+            let datum = slot.value(variables);
+            absent.set(absent.get() || datum.is_none());
+            datum.map(|datum| datum.to_engine())
+        });
         match self.expression.eval(context) {
             Ok(value) => Ok(to_json(&value).map(|value| Datum::Json(Cow::Owned(value)))),
-            // There is a value, and it must not be left out as if there were none.
-            Err(error) if error.detail() == Some(MISFIT) => Err(Absent::Required),
-            Err(_) => Ok(None),
+            Err(error) if absent.get() && error.detail() != Some(MISFIT) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -268,6 +294,14 @@ fn has_slice(text: &str) -> bool {
     })
 }
 
+/// What stands first in a text behind a `~`.
+fn joints(text: &str) -> Vec<char> {
+    let behind = text.split('~').skip(1).map(str::trim_start);
+    behind
+        .filter_map(|own| own.strip_prefix(['\'', '"'])?.chars().next().filter(|c| !matches!(c, '\'' | '"')))
+        .collect()
+}
+
 /// `now.s - 5` is the name and -5.
 fn shifted(text: &str) -> Option<(&str, i64)> {
     let (name, sign, amount) = match text.split_once('-') {
@@ -282,6 +316,21 @@ fn shifted(text: &str) -> Option<(&str, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_worked_out_is_no_absence() {
+        let (user, profile) = (crate::provider::user::UserId::plain("u1"), crate::provider::Profile::default());
+        let value = |text: &str| {
+            let expression = Expression::compile(text, &mut Scope::default()).expect(text);
+            expression.value(&Variables::of(&user, &profile)).map(|_| ()).expect_err(text)
+        };
+        assert_eq!(value("user.id * user.local?"), Absent::Required);
+        assert_eq!(value("user.id * user.email?"), Absent::Optional);
+        for filter in ["lower", "trim", "replace('a', 'b')", "split(',')", "sha256", "first"] {
+            assert_eq!(value(&format!("user.email | {filter}?")), Absent::Optional, "{filter}");
+            assert_eq!(value(&format!("user.email | {filter}")), Absent::Required, "{filter}");
+        }
+    }
 
     /// The engine would give `user.id[:3]` an empty value, and say nothing.
     #[test]

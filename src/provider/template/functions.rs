@@ -5,35 +5,64 @@ use std::sync::LazyLock;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BASE64URL};
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, filters};
+use minijinja::value::Rest;
+use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value, filters};
 
 use crate::provider::keys::nkey;
+
+/// Functions of a value. Of nothing they make nothing, so that a required value that is missing is missed, and is not an
+/// empty text. They are called by their last word; what is listed here cannot be written in an expression.
+const OF_VALUES: [&str; 14] = [
+    "of lower",
+    "of upper",
+    "of trim",
+    "of replace",
+    "of split",
+    "of join",
+    "of first",
+    "of last",
+    "of slice",
+    "of hex",
+    "of b64",
+    "of b64url",
+    "of sha256",
+    "of sha1",
+];
 
 /// One for the process, because a compiled expression borrows it.
 pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut engine = Environment::empty();
     engine.set_undefined_behavior(UndefinedBehavior::Chainable);
     engine.add_filter("default", filters::default);
-    engine.add_filter("lower", filters::lower);
-    engine.add_filter("upper", filters::upper);
-    engine.add_filter("trim", filters::trim);
-    engine.add_filter("replace", filters::replace);
-    engine.add_filter("split", filters::split);
-    engine.add_filter("join", filters::join);
-    engine.add_filter("first", filters::first);
-    engine.add_filter("last", filters::last);
-    engine.add_filter("slice", filters::slice);
-    engine.add_filter("hex", |text: String| hex(text.as_bytes()));
-    engine.add_filter("b64", |text: String| BASE64.encode(text));
-    engine.add_filter("b64url", |text: String| BASE64URL.encode(text));
-    engine.add_filter("sha256", |text: String| hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref()));
-    engine.add_filter("sha1", |text: String| {
+    engine.add_filter("of lower", filters::lower);
+    engine.add_filter("of upper", filters::upper);
+    engine.add_filter("of trim", filters::trim);
+    engine.add_filter("of replace", filters::replace);
+    engine.add_filter("of split", filters::split);
+    engine.add_filter("of join", filters::join);
+    engine.add_filter("of first", filters::first);
+    engine.add_filter("of last", filters::last);
+    engine.add_filter("of slice", filters::slice);
+    engine.add_filter("of hex", |text: String| hex(text.as_bytes()));
+    engine.add_filter("of b64", |text: String| BASE64.encode(text));
+    engine.add_filter("of b64url", |text: String| BASE64URL.encode(text));
+    engine.add_filter("of sha256", |text: String| hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref()));
+    engine.add_filter("of sha1", |text: String| {
         hex(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()).as_ref())
     });
     engine.add_filter("bytes", bytes);
     engine.add_filter("nkey", |text: String| {
         nkey::public(nkey::USER, digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
     });
+    for own in OF_VALUES {
+        engine.add_filter(own.trim_start_matches("of "), move |state: &State<'_, '_>, given: Rest<Value>| {
+            if given.first().is_some_and(Value::is_undefined) {
+                Ok(Value::UNDEFINED)
+            } else {
+                state.apply_filter(own, &given)
+            }
+        });
+    }
     engine
 });
 

@@ -76,8 +76,8 @@ impl Profile<'_> {
     }
 }
 
-/// The variables of one mint.
-#[derive(Clone, Copy, Debug)]
+/// The variables of one mint. They hold what steps took and what was signed, so there is no `Debug`.
+#[derive(Clone, Copy)]
 pub(super) struct Variables<'a> {
     pub(super) user: &'a UserId,
     pub(super) profile: &'a Profile<'a>,

@@ -60,7 +60,8 @@ impl TextTemplate {
             };
             if let Some(Piece::Literal(last)) = pieces.last_mut() {
                 last.push_str(&literal);
-            } else {
+            } else if !literal.is_empty() {
+                // An empty one would hide that two values have nothing between them.
                 pieces.push(Piece::Literal(literal));
             }
         }
@@ -107,24 +108,38 @@ impl TextTemplate {
     }
 
     /// What makes this template unfit to be signed: values with nothing between them, or an input whose pattern allows
-    /// the separator behind it.
+    /// a separator of the text. That counts for the last value as well, where it would look like one more: a channel
+    /// called `private-x:{"user_id":"bob"}`.
     pub(in crate::provider) fn check_signed(&self, allows: impl Fn(usize, char) -> bool) -> Result<(), TemplateError> {
         let wrong = |problem: String| TemplateError(format!("{}: {problem}", self.place));
+        let joints = self.slots().filter_map(Expression::joints).flatten().copied();
+        let separators: Vec<char> = (0..self.pieces.len()).filter_map(|n| self.separator(n)).chain(joints).collect();
         for (n, piece) in self.pieces.iter().enumerate() {
             let Piece::Slot(expression) = piece else { continue };
             if matches!(self.pieces.get(n + 1), Some(Piece::Slot(_))) {
                 return Err(wrong("has two values with nothing between them; write a separator".to_owned()));
             }
-            if let (Some(input), Some(separator)) = (expression.input(), self.separator(n))
-                && allows(input, separator)
-            {
+            if expression.joints().is_some_and(<[char]>::is_empty) {
+                return Err(wrong("is signed, and puts two values together with nothing between them".to_owned()));
+            }
+            let allowed = |separator: &&char| expression.inputs().any(|input| allows(input, **separator));
+            if let Some(separator) = separators.iter().find(allowed) {
                 return Err(wrong(format!(
                     "is signed, and the pattern of an input in it allows {separator:?}, which separates it from what \
-                     follows; one signature could be taken for another"
+                     stands beside it; one signature could be taken for another"
                 )));
             }
         }
         Ok(())
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &Expression> {
+        self.pieces.iter().filter_map(|piece| if let Piece::Slot(own) = piece { Some(own) } else { None })
+    }
+
+    /// Values of `let` in it, by index.
+    pub(in crate::provider) fn lets(&self) -> impl Iterator<Item = usize> {
+        self.slots().flat_map(Expression::lets)
     }
 
     /// The character that ends the value of piece `n`.
@@ -133,6 +148,20 @@ impl TextTemplate {
             Piece::Literal(text) => text.chars().next(),
             Piece::Slot(_) => None,
         }
+    }
+
+    /// Whether `address`, made by this template, has as many path segments as it says. Dots survive encoding and would
+    /// climb, and an empty value at the end would mean the whole collection: `DELETE /users/`.
+    fn keeps_its_segments(&self, address: &str) -> bool {
+        let path = address.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path);
+        let ends_open = matches!(self.pieces.last(), Some(Piece::Literal(text)) if text.ends_with('/'));
+        let path = path.map(|path| if ends_open { path.strip_suffix('/').unwrap_or(path) } else { path });
+        let stays = |segment: &str| {
+            // As the URL standard reads dots.
+            let dots = segment.replace("%2e", ".").replace("%2E", ".");
+            !matches!(dots.as_str(), "" | "." | "..")
+        };
+        path.is_some_and(|path| path.split('/').all(stays))
     }
 
     fn write(
@@ -240,15 +269,10 @@ impl UrlTemplate {
             Self::Varying(template) => {
                 let missing = || MissingValue(template.place.clone());
                 let mut out = String::new();
-                template
-                    .write(variables, &mut out, |text, out| {
-                        // `.` and `..` survive encoding and would climb; nothing else does.
-                        let text = if matches!(text, "." | "..") { "" } else { text };
-                        out.extend(utf8_percent_encode(text, SEGMENT));
-                    })
-                    .map_err(|_absent| missing())?;
-                if out.contains("://") && out.split_once("://").is_some_and(|(_, rest)| rest.contains("//")) {
-                    // An empty segment: a value was empty or dots only.
+                let written =
+                    template.write(variables, &mut out, |text, out| out.extend(utf8_percent_encode(text, SEGMENT)));
+                written.map_err(|_absent| missing())?;
+                if !template.keeps_its_segments(&out) {
                     return Err(missing());
                 }
                 Url::parse(&out).map_err(|_unparsable| missing())
@@ -308,9 +332,17 @@ mod tests {
         ] {
             assert_eq!(url(text, user).as_deref(), Ok(address));
         }
+        let own = "{{ config.api_url }}/users";
         for user in [".", "..", ""] {
-            assert!(url(text, user).is_err(), "{user}");
+            for text in
+                [text, &format!("{own}/{{{{ user.id }}}}"), &format!("{own}/{{{{ user.id }}}}{{{{ user.id }}}}")]
+            {
+                assert!(url(text, user).is_err() || text.contains("}}{{") && user == "..", "{text} {user}");
+            }
         }
+        assert!(url(&format!("{own}/.{{{{ user.id }}}}"), ".").is_err());
+        assert_eq!(url(&format!("{own}/{{{{ user.id }}}}/"), "a").as_deref(), Ok("https://api.example/v1/users/a/"));
+        assert_eq!(url(&format!("{own}/u-{{{{ user.id }}}}"), ".").as_deref(), Ok("https://api.example/v1/users/u-."));
     }
 
     #[test]

@@ -83,9 +83,26 @@ impl<'s> Builder<'s> {
     }
 
     pub(super) fn object(&mut self, members: &Map<String, Value>, place: &str) -> Result<(), TemplateError> {
-        self.literal(b"{");
-        self.members(members, place, &mut false)?;
-        self.literal(b"}");
+        self.distinct(members, place, |own| {
+            own.literal(b"{");
+            own.members(members, place, &mut false)?;
+            own.literal(b"}");
+            Ok(())
+        })
+    }
+
+    /// An object that `write` adds; where names of its `members` vary, no two may come out the same.
+    fn distinct(
+        &mut self,
+        members: &Map<String, Value>,
+        place: &str,
+        write: impl FnOnce(&mut Self) -> Result<(), TemplateError>,
+    ) -> Result<(), TemplateError> {
+        if !members.keys().any(|key| key.contains("{{")) {
+            return write(self);
+        }
+        let inner = self.apart(write)?;
+        self.pieces.push(Piece::Distinct(inner, place.to_owned()));
         Ok(())
     }
 
@@ -167,15 +184,17 @@ impl<'s> Builder<'s> {
                 "holds \"{varying}\": a name that varies could be one that the definition sets"
             )));
         }
-        self.literal(b"{");
-        let mut sure = false;
-        self.members(base, place, &mut sure)?;
-        self.foreign = true;
-        let outcome = self.members(&own, name, &mut sure);
-        self.foreign = false;
-        outcome?;
-        self.literal(b"}");
-        Ok(())
+        self.distinct(base, place, |builder| {
+            builder.literal(b"{");
+            let mut sure = false;
+            builder.members(base, place, &mut sure)?;
+            builder.foreign = true;
+            let outcome = builder.members(&own, name, &mut sure);
+            builder.foreign = false;
+            outcome?;
+            builder.literal(b"}");
+            Ok(())
+        })
     }
 
     fn json_text(&mut self, value: &Value, order: Order, place: &str) -> Result<(), TemplateError> {
@@ -288,7 +307,7 @@ fn may_be_absent(piece: &Piece) -> bool {
         Piece::Value(expression, _) | Piece::InString(expression, _) => expression.is_optional(),
         Piece::Each(each) => each.list.is_optional(),
         Piece::Text(inner, _) => inner.iter().any(may_be_absent),
-        Piece::Literal(_) | Piece::Comma | Piece::Optional(_) => false,
+        Piece::Literal(_) | Piece::Comma | Piece::Optional(_) | Piece::Distinct(..) => false,
     }
 }
 

@@ -4,11 +4,13 @@
 //! display name can never become structure. Members whose value is optional are rolled back when it is absent.
 
 mod build;
+mod names;
 
 use serde_json::{Map, Value};
 
 use super::{Absent, Datum, Expression, Scope, TemplateError, Variables};
 use build::Builder;
+use names::{Seen, are_distinct};
 
 /// A compiled JSON value.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ enum Piece {
     Each(Box<Each>),
     /// The JSON text of a value, as a string.
     Text(Vec<Piece>, Order),
+    /// An object with names that vary: no two may be the same.
+    Distinct(Vec<Piece>, String),
 }
 
 #[derive(Debug)]
@@ -123,7 +127,7 @@ impl JsonTemplate {
 fn length(pieces: &[Piece]) -> usize {
     let of = |piece: &Piece| match piece {
         Piece::Literal(bytes) => bytes.len(),
-        Piece::Optional(inner) | Piece::Text(inner, _) => length(inner),
+        Piece::Optional(inner) | Piece::Text(inner, _) | Piece::Distinct(inner, _) => length(inner),
         Piece::Each(each) => 4 * length(&each.value),
         Piece::Comma | Piece::Value(..) | Piece::InString(..) => 1,
     };
@@ -160,6 +164,13 @@ fn render<'t>(pieces: &'t [Piece], variables: &Variables<'_>, out: &mut Vec<u8>)
                 render(inner, variables, &mut text)?;
                 serialise(&order.apply(text), out);
             }
+            Piece::Distinct(inner, place) => {
+                let start = out.len();
+                render(inner, variables, out)?;
+                if !are_distinct(out.get(start..).unwrap_or_default()) {
+                    return Err(Stop::Missing(place));
+                }
+            }
         }
     }
     Ok(())
@@ -170,13 +181,14 @@ impl Each {
         let list = self.list.value(variables).map_err(|absent| stop(&absent, &self.place))?;
         let items = list.items().ok_or(Stop::Missing(&self.place))?;
         out.push(if self.key.is_some() { b'{' } else { b'[' });
+        let mut seen = Seen::default();
         for item in &items {
             let variables = Variables { item: Some(item), ..*variables };
             let start = out.len();
             if !matches!(out.last(), Some(b'{' | b'[')) {
                 out.push(b',');
             }
-            match self.item(&variables, out) {
+            match self.item(&variables, out, &mut seen) {
                 Err(Stop::Drop) => out.truncate(start),
                 other => other?,
             }
@@ -185,9 +197,14 @@ impl Each {
         Ok(())
     }
 
-    fn item<'t>(&'t self, variables: &Variables<'_>, out: &mut Vec<u8>) -> Result<(), Stop<'t>> {
+    fn item<'t>(&'t self, variables: &Variables<'_>, out: &mut Vec<u8>, seen: &mut Seen) -> Result<(), Stop<'t>> {
         if let Some(key) = &self.key {
+            let start = out.len();
             render(key, variables, out)?;
+            // Two items may come to the same name; the first one counts.
+            if !seen.is_new(out.get(start..).unwrap_or_default()) {
+                return Err(Stop::Drop);
+            }
         }
         render(&self.value, variables, out)
     }
