@@ -33,7 +33,9 @@ impl Mint {
             Self::Jwt { endless, .. } | Self::Render { endless, .. } => *endless,
             Self::Steps(sequence) => {
                 let mut told = sequence.steps.iter().filter(|step| step.token.is_some()).flat_map(|step| &step.expires);
-                told.any(|rule| rule.kind == ExpiryKind::None)
+                told.any(|rule| {
+                    rule.kind == ExpiryKind::None || rule.absent == Some(ExpiryKind::None) || rule.never.is_some()
+                })
             }
         }
     }

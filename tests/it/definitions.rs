@@ -167,6 +167,12 @@ fn what_cannot_work_or_is_not_safe_is_refused_at_load() {
                 + "[settings.id]\nabout = \"id\"\npart_of = { secret = \"secret\", after = \"-\" }\n",
             "has its key where the public setting id is expected",
         ),
+        (
+            with(ASKED, "bearer = \"secret\"", "basic = \"secret\"")
+                .replace("https://api.example/token", "https://api.example/{{ config.id }}")
+                + "[settings.id]\nabout = \"id\"\npart_of = { secret = \"secret\", after = \"-\" }\n",
+            "has its key where the public setting id is expected",
+        ),
         (format!("{SIGNED}[let]\nx = {{ hmac = \"sha256\", key = \"secret\" }}\n"), "let.x: is neither a MAC"),
         (
             format!("{SIGNED}[settings.spare]\nabout = \"spare\"\nsecret = true\nenv = \"OWN_SECOND\"\n"),

@@ -60,6 +60,13 @@ impl Compiler<'_> {
         let headers = self.headers(&place, step);
         let body = self.body(&place, step);
         let auth = self.auths(&place, step.auth.as_ref().or(self.definition.auth.as_ref()));
+        if step.only.is_some() && step.when.is_some() {
+            self.refuse(&place, "runs where a rule says so, and a condition of its own would not count; remove when");
+        }
+        let is_object = step.json.as_ref().is_none_or(serde_json::Value::is_object);
+        if !is_object && auth.iter().any(|auth| matches!(auth, StepAuth::Member { .. })) {
+            self.refuse(&place, "has a secret as a member of its body, so the body must be a table");
+        }
         let when = step.when.as_ref().and_then(|text| self.condition(&format!("{place}.when"), text));
         let expires = step.expires.as_ref().map_or(&[][..], OneOrMany::as_slice);
         self.check_expires(&place, step, expires);

@@ -15,7 +15,7 @@ use super::signer::signer;
 use super::vault::Problems;
 use crate::provider::definition::PublicForm;
 use crate::provider::keys::mac::{Hash, MacKey};
-use crate::provider::keys::material::{Decode, Form};
+use crate::provider::keys::material::{Cut, Decode, Form};
 use crate::provider::keys::{Alg, SigningKey};
 use crate::provider::settings::USER_KEY;
 use crate::secrets::{Secret, SecretError, SecretSet};
@@ -122,18 +122,25 @@ impl Reader {
         made
     }
 
-    /// A part that is published must not hold what is used as a key, or be held by it.
+    /// A part that is published must not hold what is used as a key, or be a piece of it. Of a secret that is used whole,
+    /// what stands behind a separator is never public.
     fn keep_apart(&mut self, needs: &Needs, parts: &[String]) {
-        let keys = needs.macs.iter().map(|rule| (&rule.secret, &rule.form));
+        let macs = needs.macs.iter().map(|rule| (&rule.secret, &rule.form.cut));
         let signers = needs.signers.iter().chain(needs.key.as_ref().map(|key| &key.signer));
-        let keys: Vec<_> = keys.chain(signers.map(|rule| (&rule.secret, &rule.form))).collect();
+        let signers = signers.map(|rule| (&rule.secret, &rule.form.cut));
+        let whole =
+            needs.headers.iter().map(|rule| &rule.secret).chain(&needs.texts).map(|secret| (secret, &Cut::Whole));
+        let uses: Vec<(&String, &Cut)> = macs.chain(signers).chain(whole).collect();
         for (rule, part) in needs.parts.iter().zip(parts) {
-            let shown = |(name, form): &(&String, &Form)| {
-                let key = self.secrets.get(name).and_then(|secret| form.cut.cut(secret).ok());
+            let PartKind::Cut(own) = &rule.kind else { continue };
+            let shown = |(name, cut): &(&String, &Cut)| {
                 **name == rule.secret
-                    && key.is_some_and(|key| key.expose_text().is_some_and(|key| key == part || part.contains(key)))
+                    && match cut {
+                        Cut::Whole => matches!(own, Cut::After(_)),
+                        cut => self.secrets.get(name).is_some_and(|secret| overlap(secret, cut, part)),
+                    }
             };
-            if matches!(rule.kind, PartKind::Cut(_)) && keys.iter().any(shown) {
+            if uses.iter().any(shown) {
                 let problem = format!("has its key where the public setting {} is expected", rule.name);
                 self.problems.push((rule.secret.clone(), problem));
             }
@@ -150,6 +157,14 @@ impl Reader {
             }
         }
     }
+}
+
+/// Whether a key and a public part have text in common. A few letters may be in both by chance.
+fn overlap(secret: &Secret, cut: &Cut, part: &str) -> bool {
+    const CHANCE: usize = 8;
+    let key = cut.cut(secret).ok();
+    let key = key.as_ref().and_then(Secret::expose_text).unwrap_or_default();
+    !key.is_empty() && (part.contains(key) || part.len() >= CHANCE && key.contains(part))
 }
 
 fn text(secret: &Secret) -> Result<&str, String> {

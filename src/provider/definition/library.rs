@@ -80,7 +80,12 @@ impl Definitions {
 
 impl Own {
     fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+        let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+        // A pipe would be waited for, a device has no end.
+        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+            return Err("is not a file".to_owned());
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
         let definition = Definition::parse(&text)?;
         if path.file_stem().is_none_or(|stem| *stem != *definition.name) {
             return Err(format!("holds name = \"{0}\"; call the file {0}.toml", definition.name));
