@@ -6,6 +6,7 @@ use super::{Failure, blueprint, print, runtime, say};
 use crate::config::{Environment, Sources};
 use crate::identity::Identity;
 use crate::lifecycle::Lifecycle;
+use crate::provider::ProviderError;
 use crate::session::{Answer, SessionError};
 
 #[derive(Debug, Args)]
@@ -61,6 +62,9 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     }
     let runtime = runtime(Some(1))?;
     let outcome = runtime.block_on(sessions.cold(plan, &key, None));
+    if let (true, Err(SessionError::Provider(error))) = (options.explain, &outcome) {
+        show_answer(error);
+    }
     let (entry, _) = outcome.map_err(|error| Failure::Running(format!("no session: {error}")))?;
     match &entry.answer {
         Answer::Json(body) => print(&format!("{}\n", String::from_utf8_lossy(body))),
@@ -73,6 +77,16 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
         }
     }
     Ok(())
+}
+
+/// What the provider said, for whoever writes its definition. It goes to the operator's own terminal and nowhere else.
+fn show_answer(error: &ProviderError) {
+    const ENOUGH: usize = 2000;
+    if let Some(answer) = &error.answer {
+        let text: String = String::from_utf8_lossy(answer.expose()).chars().take(ENOUGH).collect();
+        let shown = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+        say(&format!("{} answered\n  {}\n", error.step, text.chars().map(shown).collect::<String>()));
+    }
 }
 
 fn input(text: &str) -> Result<(String, String), String> {

@@ -1,7 +1,9 @@
 //! What can go wrong at a provider: whose fault it is, and whether to try again.
 
+use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Deserialize;
 
 /// Class of a failure. Labels, answers and retries follow from it.
@@ -62,7 +64,24 @@ impl Class {
     }
 }
 
-/// A failed mint or upsert. Holds nothing of the provider's answer, so nothing of it can leak.
+/// What a provider answered. It may hold personal data and secrets, so nothing shows it but a call of `expose`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Answer(Bytes);
+
+impl Answer {
+    /// The body.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer(…)")
+    }
+}
+
+/// A failed mint or upsert. Its words hold nothing of the provider's answer, so nothing of it can leak.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{step}: {} ({detail}{})", class.label(), status.map(|status| format!(" {status}")).unwrap_or_default())]
 pub struct ProviderError {
@@ -74,6 +93,8 @@ pub struct ProviderError {
     pub detail: &'static str,
     /// Status of the provider's answer, where there was one.
     pub status: Option<u16>,
+    /// The answer itself, for the author of a definition at the command line.
+    pub answer: Option<Answer>,
     /// Advice of the provider, or of our breaker, on when to come back.
     pub retry_after: Option<Duration>,
 }
@@ -87,7 +108,7 @@ const UNFIT: &str = "the subject cannot be a user id here";
 
 impl ProviderError {
     pub(super) fn new(class: Class, step: &str, detail: &'static str) -> Self {
-        Self { class, step: step.to_owned(), detail, status: None, retry_after: None }
+        Self { class, step: step.to_owned(), detail, status: None, answer: None, retry_after: None }
     }
 
     /// Our own limit for the provider leaves no room; `wait` is when it does again.
@@ -114,6 +135,11 @@ impl ProviderError {
     #[must_use]
     pub(super) fn status(self, status: u16) -> Self {
         Self { status: Some(status), ..self }
+    }
+
+    #[must_use]
+    pub(super) fn answer(self, body: Bytes) -> Self {
+        Self { answer: Some(Answer(body)), ..self }
     }
 
     #[must_use]

@@ -77,7 +77,7 @@ impl Sequence {
 impl Step {
     /// Takes out of an answer what the definition wants of it.
     fn harvest(&self, answer: &Value, variables: &Variables<'_>, harvest: &mut Harvest) -> Result<(), ProviderError> {
-        let wrong = |detail| ProviderError::new(Class::BadResponse, &self.id, detail);
+        let wrong = |detail| ProviderError::new(Class::BadResponse, &self.id, detail).answer(answer.to_string().into());
         if let Some(at) = &self.token {
             let token = answer.pointer(at).and_then(Value::as_str).ok_or_else(|| wrong("no token in the answer"))?;
             // Spans count from before the call: on its way the answer grew older, and the token with it.

@@ -233,7 +233,10 @@ impl Step {
             // Headers of the provider's own often come with every answer, and mean something only here.
             let own = if class == Class::RateLimited { run.retry_headers } else { &[] };
             let advice = advice(&reply.headers, body.as_ref(), own, run.clock.now());
-            ProviderError::new(class, &self.id, detail).status(reply.status).retry_after(advice)
+            ProviderError::new(class, &self.id, detail)
+                .status(reply.status)
+                .answer(reply.body.clone())
+                .retry_after(advice)
         };
         let told = self.on.iter().find(|meaning| meaning.rule.fits(reply.status, body.as_ref()));
         let success =
@@ -255,7 +258,9 @@ impl Step {
             None if self.token.is_none() && self.take.iter().all(|take| take.optional) => {
                 Ok(Verdict::Done(Value::Null))
             }
-            None => Err(ProviderError::new(Class::BadResponse, &self.id, "answer is not JSON")),
+            None => {
+                Err(ProviderError::new(Class::BadResponse, &self.id, "answer is not JSON").answer(reply.body.clone()))
+            }
         }
     }
 }

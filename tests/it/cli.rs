@@ -2,7 +2,7 @@
 //! environment that holds nothing but what the test says.
 
 use std::fs;
-use std::io::{BufReader, Read as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -376,6 +376,33 @@ fn a_dry_run_shows_everything_but_secrets_and_does_nothing() {
     let listed = good(&["presets", "--definitions", &own]);
     assert!(listed.contains("explained") && listed.contains("for the test"), "{listed}");
     assert_eq!(good(&["presets", "--definitions", &own, "explained"]), EXPLAINED);
+}
+
+/// An author of a definition sees what the provider said; nobody else does.
+#[test]
+fn explain_shows_what_a_provider_answered() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _request = stream.read(&mut [0; 4096]).unwrap();
+            let body = "{\"code\":\"no_such_member\"}";
+            let head = format!("HTTP/1.1 400 X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let routes = "[[routes]]\npath = \"/a\"\nanswer = \"session\"\nprovider = \"chat\"\n";
+    let text =
+        format!("{routes}[providers.chat]\npreset = \"sendsar\"\nretries = 0\napi_url = \"http://{address}/v1\"\n");
+    let path = file(folder.path(), "config.toml", &text);
+    let mint = ["mint", "--user", "alice", "-c", &path];
+    let said = bad(1, &mint, &[("SENDSAR_API_KEY", API_KEY)]);
+    assert_eq!(said, "sidemint: no session: upsert: rejected (answered 400)\n");
+    let explained = run(&[&mint[..], &["--explain"]].concat(), &[("SENDSAR_API_KEY", API_KEY)]).err;
+    assert!(explained.contains("upsert answered\n  {\"code\":\"no_such_member\"}\n") && explained.ends_with(&said));
+    server.join().unwrap();
 }
 
 #[test]

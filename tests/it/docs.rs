@@ -302,3 +302,50 @@ fn the_pages_name_every_setting_of_the_presets() {
         }
     }
 }
+
+/// A span as the table of presets writes it.
+fn span(text: &str) -> Option<std::time::Duration> {
+    let (number, unit) = text.trim().split_once(' ')?;
+    let seconds = match unit {
+        "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    Some(std::time::Duration::from_secs(number.parse::<u64>().ok()? * seconds))
+}
+
+#[test]
+fn the_table_of_presets_is_true() {
+    let page = fs::read_to_string(root().join("docs/providers/README.md")).unwrap();
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| [`"))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let names: Vec<&str> = rows.iter().map(|row| row[0].split('`').nth(1).unwrap()).collect();
+    assert_eq!(names, PRESETS.iter().map(|(name, _)| *name).collect::<Vec<_>>(), "the rows");
+    let mut compared = 0;
+    for (row, (name, text)) in rows.iter().zip(PRESETS) {
+        let definition = Definition::parse(text).unwrap();
+        let token = &definition.token;
+        let kind = if token.jwt.is_some() {
+            "jwt"
+        } else if token.render.is_some() {
+            "render"
+        } else {
+            "steps"
+        };
+        assert_eq!(row[2], kind, "{name}");
+        let upserts = definition.upsert.is_some();
+        assert!(row[4] != "yes" || upserts, "{name} has no upsert");
+        assert!(row[4] != "no" || !upserts, "{name} has an upsert");
+        if let Some((default, maximum)) = row[5].split_once(',').and_then(|(a, b)| Some((span(a)?, span(b)?))) {
+            compared += 1;
+            let day = std::time::Duration::from_secs(86_400);
+            let own = (definition.lifetime.default, definition.lifetime.maximum.unwrap_or(day));
+            assert_eq!((default, maximum), own, "{name}");
+        }
+    }
+    assert!(compared >= 18, "{compared} lifetimes were compared");
+}

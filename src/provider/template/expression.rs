@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::functions::{ENGINE, MISFIT};
+use super::functions::{ENGINE, MISFIT, names as functions};
 use super::scope::Scope;
 use super::slot::Slot;
 use super::{Datum, TemplateError, Variables};
@@ -190,7 +190,8 @@ impl Rich {
         match self.expression.eval(self.context(|_slot| None)) {
             Ok(value) => Ok(to_json(&value)),
             Err(error) if matches!(error.kind(), UnknownFilter | UnknownFunction | UnknownMethod | UnknownTest) => {
-                Err(error.detail().unwrap_or("names a function that does not exist").to_owned())
+                let detail = error.detail().unwrap_or("names a function that does not exist");
+                Err(format!("{detail}; known: {}", functions()))
             }
             Err(error) if self.slots.is_empty() && error.detail() == Some(MISFIT) => Err(MISFIT.to_owned()),
             Err(_) => Ok(None),

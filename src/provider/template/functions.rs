@@ -12,7 +12,7 @@ use crate::provider::keys::nkey;
 
 /// Functions of a value. Of nothing they make nothing, so that a required value that is missing is missed, and is not an
 /// empty text. They are called by their last word; what is listed here cannot be written in an expression.
-const OF_VALUES: [&str; 14] = [
+const OF_VALUES: [&str; 15] = [
     "of lower",
     "of upper",
     "of trim",
@@ -27,7 +27,14 @@ const OF_VALUES: [&str; 14] = [
     "of b64url",
     "of sha256",
     "of sha1",
+    "of string",
 ];
+
+/// Names of all functions, for messages.
+pub(super) fn names() -> String {
+    let others = ["bytes", "default", "nkey"];
+    OF_VALUES.iter().map(|own| own.trim_start_matches("of ")).chain(others).collect::<Vec<_>>().join(", ")
+}
 
 /// One for the process, because a compiled expression borrows it.
 pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -43,6 +50,7 @@ pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine.add_filter("of first", filters::first);
     engine.add_filter("of last", filters::last);
     engine.add_filter("of slice", filters::slice);
+    engine.add_filter("of string", filters::string);
     engine.add_filter("of hex", |text: String| hex(text.as_bytes()));
     engine.add_filter("of b64", |text: String| BASE64.encode(text));
     engine.add_filter("of b64url", |text: String| BASE64URL.encode(text));
