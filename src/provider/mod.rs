@@ -1,7 +1,12 @@
 //! Chat providers: definitions in, tokens out.
 //!
 //! A [`Provider`] is a [`Definition`] compiled with an operator's settings. It knows nothing of identity: it takes a
-//! [`Profile`] and gives back a [`Minted`] token. [`mint`] tells the story.
+//! [`Profile`] and gives back a [`Minted`] token.
+//!
+//! Read in this order: [`definition`] is the format, word for word. [`compile`] turns one, and the operator's [`settings`],
+//! into what runs; its values are [`template`]s. [`credentials`] are the secrets and [`keys`] of one moment. [`mint`]
+//! tells the story of a token: made here ([`token`]), or asked for by a [`sequence`] of [`step`]s, within the [`limiter`]
+//! and behind the [`breaker`]. [`explain`] shows the same without doing it. [`rotation`] replaces keys.
 
 mod advice;
 mod auth;

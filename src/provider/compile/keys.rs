@@ -19,15 +19,10 @@ impl Compiler<'_> {
         let (secret, form) = match key {
             Key::Whole(secret) => (secret, Form::default()),
             Key::Part(part) => {
-                let own = Part {
-                    secret: part.secret.clone(),
-                    before: part.before.clone(),
-                    after: part.after.clone(),
-                    json: part.json.clone(),
-                    field: part.field.clone(),
-                    public: None,
-                };
-                let form = Form { cut: self.cut(place, &own)?, decode: part.decode.into(), min_bytes: part.min_bytes };
+                if part.public.is_some() {
+                    self.refuse(place, "names a public key, and nothing is signed with one; remove public");
+                }
+                let form = Form { cut: self.cut(place, part)?, decode: part.decode.into(), min_bytes: part.min_bytes };
                 (&part.secret, form)
             }
         };

@@ -1,6 +1,7 @@
 //! From a definition and the operator's settings to a provider that can run. Everything that cannot work or is not safe
 //! is refused here, with the place in the definition or the key in the configuration.
 
+mod account;
 mod keys;
 mod steps;
 mod token;
@@ -11,26 +12,21 @@ use std::time::Duration;
 use http::HeaderName;
 use serde_json::{Map, Value};
 
-use super::credentials::{Needs, PartKind, PartRule};
-use super::definition::{Definition, Input, OnCredentialChange, SettingKind};
+use super::credentials::Needs;
+use super::definition::{Definition, Input};
 use super::inputs::Inputs;
 use super::lifetime::Lifetime;
-use super::limiter::{Limiter, Rate};
+use super::limiter::Limiter;
 use super::permit::Permit;
 use super::sequence::Sequence;
 use super::settings::{Settings, USER_KEY};
 use super::template::json::JsonTemplate;
 use super::template::text::TextTemplate;
-use super::template::{Place, ProfileUse, Scope, TemplateError, settings_in};
+use super::template::{Place, ProfileUse, Scope, TemplateError};
 use super::token::{Let, Mint};
 use super::user::UserRule;
 use crate::config;
 use crate::metrics::Metrics;
-
-/// Calls that wait for their turn, where a definition with a rate does not say.
-const QUEUE: usize = 64;
-/// Longest wait for a turn: what a person waits for a page. The request's own deadline may be shorter.
-const LONGEST_TURN: Duration = Duration::from_secs(5);
 
 /// Longest lifetime where a definition does not say: a token for a browser is short-lived.
 const LONGEST: Duration = Duration::from_hours(24);
@@ -183,88 +179,6 @@ impl Compiler<'_> {
         })
     }
 
-    /// Settings that are public parts of secrets.
-    fn parts(&mut self) {
-        for (name, setting) in &self.definition.settings {
-            if name == USER_KEY {
-                self.refuse(format!("settings.{name}"), "is the key of user ids, which every provider may have");
-            }
-            let Some(part) = &setting.part_of else { continue };
-            let place = format!("settings.{name}.part_of");
-            if setting.secret {
-                self.refuse(&place, "makes a part of a secret public, so it cannot be secret itself");
-            }
-            self.secret(&place, &part.secret);
-            let kind = match (part.public, self.cut(&place, part)) {
-                (Some(form), _) => PartKind::Public(form),
-                (None, Some(super::keys::material::Cut::Whole)) => {
-                    self.refuse(&place, "would make the whole secret public; write before, after, json or field");
-                    continue;
-                }
-                (None, Some(cut)) => PartKind::Cut(cut),
-                (None, None) => continue,
-            };
-            self.needs.parts.push(PartRule { name: name.clone(), secret: part.secret.clone(), kind });
-        }
-    }
-
-    fn lifetime(&mut self) -> Lifetime {
-        let raw = &self.definition.lifetime;
-        Lifetime {
-            default: raw.default,
-            minimum: raw.minimum,
-            maximum: raw.maximum,
-            margin: self.table.client_margin.unwrap_or(raw.margin),
-            drop_on_credential_change: raw.on_credential_change == OnCredentialChange::Drop,
-            shorten: raw.shorten,
-            unit: Duration::from_secs(1),
-        }
-    }
-
-    fn user(&mut self) -> UserRule {
-        let raw = &self.definition.user;
-        let mut affix = |place: &str, text: &str| self.constant(place, text).flatten().unwrap_or_default();
-        let (prefix, suffix) = (affix("user.prefix", &raw.prefix), affix("user.suffix", &raw.suffix));
-        let pattern = UserRule::pattern(raw.pattern.as_deref());
-        let pattern = pattern.map_err(|problem| self.refuse("user.pattern", problem)).ok().flatten();
-        UserRule {
-            prefix: prefix + &self.table.user_prefix,
-            suffix,
-            pattern,
-            max_bytes: raw.max_bytes,
-            unfit: self.table.user_unfit,
-        }
-    }
-
-    fn limits(&mut self) -> (Option<Limiter>, Vec<HeaderName>) {
-        let raw = &self.definition.limits;
-        let mut headers = Vec::new();
-        for name in &raw.retry_headers {
-            match HeaderName::from_bytes(name.as_bytes()) {
-                Ok(name) => headers.push(name),
-                Err(_) => self.refuse("limits.retry_headers", format!("\"{name}\" is not a header name")),
-            }
-        }
-        let (place, text) = match (&self.table.rate, &raw.rate) {
-            (Some(own), _) => ("rate", own),
-            (None, Some(text)) => ("limits.rate", text),
-            (None, None) => return (None, headers),
-        };
-        let limiter = match text.parse::<Rate>() {
-            Ok(rate) => {
-                let (waiting, refused) =
-                    (self.metrics.limiter_waiting(self.name), self.metrics.limiter_refused(self.name));
-                let limiter = Limiter::new(rate, raw.burst, raw.queue.unwrap_or(QUEUE), LONGEST_TURN);
-                Some(limiter.counted(waiting, refused))
-            }
-            Err(problem) => {
-                self.refuse(place, problem);
-                None
-            }
-        };
-        (limiter, headers)
-    }
-
     fn registration(&mut self) -> Option<Registration> {
         let keys = self.definition.keys.as_ref()?;
         let is_given =
@@ -307,34 +221,6 @@ impl Compiler<'_> {
             }
         }
         compiled
-    }
-
-    /// The inputs that templates use. An input that reaches nothing is not taken from requests.
-    fn inputs(&mut self) -> Option<Inputs> {
-        match Inputs::compile(&self.definition.inputs, &self.scope.used_inputs) {
-            Ok(inputs) => Some(inputs),
-            Err(mistakes) => {
-                self.mistakes.extend(mistakes);
-                None
-            }
-        }
-    }
-
-    /// Which values of inputs the operator allows.
-    fn permits(&mut self) -> Vec<Permit> {
-        let mut permits = Vec::new();
-        for (index, (name, input)) in self.definition.inputs.iter().enumerate() {
-            let Some(setting) = &input.allow else { continue };
-            if !self.definition.settings.get(setting).is_some_and(|setting| setting.kind == SettingKind::List) {
-                self.refuse(format!("inputs.{name}.allow"), format!("\"{setting}\" is not a setting of kind list"));
-                continue;
-            }
-            self.scope.used_settings.insert(setting.clone());
-            let list = self.scope.settings.get(setting).cloned();
-            let outcome = Permit::compile(index, list.as_ref(), setting, &mut self.scope);
-            permits.extend(self.note(outcome));
-        }
-        permits
     }
 
     /// Whether a value of the input with this number may hold `separator`.
@@ -390,34 +276,5 @@ impl Compiler<'_> {
             self.refuse(place, format!("\"{name}\" is not a secret setting"));
         }
         known
-    }
-
-    /// A setting that nothing uses is a mistake in the definition: the operator would look after it for nothing.
-    /// Where keys are not registered, the settings for that are not looked at.
-    fn unused_settings(&mut self, registers: bool) {
-        if !self.mistakes.is_empty() {
-            return;
-        }
-        let optional: BTreeSet<&str> =
-            self.definition.keys.iter().flat_map(|keys| &keys.needs).map(String::as_str).collect();
-        let secrets: BTreeSet<&str> = self.needs.used().chain(optional.iter().copied()).collect();
-        let defaults = self.definition.settings.values().filter_map(|setting| setting.default.as_deref());
-        let by_defaults: BTreeSet<String> = defaults.flat_map(settings_in).collect();
-        let parts = self.definition.settings.values().filter_map(|setting| setting.part_of.as_ref());
-        let by_parts: BTreeSet<&str> = parts.map(|part| part.secret.as_str()).collect();
-        let mut unused = Vec::new();
-        for (name, setting) in &self.definition.settings {
-            if setting.secret && !secrets.contains(name.as_str()) {
-                let hint = if by_parts.contains(name.as_str()) { ", only parts of it" } else { "" };
-                unused.push((name, format!("is a secret that no auth and no key uses{hint}")));
-            }
-            let used = self.scope.used_settings.contains(name) || by_defaults.contains(name);
-            if registers && !setting.secret && !used {
-                unused.push((name, "is a setting that nothing uses".to_owned()));
-            }
-        }
-        for (name, problem) in unused {
-            self.mistakes.push((format!("settings.{name}"), problem));
-        }
     }
 }

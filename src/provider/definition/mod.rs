@@ -21,9 +21,9 @@ use serde_json::{Map, Value};
 pub use auth::Auth;
 pub use library::Definitions;
 pub use presets::PRESETS;
-pub use setting::{Input, Part, PublicForm, Setting, SettingKind};
+pub use setting::{Encoding, Input, Part, PublicForm, Setting, SettingKind};
 pub use step::{Expires, ExpiryKind, OneOrMany, Only, Rule, Step, Then};
-pub use token::{Encoding, Hash, Hmac, Jwt, Key, Let, LocalExpiry, MacEncoding, SideJwt, Token};
+pub use token::{Hash, Hmac, Jwt, Key, Let, LocalExpiry, MacEncoding, SideJwt, Token};
 
 /// How a provider mints tokens, knows users and wants to be called.
 #[derive(Clone, Debug, Deserialize)]

@@ -82,9 +82,35 @@ pub struct Part {
     /// A field of `Name=value;Name=value`.
     #[serde(default)]
     pub field: Option<String>,
-    /// The public key that belongs to a private one, in this form.
+    /// The public key that belongs to a private one, in this form. For settings only.
     #[serde(default)]
     pub public: Option<PublicForm>,
+    /// How a key is written there. For keys only.
+    #[serde(default)]
+    pub decode: Encoding,
+    /// Bytes of a key at least, for secrets that the provider hands out shorter than RFC 7518 asks for. For keys only.
+    #[serde(default)]
+    pub min_bytes: Option<usize>,
+}
+
+/// How a key is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// The text itself; private keys as PEM (also with `\n` for line breaks, or in base64) or JWK.
+    #[default]
+    Text,
+    /// Base64.
+    Base64,
+    /// Base64url.
+    Base64url,
+    /// Hexadecimal digits.
+    Hex,
+    /// A NATS seed.
+    Nkey,
+    /// A symmetric JWK.
+    Jwk,
 }
 
 /// How a public key is written.

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::setting::Part;
 use super::step::Step;
 
 /// How a token is made: one of three ways.
@@ -90,54 +91,7 @@ pub enum Key {
     /// The whole secret.
     Whole(String),
     /// A part of it.
-    Part(KeyPart),
-}
-
-/// A part of a secret, and how a key is written there.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct KeyPart {
-    /// Name of the secret setting.
-    pub secret: String,
-    /// The text before the first of these separators.
-    #[serde(default)]
-    pub before: Option<String>,
-    /// The text behind the first of these separators.
-    #[serde(default)]
-    pub after: Option<String>,
-    /// A member of a JSON document, by JSON Pointer.
-    #[serde(default)]
-    pub json: Option<String>,
-    /// A field of `Name=value;Name=value`.
-    #[serde(default)]
-    pub field: Option<String>,
-    /// How it is written there.
-    #[serde(default)]
-    pub decode: Encoding,
-    /// Bytes at least, for secrets that the provider hands out shorter than RFC 7518 asks for.
-    #[serde(default)]
-    pub min_bytes: Option<usize>,
-}
-
-/// How a key is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Encoding {
-    /// The text itself; private keys as PEM (also with `\n` for line breaks, or in base64) or JWK.
-    #[default]
-    Text,
-    /// Base64.
-    Base64,
-    /// Base64url.
-    Base64url,
-    /// Hexadecimal digits.
-    Hex,
-    /// A NATS seed.
-    Nkey,
-    /// A symmetric JWK.
-    Jwk,
+    Part(Part),
 }
 
 /// A value with a name, worked out once a mint.
