@@ -33,10 +33,10 @@ impl fmt::Display for Blueprint {
                 let made = if provider.has_made_key() { ", made at start" } else { "" };
                 write!(
                     f,
-                    ", signs with {}{} {}",
+                    ", signs with {}{}{}",
                     alg.name(),
                     made,
-                    kid.map(|kid| format!("(kid {kid})")).unwrap_or_default()
+                    kid.map(|kid| format!(" (kid {kid})")).unwrap_or_default()
                 )?;
             }
             writeln!(f)?;

@@ -671,7 +671,7 @@ fn claims_that_cannot_work_or_are_not_safe_are_refused() {
             (
                 "providers.chat.claims",
                 "{ k = \"{{ user.id | shout }}\" }",
-                "config.toml: providers.chat.claims.k: \"user.id | shout\": filter shout is unknown",
+                "config.toml: providers.chat.claims.k: \"user.id | shout\": filter shout is unknown; known: lower, upper, trim, replace, split, join, first, last, slice, hex, b64, b64url, sha256, sha1, string, bytes, default, nkey",
             ),
             (
                 "providers.chat.claims",
