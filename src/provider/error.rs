@@ -126,6 +126,11 @@ impl ProviderError {
         Self::new(Class::Rejected, "user", UNFIT)
     }
 
+    /// Whether the subject cannot be a user.
+    pub fn is_unfit(&self) -> bool {
+        self.detail == UNFIT
+    }
+
     /// Whether the provider was not asked, so that this says nothing about it. Told by words that are ours alone: steps
     /// are called as their definitions like.
     pub(super) fn is_ours(&self) -> bool {

@@ -84,6 +84,8 @@ impl Provider {
         if self.is_local() {
             return self.mint_here(order);
         }
+        // Whoever cannot be a user is told so, whatever the provider is up to.
+        self.user_of(order)?;
         let permit = self.breaker.admit(self.clock.now())?;
         let deadline = self.clock.now().plus(self.timeout);
         let credentials = self.vault.current().clone();

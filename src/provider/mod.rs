@@ -227,16 +227,12 @@ impl Provider {
         &self.cautions
     }
 
-    /// Whether this provider can take a user of this subject.
-    pub fn takes(&self, subject: &str) -> bool {
-        self.map_user(subject).is_some()
-    }
-
     /// Whether the operator allows what the request asks for.
     pub fn permits(&self, order: &Order<'_>) -> bool {
-        let credentials = self.vault.current();
+        // Whoever cannot be a user at all is told so by the mint.
         self.permits.is_empty()
-            || self.map_user(order.profile.subject).is_some_and(|user| {
+            || self.map_user(order.profile.subject).is_none_or(|user| {
+                let credentials = self.vault.current();
                 let variables = self.variables(&user, order, &credentials);
                 self.permits.iter().all(|permit| permit.allows(&variables))
             })

@@ -18,7 +18,7 @@ pub enum SessionError {
     Input,
     /// The provider failed.
     #[error(transparent)]
-    Provider(#[from] ProviderError),
+    Provider(ProviderError),
     /// The answer does not fit into headers.
     #[error("the session does not fit into a proxy's headers")]
     TooLarge,
@@ -31,6 +31,12 @@ pub enum SessionError {
     /// A defect of ours.
     #[error("internal error")]
     Internal,
+}
+
+impl From<ProviderError> for SessionError {
+    fn from(error: ProviderError) -> Self {
+        if error.is_unfit() { Self::UserId } else { Self::Provider(error) }
+    }
 }
 
 impl SessionError {

@@ -192,7 +192,8 @@ impl Sessions {
         }
         if !plan.provider.may_be_cached() {
             // Good for one request: nobody else waits for this mint, and nothing keeps what it brings.
-            let entry = self.within(plan, self.mint(&key, trace, true)).await?;
+            // Boxed: a mint by calls is large, and every local one would carry its room about.
+            let entry = self.within(plan, Box::pin(self.mint(&key, trace, true))).await?;
             plan.counters.minted.inc();
             return Ok((entry, How::Minted));
         }
@@ -279,9 +280,6 @@ impl Sessions {
     }
 
     fn order<'q>(plan: &Plan, question: &Question<'q>, trace: Option<TraceContext>) -> Result<Order<'q>, SessionError> {
-        if !plan.provider.takes(question.profile.subject) {
-            return Err(SessionError::UserId);
-        }
         let order = Order { profile: question.profile.clone(), inputs: question.inputs.clone(), ttl: plan.ttl, trace };
         if plan.provider.permits(&order) { Ok(order) } else { Err(SessionError::Input) }
     }

@@ -22,9 +22,11 @@ impl Sessions {
             let question = key.question().ok_or(SessionError::Internal)?;
             let revoked = match Self::order(plan, &question, trace.clone()) {
                 Ok(order) => plan.provider.revoke(&order).await.map_err(SessionError::from),
-                // Somebody who cannot be a user there has no tokens there.
-                Err(_) => Ok(()),
+                Err(error) => Err(error),
             };
+            // Somebody who cannot be a user there has no tokens there.
+            let revoked =
+                if matches!(revoked, Err(SessionError::UserId | SessionError::Input)) { Ok(()) } else { revoked };
             outcome = outcome.and(revoked);
         }
         outcome
