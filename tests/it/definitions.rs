@@ -93,18 +93,22 @@ const SIGNED: &str =
     "[token.jwt]\nalg = \"HS256\"\nkey = \"secret\"\nclaims = { sub = \"{{ user.id }}\", exp = \"{{ exp.s }}\" }\n";
 const ASKED: &str = "[auth]\nbearer = \"secret\"\n[[token.steps]]\nid = \"mint\"\npost = \"https://api.example/token\"\ntoken = \"/token\"\nexpires = { kind = \"requested\" }\n";
 
+/// `text` with `from`, which must be in it, replaced.
+fn with(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "{from}");
+    text.replace(from, to)
+}
+
+/// A MAC over `text` as the token, and an input `socket` of this pattern.
+fn mac(text: &str, pattern: &str) -> String {
+    format!(
+        "[inputs.socket]\nabout = \"socket\"\npattern = '{pattern}'\n[let]\nsig = {{ hmac = \"sha256\", key = \"secret\", text = \"{text}\", encode = \"hex\" }}\n\
+         [token.render]\ntoken = \"{{{{ let.sig }}}}\"\n"
+    )
+}
+
 #[test]
 fn what_cannot_work_or_is_not_safe_is_refused_at_load() {
-    let with = |text: &str, from: &str, to: &str| {
-        assert!(text.contains(from), "{from}");
-        text.replace(from, to)
-    };
-    let mac = |text: &str, pattern: &str| {
-        format!(
-            "[inputs.socket]\nabout = \"socket\"\npattern = '{pattern}'\n[let]\nsig = {{ hmac = \"sha256\", key = \"secret\", text = \"{text}\", encode = \"hex\" }}\n\
-             [token.render]\ntoken = \"{{{{ let.sig }}}}\"\n"
-        )
-    };
     for (rest, expected) in [
         (
             with(SIGNED, "{{ user.id }}", "{{ config.secret }}"),
@@ -209,16 +213,6 @@ fn files_are_named_in_mistakes_and_by_their_definitions() {
 /// Signed text that could be read in two ways, the operator's own key, a host by header, and a signature that is no more.
 #[test]
 fn what_could_be_turned_against_somebody_is_refused_at_load() {
-    let with = |text: &str, from: &str, to: &str| {
-        assert!(text.contains(from), "{from}");
-        text.replace(from, to)
-    };
-    let mac = |text: &str, pattern: &str| {
-        format!(
-            "[inputs.socket]\nabout = \"socket\"\npattern = '{pattern}'\n[let]\nsig = {{ hmac = \"sha256\", key = \"secret\", text = \"{text}\", encode = \"hex\" }}\n\
-             [token.render]\ntoken = \"{{{{ let.sig }}}}\"\n"
-        )
-    };
     for (rest, expected) in [
         (mac("{{ user.id }}:{{ input.socket }}", ".+"), "the pattern of an input in it allows ':'"),
         (mac("{{ input.socket | lower }}:x", ".+"), "the pattern of an input in it allows ':'"),

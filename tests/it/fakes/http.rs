@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 /// A call as it came.
 #[derive(Clone, Debug)]
@@ -139,4 +139,17 @@ pub async fn read_call(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io:
     let body: Vec<u8> = buffer.drain(..length).collect();
     let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
     Ok(Some(Call { method, path, query, headers, body, json }))
+}
+
+/// Serves each connection with `serve`, for as long as the test runs.
+pub async fn listen<F>(listener: TcpListener, serve: impl Fn(TcpStream) -> F + Send + 'static)
+where
+    F: Future<Output = std::io::Result<()>> + Send + 'static,
+{
+    while let Ok((stream, _)) = listener.accept().await {
+        let connection = serve(stream);
+        tokio::spawn(async move {
+            let _closed = connection.await;
+        });
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::http::{Call, Script, Then, read_call};
+use super::http::{Call, Script, Then, listen, read_call};
 
 /// What the provider does with a call.
 type Honest = dyn Fn(&Call) -> Script + Send + Sync;
@@ -28,14 +28,7 @@ impl Fake {
         let address = listener.local_addr().unwrap();
         let own = Self { address, honest: Arc::new(honest), calls: Arc::default(), scripts: Arc::default() };
         let server = own.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let server = server.clone();
-                tokio::spawn(async move {
-                    let _closed = server.serve(stream).await;
-                });
-            }
-        });
+        tokio::spawn(listen(listener, move |stream| server.clone().serve(stream)));
         own
     }
 
@@ -57,7 +50,7 @@ impl Fake {
         self.calls().iter().map(|call| format!("{} {}", call.method, call.path)).collect()
     }
 
-    async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+    async fn serve(self, mut stream: TcpStream) -> std::io::Result<()> {
         let mut buffer = Vec::new();
         loop {
             let Some(call) = read_call(&mut stream, &mut buffer).await? else { return Ok(()) };

@@ -13,7 +13,7 @@ use sidemint::clock::{Clock, ManualClock};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use super::http::{Call, Script, Then, read_call};
+use super::http::{Call, Script, Then, listen, read_call};
 
 pub const API_KEY: &str = "sk_live_0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -29,7 +29,7 @@ struct State {
     calls: Mutex<Vec<Call>>,
     users: Mutex<HashMap<String, String>>,
     key: Mutex<String>,
-    /// By path: what the next calls get. The last of a path's scripts stays when `stubborn`.
+    /// By path: what the next calls get.
     scripts: Mutex<HashMap<String, VecDeque<Script>>>,
     always: Mutex<HashMap<String, Script>>,
     tokens: AtomicUsize,
@@ -55,14 +55,7 @@ impl Sendsar {
         });
         let own = Self { address, state };
         let server = own.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let server = server.clone();
-                tokio::spawn(async move {
-                    let _closed = server.serve(stream).await;
-                });
-            }
-        });
+        tokio::spawn(listen(listener, move |stream| server.clone().serve(stream)));
         own
     }
 
@@ -130,7 +123,7 @@ impl Sendsar {
         tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the provider was called as expected");
     }
 
-    async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+    async fn serve(self, mut stream: TcpStream) -> std::io::Result<()> {
         let mut buffer = Vec::new();
         loop {
             let Some(call) = read_call(&mut stream, &mut buffer).await? else { return Ok(()) };
