@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
-use crate::identity::Resolver;
+use crate::identity::{self, Peers};
 use crate::inbound::{self, Bound, Limits, Rooms, Routes};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -31,7 +31,7 @@ const AFTER_CUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Blueprint {
     config: Config,
-    resolver: Resolver,
+    sources: Arc<identity::Sources>,
     providers: BTreeMap<String, Arc<Provider>>,
     plans: Vec<Arc<Plan>>,
     clock: Arc<dyn Clock>,
@@ -62,14 +62,15 @@ impl Blueprint {
         let (definitions, mistakes) = Definitions::read(config.definitions.as_deref());
         errors.extend(mistakes);
         let definitions = Arc::new(definitions);
+        let around =
+            identity::Around { outbound: outbound.clone(), clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
+        let sources = identity::Sources::configure(&config.identity, &config.routes, &around).map_err(|mistakes| {
+            errors.extend(mistakes);
+        });
         let around = Surroundings { outbound, clock: Arc::clone(&clock), metrics: Arc::clone(&metrics), definitions };
         if let Err(problem) = telemetry::filter(&config.log.level) {
             errors.push(ConfigError::new(config.log.origin.clone(), "log.level", problem));
         }
-        let resolver = Resolver::configure(&config.identity).unwrap_or_else(|mistakes| {
-            errors.extend(mistakes);
-            Resolver::default()
-        });
         let mut providers = BTreeMap::new();
         for (name, table) in &config.providers {
             match Provider::configure(name, table, environment, &around) {
@@ -79,9 +80,10 @@ impl Blueprint {
                 Err(mistakes) => errors.extend(mistakes),
             }
         }
-        let plans = plan(&config, &resolver, &providers, &metrics, &mut errors);
+        let sources = sources.unwrap_or_default();
+        let plans = plan(&config, &sources, &providers, &metrics, &mut errors);
         if errors.is_empty() {
-            Ok(Self { config, resolver, providers, plans, clock, metrics })
+            Ok(Self { config, sources: Arc::new(sources), providers, plans, clock, metrics })
         } else {
             Err(ConfigErrors(errors))
         }
@@ -121,7 +123,7 @@ impl Blueprint {
 /// Routes whose lifetime the provider and its clients can live with.
 fn plan(
     config: &Config,
-    resolver: &Resolver,
+    sources: &identity::Sources,
     providers: &BTreeMap<String, Arc<Provider>>,
     metrics: &Metrics,
     errors: &mut Vec<ConfigError>,
@@ -139,7 +141,7 @@ fn plan(
             Ok(id) => plans.push(Arc::new(Plan::new(
                 id,
                 route,
-                inbound::form(route, resolver, provider.inputs()),
+                inbound::form(route, &sources.resolver(route), provider.inputs()),
                 Arc::clone(provider),
                 metrics,
             ))),
@@ -184,7 +186,7 @@ impl App {
         let log = RequestLog::new(config.log.requests, config.log.users, telemetry::is_json(&config.log), clock, out);
         log.start(&lifecycle);
         let rooms = Rooms {
-            resolver: Arc::new(blueprint.resolver.clone()),
+            sources: Arc::clone(&blueprint.sources),
             sessions: blueprint.sessions(&lifecycle),
             providers: blueprint.providers.values().cloned().collect(),
             metrics: Arc::clone(&blueprint.metrics),
@@ -226,15 +228,9 @@ impl App {
         let limits = Limits::from(server);
         let ops_limits = Limits { connections: 64, http2: false, counted: false, ..limits };
         let front_routes = Routes::front(&blueprint.config.routes, &rooms);
-        let peers = rooms.resolver.peers().clone();
-        let serve_ops = inbound::serve(
-            ops,
-            ops_routes,
-            ops_limits,
-            crate::identity::PeerPolicy::default(),
-            ops_life.clone(),
-            metrics,
-        );
+        let peers = Arc::clone(rooms.sources.peers());
+        let serve_ops =
+            inbound::serve(ops, ops_routes, ops_limits, Arc::new(Peers::default()), ops_life.clone(), metrics);
         let serve_front = inbound::serve(front, front_routes, limits, peers, lifecycle.clone(), metrics);
         ready_when_random(&lifecycle);
         let stop = async {
@@ -292,13 +288,13 @@ fn watch_secrets(blueprint: &Blueprint, lifecycle: &Lifecycle) -> Nudge {
 /// Whether anybody could tell identity on the listener as it is.
 fn has_peer_proof(config: &Config) -> bool {
     match config.server.listen {
-        Listen::Tcp(_) => !config.identity.networks.is_empty(),
-        Listen::Unix(_) => !config.identity.unix_uids.is_empty(),
+        Listen::Tcp(_) => !config.identity.peers.networks.is_empty(),
+        Listen::Unix(_) => !config.identity.peers.unix_uids.is_empty(),
     }
 }
 
 fn object(blueprint: &Blueprint, lifecycle: &Lifecycle) {
-    if blueprint.resolver.source().is_none() {
+    if blueprint.sources.is_empty() {
         lifecycle.object("no_identity_source", "set identity.source to a preset such as \"plain\"");
     }
     if !has_peer_proof(&blueprint.config) {
@@ -314,14 +310,14 @@ fn object(blueprint: &Blueprint, lifecycle: &Lifecycle) {
 }
 
 fn warn(blueprint: &Blueprint) {
-    let identity = &blueprint.config.identity;
-    blueprint.metrics.insecure_peers.set(i64::from(identity.insecure_trust_every_peer));
-    if identity.insecure_trust_every_peer {
+    let peers = &blueprint.config.identity.peers;
+    blueprint.metrics.insecure_peers.set(i64::from(peers.insecure_trust_every_peer));
+    if peers.insecure_trust_every_peer {
         tracing::warn!(
             "INSECURE: identity.peers.insecure_trust_every_peer is set; whoever reaches this port can be anybody"
         );
     }
-    if blueprint.resolver.peers().is_position_only() && !identity.networks.iter().all(ipnet_is_loopback) {
+    if blueprint.sources.peers().is_position_only() && !peers.networks.iter().all(ipnet_is_loopback) {
         tracing::warn!(
             "identity headers are believed by network address alone; any process in those networks can name any user"
         );

@@ -10,9 +10,13 @@ impl fmt::Display for Blueprint {
         let config = self.config();
         writeln!(f, "front listener  {}", config.server.listen)?;
         writeln!(f, "ops listener    {}", config.ops)?;
-        writeln!(f, "identity        {}", self.resolver.source().unwrap_or("none: identity routes answer 403"))?;
-        let networks: Vec<_> = config.identity.networks.iter().map(ToString::to_string).collect();
-        let uids: Vec<_> = config.identity.unix_uids.iter().map(|uid| format!("uid {uid}")).collect();
+        let sources = match self.sources.default_names() {
+            [] => "none: identity routes answer 403".to_owned(),
+            names => names.join(", "),
+        };
+        writeln!(f, "identity        {}", sources)?;
+        let networks: Vec<_> = config.identity.peers.networks.iter().map(ToString::to_string).collect();
+        let uids: Vec<_> = config.identity.peers.unix_uids.iter().map(|uid| format!("uid {uid}")).collect();
         let peers = [networks, uids].concat();
         let peers = if peers.is_empty() { "nobody: identity routes answer 403".to_owned() } else { peers.join(", ") };
         writeln!(f, "told by         {peers}")?;

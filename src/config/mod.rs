@@ -7,6 +7,7 @@
 mod check;
 mod environment;
 mod error;
+mod identity;
 mod layers;
 mod raw;
 
@@ -15,12 +16,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use serde_json::Value;
 
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
-pub use raw::{Answer, LogFormat, Mode, RequestLines, Unfit, UserLines};
+pub use identity::{Caller, CallerToken, Identity, Peers, Users};
+pub use raw::{Answer, ClientCertificates, LogFormat, Mode, RequestLines, Unfit, UserLines};
 
 use check::Check;
 use layers::Layers;
@@ -51,6 +52,8 @@ pub struct Config {
     pub identity: Identity,
     /// Protection of session routes against other sites' pages.
     pub browser: Browser,
+    /// What one user may ask.
+    pub limits: UserLimits,
     /// Limits of the session cache.
     pub cache: Cache,
     /// What is served, in the order of the files.
@@ -88,6 +91,32 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Worker threads; `None` means one for each available core.
     pub workers: Option<usize>,
+    /// TLS, if it is spoken.
+    pub tls: Option<Tls>,
+    /// File of the section, for messages.
+    pub origin: String,
+}
+
+/// TLS on the front listener. Files are read again when they change.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Certificate chain, PEM, the server's own first.
+    pub cert_file: PathBuf,
+    /// Its private key, PEM.
+    pub key_file: PathBuf,
+    /// Authorities whose client certificates are good, PEM.
+    pub client_ca_file: Option<PathBuf>,
+    /// Whether clients must show one.
+    pub client_certificates: ClientCertificates,
+}
+
+/// What one user may ask.
+#[derive(Clone, Debug, Default)]
+pub struct UserLimits {
+    /// Mints and sign-outs in a span of time, `"30/min"`; `None` means no limit.
+    pub user_rate: Option<String>,
+    /// File of the section, for messages.
+    pub origin: String,
 }
 
 /// A listening address.
@@ -120,23 +149,6 @@ pub struct Log {
     /// How users appear.
     pub users: UserLines,
     /// File or variable of the level, for messages.
-    pub origin: String,
-}
-
-/// Who tells the user, and who may.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// Name of the source, if one is configured.
-    pub source: Option<String>,
-    /// Definitions of the operator's own, as written.
-    pub sources: BTreeMap<String, Value>,
-    /// Networks whose headers are believed.
-    pub networks: Vec<IpNet>,
-    /// Users of unix sockets who are believed.
-    pub unix_uids: Vec<u32>,
-    /// Whether a network that holds everybody was asked for by name.
-    pub insecure_trust_every_peer: bool,
-    /// File of the section, for messages.
     pub origin: String,
 }
 
@@ -177,6 +189,8 @@ pub struct Route {
     pub deadline: Duration,
     /// For subrequests: what happens without a token.
     pub mode: Mode,
+    /// Names of the identity sources, in order, where they are not those of `[identity]`.
+    pub sources: Option<Vec<String>>,
     /// File, for messages.
     pub origin: String,
     /// Key in that file, for messages: `routes[0]`.

@@ -5,11 +5,12 @@ use http::header::{HeaderName, HeaderValue};
 use super::*;
 
 fn resolver(source: &str) -> Resolver {
-    let names = definition::preset(source).expect("a preset").expect("compiles");
-    Resolver {
-        source: Some((source.to_owned(), names)),
-        peers: PeerPolicy::new(vec!["127.0.0.0/8".parse().expect("net")], vec![]),
-    }
+    Resolver::for_test(source, definition::compile(source, None).expect("compiles"), "127.0.0.0/8")
+}
+
+fn asking<'r>(resolver: &Resolver, from: &str, headers: &'r HeaderMap) -> Asking<'r> {
+    let standing = resolver.peers().meet(Peer::tcp(from.parse().expect("address")), &[]);
+    Asking { standing, method: &Method::GET, target: "/", headers, body: None }
 }
 
 fn headers(lines: &[(&str, &[u8])]) -> HeaderMap {
@@ -23,21 +24,20 @@ fn headers(lines: &[(&str, &[u8])]) -> HeaderMap {
 
 fn judge(source: &str, lines: &[(&str, &[u8])]) -> Result<String, Refusal> {
     let resolver = resolver(source);
-    let proof = resolver.peers.prove(&Peer::tcp("127.0.0.1".parse().expect("address")));
-    resolver.resolve(proof, &headers(lines)).map(|identity| identity.subject().to_owned())
+    let headers = headers(lines);
+    resolver.judge(&asking(&resolver, "127.0.0.1", &headers)).map(|identity| identity.subject().to_owned())
 }
 
 #[test]
 fn a_proven_peer_names_the_user() {
     let resolver = resolver("plain");
-    let proof = resolver.peers.prove(&Peer::tcp("127.0.0.1".parse().expect("address")));
     let headers = headers(&[
         ("X-Forwarded-User", b"alice"),
         ("X-Forwarded-Name", "Älice  Doe".as_bytes()),
         ("X-Forwarded-Email", b"alice@example.org"),
         ("X-Forwarded-Groups", b"staff, admins,,"),
     ]);
-    let identity = resolver.resolve(proof, &headers).expect("an identity");
+    let identity = resolver.judge(&asking(&resolver, "127.0.0.1", &headers)).expect("an identity");
     assert_eq!(identity.source(), "plain");
     assert_eq!(identity.subject(), "alice");
     assert_eq!(identity.name(), Some("Älice Doe"));
@@ -48,8 +48,9 @@ fn a_proven_peer_names_the_user() {
 #[test]
 fn without_source_or_proof_there_is_no_identity() {
     let lines = headers(&[("X-Forwarded-User", b"alice")]);
-    assert_eq!(Resolver::default().resolve(None, &lines).err(), Some(Refusal::NoSource));
-    assert_eq!(resolver("plain").resolve(None, &lines).err(), Some(Refusal::PeerUntrusted));
+    let (none, plain) = (Resolver::default(), resolver("plain"));
+    assert_eq!(none.judge(&asking(&none, "127.0.0.1", &lines)).err(), Some(Refusal::NoSource));
+    assert_eq!(plain.judge(&asking(&plain, "192.0.2.1", &lines)).err(), Some(Refusal::PeerUntrusted));
 }
 
 #[test]
@@ -144,8 +145,7 @@ proptest::proptest! {
             }
         }
         let resolver = resolver("plain");
-        let proof = resolver.peers.prove(&Peer::tcp("127.0.0.1".parse().expect("address")));
-        if let Ok(identity) = resolver.resolve(proof, &map) {
+        if let Ok(identity) = resolver.judge(&asking(&resolver, "127.0.0.1", &map)) {
             let sent: Vec<_> = map.get_all("x-forwarded-user").iter().collect();
             proptest::prop_assert_eq!(sent.len(), 1);
             proptest::prop_assert_eq!(sent[0].as_bytes().trim_ascii(), identity.subject().as_bytes());

@@ -169,6 +169,26 @@ pub(super) fn email(bytes: &[u8]) -> Option<&str> {
     fine.then_some(text)
 }
 
+/// Groups of one user at most (R10).
+const MAX_GROUPS: usize = 256;
+/// Bytes of a picture's address at most.
+const MAX_AVATAR_BYTES: usize = 2048;
+
+/// The groups in a header; what is not UTF-8 is none.
+pub(super) fn groups(bytes: &[u8], separator: char) -> impl Iterator<Item = &str> {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    text.split(separator).map(str::trim).filter(|group| !group.is_empty()).take(MAX_GROUPS)
+}
+
+/// The address of a picture, if it is one that a page of any site may show: https, and nothing that hides.
+pub(super) fn avatar(text: &str) -> Option<&str> {
+    let fine = text.len() <= MAX_AVATAR_BYTES
+        && text.starts_with("https://")
+        && url::Url::parse(text).is_ok_and(|url| url.host().is_some() && url.username().is_empty());
+    let visible = text.bytes().all(|b| b.is_ascii_graphic());
+    (fine && visible).then_some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

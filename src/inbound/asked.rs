@@ -12,18 +12,17 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 
 use crate::clock::Stopwatch;
-use crate::identity::{Peer, PeerProof};
+use crate::identity::{Asking, Standing};
 use crate::jitter;
 
 /// One request. The headers are taken out of it, so that a handler can look at all of them without a copy.
 #[derive(Debug)]
 pub(super) struct Asked {
-    pub(super) peer: Peer,
-    /// Whether the peer may tell identity; decided once per connection.
-    pub(super) proof: Option<PeerProof>,
+    /// What the connection proves.
+    pub(super) standing: Standing,
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
-    /// Path and query, where the query has something in it.
+    /// Path and query.
     target: Option<PathAndQuery>,
     /// The body, until somebody reads it. Most never do: hyper then drops what has come, or ends the connection.
     unread: Mutex<Option<Incoming>>,
@@ -46,7 +45,7 @@ pub(super) enum Body {
 
 impl Asked {
     /// Takes a request apart; what is left of it is for warp to route by.
-    pub(super) fn of(request: Request<Incoming>, peer: Peer, proof: Option<PeerProof>) -> (Self, Parts) {
+    pub(super) fn of(request: Request<Incoming>, standing: Standing) -> (Self, Parts) {
         let watch = Stopwatch::start();
         let (mut parts, body) = request.into_parts();
         let mut headers = std::mem::take(&mut parts.headers);
@@ -57,10 +56,9 @@ impl Asked {
             headers.insert(header::HOST, host);
         }
         let asked = Self {
-            peer,
-            proof,
+            standing,
             method: parts.method.clone(),
-            target: parts.uri.path_and_query().filter(|target| target.query().is_some_and(says_something)).cloned(),
+            target: parts.uri.path_and_query().cloned(),
             headers,
             unread: Mutex::new((!body.is_end_stream()).then_some(body)),
             id: RequestId::next(),
@@ -78,9 +76,15 @@ impl Asked {
         }
     }
 
+    /// What of it may tell identity, with the body that was read.
+    pub(super) fn asking<'r>(&'r self, body: Option<&'r [u8]>) -> Asking<'r> {
+        let target = self.target.as_ref().map_or("", PathAndQuery::as_str);
+        Asking { standing: self.standing, method: &self.method, target, headers: &self.headers, body }
+    }
+
     /// The query as sent, where there is something in it.
     pub(super) fn query(&self) -> Option<&str> {
-        self.target.as_ref()?.query()
+        self.target.as_ref()?.query().filter(|query| says_something(query))
     }
 
     /// The value of a header that must not come twice; `None` when it is absent or not text.

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use super::Routes;
 use super::connection::{Patience, Patient, Phase};
 use crate::config::{Listen, Server};
-use crate::identity::{Peer, PeerPolicy, PeerProof};
+use crate::identity::{Peer, Peers, Standing};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Gauge, Metrics};
 
@@ -134,7 +134,7 @@ pub async fn serve(
     bound: Bound,
     routes: Routes,
     limits: Limits,
-    peers: PeerPolicy,
+    peers: Arc<Peers>,
     lifecycle: Lifecycle,
     metrics: &Metrics,
 ) {
@@ -168,13 +168,13 @@ pub async fn serve(
                 continue;
             }
         };
-        let proof = peers.prove(&peer);
+        let standing = peers.meet(peer, &[]);
         let connection = Arc::clone(&shared);
         shared.lifecycle.spawn(async move {
             connection.open.iter().for_each(Gauge::inc);
             match stream {
-                Stream::Tcp(stream) => connection.run(stream, peer, proof).await,
-                Stream::Unix(stream) => connection.run(stream, peer, proof).await,
+                Stream::Tcp(stream) => connection.run(stream, standing).await,
+                Stream::Unix(stream) => connection.run(stream, standing).await,
             }
             connection.open.iter().for_each(Gauge::dec);
             drop(permit);
@@ -210,7 +210,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 impl Shared {
-    async fn run<S>(&self, stream: S, peer: Peer, proof: Option<PeerProof>)
+    async fn run<S>(&self, stream: S, standing: Standing)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -222,7 +222,7 @@ impl Shared {
             phase.serving();
             let (routes, phase) = (Arc::clone(&routes), Arc::clone(&phase));
             async move {
-                let answer = routes.answer(request, peer, proof).await;
+                let answer = routes.answer(request, standing).await;
                 phase.answered();
                 Ok::<_, Infallible>(answer)
             }

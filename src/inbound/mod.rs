@@ -42,7 +42,7 @@ use session_route::{Kind, SessionRoute};
 use subrequest_route::SubrequestRoute;
 
 use crate::config::{self, Answer, JWKS_PATH};
-use crate::identity::{HeaderNames, Peer, PeerProof, Resolver};
+use crate::identity::{Resolver, Sources, Standing};
 use crate::metrics::Metrics;
 use crate::provider::{Inputs, Provider};
 use crate::session::{Form, Plan, Sessions};
@@ -52,7 +52,7 @@ use crate::telemetry::RequestLog;
 #[derive(Clone, Debug)]
 pub struct Rooms {
     /// Who is asking.
-    pub resolver: Arc<Resolver>,
+    pub sources: Arc<Sources>,
     /// What they get. Its plans are in the order of the configured routes.
     pub sessions: Arc<Sessions>,
     /// Whose public keys are published.
@@ -135,8 +135,8 @@ impl Routes {
     }
 
     /// Answers one request.
-    async fn answer(&self, request: Request<Incoming>, peer: Peer, proof: Option<PeerProof>) -> Response {
-        let (asked, mut parts) = Asked::of(request, peer, proof);
+    async fn answer(&self, request: Request<Incoming>, standing: Standing) -> Response {
+        let (asked, mut parts) = Asked::of(request, standing);
         let path = parts.uri.path();
         match &self.hot {
             Hot { session: Some((own, handler)), .. } if path == &**own => return handler.answer(&asked).await,
@@ -164,17 +164,18 @@ pub fn form(route: &config::Route, resolver: &Resolver, inputs: &Inputs) -> Form
 
 /// The headers that a session depends on.
 fn looked_at<'r>(resolver: &'r Resolver, inputs: &'r Inputs) -> Vec<&'r HeaderName> {
-    resolver.header_names().into_iter().flat_map(HeaderNames::all).chain(inputs.headers()).collect()
+    resolver.headers().chain(inputs.headers()).collect()
 }
 
 fn session(kind: Kind, route: &config::Route, plan: &Arc<Plan>, rooms: &Rooms) -> SessionRoute {
+    let resolver = rooms.sources.resolver(route);
     SessionRoute {
         kind,
         plan: Arc::clone(plan),
         sessions: Arc::clone(&rooms.sessions),
-        resolver: Arc::clone(&rooms.resolver),
         rules: Rules::new(rooms.browser.clone()),
-        base: Base::new(&looked_at(&rooms.resolver, plan.provider.inputs()), Some("application/json")),
+        base: Base::new(&looked_at(&resolver, plan.provider.inputs()), Some("application/json")),
+        resolver,
         observer: Observer::new(&route.path, &rooms.metrics, rooms.log.clone()),
         body: rooms.body,
     }
@@ -182,7 +183,7 @@ fn session(kind: Kind, route: &config::Route, plan: &Arc<Plan>, rooms: &Rooms) -
 
 fn subrequest(route: &config::Route, plan: &Arc<Plan>, rooms: &Rooms) -> SubrequestRoute {
     let observer = Observer::new(&route.path, &rooms.metrics, rooms.log.clone());
-    let (plan, sessions, resolver) = (Arc::clone(plan), Arc::clone(&rooms.sessions), Arc::clone(&rooms.resolver));
+    let (plan, sessions, resolver) = (Arc::clone(plan), Arc::clone(&rooms.sessions), rooms.sources.resolver(route));
     SubrequestRoute::new(plan, sessions, resolver, route.mode, observer)
 }
 

@@ -37,6 +37,8 @@ pub enum Outcome {
     Unauthorized,
     /// The peer may not tell identity.
     PeerUntrusted,
+    /// The user is denied, or not among those who are allowed.
+    UserDenied,
     /// A browser request from another site.
     OriginRefused,
     /// The required header is missing.
@@ -51,6 +53,10 @@ pub enum Outcome {
     BodyTooLarge,
     /// The subject cannot be a user id at this provider.
     UserIdInvalid,
+    /// Too many requests by one user.
+    RateLimited,
+    /// The keys that verify identity are not there.
+    IdentityUnavailable,
     /// The provider is down, slow or left alone by the breaker.
     ProviderUnavailable,
     /// The provider asks to slow down.
@@ -82,13 +88,14 @@ pub struct Row {
 
 impl Outcome {
     /// Every outcome, in the order of the table.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::Ok,
         Self::Anonymous,
         Self::SignedOut,
         Self::Options,
         Self::Unauthorized,
         Self::PeerUntrusted,
+        Self::UserDenied,
         Self::OriginRefused,
         Self::HeaderMissing,
         Self::HostRefused,
@@ -96,6 +103,8 @@ impl Outcome {
         Self::InputRefused,
         Self::BodyTooLarge,
         Self::UserIdInvalid,
+        Self::RateLimited,
+        Self::IdentityUnavailable,
         Self::ProviderUnavailable,
         Self::ProviderRateLimited,
         Self::ProviderBadAnswer,
@@ -115,6 +124,7 @@ impl Outcome {
             Self::Options => (StatusCode::NO_CONTENT, "", "options"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized", "unauthorized"),
             Self::PeerUntrusted => (StatusCode::FORBIDDEN, "Forbidden", "peer_untrusted"),
+            Self::UserDenied => (StatusCode::FORBIDDEN, "Forbidden", "user_denied"),
             Self::OriginRefused => (StatusCode::FORBIDDEN, "Forbidden", "origin_refused"),
             Self::HeaderMissing => (StatusCode::FORBIDDEN, "Forbidden", "header_missing"),
             Self::HostRefused => (StatusCode::MISDIRECTED_REQUEST, "Misdirected request", "host_refused"),
@@ -122,6 +132,8 @@ impl Outcome {
             Self::InputRefused => (StatusCode::FORBIDDEN, "Forbidden", "input_refused"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Body too large", "body_too_large"),
             Self::UserIdInvalid => (StatusCode::UNPROCESSABLE_ENTITY, "User not accepted", "user_id_invalid"),
+            Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "Too many requests", "rate_limited"),
+            Self::IdentityUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "identity_unavailable"),
             Self::ProviderUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "provider_unavailable"),
             Self::ProviderRateLimited => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "provider_rate_limited"),
             Self::ProviderBadAnswer => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "provider_bad_answer"),
@@ -135,14 +147,29 @@ impl Outcome {
     }
 
     const fn has_retry_advice(self) -> bool {
-        matches!(self, Self::ProviderUnavailable | Self::ProviderRateLimited | Self::ProviderBadAnswer)
+        matches!(
+            self,
+            Self::RateLimited
+                | Self::IdentityUnavailable
+                | Self::ProviderUnavailable
+                | Self::ProviderRateLimited
+                | Self::ProviderBadAnswer
+        )
     }
 }
 
 impl From<Refusal> for Outcome {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::NoSource | Refusal::PeerUntrusted => Self::PeerUntrusted,
+            Refusal::NoSource
+            | Refusal::PeerUntrusted
+            | Refusal::PeerSecret
+            | Refusal::PeerSignature
+            | Refusal::PeerSignatureTime
+            | Refusal::PeerWorkload
+            | Refusal::CallerRoute => Self::PeerUntrusted,
+            Refusal::Denied | Refusal::NotAllowed => Self::UserDenied,
+            Refusal::KeysUnavailable => Self::IdentityUnavailable,
             Refusal::Absent
             | Refusal::SubjectMissing
             | Refusal::Duplicate
@@ -151,7 +178,21 @@ impl From<Refusal> for Outcome {
             | Refusal::Template
             | Refusal::Encoding
             | Refusal::Character
-            | Refusal::TooLong => Self::Unauthorized,
+            | Refusal::TooLong
+            | Refusal::Body
+            | Refusal::TokenMalformed
+            | Refusal::TokenAlgorithm
+            | Refusal::TokenHeader
+            | Refusal::KeyUnknown
+            | Refusal::Signature
+            | Refusal::Expired
+            | Refusal::NotYetValid
+            | Refusal::TooOld
+            | Refusal::Issuer
+            | Refusal::Audience
+            | Refusal::Claim
+            | Refusal::Machine
+            | Refusal::Namespace => Self::Unauthorized,
         }
     }
 }

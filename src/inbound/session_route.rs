@@ -49,7 +49,7 @@ pub(super) struct SessionRoute {
     pub(super) kind: Kind,
     pub(super) plan: Arc<Plan>,
     pub(super) sessions: Arc<Sessions>,
-    pub(super) resolver: Arc<Resolver>,
+    pub(super) resolver: Resolver,
     pub(super) rules: Rules,
     pub(super) base: Base,
     pub(super) observer: Observer,
@@ -68,7 +68,7 @@ impl Handler for SessionRoute {
                 return self.finish(asked, Outcome::MethodNotAllowed, None, extras);
             }
         }
-        let identity = match self.admit(asked) {
+        let identity = match self.admit(asked).await {
             Ok(identity) => identity,
             Err((outcome, reason)) => return self.finish(asked, outcome, reason, Extras::default()),
         };
@@ -95,9 +95,9 @@ impl Handler for SessionRoute {
 
 impl SessionRoute {
     /// Every check before the request is read: the page, the peer, the user.
-    fn admit<'a>(&'a self, asked: &'a Asked) -> Result<Identity<'a>, (Outcome, Option<&'static str>)> {
+    async fn admit<'a>(&'a self, asked: &'a Asked) -> Result<Identity<'a>, (Outcome, Option<&'static str>)> {
         self.rules.check(asked).map_err(|outcome| (outcome, None))?;
-        self.resolver.resolve(asked.proof, &asked.headers).map_err(|refusal| {
+        self.resolver.resolve(&asked.asking(None)).await.map_err(|refusal| {
             self.observer.refused(refusal);
             (Outcome::from(refusal), Some(refusal.label()))
         })
@@ -121,7 +121,7 @@ impl SessionRoute {
 
     /// Forgets all sessions of the user, so it takes no input.
     async fn sign_out(&self, asked: &Asked) -> Response {
-        let admitted = self.admit(asked).and_then(|identity| match input::nothing(asked) {
+        let admitted = self.admit(asked).await.and_then(|identity| match input::nothing(asked) {
             Ok(()) => Ok(identity),
             Err(fault) => Err((fault.outcome, Some(fault.reason))),
         });

@@ -31,7 +31,7 @@ const ENVOY_REMOVE_ALL: HeaderValue =
 pub(super) struct SubrequestRoute {
     plan: Arc<Plan>,
     sessions: Arc<Sessions>,
-    resolver: Arc<Resolver>,
+    resolver: Resolver,
     mode: Mode,
     observer: Observer,
     /// Headers of a denial: nothing about chat.
@@ -44,7 +44,7 @@ impl Handler for SubrequestRoute {
     /// Answers one request, whatever its method, path below the prefix, query or body: those are the user's own request
     /// to the host application. What the proxy wants to add comes in headers.
     async fn answer(&self, asked: &Asked) -> Response {
-        let identity = match self.resolver.resolve(asked.proof, &asked.headers) {
+        let identity = match self.resolver.resolve(&asked.asking(None)).await {
             Ok(identity) => identity,
             Err(refusal) => {
                 self.observer.refused(refusal);
@@ -70,7 +70,7 @@ impl SubrequestRoute {
     pub(super) fn new(
         plan: Arc<Plan>,
         sessions: Arc<Sessions>,
-        resolver: Arc<Resolver>,
+        resolver: Resolver,
         mode: Mode,
         observer: Observer,
     ) -> Self {

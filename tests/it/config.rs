@@ -908,7 +908,7 @@ fn text_of_the_environment_stays_the_text_it_is() {
     assert_eq!(config.providers["chat"].settings["audience"], "0012");
     assert_eq!(blueprint.plans()[0].provider.signs_with().unwrap().1.as_deref(), Some("4711"));
     assert_eq!((config.server.unix_mode, config.server.http2), (0o600, true));
-    assert_eq!(config.identity.networks, ["10.0.0.0/8".parse().unwrap()]);
+    assert_eq!(config.identity.peers.networks, ["10.0.0.0/8".parse().unwrap()]);
 }
 
 /// `config.toml` documents the defaults: without its `[server]`, `[ops]`, `[log]`, `[browser]` and `[cache]`, nothing

@@ -3,16 +3,16 @@
 //! Everything that proxies disagree about (two lines of one header, `_` for `-`, headers that `Connection` tells the
 //! next hop to drop) is refused, never resolved.
 
+use std::borrow::Cow;
+
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 
-use super::definition::HeaderNames;
-use super::text::{self, SubjectFault};
-use super::{Identity, PeerProof, Refusal};
+use crate::identity::definition::HeaderNames;
+use crate::identity::text::{self, SubjectFault};
+use crate::identity::{PeerProof, Refusal};
 
 /// Bytes of one identity header at most (R10).
 const MAX_VALUE_BYTES: usize = 8 * 1024;
-/// Groups of one user at most (R10).
-const MAX_GROUPS: usize = 256;
 
 /// Which of the configured headers a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +32,20 @@ struct Lines<'h> {
     groups: Option<&'h HeaderValue>,
 }
 
+/// What plain lines tell, borrowed from the request.
+#[derive(Clone, Default)]
+pub(in crate::identity) struct Told<'h> {
+    pub(in crate::identity) subject: &'h str,
+    pub(in crate::identity) name: Option<Cow<'h, str>>,
+    /// As sent; read when somebody asks.
+    pub(in crate::identity) email: Option<&'h [u8]>,
+    pub(in crate::identity) avatar: Option<&'h str>,
+    /// As sent, and the separator; taken apart when somebody asks.
+    pub(in crate::identity) groups: Option<(&'h [u8], char)>,
+}
+
 /// Reads the identity that `headers` tell. The proof is not looked at: having it is the point.
-pub(super) fn read<'h>(
-    names: &HeaderNames,
-    source: &'h str,
-    _proof: PeerProof,
-    headers: &'h HeaderMap,
-) -> Result<Identity<'h>, Refusal> {
+pub(super) fn read<'h>(names: &HeaderNames, _proof: PeerProof, headers: &'h HeaderMap) -> Result<Told<'h>, Refusal> {
     let lines = collect(names, headers)?;
     let subject = match lines.subject {
         Some(value) => text::subject(value.as_bytes(), names.allow_comma_in_subject),
@@ -54,9 +61,7 @@ pub(super) fn read<'h>(
         }
         Err(fault) => return Err(fault.into()),
     };
-    Ok(Identity {
-        source,
-        issuer: None,
+    Ok(Told {
         subject,
         name: lines.name.and_then(|value| text::display_name(value.as_bytes())),
         email: lines.email.map(HeaderValue::as_bytes),
@@ -136,10 +141,4 @@ fn refuse_listed(names: &HeaderNames, value: &HeaderValue) -> Result<(), Refusal
 /// Empty counts as absent (R6).
 fn says_something(value: &HeaderValue) -> bool {
     !value.as_bytes().trim_ascii().is_empty()
-}
-
-/// The groups in a header; what is not UTF-8 is none.
-pub(super) fn split(bytes: &[u8], separator: char) -> impl Iterator<Item = &str> {
-    let text = std::str::from_utf8(bytes).unwrap_or_default();
-    text.split(separator).map(str::trim).filter(|group| !group.is_empty()).take(MAX_GROUPS)
 }

@@ -4,6 +4,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::{Asking, Refusal};
+use crate::config;
+
 /// The other end of the connection, and nothing else: `X-Forwarded-For` and its kin never enter here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
@@ -23,22 +26,31 @@ impl Peer {
     }
 }
 
-/// Proof that a peer may tell identity. Only [`PeerPolicy::prove`] makes one, so code that reads identity without
-/// proof does not compile.
+/// Proof that a peer may tell identity. Only [`Peers::prove`] makes one, so code that reads identity without proof does
+/// not compile.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerProof(());
 
-/// Which peers may tell identity.
-#[derive(Clone, Debug, Default)]
-pub struct PeerPolicy {
+/// What a connection proves, found out once when it is accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// The other end.
+    pub peer: Peer,
+    /// Whether it meets what `[identity.peers]` asks of a connection.
+    peers: bool,
+}
+
+/// Who may tell identity.
+#[derive(Debug, Default)]
+pub struct Peers {
     networks: Vec<IpNet>,
     unix_uids: Vec<u32>,
 }
 
-impl PeerPolicy {
-    /// A policy that believes these networks (canonical, checked by configuration) and unix users.
-    pub fn new(networks: Vec<IpNet>, unix_uids: Vec<u32>) -> Self {
-        Self { networks, unix_uids }
+impl Peers {
+    /// Those that are configured; checked by configuration.
+    pub fn new(configured: &config::Peers) -> Self {
+        Self { networks: configured.networks.clone(), unix_uids: configured.unix_uids.clone() }
     }
 
     /// Whether nobody is believed.
@@ -51,13 +63,18 @@ impl PeerPolicy {
         !self.networks.is_empty() && self.unix_uids.is_empty()
     }
 
-    /// Decides once per connection.
-    pub fn prove(&self, peer: &Peer) -> Option<PeerProof> {
+    /// What a new connection proves. `names` are those in its verified client certificate.
+    pub fn meet(&self, peer: Peer, _names: &[String]) -> Standing {
         let believed = match peer {
-            Peer::Tcp(address) => self.networks.iter().any(|network| network.contains(address)),
-            Peer::Unix { uid } => self.unix_uids.contains(uid),
+            Peer::Tcp(address) => self.networks.iter().any(|network| network.contains(&address)),
+            Peer::Unix { uid } => self.unix_uids.contains(&uid),
         };
-        believed.then_some(PeerProof(()))
+        Standing { peer, peers: believed }
+    }
+
+    /// Whether a request on the route at `path` may tell identity.
+    pub(super) fn prove(&self, asking: &Asking<'_>, _path: &str) -> Result<PeerProof, Refusal> {
+        if asking.standing.peers { Ok(PeerProof(())) } else { Err(Refusal::PeerUntrusted) }
     }
 }
 
@@ -65,8 +82,9 @@ impl PeerPolicy {
 mod tests {
     use super::*;
 
-    fn policy(networks: &[&str]) -> PeerPolicy {
-        PeerPolicy::new(networks.iter().map(|text| text.parse().expect("network")).collect(), vec![1000])
+    fn policy(networks: &[&str]) -> Peers {
+        let networks = networks.iter().map(|text| text.parse().expect("network")).collect();
+        Peers::new(&config::Peers { networks, unix_uids: vec![1000], ..config::Peers::default() })
     }
 
     #[test]
@@ -83,22 +101,22 @@ mod tests {
             ("::1", false),
         ] {
             let peer = Peer::tcp(address.parse().expect("address"));
-            assert_eq!(policy.prove(&peer).is_some(), believed, "{address}");
+            assert_eq!(policy.meet(peer, &[]).peers, believed, "{address}");
         }
     }
 
     #[test]
     fn unix_users_are_compared_exactly() {
         let policy = policy(&["0.0.0.0/0"]);
-        assert!(policy.prove(&Peer::Unix { uid: 1000 }).is_some());
-        assert!(policy.prove(&Peer::Unix { uid: 0 }).is_none());
+        assert!(policy.meet(Peer::Unix { uid: 1000 }, &[]).peers);
+        assert!(!policy.meet(Peer::Unix { uid: 0 }, &[]).peers);
     }
 
     #[test]
     fn nobody_is_believed_by_default() {
-        let policy = PeerPolicy::default();
+        let policy = Peers::default();
         assert!(policy.is_empty());
-        assert!(policy.prove(&Peer::tcp("127.0.0.1".parse().expect("address"))).is_none());
-        assert!(policy.prove(&Peer::Unix { uid: 0 }).is_none());
+        assert!(!policy.meet(Peer::tcp("127.0.0.1".parse().expect("address")), &[]).peers);
+        assert!(!policy.meet(Peer::Unix { uid: 0 }, &[]).peers);
     }
 }

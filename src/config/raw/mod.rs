@@ -1,10 +1,14 @@
 //! The configuration file, word for word. Unknown keys are refused; nothing is computed here.
 
+mod identity;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
+
+pub(super) use identity::{Identity, OneOrMore, Peers};
 
 /// A duration written as text: `"90s"`, `"5m"`, `"1h 30m"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +51,7 @@ pub(super) struct Server {
     pub(super) drain_delay: Span,
     pub(super) drain_timeout: Span,
     pub(super) workers: usize,
+    pub(super) tls: Option<Tls>,
 }
 
 impl Default for Server {
@@ -64,8 +69,28 @@ impl Default for Server {
             drain_delay: seconds(0),
             drain_timeout: seconds(20),
             workers: 0,
+            tls: None,
         }
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) cert_file: String,
+    pub(super) key_file: String,
+    pub(super) client_ca_file: Option<String>,
+    pub(super) client_certificates: Option<ClientCertificates>,
+}
+
+/// Whether clients must show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificates {
+    /// Without one there is no connection.
+    Required,
+    /// One that is shown must be good.
+    Optional,
 }
 
 #[derive(Debug, Deserialize)]
@@ -138,22 +163,6 @@ pub enum UserLines {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Identity {
-    pub(super) source: Option<String>,
-    pub(super) peers: Peers,
-    pub(super) sources: BTreeMap<String, Value>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Peers {
-    pub(super) networks: Vec<String>,
-    pub(super) unix_uids: Vec<u32>,
-    pub(super) insecure_trust_every_peer: bool,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
 pub(super) struct Browser {
     pub(super) allow_origins: Vec<String>,
     pub(super) allow_hosts: Vec<String>,
@@ -183,6 +192,13 @@ pub(super) struct Route {
     pub(super) deadline: Option<Span>,
     pub(super) host: Option<String>,
     pub(super) mode: Option<Mode>,
+    pub(super) source: Option<OneOrMore>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Limits {
+    pub(super) user_rate: Option<String>,
 }
 
 /// The kind of answer a route gives.

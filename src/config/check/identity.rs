@@ -1,0 +1,138 @@
+//! Checks the `[identity]` section. What sources are is checked by the identity room.
+
+use std::path::PathBuf;
+
+use http::HeaderName;
+use ipnet::IpNet;
+
+use super::Check;
+use crate::config::{Caller, CallerToken, Identity, Peers, Users, raw};
+
+impl Check<'_> {
+    pub(super) fn identity(&mut self) -> Identity {
+        let raw: raw::Identity = self.layers.section("identity", self.errors);
+        let peers = self.peers("identity.peers", raw.peers);
+        let mut callers = std::collections::BTreeMap::new();
+        for (name, caller) in raw.callers {
+            let key = format!("identity.callers.{name}");
+            let token = caller.token.map(|token| CallerToken { source: token.source, subjects: token.subjects });
+            let proof = raw::Peers {
+                networks: caller.networks,
+                unix_uids: caller.unix_uids,
+                certificates: caller.certificates,
+                xfcc: caller.xfcc,
+                linkerd: caller.linkerd,
+                hmac_key_files: caller.hmac_key_files,
+                secret_files: caller.secret_files,
+                secret_header: caller.secret_header,
+                insecure_trust_every_peer: false,
+            };
+            let caller = Caller { proof: self.peers(&key, proof), token, routes: caller.routes };
+            callers.insert(name, caller);
+        }
+        Identity {
+            source: raw.source.map(|source| source.0).unwrap_or_default(),
+            sources: raw.sources,
+            peers,
+            callers,
+            users: Users {
+                allow: raw.users.allow,
+                allow_groups: raw.users.allow_groups,
+                deny: raw.users.deny,
+                deny_file: raw.users.deny_file.map(PathBuf::from),
+            },
+            roles: raw.roles,
+            origin: self.layers.origin("identity"),
+        }
+    }
+
+    fn peers(&mut self, key: &str, raw: raw::Peers) -> Peers {
+        let networks_key = format!("{key}.networks");
+        let mut networks = Vec::new();
+        for text in &raw.networks {
+            match network(text) {
+                Ok(net) if net.prefix_len() <= 1 && !raw.insecure_trust_every_peer => self.refuse(
+                    &networks_key,
+                    format!(
+                        "\"{text}\" holds everybody, and anybody could name any user; list the proxy's own network, or \
+                         say so with identity.peers.insecure_trust_every_peer = true"
+                    ),
+                ),
+                Ok(net) => networks.push(net),
+                Err(problem) => self.refuse(&networks_key, problem),
+            }
+        }
+        let secret_header = raw.secret_header.and_then(|text| {
+            let header = HeaderName::from_bytes(text.as_bytes()).ok();
+            if header.is_none() {
+                self.refuse(&format!("{key}.secret_header"), format!("\"{text}\" is not a header name"));
+            }
+            header
+        });
+        Peers {
+            networks,
+            unix_uids: raw.unix_uids,
+            certificates: raw.certificates,
+            xfcc: raw.xfcc,
+            linkerd: raw.linkerd,
+            hmac_key_files: raw.hmac_key_files.into_iter().map(PathBuf::from).collect(),
+            secret_files: raw.secret_files.into_iter().map(PathBuf::from).collect(),
+            secret_header,
+            insecure_trust_every_peer: raw.insecure_trust_every_peer,
+        }
+    }
+}
+
+/// A network in canonical form. Mapped addresses, host bits and zones are refused: each has fooled a trust check
+/// somewhere (threats T-10), and the canonical spelling says the same.
+fn network(text: &str) -> Result<IpNet, String> {
+    // The standard library's parser refuses leading zeros and zones; the network crate's own does not.
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (text, None),
+    };
+    let parsed = address.parse::<std::net::IpAddr>().ok().and_then(|address| match length {
+        None => Some(IpNet::from(address)),
+        Some(digits) => {
+            let length: u8 = digits.parse().ok()?;
+            (length.to_string() == digits).then(|| IpNet::new(address, length).ok()).flatten()
+        }
+    });
+    let Some(net) = parsed else {
+        return Err(format!("\"{text}\" is not a network; write it like \"10.20.0.0/16\" or \"fd00::/8\""));
+    };
+    if let IpNet::V6(v6) = net
+        && v6.addr().to_ipv4_mapped().is_some()
+    {
+        return Err(format!("\"{text}\" is an IPv4-mapped network; write the IPv4 network itself"));
+    }
+    if net.addr() != net.network() {
+        return Err(format!("\"{text}\" has host bits set; write \"{}\"", net.trunc()));
+    }
+    Ok(net)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_must_be_canonical() {
+        for good in ["10.0.0.0/8", "127.0.0.1", "::1/128", "fd00::/8", "192.0.2.7/32"] {
+            assert!(network(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "::ffff:10.0.0.0/104",
+            "::ffff:0:0/96",
+            "10.0.0.1/8",
+            "010.0.0.0/8",
+            "fe80::1%eth0/64",
+            "10.0.0.0/33",
+            "*",
+            "",
+            "ten",
+        ] {
+            assert!(network(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Identity definitions: what an upstream sends, as data. Presets ship with the binary; operators add their own, or
+//! settle a preset with settings and keys of their own.
+
+mod headers;
+mod overlay;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+pub(super) use headers::HeaderNames;
+
+/// A definition in use, checked.
+#[derive(Debug)]
+pub(super) struct Definition {
+    /// What keeps its subjects apart from those of other sources; `None` where the operator says nothing.
+    pub(super) namespace: Option<String>,
+    /// How identity is told.
+    pub(super) kind: Kind,
+}
+
+/// How identity is told.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// In headers that only a proven peer may send.
+    Headers(HeaderNames),
+}
+
+/// A definition as written, once settings are filled in.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    #[serde(default)]
+    #[expect(dead_code, reason = "printed as text by `presets`, compared with the file name by a test")]
+    name: String,
+    #[serde(default)]
+    #[expect(dead_code, reason = "printed by `presets`")]
+    summary: String,
+    namespace: Option<String>,
+    kind: RawKind,
+    headers: Option<headers::Raw>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawKind {
+    Headers,
+}
+
+/// The definitions that ship with the binary: name and text.
+pub const PRESETS: [(&str, &str); 3] = [
+    ("plain", include_str!("../presets/plain.toml")),
+    ("oauth2-proxy", include_str!("../presets/oauth2-proxy.toml")),
+    ("authelia", include_str!("../presets/authelia.toml")),
+];
+
+/// One line about a preset.
+pub fn summary(text: &str) -> String {
+    #[derive(Deserialize)]
+    struct Summary {
+        summary: String,
+    }
+    toml::from_str::<Summary>(text).map(|preset| preset.summary).unwrap_or_default()
+}
+
+/// Whether a preset has this name.
+pub(super) fn is_preset(name: &str) -> bool {
+    PRESETS.iter().any(|(preset, _)| *preset == name)
+}
+
+/// The definition called `name`: a preset, the operator's own table, or a preset that the table settles. `Err` holds
+/// what is wrong, each as key below the table and the rest of a sentence.
+pub(super) fn compile(name: &str, own: Option<&Value>) -> Result<Definition, Vec<(String, String)>> {
+    let wrong = |problem: String| vec![(String::new(), problem)];
+    let empty = Map::new();
+    let own = match own {
+        None => &empty,
+        Some(Value::Object(own)) => own,
+        Some(_) => return Err(wrong("is not a table".to_owned())),
+    };
+    let base = match own.get("preset") {
+        Some(Value::String(preset)) => Some(preset.as_str()),
+        Some(_) => return Err(vec![("preset".to_owned(), "is not text".to_owned())]),
+        None if own.contains_key("kind") => None,
+        None if is_preset(name) => Some(name),
+        None => return Err(wrong(format!("has neither preset nor kind; presets: {}", names()))),
+    };
+    if base.is_none() && is_preset(name) {
+        return Err(wrong("is the name of a preset; choose another".to_owned()));
+    }
+    let written = match base {
+        None => Map::new(),
+        Some(base) => preset(base)
+            .ok_or_else(|| vec![("preset".to_owned(), format!("no preset \"{base}\"; presets: {}", names()))])?,
+    };
+    let settled = overlay::settle(written, own)?;
+    let raw: Raw = serde_json::from_value(Value::Object(settled)).map_err(|error| wrong(error.to_string()))?;
+    let kind = match raw.kind {
+        RawKind::Headers => {
+            let headers = raw.headers.ok_or_else(|| wrong("has no table `headers`".to_owned()))?;
+            Kind::Headers(HeaderNames::check(headers).map_err(wrong)?)
+        }
+    };
+    Ok(Definition { namespace: raw.namespace, kind })
+}
+
+/// Names of the presets, for messages.
+pub(super) fn names() -> String {
+    PRESETS.map(|(name, _)| name).join(", ")
+}
+
+fn preset(name: &str) -> Option<Map<String, Value>> {
+    let (_, text) = PRESETS.iter().find(|(own, _)| *own == name)?;
+    toml::from_str(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_called_what_their_files_are_called() {
+        for (name, text) in PRESETS {
+            let table: toml::Table = text.parse().expect(name);
+            assert_eq!(table["name"].as_str(), Some(name));
+            assert!(preset(name).is_some(), "{name}");
+            assert!(!summary(text).is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn presets_without_settings_compile_as_they_are() {
+        for (name, text) in PRESETS.iter().filter(|(_, text)| !text.contains("[settings")) {
+            assert!(compile(name, None).is_ok(), "{name} {text}");
+        }
+    }
+}
