@@ -1,11 +1,17 @@
 //! Where identity comes from: the definitions in use, compiled.
 
 pub(super) mod headers;
+pub(super) mod line;
+
+use std::sync::Arc;
 
 use http::HeaderName;
+use serde_json::Value;
 
 use super::definition::{self, Definition, HeaderNames};
-use super::{Asking, PeerProof, Refusal, Told};
+use super::keys::KeySet;
+use super::token::Verifier;
+use super::{Around, Asking, PeerProof, Refusal, Told};
 
 /// A user as a source told it, decoded and owned.
 #[derive(Default)]
@@ -38,20 +44,27 @@ pub(super) struct Source {
 pub(super) enum Kind {
     /// In headers, which only a proven peer may send.
     Headers(HeaderNames),
+    /// In a signed token, which is proof by itself.
+    Token(Box<Verifier>),
 }
 
 impl Source {
-    pub(super) fn new(name: &str, definition: Definition) -> Self {
+    pub(super) fn new(name: &str, definition: Definition, around: &Around) -> Self {
         let kind = match definition.kind {
             definition::Kind::Headers(names) => Kind::Headers(names),
+            definition::Kind::Token(rules, keys) => {
+                let verifier = Verifier::new(*rules, key_set(&keys), Arc::clone(&around.clock));
+                Kind::Token(Box::new(verifier))
+            }
         };
         Self { name: name.to_owned(), namespace: definition.namespace.unwrap_or_default(), kind }
     }
 
     /// The headers that it looks at.
-    pub(super) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+    pub(super) fn headers(&self) -> Box<dyn Iterator<Item = &HeaderName> + '_> {
         match &self.kind {
-            Kind::Headers(names) => names.all(),
+            Kind::Headers(names) => Box::new(names.all()),
+            Kind::Token(verifier) => Box::new(std::iter::once(verifier.header())),
         }
     }
 
@@ -63,8 +76,22 @@ impl Source {
     ) -> Result<Told<'r>, Refusal> {
         match &self.kind {
             Kind::Headers(names) => headers::read(names, proof()?, asking.headers).map(Told::Lines),
+            Kind::Token(verifier) => verifier.read(asking, proof).map(Told::Profile),
         }
     }
+
+    /// Looks for a key that the request's token needs and that is not here. Whether it is worth reading again.
+    pub(super) async fn look_for_key(&self, asking: &Asking<'_>) -> bool {
+        match &self.kind {
+            Kind::Headers(_) => false,
+            Kind::Token(verifier) => verifier.look_for_key(asking).await,
+        }
+    }
+}
+
+/// The keys that a definition's table `keys` names: the one place where a key set is made.
+fn key_set(_table: &Value) -> Arc<KeySet> {
+    Arc::new(KeySet::default())
 }
 
 impl std::fmt::Debug for Profile {
