@@ -37,7 +37,7 @@ impl Sources {
     pub fn configure(
         identity: &config::Identity,
         routes: &[config::Route],
-        _around: &Around,
+        around: &Around,
     ) -> Result<Self, Vec<ConfigError>> {
         let mut errors = Vec::new();
         let mut refuse = |key: String, problem: String| {
@@ -66,7 +66,7 @@ impl Sources {
             }
             let used = asked.iter().any(|(_, asked)| *asked == name);
             match definition::compile(name, own) {
-                Ok(definition) if used => sources.push(Arc::new(Source::new(name, definition))),
+                Ok(definition) if used => sources.push(Arc::new(Source::new(name, definition, &around.clock))),
                 Ok(_) => {}
                 Err(problems) => {
                     for (below, problem) in problems {
@@ -118,7 +118,8 @@ pub struct Resolver {
 impl Resolver {
     #[cfg(test)]
     pub(super) fn for_test(name: &str, definition: definition::Definition, network: &str) -> Self {
-        let source = Source::new(name, definition);
+        let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
+        let source = Source::new(name, definition, &clock);
         let networks = vec![network.parse().expect("a network")];
         let peers = Peers::new(&config::Peers { networks, ..config::Peers::default() });
         Self { path: "/".to_owned(), sources: vec![Arc::new(source)], peers: Arc::new(peers) }

@@ -1,11 +1,15 @@
 //! Where identity comes from: the definitions in use, compiled.
 
+mod decoded;
 pub(super) mod headers;
+
+use std::sync::Arc;
 
 use http::HeaderName;
 
 use super::definition::{self, Definition, HeaderNames};
 use super::{Asking, PeerProof, Refusal, Told};
+use crate::clock::Clock;
 
 /// A user as a source told it, decoded and owned.
 #[derive(Default)]
@@ -37,13 +41,17 @@ pub(super) struct Source {
 #[derive(Debug)]
 pub(super) enum Kind {
     /// In headers, which only a proven peer may send.
-    Headers(HeaderNames),
+    Headers {
+        names: HeaderNames,
+        /// For payloads that end.
+        clock: Arc<dyn Clock>,
+    },
 }
 
 impl Source {
-    pub(super) fn new(name: &str, definition: Definition) -> Self {
+    pub(super) fn new(name: &str, definition: Definition, clock: &Arc<dyn Clock>) -> Self {
         let kind = match definition.kind {
-            definition::Kind::Headers(names) => Kind::Headers(names),
+            definition::Kind::Headers(names) => Kind::Headers { names, clock: Arc::clone(clock) },
         };
         Self { name: name.to_owned(), namespace: definition.namespace.unwrap_or_default(), kind }
     }
@@ -51,7 +59,7 @@ impl Source {
     /// The headers that it looks at.
     pub(super) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
         match &self.kind {
-            Kind::Headers(names) => names.all(),
+            Kind::Headers { names, .. } => names.all(),
         }
     }
 
@@ -62,7 +70,7 @@ impl Source {
         proof: impl FnOnce() -> Result<PeerProof, Refusal>,
     ) -> Result<Told<'r>, Refusal> {
         match &self.kind {
-            Kind::Headers(names) => headers::read(names, proof()?, asking.headers).map(Told::Lines),
+            Kind::Headers { names, clock } => headers::read(names, clock.as_ref(), proof()?, asking.headers),
         }
     }
 }
