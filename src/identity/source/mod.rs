@@ -1,5 +1,6 @@
 //! Where identity comes from: the definitions in use, compiled.
 
+mod decoded;
 pub(super) mod headers;
 pub(super) mod line;
 
@@ -12,6 +13,7 @@ use super::definition::{self, Definition, HeaderNames};
 use super::keys::KeySet;
 use super::token::Verifier;
 use super::{Around, Asking, PeerProof, Refusal, Told};
+use crate::clock::Clock;
 
 /// A user as a source told it, decoded and owned.
 #[derive(Default)]
@@ -43,19 +45,21 @@ pub(super) struct Source {
 #[derive(Debug)]
 pub(super) enum Kind {
     /// In headers, which only a proven peer may send.
-    Headers(HeaderNames),
+    Headers {
+        names: HeaderNames,
+        /// For payloads that end.
+        clock: Arc<dyn Clock>,
+    },
     /// In a signed token, which is proof by itself.
     Token(Box<Verifier>),
 }
 
 impl Source {
     pub(super) fn new(name: &str, definition: Definition, around: &Around) -> Self {
+        let clock = Arc::clone(&around.clock);
         let kind = match definition.kind {
-            definition::Kind::Headers(names) => Kind::Headers(names),
-            definition::Kind::Token(rules, keys) => {
-                let verifier = Verifier::new(*rules, key_set(&keys), Arc::clone(&around.clock));
-                Kind::Token(Box::new(verifier))
-            }
+            definition::Kind::Headers(names) => Kind::Headers { names, clock },
+            definition::Kind::Token(rules, keys) => Kind::Token(Box::new(Verifier::new(*rules, key_set(&keys), clock))),
         };
         Self { name: name.to_owned(), namespace: definition.namespace.unwrap_or_default(), kind }
     }
@@ -63,7 +67,7 @@ impl Source {
     /// The headers that it looks at.
     pub(super) fn headers(&self) -> Box<dyn Iterator<Item = &HeaderName> + '_> {
         match &self.kind {
-            Kind::Headers(names) => Box::new(names.all()),
+            Kind::Headers { names, .. } => Box::new(names.all()),
             Kind::Token(verifier) => Box::new(std::iter::once(verifier.header())),
         }
     }
@@ -75,7 +79,7 @@ impl Source {
         proof: impl FnOnce() -> Result<PeerProof, Refusal>,
     ) -> Result<Told<'r>, Refusal> {
         match &self.kind {
-            Kind::Headers(names) => headers::read(names, proof()?, asking.headers).map(Told::Lines),
+            Kind::Headers { names, clock } => headers::read(names, clock.as_ref(), proof()?, asking.headers),
             Kind::Token(verifier) => verifier.read(asking, proof).map(Told::Profile),
         }
     }
@@ -83,7 +87,7 @@ impl Source {
     /// Looks for a key that the request's token needs and that is not here. Whether it is worth reading again.
     pub(super) async fn look_for_key(&self, asking: &Asking<'_>) -> bool {
         match &self.kind {
-            Kind::Headers(_) => false,
+            Kind::Headers { .. } => false,
             Kind::Token(verifier) => verifier.look_for_key(asking).await,
         }
     }
