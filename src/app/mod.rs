@@ -320,7 +320,7 @@ fn warn(blueprint: &Blueprint) {
             "INSECURE: identity.peers.insecure_trust_every_peer is set; whoever reaches this port can be anybody"
         );
     }
-    if blueprint.sources.peers().is_position_enough() {
+    if blueprint.sources.peers().is_position_only() {
         tracing::warn!(
             "identity headers are believed by network address alone; any process in those networks can name any user"
         );

@@ -118,8 +118,8 @@ impl Peers {
 
     /// Whether networks beyond this machine are believed for nothing but their addresses: the weakest kind of proof, worth
     /// a warning.
-    pub fn is_position_enough(&self) -> bool {
-        self.proofs.iter().any(Proof::is_position_enough)
+    pub fn is_position_only(&self) -> bool {
+        self.proofs.iter().any(Proof::is_position_only)
     }
 
     /// What proves a peer, one line for each way, for people.

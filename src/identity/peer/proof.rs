@@ -65,7 +65,7 @@ impl Proof {
     }
 
     /// Whether networks beyond this machine are enough.
-    pub(super) fn is_position_enough(&self) -> bool {
+    pub(super) fn is_position_only(&self) -> bool {
         self.is_of_connection() && self.names.is_none() && self.position.as_ref().is_some_and(Position::reaches_out)
     }
 

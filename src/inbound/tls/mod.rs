@@ -18,7 +18,7 @@ use crate::config::{self, ConfigError};
 use crate::metrics::Metrics;
 use crate::secrets::{SecretSet, SecretSource};
 
-pub(super) use handshake::{Handshakes, Shaken};
+pub(super) use handshake::Handshakes;
 
 /// The certificates in service, and how they are replaced.
 #[derive(Debug)]
