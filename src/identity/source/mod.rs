@@ -72,6 +72,13 @@ impl Source {
         }
     }
 
+    /// Whether what it reads is proof by itself, and not only as good as the peer that sends it.
+    pub(super) fn proves_itself(&self) -> bool {
+        match &self.kind {
+            Kind::Headers(_) => false,
+        }
+    }
+
     /// What it tells of a request. [`Refusal::Absent`] means that it tells nothing, so the next source is asked.
     pub(super) fn read<'r>(
         &'r self,
