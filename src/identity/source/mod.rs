@@ -75,7 +75,7 @@ impl Source {
     /// Whether what it reads is proof by itself, and not only as good as the peer that sends it.
     pub(super) fn proves_itself(&self) -> bool {
         match &self.kind {
-            Kind::Headers(_) => false,
+            Kind::Headers { .. } => false,
         }
     }
 
