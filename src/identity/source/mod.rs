@@ -76,6 +76,7 @@ impl Source {
     pub(super) fn proves_itself(&self) -> bool {
         match &self.kind {
             Kind::Headers { .. } => false,
+            Kind::Token(_) => true,
         }
     }
 
