@@ -2,6 +2,7 @@
 
 mod attacks;
 mod claims;
+mod definitions;
 mod vectors;
 
 use std::sync::LazyLock;
