@@ -103,7 +103,7 @@ mod tests {
     /// T-24: lengths and dots are looked at before anything is decoded. T-18: an empty signature is none.
     #[test]
     fn other_counts_of_parts_are_refused() {
-        let (dots, long) = (".".repeat(100_000), "a".repeat(1024 * 1024));
+        let (most, dots, long) = (".".repeat(16 * 1024), ".".repeat(100_000), "a".repeat(1024 * 1024));
         for (token, refusal) in [
             ("", Refusal::TokenMalformed),
             ("a", Refusal::TokenMalformed),
@@ -114,7 +114,7 @@ mod tests {
             ("aGVhZA..c2ln", Refusal::TokenMalformed),
             ("a.b.c.d", Refusal::TokenMalformed),
             ("a.b.c.d.e", Refusal::TokenMalformed),
-            (&dots[..16 * 1024], Refusal::TokenMalformed),
+            (&most, Refusal::TokenMalformed),
             (&dots, Refusal::TooLong),
             (&long, Refusal::TooLong),
         ] {
