@@ -76,6 +76,18 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("kubernetes-front-proxy", include_str!("../presets/kubernetes-front-proxy.toml")),
     ("mod-auth-openidc", include_str!("../presets/mod-auth-openidc.toml")),
     ("traefik", include_str!("../presets/traefik.toml")),
+    ("oidc", include_str!("../presets/oidc.toml")),
+    ("pomerium", include_str!("../presets/pomerium.toml")),
+    ("cloudflare-access", include_str!("../presets/cloudflare-access.toml")),
+    ("google-iap", include_str!("../presets/google-iap.toml")),
+    ("aws-alb", include_str!("../presets/aws-alb.toml")),
+    ("azure-ad", include_str!("../presets/azure-ad.toml")),
+    ("teleport", include_str!("../presets/teleport.toml")),
+    ("authentik-jwt", include_str!("../presets/authentik-jwt.toml")),
+    ("oathkeeper-jwt", include_str!("../presets/oathkeeper-jwt.toml")),
+    ("keycloak", include_str!("../presets/keycloak.toml")),
+    ("kubernetes", include_str!("../presets/kubernetes.toml")),
+    ("spiffe-jwt", include_str!("../presets/spiffe-jwt.toml")),
 ];
 
 /// One line about a preset.

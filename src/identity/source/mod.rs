@@ -10,10 +10,11 @@ use http::HeaderName;
 use serde_json::Value;
 
 use super::definition::{self, Definition, HeaderNames};
-use super::keys::KeySet;
+use super::keys::{Key, KeySet, Keys, jwks};
 use super::token::Verifier;
 use super::{Around, Asking, PeerProof, Refusal, Told};
 use crate::clock::Clock;
+use crate::secrets::Secret;
 
 /// A user as a source told it, decoded and owned.
 #[derive(Default)]
@@ -102,8 +103,14 @@ impl Source {
 }
 
 /// The keys that a definition's table `keys` names: the one place where a key set is made.
-fn key_set(_table: &Value) -> Arc<KeySet> {
-    Arc::new(KeySet::default())
+fn key_set(table: &Value) -> Arc<KeySet> {
+    let content = |key: &str| table.get(key).and_then(Value::as_str).and_then(|path| std::fs::read(path).ok());
+    let keys = match (content("file"), content("secret_file")) {
+        (Some(text), _) => jwks::read(&text).unwrap_or_default(),
+        (_, Some(secret)) => Key::of_secret(&Secret::new(secret.trim_ascii().to_vec())).into_iter().collect(),
+        _ => Vec::new(),
+    };
+    Arc::new(KeySet::of(Keys::new(keys)))
 }
 
 impl std::fmt::Debug for Profile {
