@@ -15,6 +15,9 @@ impl fmt::Display for Blueprint {
             names => names.join(", "),
         };
         writeln!(f, "identity        {}", sources)?;
+        for (source, place) in self.sources.key_places() {
+            writeln!(f, "keys of         {source}: {place}")?;
+        }
         let networks: Vec<_> = config.identity.peers.networks.iter().map(ToString::to_string).collect();
         let uids: Vec<_> = config.identity.peers.unix_uids.iter().map(|uid| format!("uid {uid}")).collect();
         let peers = [networks, uids].concat();

@@ -1,15 +1,18 @@
 //! The order of sources on a route, and what is asked of a user whom a source has told.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use http::HeaderName;
 
 use super::definition;
+use super::keys::{Found, Waiting};
 use super::peer::Peers;
 use super::source::Source;
 use super::{Asking, Identity, Refusal};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::{self, ConfigError};
+use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 
@@ -80,6 +83,31 @@ impl Sources {
         if errors.is_empty() { Ok(Self { sources, default: identity.source.clone(), peers }) } else { Err(errors) }
     }
 
+    /// Fetches keys from now on. The service is not ready before every source in use has had some.
+    pub fn start(&self, lifecycle: &Lifecycle) {
+        let waiting = Arc::new(Waiting::new(lifecycle.clone()));
+        for set in self.sources.iter().filter_map(|source| source.key_set()) {
+            set.start(lifecycle, &waiting);
+        }
+    }
+
+    /// The files of keys, to be watched.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.sources.iter().filter_map(|source| source.key_set()?.file())
+    }
+
+    /// Reads the files of keys again.
+    pub fn reload(&self, now: Timestamp) {
+        for set in self.sources.iter().filter_map(|source| source.key_set()) {
+            set.reload(now.as_seconds());
+        }
+    }
+
+    /// Where the keys of each source come from, for people.
+    pub fn key_places(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.sources.iter().filter_map(|source| Some((source.name.as_str(), source.key_set()?.place())))
+    }
+
     /// Who resolves the requests of `route`.
     pub fn resolver(&self, route: &config::Route) -> Resolver {
         let names = route.sources.as_ref().unwrap_or(&self.default);
@@ -142,7 +170,29 @@ impl Resolver {
     /// The identity that a request carries: that of the first source that tells anything. A source that tells something
     /// wrong ends it; the next is not asked (threats, section 1, rule 4).
     pub async fn resolve<'r>(&'r self, asking: &Asking<'r>) -> Result<Identity<'r>, Refusal> {
-        self.judge(asking)
+        match self.judge(asking) {
+            Err(refusal @ (Refusal::KeyUnknown | Refusal::KeysUnavailable | Refusal::Signature)) => {
+                Box::pin(self.judge_again(asking, refusal)).await
+            }
+            settled => settled,
+        }
+    }
+
+    /// The same once the source of the missing key was asked, where that helps.
+    async fn judge_again<'r>(&'r self, asking: &Asking<'r>, refusal: Refusal) -> Result<Identity<'r>, Refusal> {
+        // The first source with a token in the request is the one that refused it.
+        let wanted = self.sources.iter().find_map(|source| source.wanted_key(asking));
+        let Some((set, kid)) = wanted else { return Err(refusal) };
+        if refusal == Refusal::Signature && kid.is_some() {
+            return Err(refusal);
+        }
+        match set.look_for(kid.as_deref()).await {
+            Found::Changed => self.judge(asking),
+            Found::Nothing => Err(refusal),
+            // Nobody can say whether the token is good: that is no fault of who sent it (T-27).
+            Found::Unreachable if refusal == Refusal::Signature => Err(refusal),
+            Found::Unreachable => Err(Refusal::KeysUnavailable),
+        }
     }
 
     /// The same with the keys that are here.

@@ -2,12 +2,14 @@
 //! settle a preset with settings and keys of their own.
 
 mod headers;
+mod keys;
 mod overlay;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub(super) use headers::HeaderNames;
+pub(super) use keys::{Form, KeyPlan, PemUrl, Place, REFRESH_BOUNDS};
 
 /// A definition in use, checked.
 #[derive(Debug)]

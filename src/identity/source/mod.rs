@@ -2,9 +2,12 @@
 
 pub(super) mod headers;
 
+use std::sync::Arc;
+
 use http::HeaderName;
 
 use super::definition::{self, Definition, HeaderNames};
+use super::keys::KeySet;
 use super::{Asking, PeerProof, Refusal, Told};
 
 /// A user as a source told it, decoded and owned.
@@ -46,6 +49,20 @@ impl Source {
             definition::Kind::Headers(names) => Kind::Headers(names),
         };
         Self { name: name.to_owned(), namespace: definition.namespace.unwrap_or_default(), kind }
+    }
+
+    /// Its keys, where it verifies tokens.
+    pub(super) fn key_set(&self) -> Option<&Arc<KeySet>> {
+        match &self.kind {
+            Kind::Headers(_) => None,
+        }
+    }
+
+    /// The keys that it verifies with and the id of the one that a request's token names, where there is a token.
+    pub(super) fn wanted_key(&self, _asking: &Asking<'_>) -> Option<(&KeySet, Option<String>)> {
+        match &self.kind {
+            Kind::Headers(_) => None,
+        }
     }
 
     /// The headers that it looks at.
