@@ -11,6 +11,7 @@ mod refusal;
 mod resolver;
 mod source;
 mod text;
+mod token;
 
 use std::sync::Arc;
 

@@ -27,6 +27,15 @@ pub struct Around {
     pub metrics: Arc<Metrics>,
 }
 
+#[cfg(test)]
+impl Around {
+    pub(super) fn for_test() -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
+        let outbound = Outbound::new(Arc::clone(&clock)).expect("a client");
+        Self { outbound, clock, metrics: Arc::new(Metrics::new().expect("metrics")) }
+    }
+}
+
 /// Every configured source and peer, checked.
 #[derive(Debug, Default)]
 pub struct Sources {
@@ -40,7 +49,7 @@ impl Sources {
     pub fn configure(
         identity: &config::Identity,
         routes: &[config::Route],
-        _around: &Around,
+        around: &Around,
     ) -> Result<Self, Vec<ConfigError>> {
         let mut errors = Vec::new();
         let mut refuse = |key: String, problem: String| {
@@ -69,7 +78,10 @@ impl Sources {
             }
             let used = asked.iter().any(|(_, asked)| *asked == name);
             match definition::compile(name, own) {
-                Ok(definition) if used => sources.push(Arc::new(Source::new(name, definition))),
+                Ok(definition) if used => match Source::new(name, definition, around) {
+                    Ok(source) => sources.push(Arc::new(source)),
+                    Err((below, problem)) => refuse(format!("identity.sources.{name}.{below}"), problem),
+                },
                 Ok(_) => {}
                 Err(problems) => {
                     for (below, problem) in problems {
@@ -146,7 +158,7 @@ pub struct Resolver {
 impl Resolver {
     #[cfg(test)]
     pub(super) fn for_test(name: &str, definition: definition::Definition, network: &str) -> Self {
-        let source = Source::new(name, definition);
+        let source = Source::new(name, definition, &Around::for_test()).expect("a source");
         let networks = vec![network.parse().expect("a network")];
         let peers = Peers::new(&config::Peers { networks, ..config::Peers::default() });
         Self { path: "/".to_owned(), sources: vec![Arc::new(source)], peers: Arc::new(peers) }
@@ -171,6 +183,7 @@ impl Resolver {
     /// wrong ends it; the next is not asked (threats, section 1, rule 4).
     pub async fn resolve<'r>(&'r self, asking: &Asking<'r>) -> Result<Identity<'r>, Refusal> {
         match self.judge(asking) {
+            // Rare, so its future is not carried about by every request.
             Err(refusal @ (Refusal::KeyUnknown | Refusal::KeysUnavailable | Refusal::Signature)) => {
                 Box::pin(self.judge_again(asking, refusal)).await
             }
@@ -180,19 +193,18 @@ impl Resolver {
 
     /// The same once the source of the missing key was asked, where that helps.
     async fn judge_again<'r>(&'r self, asking: &Asking<'r>, refusal: Refusal) -> Result<Identity<'r>, Refusal> {
-        // The first source with a token in the request is the one that refused it.
-        let wanted = self.sources.iter().find_map(|source| source.wanted_key(asking));
-        let Some((set, kid)) = wanted else { return Err(refusal) };
-        if refusal == Refusal::Signature && kid.is_some() {
-            return Err(refusal);
+        for source in &self.sources {
+            // The first source with a token in the request is the one that refused it.
+            match source.look_for_key(asking, refusal).await {
+                None => {}
+                Some(Found::Changed) => return self.judge(asking),
+                Some(Found::Nothing) => return Err(refusal),
+                // Nobody can say whether the token is good: that is no fault of who sent it (T-27).
+                Some(Found::Unreachable) if refusal != Refusal::Signature => return Err(Refusal::KeysUnavailable),
+                Some(Found::Unreachable) => return Err(refusal),
+            }
         }
-        match set.look_for(kid.as_deref()).await {
-            Found::Changed => self.judge(asking),
-            Found::Nothing => Err(refusal),
-            // Nobody can say whether the token is good: that is no fault of who sent it (T-27).
-            Found::Unreachable if refusal == Refusal::Signature => Err(refusal),
-            Found::Unreachable => Err(Refusal::KeysUnavailable),
-        }
+        Err(refusal)
     }
 
     /// The same with the keys that are here.

@@ -33,6 +33,7 @@ mod errors;
 mod inputs;
 mod jose;
 mod judges;
+mod key_sets;
 mod keys;
 mod layout;
 mod nginx;

@@ -30,7 +30,7 @@ pub(super) struct Raw {
     file: PathBuf,
     pem_url: String,
     secret_file: PathBuf,
-    form: Option<Form>,
+    form: Option<KeyForm>,
     network: Network,
     max_age: Option<String>,
     refresh: Option<String>,
@@ -41,7 +41,7 @@ pub(super) struct Raw {
 /// What a key set looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(in crate::identity) enum Form {
+pub(in crate::identity) enum KeyForm {
     /// A JWK set (RFC 7517, 5).
     #[default]
     Jwks,
@@ -61,7 +61,7 @@ enum Network {
 #[derive(Clone, Debug)]
 pub(in crate::identity) struct KeyPlan {
     pub(in crate::identity) place: Place,
-    pub(in crate::identity) form: Form,
+    pub(in crate::identity) form: KeyForm,
     pub(in crate::identity) reach: Reach,
     /// How old the last good set may become while its source is down.
     pub(in crate::identity) max_age: Duration,

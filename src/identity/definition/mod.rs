@@ -4,12 +4,14 @@
 mod headers;
 mod keys;
 mod overlay;
+mod token;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub(super) use headers::HeaderNames;
-pub(super) use keys::{Form, KeyPlan, PemUrl, Place, REFRESH_BOUNDS};
+pub(super) use keys::{KeyForm, KeyPlan, PemUrl, Place, REFRESH_BOUNDS};
+pub(super) use token::{Form, Path, TokenRules};
 
 /// A definition in use, checked.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(super) struct Definition {
 pub(super) enum Kind {
     /// In headers that only a proven peer may send.
     Headers(HeaderNames),
+    /// In a token that its issuer signed; and where the keys come from.
+    Token(Box<(TokenRules, KeyPlan)>),
 }
 
 /// A definition as written, once settings are filled in.
@@ -40,12 +44,17 @@ struct Raw {
     namespace: Option<String>,
     kind: RawKind,
     headers: Option<headers::Raw>,
+    jwt: Option<token::Raw>,
+    #[serde(default)]
+    claims: token::RawClaims,
+    keys: Option<keys::Raw>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum RawKind {
     Headers,
+    Jwt,
 }
 
 /// The definitions that ship with the binary: name and text.
@@ -101,8 +110,23 @@ pub(super) fn compile(name: &str, own: Option<&Value>) -> Result<Definition, Vec
             let headers = raw.headers.ok_or_else(|| wrong("has no table `headers`".to_owned()))?;
             Kind::Headers(HeaderNames::check(headers).map_err(wrong)?)
         }
+        RawKind::Jwt => {
+            let jwt = raw.jwt.ok_or_else(|| wrong("has no table `jwt`".to_owned()))?;
+            token(jwt, raw.claims, raw.keys).map_err(wrong)?
+        }
     };
     Ok(Definition { namespace: raw.namespace, kind })
+}
+
+/// A source of signed tokens. Secrets and key sets never mix: no public key is ever read as a secret (T-17).
+fn token(jwt: token::Raw, claims: token::RawClaims, keys: Option<keys::Raw>) -> Result<Kind, String> {
+    let rules = TokenRules::check(jwt, claims)?;
+    let keys = KeyPlan::check(keys.ok_or("has no table `keys`")?, &rules.issuers)?;
+    let is_secret = matches!(keys.place, Place::SecretFile(_));
+    if rules.uses_secret() != is_secret {
+        return Err("keys: HS256, HS384 and HS512 need secret_file, and nothing else does".to_owned());
+    }
+    Ok(Kind::Token(Box::new((rules, keys))))
 }
 
 /// Names of the presets, for messages.

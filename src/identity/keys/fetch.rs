@@ -13,7 +13,7 @@ use url::Url;
 use super::schedule::fresh_for;
 use super::{Key, Keys, jwks, local};
 use crate::clock::{Clock, Timestamp};
-use crate::identity::definition::{Form, KeyPlan, PemUrl, Place};
+use crate::identity::definition::{KeyForm, KeyPlan, PemUrl, Place};
 use crate::outbound::{ReadError, Reader, Reply, SendError};
 
 /// Time for all the calls of one look.
@@ -183,8 +183,8 @@ impl Fetcher {
     async fn set(&self, url: &Url, deadline: Timestamp) -> Result<Fetched, Fault> {
         let reply = self.read(url.clone(), deadline).await?;
         let keys = match self.plan.form {
-            Form::Jwks => jwks::read(&reply.body).map_err(|_broken| Fault::Content)?,
-            Form::PemMap => pem_map(&reply.body)?,
+            KeyForm::Jwks => jwks::read(&reply.body).map_err(|_broken| Fault::Content)?,
+            KeyForm::PemMap => pem_map(&reply.body)?,
         };
         let keys = keys.into_iter().map(Arc::new).collect();
         Ok(Fetched { keys, fresh_for: fresh_for(&reply.headers), text: Some(reply.body) })

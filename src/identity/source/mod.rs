@@ -1,14 +1,16 @@
 //! Where identity comes from: the definitions in use, compiled.
 
 pub(super) mod headers;
+pub(super) mod line;
 
 use std::sync::Arc;
 
 use http::HeaderName;
 
 use super::definition::{self, Definition, HeaderNames};
-use super::keys::KeySet;
-use super::{Asking, PeerProof, Refusal, Told};
+use super::keys::{Found, KeySet};
+use super::token::Verifier;
+use super::{Around, Asking, PeerProof, Refusal, Told};
 
 /// A user as a source told it, decoded and owned.
 #[derive(Default)]
@@ -41,34 +43,37 @@ pub(super) struct Source {
 pub(super) enum Kind {
     /// In headers, which only a proven peer may send.
     Headers(HeaderNames),
+    /// In a signed token, which is proof by itself.
+    Token(Box<Verifier>),
 }
 
 impl Source {
-    pub(super) fn new(name: &str, definition: Definition) -> Self {
+    /// Compiles a definition. `Err` is what is wrong with its keys: key and the rest of a sentence.
+    pub(super) fn new(name: &str, definition: Definition, around: &Around) -> Result<Self, (&'static str, String)> {
         let kind = match definition.kind {
             definition::Kind::Headers(names) => Kind::Headers(names),
+            definition::Kind::Token(token) => {
+                let (rules, plan) = *token;
+                let keys = Arc::new(KeySet::configure(name, &plan, around)?);
+                Kind::Token(Box::new(Verifier::new(rules, keys, Arc::clone(&around.clock))))
+            }
         };
-        Self { name: name.to_owned(), namespace: definition.namespace.unwrap_or_default(), kind }
+        Ok(Self { name: name.to_owned(), namespace: definition.namespace.unwrap_or_default(), kind })
     }
 
     /// Its keys, where it verifies tokens.
     pub(super) fn key_set(&self) -> Option<&Arc<KeySet>> {
         match &self.kind {
             Kind::Headers(_) => None,
-        }
-    }
-
-    /// The keys that it verifies with and the id of the one that a request's token names, where there is a token.
-    pub(super) fn wanted_key(&self, _asking: &Asking<'_>) -> Option<(&KeySet, Option<String>)> {
-        match &self.kind {
-            Kind::Headers(_) => None,
+            Kind::Token(verifier) => Some(verifier.keys()),
         }
     }
 
     /// The headers that it looks at.
-    pub(super) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+    pub(super) fn headers(&self) -> Box<dyn Iterator<Item = &HeaderName> + '_> {
         match &self.kind {
-            Kind::Headers(names) => names.all(),
+            Kind::Headers(names) => Box::new(names.all()),
+            Kind::Token(verifier) => Box::new(std::iter::once(verifier.header())),
         }
     }
 
@@ -80,6 +85,15 @@ impl Source {
     ) -> Result<Told<'r>, Refusal> {
         match &self.kind {
             Kind::Headers(names) => headers::read(names, proof()?, asking.headers).map(Told::Lines),
+            Kind::Token(verifier) => verifier.read(asking, proof).map(Told::Profile),
+        }
+    }
+
+    /// Looks for a key that the request's token needs and that is not here; `None` where there is no such token.
+    pub(super) async fn look_for_key(&self, asking: &Asking<'_>, refusal: Refusal) -> Option<Found> {
+        match &self.kind {
+            Kind::Headers(_) => None,
+            Kind::Token(verifier) => verifier.look_for_key(asking, refusal).await,
         }
     }
 }
