@@ -34,6 +34,7 @@ mod identity_tokens;
 mod inputs;
 mod jose;
 mod judges;
+mod key_sets;
 mod keys;
 mod layout;
 mod nginx;
