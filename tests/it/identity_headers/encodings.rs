@@ -176,9 +176,9 @@ async fn a_payload_has_an_issuer_and_an_end() {
     };
     assert_eq!(client.claims(&claims(&[])).await["sub"], "alice");
     let padded =
-        URL_SAFE.encode(json!({ "iss": "https://idp.example.com/", "sub": "bob", "exp": seconds(9) }).to_string());
+        URL_SAFE.encode(json!({ "iss": "https://idp.example.com/", "sub": "robin", "exp": seconds(9) }).to_string());
     assert!(padded.ends_with('='));
-    assert_eq!(client.claims(&[line("x-jwt-payload", padded)]).await["sub"], "bob");
+    assert_eq!(client.claims(&[line("x-jwt-payload", padded)]).await["sub"], "robin");
     for (change, reason) in [
         ([("iss", json!("https://idp.example.com"))], "issuer"),
         ([("iss", json!("https://evil.example/"))], "issuer"),
@@ -286,7 +286,6 @@ async fn a_subject_in_lower_case_is_one_user() {
         // The Kelvin sign would become a plain `k`, and its owner somebody else.
         ("\u{212a}evin", "character"),
         ("\u{ff32}OOT", "character"),
-        ("i\u{307}an", "character"),
     ] {
         client.refused(&user(subject), reason).await;
     }
