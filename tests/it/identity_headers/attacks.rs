@@ -141,7 +141,7 @@ async fn aliases_are_refused() {
             let aliases =
                 [&underscores, &underscores.to_uppercase(), &underscores.to_lowercase(), &dots, &first, &mixed];
             for alias in aliases.map(|alias| line(alias, "mallory")) {
-                client.refused(&[alias.clone()], "alias").await;
+                client.refused(std::slice::from_ref(&alias), "alias").await;
                 client.refused(&[golden.clone(), vec![alias]].concat(), "alias").await;
             }
             for edge in [format!("{name}-"), format!("_{name}"), format!("{name}.")] {

@@ -4,6 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
+use crate::canary::{Traces, assert_clean};
+use crate::harness::SESSION;
+
 use super::{Client, Line, line, seconds, service, wait};
 
 fn own(headers: &str) -> String {
@@ -14,35 +17,31 @@ fn user(value: impl AsRef<[u8]>) -> Vec<Line> {
     vec![line("X-User", value)]
 }
 
+/// An encoding, values with the subject they hold, and values that are refused.
+type Case = (&'static str, &'static [(&'static [u8], &'static str)], &'static [&'static [u8]]);
+
+const CASES: [Case; 7] = [
+    ("utf8", &[("jörg".as_bytes(), "jörg"), (b"=?utf-8?q?x?=", "=?utf-8?q?x?="), (b"a%40b", "a%40b")], &[b"j\xf6rg"]),
+    ("latin1", &[(b"j\xf6rg", "jörg"), (b"alice", "alice")], &[]),
+    (
+        "rfc2047",
+        &[(b"=?utf-8?q?j=C3=B6rg?=", "jörg"), (b"alice", "alice")],
+        &["jörg".as_bytes(), b"=?utf-8?q?alice?= mallory", b"=?iso-8859-1?q?j=F6rg?=", b"=?utf-8?q?=zz?="],
+    ),
+    (
+        "percent",
+        &[(b"j%C3%B6rg", "jörg"), (b"a%2540b", "a%40b"), (b"a+b", "a+b")],
+        &["jörg".as_bytes(), b"a%4", b"a%zz", b"%ff"],
+    ),
+    ("json", &[(b"\"j\\u00f6rg\"", "jörg"), (b"\"alice\"", "alice")], &[b"alice", b"\"alice", b"1", b"\"\\ud800\""]),
+    ("base64", &[(b"asO2cmc=", "jörg")], &[b"asO2cmc", b"asO2cmd=", b"alice", b"/w=="]),
+    ("base64url", &[(b"asO2cmc", "jörg"), (b"asO2cmc=", "jörg")], &[b"asO2cmd", b"asO2 cmc", b"_w", b"a.b"]),
+];
+
 /// Each encoding is read as declared, once, and anything else in its place is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subject_is_in_the_declared_encoding_or_refused() {
-    let cases: [(&str, &[(&[u8], &str)], &[&[u8]]); 7] = [
-        (
-            "utf8",
-            &[("jörg".as_bytes(), "jörg"), (b"=?utf-8?q?x?=", "=?utf-8?q?x?="), (b"a%40b", "a%40b")],
-            &[b"j\xf6rg"],
-        ),
-        ("latin1", &[(b"j\xf6rg", "jörg"), (b"alice", "alice")], &[]),
-        (
-            "rfc2047",
-            &[(b"=?utf-8?q?j=C3=B6rg?=", "jörg"), (b"alice", "alice")],
-            &["jörg".as_bytes(), b"=?utf-8?q?alice?= mallory", b"=?iso-8859-1?q?j=F6rg?=", b"=?utf-8?q?=zz?="],
-        ),
-        (
-            "percent",
-            &[(b"j%C3%B6rg", "jörg"), (b"a%2540b", "a%40b"), (b"a+b", "a+b")],
-            &["jörg".as_bytes(), b"a%4", b"a%zz", b"%ff"],
-        ),
-        (
-            "json",
-            &[(b"\"j\\u00f6rg\"", "jörg"), (b"\"alice\"", "alice")],
-            &[b"alice", b"\"alice", b"1", b"\"\\ud800\""],
-        ),
-        ("base64", &[(b"asO2cmc=", "jörg")], &[b"asO2cmc", b"asO2cmd=", b"alice", b"/w=="]),
-        ("base64url", &[(b"asO2cmc", "jörg"), (b"asO2cmc=", "jörg")], &[b"asO2cmd", b"asO2 cmc", b"_w", b"a.b"]),
-    ];
-    for (encoding, good, bad) in cases {
+    for (encoding, good, bad) in CASES {
         let table = own(&format!("subject = {{ header = \"X-User\", encoding = \"{encoding}\" }}"));
         let service = service("own", &table).await;
         let mut client = Client::of(&service).await;
@@ -95,8 +94,11 @@ async fn what_an_encoding_hides_is_found() {
         let service = service("own", &table).await;
         let mut client = Client::of(&service).await;
         for (value, reason) in values {
-            let bytes =
-                if encoding == "latin1" { value.chars().map(|c| c as u8).collect() } else { value.as_bytes().to_vec() };
+            let bytes = if encoding == "latin1" {
+                value.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect()
+            } else {
+                value.as_bytes().to_vec()
+            };
             client.refused(&user(bytes), reason).await;
         }
     }
@@ -260,7 +262,7 @@ async fn a_request_from_the_internet_is_nobody_of_the_tailnet() {
     let service = service("tailscale", "").await;
     let mut client = Client::of(&service).await;
     let funnel = line("Tailscale-Funnel-Request", "?1");
-    client.refused(&[funnel.clone()], "absent").await;
+    client.refused(std::slice::from_ref(&funnel), "absent").await;
     for value in ["?1", "?0", ""] {
         let marked = [line("Tailscale-User-Login", "a@b"), line("Tailscale-Funnel-Request", value)];
         client.refused(&marked, "condition").await;
@@ -314,4 +316,34 @@ async fn apache_may_write_latin1_or_base64url() {
         let claims = client.claims(&[line("OIDC-Claim-Sub", subject), line("OIDC-Claim-Name", value)]).await;
         assert_eq!((claims["sub"].as_str(), claims["name"].as_str()), (Some("248"), Some("Jörg")));
     }
+}
+
+/// T-33: what is decoded is personal data too; neither users nor refusals leave it anywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn decoded_users_leave_no_trace() {
+    let traces = Traces::capture();
+    let service = service("envoy-payload", "{ issuer = \"https://idp.example.com/\" }").await;
+    let mut client = Client::of(&service).await;
+    for (iss, exp) in
+        [("https://idp.example.com/", 300), ("https://CANARYissuer.example/", 300), ("https://idp.example.com/", -300)]
+    {
+        let claims = json!({
+            "iss": iss, "exp": seconds(exp), "sub": "CANARYdecoded", "name": "CANARYname", "email": "CANARY@mail.example",
+            "email_verified": true, "groups": ["CANARYgroup"], "picture": "https://img.example/CANARYpicture",
+        });
+        for value in [URL_SAFE_NO_PAD.encode(claims.to_string()), claims.to_string(), format!("CANARY{iss}")] {
+            let lines = [line("x-jwt-payload", value)];
+            let answer = client.send(SESSION, &lines).await;
+            let fine = answer.status == 200;
+            assert!(fine || answer.status == 401, "{answer:?}");
+            if !fine {
+                assert_clean("an answer", &format!("{answer:?} {}", answer.text()));
+            }
+            client.send("/auth", &lines).await;
+        }
+    }
+    service.log_lines(18).await;
+    assert_clean("the request log", &service.log());
+    assert_clean("the log", &traces.text());
+    assert_clean("the metrics", service.ops("/metrics").await.text());
 }

@@ -303,7 +303,7 @@ pub const UPSTREAMS: [Upstream; 15] = [
 #[test]
 fn every_preset_of_headers_is_here() {
     let is_of_headers = |text: &&str| text.contains("\nkind = \"headers\"");
-    let presets: Vec<&str> = PRESETS.iter().filter(|(_, text)| is_of_headers(&text)).map(|(name, _)| *name).collect();
+    let presets: Vec<&str> = PRESETS.iter().filter(|(_, text)| is_of_headers(text)).map(|(name, _)| *name).collect();
     assert_eq!(presets, UPSTREAMS.iter().map(|upstream| upstream.preset).collect::<Vec<_>>());
 }
 
