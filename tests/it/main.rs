@@ -20,6 +20,7 @@ mod fakes;
 mod harness;
 mod judge;
 mod parts;
+mod pki;
 
 mod answers;
 mod browser;
@@ -45,5 +46,6 @@ mod rotation;
 mod session;
 mod shutdown;
 mod subrequest;
+mod tls;
 mod vectors;
 mod wire;
