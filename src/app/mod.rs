@@ -236,8 +236,7 @@ impl App {
         let ops_limits = Limits { connections: 64, http2: false, counted: false, ..limits };
         let front_routes = Routes::front(&blueprint.config.routes, &rooms);
         let entrance = Entrance { peers: Arc::clone(rooms.sources.peers()), tls: blueprint.tls.clone() };
-        let serve_ops =
-            inbound::serve(ops, ops_routes, ops_limits, Entrance::default(), ops_life.clone(), metrics);
+        let serve_ops = inbound::serve(ops, ops_routes, ops_limits, Entrance::default(), ops_life.clone(), metrics);
         let serve_front = inbound::serve(front, front_routes, limits, entrance, lifecycle.clone(), metrics);
         ready_when_random(&lifecycle);
         let stop = async {

@@ -188,19 +188,23 @@ fn clashes(peers: &Peers, sources: &[Arc<Source>]) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for source in sources {
         for header in source.headers().filter(|header| peers.headers().contains(header)) {
-            let problem = format!("{header} names the user in source \"{}\" and cannot prove a peer as well", source.name);
+            let problem =
+                format!("{header} names the user in source \"{}\" and cannot prove a peer as well", source.name);
             found.push(("identity.peers".to_owned(), problem));
         }
     }
     for (key, name) in peers.token_sources() {
         let Some(own) = sources.iter().find(|source| source.name == name) else { continue };
         if !own.proves_itself() {
-            let problem = format!("\"{name}\" tells what a peer says, and proves nobody; name a source of kind \"jwt\"");
+            let problem =
+                format!("\"{name}\" tells what a peer says, and proves nobody; name a source of kind \"jwt\"");
             found.push((key, problem));
             continue;
         }
         let others = sources.iter().filter(|source| source.name != name);
-        for header in others.flat_map(|source| source.headers()).filter(|header| own.headers().any(|mine| mine == *header)) {
+        for header in
+            others.flat_map(|source| source.headers()).filter(|header| own.headers().any(|mine| mine == *header))
+        {
             found.push((key.clone(), format!("reads {header}, where another source looks for the user")));
         }
     }

@@ -16,8 +16,8 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::sync::Semaphore;
 
 use super::Routes;
-use super::tls::{Handshakes, Tls};
 use super::connection::{Patience, Patient, Phase};
+use super::tls::{Handshakes, Tls};
 use crate::config::{Listen, Server};
 use crate::identity::{Peer, Peers, Standing};
 use crate::lifecycle::Lifecycle;

@@ -95,9 +95,7 @@ impl SubrequestRoute {
             (Outcome::PeerUntrusted, _) => self.deny(asked, outcome, reason, StatusCode::FORBIDDEN),
             (Outcome::UserDenied, Mode::Optional) => self.pass_without(asked, outcome, reason, "denied"),
             (Outcome::UserDenied, Mode::Required) => self.deny(asked, outcome, reason, StatusCode::FORBIDDEN),
-            (Outcome::IdentityUnavailable, Mode::Optional) => {
-                self.pass_without(asked, outcome, reason, "unavailable")
-            }
+            (Outcome::IdentityUnavailable, Mode::Optional) => self.pass_without(asked, outcome, reason, "unavailable"),
             (Outcome::IdentityUnavailable, Mode::Required) => {
                 self.deny(asked, outcome, reason, StatusCode::SERVICE_UNAVAILABLE)
             }

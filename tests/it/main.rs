@@ -38,6 +38,7 @@ mod keys;
 mod layout;
 mod nginx;
 mod observability;
+mod peer_proof;
 mod peers;
 mod presets;
 mod reload;

@@ -95,8 +95,8 @@ async fn http_2_is_offered_only_where_it_is_switched_on() {
 
 /// Hello of a client that knows nothing newer than TLS 1.1, as one sent it.
 const HELLO_1_1: [u8; 50] = [
-    0x16, 0x03, 0x01, 0x00, 0x2d, 0x01, 0x00, 0x00, 0x29, 0x03, 0x02, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
-    16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 0x00, 0x00, 0x02, 0x00, 0x2f, 0x01, 0x00,
+    0x16, 0x03, 0x01, 0x00, 0x2d, 0x01, 0x00, 0x00, 0x29, 0x03, 0x02, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+    15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 0x00, 0x00, 0x02, 0x00, 0x2f, 0x01, 0x00,
 ];
 
 /// T-51: old versions, other protocols, and clients that say nothing.
@@ -180,9 +180,11 @@ async fn a_client_without_a_good_certificate_is_not_let_in() {
     let stranger = Authority::new().client(name);
     // The time of the tests is 2026.
     let expired = clients.issue(&[name], "x", 2025);
-    for (own, reason) in
-        [(None, "certificate_missing"), (Some(&stranger), "certificate_issuer"), (Some(&expired), "certificate_expired")]
-    {
+    for (own, reason) in [
+        (None, "certificate_missing"),
+        (Some(&stranger), "certificate_issuer"),
+        (Some(&expired), "certificate_expired"),
+    ] {
         let client = TlsClient::new(&ca.pem, own);
         assert!(client.ask(service.address(), &[ALICE]).await.is_none(), "{reason}");
         fails(&service, reason, 1.0).await;
@@ -331,11 +333,31 @@ fn certificates_that_cannot_be_served_are_refused_with_file_and_key() {
     let (pair, other) = (ca.server(), ca.server());
     let crt = pair.certificate.as_str();
     for (certificate, key, authority, expected) in [
-        (crt, other.key.as_str(), crt, "server.tls.key_file: is not the key of the certificate in server.tls.cert_file"),
+        (
+            crt,
+            other.key.as_str(),
+            crt,
+            "server.tls.key_file: is not the key of the certificate in server.tls.cert_file",
+        ),
         ("", pair.key.as_str(), crt, "server.tls.cert_file: DIR/tls.crt is empty"),
-        ("x", &pair.key, crt, "server.tls.cert_file: holds no certificate; write PEM, the server's own certificate first"),
-        (crt, "x", crt, "server.tls.key_file: holds no private key; write PEM: PKCS #8, PKCS #1 or SEC 1, without a password"),
-        (crt, crt, crt, "server.tls.key_file: holds no private key; write PEM: PKCS #8, PKCS #1 or SEC 1, without a password"),
+        (
+            "x",
+            &pair.key,
+            crt,
+            "server.tls.cert_file: holds no certificate; write PEM, the server's own certificate first",
+        ),
+        (
+            crt,
+            "x",
+            crt,
+            "server.tls.key_file: holds no private key; write PEM: PKCS #8, PKCS #1 or SEC 1, without a password",
+        ),
+        (
+            crt,
+            crt,
+            crt,
+            "server.tls.key_file: holds no private key; write PEM: PKCS #8, PKCS #1 or SEC 1, without a password",
+        ),
         (crt, &pair.key, "x", "server.tls.client_ca_file: holds no certificate; write PEM"),
     ] {
         let pair = Pair { certificate: certificate.to_owned(), key: key.to_owned() };
@@ -358,7 +380,10 @@ fn an_expired_certificate_is_a_warning() {
     let shown = draw(&text(&mount, &[]), &Environment::default(), clock()).expect("usable").to_string();
     assert!(shown.contains("front listener  127.0.0.1:0, TLS\n"), "{shown}");
     let file = mount.path("tls.crt").display().to_string();
-    assert!(shown.contains(&format!("warning         the certificate in {file} expired at 2025-01-01T00:00:00.000Z")), "{shown}");
+    assert!(
+        shown.contains(&format!("warning         the certificate in {file} expired at 2025-01-01T00:00:00.000Z")),
+        "{shown}"
+    );
 }
 
 /// A client that is not ours: curl, which links OpenSSL or the like.

@@ -20,10 +20,16 @@ impl Check<'_> {
             let key = format!("identity.callers.{name}");
             self.proof(&key, &caller.proof, server);
             if caller.proof.is_empty() && caller.token.is_none() {
-                self.refuse(&key, "has nothing that proves it, so anybody would be it; add certificates, a token or another proof");
+                self.refuse(
+                    &key,
+                    "has nothing that proves it, so anybody would be it; add certificates, a token or another proof",
+                );
             }
             if caller.token.as_ref().is_some_and(|token| token.subjects.is_empty()) {
-                self.refuse(&format!("{key}.token.subjects"), "is empty, so no token would do; list the caller's own subjects");
+                self.refuse(
+                    &format!("{key}.token.subjects"),
+                    "is empty, so no token would do; list the caller's own subjects",
+                );
             }
             for path in caller.routes.iter().filter(|path| !paths.contains(path.as_str())) {
                 let known = paths.iter().copied().collect::<Vec<_>>().join(", ");
@@ -46,7 +52,10 @@ impl Check<'_> {
             );
         }
         for uri in peers.xfcc.iter().filter(|uri| !is_uri(uri)) {
-            self.refuse(&format!("{key}.xfcc"), format!("\"{uri}\" is not a URI; write \"spiffe://TRUST-DOMAIN/ns/…/sa/…\""));
+            self.refuse(
+                &format!("{key}.xfcc"),
+                format!("\"{uri}\" is not a URI; write \"spiffe://TRUST-DOMAIN/ns/…/sa/…\""),
+            );
         }
         for name in peers.linkerd.iter().filter(|name| !is_host(name)) {
             self.refuse(
@@ -71,7 +80,10 @@ impl Check<'_> {
                 self.refuse(&header_key, format!("needs {key}.secret_files: the secrets that it may hold"));
             }
             if header.as_str().contains(['_', '.']) {
-                self.refuse(&header_key, format!("\"{header}\" must not hold '_' or '.'; proxies treat those unlike '-'"));
+                self.refuse(
+                    &header_key,
+                    format!("\"{header}\" must not hold '_' or '.'; proxies treat those unlike '-'"),
+                );
             }
         }
     }
@@ -100,7 +112,8 @@ fn is_uri(text: &str) -> bool {
 
 fn is_host(text: &str) -> bool {
     let label = |label: &str| {
-        !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'))
+        !label.is_empty()
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'))
     };
     text.split('.').all(label)
 }
@@ -114,7 +127,9 @@ mod tests {
         for good in ["spiffe://corp/ns/shop/sa/web", "https://web.corp/id", "dns:web.corp", "dns:localhost"] {
             assert!(is_certificate_name(good), "{good}");
         }
-        for bad in ["", "web.corp", "CN=web", "dns:", "dns:*.corp", "dns:Web.corp", "dns:a..b", "spiffe://*/x", "spiffe:", "*"] {
+        for bad in
+            ["", "web.corp", "CN=web", "dns:", "dns:*.corp", "dns:Web.corp", "dns:a..b", "spiffe://*/x", "spiffe:", "*"]
+        {
             assert!(!is_certificate_name(bad), "{bad}");
         }
     }

@@ -37,13 +37,13 @@ pub(super) struct Proof {
 impl Proof {
     pub(super) fn configure(key: String, caller: config::Caller, clock: &Arc<dyn Clock>) -> Result<Self, Vec<Problem>> {
         let configured = &caller.proof;
-        let (secrets, signatures) = match (
-            Secrets::configure(&key, configured),
-            Signatures::configure(&key, configured, clock),
-        ) {
-            (Ok(secrets), Ok(signatures)) => (secrets, signatures),
-            (secrets, signatures) => return Err([secrets.err(), signatures.err()].into_iter().flatten().flatten().collect()),
-        };
+        let (secrets, signatures) =
+            match (Secrets::configure(&key, configured), Signatures::configure(&key, configured, clock)) {
+                (Ok(secrets), Ok(signatures)) => (secrets, signatures),
+                (secrets, signatures) => {
+                    return Err([secrets.err(), signatures.err()].into_iter().flatten().flatten().collect());
+                }
+            };
         Ok(Self {
             position: Position::of(configured),
             names: Names::of(&configured.certificates),
@@ -162,7 +162,8 @@ impl std::fmt::Display for Proof {
             self.signatures.as_ref().map(|own| count("signed request", own.valid.len())),
         ];
         let workloads = self.workloads.iter().map(ToString::to_string);
-        let token = self.token.as_ref().map(|token| format!("token of {} for {}", token.source, token.subjects.join(" or ")));
+        let token =
+            self.token.as_ref().map(|token| format!("token of {} for {}", token.source, token.subjects.join(" or ")));
         let parts: Vec<String> = all.into_iter().flatten().chain(workloads).chain(token).collect();
         if let Some(name) = self.key.strip_prefix("identity.callers.") {
             write!(f, "caller {name}: ")?;

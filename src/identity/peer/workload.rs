@@ -144,7 +144,11 @@ mod tests {
             ("Subject=\"\";URI=\"spiffe://quoted\"", &["spiffe://quoted"]),
             ("URI=", &[""]),
         ] {
-            assert_eq!(uris(header).as_deref(), Some(expected).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>()).as_deref(), "{header}");
+            assert_eq!(
+                uris(header).as_deref(),
+                Some(expected).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>()).as_deref(),
+                "{header}"
+            );
         }
     }
 
