@@ -24,6 +24,15 @@ pub struct Around {
     pub metrics: Arc<Metrics>,
 }
 
+#[cfg(test)]
+impl Around {
+    pub(super) fn for_test() -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
+        let outbound = Outbound::new(Arc::clone(&clock)).expect("a client");
+        Self { outbound, clock, metrics: Arc::new(Metrics::new().expect("metrics")) }
+    }
+}
+
 /// Every configured source and peer, checked.
 #[derive(Debug, Default)]
 pub struct Sources {
@@ -71,7 +80,7 @@ impl Sources {
             }
             let used = asked.iter().any(|(_, asked)| *asked == name);
             match definition::compile(name, own) {
-                Ok(definition) if used => sources.push(Arc::new(Source::new(name, definition))),
+                Ok(definition) if used => sources.push(Arc::new(Source::new(name, definition, around))),
                 Ok(_) => {}
                 Err(problems) => {
                     for (below, problem) in problems {
@@ -128,7 +137,7 @@ pub struct Resolver {
 impl Resolver {
     #[cfg(test)]
     pub(super) fn for_test(name: &str, definition: definition::Definition, network: &str) -> Self {
-        let source = Source::new(name, definition);
+        let source = Source::new(name, definition, &Around::for_test());
         let networks = vec![network.parse().expect("a network")];
         let peers = Arc::new(Peers::for_test(&config::Peers { networks, ..config::Peers::default() }));
         Self { gate: peers.gate("/", source.headers()), sources: vec![Arc::new(source)], callers: Vec::new() }
@@ -158,6 +167,18 @@ impl Resolver {
     /// The identity that a request carries: that of the first source that tells anything. A source that tells something
     /// wrong ends it; the next is not asked (threats, section 1, rule 4).
     pub async fn resolve<'r>(&'r self, asking: &Asking<'r>) -> Result<Identity<'r>, Refusal> {
+        match self.judge(asking) {
+            // Rare, so its future is not carried about by every request.
+            Err(Refusal::KeyUnknown | Refusal::KeysUnavailable) => Box::pin(self.look_again(asking)).await,
+            outcome => outcome,
+        }
+    }
+
+    /// The same once sources have looked for the keys that they lack.
+    async fn look_again<'r>(&'r self, asking: &Asking<'r>) -> Result<Identity<'r>, Refusal> {
+        for source in self.sources.iter().chain(&self.callers) {
+            source.look_for_key(asking).await;
+        }
         self.judge(asking)
     }
 

@@ -14,6 +14,11 @@ pub(in crate::identity) struct Keys {
 }
 
 impl Keys {
+    /// These.
+    pub(in crate::identity) fn new(keys: Vec<Key>) -> Self {
+        Self { keys }
+    }
+
     /// Whether there are none.
     pub(in crate::identity) fn is_empty(&self) -> bool {
         self.keys.is_empty()
@@ -26,7 +31,7 @@ impl Keys {
         kid: Option<&'k str>,
         algorithm: Algorithm,
     ) -> impl Iterator<Item = &'k Key> {
-        let own = move |key: &&Key| key.kid.as_deref() == kid && key.fits(algorithm);
+        let own = move |key: &&Key| (key.kid.as_deref() == kid || key.is_secret()) && key.fits(algorithm);
         self.keys.iter().filter(own).take(MOST_TRIED)
     }
 }
@@ -38,6 +43,11 @@ pub(in crate::identity) struct KeySet {
 }
 
 impl KeySet {
+    /// Keys that never change.
+    pub(in crate::identity) fn of(keys: Keys) -> Self {
+        Self { current: arc_swap::ArcSwap::from_pointee(keys) }
+    }
+
     /// The keys that are here; never waits.
     pub(in crate::identity) fn current(&self) -> arc_swap::Guard<Arc<Keys>> {
         self.current.load()

@@ -1,11 +1,20 @@
 //! Where identity comes from: the definitions in use, compiled.
 
+mod decoded;
 pub(super) mod headers;
+pub(super) mod line;
+
+use std::sync::Arc;
 
 use http::HeaderName;
+use serde_json::Value;
 
 use super::definition::{self, Definition, HeaderNames};
-use super::{Asking, PeerProof, Refusal, Told};
+use super::keys::{Key, KeySet, Keys, jwks};
+use super::token::Verifier;
+use super::{Around, Asking, PeerProof, Refusal, Told};
+use crate::clock::Clock;
+use crate::secrets::Secret;
 
 /// A user as a source told it, decoded and owned.
 #[derive(Default)]
@@ -37,28 +46,38 @@ pub(super) struct Source {
 #[derive(Debug)]
 pub(super) enum Kind {
     /// In headers, which only a proven peer may send.
-    Headers(HeaderNames),
+    Headers {
+        names: HeaderNames,
+        /// For payloads that end.
+        clock: Arc<dyn Clock>,
+    },
+    /// In a signed token, which is proof by itself.
+    Token(Box<Verifier>),
 }
 
 impl Source {
-    pub(super) fn new(name: &str, definition: Definition) -> Self {
+    pub(super) fn new(name: &str, definition: Definition, around: &Around) -> Self {
+        let clock = Arc::clone(&around.clock);
         let kind = match definition.kind {
-            definition::Kind::Headers(names) => Kind::Headers(names),
+            definition::Kind::Headers(names) => Kind::Headers { names, clock },
+            definition::Kind::Token(rules, keys) => Kind::Token(Box::new(Verifier::new(*rules, key_set(&keys), clock))),
         };
         Self { name: name.to_owned(), namespace: definition.namespace.unwrap_or_default(), kind }
     }
 
     /// The headers that it looks at.
-    pub(super) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+    pub(super) fn headers(&self) -> Box<dyn Iterator<Item = &HeaderName> + '_> {
         match &self.kind {
-            Kind::Headers(names) => names.all(),
+            Kind::Headers { names, .. } => Box::new(names.all()),
+            Kind::Token(verifier) => Box::new(std::iter::once(verifier.header())),
         }
     }
 
     /// Whether what it reads is proof by itself, and not only as good as the peer that sends it.
     pub(super) fn proves_itself(&self) -> bool {
         match &self.kind {
-            Kind::Headers(_) => false,
+            Kind::Headers { .. } => false,
+            Kind::Token(_) => true,
         }
     }
 
@@ -69,9 +88,29 @@ impl Source {
         proof: impl FnOnce() -> Result<PeerProof, Refusal>,
     ) -> Result<Told<'r>, Refusal> {
         match &self.kind {
-            Kind::Headers(names) => headers::read(names, proof()?, asking.headers).map(Told::Lines),
+            Kind::Headers { names, clock } => headers::read(names, clock.as_ref(), proof()?, asking.headers),
+            Kind::Token(verifier) => verifier.read(asking, proof).map(Told::Profile),
         }
     }
+
+    /// Looks for a key that the request's token needs and that is not here. Whether it is worth reading again.
+    pub(super) async fn look_for_key(&self, asking: &Asking<'_>) -> bool {
+        match &self.kind {
+            Kind::Headers { .. } => false,
+            Kind::Token(verifier) => verifier.look_for_key(asking).await,
+        }
+    }
+}
+
+/// The keys that a definition's table `keys` names: the one place where a key set is made.
+fn key_set(table: &Value) -> Arc<KeySet> {
+    let content = |key: &str| table.get(key).and_then(Value::as_str).and_then(|path| std::fs::read(path).ok());
+    let keys = match (content("file"), content("secret_file")) {
+        (Some(text), _) => jwks::read(&text).unwrap_or_default(),
+        (_, Some(secret)) => Key::of_secret(&Secret::new(secret.trim_ascii().to_vec())).into_iter().collect(),
+        _ => Vec::new(),
+    };
+    Arc::new(KeySet::of(Keys::new(keys)))
 }
 
 impl std::fmt::Debug for Profile {
