@@ -19,6 +19,7 @@ use sidemint::provider::{Alg, Definition, PRESETS, generate};
 use crate::cli::Process;
 use crate::fakes::sendsar::API_KEY;
 use crate::harness::clock;
+use crate::pki::Authority;
 
 struct Page {
     /// Below the root of the repository.
@@ -85,26 +86,32 @@ fn all_blocks(language: &str) -> Vec<Block> {
 /// Puts a secret where the text names a file below /run/secrets.
 fn with_secrets(text: &str, folder: &Path) -> String {
     let key = generate(Alg::EdDsa).unwrap();
+    let pair = Authority::new().server();
     for line in text.lines().filter(|line| line.contains("\"/run/secrets/")) {
-        let path = line.split('"').nth(1).unwrap().trim_start_matches("/run/secrets/");
-        let file = folder.join(path);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        if line.trim_start().starts_with("key_dir") {
-            fs::create_dir_all(&file).unwrap();
-            fs::write(file.join("2026-05.pem"), key.expose()).unwrap();
-            continue;
+        for path in line.split('"').filter_map(|part| part.strip_prefix("/run/secrets/")) {
+            let file = folder.join(path);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            if line.trim_start().starts_with("key_dir") {
+                fs::create_dir_all(&file).unwrap();
+                fs::write(file.join("2026-05.pem"), key.expose()).unwrap();
+                continue;
+            }
+            // The name of the file says what is in it.
+            let secret = match (path, Path::new(path).extension().and_then(|end| end.to_str())) {
+                ("ably-api-key", _) => b"app.key:0123456789abcdef".to_vec(),
+                ("firebase.json", _) => service_account(),
+                (_, Some("crt")) => pair.certificate.clone().into_bytes(),
+                ("tls/tls.key", _) => pair.key.clone().into_bytes(),
+                (_, Some("pem")) => key.expose().to_vec(),
+                (_, Some("jwk")) => br#"{"kty":"oct","k":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}"#.to_vec(),
+                (_, Some("nk")) => b"SAAAOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOB6O4U".to_vec(),
+                (path, _) if line.trim_start().starts_with("key_file") && !path.contains("secret") => {
+                    key.expose().to_vec()
+                }
+                _ => API_KEY.as_bytes().to_vec(),
+            };
+            fs::write(file, secret).unwrap();
         }
-        // The name of the file says what is in it.
-        let secret = match (path, Path::new(path).extension().and_then(|end| end.to_str())) {
-            ("ably-api-key", _) => b"app.key:0123456789abcdef".to_vec(),
-            ("firebase.json", _) => service_account(),
-            (_, Some("pem")) => key.expose().to_vec(),
-            (_, Some("jwk")) => br#"{"kty":"oct","k":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}"#.to_vec(),
-            (_, Some("nk")) => b"SAAAOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOB6O4U".to_vec(),
-            (path, _) if line.trim_start().starts_with("key_file") && !path.contains("secret") => key.expose().to_vec(),
-            _ => API_KEY.as_bytes().to_vec(),
-        };
-        fs::write(file, secret).unwrap();
     }
     text.replace("/run/secrets", &folder.display().to_string())
 }

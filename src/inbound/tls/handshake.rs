@@ -85,7 +85,7 @@ impl Failure {
                 | CertificateError::ExpiredContext { .. }
                 | CertificateError::NotValidYet
                 | CertificateError::NotValidYetContext { .. } => Self::CertificateExpired,
-                CertificateError::UnknownIssuer => Self::CertificateIssuer,
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::CertificateIssuer,
                 _ => Self::Certificate,
             },
             _ => Self::Other,
