@@ -1,15 +1,18 @@
 //! The order of sources on a route, and what is asked of a user whom a source has told.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http::HeaderName;
 
 use super::definition;
+use super::namespace::Namespaces;
 use super::peer::{Gate, Peers};
-use super::source::Source;
+use super::source::{Source, body};
+use super::users::Users;
 use super::{Asking, Identity, Refusal};
 use crate::clock::Clock;
-use crate::config::{self, ConfigError};
+use crate::config::{self, Answer, ConfigError};
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 
@@ -39,6 +42,8 @@ pub struct Sources {
     sources: Vec<Arc<Source>>,
     default: Vec<String>,
     peers: Arc<Peers>,
+    users: Option<Arc<Users>>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Sources {
@@ -60,7 +65,8 @@ impl Sources {
         }
         // What nobody asks is checked as well: a mistake in it would show on the day it is put in use.
         let tables = identity.sources.keys().map(|name| (String::new(), name.as_str()));
-        let mut sources: Vec<Arc<Source>> = Vec::new();
+        let mut sources: Vec<Source> = Vec::new();
+        let mut declared: Vec<(&str, Option<String>)> = Vec::new();
         let mut seen = Vec::new();
         let peers = Peers::configure(identity, &around.clock, &around.metrics).unwrap_or_else(|problems| {
             problems.into_iter().for_each(|(key, problem)| refuse(key, problem));
@@ -80,7 +86,10 @@ impl Sources {
             }
             let used = asked.iter().any(|(_, asked)| *asked == name);
             match definition::compile(name, own) {
-                Ok(definition) if used => sources.push(Arc::new(Source::new(name, definition, around))),
+                Ok(definition) if used => {
+                    declared.push((name, definition.namespace.clone()));
+                    sources.push(Source::new(name, definition, around));
+                }
                 Ok(_) => {}
                 Err(problems) => {
                     for (below, problem) in problems {
@@ -93,8 +102,39 @@ impl Sources {
         for (key, problem) in clashes(&peers, &sources) {
             refuse(key, problem);
         }
+        for (key, problem) in misplaced_bodies(identity, routes, &sources) {
+            refuse(key, problem);
+        }
+        // A source that no route asks tells nobody, so its subjects meet no others.
+        declared.retain(|(name, _)| match routes {
+            [] => identity.source.iter().any(|own| own == name),
+            routes => routes.iter().any(|route| asks(identity, route, name)),
+        });
+        let told: Vec<_> = declared.iter().map(|(name, namespace)| (*name, namespace.as_deref())).collect();
+        let namespaces = Namespaces::of(&told).unwrap_or_else(|mistakes| {
+            for (source, problem) in mistakes {
+                refuse(format!("identity.sources.{source}.namespace"), problem);
+            }
+            Namespaces::default()
+        });
+        for source in &mut sources {
+            source.reserved = namespaces.reserved_for(&source.namespace);
+        }
+        let users = Users::configure(&identity.users, &namespaces).unwrap_or_else(|mistakes| {
+            for (key, problem) in mistakes {
+                refuse(format!("identity.users.{key}"), problem);
+            }
+            None
+        });
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let sources = sources.into_iter().map(Arc::new).collect();
         let peers = Arc::new(peers);
-        if errors.is_empty() { Ok(Self { sources, default: identity.source.clone(), peers }) } else { Err(errors) }
+        let (users, metrics) = (users.map(Arc::new), Some(Arc::clone(&around.metrics)));
+        let configured = Self { sources, default: identity.source.clone(), peers, users, metrics };
+        configured.show_users();
+        Ok(configured)
     }
 
     /// Who resolves the requests of `route`.
@@ -105,8 +145,48 @@ impl Sources {
         Resolver {
             gate: self.peers.gate(&route.path, sources.iter().flat_map(|source| source.headers())),
             callers: self.peers.token_sources().filter_map(|(_, name)| find(name)).collect(),
+            names_in_body: sources.iter().any(|source| source.reads_body()),
             sources,
+            users: self.users.clone(),
         }
+    }
+
+    /// Files that are read again when they change.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        self.users.iter().filter_map(|users| users.file()).map(Path::to_owned)
+    }
+
+    /// Reads the list of denied users again. Tells who is denied now and was not before, as [`Identity::chat_subject`]
+    /// names them. An unusable list is logged and counted, and the last good one stays.
+    pub fn reload(&self) -> Vec<Box<str>> {
+        let Some(users) = &self.users else { return Vec::new() };
+        match users.reload() {
+            Ok(newly) => {
+                if !newly.is_empty() {
+                    tracing::info!(denied = newly.len(), "more users are denied from now on");
+                }
+                self.show_users();
+                newly
+            }
+            Err(problem) => {
+                if let Some(metrics) = &self.metrics {
+                    metrics.deny_list_rejected.inc();
+                }
+                tracing::error!(problem, "the list of denied users is unusable; the last good one stays");
+                Vec::new()
+            }
+        }
+    }
+
+    fn show_users(&self) {
+        if let (Some(metrics), Some(users)) = (&self.metrics, &self.users) {
+            metrics.denied_users.set(i64::try_from(users.denied()).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Whether users are named in bodies, by peers that nothing but their network proves.
+    pub fn has_body_by_position(&self) -> bool {
+        self.peers.is_position_only() && self.sources.iter().any(|source| source.reads_body())
     }
 
     /// What proves a peer.
@@ -132,6 +212,49 @@ pub struct Resolver {
     gate: Gate,
     /// Sources that verify the tokens of callers.
     callers: Vec<Arc<Source>>,
+    /// Whether a body names the user.
+    names_in_body: bool,
+    users: Option<Arc<Users>>,
+}
+
+/// Whether requests on `route` ask the source called `name`.
+fn asks(identity: &config::Identity, route: &config::Route, name: &str) -> bool {
+    route.sources.as_ref().unwrap_or(&identity.source).iter().any(|own| own == name)
+}
+
+/// Routes on which a body must not name the user: key, and the rest of a sentence.
+fn misplaced_bodies(
+    identity: &config::Identity,
+    routes: &[config::Route],
+    sources: &[Source],
+) -> Vec<(String, String)> {
+    let mut mistakes = Vec::new();
+    for route in routes {
+        let own: Vec<_> = sources.iter().filter(|source| asks(identity, route, &source.name)).collect();
+        let Some(body) = own.iter().find(|source| source.reads_body()) else { continue };
+        let key = format!("{}.source", route.key);
+        if route.answer == Answer::Subrequest {
+            mistakes.push((
+                key,
+                format!(
+                    "names \"{}\", which reads bodies, and the body of a subrequest is not for us; name a source that \
+                     reads headers or a token",
+                    body.name
+                ),
+            ));
+        } else if own.len() > 1 {
+            // The visitors of a proxy could send a body past it, and be whom they like wherever it names nobody.
+            mistakes.push((
+                key,
+                format!(
+                    "names \"{}\", which reads bodies, beside others; whoever reaches this route through a trusted \
+                     proxy could then name any user in a body. Give it a route of its own",
+                    body.name
+                ),
+            ));
+        }
+    }
+    mistakes
 }
 
 impl Resolver {
@@ -140,7 +263,7 @@ impl Resolver {
         let source = Source::new(name, definition, &Around::for_test());
         let networks = vec![network.parse().expect("a network")];
         let peers = Arc::new(Peers::for_test(&config::Peers { networks, ..config::Peers::default() }));
-        Self { gate: peers.gate("/", source.headers()), sources: vec![Arc::new(source)], callers: Vec::new() }
+        Self { gate: peers.gate("/", source.headers()), sources: vec![Arc::new(source)], ..Self::default() }
     }
 
     #[cfg(test)]
@@ -161,7 +284,12 @@ impl Resolver {
 
     /// Whether a body may name the user or is signed, so that it must be read first.
     pub fn reads_body(&self) -> bool {
-        self.gate.peers().reads_body()
+        self.names_in_body || self.gate.peers().reads_body()
+    }
+
+    /// The member of a body that names the user, where one does: it is no input then.
+    pub fn user_member(&self) -> Option<&'static str> {
+        self.names_in_body.then_some(body::MEMBER)
     }
 
     /// The identity that a request carries: that of the first source that tells anything. A source that tells something
@@ -187,7 +315,16 @@ impl Resolver {
         let mut outcome = Refusal::NoSource;
         for source in &self.sources {
             match source.read(asking, || self.gate.prove(asking, |name| self.caller(name, asking))) {
-                Ok(told) => return Ok(Identity { source: &source.name, namespace: &source.namespace, told }),
+                Ok(told) => {
+                    let identity = Identity { source: &source.name, namespace: &source.namespace, told };
+                    if source.is_reserved(identity.subject()) {
+                        return Err(Refusal::Namespace);
+                    }
+                    if let Some(users) = &self.users {
+                        users.admit(&identity)?;
+                    }
+                    return Ok(identity);
+                }
                 Err(Refusal::Absent) => outcome = Refusal::Absent,
                 Err(refusal) => return Err(refusal),
             }
@@ -205,7 +342,7 @@ impl Resolver {
 }
 
 /// Headers that would have to say two things: who the peer is, and who the user is.
-fn clashes(peers: &Peers, sources: &[Arc<Source>]) -> Vec<(String, String)> {
+fn clashes(peers: &Peers, sources: &[Source]) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for source in sources {
         for header in source.headers().filter(|header| peers.headers().contains(header)) {

@@ -31,6 +31,8 @@ pub(super) enum Kind {
     Headers(HeaderNames),
     /// In a token that its issuer signed; with where the keys come from, as written.
     Token(Box<TokenRules>, Value),
+    /// In a JSON body that only a proven peer may send.
+    Body,
 }
 
 /// A definition as written, once settings are filled in.
@@ -57,6 +59,7 @@ struct Raw {
 enum RawKind {
     Headers,
     Jwt,
+    Body,
 }
 
 /// The definitions that ship with the binary: name and text.
@@ -76,6 +79,7 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("kubernetes-front-proxy", include_str!("../presets/kubernetes-front-proxy.toml")),
     ("mod-auth-openidc", include_str!("../presets/mod-auth-openidc.toml")),
     ("traefik", include_str!("../presets/traefik.toml")),
+    ("body", include_str!("../presets/body.toml")),
 ];
 
 /// One line about a preset.
@@ -128,6 +132,10 @@ pub(super) fn compile(name: &str, own: Option<&Value>) -> Result<Definition, Vec
             let jwt = raw.jwt.ok_or_else(|| wrong("has no table `jwt`".to_owned()))?;
             token(jwt, raw.claims, raw.keys).map_err(wrong)?
         }
+        RawKind::Body if raw.headers.is_some() => {
+            return Err(wrong("has a table `headers`, which kind \"body\" does not read; remove it".to_owned()));
+        }
+        RawKind::Body => Kind::Body,
     };
     Ok(Definition { namespace: raw.namespace, kind })
 }
