@@ -114,6 +114,10 @@ pub struct Metrics {
     pub tls_generation: Gauge,
     /// Changed certificates, keys or authorities that were not usable.
     pub tls_rejected: Counter,
+    /// Entries of the lists of denied users.
+    pub denied_users: Gauge,
+    /// Changed lists of denied users that were not usable.
+    pub deny_list_rejected: Counter,
 }
 
 /// Buckets from a cache hit (tens of microseconds) to the longest deadline.
@@ -289,6 +293,11 @@ impl Metrics {
             tls_rejected: plain(
                 "sidemint_tls_rejected_total",
                 "Changed certificates, keys or authorities that were not usable; the last good ones stay in service.",
+            )?,
+            denied_users: single("sidemint_denied_users", "Entries of the lists of denied users.")?,
+            deny_list_rejected: plain(
+                "sidemint_deny_list_rejected_total",
+                "Changed lists of denied users that were not usable; the last good one stays in service.",
             )?,
             registry,
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
-use crate::identity;
+use crate::identity::{self, Roles};
 use crate::inbound::{self, Bound, Entrance, Limits, Rooms, Routes, Tls};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -117,14 +117,14 @@ impl Blueprint {
     /// Sessions without listeners, for the command line.
     pub fn sessions(&self, lifecycle: &Lifecycle) -> Arc<Sessions> {
         let clock = Arc::clone(&self.clock);
-        Sessions::new(self.plans.clone(), self.config.cache, clock, lifecycle.clone(), &self.metrics)
+        let limits = (self.config.cache, self.config.limits);
+        Sessions::new(self.plans.clone(), limits, clock, lifecycle.clone(), &self.metrics)
     }
 
     fn secret_files(&self) -> BTreeSet<PathBuf> {
         let providers = self.providers.values().flat_map(|provider| provider.secret_files());
         let tls = self.tls.iter().flat_map(|tls| tls.files());
-        let keys = self.sources.files().map(PathBuf::from);
-        providers.chain(self.sources.peers().files()).chain(tls).chain(keys).collect()
+        providers.chain(self.sources.peers().files()).chain(self.sources.files()).chain(tls).collect()
     }
 }
 
@@ -137,6 +137,7 @@ fn plan(
     errors: &mut Vec<ConfigError>,
 ) -> Vec<Arc<Plan>> {
     let mut plans = Vec::new();
+    let roles = Arc::new(Roles::new(&config.identity.roles));
     for (n, route) in config.routes.iter().enumerate() {
         // A provider that is missing here has been complained about.
         let Some(provider) = providers.get(&route.provider) else { continue };
@@ -145,12 +146,24 @@ fn plan(
             errors.push(ConfigError::new(route.origin.clone(), format!("{}.ttl", route.key), problem));
         }
         provider.note_lifetime(ttl);
+        let resolver = sources.resolver(route);
+        if let Some(member) = resolver.user_member()
+            && provider.inputs().reads_member(member)
+        {
+            let problem = format!(
+                "\"{}\" declares an input in the member \"{member}\" of the body, which names the user on this route; \
+                 take another provider or another source",
+                provider.preset()
+            );
+            errors.push(ConfigError::new(route.origin.clone(), format!("{}.provider", route.key), problem));
+        }
         match RouteId::try_from(n) {
             Ok(id) => plans.push(Arc::new(Plan::new(
                 id,
                 route,
-                inbound::form(route, &sources.resolver(route), provider.inputs()),
+                inbound::form(route, &resolver, provider.inputs()),
                 Arc::clone(provider),
+                Arc::clone(&roles),
                 metrics,
             ))),
             Err(_) => errors.push(ConfigError::new(route.origin.clone(), "routes", "has more than 65536 routes")),
@@ -204,7 +217,7 @@ impl App {
         };
         lifecycle.spawn(Arc::clone(&rooms.sessions).run_renewals());
         blueprint.sources.start(&lifecycle);
-        let nudge = watch_secrets(&blueprint, &lifecycle);
+        let nudge = watch_files(&blueprint, &rooms.sessions, &lifecycle);
         Ok(Self { blueprint, front, ops, lifecycle, rooms, nudge })
     }
 
@@ -283,18 +296,22 @@ fn ready_when_random(lifecycle: &Lifecycle) {
     });
 }
 
-fn watch_secrets(blueprint: &Blueprint, lifecycle: &Lifecycle) -> Nudge {
+fn watch_files(blueprint: &Blueprint, sessions: &Arc<Sessions>, lifecycle: &Lifecycle) -> Nudge {
+    let (sources, sessions) = (Arc::clone(&blueprint.sources), Arc::clone(sessions));
     let providers: Vec<_> = blueprint.providers.values().cloned().collect();
     let (peers, tls) = (Arc::clone(blueprint.sources.peers()), blueprint.tls.clone());
-    let sources = Arc::clone(&blueprint.sources);
     let (clock, time) = (Arc::clone(&blueprint.clock), Arc::clone(&blueprint.clock));
     watch::start(&blueprint.secret_files(), clock, lifecycle, move || {
-        sources.reload(time.now());
+        sources.reload_keys(time.now());
         for provider in &providers {
             provider.reload();
         }
         peers.reload();
         tls.iter().for_each(|tls| tls.reload());
+        // The next request is refused anyway; what the cache holds would go on being renewed.
+        for user in sources.reload() {
+            sessions.forget(&user);
+        }
     })
 }
 
@@ -330,6 +347,12 @@ fn warn(blueprint: &Blueprint) {
     }
     if let Some(caution) = blueprint.tls.as_ref().and_then(|tls| tls.caution()) {
         tracing::warn!("{caution}");
+    }
+    if blueprint.sources.has_body_by_position() {
+        tracing::warn!(
+            "a body may name any user, and peers are proven by network address alone; no browser and no proxy for browsers \
+             may reach that route"
+        );
     }
     for provider in blueprint.providers.values() {
         warn_of(provider);

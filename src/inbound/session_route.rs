@@ -15,6 +15,7 @@ use super::input::{self, Fault};
 use super::observe::{Observer, Seen};
 use super::reply::{self, Base, Extras, Outcome};
 use crate::identity::{Identity, Resolver};
+use crate::provider::Inputs;
 use crate::session::{Answer, Entry, How, Plan, SessionError, Sessions};
 use crate::trace::TraceContext;
 
@@ -115,7 +116,7 @@ impl SessionRoute {
         match self.admit(asked, body.as_deref()).await {
             Ok(identity) => {
                 let declared = self.plan.provider.inputs();
-                let inputs = input::of_body(asked, declared, body.as_deref(), None);
+                let inputs = input::of_body(asked, declared, body.as_deref(), self.resolver.user_member());
                 self.session(asked, &identity, inputs).await
             }
             Err((outcome, reason)) => self.finish(asked, outcome, reason, Extras::default()),
@@ -166,10 +167,12 @@ impl SessionRoute {
     }
 
     async fn try_sign_out(&self, asked: &Asked) -> Result<Result<(), SessionError>, Refused> {
+        let named = self.resolver.user_member();
         let body = if self.resolver.reads_body() { self.read_body(asked).await? } else { None };
         let identity = self.admit(asked, body.as_deref()).await?;
-        input::nothing(asked).map_err(|fault| (fault.outcome, Some(fault.reason)))?;
-        Ok(self.sessions.sign_out(&identity, TraceContext::of(&asked.headers)).await)
+        input::of_body(asked, &Inputs::default(), body.as_deref().filter(|_| named.is_some()), named)
+            .map_err(|fault| (fault.outcome, Some(fault.reason)))?;
+        Ok(self.sessions.sign_out(&self.plan, &identity, TraceContext::of(&asked.headers)).await)
     }
 
     fn options(&self, asked: &Asked) -> Response {

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 const ROWS: [&[&str]; 8] =
     [&["main"], &["cli"], &["app"], &["inbound"], &["session"], &["identity", "provider"], &["outbound"], &LEAVES];
 
-const LEAVES: [&str; 8] = ["clock", "config", "jitter", "lifecycle", "metrics", "secrets", "telemetry", "trace"];
+const LEAVES: [&str; 9] =
+    ["clock", "config", "jitter", "lifecycle", "metrics", "rate", "secrets", "telemetry", "trace"];
 
 /// Large crates, and the only places that may name them.
 const DOORS: [(&str, &[&str]); 16] = [

@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Headers(HeaderNames),
     /// In a token that its issuer signed; and where the keys come from.
     Token(Box<(TokenRules, KeyPlan)>),
+    /// In a JSON body that only a proven peer may send.
+    Body,
 }
 
 /// A definition as written, once settings are filled in.
@@ -59,6 +61,7 @@ struct Raw {
 enum RawKind {
     Headers,
     Jwt,
+    Body,
 }
 
 /// The definitions that ship with the binary: name and text.
@@ -90,6 +93,7 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("keycloak", include_str!("../presets/keycloak.toml")),
     ("kubernetes", include_str!("../presets/kubernetes.toml")),
     ("spiffe-jwt", include_str!("../presets/spiffe-jwt.toml")),
+    ("body", include_str!("../presets/body.toml")),
 ];
 
 /// One line about a preset.
@@ -142,6 +146,10 @@ pub(super) fn compile(name: &str, own: Option<&Value>) -> Result<Definition, Vec
             let jwt = raw.jwt.ok_or_else(|| wrong("has no table `jwt`".to_owned()))?;
             token(jwt, raw.claims, raw.keys).map_err(wrong)?
         }
+        RawKind::Body if raw.headers.is_some() => {
+            return Err(wrong("has a table `headers`, which kind \"body\" does not read; remove it".to_owned()));
+        }
+        RawKind::Body => Kind::Body,
     };
     Ok(Definition { namespace: raw.namespace, kind })
 }

@@ -1,5 +1,6 @@
 //! Where identity comes from: the definitions in use, compiled.
 
+pub(super) mod body;
 mod decoded;
 pub(super) mod headers;
 pub(super) mod line;
@@ -36,7 +37,9 @@ pub(super) struct Profile {
 pub(super) struct Source {
     pub(super) name: String,
     /// What keeps its subjects apart from those of other sources.
-    pub(super) namespace: String,
+    namespace: Option<String>,
+    /// How its subjects must not begin, because those of others do.
+    pub(super) reserved: Vec<String>,
     pub(super) kind: Kind,
 }
 
@@ -51,6 +54,8 @@ pub(super) enum Kind {
     },
     /// In a signed token, which is proof by itself.
     Token(Box<Verifier>),
+    /// In a JSON body, which only a proven peer may send.
+    Body,
 }
 
 impl Source {
@@ -63,14 +68,26 @@ impl Source {
                 let keys = Arc::new(KeySet::configure(name, &plan, around)?);
                 Kind::Token(Box::new(Verifier::new(rules, keys, Arc::clone(&around.clock))))
             }
+            definition::Kind::Body => Kind::Body,
         };
-        Ok(Self { name: name.to_owned(), namespace: definition.namespace.unwrap_or_default(), kind })
+        let namespace = definition.namespace;
+        Ok(Self { name: name.to_owned(), namespace, reserved: Vec::new(), kind })
+    }
+
+    /// What its subjects are kept apart by, if the operator says.
+    pub(super) fn declared_namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// What its subjects are kept apart by; empty for none.
+    pub(super) fn namespace(&self) -> &str {
+        self.declared_namespace().unwrap_or_default()
     }
 
     /// Its keys, where it verifies tokens.
     pub(super) fn key_set(&self) -> Option<&Arc<KeySet>> {
         match &self.kind {
-            Kind::Headers { .. } => None,
+            Kind::Headers { .. } | Kind::Body => None,
             Kind::Token(verifier) => Some(verifier.keys()),
         }
     }
@@ -80,15 +97,26 @@ impl Source {
         match &self.kind {
             Kind::Headers { names, .. } => Box::new(names.all()),
             Kind::Token(verifier) => Box::new(std::iter::once(verifier.header())),
+            Kind::Body => Box::new(std::iter::empty()),
         }
     }
 
     /// Whether what it reads is proof by itself, and not only as good as the peer that sends it.
     pub(super) fn proves_itself(&self) -> bool {
         match &self.kind {
-            Kind::Headers { .. } => false,
+            Kind::Headers { .. } | Kind::Body => false,
             Kind::Token(_) => true,
         }
+    }
+
+    /// Whether the body of a request may name the user.
+    pub(super) const fn reads_body(&self) -> bool {
+        matches!(self.kind, Kind::Body)
+    }
+
+    /// Whether a subject could be taken for one of another source.
+    pub(super) fn is_reserved(&self, subject: &str) -> bool {
+        self.reserved.iter().any(|beginning| subject.starts_with(beginning))
     }
 
     /// What it tells of a request. [`Refusal::Absent`] means that it tells nothing, so the next source is asked.
@@ -100,13 +128,14 @@ impl Source {
         match &self.kind {
             Kind::Headers { names, clock } => headers::read(names, clock.as_ref(), proof()?, asking.headers),
             Kind::Token(verifier) => verifier.read(asking, proof).map(Told::Profile),
+            Kind::Body => body::read(proof()?, asking).map(Told::Profile),
         }
     }
 
     /// Looks for a key that the request's token needs and that is not here; `None` where there is no such token.
     pub(super) async fn look_for_key(&self, asking: &Asking<'_>, refusal: Refusal) -> Option<Found> {
         match &self.kind {
-            Kind::Headers { .. } => None,
+            Kind::Headers { .. } | Kind::Body => None,
             Kind::Token(verifier) => verifier.look_for_key(asking, refusal).await,
         }
     }
