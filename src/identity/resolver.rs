@@ -134,6 +134,11 @@ impl Resolver {
         self.sources.iter().flat_map(|source| source.headers())
     }
 
+    /// The same headers, and whether what each says is signed, so that a forgery of it is worth nothing.
+    pub fn evidence(&self) -> impl Iterator<Item = (&HeaderName, bool)> {
+        self.sources.iter().flat_map(|source| source.headers().map(|name| (name, source.is_signed())))
+    }
+
     /// Whether a body may name the user, so that it must be read first.
     pub fn reads_body(&self) -> bool {
         false

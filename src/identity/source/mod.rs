@@ -55,6 +55,13 @@ impl Source {
         }
     }
 
+    /// Whether it believes nothing but signatures.
+    pub(super) fn is_signed(&self) -> bool {
+        match &self.kind {
+            Kind::Headers(_) => false,
+        }
+    }
+
     /// What it tells of a request. [`Refusal::Absent`] means that it tells nothing, so the next source is asked.
     pub(super) fn read<'r>(
         &'r self,
