@@ -29,6 +29,7 @@ mod cli;
 mod config;
 mod definitions;
 mod docs;
+mod doctor;
 mod errors;
 mod inputs;
 mod jose;
@@ -39,6 +40,7 @@ mod nginx;
 mod observability;
 mod peers;
 mod presets;
+mod proxies;
 mod reload;
 mod rotation;
 

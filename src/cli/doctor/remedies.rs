@@ -133,7 +133,7 @@ impl Proxy {
             Self::Nginx => "leave underscores_in_headers off and ignore_invalid_headers on: the defaults drop {alias}",
             Self::Caddy => "use Caddy 2.11.4 or newer, or write request_header -{alias}",
             Self::Traefik => {
-                "set aliasHeadersStrategy: drop in the http part of the entry point (3.7.12 or newer): it drops {alias}"
+                "set aliasHeadersStrategy: delete in the http part of the entry point (3.7.12 or newer): it drops {alias}"
             }
             Self::Envoy => {
                 "set headers_with_underscores_action: REJECT_REQUEST, and remove {alias} by a regular expression in \
@@ -151,8 +151,10 @@ impl Proxy {
             Self::Caddy => "request_header -Connection as the first line of the route block of this path",
             Self::Traefik => "update Traefik: current releases set {header} after they have read Connection",
             Self::Envoy => "update Envoy: current releases do not drop {header} for a client",
-            Self::Haproxy => "http-request del-header Connection before set-header {header}",
-            Self::Apache => "RequestHeader unset Connection early",
+            Self::Haproxy => "http-request del-header Connection, in the frontend: HAProxy passes its list on",
+            Self::Apache => {
+                "RequestHeader unset Connection early, outside of any Location: early is ignored within one"
+            }
             Self::Other => "have the proxy remove Connection from what clients send, or set {header} behind that step",
         }
     }

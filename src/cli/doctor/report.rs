@@ -1,6 +1,6 @@
 //! The table for people, the same as JSON for programs, and how the run ended.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use http::HeaderName;
@@ -69,12 +69,23 @@ impl Row {
     }
 
     fn remedy(&self, proxy: Proxy) -> Option<String> {
-        let name = |name: &Option<HeaderName>, otherwise: &str| {
-            name.as_ref().map_or_else(|| otherwise.to_owned(), |name| title_case(name.as_str()))
-        };
-        let text = proxy.remedy(self.hole()?).replace("{header}", &name(&self.header, "each of the headers above"));
-        Some(text.replace("{alias}", &name(&self.alias, "such names")))
+        Some(filled(proxy.remedy(self.hole()?), &[self]))
     }
+}
+
+/// A remedy for the headers of `rows`.
+fn filled(remedy: &str, rows: &[&Row]) -> String {
+    let list = |name: fn(&Row) -> Option<&HeaderName>| {
+        let mut names: Vec<String> = Vec::new();
+        for name in rows.iter().filter_map(|row| name(row)).map(|name| title_case(name.as_str())) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        if names.is_empty() { "each of the headers above".to_owned() } else { names.join(", ") }
+    };
+    let headers = list(|row| row.header.as_ref());
+    remedy.replace("{header}", &headers).replace("{alias}", &list(|row| row.alias.as_ref()))
 }
 
 impl Report {
@@ -93,12 +104,16 @@ impl Report {
         }
     }
 
-    /// What to do, each thing once: the remedy, and whether it is urgent.
-    fn remedies(&self) -> BTreeSet<(bool, String)> {
-        let needed = self.rows.iter().filter_map(|row| Some((row.level == Level::Note, row.remedy(self.proxy)?)));
-        let all: BTreeSet<(bool, String)> = needed.collect();
-        // What is urgent for one row need not be said again for another.
-        all.iter().filter(|(note, text)| !*note || !all.contains(&(false, text.clone()))).cloned().collect()
+    /// What to do, each thing once for all headers that need it: whether it is urgent, and the remedy.
+    fn remedies(&self) -> Vec<(bool, String)> {
+        let mut holes: BTreeMap<(bool, Hole), Vec<&Row>> = BTreeMap::new();
+        for row in &self.rows {
+            if let Some(hole) = row.hole() {
+                holes.entry((row.level == Level::Note, hole)).or_default().push(row);
+            }
+        }
+        let told = holes.into_iter().map(|((note, hole), rows)| (!note, filled(self.proxy.remedy(hole), &rows)));
+        told.collect()
     }
 
     /// The report for programs.
@@ -127,22 +142,26 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = if self.is_guess { " (by its answer; --proxy says otherwise)" } else { "" };
+        let how = match (self.is_guess, self.proxy) {
+            (false, _) => "",
+            (true, Proxy::Other) => " (say which with --proxy, for its own remedies)",
+            (true, _) => " (by its answer)",
+        };
         writeln!(f, "{}\nproxy: {}{how}; {} requests were sent\n", self.address, self.proxy.name(), self.requests)?;
-        writeln!(f, "{:<10} {:<11} {:<26} {:<8} {:<6} meaning", "asked as", "case", "header", "", "status")?;
+        writeln!(f, "{:<10} {:<11} {:<26} {:<8} {:<7} meaning", "asked as", "case", "header", "", "status")?;
         for row in &self.rows {
             let who = if row.who == Who::User { "user" } else { "visitor" };
             let status = row.status.map_or_else(|| "–".to_owned(), |status| status.to_string());
             let (case, level, header) = (row.trick.name(), row.level.shown(), row.shown_header());
             let meaning = row.finding.sentence(row.who, row.trick);
-            writeln!(f, "{who:<10} {case:<11} {header:<26} {level:<8} {status:<6} {meaning}")?;
+            writeln!(f, "{who:<10} {case:<11} {header:<26} {level:<8} {status:<7} {meaning}")?;
         }
         let remedies = self.remedies();
         if !remedies.is_empty() {
             writeln!(f, "\nwhat to do ({}):", self.proxy.name())?;
         }
-        for (note, text) in remedies {
-            writeln!(f, "  {} {text}", if note { "better:" } else { "now:   " })?;
+        for (urgent, text) in remedies {
+            writeln!(f, "  {} {text}", if urgent { "now:   " } else { "better:" })?;
         }
         if self.rows.iter().all(|row| row.who == Who::Visitor) {
             f.write_str(

@@ -102,7 +102,7 @@ impl Finding {
             (Self::Reached, Trick::Underscore | Trick::Dot | Trick::Mixed, _) => {
                 "the proxy passes it on; sidemint refuses it"
             }
-            (Self::Reached, Trick::Listed, _) => "the proxy drops the header; sidemint refuses what is left",
+            (Self::Reached, Trick::Listed, _) => "the client breaks what the proxy says; sidemint refuses it",
             (Self::Reached, ..) => "the client's own header reaches sidemint",
             (Self::Lost, ..) => "the proxy drops what the login said",
             (Self::Believed, Trick::Nothing, _) => "a session for somebody who is not signed in",

@@ -1,5 +1,6 @@
-//! Providers that are not real: strict, and with a memory.
+//! Providers and a login that are not real: strict, and with a memory.
 
 pub mod http;
+pub mod login;
 pub mod provider;
 pub mod sendsar;
