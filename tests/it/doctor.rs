@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::cli::{Ran, run};
-use crate::fakes::http::{Call, Script, listen, read_call};
+use crate::fakes::http::{Call, Script, Then, listen, read_call};
 use crate::harness::{LOCAL, Service, config};
 use crate::parts::proxies::{self, Recipe};
 use crate::proxies::behind;
@@ -92,7 +92,7 @@ async fn it_finds_a_service_that_clients_reach_directly() {
     let ran = doctor(&config(LOCAL, &[]), &url, None, &[]);
     assert_eq!((ran.code, ran.err.as_str()), (Some(1), "sidemint: 2 cases got through\n"), "{}", ran.out);
     for expected in [
-        "proxy: unknown (say which with --proxy, for its own remedies); 24 requests were sent",
+        "proxy: unknown (say which with --proxy, for its own remedies); 23 requests were sent",
         "visitor    honest      –                          ok       401     no session without signing in",
         "visitor    spoofed     X-Forwarded-User           THROUGH  200     a session, or nearly, for a user whom the \
          client made up",
@@ -119,7 +119,9 @@ async fn always(script: Script) -> (String, Arc<Mutex<Vec<Call>>>) {
             let mut buffer = Vec::new();
             while let Some(call) = read_call(&mut stream, &mut buffer).await? {
                 memory.lock().unwrap().push(call);
-                script.clone().play(&mut stream).await?;
+                if script.clone().play(&mut stream).await? == Then::Close {
+                    break;
+                }
             }
             Ok(())
         }
@@ -157,7 +159,7 @@ async fn it_keeps_what_signs_in_to_itself() {
     let text = config(LOCAL, &[]);
     let good = doctor(&text, &format!("{url}?secret={CANARY}"), Some(("Cookie", CANARY)), &[]);
     let json = doctor(&text, &url, Some(("Cookie", CANARY)), &["--json"]);
-    assert_eq!(seen.lock().unwrap().iter().filter(|call| call.header("cookie") == CANARY).count(), 72);
+    assert_eq!(seen.lock().unwrap().iter().filter(|call| call.header("cookie") == CANARY).count(), 70);
     let no_name = doctor(&text, &url, None, &["--header", CANARY]);
     let no_value = doctor(&text, &url, None, &["--header", &format!("Cookie: {CANARY}\u{1}")]);
     let host = doctor(&text, &url, None, &["--header", &format!("Host: {CANARY}")]);
@@ -179,8 +181,11 @@ async fn it_says_what_it_needs() {
     assert_eq!(doctor(&text, &url, None, &["--signed-in"]).code, Some(0), "the network signs everybody in");
     let (html, _) = always(Script::text(200, "text/html", "<html>")).await;
     let (gone, _) = always(Script::Reset).await;
+    let (broken, _) = always(Script::text(500, "text/plain", "")).await;
     for (ran, code, complaint) in [
         (doctor(&text, &html, Some(("Cookie", "a=b")), &[]), 1, "answers 200, not with a session"),
+        (doctor(&text, &html, None, &[]), 1, "answers 200 to a visitor, neither a refusal nor a login"),
+        (doctor(&text, &broken, None, &[]), 1, "answers 500 to a visitor, neither a refusal nor a login"),
         (doctor(&text, &gone, None, &[]), 1, "the address does not answer: connection broke"),
         (doctor(&text, "app.example.com", None, &[]), 2, "--through: write an address, https://"),
         (doctor(&text, "file:///etc/passwd", None, &[]), 2, "--through: write an http or https address"),

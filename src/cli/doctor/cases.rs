@@ -11,8 +11,8 @@ const MOST_REQUESTS: usize = 300;
 const OVERSIZE: usize = 9 * 1024;
 /// The user that forged headers name. Always the same, so that a provider meets one such user at most.
 pub(super) const FORGED: &str = "sidemint-doctor";
-/// What the second line says where one header comes twice.
-const FORGED_TOO: &str = "sidemint-doctor-too";
+/// Half of more than sidemint reads: where a proxy joins two lines into one, that is too long.
+const HALF: usize = 4200;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,8 @@ pub(super) enum Trick {
     Nothing,
     /// It is sent, as if the login had.
     Spoofed,
-    /// It is sent twice. A login that leaves the header out would let one through; two are always refused, and seen.
+    /// It is sent twice, with long values. One of a header that the login leaves out would be believed and tell nothing;
+    /// two are refused, and so are they where a proxy joins them.
     Doubled,
     /// It is sent without a value: what sets it only where it is missing leaves it so.
     Missing,
@@ -145,7 +146,7 @@ fn cases(who: Who, evidence: &[Evidence]) -> Vec<Case> {
     let mut cases = Vec::new();
     for Evidence { name, worth, identity } in evidence {
         for trick in who.tricks(*identity) {
-            let lines = lines(*trick, name);
+            let Some(lines) = lines(*trick, name) else { continue };
             // Aliases of a short name are all the same.
             if cases.iter().any(|case: &Case| case.lines == lines) {
                 continue;
@@ -165,8 +166,8 @@ fn cases(who: Who, evidence: &[Evidence]) -> Vec<Case> {
     cases
 }
 
-/// The header lines of a trick.
-fn lines(trick: Trick, name: &HeaderName) -> HeaderMap {
+/// The header lines of a trick, which every name has.
+fn lines(trick: Trick, name: &HeaderName) -> Option<HeaderMap> {
     let forged = HeaderValue::from_static(FORGED);
     let mut lines = HeaderMap::new();
     match trick {
@@ -175,28 +176,29 @@ fn lines(trick: Trick, name: &HeaderName) -> HeaderMap {
             lines.insert(name.clone(), forged);
         }
         Trick::Doubled => {
-            lines.insert(name.clone(), forged);
-            lines.append(name.clone(), HeaderValue::from_static(FORGED_TOO));
+            for end in ["x", "y"] {
+                lines.append(name.clone(), long(end, HALF)?);
+            }
         }
         Trick::Missing => {
             lines.insert(name.clone(), HeaderValue::from_static(""));
         }
         Trick::Underscore | Trick::Dot | Trick::Mixed => {
-            if let Some(alias) = alias(trick, name) {
-                lines.insert(alias, forged);
-            }
+            lines.insert(alias(trick, name)?, forged);
         }
         Trick::Listed => {
-            if let Ok(value) = HeaderValue::from_str(&format!("close, {name}")) {
-                lines.insert(CONNECTION, value);
-            }
+            lines.insert(CONNECTION, HeaderValue::from_str(&format!("close, {name}")).ok()?);
         }
         Trick::Oversized => {
-            let long = format!("{FORGED}{}", "x".repeat(OVERSIZE));
-            lines.extend(HeaderValue::from_str(&long).ok().map(|value| (name.clone(), value)));
+            lines.insert(name.clone(), long("x", OVERSIZE)?);
         }
     }
-    lines
+    Some(lines)
+}
+
+/// A long value.
+fn long(end: &str, bytes: usize) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("{FORGED}{}", end.repeat(bytes))).ok()
 }
 
 /// A name that some programs behind a proxy read as `name`.

@@ -22,6 +22,7 @@ use super::{Failure, print, runtime};
 use crate::clock::SystemClock;
 use crate::config::{Answer, Config, ConfigErrors, Environment, Route, Sources};
 use crate::identity::{self, Around};
+use crate::inbound::Outcome;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 
@@ -108,7 +109,7 @@ async fn examine(probe: &Probe, plan: &Plan, named: Option<Proxy>) -> Result<Rep
     for part in &plan.parts {
         let (baseline, answered_by) = probe.ask(part.who, &HeaderMap::new()).await;
         guessed = guessed.or(answered_by);
-        honest(part.who, &baseline).map_err(Failure::Running)?;
+        honest(part.who, &baseline, plan.parts.len() == 1).map_err(Failure::Running)?;
         if part.who == Who::Visitor {
             rows.push(Row::open_door(&baseline));
         }
@@ -131,14 +132,26 @@ async fn examine(probe: &Probe, plan: &Plan, named: Option<Proxy>) -> Result<Rep
     Ok(Report { address: probe.shown_address(), proxy, is_guess, requests: plan.requests(), rows })
 }
 
-/// Whether the answer to an honest request is one that others can be compared with.
-fn honest(who: Who, seen: &Seen) -> Result<(), String> {
+/// Whether the answer to an honest request is one that others can be compared with. `alone` says that no user's answer
+/// will show that this is the session route.
+fn honest(who: Who, seen: &Seen, alone: bool) -> Result<(), String> {
+    let is_comparable = match (who, seen) {
+        (_, Seen::Session { .. })
+        | (Who::Visitor, Seen::Refused(_, Outcome::Unauthorized) | Seen::Before(300..=399 | 401 | 403)) => true,
+        // A login page, or any other.
+        (Who::Visitor, Seen::Before(200..=299)) => !alone,
+        _ => false,
+    };
     match (who, seen) {
-        (Who::User, Seen::Session { .. }) | (Who::Visitor, _) if !matches!(seen, Seen::Nothing(_)) => Ok(()),
+        _ if is_comparable => Ok(()),
         (_, Seen::Nothing(error)) => Err(format!("the address does not answer: {error}")),
-        (_, seen) => Err(format!(
+        (Who::User, seen) => Err(format!(
             "with these headers the address answers {seen}, not with a session: is it the session route, and are you \
              signed in?"
+        )),
+        (Who::Visitor, seen) => Err(format!(
+            "the address answers {seen} to a visitor, neither a refusal nor a login: is it the session route, and does \
+             everything run?"
         )),
     }
 }

@@ -15,7 +15,7 @@ pub const APACHE: Recipe = Recipe {
     // `alice:secret`.
     sign_in: ("Authorization", "Basic YWxpY2U6c2VjcmV0"),
     hole: &[
-        ("    Require valid-user\n", ""),
+        ("Require valid-user", "Require all granted"),
         ("    RequestHeader set   X-Forwarded-User \"expr=%{REMOTE_USER}\"\n", ""),
     ],
     gap: ("    RequestHeader unset X-Forwarded-Groups\n", ""),

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::Part;
 use crate::client::{Answer, Connection};
 use crate::fakes::login::{self, Login};
-use crate::harness::Service;
+use crate::harness::{SESSION, Service};
 
 mod apache;
 mod caddy;
@@ -91,6 +91,7 @@ impl Proxy {
             for (port, there) in [(8000, address), (8080, service.address()), (4180, login.address)] {
                 text = moved(&text, port, there);
             }
+            text = text.replace("bind 127.0.0.1\n", &format!("bind {}\n", address.ip()));
             text = text.replace(recipe.folder, &format!("{}/", folder.path().display()));
             std::fs::write(folder.path().join(name), text).unwrap();
         }
@@ -101,25 +102,29 @@ impl Proxy {
         }
         let part = Part::start(recipe.name, folder, &(recipe.program)(), recipe.arguments, &[]);
         let mut proxy = Self { address, part };
-        proxy.until_it_listens().await;
+        proxy.until_it_answers().await;
         proxy
     }
 
     /// The session route as a browser sees it.
     pub fn url(&self) -> String {
-        format!("http://{}{}", self.address, crate::harness::SESSION)
+        format!("http://{}{}", self.address, SESSION)
     }
 
     /// One request on a connection of its own; `None` where the proxy closes instead of an answer.
     pub async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Option<Answer> {
         let mut connection = Connection::open(self.address).await;
-        connection.send(crate::client::request("GET", path, headers, b"")).await;
+        let host = self.address.to_string();
+        let headers = [&[("Host", host.as_str())], headers].concat();
+        connection.send(crate::client::request("GET", path, &headers, b"")).await;
         connection.answer().await
     }
 
-    async fn until_it_listens(&mut self) {
-        for _ in 0..8000 {
-            if TcpStream::connect(self.address).await.is_ok() {
+    /// Waits until the session route is there: some listen before they have read all of their files.
+    async fn until_it_answers(&mut self) {
+        for _ in 0..4000 {
+            let listens = TcpStream::connect(self.address).await.is_ok();
+            if listens && self.ask(SESSION, &[]).await.is_some_and(|answer| answer.status != 404) {
                 return;
             }
             if let Some(status) = self.part.leash.try_wait().expect("a child") {
@@ -128,7 +133,7 @@ impl Proxy {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("{} does not listen:\n{}", self.part.name, self.part.last_lines());
+        panic!("{} does not answer:\n{}", self.part.name, self.part.last_lines());
     }
 }
 
