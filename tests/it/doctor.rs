@@ -43,8 +43,9 @@ async fn examines(recipe: &Recipe) {
     let ran = doctor(&text, &proxy.url(), Some(recipe.sign_in), &[]);
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{name}: {}", ran.out);
     assert!(ran.out.ends_with("\nnothing got through\n"), "{name}: {}", ran.out);
-    // Apache has no rule for names that it does not know: there sidemint's own refusal is what there is.
-    assert!(ran.out.lines().all(|line| !line.contains(" note ") || (name == "apache" && line.contains(" alias "))));
+    // Apache has no rule for names that it does not know, and joins two lines into one that it then finds too long.
+    let is_known = |line: &str| name == "apache" && (line.contains(" alias ") || line.contains(" doubled "));
+    assert!(ran.out.lines().all(|line| !line.contains(" note ") || is_known(line)), "{name}: {}", ran.out);
     assert_eq!(ran.out.contains("what to do"), name == "apache", "{name}: {}", ran.out);
 
     let (proxy, _service, text) = behind(recipe, recipe.hole).await;
@@ -59,10 +60,14 @@ async fn examines(recipe: &Recipe) {
     let (proxy, _service, text) = behind(recipe, &[recipe.gap]).await;
     let ran = doctor(&text, &proxy.url(), Some(recipe.sign_in), &["--json", "--proxy", name]);
     let report: Value = serde_json::from_str(&ran.out).expect(&ran.out);
-    assert_eq!(ran.code, Some(1), "{name}: {}", ran.out);
     let through = cases(&report, "through");
-    assert!(through.iter().any(|case| case.ends_with("-groups")), "{name}: {through:?}");
     assert!(!through.contains(&spoofed), "{name}: the user is as safe as before: {through:?}");
+    if name == "apache" {
+        assert!(cases(&report, "note").contains(&"doubled x-forwarded-groups".to_owned()), "{}", ran.out);
+    } else {
+        assert_eq!(ran.code, Some(1), "{name}: {}", ran.out);
+        assert!(through.iter().any(|case| case.ends_with("-groups")), "{name}: {through:?}");
+    }
 }
 
 macro_rules! each_proxy {

@@ -125,6 +125,7 @@ async fn examine(probe: &Probe, plan: &Plan, named: Option<Proxy>) -> Result<Rep
             return Err(Failure::Running(problem.to_owned()));
         }
     }
+    report::mark_hidden(&mut rows);
     let (proxy, is_guess) = match (named, guessed) {
         (Some(proxy), _) => (proxy, false),
         (None, guessed) => (guessed.unwrap_or(Proxy::Other), true),

@@ -1,6 +1,6 @@
 //! The table for people, the same as JSON for programs, and how the run ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use http::HeaderName;
@@ -30,6 +30,7 @@ pub(super) struct Row {
     header: Option<HeaderName>,
     /// The name that was sent in its place.
     alias: Option<HeaderName>,
+    worth: Worth,
     status: Option<u16>,
     finding: Finding,
     level: Level,
@@ -41,7 +42,8 @@ impl Row {
         let alias = is_alias.then(|| case.lines.keys().next().cloned()).flatten();
         let level = finding.level(case.trick, case.worth);
         let header = case.header.clone();
-        Self { who: case.who, trick: case.trick, header, alias, status: seen.status(), finding, level }
+        let Case { who, trick, worth, .. } = *case;
+        Self { who, trick, header, alias, worth, status: seen.status(), finding, level }
     }
 
     /// What a visitor gets who forges nothing.
@@ -50,9 +52,9 @@ impl Row {
             Seen::Session { .. } => Finding::Believed,
             _ => Finding::KeptOut,
         };
-        let level = finding.level(Trick::Nothing, Worth::Said);
-        let (who, trick) = (Who::Visitor, Trick::Nothing);
-        Self { who, trick, header: None, alias: None, status: seen.status(), finding, level }
+        let (who, trick, worth) = (Who::Visitor, Trick::Nothing, Worth::Said);
+        let level = finding.level(trick, worth);
+        Self { who, trick, header: None, alias: None, worth, status: seen.status(), finding, level }
     }
 
     fn hole(&self) -> Option<Hole> {
@@ -70,6 +72,26 @@ impl Row {
 
     fn remedy(&self, proxy: Proxy) -> Option<String> {
         Some(filled(proxy.remedy(self.hole()?), &[self]))
+    }
+}
+
+/// Marks what cannot be seen: a header without effect on the session, of which the proxy refuses two and long ones. It
+/// may still be passed on, to say things of the user that no session shows.
+pub(super) fn mark_hidden(rows: &mut [Row]) {
+    let is = |row: &Row, trick: Trick, finding: Finding| {
+        row.who == Who::User && row.trick == trick && row.finding == finding && row.worth == Worth::Said
+    };
+    let named = |rows: &[Row], trick: Trick, finding: Finding| -> BTreeSet<String> {
+        let found = rows.iter().filter(|row| is(row, trick, finding)).filter_map(|row| row.header.as_ref());
+        found.map(ToString::to_string).collect()
+    };
+    let silent = named(rows, Trick::Spoofed, Finding::KeptOut);
+    let long = named(rows, Trick::Oversized, Finding::RefusedBefore);
+    for row in rows.iter_mut().filter(|row| is(row, Trick::Doubled, Finding::RefusedBefore)) {
+        if row.header.as_ref().is_some_and(|name| silent.contains(name.as_str()) && long.contains(name.as_str())) {
+            row.finding = Finding::Hidden;
+            row.level = Finding::Hidden.level(row.trick, row.worth);
+        }
     }
 }
 
@@ -210,6 +232,7 @@ impl Finding {
             Self::RefusedBefore => "refused_by_proxy",
             Self::Reached => "reached",
             Self::Lost => "lost",
+            Self::Hidden => "hidden",
             Self::Believed => "believed",
             Self::Unclear => "unclear",
         }
@@ -249,6 +272,7 @@ mod tests {
             trick: *trick,
             header: Some(name.clone()),
             alias: None,
+            worth: Worth::Said,
             status: Some(200),
             finding: *finding,
             level: finding.level(*trick, Worth::Said),
@@ -265,6 +289,22 @@ mod tests {
         assert!(through.to_string().contains("now:    proxy_set_header X-Forwarded-User $"), "{through}");
         let unclear = report(&[(Trick::Spoofed, Finding::Unclear)]);
         assert_eq!(unclear.outcome(), Err("1 case could not be judged".to_owned()));
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_not_called_good() {
+        let finding = |answers: [Finding; 3]| {
+            let [spoofed, doubled, oversized] = answers;
+            let mut report =
+                report(&[(Trick::Spoofed, spoofed), (Trick::Doubled, doubled), (Trick::Oversized, oversized)]);
+            mark_hidden(&mut report.rows);
+            report.rows[1].finding
+        };
+        use Finding::{Hidden, KeptOut, Reached, RefusedBefore};
+        assert_eq!(finding([KeptOut, RefusedBefore, RefusedBefore]), Hidden);
+        assert_eq!(finding([RefusedBefore, RefusedBefore, RefusedBefore]), RefusedBefore);
+        assert_eq!(finding([KeptOut, KeptOut, RefusedBefore]), KeptOut);
+        assert_eq!(finding([KeptOut, RefusedBefore, Reached]), RefusedBefore);
     }
 
     #[test]

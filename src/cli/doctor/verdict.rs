@@ -15,6 +15,8 @@ pub(super) enum Finding {
     Reached,
     /// The proxy dropped what the login had said of the user.
     Lost,
+    /// The proxy refused what would have shown whether it passes the header on.
+    Hidden,
     /// It was believed.
     Believed,
     /// The answer says nothing about it.
@@ -81,7 +83,7 @@ impl Finding {
             Self::KeptOut | Self::RefusedBefore => Level::Fine,
             Self::Believed => Level::Through,
             Self::Unclear => Level::Unclear,
-            Self::Lost => Level::Note,
+            Self::Lost | Self::Hidden => Level::Note,
             Self::Reached => match (trick, worth) {
                 (Trick::Underscore | Trick::Dot | Trick::Mixed | Trick::Listed, _) => Level::Note,
                 // Refused because it is not signed, or not the secret.
@@ -104,6 +106,7 @@ impl Finding {
             }
             (Self::Reached, Trick::Listed, _) => "the client breaks what the proxy says; sidemint refuses it",
             (Self::Reached, ..) => "the client's own header reaches sidemint",
+            (Self::Hidden, ..) => "cannot be seen through this proxy: read its configuration",
             (Self::Lost, ..) => "the proxy drops what the login said",
             (Self::Believed, Trick::Nothing, _) => "a session for somebody who is not signed in",
             (Self::Believed, _, Who::Visitor) => "a session, or nearly, for a user whom the client made up",
