@@ -581,6 +581,10 @@ fn the_help_of_every_verb_mentions_its_options() {
         ("keys", &["rotate"]),
         ("keygen", &["--alg", "--out", "--public", "EdDSA", "RS256", "ES256", "HS256"]),
         ("presets", &["[NAME]"]),
+        (
+            "doctor",
+            &["--through", "--header-file", "--signed-in", "--proxy", "--json", "sidemint-doctor", "Exit codes: "],
+        ),
         ("healthcheck", &["--live", "--config"]),
     ] {
         let help = good(&[verb, "--help"]);

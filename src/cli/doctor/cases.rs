@@ -64,7 +64,7 @@ pub(super) struct Evidence {
     pub(super) name: HeaderName,
     pub(super) worth: Worth,
     /// Whether it tells who the user is; otherwise it proves the proxy.
-    identity: bool,
+    pub(super) identity: bool,
 }
 
 /// One request.
@@ -243,6 +243,31 @@ mod tests {
         for trick in [Trick::Underscore, Trick::Dot, Trick::Mixed] {
             assert_eq!(alias(trick, "email"), "email_");
         }
+    }
+
+    /// What proves the proxy must not come from a client either; what signs the operator in is theirs to send.
+    #[test]
+    fn headers_that_prove_the_proxy_count_as_well() {
+        let peers = Peers {
+            xfcc: vec!["spiffe://a/b".to_owned()],
+            linkerd: vec!["web".to_owned()],
+            secret_header: Some(HeaderName::from_static("x-secret")),
+            ..Peers::default()
+        };
+        let all: Vec<_> = proofs_of(&peers).map(|(name, worth)| (name.to_string(), worth)).collect();
+        let named = |name: &str, worth| (name.to_owned(), worth);
+        assert_eq!(
+            all,
+            [
+                named("x-secret", Worth::Proven),
+                named("x-forwarded-client-cert", Worth::Said),
+                named("l5d-client-id", Worth::Said)
+            ]
+        );
+        assert_eq!(proofs_of(&Peers::default()).count(), 0);
+        let proof = Evidence { name: HeaderName::from_static("x-secret"), worth: Worth::Proven, identity: false };
+        let tricks: Vec<Trick> = cases(Who::User, &[proof]).iter().map(|case| case.trick).collect();
+        assert_eq!(tricks, [Trick::Spoofed, Trick::Doubled, Trick::Listed]);
     }
 
     /// A run cannot grow without bound with the number of sources.

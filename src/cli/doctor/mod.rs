@@ -19,7 +19,7 @@ use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::{Failure, print, runtime};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Answer, Config, ConfigErrors, Environment, Route, Sources};
 use crate::identity::{self, Around};
 use crate::inbound::Outcome;
@@ -73,11 +73,11 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     let url = address(&options.through)?;
     let sign_in = sign_in(options)?;
     let config = Config::load(sources, environment)?;
-    let clock = Arc::new(SystemClock);
-    let fault = |error: String| Failure::Running(error);
-    let outbound = Outbound::new(clock.clone()).map_err(|error| fault(error.without_url().to_string()))?;
-    let metrics = Arc::new(Metrics::new().map_err(|error| fault(error.to_string()))?);
-    let around = Around { outbound: outbound.clone(), clock: clock.clone(), metrics };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let outbound =
+        Outbound::new(Arc::clone(&clock)).map_err(|error| Failure::Running(error.without_url().to_string()))?;
+    let metrics = Arc::new(Metrics::new().map_err(|error| Failure::Running(error.to_string()))?);
+    let around = Around { outbound: outbound.clone(), clock: Arc::clone(&clock), metrics };
     let all = identity::Sources::configure(&config.identity, &config.routes, &around).map_err(ConfigErrors)?;
     let route = route(&config, options.route.as_deref(), url.path())?;
     let evidence = cases::evidence(&all.resolver(route), &config.identity, &sign_in);

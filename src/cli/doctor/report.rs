@@ -126,7 +126,8 @@ impl Report {
         }
     }
 
-    /// What to do, each thing once for all headers that need it: whether it is urgent, and the remedy.
+    /// What to do, each thing once: whether it is urgent, and the remedy. What has to be written for each header is
+    /// told for each.
     fn remedies(&self) -> Vec<(bool, String)> {
         let mut holes: BTreeMap<(bool, Hole), Vec<&Row>> = BTreeMap::new();
         for row in &self.rows {
@@ -134,8 +135,22 @@ impl Report {
                 holes.entry((row.level == Level::Note, hole)).or_default().push(row);
             }
         }
-        let told = holes.into_iter().map(|((note, hole), rows)| (!note, filled(self.proxy.remedy(hole), &rows)));
-        told.collect()
+        let mut told: Vec<(bool, String)> = Vec::new();
+        for ((note, hole), rows) in holes {
+            let remedy = self.proxy.remedy(hole);
+            let texts = if hole == Hole::Passed && rows.iter().any(|row| row.header.is_some()) {
+                let named = rows.iter().filter(|row| row.header.is_some());
+                named.map(|row| filled(remedy, &[*row])).collect()
+            } else {
+                vec![filled(remedy, &rows)]
+            };
+            for text in texts {
+                if !told.iter().any(|(_, own)| *own == text) {
+                    told.push((!note, text));
+                }
+            }
+        }
+        told
     }
 
     /// The report for programs.
@@ -300,11 +315,11 @@ mod tests {
             mark_hidden(&mut report.rows);
             report.rows[1].finding
         };
-        use Finding::{Hidden, KeptOut, Reached, RefusedBefore};
-        assert_eq!(finding([KeptOut, RefusedBefore, RefusedBefore]), Hidden);
-        assert_eq!(finding([RefusedBefore, RefusedBefore, RefusedBefore]), RefusedBefore);
-        assert_eq!(finding([KeptOut, KeptOut, RefusedBefore]), KeptOut);
-        assert_eq!(finding([KeptOut, RefusedBefore, Reached]), RefusedBefore);
+        let (kept, refused) = (Finding::KeptOut, Finding::RefusedBefore);
+        assert_eq!(finding([kept, refused, refused]), Finding::Hidden);
+        assert_eq!(finding([refused, refused, refused]), refused);
+        assert_eq!(finding([kept, kept, refused]), kept);
+        assert_eq!(finding([kept, refused, Finding::Reached]), refused);
     }
 
     #[test]

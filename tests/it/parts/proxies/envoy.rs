@@ -1,4 +1,4 @@
-//! Envoy, which asks the login with the ext_authz filter.
+//! Envoy, which asks the login with its filter for external authorization.
 
 use super::{COOKIE, Recipe};
 use crate::judge::tool;
