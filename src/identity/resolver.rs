@@ -48,6 +48,11 @@ impl Resolver {
         self.sources.iter().flat_map(|source| source.headers())
     }
 
+    /// The same headers, and whether what each says is signed, so that a forgery of it is worth nothing.
+    pub fn evidence(&self) -> impl Iterator<Item = (&HeaderName, bool)> {
+        self.sources.iter().flat_map(|source| source.headers().map(|name| (name, source.proves_itself())))
+    }
+
     /// Whether a body may name the user or is signed, so that it must be read first.
     pub fn reads_body(&self) -> bool {
         self.names_in_body || self.gate.peers().reads_body()

@@ -33,13 +33,13 @@ fn sidemint(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
 }
 
 /// How a run ended.
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
 }
 
-fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
     let output = sidemint(arguments, environment).stdin(Stdio::null()).output().expect("starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
@@ -584,6 +584,10 @@ fn the_help_of_every_verb_mentions_its_options() {
         ("keys", &["rotate"]),
         ("keygen", &["--alg", "--out", "--public", "EdDSA", "RS256", "ES256", "HS256"]),
         ("presets", &["[NAME]"]),
+        (
+            "doctor",
+            &["--through", "--header-file", "--signed-in", "--proxy", "--json", "sidemint-doctor", "Exit codes: "],
+        ),
         ("healthcheck", &["--live", "--config"]),
     ] {
         let help = good(&[verb, "--help"]);

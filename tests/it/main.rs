@@ -31,6 +31,7 @@ mod cli;
 mod config;
 mod definitions;
 mod docs;
+mod doctor;
 mod errors;
 mod identity_headers;
 mod identity_tokens;
@@ -47,6 +48,7 @@ mod observability;
 mod peer_proof;
 mod peers;
 mod presets;
+mod proxies;
 mod reload;
 mod rotation;
 
