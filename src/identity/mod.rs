@@ -5,6 +5,8 @@
 //! an [`Identity`].
 
 mod definition;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod keys;
 mod peer;
 mod refusal;

@@ -116,7 +116,7 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn for_test(name: &str, definition: definition::Definition, network: &str) -> Self {
         let source = Source::new(name, definition);
         let networks = vec![network.parse().expect("a network")];
@@ -124,7 +124,7 @@ impl Resolver {
         Self { path: "/".to_owned(), sources: vec![Arc::new(source)], peers: Arc::new(peers) }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn peers(&self) -> &Peers {
         &self.peers
     }

@@ -7,6 +7,8 @@
 mod answer;
 mod error;
 mod flight;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod key;
 mod renewal;
 mod sign_out;
