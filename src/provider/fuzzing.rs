@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::auth::{Carrier, Mac, StepAuth};
 use super::credentials::Credentials;
-use super::definition::Definition;
+use super::definition::{Definition, Setting, SettingKind};
 use super::keys::mac::Encode;
 use super::template::json::JsonTemplate;
 use super::template::text::{TextTemplate, UrlTemplate};
@@ -22,7 +22,8 @@ use crate::metrics::Metrics;
 /// A definition as an operator writes it: refused with a place and a sentence, or compiled.
 pub(crate) fn provider_definition(bytes: &[u8]) {
     let Ok(definition) = Definition::parse(&text(bytes)) else { return };
-    let Ok(settings) = settings::resolve(&definition, &BTreeMap::new(), &Environment::default()) else { return };
+    let given = definition.settings.iter().filter_map(|(name, setting)| given(name, setting)).collect();
+    let Ok(settings) = settings::resolve(&definition, &given, &Environment::default()) else { return };
     let Ok(metrics) = Metrics::new() else { return };
     let table = config::Provider {
         preset: definition.name.clone(),
@@ -39,6 +40,24 @@ pub(crate) fn provider_definition(bytes: &[u8]) {
     if let Err(mistakes) = compile::compile("chat", &definition, settings, &table, &metrics) {
         assert!(mistakes.iter().all(|(_, problem)| !problem.is_empty()), "every mistake is told");
     }
+}
+
+/// What an operator might give for a setting that has to be given.
+fn given(name: &str, setting: &Setting) -> Option<(String, Value)> {
+    if setting.secret {
+        return Some((format!("{name}_file"), Value::from("/run/secrets/key")));
+    }
+    let value = match setting.kind {
+        _ if setting.default.is_some() || setting.part_of.is_some() => return None,
+        SettingKind::Url => Value::from("https://chat.example/v1"),
+        SettingKind::Text => Value::from("text"),
+        SettingKind::Number => Value::from(7),
+        SettingKind::Flag => Value::from(true),
+        SettingKind::Template => Value::from("{{user.id}}"),
+        SettingKind::Table => serde_json::json!({ "a": "{{user.name}}" }),
+        SettingKind::List => serde_json::json!(["{{user.id}}"]),
+    };
+    Some((name.to_owned(), value))
 }
 
 fn scope() -> Scope {
