@@ -41,6 +41,7 @@ mod peers;
 mod presets;
 mod reload;
 mod rotation;
+mod security_table;
 
 mod session;
 mod shutdown;
