@@ -119,7 +119,7 @@ impl Resolver {
     #[cfg(any(test, fuzzing))]
     pub(super) fn for_test(name: &str, definition: definition::Definition, network: &str) -> Self {
         let source = Source::new(name, definition);
-        let networks = vec![network.parse().expect("a network")];
+        let networks = network.parse().into_iter().collect();
         let peers = Peers::new(&config::Peers { networks, ..config::Peers::default() });
         Self { path: "/".to_owned(), sources: vec![Arc::new(source)], peers: Arc::new(peers) }
     }

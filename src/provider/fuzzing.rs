@@ -1,5 +1,6 @@
 //! What must hold for any definition, template, subject, request and advice.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -16,12 +17,11 @@ use super::user::{UserId, UserRule};
 use super::{advice, compile, settings};
 use crate::clock::Timestamp;
 use crate::config::{self, Environment, Unfit};
-use crate::fuzzing::{lines, text};
 use crate::metrics::Metrics;
 
 /// A definition as an operator writes it: refused with a place and a sentence, or compiled.
 pub(crate) fn provider_definition(bytes: &[u8]) {
-    let Ok(definition) = Definition::parse(&text(bytes)) else { return };
+    let Ok(definition) = Definition::parse(&String::from_utf8_lossy(bytes)) else { return };
     let given = definition.settings.iter().filter_map(|(name, setting)| given(name, setting)).collect();
     let Ok(settings) = settings::resolve(&definition, &given, &Environment::default()) else { return };
     let Ok(metrics) = Metrics::new() else { return };
@@ -67,7 +67,7 @@ fn scope() -> Scope {
 /// A template, then subject, name and e-mail, a line each: whatever the user is called, JSON stays JSON and a call stays
 /// on its host and below its path.
 pub(crate) fn template(bytes: &[u8]) {
-    let parts: Vec<_> = lines(bytes).map(text).collect();
+    let parts: Vec<_> = lines(bytes).collect();
     let part = |at: usize| parts.get(at).map_or("", AsRef::as_ref);
     let user = UserRule::default().id(part(1), None).unwrap_or_default();
     let profile = Profile { subject: part(1), name: Some(part(2)), email: Some(part(3)), ..Profile::default() };
@@ -102,7 +102,7 @@ pub(crate) fn template(bytes: &[u8]) {
 
 /// Two subjects, a line each: two ids, or one is refused (T-15).
 pub(crate) fn user_id(bytes: &[u8]) {
-    let mut parts = lines(bytes).map(text);
+    let mut parts = lines(bytes);
     let (one, two) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     for unfit in [Unfit::Refuse, Unfit::Hash] {
         for (pattern, max_bytes) in [(None, None), (Some("app_[a-z0-9_-]+:x"), Some(64)), (Some(".{1,60}"), Some(48))] {
@@ -122,7 +122,7 @@ pub(crate) fn user_id(bytes: &[u8]) {
 /// A method, a path with query, and a body: the text that is signed names all of them, and two calls are signed alike
 /// only when they are alike but for the order of their parameters.
 pub(crate) fn request_signature(bytes: &[u8]) {
-    let parts: Vec<_> = lines(bytes).map(text).collect();
+    let parts: Vec<_> = lines(bytes).collect();
     let signed = |at: usize| {
         let part = |below: usize| parts.get(at + below).map_or("", AsRef::as_ref);
         let method = Method::from_bytes(part(0).as_bytes()).ok()?;
@@ -169,4 +169,9 @@ pub(crate) fn retry_advice(bytes: &[u8]) {
         let span = advice::advice(&headers, body.as_ref(), &extra, now);
         assert!(span.is_none_or(|span| span.as_secs() <= 86_400), "{span:?}");
     }
+}
+
+/// The lines of any bytes, as text.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
+    bytes.split(|byte| *byte == b'\n').map(String::from_utf8_lossy)
 }

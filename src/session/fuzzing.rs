@@ -1,18 +1,19 @@
 //! What must hold for any token, name and identity: headers that no proxy stumbles over, and keys that lose nothing.
 
+use std::borrow::Cow;
+
 use http::HeaderMap;
 
 use super::answer::{Answer, Form, SESSION_HEADERS};
 use super::key::{self, SessionKey};
 use crate::clock::Timestamp;
-use crate::fuzzing::{lines, text};
 use crate::identity::Identity;
 use crate::provider::{Minted, Profile, ProfileUse};
 
 /// Token, address, user id, name and subject, a line each: visible ASCII, the complete set, within the budget; and the
 /// same as JSON that says what was put in.
 pub(crate) fn answer_headers(bytes: &[u8]) {
-    let mut parts = lines(bytes).map(text);
+    let mut parts = lines(bytes);
     let mut part = || parts.next().unwrap_or_default().into_owned();
     let (token, api_url, user_id, name, subject) = (part(), part(), part(), part(), part());
     let at = Timestamp::from_seconds(1_777_920_000);
@@ -41,7 +42,7 @@ pub(crate) fn answer_headers(bytes: &[u8]) {
 /// Two users, four lines each (subject, name, e-mail, groups): the key gives the question back, and different questions
 /// have different keys.
 pub(crate) fn session_key(bytes: &[u8]) {
-    let parts: Vec<_> = lines(bytes).map(text).collect();
+    let parts: Vec<_> = lines(bytes).collect();
     let part = |at: usize| parts.get(at).map_or("", AsRef::as_ref);
     let uses = ProfileUse { name: true, email: true, avatar: false, groups: true };
     let question = |at: usize| {
@@ -64,4 +65,9 @@ pub(crate) fn session_key(bytes: &[u8]) {
     if let (Some((one, asked)), Some((two, other))) = (question(0), question(4)) {
         assert_eq!(one == two, asked == other, "equal keys are equal questions");
     }
+}
+
+/// The lines of any bytes, as text.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = Cow<'_, str>> {
+    bytes.split(|byte| *byte == b'\n').map(String::from_utf8_lossy)
 }

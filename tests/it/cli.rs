@@ -180,7 +180,7 @@ async fn sighup_reads_secrets_again_and_kills_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sighup_takes_up_no_weaker_configuration() {
     let folder = tempfile::tempdir().unwrap();
-    let strict = crate::harness::config(crate::harness::LOCAL, &[("identity.peers.networks", "[\"192.0.2.0/24\"]")]);
+    let strict = config(LOCAL, &[("identity.peers.networks", "[\"192.0.2.0/24\"]")]);
     let path = file(folder.path(), "config.toml", &strict);
     let mut process = Process::serve(&["serve", "--config", &path], &[]);
     let weak = strict.replace("192.0.2.0/24", "127.0.0.0/8");

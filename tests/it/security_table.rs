@@ -160,6 +160,25 @@ fn dependencies_come_from_the_registry_with_their_checksums() {
     }
 }
 
+/// What `make mutants` removes is there, and what it expects to fail exists: otherwise it would prove nothing.
+#[test]
+fn every_mutant_changes_a_check_that_is_there() {
+    let list: toml::Table = fs::read_to_string(root().join("tests/mutants/list.toml")).unwrap().parse().unwrap();
+    let known = tests();
+    for mutant in list["mutant"].as_array().unwrap() {
+        let text = |key: &str| mutant[key].as_str().unwrap();
+        let source = fs::read_to_string(root().join(text("file"))).unwrap();
+        assert_eq!(source.matches(text("check")).count(), 1, "{} in {}", text("check"), text("file"));
+        assert_ne!(text("check"), text("without"));
+        for test in mutant["tests"].as_array().unwrap() {
+            let (room, name) = test.as_str().unwrap().split_once("::").unwrap();
+            let name = name.trim_start_matches("holds::");
+            let file = if room == "fuzzing" { "src/fuzzing.rs".to_owned() } else { format!("tests/it/{room}.rs") };
+            assert!(known.contains_key(&format!("{file}::{name}")), "there is no {test}");
+        }
+    }
+}
+
 /// The rules see what they should see: otherwise they would hold for any page.
 #[test]
 fn the_reader_of_tests_sees_tests_and_nothing_else() {
