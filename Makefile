@@ -3,7 +3,7 @@
 TOOLS := $(CURDIR)/.tools/venv/bin
 CARGO ?= cargo
 
-.PHONY: run test check lint docs policy unit chart image instructions bench parts clean
+.PHONY: run test check lint docs policy unit chart image instructions bench fuzz mutants parts clean
 
 run: ## Build and start on config.toml: no account anywhere
 	$(CARGO) run --locked -- --config config.toml
@@ -45,6 +45,14 @@ instructions: ## Instructions per warm request: a gate that does not depend on t
 
 bench: ## One table of ratios, side by side in one run
 	benches/run.sh
+
+SECONDS_EACH ?= 20
+
+fuzz: parts ## libFuzzer on every target, for SECONDS_EACH seconds; crashes are written to fuzz/artifacts
+	tests/fuzz $(SECONDS_EACH)
+
+mutants: parts ## Removes one check at a time, and sees the test fail that is named for it
+	tests/mutants/run.py
 
 clean:
 	$(CARGO) clean

@@ -24,6 +24,8 @@ pub use identity::{Caller, CallerToken, Identity, Peers, Users};
 pub use raw::{Answer, ClientCertificates, LogFormat, Mode, RequestLines, Unfit, UserLines};
 
 use check::Check;
+#[cfg(any(test, fuzzing))]
+pub(crate) use check::identity::network;
 use layers::Layers;
 
 use crate::rate::Rate;

@@ -6,6 +6,8 @@
 
 mod decode;
 mod definition;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod keys;
 mod namespace;
 mod peer;

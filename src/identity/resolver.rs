@@ -23,7 +23,7 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn for_test(name: &str, definition: super::definition::Definition, network: &str) -> Self {
         let source = Source::new(name, definition, &super::Around::for_test()).expect("a source");
         let networks = vec![network.parse().expect("a network")];
@@ -32,7 +32,7 @@ impl Resolver {
         Self { gate: peers.gate("/", source.headers()), sources: vec![Arc::new(source)], ..Self::default() }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn peers(&self) -> &super::Peers {
         self.gate.peers()
     }

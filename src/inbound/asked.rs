@@ -67,6 +67,20 @@ impl Asked {
         (asked, parts)
     }
 
+    /// A request of nobody with these headers.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn for_fuzzing(headers: HeaderMap) -> Self {
+        Self {
+            standing: crate::identity::Peers::default().meet(crate::identity::Peer::Unix { uid: 0 }, &[]),
+            method: Method::GET,
+            headers,
+            target: None,
+            unread: Mutex::new(None),
+            id: RequestId::next(),
+            watch: Stopwatch::start(),
+        }
+    }
+
     /// Reads the body, up to `max` bytes and for `patience`. A second reader finds it empty.
     pub(super) async fn body(&self, max: usize, patience: Duration) -> Body {
         let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner).take();

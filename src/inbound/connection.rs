@@ -5,8 +5,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,9 +16,20 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use crate::clock::Stopwatch;
 use crate::metrics::{Counter, Metrics};
 
-/// Where a connection is between two requests.
-#[derive(Debug, Default)]
-pub(super) struct Phase(AtomicU8);
+/// Where a connection is between two requests, and the head that it read last.
+#[derive(Default)]
+pub(super) struct Phase {
+    now: AtomicU8,
+    /// As it was sent: hyper drops a length beside an encoding, and with it the sign that two hops may disagree.
+    head: Mutex<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Phase {
+    /// A head is full of personal data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Phase").field("now", &self.now).finish_non_exhaustive()
+    }
+}
 
 /// No byte of the next request is here.
 const IDLE: u8 = 0;
@@ -29,25 +40,46 @@ const SERVING: u8 = 2;
 /// The client does not take the answer; never stored, only waited for.
 const WRITING: u8 = 3;
 
+const LENGTH: &[u8] = b"content-length";
+
 impl Phase {
     /// The head is complete.
     pub(super) fn serving(&self) {
-        self.0.store(SERVING, Ordering::Relaxed);
+        self.now.store(SERVING, Ordering::Relaxed);
     }
 
     /// The answer is ready; the next head may come.
     pub(super) fn answered(&self) {
-        self.0.store(IDLE, Ordering::Relaxed);
+        self.now.store(IDLE, Ordering::Relaxed);
     }
 
-    fn bytes_came(&self) {
-        if self.0.load(Ordering::Relaxed) == IDLE {
-            self.0.store(HEAD, Ordering::Relaxed);
+    /// Whether the head told a length. A request that came in one piece with the one before it is not seen; hyper then
+    /// goes by the encoding and ends the connection after the answer (RFC 9112, 6.1).
+    pub(super) fn told_a_length(&self) -> bool {
+        let head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+        let mut lines = lines.skip(1).take_while(|line| !line.is_empty());
+        lines.any(|line| {
+            line.split_at_checked(LENGTH.len())
+                .is_some_and(|(name, rest)| name.eq_ignore_ascii_case(LENGTH) && rest.starts_with(b":"))
+        })
+    }
+
+    fn bytes_came(&self, bytes: &[u8]) {
+        let now = self.now();
+        if now != IDLE && now != HEAD {
+            return;
         }
+        let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        if now == IDLE {
+            self.now.store(HEAD, Ordering::Relaxed);
+            head.clear();
+        }
+        head.extend_from_slice(bytes);
     }
 
     fn now(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
+        self.now.load(Ordering::Relaxed)
     }
 }
 
@@ -158,7 +190,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
                 self.waiting = None;
             }
             if !came.is_empty() && !http2 {
-                self.phase.bytes_came();
+                self.phase.bytes_came(came);
             }
             return Poll::Ready(outcome);
         }

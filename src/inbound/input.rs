@@ -90,7 +90,7 @@ pub(super) fn nothing(asked: &Asked) -> Result<(), Fault> {
 }
 
 /// The members of a body, by its type: a JSON object, also where no type is told, or a form.
-fn body(headers: &HeaderMap, bytes: &[u8]) -> Option<Vec<(String, Option<String>)>> {
+pub(super) fn body(headers: &HeaderMap, bytes: &[u8]) -> Option<Vec<(String, Option<String>)>> {
     let mut lines = headers.get_all(CONTENT_TYPE).iter();
     let told = lines.next().map(HeaderValue::to_str).transpose().ok()?;
     if lines.next().is_some() {
@@ -108,7 +108,7 @@ fn body(headers: &HeaderMap, bytes: &[u8]) -> Option<Vec<(String, Option<String>
 }
 
 /// The members of a JSON object, each as often as it was sent: most readers keep the last of two, some the first.
-fn members(bytes: &[u8]) -> Option<Vec<(String, Option<String>)>> {
+pub(super) fn members(bytes: &[u8]) -> Option<Vec<(String, Option<String>)>> {
     struct Members;
     impl<'de> serde::de::Visitor<'de> for Members {
         type Value = Vec<(String, Option<String>)>;
@@ -131,7 +131,7 @@ fn members(bytes: &[u8]) -> Option<Vec<(String, Option<String>)>> {
 }
 
 /// The pairs of a query or a form. Empty ones say nothing.
-fn pairs(text: &str) -> Option<Vec<(String, String)>> {
+pub(super) fn pairs(text: &str) -> Option<Vec<(String, String)>> {
     let pair = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         Some((decoded(name)?, decoded(value)?))

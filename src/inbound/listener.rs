@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -17,6 +18,7 @@ use tokio::sync::Semaphore;
 
 use super::Routes;
 use super::connection::{Patience, Patient, Phase};
+use super::reply;
 use super::tls::{Handshakes, Tls};
 use crate::config::{Listen, Server};
 use crate::identity::{Peer, Peers, Standing};
@@ -139,6 +141,7 @@ struct Shared {
     lifecycle: Lifecycle,
     open: Option<Gauge>,
     cut: Counter,
+    ambiguous: Counter,
 }
 
 /// Accepts and serves connections until the lifecycle drains. Connections are tracked by `lifecycle`.
@@ -160,6 +163,7 @@ pub async fn serve(
         lifecycle,
         open: limits.counted.then(|| metrics.connections.clone()),
         cut: metrics.connections_closed("drain_timeout"),
+        ambiguous: metrics.connections_closed("ambiguous_length"),
     });
     let permits = Arc::new(Semaphore::new(limits.connections));
     loop {
@@ -214,6 +218,14 @@ async fn accept(bound: &Bound) -> io::Result<(Stream, Peer)> {
     }
 }
 
+/// Whether hops of a chain could disagree about where this request ends (RFC 9112, 6.1). Few requests have a body, so
+/// few are looked at.
+fn is_ambiguous(request: &http::Request<Incoming>, phase: &Phase) -> bool {
+    !request.body().is_end_stream()
+        && request.headers().contains_key(http::header::TRANSFER_ENCODING)
+        && phase.told_a_length()
+}
+
 /// A client that went away before it was accepted; others are not affected.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
@@ -256,12 +268,17 @@ impl Shared {
         let phase = Arc::new(Phase::default());
         let io = TokioIo::new(Patient::new(stream, Arc::clone(&phase), Arc::clone(&self.patience)));
         let routes = Arc::clone(&self.routes);
+        let ambiguous = self.ambiguous.clone();
         let limits = self.limits;
-        let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+        let service = service_fn(move |request: http::Request<Incoming>| {
             phase.serving();
+            let refused = is_ambiguous(&request, &phase);
+            if refused {
+                ambiguous.inc();
+            }
             let (routes, phase) = (Arc::clone(&routes), Arc::clone(&phase));
             async move {
-                let answer = routes.answer(request, standing).await;
+                let answer = if refused { reply::not_http() } else { routes.answer(request, standing).await };
                 phase.answered();
                 Ok::<_, Infallible>(answer)
             }

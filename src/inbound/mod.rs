@@ -7,6 +7,8 @@
 mod asked;
 mod browser;
 mod connection;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod input;
 mod listener;
 mod observe;

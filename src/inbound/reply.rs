@@ -19,6 +19,7 @@ use crate::session::SessionError;
 
 /// Id of the request, in every answer and log line.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// Clients that were given no advice come back after this.
 const DEFAULT_RETRY: Duration = Duration::from_secs(5);
 
@@ -244,11 +245,16 @@ impl Base {
         headers.insert(X_REQUEST_ID, HeaderValue::from_static(""));
         if let Some(content_type) = content_type {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            // Keeps what a page may not read out of its process. Listed origins ask with CORS, which this does not touch.
+            headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
         }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, private"));
         headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
-        let read = read.iter().map(|name| name.as_str());
-        let vary = read.chain(["origin", "sec-fetch-site"]).collect::<Vec<_>>().join(", ");
+        // A cache in front of the login tells users apart by their cookie or credential, not by what the proxy makes of it.
+        let mut vary: Vec<&str> = read.iter().map(|name| name.as_str()).collect();
+        let ambient = ["cookie", "authorization", "origin", "sec-fetch-site"];
+        vary.extend(ambient.into_iter().filter(|name| !read.iter().any(|own| own.as_str() == *name)));
+        let vary = vary.join(", ");
         headers.insert(VARY, HeaderValue::try_from(vary).unwrap_or_else(|_| HeaderValue::from_static("*")));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
@@ -317,6 +323,14 @@ pub(super) fn problem(base: &Base, id: RequestId, outcome: Outcome, extras: Extr
     }
     headers.extend(extras.cors.unwrap_or_default());
     *response.headers_mut() = headers;
+    response
+}
+
+/// What hyper says to bytes that are no request: no body, and the end of the connection.
+pub(super) fn not_http() -> Response {
+    let mut response = Response::new(Bytes::new().into());
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

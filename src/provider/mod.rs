@@ -17,6 +17,8 @@ pub mod definition;
 mod error;
 mod expiry;
 mod explain;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod inputs;
 mod keys;
 mod lifetime;

@@ -7,6 +7,8 @@
 mod answer;
 mod error;
 mod flight;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod index;
 mod key;
 mod limit;

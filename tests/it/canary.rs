@@ -400,3 +400,34 @@ async fn every_request_line_is_json_whatever_comes_in() {
     assert!(shown >= 16 && users.len() == shown, "{users:?}");
     assert!(users.iter().all(|user| subjects.contains(user)), "{users:?}");
 }
+
+/// T-47: the same for lines as text: one line per request, nothing that steers a terminal, nothing that adds a field.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_text_line_is_one_line_whatever_comes_in() {
+    let text = config(LOCAL, &[("log.users", "\"plain\""), ("log.format", "\"text\"")]);
+    let service = Service::start(&text, &Environment::default(), clock()).await;
+    let subjects = [
+        "a b",
+        "a\u{1b}[31mb",
+        "x user=eve id=1",
+        "é\u{85}",
+        "日本",
+        "\u{202e}gnp",
+        "a\"b",
+        "a\\nb",
+        "a\u{9b}31m",
+        "a\tb",
+    ];
+    for subject in subjects {
+        let mut connection = Connection::open(service.address()).await;
+        connection.send(request("GET", SESSION, &[("X-Forwarded-User", subject), ("User-Agent", subject)], b"")).await;
+        assert!(connection.answer().await.is_some(), "{subject:?}");
+    }
+    service.until("the lines are written", || service.log().lines().count() >= 5).await;
+    let (_, log) = (service.session("last").await, service.log());
+    assert!(log.bytes().all(|b| b == b'\n' || (0x20..0x7f).contains(&b)), "{log}");
+    for line in log.lines() {
+        let bare: String = line.split('"').step_by(2).collect();
+        assert!(bare.matches(" id=").count() == 1 && bare.matches(" user=").count() <= 1, "{line}");
+    }
+}

@@ -176,6 +176,30 @@ async fn sighup_reads_secrets_again_and_kills_nobody() {
     assert_eq!(process.end().0, Some(0));
 }
 
+/// T-58: a file that was weakened, emptied or removed under a running service changes nothing until it is started again,
+/// and a start checks it as a whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_takes_up_no_weaker_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let strict = config(LOCAL, &[("identity.peers.networks", "[\"192.0.2.0/24\"]")]);
+    let path = file(folder.path(), "config.toml", &strict);
+    let mut process = Process::serve(&["serve", "--config", &path], &[]);
+    let weak = strict.replace("192.0.2.0/24", "127.0.0.0/8");
+    for content in [Some(weak.as_str()), Some(&strict[..strict.len() / 2]), Some(""), None] {
+        match content {
+            Some(content) => fs::write(&path, content).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        process.signal("HUP");
+        process.wait_for("SIGHUP: reading secrets");
+        let answer = ask(process.front, SESSION, "alice").await;
+        assert_eq!((answer.status, answer.code().as_str()), (403, "peer_untrusted"), "{content:?}");
+    }
+    process.signal("TERM");
+    assert_eq!(process.end().0, Some(0));
+    assert_eq!(run(&["serve", "--config", &path], &ANY_PORTS).code, Some(2), "a missing file is no configuration");
+}
+
 #[test]
 fn a_signal_right_after_the_first_line_is_heeded() {
     for _ in 0..5 {

@@ -59,7 +59,7 @@ fn the_documented_table_is_the_table() {
     assert!(codes.iter().all(|code| Outcome::ALL.iter().any(|outcome| outcome.row().code == code)), "{codes:?}");
 }
 
-/// What holds for every answer of a route that was configured.
+/// What holds for every answer of a route that was configured (T-31, T-45).
 fn assert_as_documented(outcome: Outcome, answer: &Answer) {
     let row = &documented()[&format!("{outcome:?}")];
     assert_eq!(answer.status, row.status, "{outcome:?}: {answer:?}");
@@ -68,10 +68,14 @@ fn assert_as_documented(outcome: Outcome, answer: &Answer) {
         ("pragma", "no-cache"),
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
+        ("cross-origin-resource-policy", "same-origin"),
     ] {
         assert_eq!(answer.header(name), Some(value), "{outcome:?}");
     }
-    assert!(answer.header("vary").expect("Vary").contains("origin"), "{outcome:?}");
+    let vary: Vec<&str> = answer.header("vary").expect("Vary").split(", ").collect();
+    for name in ["cookie", "authorization", "origin", "sec-fetch-site"] {
+        assert_eq!(vary.iter().filter(|own| **own == name).count(), 1, "{outcome:?}: {vary:?}");
+    }
     for name in ["retry-after", "allow", "www-authenticate"] {
         assert_eq!(answer.header(name).is_some(), row.headers.contains(name), "{outcome:?}: {name}");
     }

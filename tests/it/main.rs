@@ -51,6 +51,7 @@ mod presets;
 mod proxies;
 mod reload;
 mod rotation;
+mod security_table;
 
 mod session;
 mod shutdown;

@@ -16,9 +16,10 @@ use crate::harness::{SESSION, Service};
 
 const CONFIGURATION: &str = include_str!("../../docs/proxies/nginx.conf");
 const PAGE: &str = include_str!("../../docs/nginx.md");
-/// `alice:secret`, `{x}:secret`, `alice:wrong` and `mallory:secret`.
+/// `alice:secret`, `{x}:secret`, `bob:secret`, `alice:wrong` and `mallory:secret`.
 const ALICE: (&str, &str) = ("Authorization", "Basic YWxpY2U6c2VjcmV0");
 const TEMPLATE: (&str, &str) = ("Authorization", "Basic e3h9OnNlY3JldA==");
+const BOB: (&str, &str) = ("Authorization", "Basic Ym9iOnNlY3JldA==");
 const WRONG: (&str, &str) = ("Authorization", "Basic YWxpY2U6d3Jvbmc=");
 const MALLORY: (&str, &str) = ("Authorization", "Basic bWFsbG9yeTpzZWNyZXQ=");
 
@@ -31,6 +32,11 @@ struct Nginx {
 impl Nginx {
     /// Starts nginx with the documented file; only addresses and the password file are replaced.
     async fn start(sidemint: std::net::SocketAddr, app: &App) -> Self {
+        Self::start_with(sidemint, app, "proxy_cache off;").await
+    }
+
+    /// The same with something else than `proxy_cache off;` wherever that stands.
+    async fn start_with(sidemint: std::net::SocketAddr, app: &App, caching: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         let socket = format!("unix:{}", path.join("front.sock").display());
@@ -46,7 +52,9 @@ impl Nginx {
             assert_eq!(own.matches(placeholder).count(), 1, "{placeholder} stands in the file once");
             own = own.replace(placeholder, &value);
         }
-        std::fs::write(path.join("users"), "alice:{PLAIN}secret\n{x}:{PLAIN}secret\n").unwrap();
+        assert_eq!(own.matches("proxy_cache off;").count(), 3, "every location that asks sidemint");
+        let own = own.replace("proxy_cache off;", caching);
+        std::fs::write(path.join("users"), "alice:{PLAIN}secret\nbob:{PLAIN}secret\n{x}:{PLAIN}secret\n").unwrap();
         std::fs::write(path.join("chat.conf"), own).unwrap();
         std::fs::write(path.join("nginx.conf"), around(path)).unwrap();
         let child = Command::new("nginx")
@@ -105,7 +113,8 @@ pub fn around(folder: &Path) -> String {
     let temporary: String = parts.map(|part| format!("  {part}_temp_path {folder}/{part};\n")).concat();
     format!(
         "daemon off;\nmaster_process off;\npid {folder}/nginx.pid;\nerror_log {folder}/error.log info;\n\
-         events {{}}\nhttp {{\n  access_log off;\n{temporary}  include {folder}/chat.conf;\n}}\n"
+         events {{}}\nhttp {{\n  access_log off;\n{temporary}  \
+         proxy_cache_path {folder}/cache keys_zone=shared:1m;\n  include {folder}/chat.conf;\n}}\n"
     )
 }
 
@@ -139,6 +148,9 @@ impl App {
             }
         }
         let answer = match text.split(' ').nth(1).unwrap_or_default() {
+            "/oauth2/auth" if text.contains("\r\nCookie: login=bob\r\n") => {
+                "200 OK\r\nX-Auth-Request-User: bob\r\nContent-Length: 0\r\n\r\n"
+            }
             "/oauth2/auth" if text.contains("\r\nCookie: login=alice\r\n") => {
                 "200 OK\r\nX-Auth-Request-User: alice\r\nX-Auth-Request-Preferred-Username: Alice Doe\r\n\
                  X-Auth-Request-Email: alice@example.org\r\nContent-Length: 0\r\n\r\n"
@@ -416,4 +428,37 @@ async fn a_page_gets_its_session_behind_a_login() {
     assert_eq!(nginx.ask("DELETE", SESSION, &[login]).await.status, 204);
     let asked: Vec<String> = app.seen.lock().unwrap().clone();
     assert!(asked.iter().all(|text| header(text, "X-Original-URI") == Some(SESSION)), "{asked:#?}");
+}
+
+/// Who gets the session of whom from an nginx that caches by address alone, on each of the three locations.
+async fn sessions_through_a_cache(heeding: &str) -> Vec<Option<String>> {
+    let (service, _fake) = Service::sendsar_with("retries = 0", &[]).await;
+    let app = App::start().await;
+    let caching = format!("proxy_cache shared; proxy_cache_key $uri; proxy_cache_valid any 10m; {heeding}");
+    let nginx = Nginx::start_with(service.address(), &app, &caching).await;
+    let mut users = Vec::new();
+    for (password, cookie) in [(ALICE, ("Cookie", "login=alice")), (BOB, ("Cookie", "login=bob"))] {
+        for path in ["/", "/members/"] {
+            assert_eq!(nginx.ask("GET", path, &[password]).await.status, 200);
+            users.push(header(&app.last(), "X-Chat-User-Id").map(str::to_owned));
+        }
+        let page = nginx.ask("GET", SESSION, &[cookie]).await;
+        assert_eq!(page.status, 200, "{page:?}");
+        users.push(page.json()["chatUserId"].as_str().map(str::to_owned));
+    }
+    users
+}
+
+/// T-31: a cache whose key does not hold the user, as in a well-known example. `Cache-Control` keeps sessions out of it;
+/// where an operator told nginx to ignore that, `Vary` still keeps users with different cookies apart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_cache_hands_no_session_to_another_user() {
+    let names = |users: [&str; 6]| users.map(|user| Some(user.to_owned())).to_vec();
+    let own = names(["alice", "alice", "alice", "bob", "bob", "bob"]);
+    assert_eq!(sessions_through_a_cache("").await, own);
+    let heedless = "proxy_ignore_headers Cache-Control;";
+    assert_eq!(sessions_through_a_cache(heedless).await, own, "different cookies and credentials");
+    // The cache was really there: with both headers ignored, everybody is alice.
+    let reckless = "proxy_ignore_headers Cache-Control Vary;";
+    assert_eq!(sessions_through_a_cache(reckless).await, names(["alice"; 6]));
 }

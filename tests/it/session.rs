@@ -352,3 +352,23 @@ async fn no_session_ever_reaches_another_user() {
     clients.join_all().await;
     assert!(fake.mints() > 80, "renewals, sign-outs and evictions took place");
 }
+
+/// T-13: ids that differ are different users, however alike they look, and none is made another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn subjects_are_compared_byte_for_byte() {
+    let (service, fake) = Service::sendsar().await;
+    let alike =
+        ["alice", "Alice", "ALICE", "alice@example.org", "alice@Example.org", "alice.", "al\u{ef}ce", "%61lice"];
+    for subject in alike {
+        let session = service.session(subject).await.json();
+        assert_eq!(session["chatUserId"], subject);
+        assert_eq!(subject_of(session["token"].as_str().unwrap()), subject);
+    }
+    assert_eq!(fake.mints(), alike.len(), "no two share a session");
+    // Blanks around a value are no part of it (RFC 9110, 5.5); others are no blanks, and refused.
+    assert_eq!(service.session(" alice\t").await.json()["chatUserId"], "alice");
+    for subject in ["alice\u{a0}", "\u{a0}alice", "alice\u{2003}", "ali\tce", "ali\u{ad}ce", "ai\u{308}lice"] {
+        assert_eq!(service.session(subject).await.status, 401, "{subject:?}");
+    }
+    assert_eq!(fake.mints(), alike.len());
+}

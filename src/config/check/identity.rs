@@ -90,7 +90,7 @@ impl Check<'_> {
 
 /// A network in canonical form. Mapped addresses, host bits and zones are refused: each has fooled a trust check
 /// somewhere (threats T-10), and the canonical spelling says the same.
-fn network(text: &str) -> Result<IpNet, String> {
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     // The standard library's parser refuses leading zeros and zones; the network crate's own does not.
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),

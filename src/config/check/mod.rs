@@ -1,6 +1,6 @@
 //! From what was written to what can be used: each section is checked once, and every mistake is kept.
 
-mod identity;
+pub(super) mod identity;
 mod proof;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -111,6 +111,16 @@ impl Peers {
         Ok(Self { proofs, guarded, counts: Some(counts) })
     }
 
+    /// Those of `[identity.peers]` alone, at a time of no meaning.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn for_test(configured: &config::Peers) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(crate::clock::ManualClock::new(crate::clock::Timestamp::from_seconds(0)));
+        let caller = config::Caller { proof: configured.clone(), ..config::Caller::default() };
+        let proofs: Vec<Proof> = Proof::configure("identity.peers".to_owned(), caller, &clock).into_iter().collect();
+        let guarded = proofs.iter().flat_map(Proof::headers).cloned().collect();
+        Self { proofs, guarded, counts: None }
+    }
+
     /// Whether somebody could be believed on a listener of this kind.
     pub fn can_hold(&self, listen: &config::Listen) -> bool {
         self.proofs.iter().any(|proof| proof.can_hold(listen))

@@ -6,11 +6,6 @@ use super::*;
 use crate::clock::{ManualClock, Timestamp};
 
 impl Peers {
-    /// Those of `[identity.peers]` alone, at a time of no meaning.
-    pub(in crate::identity) fn for_test(configured: &config::Peers) -> Self {
-        Self::of(&[("", config::Caller { proof: configured.clone(), ..config::Caller::default() })])
-    }
-
     /// These callers.
     fn of(callers: &[(&str, config::Caller)]) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_seconds(1_777_920_000)));

@@ -27,7 +27,7 @@ pub struct Around {
     pub metrics: Arc<Metrics>,
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Around {
     pub(super) fn for_test() -> Self {
         let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);

@@ -46,3 +46,25 @@ pub(super) struct Credentials {
     pub(super) user_key: Option<MacKey>,
     secrets: SecretSet,
 }
+
+#[cfg(any(test, fuzzing))]
+impl Credentials {
+    /// One key for signatures, always the same.
+    pub(super) fn for_fuzzing() -> Option<Self> {
+        let secret = Secret::new(b"0123456789abcdef0123456789abcdef".to_vec());
+        let key =
+            MacKey::read_as(super::keys::mac::Hash::Sha256, &secret, &super::keys::material::Form::default()).ok()?;
+        Some(Self {
+            generation: 1,
+            sessions: 1,
+            headers: Vec::new(),
+            texts: Vec::new(),
+            parts: Vec::new(),
+            macs: vec![key],
+            signers: Vec::new(),
+            signer: None,
+            user_key: None,
+            secrets: SecretSet::default(),
+        })
+    }
+}

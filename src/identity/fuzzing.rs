@@ -1,0 +1,128 @@
+//! What must hold for any header lines, text, definition and network.
+
+use std::net::IpAddr;
+
+use http::header::{HeaderName, HeaderValue};
+use ipnet::IpNet;
+
+use super::*;
+use crate::config;
+
+/// Where the subject stands, by preset.
+const SUBJECTS: [(&str, &str); 3] =
+    [("plain", "x-forwarded-user"), ("oauth2-proxy", "x-forwarded-user"), ("authelia", "remote-user")];
+
+/// Header lines: at most one identity, which is one line that was sent; never beside an alias or a second line.
+pub(crate) fn identity_headers(bytes: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in bytes.split(|byte| *byte == b'\n').take(64) {
+        let mut halves = line.splitn(2, |byte| *byte == b':');
+        let (Some(name), Some(value)) = (halves.next(), halves.next()) else { continue };
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            headers.append(name, value);
+        }
+    }
+    for (preset, subject) in SUBJECTS {
+        let Ok(definition) = definition::compile(preset, None) else { continue };
+        let resolver = Resolver::for_test(preset, definition, "127.0.0.0/8");
+        let asked = |from: IpAddr| {
+            let standing = resolver.peers().meet(Peer::tcp(from), &[]);
+            Asking { standing, method: &Method::GET, target: "/", headers: &headers, body: None }
+        };
+        let foreign = asked(IpAddr::from([192, 0, 2, 1]));
+        assert!(resolver.judge(&foreign).is_err(), "a foreign peer is never believed");
+        let near = asked(IpAddr::from([127, 0, 0, 1]));
+        let Ok(identity) = resolver.judge(&near) else { continue };
+        let sent: Vec<&[u8]> = headers.get_all(subject).iter().map(HeaderValue::as_bytes).collect();
+        assert_eq!(sent.len(), 1, "one line tells an identity");
+        let line = sent.first().map(|line| line.trim_ascii());
+        assert_eq!(line, Some(identity.subject().as_bytes()), "the subject is what was sent");
+        is_subject(identity.subject());
+        for name in headers.keys().map(HeaderName::as_str) {
+            let folded = name.replace(['_', '.'], "-");
+            assert!(name == subject || folded.trim_matches('-') != subject, "an alias is there: {name}");
+        }
+        identity.name().into_iter().for_each(is_name);
+        identity.groups().for_each(|group| assert!(!group.is_empty()));
+    }
+}
+
+fn is_subject(subject: &str) {
+    assert!(!subject.is_empty() && subject.len() <= 255);
+    assert!(!subject.chars().any(char::is_control), "no control character");
+    assert!(text::subject(subject.as_bytes(), true) == Ok(subject), "accepted once, accepted again");
+}
+
+fn is_name(name: &str) {
+    assert!(!name.is_empty() && name.chars().count() <= 128);
+    assert!(!name.chars().any(char::is_control), "no control character");
+    assert_eq!(text::display_name(name.as_bytes()).as_deref(), Some(name), "cleaned once, clean for ever");
+}
+
+/// Subject, name, e-mail, picture and groups out of any bytes.
+pub(crate) fn identity_text(bytes: &[u8]) {
+    for allow_comma in [false, true] {
+        if let Ok(subject) = text::subject(bytes, allow_comma) {
+            assert_eq!(subject.as_bytes(), bytes.trim_ascii(), "kept or refused, never changed");
+            assert!(allow_comma || !subject.contains(','));
+            is_subject(subject);
+        }
+    }
+    if let Some(name) = text::display_name(bytes) {
+        is_name(&name);
+    }
+    if let Some(email) = text::email(bytes) {
+        assert!(email.matches('@').count() == 1 && email.len() <= 254 && !email.chars().any(char::is_control));
+    }
+    if let Some(avatar) = text::avatar(&String::from_utf8_lossy(bytes)) {
+        assert!(avatar.starts_with("https://"), "pictures come encrypted: {avatar}");
+    }
+    let groups: Vec<&str> = text::groups(bytes, ',').collect();
+    assert!(groups.iter().all(|group| !group.is_empty() && !group.contains(',')));
+}
+
+/// A table of `[identity.sources.NAME]`: refused with a sentence, or compiled.
+pub(crate) fn identity_definition(bytes: &[u8]) {
+    let Ok(own) = toml::from_str::<serde_json::Value>(&String::from_utf8_lossy(bytes)) else { return };
+    match definition::compile("own", Some(&own)) {
+        Ok(definition) => drop(source::Source::new("own", definition, &Around::for_test())),
+        Err(problems) => {
+            assert!(!problems.is_empty());
+            assert!(problems.iter().all(|(_, problem)| !problem.is_empty()), "every mistake is told");
+        }
+    }
+}
+
+/// A network, and addresses below it: what is accepted is canonical, and holds what plain arithmetic says.
+pub(crate) fn networks(bytes: &[u8]) {
+    let all = String::from_utf8_lossy(bytes);
+    let mut all = all.lines();
+    let Some(Ok(network)) = all.next().map(config::network) else { return };
+    let written = network.to_string();
+    assert!(config::network(&written).is_ok_and(|again| again == network), "{written} is written as it is read");
+    let peers = Arc::new(Peers::for_test(&config::Peers { networks: vec![network], ..config::Peers::default() }));
+    let gate = peers.gate("/", std::iter::empty());
+    let edges = [network.network(), network.broadcast()];
+    for address in all.take(16).filter_map(|line| line.parse().ok()).chain(edges) {
+        let standing = peers.meet(Peer::tcp(address), &[]);
+        let headers = HeaderMap::new();
+        let asking = Asking { standing, method: &Method::GET, target: "/", headers: &headers, body: None };
+        assert_eq!(
+            gate.prove(&asking, |_| Err(Refusal::Absent)).is_ok(),
+            holds(network, address),
+            "{network} and {address}"
+        );
+    }
+}
+
+/// Whether the first bits agree, and nothing else counts. A mapped address is the IPv4 address in it.
+fn holds(network: IpNet, address: IpAddr) -> bool {
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(v4) => (32, u128::from(v4.to_bits())),
+        IpAddr::V6(v6) if v6.to_bits() >> 32 == 0xffff => (32, v6.to_bits() & 0xffff_ffff),
+        IpAddr::V6(v6) => (128, v6.to_bits()),
+    };
+    let ((width, own), (other, asked)) = (bits(network.network()), bits(address));
+    let rest = width - u32::from(network.prefix_len());
+    width == other && (rest == 128 || own >> rest == asked >> rest)
+}

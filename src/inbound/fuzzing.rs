@@ -1,0 +1,52 @@
+//! What must hold for any query, body and origin.
+
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+
+use super::browser::Rules;
+use super::input;
+use crate::config;
+
+/// A body or a query. JSON members come as often as they were sent; a pair survives being written and read again.
+pub(crate) fn input(bytes: &[u8]) {
+    if let Some(members) = input::members(bytes) {
+        let plain: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_slice(bytes);
+        assert!(plain.is_ok_and(|plain| plain.len() <= members.len()), "what is read here is an object to others");
+    }
+    if let Some(pairs) = input::pairs(&String::from_utf8_lossy(bytes)) {
+        let written = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
+        assert_eq!(input::pairs(&written), Some(pairs), "decode and encode are inverses");
+    }
+    for media in ["application/json", "application/x-www-form-urlencoded", "text/plain"] {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+        let read = input::body(&headers, bytes);
+        assert!(media != "text/plain" || read.is_none(), "only declared types are read");
+    }
+}
+
+/// `Origin` and `Host` in one line each: only the listed origin, byte for byte, is let read the answer.
+pub(crate) fn origins(bytes: &[u8]) {
+    const LISTED: &str = "https://shop.example.com";
+    let mut halves = bytes.splitn(2, |byte| *byte == b'\n');
+    let mut headers = HeaderMap::new();
+    for name in [ORIGIN, HOST] {
+        if let Some(value) = halves.next().and_then(|half| HeaderValue::from_bytes(half).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    let origin = headers.get(ORIGIN).map(|value| value.as_bytes().to_vec());
+    let rules = Rules::new(config::Browser {
+        allow_origins: [LISTED.to_owned()].into(),
+        allow_hosts: ["app.example.com".to_owned()].into(),
+        require_header: None,
+    });
+    let asked = super::asked::Asked::for_fuzzing(headers);
+    let cors = rules.cors(&asked);
+    assert_eq!(cors.is_some(), origin.as_deref() == Some(LISTED.as_bytes()), "listed, byte for byte");
+    let lines = cors.iter().flat_map(HeaderMap::values);
+    assert!(lines.into_iter().all(|value| value == LISTED || value == "true"), "nothing of the request is in it");
+    if rules.check(&asked).is_ok() {
+        assert_eq!(asked.host().as_deref(), Some("app.example.com"));
+    }
+}

@@ -1,0 +1,188 @@
+//! The table of attacks in `docs/security.md`: complete, and true to the tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const PAGE: &str = include_str!("../../docs/security.md");
+
+/// Rows whose tests are still being written, and say so.
+const PENDING: &[&str] = &[
+    "T-01", "T-02", "T-03", "T-04", "T-05", "T-06", "T-07", "T-08", "T-09", "T-10", "T-13", "T-14", "T-15", "T-16",
+    "T-17", "T-18", "T-19", "T-20", "T-21", "T-22", "T-23", "T-24", "T-25", "T-26", "T-27", "T-28", "T-29", "T-30",
+    "T-32", "T-37", "T-51", "T-52", "T-53", "T-54", "T-55", "T-58", "T-59",
+];
+
+/// One row: the tests that it names.
+type Table = BTreeMap<String, BTreeSet<String>>;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// Rows in the order of the page: id, and the last cell.
+fn rows() -> Vec<(&'static str, &'static str)> {
+    let rows = PAGE.lines().filter(|line| line.starts_with("| T-"));
+    rows.map(|line| {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 4, "{line}");
+        assert!(cells.iter().all(|cell| !cell.is_empty()), "{line}");
+        (cells[0], cells[3])
+    })
+    .collect()
+}
+
+/// Names in backticks, as paths from the root.
+fn table() -> Table {
+    let whole = |name: &str| if name.contains('/') { name.to_owned() } else { format!("tests/it/{name}") };
+    let named = |cell: &str| cell.split('`').skip(1).step_by(2).map(whole).collect();
+    rows().into_iter().map(|(id, cell)| (id.to_owned(), named(cell))).collect()
+}
+
+/// Every test of the sources as `FILE::FUNCTION`, with its doc comment.
+fn tests() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root().join("src"), root().join("tests/it")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let file = path.strip_prefix(root()).unwrap().display().to_string();
+                let tests = tests_in(&fs::read_to_string(&path).unwrap());
+                found.extend(tests.into_iter().map(|(name, docs)| (format!("{file}::{name}"), docs)));
+            }
+        }
+    }
+    // Targets are tests by a macro, which names them.
+    let fuzzing = fs::read_to_string(root().join("src/fuzzing.rs")).unwrap();
+    let targets = fuzzing.split("\ntargets! {").nth(1).unwrap().split('}').next().unwrap();
+    let names = targets.split(',').filter_map(|target| target.split("::").nth(1));
+    found.extend(names.map(|name| (format!("src/fuzzing.rs::{name}"), String::new())));
+    found
+}
+
+/// Functions below a test attribute, with the comment above it.
+fn tests_in(text: &str) -> Vec<(String, String)> {
+    let (mut docs, mut is_test, mut found) = (String::new(), false, Vec::new());
+    for line in text.lines().map(str::trim) {
+        if let Some(comment) = line.strip_prefix("///") {
+            docs.push_str(comment);
+        } else if line.starts_with("#[") {
+            is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+        } else {
+            let function = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
+            if let Some(name) = function.filter(|_| is_test).and_then(|rest| rest.split(['(', '<']).next()) {
+                found.push((name.to_owned(), docs.clone()));
+            }
+            (docs, is_test) = (String::new(), false);
+        }
+    }
+    found
+}
+
+/// The rows that a comment claims: `T-40`, and `T-40, T-41 and T-42`.
+fn claimed(docs: &str) -> impl Iterator<Item = &str> {
+    let claims = docs.match_indices("T-").filter_map(|(at, _)| docs.get(at..at + 4));
+    claims.filter(|claim| claim[2..].bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[test]
+fn every_row_is_there_once_and_in_order() {
+    let ids: Vec<String> = rows().into_iter().map(|(id, _)| id.to_owned()).collect();
+    let all: Vec<String> = (1..=60).map(|number| format!("T-{number:02}")).collect();
+    assert_eq!(ids, all);
+}
+
+#[test]
+fn what_is_pending_is_known() {
+    let pending: Vec<&str> =
+        rows().into_iter().filter(|(_, cell)| cell.ends_with("pending")).map(|(id, _)| id).collect();
+    assert_eq!(pending, PENDING);
+}
+
+#[test]
+fn every_row_names_a_test_and_every_named_test_exists() {
+    let known = tests();
+    let mut wrong = Vec::new();
+    for (id, named) in table() {
+        if named.is_empty() && !PENDING.contains(&id.as_str()) {
+            wrong.push(format!("{id} names no test"));
+        }
+        let exists = |name: &String| known.contains_key(name) || (!name.contains("::") && root().join(name).is_file());
+        wrong.extend(named.iter().filter(|name| !exists(name)).map(|name| format!("{id}: there is no {name}")));
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn every_test_that_claims_a_row_is_in_it() {
+    let table = table();
+    let mut wrong = Vec::new();
+    for (name, docs) in tests() {
+        let missing = claimed(&docs).filter(|claim| !table.get(*claim).is_some_and(|row| row.contains(&name)));
+        wrong.extend(missing.map(|claim| format!("{claim}: {name}")));
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn the_page_lists_every_fuzz_target() {
+    let listed: BTreeSet<&str> = PAGE.split("| Target |").nth(1).unwrap().split('`').skip(1).step_by(2).collect();
+    let targets: BTreeSet<String> =
+        tests().into_keys().filter_map(|name| name.strip_prefix("src/fuzzing.rs::").map(str::to_owned)).collect();
+    let folders = fs::read_dir(root().join("fuzz/seeds")).unwrap();
+    let targets: BTreeSet<&str> = targets.iter().map(String::as_str).collect();
+    for folder in folders {
+        let name = folder.unwrap().file_name().into_string().unwrap();
+        assert!(listed.contains(name.as_str()) && targets.contains(name.as_str()), "{name}");
+    }
+}
+
+/// T-51 and T-60: what is locked comes from the registry with its checksum.
+#[test]
+fn dependencies_come_from_the_registry_with_their_checksums() {
+    for file in ["Cargo.lock", "fuzz/Cargo.lock"] {
+        let lock: toml::Table = fs::read_to_string(root().join(file)).unwrap().parse().unwrap();
+        for package in lock["package"].as_array().unwrap() {
+            let name = package["name"].as_str().unwrap();
+            if name.starts_with("sidemint") {
+                continue;
+            }
+            assert_eq!(
+                package["source"].as_str(),
+                Some("registry+https://github.com/rust-lang/crates.io-index"),
+                "{file}: {name}"
+            );
+            assert!(package.get("checksum").is_some(), "{file}: {name} has no checksum");
+        }
+    }
+}
+
+/// What `make mutants` removes is there, and what it expects to fail exists: otherwise it would prove nothing.
+#[test]
+fn every_mutant_changes_a_check_that_is_there() {
+    let list: toml::Table = fs::read_to_string(root().join("tests/mutants/list.toml")).unwrap().parse().unwrap();
+    let known = tests();
+    for mutant in list["mutant"].as_array().unwrap() {
+        let text = |key: &str| mutant[key].as_str().unwrap();
+        let source = fs::read_to_string(root().join(text("file"))).unwrap();
+        assert_eq!(source.matches(text("check")).count(), 1, "{} in {}", text("check"), text("file"));
+        assert_ne!(text("check"), text("without"));
+        for test in mutant["tests"].as_array().unwrap() {
+            let (room, name) = test.as_str().unwrap().split_once("::").unwrap();
+            let name = name.trim_start_matches("holds::");
+            let file = if room == "fuzzing" { "src/fuzzing.rs".to_owned() } else { format!("tests/it/{room}.rs") };
+            assert!(known.contains_key(&format!("{file}::{name}")), "there is no {test}");
+        }
+    }
+}
+
+/// The rules see what they should see: otherwise they would hold for any page.
+#[test]
+fn the_reader_of_tests_sees_tests_and_nothing_else() {
+    let text = "/// T-01 and T-02.\n#[tokio::test(flavor = \"x\")]\nasync fn one() {\n/// T-03\nfn other() {}\n#[test]\nfn two() {\n";
+    assert_eq!(tests_in(text), [("one".to_owned(), " T-01 and T-02.".to_owned()), ("two".to_owned(), String::new())]);
+    assert_eq!(claimed(" T-01, T-02 and T-9").collect::<Vec<_>>(), ["T-01", "T-02"]);
+}

@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Removes one check of the service at a time, and sees that the test that is named for it fails.
+
+    run.py [ROW…]
+
+Works on a copy below target/mutants, so a run that is cut leaves nothing behind. The checks are in list.toml. Takes about
+half a minute a check, and is run by hand: `make mutants`.
+"""
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRATCH = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "mutants"
+# A test that failed, as nextest tells it; anything else, such as code that does not build, proves nothing.
+FAILED = 100
+
+
+def copy():
+    tree = SCRATCH / "tree"
+    files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True)
+    names = files.stdout.decode().split("\n")
+    wanted = {name for name in names if name and (ROOT / name).is_file()}
+    for path in tree.rglob("*"):
+        if path.is_file() and not path.is_symlink() and str(path.relative_to(tree)) not in wanted:
+            path.unlink()
+    for name in wanted:
+        target = tree / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # What has not changed keeps its time, so that cargo builds little anew.
+        if not target.is_file() or target.read_bytes() != (ROOT / name).read_bytes():
+            shutil.copy(ROOT / name, target)
+    if (ROOT / ".tools").exists() and not (tree / ".tools").exists():
+        (tree / ".tools").symlink_to((ROOT / ".tools").resolve())
+    return tree
+
+
+def fails(tree, test):
+    # Only what holds the test is built.
+    where = ["--lib"] if test.startswith("fuzzing::") else ["--test", "it"]
+    command = ["cargo", "nextest", "run", "--locked", *where, "-E", f"test(={test})"]
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(SCRATCH / "target")}
+    ran = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
+    if ran.returncode not in (0, FAILED):
+        sys.exit(f"{test} could not be run:\n{ran.stderr[-4000:]}")
+    return ran.returncode == FAILED
+
+
+def main():
+    rows = set(sys.argv[1:])
+    tree = copy()
+    survived = []
+    mutants = tomllib.loads((ROOT / "tests/mutants/list.toml").read_text())["mutant"]
+    chosen = [mutant for mutant in mutants if not rows or mutant["row"] in rows]
+    for mutant in chosen:
+        path = tree / mutant["file"]
+        original = path.read_text()
+        if original.count(mutant["check"]) != 1:
+            sys.exit(f"{mutant['file']} does not hold this once: {mutant['check']}")
+        path.write_text(original.replace(mutant["check"], mutant["without"]))
+        try:
+            for test in mutant["tests"]:
+                seen = fails(tree, test)
+                print(f"{mutant['row']} {mutant['file']}: {test} {'fails' if seen else 'PASSES'}", flush=True)
+                survived += [] if seen else [mutant]
+        finally:
+            path.write_text(original)
+    print(f"mutants: {len(chosen) - len(survived)} passed, {len(survived)} failed")
+    sys.exit(bool(survived))
+
+
+if __name__ == "__main__":
+    main()
