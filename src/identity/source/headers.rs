@@ -1,7 +1,7 @@
 //! Reads identity from headers that a proven peer sent: the ambiguity rules R1–R10.
 //!
 //! Everything that proxies disagree about (two lines of one header, `_` for `-`, headers that `Connection` tells the
-//! next hop to drop) is refused, never resolved. What must be decoded is read by [`decoded`](super::decoded).
+//! next hop to drop) is refused, never resolved. What must be decoded is read by [`decoded`].
 
 use std::borrow::Cow;
 use std::sync::Arc;
