@@ -22,7 +22,7 @@
 //! Behind this, sessions in use are renewed by the [`clock`], and [`secrets`] are read again when their files change.
 //!
 //! [`config`] is what the operator wrote, checked. [`app`] puts the rooms together, [`lifecycle`] starts and stops
-//! them, [`cli`] is the command line. [`metrics`] and [`telemetry`] tell what happens. Arrows point down only, and each
+//! them, [`cli`] is the command line. Users and providers are paced by [`rate`]. [`metrics`] and [`telemetry`] tell what happens. Arrows point down only, and each
 //! large crate has one door; a test holds both rules.
 
 pub mod app;
@@ -36,6 +36,7 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod outbound;
 pub mod provider;
+pub mod rate;
 pub mod secrets;
 pub mod session;
 pub mod telemetry;

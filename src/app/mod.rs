@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
-use crate::identity::{self, Peers};
-use crate::inbound::{self, Bound, Limits, Rooms, Routes};
+use crate::identity::{self, Roles};
+use crate::inbound::{self, Bound, Entrance, Limits, Rooms, Routes, Tls};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
@@ -34,6 +34,7 @@ pub struct Blueprint {
     sources: Arc<identity::Sources>,
     providers: BTreeMap<String, Arc<Provider>>,
     plans: Vec<Arc<Plan>>,
+    tls: Option<Arc<Tls>>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
 }
@@ -80,10 +81,14 @@ impl Blueprint {
                 Err(mistakes) => errors.extend(mistakes),
             }
         }
+        let tls = Tls::open(&config.server, &clock, &metrics).unwrap_or_else(|mistakes| {
+            errors.extend(mistakes);
+            None
+        });
         let sources = sources.unwrap_or_default();
         let plans = plan(&config, &sources, &providers, &metrics, &mut errors);
         if errors.is_empty() {
-            Ok(Self { config, sources: Arc::new(sources), providers, plans, clock, metrics })
+            Ok(Self { config, sources: Arc::new(sources), providers, plans, tls, clock, metrics })
         } else {
             Err(ConfigErrors(errors))
         }
@@ -112,11 +117,14 @@ impl Blueprint {
     /// Sessions without listeners, for the command line.
     pub fn sessions(&self, lifecycle: &Lifecycle) -> Arc<Sessions> {
         let clock = Arc::clone(&self.clock);
-        Sessions::new(self.plans.clone(), self.config.cache, clock, lifecycle.clone(), &self.metrics)
+        let limits = (self.config.cache, self.config.limits);
+        Sessions::new(self.plans.clone(), limits, clock, lifecycle.clone(), &self.metrics)
     }
 
     fn secret_files(&self) -> BTreeSet<PathBuf> {
-        self.providers.values().flat_map(|provider| provider.secret_files()).collect()
+        let providers = self.providers.values().flat_map(|provider| provider.secret_files());
+        let tls = self.tls.iter().flat_map(|tls| tls.files());
+        providers.chain(self.sources.peers().files()).chain(self.sources.files()).chain(tls).collect()
     }
 }
 
@@ -129,6 +137,7 @@ fn plan(
     errors: &mut Vec<ConfigError>,
 ) -> Vec<Arc<Plan>> {
     let mut plans = Vec::new();
+    let roles = Arc::new(Roles::new(&config.identity.roles));
     for (n, route) in config.routes.iter().enumerate() {
         // A provider that is missing here has been complained about.
         let Some(provider) = providers.get(&route.provider) else { continue };
@@ -137,12 +146,24 @@ fn plan(
             errors.push(ConfigError::new(route.origin.clone(), format!("{}.ttl", route.key), problem));
         }
         provider.note_lifetime(ttl);
+        let resolver = sources.resolver(route);
+        if let Some(member) = resolver.user_member()
+            && provider.inputs().reads_member(member)
+        {
+            let problem = format!(
+                "\"{}\" declares an input in the member \"{member}\" of the body, which names the user on this route; \
+                 take another provider or another source",
+                provider.preset()
+            );
+            errors.push(ConfigError::new(route.origin.clone(), format!("{}.provider", route.key), problem));
+        }
         match RouteId::try_from(n) {
             Ok(id) => plans.push(Arc::new(Plan::new(
                 id,
                 route,
-                inbound::form(route, &sources.resolver(route), provider.inputs()),
+                inbound::form(route, &resolver, provider.inputs()),
                 Arc::clone(provider),
+                Arc::clone(&roles),
                 metrics,
             ))),
             Err(_) => errors.push(ConfigError::new(route.origin.clone(), "routes", "has more than 65536 routes")),
@@ -195,7 +216,8 @@ impl App {
             body: (config.server.max_body_bytes, config.server.header_timeout),
         };
         lifecycle.spawn(Arc::clone(&rooms.sessions).run_renewals());
-        let nudge = watch_secrets(&blueprint, &lifecycle);
+        blueprint.sources.start(&lifecycle);
+        let nudge = watch_files(&blueprint, &rooms.sessions, &lifecycle);
         Ok(Self { blueprint, front, ops, lifecycle, rooms, nudge })
     }
 
@@ -228,10 +250,9 @@ impl App {
         let limits = Limits::from(server);
         let ops_limits = Limits { connections: 64, http2: false, counted: false, ..limits };
         let front_routes = Routes::front(&blueprint.config.routes, &rooms);
-        let peers = Arc::clone(rooms.sources.peers());
-        let serve_ops =
-            inbound::serve(ops, ops_routes, ops_limits, Arc::new(Peers::default()), ops_life.clone(), metrics);
-        let serve_front = inbound::serve(front, front_routes, limits, peers, lifecycle.clone(), metrics);
+        let entrance = Entrance { peers: Arc::clone(rooms.sources.peers()), tls: blueprint.tls.clone() };
+        let serve_ops = inbound::serve(ops, ops_routes, ops_limits, Entrance::default(), ops_life.clone(), metrics);
+        let serve_front = inbound::serve(front, front_routes, limits, entrance, lifecycle.clone(), metrics);
         ready_when_random(&lifecycle);
         let stop = async {
             shutdown.await;
@@ -275,30 +296,32 @@ fn ready_when_random(lifecycle: &Lifecycle) {
     });
 }
 
-fn watch_secrets(blueprint: &Blueprint, lifecycle: &Lifecycle) -> Nudge {
+fn watch_files(blueprint: &Blueprint, sessions: &Arc<Sessions>, lifecycle: &Lifecycle) -> Nudge {
+    let (sources, sessions) = (Arc::clone(&blueprint.sources), Arc::clone(sessions));
     let providers: Vec<_> = blueprint.providers.values().cloned().collect();
-    let clock = Arc::clone(&blueprint.clock);
+    let (peers, tls) = (Arc::clone(blueprint.sources.peers()), blueprint.tls.clone());
+    let (clock, time) = (Arc::clone(&blueprint.clock), Arc::clone(&blueprint.clock));
     watch::start(&blueprint.secret_files(), clock, lifecycle, move || {
+        sources.reload_keys(time.now());
         for provider in &providers {
             provider.reload();
         }
+        peers.reload();
+        tls.iter().for_each(|tls| tls.reload());
+        // The next request is refused anyway; what the cache holds would go on being renewed.
+        for user in sources.reload() {
+            sessions.forget(&user);
+        }
     })
-}
-
-/// Whether anybody could tell identity on the listener as it is.
-fn has_peer_proof(config: &Config) -> bool {
-    match config.server.listen {
-        Listen::Tcp(_) => !config.identity.peers.networks.is_empty(),
-        Listen::Unix(_) => !config.identity.peers.unix_uids.is_empty(),
-    }
 }
 
 fn object(blueprint: &Blueprint, lifecycle: &Lifecycle) {
     if blueprint.sources.is_empty() {
         lifecycle.object("no_identity_source", "set identity.source to a preset such as \"plain\"");
     }
-    if !has_peer_proof(&blueprint.config) {
-        let key = match blueprint.config.server.listen {
+    let listen = &blueprint.config.server.listen;
+    if !blueprint.sources.peers().can_hold(listen) {
+        let key = match listen {
             Listen::Tcp(_) => "identity.peers.networks",
             Listen::Unix(_) => "identity.peers.unix_uids",
         };
@@ -317,9 +340,18 @@ fn warn(blueprint: &Blueprint) {
             "INSECURE: identity.peers.insecure_trust_every_peer is set; whoever reaches this port can be anybody"
         );
     }
-    if blueprint.sources.peers().is_position_only() && !peers.networks.iter().all(ipnet_is_loopback) {
+    if blueprint.sources.peers().is_position_only() {
         tracing::warn!(
             "identity headers are believed by network address alone; any process in those networks can name any user"
+        );
+    }
+    if let Some(caution) = blueprint.tls.as_ref().and_then(|tls| tls.caution()) {
+        tracing::warn!("{caution}");
+    }
+    if blueprint.sources.has_body_by_position() {
+        tracing::warn!(
+            "a body may name any user, and peers are proven by network address alone; no browser and no proxy for browsers \
+             may reach that route"
         );
     }
     for provider in blueprint.providers.values() {
@@ -337,8 +369,4 @@ fn warn_of(provider: &Provider) {
             "NO SIGNING KEY CONFIGURED: one was made for this run, and tokens will not verify after a restart; set key_file"
         );
     }
-}
-
-fn ipnet_is_loopback(network: &ipnet::IpNet) -> bool {
-    network.addr().is_loopback()
 }

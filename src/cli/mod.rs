@@ -1,5 +1,6 @@
 //! The command line: one verb, one function. Errors are one sentence each; exit codes are part of the contract.
 
+mod doctor;
 mod healthcheck;
 mod keygen;
 mod keys;
@@ -24,7 +25,7 @@ use crate::config::{ConfigErrors, Environment, Sources};
     version,
     about,
     after_help = "Exit codes: 0 success; 1 failed while running (also: healthcheck found the service not ready, mint found \
-                  no session); 2 mistake in the command line or the configuration.\n\nStart without an account:  \
+                  no session, doctor found a hole); 2 mistake in the command line or the configuration.\n\nStart without an account:  \
                   sidemint --config config.toml\nEvery key:                 config.toml in the repository\n"
 )]
 pub struct Cli {
@@ -66,6 +67,8 @@ enum Verb {
     Keys(keys::Verb),
     /// List the definitions that ship with the binary, or print one
     Presets(presets::Options),
+    /// Send what attackers send through your own reverse proxy, and tell what got through
+    Doctor(doctor::Options),
     /// Ask a running service whether it is ready; for images without a shell
     Healthcheck(healthcheck::Options),
 }
@@ -96,6 +99,7 @@ impl Cli {
             Verb::Keygen(options) => keygen::run(&options),
             Verb::Keys(verb) => keys::run(&verb, &sources, environment),
             Verb::Presets(options) => presets::run(&options, &sources),
+            Verb::Doctor(options) => doctor::run(&options, &sources, environment),
             Verb::Healthcheck(options) => healthcheck::run(&options, &sources, environment),
         };
         match outcome {

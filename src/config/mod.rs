@@ -26,6 +26,8 @@ pub use raw::{Answer, ClientCertificates, LogFormat, Mode, RequestLines, Unfit, 
 use check::Check;
 use layers::Layers;
 
+use crate::rate::Rate;
+
 /// Where configuration is read from.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
@@ -111,12 +113,10 @@ pub struct Tls {
 }
 
 /// What one user may ask.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct UserLimits {
-    /// Mints and sign-outs in a span of time, `"30/min"`; `None` means no limit.
-    pub user_rate: Option<String>,
-    /// File of the section, for messages.
-    pub origin: String,
+    /// Mints and sign-outs in a span of time; `None` means no limit.
+    pub user_rate: Option<Rate>,
 }
 
 /// A listening address.

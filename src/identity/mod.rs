@@ -4,15 +4,21 @@
 //! peer becomes [`Peers`]. Each route has a [`Resolver`], which `inbound` asks once per request; nothing else can make
 //! an [`Identity`].
 
+mod decode;
 mod definition;
 mod keys;
+mod namespace;
 mod peer;
 mod refusal;
 mod resolver;
+mod roles;
 mod source;
+mod sources;
 mod text;
 mod token;
+mod users;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::Method;
@@ -21,7 +27,9 @@ use http::header::HeaderMap;
 pub use definition::{PRESETS, summary};
 pub use peer::{Peer, PeerProof, Peers, Standing};
 pub use refusal::Refusal;
-pub use resolver::{Around, Resolver, Sources};
+pub use resolver::Resolver;
+pub use roles::Roles;
+pub use sources::{Around, Sources};
 
 use source::Profile;
 use source::headers::Told as Lines;
@@ -103,6 +111,16 @@ impl<'r> Identity<'r> {
         match &self.told {
             Told::Lines(lines) => lines.subject,
             Told::Profile(profile) => &profile.subject,
+        }
+    }
+
+    /// What chat user ids are made of, and people are told apart by: the subject, behind the namespace of its source
+    /// where that has one. Different people have different ones.
+    pub fn chat_subject(&self) -> Cow<'_, str> {
+        if self.namespace.is_empty() {
+            Cow::Borrowed(self.subject())
+        } else {
+            Cow::Owned(format!("{}-{}", self.namespace, self.subject()))
         }
     }
 

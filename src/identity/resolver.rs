@@ -4,138 +4,43 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::definition;
-use super::peer::Peers;
-use super::source::Source;
+use super::keys::Found;
+use super::peer::Gate;
+use super::source::{Source, body};
+use super::users::Users;
 use super::{Asking, Identity, Refusal};
-use crate::clock::Clock;
-use crate::config::{self, ConfigError};
-use crate::metrics::Metrics;
-use crate::outbound::Outbound;
-
-/// What sources need of the rest of the process.
-#[derive(Clone, Debug)]
-pub struct Around {
-    /// The way out, for keys.
-    pub outbound: Outbound,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// The counters.
-    pub metrics: Arc<Metrics>,
-}
-
-#[cfg(test)]
-impl Around {
-    pub(super) fn for_test() -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
-        let outbound = Outbound::new(Arc::clone(&clock)).expect("a client");
-        Self { outbound, clock, metrics: Arc::new(Metrics::new().expect("metrics")) }
-    }
-}
-
-/// Every configured source and peer, checked.
-#[derive(Debug, Default)]
-pub struct Sources {
-    sources: Vec<Arc<Source>>,
-    default: Vec<String>,
-    peers: Arc<Peers>,
-}
-
-impl Sources {
-    /// Checks the `[identity]` section and the routes' own orders against the presets and the operator's definitions.
-    pub fn configure(
-        identity: &config::Identity,
-        routes: &[config::Route],
-        around: &Around,
-    ) -> Result<Self, Vec<ConfigError>> {
-        let mut errors = Vec::new();
-        let mut refuse = |key: String, problem: String| {
-            errors.push(ConfigError::new(identity.origin.clone(), key, problem));
-        };
-        let mut asked: Vec<(String, &str)> = Vec::new();
-        asked.extend(identity.source.iter().map(|name| ("identity.source".to_owned(), name.as_str())));
-        for route in routes {
-            let own = route.sources.iter().flatten();
-            asked.extend(own.map(|name| (format!("{}.source", route.key), name.as_str())));
-        }
-        // What nobody asks is checked as well: a mistake in it would show on the day it is put in use.
-        let tables = identity.sources.keys().map(|name| (String::new(), name.as_str()));
-        let mut sources: Vec<Arc<Source>> = Vec::new();
-        let mut seen = Vec::new();
-        for (key, name) in tables.chain(asked.iter().cloned()) {
-            if seen.contains(&name) {
-                continue;
-            }
-            seen.push(name);
-            let own = identity.sources.get(name);
-            if own.is_none() && !definition::is_preset(name) {
-                let presets = definition::names();
-                refuse(key, format!("no source \"{name}\"; presets: {presets}; or define identity.sources.{name}"));
-                continue;
-            }
-            let used = asked.iter().any(|(_, asked)| *asked == name);
-            match definition::compile(name, own) {
-                Ok(definition) if used => sources.push(Arc::new(Source::new(name, definition, around))),
-                Ok(_) => {}
-                Err(problems) => {
-                    for (below, problem) in problems {
-                        let dot = if below.is_empty() { "" } else { "." };
-                        refuse(format!("identity.sources.{name}{dot}{below}"), problem);
-                    }
-                }
-            }
-        }
-        let peers = Arc::new(Peers::new(&identity.peers));
-        if errors.is_empty() { Ok(Self { sources, default: identity.source.clone(), peers }) } else { Err(errors) }
-    }
-
-    /// Who resolves the requests of `route`.
-    pub fn resolver(&self, route: &config::Route) -> Resolver {
-        let names = route.sources.as_ref().unwrap_or(&self.default);
-        let find = |name: &String| self.sources.iter().find(|source| source.name == *name).map(Arc::clone);
-        Resolver {
-            path: route.path.clone(),
-            sources: names.iter().filter_map(find).collect(),
-            peers: Arc::clone(&self.peers),
-        }
-    }
-
-    /// What proves a peer.
-    pub fn peers(&self) -> &Arc<Peers> {
-        &self.peers
-    }
-
-    /// Names of the sources that routes without their own ask, in order.
-    pub fn default_names(&self) -> &[String] {
-        &self.default
-    }
-
-    /// Whether no route could tell anybody.
-    pub fn is_empty(&self) -> bool {
-        self.sources.is_empty()
-    }
-}
 
 /// Resolves the requests of one route.
 #[derive(Clone, Debug, Default)]
 pub struct Resolver {
-    path: String,
-    sources: Vec<Arc<Source>>,
-    peers: Arc<Peers>,
+    pub(super) sources: Vec<Arc<Source>>,
+    pub(super) gate: Gate,
+    /// Sources that verify the tokens of callers.
+    pub(super) callers: Vec<Arc<Source>>,
+    /// Whether a body names the user.
+    pub(super) names_in_body: bool,
+    pub(super) users: Option<Arc<Users>>,
 }
 
 impl Resolver {
     #[cfg(test)]
-    pub(super) fn for_test(name: &str, definition: definition::Definition, network: &str) -> Self {
-        let source = Source::new(name, definition, &Around::for_test());
+    pub(super) fn for_test(name: &str, definition: super::definition::Definition, network: &str) -> Self {
+        let source = Source::new(name, definition, &super::Around::for_test()).expect("a source");
         let networks = vec![network.parse().expect("a network")];
-        let peers = Peers::new(&config::Peers { networks, ..config::Peers::default() });
-        Self { path: "/".to_owned(), sources: vec![Arc::new(source)], peers: Arc::new(peers) }
+        let peers =
+            Arc::new(super::Peers::for_test(&crate::config::Peers { networks, ..crate::config::Peers::default() }));
+        Self { gate: peers.gate("/", source.headers()), sources: vec![Arc::new(source)], ..Self::default() }
     }
 
     #[cfg(test)]
-    pub(super) fn peers(&self) -> &Peers {
-        &self.peers
+    pub(super) fn peers(&self) -> &super::Peers {
+        self.gate.peers()
+    }
+
+    /// The same, for a route that reads these headers as well: a signature over a request covers them.
+    #[must_use]
+    pub fn covering<'h, I: Iterator<Item = &'h HeaderName>>(self, headers: I) -> Self {
+        Self { gate: self.gate.covering(headers), ..self }
     }
 
     /// The headers that are read, for `Vary`.
@@ -143,9 +48,19 @@ impl Resolver {
         self.sources.iter().flat_map(|source| source.headers())
     }
 
-    /// Whether a body may name the user, so that it must be read first.
+    /// The same headers, and whether what each says is signed, so that a forgery of it is worth nothing.
+    pub fn evidence(&self) -> impl Iterator<Item = (&HeaderName, bool)> {
+        self.sources.iter().flat_map(|source| source.headers().map(|name| (name, source.proves_itself())))
+    }
+
+    /// Whether a body may name the user or is signed, so that it must be read first.
     pub fn reads_body(&self) -> bool {
-        false
+        self.names_in_body || self.gate.peers().reads_body()
+    }
+
+    /// The member of a body that names the user, where one does: it is no input then.
+    pub fn user_member(&self) -> Option<&'static str> {
+        self.names_in_body.then_some(body::MEMBER)
     }
 
     /// The identity that a request carries: that of the first source that tells anything. A source that tells something
@@ -153,29 +68,56 @@ impl Resolver {
     pub async fn resolve<'r>(&'r self, asking: &Asking<'r>) -> Result<Identity<'r>, Refusal> {
         match self.judge(asking) {
             // Rare, so its future is not carried about by every request.
-            Err(Refusal::KeyUnknown | Refusal::KeysUnavailable) => Box::pin(self.look_again(asking)).await,
-            outcome => outcome,
+            Err(refusal @ (Refusal::KeyUnknown | Refusal::KeysUnavailable | Refusal::Signature)) => {
+                Box::pin(self.judge_again(asking, refusal)).await
+            }
+            settled => settled,
         }
     }
 
-    /// The same once sources have looked for the keys that they lack.
-    async fn look_again<'r>(&'r self, asking: &Asking<'r>) -> Result<Identity<'r>, Refusal> {
-        for source in &self.sources {
-            source.look_for_key(asking).await;
+    /// The same once the source of the missing key was asked, where that helps.
+    async fn judge_again<'r>(&'r self, asking: &Asking<'r>, refusal: Refusal) -> Result<Identity<'r>, Refusal> {
+        for source in self.sources.iter().chain(&self.callers) {
+            // The first source with a token in the request is the one that refused it.
+            match source.look_for_key(asking, refusal).await {
+                None => {}
+                Some(Found::Changed) => return self.judge(asking),
+                Some(Found::Nothing) => return Err(refusal),
+                // Nobody can say whether the token is good: that is no fault of who sent it (T-27).
+                Some(Found::Unreachable) if refusal != Refusal::Signature => return Err(Refusal::KeysUnavailable),
+                Some(Found::Unreachable) => return Err(refusal),
+            }
         }
-        self.judge(asking)
+        Err(refusal)
     }
 
     /// The same with the keys that are here.
     pub(super) fn judge<'r>(&'r self, asking: &Asking<'r>) -> Result<Identity<'r>, Refusal> {
         let mut outcome = Refusal::NoSource;
         for source in &self.sources {
-            match source.read(asking, || self.peers.prove(asking, &self.path)) {
-                Ok(told) => return Ok(Identity { source: &source.name, namespace: &source.namespace, told }),
+            match source.read(asking, || self.gate.prove(asking, |name| self.caller(name, asking))) {
+                Ok(told) => {
+                    let identity = Identity { source: &source.name, namespace: source.namespace(), told };
+                    if source.is_reserved(identity.subject()) {
+                        return Err(Refusal::Namespace);
+                    }
+                    if let Some(users) = &self.users {
+                        users.admit(&identity)?;
+                    }
+                    return Ok(identity);
+                }
                 Err(Refusal::Absent) => outcome = Refusal::Absent,
                 Err(refusal) => return Err(refusal),
             }
         }
         Err(outcome)
+    }
+
+    /// Subject of a caller's own token, which the source called `name` verifies.
+    fn caller(&self, name: &str, asking: &Asking<'_>) -> Result<String, Refusal> {
+        let source = self.callers.iter().find(|source| source.name == name).ok_or(Refusal::NoSource)?;
+        // A token that would need another proof of the peer proves nobody.
+        let told = source.read(asking, || Err(Refusal::PeerUntrusted))?;
+        Ok(Identity { source: name, namespace: "", told }.subject().to_owned())
     }
 }

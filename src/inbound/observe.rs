@@ -55,7 +55,7 @@ impl Observer {
 
     /// The user as lines show it.
     pub(super) fn tag(&self, identity: &Identity<'_>) -> Option<UserTag> {
-        self.log.tag(identity.subject())
+        self.log.tag(&identity.chat_subject())
     }
 
     /// Counts a request, and logs it where the configuration wants that.

@@ -178,6 +178,7 @@ impl From<Refusal> for Outcome {
             | Refusal::Template
             | Refusal::Encoding
             | Refusal::Character
+            | Refusal::Condition
             | Refusal::TooLong
             | Refusal::Body
             | Refusal::TokenMalformed
@@ -202,6 +203,7 @@ impl From<&SessionError> for Outcome {
         match error {
             SessionError::UserId => Self::UserIdInvalid,
             SessionError::Input => Self::InputRefused,
+            SessionError::Rate(_) | SessionError::Busy => Self::RateLimited,
             SessionError::Provider(error) => match error.class {
                 Class::Unavailable => Self::ProviderUnavailable,
                 Class::RateLimited => Self::ProviderRateLimited,

@@ -1,5 +1,10 @@
 //! When to leave a provider alone: after failures in a row, and for as long as it asks.
+//!
+//! What one user brings about must not take the service from all others: an answer that could be about the user (a 500,
+//! or one that makes no sense) counts once for each user in a row of failures. No answer at all, and the statuses of
+//! gateways and overload, say something about the provider whoever asks.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,12 +23,15 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(super) struct Breaker {
     state: Mutex<State>,
+    hasher: RandomState,
     gauge: Gauge,
 }
 
 #[derive(Debug, Default)]
 struct State {
     failures: u32,
+    /// Users, as hashes, whose answers failed in this row; at most as many as open the breaker.
+    failed_for: Vec<u64>,
     /// No calls before this point, and why.
     pause: Option<(Timestamp, Class)>,
     /// A probe is under way after a pause.
@@ -40,7 +48,7 @@ pub(super) struct Permit<'b> {
 
 impl Breaker {
     pub(super) fn new(gauge: Gauge) -> Self {
-        Self { state: Mutex::default(), gauge }
+        Self { state: Mutex::default(), hasher: RandomState::new(), gauge }
     }
 
     /// Lets a mint through, or says when to come back.
@@ -73,7 +81,8 @@ impl Breaker {
         }
     }
 
-    fn failed(&self, error: &ProviderError, now: Timestamp) {
+    fn failed(&self, error: &ProviderError, user: &str, now: Timestamp) {
+        let user = self.hasher.hash_one(user);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let probed = std::mem::take(&mut state.probing);
         match error.class {
@@ -83,12 +92,19 @@ impl Breaker {
                 self.gauge.set(2);
             }
             Class::Unavailable | Class::BadResponse => {
+                if may_be_about_the_user(error) && !probed {
+                    if state.failed_for.contains(&user) {
+                        return;
+                    }
+                    state.failed_for.push(user);
+                }
                 state.failures = state.failures.saturating_add(1);
                 if probed || state.failures >= THRESHOLD {
                     let doubled = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(state.pauses).unwrap_or(u32::MAX));
                     let wait = error.retry_after.unwrap_or(doubled).clamp(FIRST_PAUSE, LONGEST_PAUSE);
                     state.pauses = (state.pauses + 1).min(6);
                     state.pause = Some((now.plus(wait), Class::Unavailable));
+                    state.failed_for.clear();
                     self.gauge.set(2);
                 }
             }
@@ -101,13 +117,18 @@ impl Breaker {
     }
 }
 
+/// Whether the provider works and answered, so that the failure may come from what this user brought.
+fn may_be_about_the_user(error: &ProviderError) -> bool {
+    error.class == Class::BadResponse || error.status.is_some_and(|status| !matches!(status, 408 | 502..=504))
+}
+
 impl Permit<'_> {
-    /// Tells how it went.
-    pub(super) fn tell<T>(mut self, outcome: &Result<T, ProviderError>, now: Timestamp) {
+    /// Tells how it went for `user`.
+    pub(super) fn tell<T>(mut self, outcome: &Result<T, ProviderError>, user: &str, now: Timestamp) {
         self.told = true;
         match outcome {
             Ok(_) => self.breaker.succeeded(),
-            Err(error) => self.breaker.failed(error, now),
+            Err(error) => self.breaker.failed(error, user, now),
         }
     }
 }
@@ -132,7 +153,11 @@ mod tests {
 
     fn fail(breaker: &Breaker, class: Class, advice: Option<u64>, now: Timestamp) {
         let error = ProviderError::new(class, "step", "test").retry_after(advice.map(Duration::from_secs));
-        breaker.admit(now).expect("admitted").tell::<()>(&Err(error), now);
+        breaker.admit(now).expect("admitted").tell::<()>(&Err(error), "alice", now);
+    }
+
+    fn fail_for(breaker: &Breaker, user: &str, error: ProviderError) {
+        breaker.admit(START).expect("admitted").tell::<()>(&Err(error), user, START);
     }
 
     #[test]
@@ -146,7 +171,7 @@ mod tests {
         let later = START.plus(Duration::from_secs(1));
         let probe = breaker.admit(later).expect("a probe");
         assert!(breaker.admit(later).is_err(), "one probe at a time");
-        probe.tell(&Ok(()), later);
+        probe.tell(&Ok(()), "alice", later);
         assert!(breaker.admit(later).is_ok());
         assert_eq!(breaker.gauge.get(), 0);
     }
@@ -156,7 +181,7 @@ mod tests {
         let breaker = breaker();
         let mut now = START;
         for _ in 0..THRESHOLD {
-            fail(&breaker, Class::BadResponse, None, now);
+            fail(&breaker, Class::Unavailable, None, now);
         }
         for expected in [1_u64, 2, 4, 8, 16, 32, 60, 60] {
             let wait = breaker.admit(now).expect_err("open").retry_after.expect("advice");
@@ -185,6 +210,36 @@ mod tests {
             }
         }
         assert!(breaker.admit(START).is_ok());
+    }
+
+    /// T-54: whatever answers one user brings about, others are served.
+    #[test]
+    fn answers_to_one_user_do_not_open_it_and_answers_to_many_do() {
+        let of = |class, status| ProviderError { status, ..ProviderError::new(class, "step", "test") };
+        for (class, status, opens) in [
+            (Class::Unavailable, Some(500), false),
+            (Class::BadResponse, Some(200), false),
+            (Class::BadResponse, None, false),
+            (Class::Unavailable, Some(503), true),
+            (Class::Unavailable, None, true),
+        ] {
+            let breaker = breaker();
+            for n in 0..THRESHOLD * 4 {
+                if breaker.admit(START).is_err() {
+                    break;
+                }
+                fail_for(&breaker, "mallory", of(class, status));
+                assert!(n < THRESHOLD || !opens);
+            }
+            assert_eq!(breaker.admit(START).is_err(), opens, "{class:?} {status:?}");
+        }
+        let breaker = breaker();
+        for user in ["a", "b", "a", "c", "d", "d"] {
+            fail_for(&breaker, user, of(Class::Unavailable, Some(500)));
+        }
+        assert!(breaker.admit(START).is_ok(), "four users");
+        fail_for(&breaker, "e", of(Class::BadResponse, None));
+        assert!(breaker.admit(START).is_err(), "five users");
     }
 
     #[test]

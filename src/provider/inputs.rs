@@ -141,6 +141,11 @@ impl Inputs {
         self.rules.is_empty()
     }
 
+    /// Whether an input is taken from this member of a body.
+    pub fn reads_member(&self, name: &str) -> bool {
+        self.position(|place| matches!(place, Place::Body(own) if own == name)).is_some()
+    }
+
     /// Headers that are looked at, for `Vary`.
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
         self.places.iter().filter_map(|(place, _)| match place {

@@ -1,6 +1,6 @@
 //! A limit of our own on the calls to one provider, so that its limit is never met.
 //!
-//! **What holds:** of calls that passed, at most [`Rate`]'s number lie in any span of its period, wherever the span
+//! **What holds:** of calls that passed, at most the [`Rate`]'s number lie in any span of its period, wherever the span
 //! begins (both counted by the clock, the span without its end). A burst of calls passes at once and is taken from that
 //! number: what is left of it refills evenly. With `90/min` and a burst of 9, the tenth call of a sudden crowd waits
 //! 732 ms, and 82 a minute pass for as long as the crowd lasts. With a burst of one, the milliseconds by which a timer is
@@ -13,56 +13,20 @@
 //!
 //! The limit is that of one process; several share a provider's limit by configuration.
 
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
 use crate::metrics::{Counter, Gauge};
+use crate::rate::{Pace, Rate};
 
-/// Longest period; quotas of a week or a month are nothing that a process can hold.
-const MAX_PERIOD: Duration = Duration::from_hours(24);
 /// Smallest step of the clock.
 const TICK: Duration = Duration::from_millis(1);
-
-/// A number of calls in a period: `90/min`, `10/s`, `1000/h`, `100/10s`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rate {
-    count: u32,
-    period: Duration,
-}
-
-impl FromStr for Rate {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("is \"{text}\"; write calls and a time: \"90/min\", \"10/s\", \"1000/h\", \"100/10s\"");
-        let (count, period) = text.split_once('/').ok_or_else(wrong)?;
-        let count: u32 = count.trim().parse().map_err(|_error| wrong())?;
-        let period = period.trim();
-        let digits = period.starts_with(|c: char| c.is_ascii_digit());
-        let period = humantime::parse_duration(&if digits { period.to_owned() } else { format!("1{period}") })
-            .map_err(|_error| wrong())?;
-        if count == 0 {
-            return Err(format!("is \"{text}\", which lets no call pass"));
-        }
-        if period.is_zero() || period > MAX_PERIOD || !period.subsec_nanos().is_multiple_of(1_000_000) {
-            return Err(format!("is \"{text}\"; the time must be whole milliseconds and one day at most"));
-        }
-        Ok(Self { count, period })
-    }
-}
 
 /// The limit, and those who wait for it.
 #[derive(Debug)]
 pub(super) struct Limiter {
-    /// Slots that come free within a period.
-    refill: i128,
-    /// Time between two slots: as many units as a period has milliseconds. A unit is the `refill`th part of a
-    /// millisecond, so that every slot is a whole number and nothing drifts.
-    interval: i128,
-    /// How much earlier than evenly spaced a call may come: room for the burst, in units.
-    tolerance: i128,
+    pace: Pace,
     queue: usize,
     longest_wait: Duration,
     state: Mutex<State>,
@@ -73,8 +37,7 @@ pub(super) struct Limiter {
 
 #[derive(Debug)]
 struct State {
-    /// When the next call would come if all came evenly spaced ("theoretical arrival time" of the generic cell rate
-    /// algorithm), in units.
+    /// When the next call is due, as [`Pace`] counts it.
     due: i128,
     waiting: usize,
 }
@@ -94,17 +57,11 @@ impl Limiter {
     /// A limit of `rate`. `burst` calls may pass at once: between one and all of the rate, a tenth where nothing is
     /// said. `queue` calls may wait, each for `longest_wait`.
     pub(super) fn new(rate: Rate, burst: Option<u32>, queue: usize, longest_wait: Duration) -> Self {
-        let burst = burst.unwrap_or_else(|| rate.count.div_ceil(10)).clamp(1, rate.count);
-        // In a span of the period lie the burst and what comes free after it: together no more than the rate.
-        let refill = i128::from(rate.count - burst + 1);
-        let interval = i128::try_from(rate.period.as_millis()).unwrap_or(i128::MAX);
         Self {
-            refill,
-            interval,
-            tolerance: i128::from(burst - 1) * interval,
+            pace: Pace::new(rate, burst.unwrap_or_else(|| rate.count().div_ceil(10))),
             queue,
             longest_wait,
-            state: Mutex::new(State { due: i128::from(i64::MIN), waiting: 0 }),
+            state: Mutex::new(State { due: Pace::UNUSED, waiting: 0 }),
             head: tokio::sync::Mutex::default(),
             metrics: None,
         }
@@ -170,28 +127,12 @@ impl Limiter {
 
     /// Takes a slot if one is free now; otherwise tells when the next will be.
     fn take(&self, state: &mut State, now: Timestamp) -> Result<(), Timestamp> {
-        let now_units = self.units(now);
-        // After a call, this is the most that can be due: more means that the wall clock was set back.
-        state.due = state.due.min(now_units + self.tolerance + self.interval);
-        let slot = self.slot(state, now, 0);
-        if slot > now {
-            return Err(slot);
-        }
-        state.due = state.due.max(now_units) + self.interval;
-        Ok(())
+        self.pace.take(&mut state.due, now)
     }
 
     /// When a call with `before` others before it will pass.
     fn slot(&self, state: &State, now: Timestamp, before: usize) -> Timestamp {
-        let before = i128::try_from(before).unwrap_or(i128::MAX);
-        let due = state.due.max(self.units(now)).saturating_add(self.interval.saturating_mul(before));
-        // Rounded up: the clock has no parts of a millisecond.
-        let slot = due.saturating_sub(self.tolerance).saturating_add(self.refill - 1).div_euclid(self.refill);
-        Timestamp::from_millis(i64::try_from(slot).unwrap_or(i64::MAX)).max(now)
-    }
-
-    fn units(&self, point: Timestamp) -> i128 {
-        i128::from(point.as_millis()) * self.refill
+        self.pace.slot(state.due, now, before)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -289,34 +230,6 @@ mod tests {
         fn times(&self) -> Vec<u128> {
             let first = self.passed[0].1;
             self.passed.iter().map(|(_, at)| at.since(first).as_millis()).collect()
-        }
-    }
-
-    #[test]
-    fn rates_are_read() {
-        for (text, count, period) in [
-            ("90/min", 90, Duration::from_mins(1)),
-            ("10/s", 10, SECOND),
-            ("1000/h", 1000, Duration::from_hours(1)),
-            (" 5 / second ", 5, SECOND),
-            ("100/10s", 100, Duration::from_secs(10)),
-            ("1/day", 1, Duration::from_hours(24)),
-        ] {
-            assert_eq!(text.parse(), Ok(Rate { count, period }), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_rate_is_told() {
-        for text in ["", "90", "90 per minute", "/s", "x/s", "-1/s", "1.5/s", "10/", "10/fortnight", "10/s/s"] {
-            let expected =
-                format!("is \"{text}\"; write calls and a time: \"90/min\", \"10/s\", \"1000/h\", \"100/10s\"");
-            assert_eq!(text.parse::<Rate>(), Err(expected));
-        }
-        assert_eq!("0/s".parse::<Rate>(), Err("is \"0/s\", which lets no call pass".to_owned()));
-        for text in ["1/0s", "1/2days", "1/10us"] {
-            let expected = format!("is \"{text}\"; the time must be whole milliseconds and one day at most");
-            assert_eq!(text.parse::<Rate>(), Err(expected));
         }
     }
 

@@ -99,14 +99,14 @@ impl Provider {
             let credentials = self.vault.current().clone();
             outcome = self.mint_remotely(&credentials, order, deadline).await;
         }
-        self.tell(permit, &outcome);
+        self.tell(permit, order, &outcome);
         outcome
     }
 
-    fn tell<T>(&self, permit: Permit<'_>, outcome: &Result<T, ProviderError>) {
+    fn tell<T>(&self, permit: Permit<'_>, order: &Order<'_>, outcome: &Result<T, ProviderError>) {
         match outcome {
             Err(error) if error.is_ours() => drop(permit),
-            outcome => permit.tell(outcome, self.clock.now()),
+            outcome => permit.tell(outcome, order.profile.chat_subject(), self.clock.now()),
         }
     }
 
@@ -153,7 +153,7 @@ impl Provider {
         let variables = self.variables(&user, order, &credentials);
         let lets = Let::work_out_known(&self.lets, &credentials, &variables);
         let outcome = self.revoke.run(&run, &Variables { lets: &lets, ..variables }).await.map(|_harvest| ());
-        self.tell(permit, &outcome);
+        self.tell(permit, order, &outcome);
         outcome
     }
 
@@ -195,7 +195,7 @@ impl Provider {
     }
 
     pub(super) fn user_of(&self, order: &Order<'_>) -> Result<UserId, ProviderError> {
-        self.map_user(order.profile.subject).ok_or_else(ProviderError::unfit)
+        self.map_user(order.profile.chat_subject()).ok_or_else(ProviderError::unfit)
     }
 
     pub(super) fn variables<'v>(

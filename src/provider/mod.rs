@@ -231,15 +231,15 @@ impl Provider {
     pub fn permits(&self, order: &Order<'_>) -> bool {
         // Whoever cannot be a user at all is told so by the mint.
         self.permits.is_empty()
-            || self.map_user(order.profile.subject).is_none_or(|user| {
+            || self.map_user(order.profile.chat_subject()).is_none_or(|user| {
                 let credentials = self.vault.current();
                 let variables = self.variables(&user, order, &credentials);
                 self.permits.iter().all(|permit| permit.allows(&variables))
             })
     }
 
-    fn map_user(&self, subject: &str) -> Option<UserId> {
-        self.user.id(subject, self.vault.current().user_key.as_ref())
+    fn map_user(&self, chat_subject: &str) -> Option<UserId> {
+        self.user.id(chat_subject, self.vault.current().user_key.as_ref())
     }
 
     /// Generation that sessions belong to: grows with each change of credentials that they do not outlive, or stays 0
@@ -315,8 +315,8 @@ impl Provider {
     }
 
     /// Forgets that the user was sent, so that the next mint sends it again.
-    pub fn forget_user(&self, subject: &str) {
-        if let Some(user) = self.map_user(subject) {
+    pub fn forget_user(&self, chat_subject: &str) {
+        if let Some(user) = self.map_user(chat_subject) {
             self.upserts.forget(&user.id);
         }
     }

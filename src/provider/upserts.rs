@@ -75,6 +75,7 @@ impl Upserts {
     /// new ones may be those of another account, which knows nobody.
     fn fingerprint(&self, generation: u32, order: &Order<'_>) -> u64 {
         let profile = &order.profile;
-        self.hasher.hash_one((generation, profile.name, profile.email, profile.avatar, &profile.groups, &order.inputs))
+        let lists = (&profile.groups, &profile.roles, &order.inputs);
+        self.hasher.hash_one((generation, profile.name, profile.email, profile.avatar, lists))
     }
 }

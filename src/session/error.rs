@@ -7,6 +7,9 @@ use crate::provider::ProviderError;
 /// Longest advice that is passed on: the provider may have meant another unit.
 const LONGEST_ADVICE: Duration = Duration::from_secs(60);
 
+/// When to come back where mints of the same user are under way.
+const UNTIL_A_MINT_ENDS: Duration = Duration::from_secs(1);
+
 /// Why there is no session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
@@ -16,6 +19,12 @@ pub enum SessionError {
     /// The operator does not allow this user what the request asks for.
     #[error("the operator does not allow this input")]
     Input,
+    /// The user has made us work too often; there is room again after this time.
+    #[error("more of this user than the configured rate")]
+    Rate(Duration),
+    /// The user has too many mints under way.
+    #[error("too many mints of this user are under way")]
+    Busy,
     /// The provider failed.
     #[error(transparent)]
     Provider(ProviderError),
@@ -45,6 +54,8 @@ impl SessionError {
         match self {
             Self::UserId => "user_id",
             Self::Input => "input_refused",
+            Self::Rate(_) => "user_rate",
+            Self::Busy => "user_busy",
             Self::Provider(error) => error.class.label(),
             Self::TooLarge => "too_large",
             Self::Deadline => "deadline",
@@ -57,6 +68,9 @@ impl SessionError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Provider(error) => error.retry_after.map(|advice| advice.min(LONGEST_ADVICE)),
+            // Our own advice is exact, so it is given whole.
+            Self::Rate(wait) => Some(*wait),
+            Self::Busy => Some(UNTIL_A_MINT_ENDS),
             _ => None,
         }
     }

@@ -1,8 +1,11 @@
 //! Single flight: however many ask at once, one mint is under way per key, and all get its outcome.
+//!
+//! A user may have a few flights under way, for different rooms; more are refused, so that one who asks for hundreds of
+//! rooms does not stand before everybody else in the line at the provider (T-54).
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -17,11 +20,36 @@ pub(super) type Outcome = Result<Arc<Entry>, SessionError>;
 /// A seat on a flight.
 pub(super) type Seat = watch::Receiver<Option<Outcome>>;
 
+/// Calls to providers that one user may have under way: as many rooms as a page opens at once.
+const MOST: usize = 16;
+
 /// Flights under way.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
-    under_way: Mutex<HashMap<SessionKey, (u64, Seat)>>,
+    table: Mutex<Table>,
     next: std::sync::atomic::AtomicU64,
+}
+
+#[derive(Default)]
+struct Table {
+    listed: HashMap<SessionKey, (u64, Seat)>,
+    /// By chat subject.
+    users: HashMap<Box<str>, User>,
+}
+
+impl std::fmt::Debug for Table {
+    /// The table is full of user ids.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").field("listed", &self.listed.len()).finish_non_exhaustive()
+    }
+}
+
+/// What is under way for one user.
+#[derive(Default)]
+struct User {
+    /// Flights and other calls, listed or not.
+    running: usize,
+    listed: Vec<SessionKey>,
 }
 
 /// What a request finds when it wants to fly.
@@ -32,11 +60,14 @@ pub(super) enum Boarding {
     Joined(Seat),
     /// A seat on a flight that begins here.
     Began(Seat),
+    /// No flight begins for this user now.
+    Refused(SessionError),
 }
 
 impl Flights {
     /// Takes a seat on the flight for `key`; begins it with `mint` if none is under way. `cached` is asked once more
-    /// under the lock: a flight that has just landed is in the cache before it is gone from here.
+    /// under the lock: a flight that has just landed is in the cache before it is gone from here. `mint` may refuse, and
+    /// is asked only where a flight would begin.
     ///
     /// The flight is a task of its own, so it goes on when those who wait for it have left. Its outcome counts, by
     /// `land`, only while it is still listed: a flight that was [dismissed](Self::dismiss) lands unseen.
@@ -45,26 +76,37 @@ impl Flights {
         key: &SessionKey,
         lifecycle: &Lifecycle,
         cached: impl FnOnce() -> Option<Arc<Entry>>,
-        mint: impl FnOnce() -> F,
+        mint: impl FnOnce() -> Result<F, SessionError>,
         land: impl FnOnce(&Arc<Entry>) + Send + 'static,
     ) -> Boarding
     where
         F: Future<Output = Outcome> + Send + 'static,
     {
-        let mut under_way = self.lock();
-        if let Some((_, seat)) = under_way.get(key) {
+        let mut table = self.lock();
+        if let Some((_, seat)) = table.listed.get(key) {
             return Boarding::Joined(seat.clone());
         }
         if let Some(entry) = cached() {
             return Boarding::Landed(entry);
         }
+        let user = key.chat_subject();
+        if !table.has_room(user) {
+            return Boarding::Refused(SessionError::Busy);
+        }
+        let mint = match mint() {
+            Ok(mint) => mint,
+            Err(error) => return Boarding::Refused(error),
+        };
         let number = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (report, seat) = watch::channel(None);
-        under_way.insert(key.clone(), (number, seat.clone()));
-        drop(under_way);
+        table.listed.insert(key.clone(), (number, seat.clone()));
+        let own = table.users.entry(Box::from(user)).or_default();
+        own.running += 1;
+        own.listed.push(key.clone());
+        drop(table);
         // Frees the key even if the mint panics; those who wait then see the channel close.
-        let guard = Listed { flights: Arc::clone(self), key: key.clone(), number };
-        let mint = mint();
+        let running = Running { flights: Arc::clone(self), user: Box::from(user) };
+        let guard = Listed { running, key: key.clone(), number };
         lifecycle.spawn(async move {
             let outcome = mint.await;
             let _alone = report.send(Some(outcome.clone()));
@@ -77,23 +119,57 @@ impl Flights {
         Boarding::Began(seat)
     }
 
-    /// Lets the flight for `key` go on, but keeps its outcome out of the cache: the user signed out meanwhile.
-    pub(super) fn dismiss(&self, key: &[u8]) {
-        self.lock().remove(key);
+    /// Lets a call pass that is no flight, but is made for one user just the same.
+    pub(super) fn pass(self: &Arc<Self>, chat_subject: &str) -> Result<Running, SessionError> {
+        let mut table = self.lock();
+        if !table.has_room(chat_subject) {
+            return Err(SessionError::Busy);
+        }
+        table.users.entry(Box::from(chat_subject)).or_default().running += 1;
+        Ok(Running { flights: Arc::clone(self), user: Box::from(chat_subject) })
     }
 
-    /// The same for all flights whose keys begin so.
-    pub(super) fn dismiss_all(&self, beginning: &[u8]) {
-        self.lock().retain(|key, _| !key.begins_with(beginning));
+    /// Lets the user's flights go on, but keeps their outcomes out of the cache: the user signed out meanwhile.
+    pub(super) fn dismiss(&self, chat_subject: &str) {
+        let mut table = self.lock();
+        let keys = table.users.get_mut(chat_subject).map(|user| std::mem::take(&mut user.listed)).unwrap_or_default();
+        for key in keys {
+            table.listed.remove(&key);
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionKey, (u64, Seat)>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn has_room(&self, user: &str) -> bool {
+        self.users.get(user).is_none_or(|user| user.running < MOST)
+    }
+}
+
+/// A call that is under way for a user; whoever drops it has ended.
+#[derive(Debug)]
+pub(super) struct Running {
+    flights: Arc<Flights>,
+    user: Box<str>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut table = self.flights.lock();
+        if let Some(user) = table.users.get_mut(&self.user) {
+            user.running = user.running.saturating_sub(1);
+            if user.running == 0 {
+                table.users.remove(&self.user);
+            }
+        }
     }
 }
 
 struct Listed {
-    flights: Arc<Flights>,
+    running: Running,
     key: SessionKey,
     number: u64,
 }
@@ -101,10 +177,13 @@ struct Listed {
 impl Listed {
     /// Takes the flight off the list, and runs `land` under the same lock if it was still on it.
     fn strike_off(&self, land: impl FnOnce()) {
-        let mut under_way = self.flights.lock();
-        if under_way.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
+        let mut table = self.running.flights.lock();
+        if table.listed.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
             land();
-            under_way.remove(&self.key);
+            table.listed.remove(&self.key);
+            if let Some(user) = table.users.get_mut(&self.running.user) {
+                user.listed.retain(|key| *key != self.key);
+            }
         }
     }
 }

@@ -1,14 +1,14 @@
 //! What a session depends on, as one value.
 //!
-//! A [`SessionKey`] is the whole question: route, credential generation, source, issuer, subject, the parts of the
-//! profile that the answer shows or the definition uses, and what the request adds. A mint takes nothing but the key, so
-//! equal keys are equal sessions by construction, and nothing that is not in the key can leak into another user's answer
-//! (T-32).
+//! A [`SessionKey`] is the whole question: route, source, issuer, subject and its namespace, credential generation, the
+//! parts of the profile that the answer shows or the definition uses, and what the request adds. A mint takes nothing but
+//! the key, so equal keys are equal sessions by construction, and nothing that is not in the key can leak into another
+//! user's answer (T-32).
 
 use std::borrow::Borrow;
 use std::sync::Arc;
 
-use crate::identity::Identity;
+use crate::identity::{Identity, Roles};
 use crate::provider::{Profile, ProfileUse};
 
 /// Number of a route, in the order of the configuration.
@@ -41,41 +41,75 @@ impl std::fmt::Debug for SessionKey {
 /// Length that stands for an absent value; present ones are shorter, because headers are.
 const ABSENT: u16 = u16::MAX;
 
+/// What an answer depends on beside route, user and request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Depends<'p> {
+    /// Generation of the provider's credentials that sessions belong to.
+    pub(super) generation: u32,
+    /// Parts of the profile.
+    pub(super) uses: ProfileUse,
+    /// Which groups make which roles.
+    pub(super) roles: &'p Roles,
+}
+
 /// Encodes the question that `identity` asks on a route with these inputs. Every field carries its length, and lists of
 /// them their number, so different questions have different bytes.
 pub(super) fn encode(
     route: RouteId,
-    generation: u32,
-    uses: ProfileUse,
+    depends: Depends<'_>,
     identity: &Identity<'_>,
     inputs: &[Option<String>],
 ) -> Vec<u8> {
-    let mut bytes = user(route, generation, uses, identity);
-    let count = u16::try_from(inputs.len()).unwrap_or(u16::MAX);
-    bytes.extend_from_slice(&count.to_be_bytes());
-    for input in inputs.iter().take(usize::from(count)) {
+    let uses = depends.uses;
+    let mut bytes = user(route, identity);
+    bytes.extend_from_slice(&depends.generation.to_be_bytes());
+    put(&mut bytes, if uses.name { identity.name() } else { None });
+    put(&mut bytes, if uses.email { identity.email() } else { None });
+    put(&mut bytes, if uses.avatar { identity.avatar() } else { None });
+    put_count(&mut bytes, inputs.len());
+    for input in inputs {
         put(&mut bytes, input.as_deref());
     }
-    if uses.groups {
-        for group in identity.groups() {
-            put(&mut bytes, Some(group));
-        }
+    if uses.roles || uses.groups {
+        put_memberships(&mut bytes, depends, identity);
     }
     bytes
 }
 
-/// What the keys of `identity` on a route begin with, whatever the request adds.
-pub(super) fn user(route: RouteId, generation: u32, uses: ProfileUse, identity: &Identity<'_>) -> Vec<u8> {
+/// What the keys of `identity` on a route begin with, whatever its profile and whatever the request adds.
+fn user(route: RouteId, identity: &Identity<'_>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(128);
     bytes.extend_from_slice(&route.to_be_bytes());
-    bytes.extend_from_slice(&generation.to_be_bytes());
     put(&mut bytes, Some(identity.source()));
     put(&mut bytes, identity.issuer());
-    put(&mut bytes, Some(identity.subject()));
-    put(&mut bytes, if uses.name { identity.name() } else { None });
-    put(&mut bytes, if uses.email { identity.email() } else { None });
-    put(&mut bytes, if uses.avatar { identity.avatar() } else { None });
+    let namespace = identity.namespace();
+    if namespace.is_empty() {
+        bytes.push(0);
+        put(&mut bytes, Some(identity.subject()));
+    } else {
+        // How much of the qualified subject is not the subject itself. Namespaces are short; configuration sees to it.
+        bytes.push(u8::try_from(namespace.len() + 1).unwrap_or(u8::MAX));
+        put(&mut bytes, Some(&identity.chat_subject()));
+    }
     bytes
+}
+
+fn put_memberships(bytes: &mut Vec<u8>, depends: Depends<'_>, identity: &Identity<'_>) {
+    let roles = if depends.uses.roles { depends.roles.of(identity) } else { Vec::new() };
+    put_count(bytes, roles.len());
+    for role in roles {
+        put(bytes, Some(role));
+    }
+    if depends.uses.groups {
+        for group in identity.groups() {
+            put(bytes, Some(group));
+        }
+    }
+}
+
+/// Lists are short: definitions declare few inputs, and configuration few roles.
+fn put_count(bytes: &mut Vec<u8>, count: usize) {
+    bytes.extend_from_slice(&u16::try_from(count).unwrap_or(u16::MAX).to_be_bytes());
 }
 
 fn put(bytes: &mut Vec<u8>, text: Option<&str>) {
@@ -111,24 +145,42 @@ impl SessionKey {
     pub fn question(&self) -> Option<Question<'_>> {
         let mut rest = Reader(&self.0);
         let route = u16::from_be_bytes(rest.array()?);
+        let (source, issuer) = (rest.text()??, rest.text()?);
+        let [lead] = rest.array()?;
+        let chat_subject = rest.text()??;
+        let subject = chat_subject.get(usize::from(lead)..)?;
+        let qualified = (lead > 0).then_some(chat_subject);
         let generation = u32::from_be_bytes(rest.array()?);
-        let (source, issuer, subject) = (rest.text()??, rest.text()?, rest.text()??);
         let (name, email, avatar) = (rest.text()?, rest.text()?, rest.text()?);
         let mut inputs = Vec::new();
         for _ in 0..u16::from_be_bytes(rest.array()?) {
             inputs.push(rest.text()?);
         }
-        let mut groups = Vec::new();
+        let (mut roles, mut groups) = (Vec::new(), Vec::new());
+        if !rest.0.is_empty() {
+            for _ in 0..u16::from_be_bytes(rest.array()?) {
+                roles.push(rest.text()??);
+            }
+        }
         while !rest.0.is_empty() {
             groups.push(rest.text()??);
         }
-        let profile = Profile { source, issuer, subject, name, email, avatar, groups };
+        let profile = Profile { source, issuer, subject, qualified, name, email, avatar, groups, roles };
         Some(Question { route, generation, profile, inputs })
     }
 
-    /// Whether the question begins so.
-    pub(super) fn begins_with(&self, beginning: &[u8]) -> bool {
-        self.0.starts_with(beginning)
+    /// Whose session it is: what chat user ids are made of, so the same for one person on every route. Empty only for
+    /// bytes that [`encode`] did not make.
+    pub(super) fn chat_subject(&self) -> &str {
+        self.subject_field().unwrap_or_default()
+    }
+
+    fn subject_field(&self) -> Option<&str> {
+        let mut rest = Reader(&self.0);
+        let _route: [u8; 2] = rest.array()?;
+        let (_source, _issuer) = (rest.text()?, rest.text()?);
+        let _lead: [u8; 1] = rest.array()?;
+        rest.text()?
     }
 
     /// Bytes of memory.
@@ -167,7 +219,17 @@ impl<'k> Reader<'k> {
 mod tests {
     use super::*;
 
-    const ALL: ProfileUse = ProfileUse { name: true, email: true, avatar: true, groups: true };
+    const ALL: ProfileUse = ProfileUse { name: true, email: true, avatar: true, groups: true, roles: true };
+
+    fn encode(
+        route: RouteId,
+        generation: u32,
+        uses: ProfileUse,
+        identity: &Identity<'_>,
+        inputs: &[Option<String>],
+    ) -> Vec<u8> {
+        super::encode(route, Depends { generation, uses, roles: &Roles::default() }, identity, inputs)
+    }
 
     proptest::proptest! {
         /// What goes in comes out, and different questions have different keys.
@@ -185,11 +247,12 @@ mod tests {
             if let (Ok(one), Ok(two)) = (one, two) {
                 let (k, l) = (encode(1, 2, ALL, &one, &i), encode(1, 2, ALL, &two, &j));
                 proptest::prop_assert_eq!(k == l, a == b && x == y && i == j);
-                proptest::prop_assert_eq!(k.starts_with(&user(1, 2, ALL, &two)), a == b && x == y);
+                proptest::prop_assert_eq!(k.starts_with(&user(1, &two)), a == b);
                 let key = SessionKey::from(k.as_slice());
                 let question = key.question().expect("made by encode");
                 proptest::prop_assert_eq!((question.route, question.generation), (1, 2));
                 proptest::prop_assert_eq!(question.profile.subject, one.subject());
+                proptest::prop_assert_eq!(key.chat_subject(), one.subject());
                 proptest::prop_assert_eq!(question.profile.name, one.name());
                 let inputs: Vec<Option<&str>> = i.iter().map(Option::as_deref).collect();
                 proptest::prop_assert_eq!(question.inputs, inputs);

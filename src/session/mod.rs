@@ -7,7 +7,9 @@
 mod answer;
 mod error;
 mod flight;
+mod index;
 mod key;
+mod limit;
 mod renewal;
 mod sign_out;
 mod store;
@@ -24,13 +26,14 @@ pub use key::{RouteId, SessionKey};
 pub use store::Entry;
 
 use flight::{Boarding, Flights, Outcome};
-use key::Question;
+use key::{Depends, Question};
+use limit::UserRate;
 use renewal::Renewals;
 use store::Store;
 
 use crate::clock::Clock;
 use crate::config;
-use crate::identity::Identity;
+use crate::identity::{Identity, Roles};
 use crate::jitter;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Metrics};
@@ -43,10 +46,6 @@ const RENEW_AFTER: f64 = 0.80;
 const RENEW_JITTER: f64 = 0.04;
 /// Renewals under way at once.
 const RENEWALS_AT_ONCE: usize = 64;
-/// First wait after a failed renewal; it doubles up to the longest.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// Longest wait after a failed renewal.
-const LONGEST_RETRY: Duration = Duration::from_mins(1);
 /// Locks that local mints are spread over.
 const STRIPES: usize = 64;
 
@@ -66,6 +65,7 @@ pub struct Plan {
     pub deadline: Duration,
     /// In which form it answers.
     pub form: Form,
+    roles: Arc<Roles>,
     counters: Counters,
 }
 
@@ -80,7 +80,14 @@ struct Counters {
 
 impl Plan {
     /// Plans a route. Its lifetime must have passed [`crate::provider::Lifetime::check`].
-    pub fn new(id: RouteId, route: &config::Route, form: Form, provider: Arc<Provider>, metrics: &Metrics) -> Self {
+    pub fn new(
+        id: RouteId,
+        route: &config::Route,
+        form: Form,
+        provider: Arc<Provider>,
+        roles: Arc<Roles>,
+        metrics: &Metrics,
+    ) -> Self {
         let count = |how| metrics.sessions(&route.path, how);
         let counters = Counters {
             hit: count("hit"),
@@ -90,7 +97,7 @@ impl Plan {
             expired: count("expired"),
         };
         let ttl = route.ttl.unwrap_or(provider.lifetime().default);
-        Self { id, path: route.path.clone(), ttl, deadline: route.deadline, form, counters, provider }
+        Self { id, path: route.path.clone(), ttl, deadline: route.deadline, form, roles, counters, provider }
     }
 
     fn uses(&self) -> ProfileUse {
@@ -100,12 +107,8 @@ impl Plan {
 
     /// The question that `identity` asks here with these inputs (in the order of the definition), encoded.
     pub fn key(&self, identity: &Identity<'_>, inputs: &[Option<String>]) -> Vec<u8> {
-        key::encode(self.id, self.provider.session_generation(), self.uses(), identity, inputs)
-    }
-
-    /// What all keys of `identity` here begin with.
-    fn user(&self, identity: &Identity<'_>) -> Vec<u8> {
-        key::user(self.id, self.provider.session_generation(), self.uses(), identity)
+        let depends = Depends { generation: self.provider.session_generation(), uses: self.uses(), roles: &self.roles };
+        key::encode(self.id, depends, identity, inputs)
     }
 }
 
@@ -129,6 +132,7 @@ pub struct Sessions {
     renewals: Renewals,
     renewing: Arc<Semaphore>,
     stripes: Vec<Mutex<()>>,
+    user_rate: Option<UserRate>,
     clock: Arc<dyn Clock>,
     lifecycle: Lifecycle,
 }
@@ -137,7 +141,7 @@ impl Sessions {
     /// A service for `plans`, whose ids are their positions.
     pub fn new(
         plans: Vec<Arc<Plan>>,
-        cache: config::Cache,
+        (cache, limits): (config::Cache, config::UserLimits),
         clock: Arc<dyn Clock>,
         lifecycle: Lifecycle,
         metrics: &Metrics,
@@ -149,6 +153,7 @@ impl Sessions {
             renewals: Renewals::new(cache.max_entries, metrics.renewals_pending()),
             renewing: Arc::new(Semaphore::new(RENEWALS_AT_ONCE)),
             stripes: std::iter::repeat_with(Mutex::default).take(STRIPES).collect(),
+            user_rate: limits.user_rate.map(UserRate::new),
             clock,
             lifecycle,
         })
@@ -191,6 +196,8 @@ impl Sessions {
             return self.mint_here(plan, &key);
         }
         if !plan.provider.may_be_cached() {
+            self.count(key.chat_subject())?;
+            let _running = self.flights.pass(key.chat_subject())?;
             // Good for one request: nobody else waits for this mint, and nothing keeps what it brings.
             // Boxed: a mint by calls is large, and every local one would carry its room about.
             let entry = self.within(plan, Box::pin(self.mint(&key, trace, true))).await?;
@@ -200,18 +207,30 @@ impl Sessions {
         let seat = match self.board(&key, trace, true, || self.usable(&key)) {
             Boarding::Landed(entry) => return Ok((entry, How::Hit)),
             Boarding::Joined(seat) | Boarding::Began(seat) => seat,
+            Boarding::Refused(error) => return Err(error),
         };
         let entry = self.within(plan, flight::wait(seat)).await?;
         plan.counters.minted.inc();
         Ok((entry, How::Minted))
     }
 
-    /// The outcome of a mint, as long as the request may wait for it.
-    async fn within(&self, plan: &Plan, mint: impl Future<Output = Outcome>) -> Outcome {
+    /// Counts what a user makes us do, where the configuration sets a limit.
+    fn count(&self, chat_subject: &str) -> Result<(), SessionError> {
+        self.user_rate
+            .as_ref()
+            .map_or(Ok(()), |rate| rate.count(chat_subject, self.clock.now()).map_err(SessionError::Rate))
+    }
+
+    /// The outcome of work, as long as the request may wait for it.
+    async fn within<T>(
+        &self,
+        plan: &Plan,
+        work: impl Future<Output = Result<T, SessionError>>,
+    ) -> Result<T, SessionError> {
         let deadline = self.clock.now().plus(plan.deadline);
         tokio::select! {
             biased;
-            outcome = mint => outcome,
+            outcome = work => outcome,
             () = self.clock.sleep_until(deadline) => Err(SessionError::Deadline),
             () = self.lifecycle.cut().cancelled() => Err(SessionError::Draining),
         }
@@ -220,6 +239,7 @@ impl Sessions {
     /// A local signature takes microseconds: it is made in place, once per key even when several threads want it.
     fn mint_here(self: &Arc<Self>, plan: &Plan, key: &SessionKey) -> Result<(Arc<Entry>, How), SessionError> {
         if !plan.provider.may_be_cached() {
+            self.count(key.chat_subject())?;
             let entry = Self::sign(plan, key, true)?;
             plan.counters.minted.inc();
             return Ok((entry, How::Minted));
@@ -229,6 +249,7 @@ impl Sessions {
             plan.counters.hit.inc();
             return Ok((entry, How::Hit));
         }
+        self.count(key.chat_subject())?;
         let entry = Self::sign(plan, key, true)?;
         self.land(key, &entry);
         plan.counters.minted.inc();
@@ -263,8 +284,12 @@ impl Sessions {
         cached: impl FnOnce() -> Option<Arc<Entry>>,
     ) -> Boarding {
         let mint = || {
+            // What is used from the start is wanted by a request; renewals are our own doing, and do not count.
+            if used {
+                self.count(key.chat_subject())?;
+            }
             let (own, key) = (Arc::clone(self), key.clone());
-            async move { own.mint(&key, trace, used).await }
+            Ok(async move { own.mint(&key, trace, used).await })
         };
         let (own, landing) = (Arc::clone(self), key.clone());
         let land = move |entry: &Arc<Entry>| own.land(&landing, entry);
@@ -310,94 +335,10 @@ impl Sessions {
         }
     }
 
-    /// Renews what is in use, by the clock, until the service drains.
-    pub async fn run_renewals(self: Arc<Self>) {
-        let stop = self.lifecycle.draining().clone();
-        loop {
-            let next = async {
-                match self.renewals.next_at() {
-                    Some(at) => self.clock.sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.renewals.changed() => continue,
-                () = next => {}
-            }
-            while let Some((key, entry)) = self.renewals.take_due(self.clock.now()) {
-                let Ok(permit) = Arc::clone(&self.renewing).acquire_owned().await else { return };
-                self.keep_appointment(&key, &entry, permit);
-            }
-        }
-    }
-
-    fn keep_appointment(
-        self: &Arc<Self>,
-        key: &SessionKey,
-        entry: &Arc<Entry>,
-        permit: tokio::sync::OwnedSemaphorePermit,
-    ) {
-        let bytes: &[u8] = std::borrow::Borrow::borrow(key);
-        let in_service = self.store.get(bytes).is_some_and(|current| Arc::ptr_eq(&current, entry));
-        let Some((question, plan)) = self.asked_by(key).filter(|_| in_service) else { return };
-        let outdated = question.generation != plan.provider.session_generation();
-        if outdated || !entry.is_usable(self.clock.now()) {
-            self.store.remove(bytes);
-            plan.counters.expired.inc();
-            return;
-        }
-        if entry.was_used() {
-            self.renew(key, entry, Some(permit));
-        } else {
-            self.renewals.schedule(entry.usable_until, key.clone(), entry);
-        }
-    }
-
     fn asked_by<'k>(&self, key: &'k SessionKey) -> Option<(Question<'k>, &Arc<Plan>)> {
         let question = key.question()?;
         let plan = self.plans.get(usize::from(question.route))?;
         Some((question, plan))
-    }
-
-    /// Mints a successor of `entry` in the background. If that fails, `entry` stays in service and the clock says when
-    /// to try again.
-    fn renew(
-        self: &Arc<Self>,
-        key: &SessionKey,
-        entry: &Arc<Entry>,
-        permit: Option<tokio::sync::OwnedSemaphorePermit>,
-    ) {
-        let replaced = || self.usable(key).filter(|current| !Arc::ptr_eq(current, entry));
-        // Whoever began a flight looks after its failure; once is enough.
-        let Boarding::Began(seat) = self.board(key, None, false, replaced) else { return };
-        let (own, key, entry) = (Arc::clone(self), key.clone(), Arc::clone(entry));
-        self.lifecycle.spawn(async move {
-            let outcome = flight::wait(seat).await;
-            drop(permit);
-            let Some((_, plan)) = own.asked_by(&key) else { return };
-            match outcome {
-                Ok(_) => plan.counters.renewed.inc(),
-                Err(error) => own.renewal_failed(plan, &key, &entry, &error),
-            }
-        });
-    }
-
-    fn renewal_failed(&self, plan: &Plan, key: &SessionKey, entry: &Arc<Entry>, error: &SessionError) {
-        let failures = entry.failures.fetch_add(1, Ordering::Relaxed);
-        let doubled = FIRST_RETRY.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX));
-        let advice = match error {
-            SessionError::Provider(error) => error.retry_after,
-            _ => None,
-        };
-        let wait = jitter::spread(doubled.min(LONGEST_RETRY)).max(advice.unwrap_or_default().min(LONGEST_RETRY));
-        let now = self.clock.now();
-        // Towards the end the tries come closer: a provider that is back in the last minute still saves the session.
-        let left = entry.usable_until.since(now);
-        let wait = if left > 2 * FIRST_RETRY { wait.min(left / 2) } else { left };
-        let at = now.plus(wait);
-        tracing::warn!(route = plan.path, provider = plan.provider.name(), failures = failures + 1, %error, "session not renewed; the old one stays until its margin");
-        self.renewals.schedule(at, key.clone(), entry);
     }
 
     /// What a mint would do, without doing it.

@@ -5,14 +5,24 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
+use super::flight::{self, Boarding};
 use super::key::SessionKey;
 use super::store::Entry;
+use super::{Plan, SessionError, Sessions};
 use crate::clock::Timestamp;
+use crate::jitter;
 use crate::metrics::Gauge;
+
+/// First wait after a failed renewal; it doubles up to the longest.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// Longest wait after a failed renewal.
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
 
 /// An appointment with an entry.
 struct Item {
@@ -100,5 +110,89 @@ impl Renewals {
             }
         }
         None
+    }
+}
+
+impl Sessions {
+    /// Renews what is in use, by the clock, until the service drains.
+    pub async fn run_renewals(self: Arc<Self>) {
+        let stop = self.lifecycle.draining().clone();
+        loop {
+            let next = async {
+                match self.renewals.next_at() {
+                    Some(at) => self.clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.renewals.changed() => continue,
+                () = next => {}
+            }
+            while let Some((key, entry)) = self.renewals.take_due(self.clock.now()) {
+                let Ok(permit) = Arc::clone(&self.renewing).acquire_owned().await else { return };
+                self.keep_appointment(&key, &entry, permit);
+            }
+        }
+    }
+
+    fn keep_appointment(self: &Arc<Self>, key: &SessionKey, entry: &Arc<Entry>, permit: OwnedSemaphorePermit) {
+        let bytes: &[u8] = std::borrow::Borrow::borrow(key);
+        let in_service = self.store.get(bytes).is_some_and(|current| Arc::ptr_eq(&current, entry));
+        let Some((question, plan)) = self.asked_by(key).filter(|_| in_service) else { return };
+        let outdated = question.generation != plan.provider.session_generation();
+        if outdated || !entry.is_usable(self.clock.now()) {
+            self.store.remove(bytes);
+            plan.counters.expired.inc();
+            return;
+        }
+        if entry.was_used() {
+            self.renew(key, entry, Some(permit));
+        } else {
+            self.renewals.schedule(entry.usable_until, key.clone(), entry);
+        }
+    }
+
+    /// Mints a successor of `entry` in the background. If that fails, `entry` stays in service and the clock says when
+    /// to try again.
+    pub(super) fn renew(self: &Arc<Self>, key: &SessionKey, entry: &Arc<Entry>, permit: Option<OwnedSemaphorePermit>) {
+        let replaced = || self.usable(key).filter(|current| !Arc::ptr_eq(current, entry));
+        let seat = match self.board(key, None, false, replaced) {
+            Boarding::Began(seat) => seat,
+            Boarding::Refused(_) => {
+                // So many sessions of one user were due at once; this one has time left.
+                let at = self.clock.now().plus(jitter::spread(FIRST_RETRY));
+                return self.renewals.schedule(at, key.clone(), entry);
+            }
+            // Whoever began a flight looks after its failure; once is enough.
+            Boarding::Landed(_) | Boarding::Joined(_) => return,
+        };
+        let (own, key, entry) = (Arc::clone(self), key.clone(), Arc::clone(entry));
+        self.lifecycle.spawn(async move {
+            let outcome = flight::wait(seat).await;
+            drop(permit);
+            let Some((_, plan)) = own.asked_by(&key) else { return };
+            match outcome {
+                Ok(_) => plan.counters.renewed.inc(),
+                Err(error) => own.renewal_failed(plan, &key, &entry, &error),
+            }
+        });
+    }
+
+    fn renewal_failed(&self, plan: &Plan, key: &SessionKey, entry: &Arc<Entry>, error: &SessionError) {
+        let failures = entry.failures.fetch_add(1, Ordering::Relaxed);
+        let doubled = FIRST_RETRY.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX));
+        let advice = match error {
+            SessionError::Provider(error) => error.retry_after,
+            _ => None,
+        };
+        let wait = jitter::spread(doubled.min(LONGEST_RETRY)).max(advice.unwrap_or_default().min(LONGEST_RETRY));
+        let now = self.clock.now();
+        // Towards the end the tries come closer: a provider that is back in the last minute still saves the session.
+        let left = entry.usable_until.since(now);
+        let wait = if left > 2 * FIRST_RETRY { wait.min(left / 2) } else { left };
+        let at = now.plus(wait);
+        tracing::warn!(route = plan.path, provider = plan.provider.name(), failures = failures + 1, %error, "session not renewed; the old one stays until its margin");
+        self.renewals.schedule(at, key.clone(), entry);
     }
 }

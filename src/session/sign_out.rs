@@ -1,50 +1,75 @@
 //! Signing out: no session of the user is handed out any more, and providers that can take tokens back are asked to.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
 
 use super::key::SessionKey;
-use super::{SessionError, Sessions};
+use super::{Plan, SessionError, Sessions};
 use crate::identity::Identity;
 use crate::trace::TraceContext;
 
 impl Sessions {
     /// Drops every session of the user, on all routes, and keeps those under way out of the cache. Then each provider
-    /// with a call for it takes the user's tokens back; the first failure is told after all have been asked.
-    pub async fn sign_out(&self, identity: &Identity<'_>, trace: Option<TraceContext>) -> Result<(), SessionError> {
-        self.drop_sessions(identity);
+    /// with a call for it takes the user's tokens back, all at once and within the deadline of the route; the first
+    /// failure is told after all have answered. One that takes longer is not waited for, but goes on.
+    pub async fn sign_out(
+        self: &Arc<Self>,
+        plan: &Plan,
+        identity: &Identity<'_>,
+        trace: Option<TraceContext>,
+    ) -> Result<(), SessionError> {
+        let user = identity.chat_subject();
+        self.count(&user)?;
+        self.forget(&user);
         let mut asked = BTreeSet::new();
-        let mut outcome = Ok(());
+        let mut keys = Vec::new();
         for plan in &self.plans {
-            if !plan.provider.can_revoke() || !asked.insert(plan.provider.name()) {
-                continue;
+            if plan.provider.can_revoke() && asked.insert(plan.provider.name()) {
+                keys.push(SessionKey::from(plan.key(identity, &[]).as_slice()));
             }
-            let key = SessionKey::from(plan.key(identity, &[]).as_slice());
-            let question = key.question().ok_or(SessionError::Internal)?;
-            let revoked = match Self::order(plan, &question, trace.clone()) {
-                Ok(order) => plan.provider.revoke(&order).await.map_err(SessionError::from),
-                Err(error) => Err(error),
-            };
-            // Somebody who cannot be a user there has no tokens there.
-            let revoked =
-                if matches!(revoked, Err(SessionError::UserId | SessionError::Input)) { Ok(()) } else { revoked };
-            outcome = outcome.and(revoked);
         }
-        outcome
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let running = Arc::new(self.flights.pass(&user)?);
+        let (report, mut reports) = mpsc::channel(keys.len());
+        for key in keys {
+            let (own, report, trace) = (Arc::clone(self), report.clone(), trace.clone());
+            let running = Arc::clone(&running);
+            self.lifecycle.spawn(async move {
+                let _unheard = report.send(own.revoke(&key, trace).await).await;
+                drop(running);
+            });
+        }
+        drop(report);
+        let all = async {
+            let mut outcome = Ok(());
+            while let Some(revoked) = reports.recv().await {
+                outcome = outcome.and(revoked);
+            }
+            outcome
+        };
+        self.within(plan, all).await
     }
 
-    fn drop_sessions(&self, identity: &Identity<'_>) {
+    /// Drops every session of a user, named as [`Identity::chat_subject`] does, and what providers are known to know.
+    pub fn forget(&self, chat_subject: &str) {
+        self.flights.dismiss(chat_subject);
+        self.store.remove_user(chat_subject);
         for plan in &self.plans {
-            if plan.provider.inputs().is_empty() {
-                let key = plan.key(identity, &[]);
-                self.flights.dismiss(&key);
-                self.store.remove(&key);
-            } else {
-                // Nobody knows here which inputs the user has sessions for.
-                let user = plan.user(identity);
-                self.flights.dismiss_all(&user);
-                self.store.remove_all(&user);
-            }
-            plan.provider.forget_user(identity.subject());
+            plan.provider.forget_user(chat_subject);
         }
+    }
+
+    async fn revoke(&self, key: &SessionKey, trace: Option<TraceContext>) -> Result<(), SessionError> {
+        let (question, plan) = self.asked_by(key).ok_or(SessionError::Internal)?;
+        let revoked = match Self::order(plan, &question, trace) {
+            Ok(order) => plan.provider.revoke(&order).await.map_err(SessionError::from),
+            Err(error) => Err(error),
+        };
+        // Somebody who cannot be a user there has no tokens there.
+        if matches!(revoked, Err(SessionError::UserId | SessionError::Input)) { Ok(()) } else { revoked }
     }
 }

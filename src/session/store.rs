@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::answer::Answer;
+use super::index::Index;
 use super::key::SessionKey;
 use crate::clock::Timestamp;
 use crate::config;
 use crate::metrics::{Gauge, Metrics};
 use crate::telemetry::UserTag;
 
-/// Memory of one entry beyond key and answer: entry, map slot, queue nodes, frequency sketch.
-const OVERHEAD: usize = 400;
+/// Memory of one entry beyond key and answer: entry, map slot, queue nodes, frequency sketch, place in the index.
+const OVERHEAD: usize = 500;
 
 /// A session in service.
 #[derive(Debug)]
@@ -66,6 +67,7 @@ impl Entry {
 #[derive(Debug)]
 pub(super) struct Store {
     entries: moka::sync::Cache<SessionKey, Arc<Entry>, ahash::RandomState>,
+    index: Arc<Index>,
     max_entries: u64,
     entries_gauge: Gauge,
     bytes_gauge: Gauge,
@@ -77,10 +79,13 @@ impl Store {
         let least = limits.max_bytes.checked_div(limits.max_entries).unwrap_or(1).max(1);
         let least = u32::try_from(least).unwrap_or(u32::MAX);
         let evictions = metrics.cache_evictions("sessions");
+        let index = Arc::new(Index::default());
+        let listed = Arc::clone(&index);
         let entries = moka::sync::Cache::builder()
             .max_capacity(if limits.max_entries == 0 { 0 } else { limits.max_bytes })
             .weigher(move |key: &SessionKey, entry: &Arc<Entry>| weight(key, entry).max(least))
-            .eviction_listener(move |_key, _entry, cause| {
+            .eviction_listener(move |key: Arc<SessionKey>, entry: Arc<Entry>, cause| {
+                listed.remove(&key, &entry);
                 if cause == moka::notification::RemovalCause::Size {
                     evictions.inc();
                 }
@@ -89,6 +94,7 @@ impl Store {
             .build_with_hasher(ahash::RandomState::new());
         Self {
             entries,
+            index,
             max_entries: limits.max_entries,
             entries_gauge: metrics.cache_entries.clone(),
             bytes_gauge: metrics.cache_bytes.clone(),
@@ -105,8 +111,14 @@ impl Store {
     }
 
     pub(super) fn insert(&self, key: SessionKey, entry: Arc<Entry>) {
-        if !self.is_off() {
-            self.entries.insert(key, entry);
+        if self.is_off() {
+            return;
+        }
+        // Listed first: what is in the cache can then always be found.
+        let surplus = self.index.add(&key, &entry);
+        self.entries.insert(key, entry);
+        if let Some(oldest) = surplus {
+            self.entries.invalidate(&oldest);
         }
     }
 
@@ -114,12 +126,10 @@ impl Store {
         self.entries.invalidate(key);
     }
 
-    /// Removes all whose keys begin so. It looks at every key: for what happens as seldom as a sign-out.
-    pub(super) fn remove_all(&self, beginning: &[u8]) {
-        for (key, _) in &self.entries {
-            if key.begins_with(beginning) {
-                self.entries.invalidate(&*key);
-            }
+    /// Removes all sessions of a user.
+    pub(super) fn remove_user(&self, chat_subject: &str) {
+        for key in self.index.of(chat_subject) {
+            self.entries.invalidate(&key);
         }
     }
 
@@ -139,37 +149,86 @@ fn weight(key: &SessionKey, entry: &Entry) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::Identity;
+    use crate::identity::{Identity, Roles};
     use crate::provider::ProfileUse;
     use crate::session::key;
 
-    /// A sign-out ends all sessions of a user, whatever was added to the requests, and no other.
-    #[test]
-    fn all_sessions_of_a_user_can_be_removed() {
+    const NO_ROLES: &Roles = &Roles::none();
+
+    fn store(max_entries: u64) -> Store {
         let metrics = Metrics::new().expect("metrics");
-        let store = Store::new(config::Cache { max_entries: 100, max_bytes: 1 << 20 }, &metrics);
-        let uses = ProfileUse::default();
-        let key_of = |route, subject, room: Option<&str>| {
-            let identity = Identity::of_operator(subject, None).expect("an identity");
-            SessionKey::from(key::encode(route, 0, uses, &identity, &[room.map(str::to_owned)]).as_slice())
-        };
-        let entry = || Entry {
+        Store::new(config::Cache { max_entries, max_bytes: 1 << 24 }, &metrics)
+    }
+
+    fn key_of(route: u16, subject: &str, name: &str, room: Option<&str>) -> SessionKey {
+        let identity = Identity::of_operator(subject, Some(name)).expect("an identity");
+        let uses = ProfileUse { name: true, ..ProfileUse::default() };
+        let depends = key::Depends { generation: 0, uses, roles: NO_ROLES };
+        SessionKey::from(key::encode(route, depends, &identity, &[room.map(str::to_owned)]).as_slice())
+    }
+
+    fn entry() -> Arc<Entry> {
+        Arc::new(Entry {
             answer: Answer::Unsayable,
             user: OnceLock::new(),
             usable_until: Timestamp::from_seconds(2),
             renew_at: Timestamp::from_seconds(1),
             used: AtomicBool::new(false),
             failures: AtomicU32::new(0),
-        };
-        let own = [key_of(0, "alice", None), key_of(0, "alice", Some("a")), key_of(0, "alice", Some("b"))];
-        let others = [key_of(0, "alicea", None), key_of(0, "bob", Some("a")), key_of(1, "alice", Some("a"))];
+        })
+    }
+
+    fn has(store: &Store, key: &SessionKey) -> bool {
+        store.get(std::borrow::Borrow::borrow(key)).is_some()
+    }
+
+    /// A sign-out ends all sessions of a user, on every route, whatever was added to the requests and whatever the user
+    /// was called then, and no other.
+    #[test]
+    fn all_sessions_of_a_user_can_be_removed() {
+        let store = store(100);
+        let own = [
+            key_of(0, "alice", "Alice", None),
+            key_of(0, "alice", "Alice Before", None),
+            key_of(0, "alice", "Alice", Some("b")),
+            key_of(1, "alice", "Alice", Some("a")),
+        ];
+        let others = [key_of(0, "alicea", "Alice", None), key_of(0, "bob", "Alice", Some("a"))];
         for key in own.iter().chain(&others) {
-            store.insert(key.clone(), Arc::new(entry()));
+            store.insert(key.clone(), entry());
         }
-        let alice = Identity::of_operator("alice", None).expect("an identity");
-        store.remove_all(&key::user(0, 0, uses, &alice));
-        let has = |key: &SessionKey| store.get(std::borrow::Borrow::borrow(key)).is_some();
-        assert!(!own.iter().any(has));
-        assert!(others.iter().all(has));
+        store.remove_user("alice");
+        assert!(!own.iter().any(|key| has(&store, key)));
+        assert!(others.iter().all(|key| has(&store, key)));
+        assert_eq!(store.index.len(), others.len());
+    }
+
+    #[test]
+    fn the_index_holds_what_the_cache_holds() {
+        let store = store(50);
+        for n in 0..2_000 {
+            let subject = format!("user{}", n % 300);
+            store.insert(key_of(0, &subject, "x", None), entry());
+            store.insert(key_of(0, &subject, "x", Some(&n.to_string())), entry());
+        }
+        store.report();
+        let held = usize::try_from(store.entries.entry_count()).expect("small");
+        assert!((10..=50).contains(&held), "{held}");
+        assert_eq!(store.index.len(), held);
+    }
+
+    /// T-54: one user cannot fill the cache with sessions of theirs.
+    #[test]
+    fn one_user_has_so_many_sessions_and_no_more() {
+        let store = store(100_000);
+        let bob = key_of(0, "bob", "Bob", None);
+        store.insert(bob.clone(), entry());
+        let keys: Vec<SessionKey> = (0..1_000).map(|n| key_of(0, "mallory", "M", Some(&n.to_string()))).collect();
+        for key in &keys {
+            store.insert(key.clone(), entry());
+        }
+        assert_eq!(keys.iter().filter(|key| has(&store, key)).count(), Index::MOST);
+        assert!(keys.iter().rev().take(Index::MOST).all(|key| has(&store, key)), "the last ones");
+        assert!(has(&store, &bob));
     }
 }

@@ -99,7 +99,7 @@ impl Drop for Nginx {
 }
 
 /// What is around the documented file on a test's nginx: one process, and everything in its folder.
-fn around(folder: &Path) -> String {
+pub fn around(folder: &Path) -> String {
     let folder = folder.display();
     let parts = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let temporary: String = parts.map(|part| format!("  {part}_temp_path {folder}/{part};\n")).concat();

@@ -30,6 +30,11 @@ impl Check<'_> {
             let caller = Caller { proof: self.peers(&key, proof), token, routes: caller.routes };
             callers.insert(name, caller);
         }
+        for (role, groups) in &raw.roles {
+            if !groups.iter().any(|group| !group.trim().is_empty()) {
+                self.refuse(&format!("identity.roles.{role}"), "names no group; write those that have the role");
+            }
+        }
         Identity {
             source: raw.source.map(|source| source.0).unwrap_or_default(),
             sources: raw.sources,

@@ -1,6 +1,7 @@
 //! From what was written to what can be used: each section is checked once, and every mistake is kept.
 
 mod identity;
+mod proof;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -32,12 +33,13 @@ impl Check<'_> {
         let log: raw::Log = self.layers.section("log", self.errors);
         let identity = self.identity();
         let browser = self.browser();
-        let limits: raw::Limits = self.layers.section("limits", self.errors);
+        let limits = self.limits();
         let cache: raw::Cache = self.layers.section("cache", self.errors);
         let tables: Vec<(String, Option<raw::Provider>)> = self.layers.tables("providers", self.errors);
         let names: BTreeSet<String> = tables.iter().map(|(name, _)| name.clone()).collect();
         let providers = self.providers(tables);
         let routes = self.routes(&names);
+        self.proofs(&identity, &server, &routes);
         Config {
             server,
             ops,
@@ -50,7 +52,7 @@ impl Check<'_> {
             },
             identity,
             browser,
-            limits: UserLimits { user_rate: limits.user_rate, origin: self.layers.origin("limits.user_rate") },
+            limits,
             cache: Cache { max_entries: cache.max_entries, max_bytes: cache.max_bytes },
             routes,
             providers,
@@ -167,6 +169,14 @@ impl Check<'_> {
         };
         let allow_hosts = raw.allow_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
         Browser { allow_origins, allow_hosts, require_header }
+    }
+
+    fn limits(&mut self) -> UserLimits {
+        let raw: raw::Limits = self.layers.section("limits", self.errors);
+        let user_rate = raw
+            .user_rate
+            .and_then(|text| text.parse().map_err(|problem: String| self.refuse("limits.user_rate", problem)).ok());
+        UserLimits { user_rate }
     }
 
     fn providers(&mut self, tables: Vec<(String, Option<raw::Provider>)>) -> BTreeMap<String, Provider> {

@@ -1,18 +1,19 @@
 //! Where identity comes from: the definitions in use, compiled.
 
+pub(super) mod body;
+mod decoded;
 pub(super) mod headers;
 pub(super) mod line;
 
 use std::sync::Arc;
 
 use http::HeaderName;
-use serde_json::Value;
 
 use super::definition::{self, Definition, HeaderNames};
-use super::keys::{Key, KeySet, Keys, jwks};
+use super::keys::{Found, KeySet};
 use super::token::Verifier;
 use super::{Around, Asking, PeerProof, Refusal, Told};
-use crate::secrets::Secret;
+use crate::clock::Clock;
 
 /// A user as a source told it, decoded and owned.
 #[derive(Default)]
@@ -36,7 +37,9 @@ pub(super) struct Profile {
 pub(super) struct Source {
     pub(super) name: String,
     /// What keeps its subjects apart from those of other sources.
-    pub(super) namespace: String,
+    namespace: Option<String>,
+    /// How its subjects must not begin, because those of others do.
+    pub(super) reserved: Vec<String>,
     pub(super) kind: Kind,
 }
 
@@ -44,29 +47,76 @@ pub(super) struct Source {
 #[derive(Debug)]
 pub(super) enum Kind {
     /// In headers, which only a proven peer may send.
-    Headers(HeaderNames),
+    Headers {
+        names: HeaderNames,
+        /// For payloads that end.
+        clock: Arc<dyn Clock>,
+    },
     /// In a signed token, which is proof by itself.
     Token(Box<Verifier>),
+    /// In a JSON body, which only a proven peer may send.
+    Body,
 }
 
 impl Source {
-    pub(super) fn new(name: &str, definition: Definition, around: &Around) -> Self {
+    /// Compiles a definition. `Err` is what is wrong with its keys: key and the rest of a sentence.
+    pub(super) fn new(name: &str, definition: Definition, around: &Around) -> Result<Self, (&'static str, String)> {
         let kind = match definition.kind {
-            definition::Kind::Headers(names) => Kind::Headers(names),
-            definition::Kind::Token(rules, keys) => {
-                let verifier = Verifier::new(*rules, key_set(&keys), Arc::clone(&around.clock));
-                Kind::Token(Box::new(verifier))
+            definition::Kind::Headers(names) => Kind::Headers { names, clock: Arc::clone(&around.clock) },
+            definition::Kind::Token(token) => {
+                let (rules, plan) = *token;
+                let keys = Arc::new(KeySet::configure(name, &plan, around)?);
+                Kind::Token(Box::new(Verifier::new(rules, keys, Arc::clone(&around.clock))))
             }
+            definition::Kind::Body => Kind::Body,
         };
-        Self { name: name.to_owned(), namespace: definition.namespace.unwrap_or_default(), kind }
+        let namespace = definition.namespace;
+        Ok(Self { name: name.to_owned(), namespace, reserved: Vec::new(), kind })
+    }
+
+    /// What its subjects are kept apart by, if the operator says.
+    pub(super) fn declared_namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// What its subjects are kept apart by; empty for none.
+    pub(super) fn namespace(&self) -> &str {
+        self.declared_namespace().unwrap_or_default()
+    }
+
+    /// Its keys, where it verifies tokens.
+    pub(super) fn key_set(&self) -> Option<&Arc<KeySet>> {
+        match &self.kind {
+            Kind::Headers { .. } | Kind::Body => None,
+            Kind::Token(verifier) => Some(verifier.keys()),
+        }
     }
 
     /// The headers that it looks at.
     pub(super) fn headers(&self) -> Box<dyn Iterator<Item = &HeaderName> + '_> {
         match &self.kind {
-            Kind::Headers(names) => Box::new(names.all()),
+            Kind::Headers { names, .. } => Box::new(names.all()),
             Kind::Token(verifier) => Box::new(std::iter::once(verifier.header())),
+            Kind::Body => Box::new(std::iter::empty()),
         }
+    }
+
+    /// Whether what it reads is proof by itself, and not only as good as the peer that sends it.
+    pub(super) fn proves_itself(&self) -> bool {
+        match &self.kind {
+            Kind::Headers { .. } | Kind::Body => false,
+            Kind::Token(_) => true,
+        }
+    }
+
+    /// Whether the body of a request may name the user.
+    pub(super) const fn reads_body(&self) -> bool {
+        matches!(self.kind, Kind::Body)
+    }
+
+    /// Whether a subject could be taken for one of another source.
+    pub(super) fn is_reserved(&self, subject: &str) -> bool {
+        self.reserved.iter().any(|beginning| subject.starts_with(beginning))
     }
 
     /// What it tells of a request. [`Refusal::Absent`] means that it tells nothing, so the next source is asked.
@@ -76,29 +126,19 @@ impl Source {
         proof: impl FnOnce() -> Result<PeerProof, Refusal>,
     ) -> Result<Told<'r>, Refusal> {
         match &self.kind {
-            Kind::Headers(names) => headers::read(names, proof()?, asking.headers).map(Told::Lines),
+            Kind::Headers { names, clock } => headers::read(names, clock.as_ref(), proof()?, asking.headers),
             Kind::Token(verifier) => verifier.read(asking, proof).map(Told::Profile),
+            Kind::Body => body::read(proof()?, asking).map(Told::Profile),
         }
     }
 
-    /// Looks for a key that the request's token needs and that is not here. Whether it is worth reading again.
-    pub(super) async fn look_for_key(&self, asking: &Asking<'_>) -> bool {
+    /// Looks for a key that the request's token needs and that is not here; `None` where there is no such token.
+    pub(super) async fn look_for_key(&self, asking: &Asking<'_>, refusal: Refusal) -> Option<Found> {
         match &self.kind {
-            Kind::Headers(_) => false,
-            Kind::Token(verifier) => verifier.look_for_key(asking).await,
+            Kind::Headers { .. } | Kind::Body => None,
+            Kind::Token(verifier) => verifier.look_for_key(asking, refusal).await,
         }
     }
-}
-
-/// The keys that a definition's table `keys` names: the one place where a key set is made.
-fn key_set(table: &Value) -> Arc<KeySet> {
-    let content = |key: &str| table.get(key).and_then(Value::as_str).and_then(|path| std::fs::read(path).ok());
-    let keys = match (content("file"), content("secret_file")) {
-        (Some(text), _) => jwks::read(&text).unwrap_or_default(),
-        (_, Some(secret)) => Key::of_secret(&Secret::new(secret.trim_ascii().to_vec())).into_iter().collect(),
-        _ => Vec::new(),
-    };
-    Arc::new(KeySet::of(Keys::new(keys)))
 }
 
 impl std::fmt::Debug for Profile {

@@ -11,11 +11,12 @@ use crate::provider::definition::{Encoding, OnCredentialChange, SettingKind};
 use crate::provider::inputs::Inputs;
 use crate::provider::keys::material::Cut;
 use crate::provider::lifetime::Lifetime;
-use crate::provider::limiter::{Limiter, Rate};
+use crate::provider::limiter::Limiter;
 use crate::provider::permit::Permit;
 use crate::provider::settings::USER_KEY;
 use crate::provider::template::settings_in;
 use crate::provider::user::UserRule;
+use crate::rate::Rate;
 
 /// Calls that wait for their turn, where a definition with a rate does not say.
 const QUEUE: usize = 64;

@@ -31,7 +31,7 @@ pub(super) struct TemplateError(pub(super) String);
 
 /// Parts of the profile that a provider's templates use. What is not used is not in the cache key either.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "a set of four names")]
+#[expect(clippy::struct_excessive_bools, reason = "a set of five names")]
 pub struct ProfileUse {
     /// Display name.
     pub name: bool,
@@ -41,6 +41,8 @@ pub struct ProfileUse {
     pub avatar: bool,
     /// Groups.
     pub groups: bool,
+    /// Roles.
+    pub roles: bool,
 }
 
 /// What the upstream told about the user, as far as the definition uses it.
@@ -52,6 +54,9 @@ pub struct Profile<'a> {
     pub issuer: Option<&'a str>,
     /// The subject.
     pub subject: &'a str,
+    /// The subject as chat user ids are made of it, where that is not the subject itself: several sources have subjects
+    /// of their own, and a namespace keeps them apart.
+    pub qualified: Option<&'a str>,
     /// Display name.
     pub name: Option<&'a str>,
     /// E-mail address.
@@ -60,6 +65,8 @@ pub struct Profile<'a> {
     pub avatar: Option<&'a str>,
     /// Groups.
     pub groups: Vec<&'a str>,
+    /// Roles that the operator gives to members of those groups.
+    pub roles: Vec<&'a str>,
 }
 
 impl std::fmt::Debug for Profile<'_> {
@@ -70,6 +77,11 @@ impl std::fmt::Debug for Profile<'_> {
 }
 
 impl Profile<'_> {
+    /// What chat user ids are made of.
+    pub fn chat_subject(&self) -> &str {
+        self.qualified.unwrap_or(self.subject)
+    }
+
     /// What people see: the name, or the subject where there is none.
     pub fn display_name(&self) -> &str {
         self.name.filter(|name| !name.is_empty()).unwrap_or(self.subject)

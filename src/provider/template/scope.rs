@@ -134,6 +134,7 @@ impl Scope {
             Slot::Email => self.uses.email = true,
             Slot::Avatar => self.uses.avatar = true,
             Slot::Groups => self.uses.groups = true,
+            Slot::Roles => self.uses.roles = true,
             Slot::Input(index) => self.used_inputs.extend(self.inputs.get(index).cloned()),
             Slot::Lifetime(unit) => self.ttl_unit = self.ttl_unit.max(unit.seconds()),
             _ => {}

@@ -15,6 +15,7 @@ pub(super) enum Slot {
     Email,
     Avatar,
     Groups,
+    Roles,
     Source,
     Issuer,
     Subject,
@@ -79,7 +80,7 @@ pub(super) enum KeyPart {
 }
 
 /// Names that every template may use.
-pub(super) const NAMES: [(&str, Slot); 22] = [
+pub(super) const NAMES: [(&str, Slot); 23] = [
     ("user.id", Slot::UserId),
     ("user.local", Slot::UserLocal),
     ("user.name", Slot::Name),
@@ -87,6 +88,7 @@ pub(super) const NAMES: [(&str, Slot); 22] = [
     ("user.email", Slot::Email),
     ("user.avatar", Slot::Avatar),
     ("user.groups", Slot::Groups),
+    ("user.roles", Slot::Roles),
     ("identity.source", Slot::Source),
     ("identity.issuer", Slot::Issuer),
     ("identity.subject", Slot::Subject),
@@ -133,6 +135,7 @@ impl Slot {
             Self::Email => profile.email.map(text),
             Self::Avatar => profile.avatar.map(text),
             Self::Groups => Some(Datum::List(&profile.groups)),
+            Self::Roles => Some(Datum::List(&profile.roles)),
             Self::Source => Some(text(profile.source)),
             Self::Issuer => profile.issuer.map(text),
             Self::Subject => Some(text(profile.subject)),

@@ -1,5 +1,7 @@
-//! Providers that are not real: strict, and with a memory.
+//! Providers and a login that are not real: strict, and with a memory.
 
 pub mod http;
+pub mod issuer;
+pub mod login;
 pub mod provider;
 pub mod sendsar;

@@ -1,0 +1,121 @@
+//! Namespaces: what keeps equal subjects of different sources different people (T-30).
+//!
+//! A subject is unique only where it was given. With one source in use that is enough. With several, each says its
+//! namespace, and chat ids are made of `NAMESPACE-SUBJECT`: letters and digits, so that the first dash ends it and no two
+//! pairs read alike. One group of sources may have the empty namespace, and keep the ids that it had alone; its subjects
+//! must then not begin like those of the others.
+
+use std::collections::BTreeSet;
+
+/// Characters of a namespace at most.
+const MAX_CHARS: usize = 32;
+
+/// The namespaces of all sources in use.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Namespaces(BTreeSet<String>);
+
+impl Namespaces {
+    /// Those of the sources in use: name and what its definition says.
+    ///
+    /// The mistakes are names of sources, and the rest of a sentence.
+    pub(super) fn of(used: &[(&str, Option<&str>)]) -> Result<Self, Vec<(String, String)>> {
+        let mut mistakes = Vec::new();
+        let mut names = BTreeSet::new();
+        for (source, namespace) in used {
+            match namespace {
+                None if used.len() > 1 => mistakes.push(((*source).to_owned(), missing(source, used))),
+                Some(text) if !is_namespace(text) => {
+                    let problem = format!(
+                        "is \"{text}\"; write letters and digits, {MAX_CHARS} at most: \"{}\"",
+                        suggestion(source)
+                    );
+                    mistakes.push(((*source).to_owned(), problem));
+                }
+                namespace => {
+                    names.insert(namespace.unwrap_or_default().to_owned());
+                }
+            }
+        }
+        if mistakes.is_empty() { Ok(Self(names)) } else { Err(mistakes) }
+    }
+
+    /// How subjects of the source with this namespace must not begin.
+    pub(super) fn reserved_for(&self, namespace: &str) -> Vec<String> {
+        // Behind a namespace of one's own everything is one's own.
+        let others = self.0.iter().filter(|other| namespace.is_empty() && !other.is_empty());
+        others.map(|other| format!("{other}-")).collect()
+    }
+
+    /// The subject in an entry of a list of users; otherwise why it names nobody.
+    pub(super) fn subject_of<'e>(&self, entry: &'e str) -> Result<&'e str, String> {
+        let begins = |namespace: &&String| !namespace.is_empty() && subject_in(entry, namespace).is_some();
+        if let Some(namespace) = self.0.iter().find(begins) {
+            return Ok(subject_in(entry, namespace).unwrap_or_default());
+        }
+        if self.0.is_empty() || self.0.contains("") {
+            return Ok(entry);
+        }
+        let known: Vec<_> = self.0.iter().map(|namespace| format!("{namespace}-SUBJECT")).collect();
+        Err(format!("names nobody, because every source has a namespace; write {}", known.join(" or ")))
+    }
+}
+
+fn subject_in<'e>(entry: &'e str, namespace: &str) -> Option<&'e str> {
+    entry.strip_prefix(namespace)?.strip_prefix('-')
+}
+
+fn is_namespace(text: &str) -> bool {
+    text.len() <= MAX_CHARS && text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+fn missing(source: &str, used: &[(&str, Option<&str>)]) -> String {
+    let names: Vec<_> = used.iter().map(|(name, _)| *name).collect();
+    format!(
+        "is missing: the routes use several sources ({}), and equal subjects of two could be two people; write \
+         namespace = \"{}\", the same for sources whose subjects are the same people, or \"\" for those that keep \
+         the chat ids they have",
+        names.join(", "),
+        suggestion(source)
+    )
+}
+
+/// A namespace like the name of the source.
+fn suggestion(source: &str) -> String {
+    let plain: String = source.chars().filter(char::is_ascii_alphanumeric).take(MAX_CHARS).collect();
+    if plain.is_empty() { "corp".to_owned() } else { plain }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn namespaces(used: &[(&str, Option<&str>)]) -> Namespaces {
+        Namespaces::of(used).expect("namespaces")
+    }
+
+    #[test]
+    fn one_source_needs_none_and_several_need_one_each() {
+        assert!(Namespaces::of(&[("plain", None)]).is_ok());
+        assert!(Namespaces::of(&[]).is_ok());
+        assert!(Namespaces::of(&[("a", Some("corp")), ("b", Some(""))]).is_ok());
+        assert!(Namespaces::of(&[("a", Some("corp")), ("b", Some("corp"))]).is_ok());
+        let mistakes = Namespaces::of(&[("my-app", None), ("b", Some("b_b")), ("c", Some(&"x".repeat(33)))]);
+        let mistakes = mistakes.expect_err("refused");
+        assert_eq!(mistakes.len(), 3);
+        assert!(mistakes[0].1.contains("namespace = \"myapp\""), "{mistakes:?}");
+        assert!(Namespaces::of(&[("one", Some("with-dash"))]).is_err(), "also alone");
+    }
+
+    #[test]
+    fn entries_of_lists_name_one_person_or_are_refused() {
+        let alone = namespaces(&[("plain", None)]);
+        assert_eq!(alone.subject_of("corp-alice"), Ok("corp-alice"));
+        let two = namespaces(&[("a", Some("corp")), ("b", Some("ext"))]);
+        assert_eq!(two.subject_of("corp-alice"), Ok("alice"));
+        assert!(two.subject_of("alice").is_err_and(|problem| problem.ends_with("write corp-SUBJECT or ext-SUBJECT")));
+        let mixed = namespaces(&[("a", Some("corp")), ("b", Some(""))]);
+        assert_eq!((mixed.subject_of("alice"), mixed.subject_of("corp-alice")), (Ok("alice"), Ok("alice")));
+        assert_eq!(mixed.reserved_for(""), ["corp-"]);
+        assert!(mixed.reserved_for("corp").is_empty());
+    }
+}

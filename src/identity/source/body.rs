@@ -1,0 +1,229 @@
+//! Reads identity from the JSON body that a proven caller sent: the member `user`, and nothing beside it.
+//!
+//! Everything that two readers of JSON could see differently is refused: members that come twice or that nobody knows,
+//! and values of another type. What else the body holds is for the route's inputs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::header::{CONTENT_TYPE, HeaderMap};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+
+use super::Profile;
+use crate::identity::{Asking, PeerProof, Refusal, text};
+
+/// The member that names the user.
+pub(in crate::identity) const MEMBER: &str = "user";
+/// Groups of one user at most (R10).
+const MAX_GROUPS: usize = 256;
+/// Bytes of the name of a group at most.
+const MAX_GROUP_BYTES: usize = 255;
+
+/// Reads the identity that a body tells. The proof is not looked at: having it is the point.
+pub(super) fn read(_proof: PeerProof, asking: &Asking<'_>) -> Result<Arc<Profile>, Refusal> {
+    let body = asking.body.filter(|_| is_json(asking.headers)).ok_or(Refusal::Absent)?;
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let user = reader.deserialize_map(Envelope).map_err(|_malformed| Refusal::Body)?;
+    reader.end().map_err(|_more| Refusal::Body)?;
+    user.ok_or(Refusal::Absent)?.check().map(Arc::new)
+}
+
+/// Whether the body is JSON, or says nothing of what it is. Inputs may also come as a form, which has no place for a user.
+fn is_json(headers: &HeaderMap) -> bool {
+    let media = |line: &http::HeaderValue| {
+        let text = line.to_str().ok()?;
+        Some(text.split(';').next()?.trim().eq_ignore_ascii_case("application/json"))
+    };
+    headers.get_all(CONTENT_TYPE).iter().all(|line| media(line) == Some(true))
+}
+
+/// The user, as written.
+#[derive(Default)]
+struct User {
+    id: Option<String>,
+    name: Option<String>,
+    email: Option<String>,
+    avatar: Option<String>,
+    groups: Option<Vec<String>>,
+}
+
+impl User {
+    fn check(self) -> Result<Profile, Refusal> {
+        let id = self.id.ok_or(Refusal::Body)?;
+        // No proxy has joined anything here, so a comma is part of the id.
+        if text::subject(id.as_bytes(), true)? != id {
+            return Err(Refusal::Character);
+        }
+        let groups = self.groups.unwrap_or_default();
+        if groups.len() > MAX_GROUPS || groups.iter().any(|group| group.len() > MAX_GROUP_BYTES) {
+            return Err(Refusal::TooLong);
+        }
+        Ok(Profile {
+            subject: id,
+            name: self.name.and_then(|name| text::display_name(name.as_bytes()).map(|name| name.into_owned())),
+            email: self.email.and_then(|email| text::email(email.as_bytes()).map(str::to_owned)),
+            avatar: self.avatar.and_then(|avatar| text::avatar(&avatar).map(str::to_owned)),
+            groups: groups.into_iter().filter(|group| !group.trim().is_empty()).collect(),
+            ..Profile::default()
+        })
+    }
+}
+
+/// The whole body: an object in which `user` comes once or not at all.
+struct Envelope;
+
+impl<'de> Visitor<'de> for Envelope {
+    type Value = Option<User>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<User>, A::Error> {
+        let mut user = None;
+        while let Some(name) = map.next_key::<String>()? {
+            if name == MEMBER {
+                once(&mut user, map.next_value()?)?;
+            } else {
+                let _other: IgnoredAny = map.next_value()?;
+            }
+        }
+        Ok(user)
+    }
+}
+
+impl<'de> Deserialize<'de> for User {
+    /// Only from an object: what is derived would take a list as well.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = User;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with the user's id")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<User, A::Error> {
+                let mut user = User::default();
+                while let Some(name) = map.next_key::<String>()? {
+                    match name.as_str() {
+                        "id" => once(&mut user.id, map.next_value()?)?,
+                        "name" => once(&mut user.name, map.next_value()?)?,
+                        "email" => once(&mut user.email, map.next_value()?)?,
+                        "avatar" => once(&mut user.avatar, map.next_value()?)?,
+                        "groups" => once(&mut user.groups, map.next_value()?)?,
+                        _ => return Err(A::Error::custom("a member that nobody knows")),
+                    }
+                }
+                Ok(user)
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+fn once<T, E: serde::de::Error>(place: &mut Option<T>, value: T) -> Result<(), E> {
+    if place.replace(value).is_some() { Err(E::custom("a member that came twice")) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(body: &[u8]) -> Result<Option<Profile>, Refusal> {
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        let user = reader.deserialize_map(Envelope).map_err(|_| Refusal::Body)?;
+        reader.end().map_err(|_| Refusal::Body)?;
+        user.map(User::check).transpose()
+    }
+
+    #[test]
+    fn a_user_is_read_whole() {
+        let body = br#"{"room":"a","user":{"id":"u,1","name":"J\u00f6rg  B","email":"j@example.org",
+            "avatar":"https://example.org/j.png","groups":["a","","b,c"]},"more":[[1]]}"#;
+        let profile = user(body).expect("good").expect("a user");
+        assert_eq!(profile.subject, "u,1");
+        assert_eq!(profile.name.as_deref(), Some("J\u{f6}rg B"));
+        assert_eq!(profile.email.as_deref(), Some("j@example.org"));
+        assert_eq!(profile.avatar.as_deref(), Some("https://example.org/j.png"));
+        assert_eq!(profile.groups, ["a", "b,c"]);
+        let bare = user(br#"{"user":{"id":"u1","email":"none","avatar":"http://x/y","name":" "}}"#);
+        let bare = bare.expect("good").expect("a user");
+        assert!(bare.email.is_none() && bare.avatar.is_none() && bare.name.is_none());
+    }
+
+    #[test]
+    fn no_user_is_nobody() {
+        for body in ["{}", " {} ", r#"{"room":"a"}"#, r#"{"User":{"id":"a"}}"#, r#"{"a":{"user":{"id":"a"}}}"#] {
+            assert!(matches!(user(body.as_bytes()), Ok(None)), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_readers_could_see_differently_is_refused() {
+        for body in [
+            "",
+            "[]",
+            "null",
+            r#"{"user":{"id":"a"}"#,
+            r#"{"user":{"id":"a"}} x"#,
+            r#"{"user":{"id":"a"}}{"user":{"id":"b"}}"#,
+            r#"{"user":{"id":"a"},"user":{"id":"b"}}"#,
+            r#"{"user":{"id":"a"},"us\u0065r":{"id":"b"}}"#,
+            r#"{"user":{"id":"a","id":"a"}}"#,
+            r#"{"user":{"id":"a","\u0069d":"b"}}"#,
+            r#"{"user":{"id":"a","role":"admin"}}"#,
+            r#"{"user":{"id":1}}"#,
+            r#"{"user":{"id":null}}"#,
+            r#"{"user":{"id":["a"]}}"#,
+            r#"{"user":{"id":"a","name":1}}"#,
+            r#"{"user":{"id":"a","name":null}}"#,
+            r#"{"user":{"id":"a","groups":"x"}}"#,
+            r#"{"user":{"id":"a","groups":[1]}}"#,
+            r#"{"user":{"id":"a","groups":{}}}"#,
+            r#"{"user":{"name":"a"}}"#,
+            r#"{"user":{}}"#,
+            r#"{"user":["a","b",null,null,[]]}"#,
+            r#"{"user":"a"}"#,
+            r#"{"user":null}"#,
+            r#"{"user":{"id":"\ud800"}}"#,
+            r#"{'user':{'id':'a'}}"#,
+        ] {
+            assert!(matches!(user(body.as_bytes()), Err(Refusal::Body)), "{body}");
+        }
+        assert!(matches!(user(b"{\"user\":{\"id\":\"\xff\"}}"), Err(Refusal::Body)));
+        let deep = format!("{{\"user\":{}", "[".repeat(5000));
+        assert!(matches!(user(deep.as_bytes()), Err(Refusal::Body)));
+    }
+
+    #[test]
+    fn an_id_is_kept_byte_for_byte_or_refused() {
+        for (id, refusal) in [
+            (" alice", Refusal::Character),
+            ("alice ", Refusal::Character),
+            ("", Refusal::Absent),
+            ("null", Refusal::Absent),
+            ("{user}", Refusal::Template),
+            ("ro\u{200b}ot", Refusal::Character),
+        ] {
+            let body = serde_json::json!({ "user": { "id": id } }).to_string();
+            assert_eq!(user(body.as_bytes()).err(), Some(refusal), "{id}");
+        }
+        let long = serde_json::json!({ "user": { "id": "a", "groups": ["x".repeat(256)] } }).to_string();
+        assert_eq!(user(long.as_bytes()).err(), Some(Refusal::TooLong));
+        let many = serde_json::json!({ "user": { "id": "a", "groups": vec!["x"; 257] } }).to_string();
+        assert_eq!(user(many.as_bytes()).err(), Some(Refusal::TooLong));
+    }
+
+    #[test]
+    fn only_json_names_a_user() {
+        let typed = |types: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for own in types {
+                headers.append(CONTENT_TYPE, http::HeaderValue::from_static(own));
+            }
+            is_json(&headers)
+        };
+        assert!(typed(&[]) && typed(&["application/json"]) && typed(&["Application/JSON; charset=utf-8"]));
+        assert!(!typed(&["text/plain"]) && !typed(&["application/x-www-form-urlencoded"]) && !typed(&[""]));
+        assert!(!typed(&["application/json", "text/plain"]));
+    }
+}

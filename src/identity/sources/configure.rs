@@ -1,0 +1,202 @@
+//! From the `[identity]` section to sources: each definition compiled, and all of them held against each other.
+
+use std::sync::Arc;
+
+use super::{Around, Sources};
+use crate::config::{self, Answer, ConfigError};
+use crate::identity::definition;
+use crate::identity::namespace::Namespaces;
+use crate::identity::peer::Peers;
+use crate::identity::source::Source;
+use crate::identity::users::Users;
+
+impl Sources {
+    /// Checks the `[identity]` section and the routes' own orders against the presets and the operator's definitions.
+    pub fn configure(
+        identity: &config::Identity,
+        routes: &[config::Route],
+        around: &Around,
+    ) -> Result<Self, Vec<ConfigError>> {
+        let mut draft = Draft { identity, routes, errors: Vec::new() };
+        let peers = Peers::configure(identity, &around.clock, &around.metrics);
+        let peers = peers.unwrap_or_else(|problems| draft.refuse_all(problems, ""));
+        let mut sources = draft.sources(&peers, around);
+        draft.refuse_all::<()>(clashes(&peers, &sources), "");
+        draft.refuse_all::<()>(misplaced_bodies(identity, routes, &sources), "");
+        let namespaces = draft.namespaces(&mut sources);
+        let users = Users::configure(&identity.users, &namespaces);
+        let users = users.unwrap_or_else(|problems| draft.refuse_all(problems, "identity.users."));
+        if !draft.errors.is_empty() {
+            return Err(draft.errors);
+        }
+        let configured = Self {
+            sources: sources.into_iter().map(Arc::new).collect(),
+            default: identity.source.clone(),
+            peers: Arc::new(peers),
+            users: users.map(Arc::new),
+            metrics: Some(Arc::clone(&around.metrics)),
+        };
+        configured.show_users();
+        Ok(configured)
+    }
+}
+
+/// One pass over the section, collecting mistakes.
+struct Draft<'c> {
+    identity: &'c config::Identity,
+    routes: &'c [config::Route],
+    errors: Vec<ConfigError>,
+}
+
+impl<'c> Draft<'c> {
+    fn refuse(&mut self, key: String, problem: String) {
+        self.errors.push(ConfigError::new(self.identity.origin.clone(), key, problem));
+    }
+
+    /// Refuses each of these, whose keys stand below `below`; what comes in the place of the rest.
+    fn refuse_all<T: Default>(&mut self, problems: Vec<(impl std::fmt::Display, String)>, below: &str) -> T {
+        for (key, problem) in problems {
+            self.refuse(format!("{below}{key}"), problem);
+        }
+        T::default()
+    }
+
+    /// Names of sources that somebody asks, each with the key that names it.
+    fn asked(&self, peers: &'c Peers) -> Vec<(String, &'c str)> {
+        let default = self.identity.source.iter().map(|name| ("identity.source".to_owned(), name.as_str()));
+        let own = self.routes.iter().flat_map(|route| {
+            let names = route.sources.iter().flatten();
+            names.map(|name| (format!("{}.source", route.key), name.as_str()))
+        });
+        default.chain(own).chain(peers.token_sources()).collect()
+    }
+
+    /// The sources that are asked. What nobody asks is compiled as well: a mistake in it would show on the day it is put
+    /// in use.
+    fn sources(&mut self, peers: &'c Peers, around: &Around) -> Vec<Source> {
+        let identity = self.identity;
+        let asked = self.asked(peers);
+        let tables = identity.sources.keys().map(|name| (String::new(), name.as_str()));
+        let mut seen = Vec::new();
+        let mut sources = Vec::new();
+        for (key, name) in tables.chain(asked.iter().cloned()) {
+            if seen.contains(&name) {
+                continue;
+            }
+            seen.push(name);
+            let own = identity.sources.get(name);
+            if own.is_none() && !definition::is_preset(name) {
+                let presets = definition::names();
+                self.refuse(
+                    key,
+                    format!("no source \"{name}\"; presets: {presets}; or define identity.sources.{name}"),
+                );
+                continue;
+            }
+            let is_asked = asked.iter().any(|(_, asked)| *asked == name);
+            let compiled = definition::compile(name, own).and_then(|definition| {
+                let source = is_asked.then(|| Source::new(name, definition, around)).transpose();
+                source.map_err(|(key, problem)| vec![(key.to_owned(), problem)])
+            });
+            match compiled {
+                Ok(source) => sources.extend(source),
+                Err(problems) => {
+                    for (below, problem) in problems {
+                        let dot = if below.is_empty() { "" } else { "." };
+                        self.refuse(format!("identity.sources.{name}{dot}{below}"), problem);
+                    }
+                }
+            }
+        }
+        sources
+    }
+
+    /// Keeps the subjects of different sources apart. A source that no route asks tells nobody, so its subjects meet no
+    /// others.
+    fn namespaces(&mut self, sources: &mut [Source]) -> Namespaces {
+        let (identity, routes) = (self.identity, self.routes);
+        let tells = |name: &str| match routes {
+            [] => identity.source.iter().any(|own| own == name),
+            routes => routes.iter().any(|route| asks(identity, route, name)),
+        };
+        let telling = sources.iter().filter(|source| tells(&source.name));
+        let declared: Vec<_> = telling.map(|source| (source.name.as_str(), source.declared_namespace())).collect();
+        let namespaces = Namespaces::of(&declared).unwrap_or_else(|mistakes| {
+            let keyed = mistakes.into_iter().map(|(source, problem)| (format!("{source}.namespace"), problem));
+            self.refuse_all(keyed.collect(), "identity.sources.")
+        });
+        for source in sources {
+            let reserved = namespaces.reserved_for(source.namespace());
+            source.reserved = reserved;
+        }
+        namespaces
+    }
+}
+
+/// Whether requests on `route` ask the source called `name`.
+fn asks(identity: &config::Identity, route: &config::Route, name: &str) -> bool {
+    route.sources.as_ref().unwrap_or(&identity.source).iter().any(|own| own == name)
+}
+
+/// Routes on which a body must not name the user: key, and the rest of a sentence.
+fn misplaced_bodies(
+    identity: &config::Identity,
+    routes: &[config::Route],
+    sources: &[Source],
+) -> Vec<(String, String)> {
+    let mut mistakes = Vec::new();
+    for route in routes {
+        let own: Vec<_> = sources.iter().filter(|source| asks(identity, route, &source.name)).collect();
+        let Some(body) = own.iter().find(|source| source.reads_body()) else { continue };
+        let key = format!("{}.source", route.key);
+        if route.answer == Answer::Subrequest {
+            mistakes.push((
+                key,
+                format!(
+                    "names \"{}\", which reads bodies, and the body of a subrequest is not for us; name a source that \
+                     reads headers or a token",
+                    body.name
+                ),
+            ));
+        } else if own.len() > 1 {
+            // The visitors of a proxy could send a body past it, and be whom they like wherever it names nobody.
+            mistakes.push((
+                key,
+                format!(
+                    "names \"{}\", which reads bodies, beside others; whoever reaches this route through a trusted \
+                     proxy could then name any user in a body. Give it a route of its own",
+                    body.name
+                ),
+            ));
+        }
+    }
+    mistakes
+}
+
+/// Headers that would have to say two things: who the peer is, and who the user is.
+fn clashes(peers: &Peers, sources: &[Source]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for source in sources {
+        for header in source.headers().filter(|header| peers.headers().contains(header)) {
+            let problem =
+                format!("{header} names the user in source \"{}\" and cannot prove a peer as well", source.name);
+            found.push(("identity.peers".to_owned(), problem));
+        }
+    }
+    for (key, name) in peers.token_sources() {
+        let Some(own) = sources.iter().find(|source| source.name == name) else { continue };
+        if !own.proves_itself() {
+            let problem =
+                format!("\"{name}\" tells what a peer says, and proves nobody; name a source of kind \"jwt\"");
+            found.push((key, problem));
+            continue;
+        }
+        let others = sources.iter().filter(|source| source.name != name);
+        for header in
+            others.flat_map(|source| source.headers()).filter(|header| own.headers().any(|mine| mine == *header))
+        {
+            found.push((key.clone(), format!("reads {header}, where another source looks for the user")));
+        }
+    }
+    found
+}

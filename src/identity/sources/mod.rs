@@ -1,0 +1,137 @@
+//! Every source in use, and what they share: peers, lists of users, keys that are fetched and files that are read again.
+
+mod configure;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::keys::Waiting;
+use super::peer::Peers;
+use super::resolver::Resolver;
+use super::source::Source;
+use super::users::Users;
+use crate::clock::{Clock, Timestamp};
+use crate::config;
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
+use crate::outbound::Outbound;
+
+/// What sources need of the rest of the process.
+#[derive(Clone, Debug)]
+pub struct Around {
+    /// The way out, for keys.
+    pub outbound: Outbound,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+}
+
+#[cfg(test)]
+impl Around {
+    pub(super) fn for_test() -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
+        let outbound = Outbound::new(Arc::clone(&clock)).expect("a client");
+        Self { outbound, clock, metrics: Arc::new(Metrics::new().expect("metrics")) }
+    }
+}
+
+/// Every configured source and peer, checked.
+#[derive(Debug, Default)]
+pub struct Sources {
+    sources: Vec<Arc<Source>>,
+    default: Vec<String>,
+    peers: Arc<Peers>,
+    users: Option<Arc<Users>>,
+    metrics: Option<Arc<Metrics>>,
+}
+
+impl Sources {
+    /// Fetches keys from now on. The service is not ready before every source in use has had some.
+    pub fn start(&self, lifecycle: &Lifecycle) {
+        let waiting = Arc::new(Waiting::new(lifecycle.clone()));
+        for set in self.sources.iter().filter_map(|source| source.key_set()) {
+            set.start(lifecycle, &waiting);
+        }
+    }
+
+    /// Reads the files of keys again.
+    pub fn reload_keys(&self, now: Timestamp) {
+        for set in self.sources.iter().filter_map(|source| source.key_set()) {
+            set.reload(now.as_seconds());
+        }
+    }
+
+    /// Where the keys of each source come from, for people.
+    pub fn key_places(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.sources.iter().filter_map(|source| Some((source.name.as_str(), source.key_set()?.place())))
+    }
+
+    /// Who resolves the requests of `route`.
+    pub fn resolver(&self, route: &config::Route) -> Resolver {
+        let names = route.sources.as_ref().unwrap_or(&self.default);
+        let find = |name: &str| self.sources.iter().find(|source| source.name == name).map(Arc::clone);
+        let sources: Vec<_> = names.iter().filter_map(|name| find(name)).collect();
+        Resolver {
+            gate: self.peers.gate(&route.path, sources.iter().flat_map(|source| source.headers())),
+            callers: self.peers.token_sources().filter_map(|(_, name)| find(name)).collect(),
+            names_in_body: sources.iter().any(|source| source.reads_body()),
+            sources,
+            users: self.users.clone(),
+        }
+    }
+
+    /// Files that are read again when they change.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let keys = self.sources.iter().filter_map(|source| source.key_set()?.file());
+        self.users.iter().filter_map(|users| users.file()).chain(keys).map(Path::to_owned)
+    }
+
+    /// Reads the list of denied users again. Tells who is denied now and was not before, as [`Identity::chat_subject`]
+    /// names them. An unusable list is logged and counted, and the last good one stays.
+    pub fn reload(&self) -> Vec<Box<str>> {
+        let Some(users) = &self.users else { return Vec::new() };
+        match users.reload() {
+            Ok(newly) => {
+                if !newly.is_empty() {
+                    tracing::info!(denied = newly.len(), "more users are denied from now on");
+                }
+                self.show_users();
+                newly
+            }
+            Err(problem) => {
+                if let Some(metrics) = &self.metrics {
+                    metrics.deny_list_rejected.inc();
+                }
+                tracing::error!(problem, "the list of denied users is unusable; the last good one stays");
+                Vec::new()
+            }
+        }
+    }
+
+    fn show_users(&self) {
+        if let (Some(metrics), Some(users)) = (&self.metrics, &self.users) {
+            metrics.denied_users.set(i64::try_from(users.denied()).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Whether users are named in bodies, by peers that nothing but their network proves.
+    pub fn has_body_by_position(&self) -> bool {
+        self.peers.is_position_only() && self.sources.iter().any(|source| source.reads_body())
+    }
+
+    /// What proves a peer.
+    pub fn peers(&self) -> &Arc<Peers> {
+        &self.peers
+    }
+
+    /// Names of the sources that routes without their own ask, in order.
+    pub fn default_names(&self) -> &[String] {
+        &self.default
+    }
+
+    /// Whether no route could tell anybody.
+    pub fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+    }
+}

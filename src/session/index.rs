@@ -1,0 +1,82 @@
+//! Which sessions belong to one user, so that a sign-out finds them without a look at everybody else's.
+//!
+//! Signing out could walk the whole cache instead; but then every `DELETE` of one user would cost as much as all users
+//! have sessions. The index lists exactly what the cache holds: sessions are listed before they are inserted, and the
+//! cache tells what it drops. So its memory is bounded as the cache's is.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::key::SessionKey;
+use super::store::Entry;
+
+/// Lists by user. Users are kept as keyed hashes, and told apart by the keys themselves.
+#[derive(Default)]
+pub(super) struct Index {
+    users: Mutex<HashMap<u64, Vec<Item>, ahash::RandomState>>,
+    hasher: ahash::RandomState,
+}
+
+/// One session. Its address tells it from the one that replaces it under the same key.
+struct Item {
+    key: SessionKey,
+    address: usize,
+}
+
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Index").finish_non_exhaustive()
+    }
+}
+
+impl Index {
+    /// Sessions of one user at most: for as many rooms as a page could show, and too few to push out those of others.
+    pub(super) const MOST: usize = 256;
+
+    /// Lists a session. Tells which one is the oldest of this user, where there are more than may be.
+    pub(super) fn add(&self, key: &SessionKey, entry: &Arc<Entry>) -> Option<SessionKey> {
+        let item = Item { key: key.clone(), address: address(entry) };
+        let mut users = self.lock();
+        let own = users.entry(self.hash(key.chat_subject())).or_insert_with(|| Vec::with_capacity(1));
+        own.push(item);
+        let surplus = own.first().filter(|oldest| own.len() > Self::MOST && oldest.key != *key);
+        surplus.map(|oldest| oldest.key.clone())
+    }
+
+    /// Strikes a session off that the cache no longer holds.
+    pub(super) fn remove(&self, key: &SessionKey, entry: &Arc<Entry>) {
+        let hash = self.hash(key.chat_subject());
+        let mut users = self.lock();
+        if let Some(own) = users.get_mut(&hash) {
+            own.retain(|item| item.address != address(entry));
+            if own.is_empty() {
+                users.remove(&hash);
+            }
+        }
+    }
+
+    /// The sessions of a user.
+    pub(super) fn of(&self, chat_subject: &str) -> Vec<SessionKey> {
+        let users = self.lock();
+        let own = users.get(&self.hash(chat_subject)).into_iter().flatten();
+        own.filter(|item| item.key.chat_subject() == chat_subject).map(|item| item.key.clone()).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.lock().values().map(Vec::len).sum()
+    }
+
+    fn hash(&self, chat_subject: &str) -> u64 {
+        self.hasher.hash_one(chat_subject)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Vec<Item>, ahash::RandomState>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Two sessions that are there at one time have different ones.
+fn address(entry: &Arc<Entry>) -> usize {
+    Arc::as_ptr(entry).addr()
+}

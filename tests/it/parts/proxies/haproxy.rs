@@ -1,0 +1,23 @@
+//! HAProxy, which asks the login in a few lines of Lua.
+
+use super::{COOKIE, Recipe, system};
+
+pub const HAPROXY: Recipe = Recipe {
+    name: "haproxy",
+    program: || system("haproxy"),
+    arguments: &["-db", "-f", "haproxy.cfg"],
+    documents: &[
+        ("haproxy.cfg", include_str!("../../../../docs/proxies/haproxy.cfg")),
+        ("login.lua", include_str!("../../../../docs/proxies/haproxy-login.lua")),
+    ],
+    page: include_str!("../../../../docs/proxies/haproxy.md"),
+    folder: "/etc/haproxy/",
+    around: |_| Vec::new(),
+    sign_in: COOKIE,
+    hole: &[
+        ("    http-request del-header X-Forwarded-User\n", ""),
+        ("    http-request deny deny_status 401 unless { var(txn.login_status) -m int 200 }\n", ""),
+        ("    http-request set-header X-Forwarded-User  %[var(txn.login_user)]\n", ""),
+    ],
+    gap: ("    http-request del-header X-Forwarded-Groups\n", ""),
+};
