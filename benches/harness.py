@@ -41,8 +41,10 @@ def on_cpu(cpu):
         os.sched_setaffinity(0, CPUS)
 
 
-def request(user, path=SESSION):
-    """The bytes of one request: the same for every subject and every kind of run."""
+def request(user, path=SESSION, token=None):
+    """The bytes of one request: the same for every subject and every kind of run, but for those that want a token."""
+    if token:
+        return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
     return (
         f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-User: user_{user:06}\r\n"
         f"X-Forwarded-Name: User Number {user}\r\nX-Forwarded-Email: user{user}@acme.example\r\n\r\n"
@@ -56,9 +58,9 @@ class Connection:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def get(self, user, path=SESSION):
+    def get(self, user, path=SESSION, token=None):
         """Head and body of the answer; anything but a 200 ends the run."""
-        self.socket.sendall(request(user, path))
+        self.socket.sendall(request(user, path, token))
         head, end, body = self._receive().partition(b"\r\n\r\n")
         while not end:
             head, end, body = (head + self._receive()).partition(b"\r\n\r\n")
@@ -92,6 +94,8 @@ class Server:
     cpu: int = SERVER_CPU
     connections: int = 32
     port: int | None = None
+    # A file of signed tokens, one a line, which name the users instead of headers.
+    tokens: Path | None = None
 
     def missing(self):
         """What it takes to run it and is not here."""
@@ -126,10 +130,11 @@ class Server:
         return str(config)
 
     def _await_first_answer(self, deadline):
+        token = self.tokens and self.tokens.open().readline().strip()
         while True:
             try:
                 connection = Connection(self.port)
-                self.head, self.body = connection.get(0, self.path)
+                self.head, self.body = connection.get(0, self.path, token)
                 return connection.close()
             except OSError:
                 if self.process.poll() is not None or time.perf_counter() > deadline:
@@ -185,7 +190,7 @@ def wrk(server, seconds=ROUND_SECONDS, users=1000):
     with on_cpu(LOAD_CPU):
         report = subprocess.run(
             [*command, f"http://127.0.0.1:{server.port}{server.path}"],
-            env=os.environ | {"USERS": str(users)}, capture_output=True, text=True, check=True,
+            env=os.environ | {"USERS": str(users), "TOKENS": str(server.tokens or "")}, capture_output=True, text=True, check=True,
         ).stdout
     spent = server.cpu_us() - before
     if "Non-2xx" in report or "Socket errors" in report:

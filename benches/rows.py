@@ -91,6 +91,34 @@ def mint():
     }
 
 
+def verify():
+    """Against the limit, our own warm session's time and one raw verification's. What sidemint remembers of tokens holds
+    a quarter of these at most, so nearly each is verified; the last row shows what remembering is worth."""
+    env = os.environ | {"FOLDER": SCRATCH.name, "COUNT": "32000"}
+    with on_cpu(SERVER_CPU):
+        raw = json.loads(subprocess.check_output([peers.RUST / "assertions"], env=env))
+
+    def subject(name, alg, tokens):
+        keys = {"identity__sources__issuer__jwt__algorithms": f'["{alg}"]'}
+        keys["identity__sources__issuer__keys__file"] = f"{SCRATCH.name}/jwks.json"
+        server = peers.sidemint(name, "local", "assertions", **keys)
+        server.tokens = Path(SCRATCH.name, tokens)
+        return server
+
+    few = Path(SCRATCH.name, "few.txt")
+    few.write_text("\n".join(Path(SCRATCH.name, "EdDSA.txt").read_text().split("\n")[:1000]))
+    rounds = interleave([
+        peers.sidemint("sidemint", "local"),
+        *(subject(alg, alg, f"{alg}.txt") for alg in raw),
+        subject("remembered", "EdDSA", few.name),
+    ])
+    limits = {
+        f"verify/{alg}": [(warm.cpu_us + cost) / ours.cpu_us for warm, ours in zip(rounds["sidemint"], rounds[alg])]
+        for alg, cost in raw.items()
+    }
+    return limits | {"verify/remembered": speed(rounds, "remembered", "sidemint")}
+
+
 def claims():
     """A claim costs tens of nanoseconds, a mint many microseconds, so the difference is measured where it is large:
     with 200 claims more, made from data here and by compiled code in the floor. What those cost more here than there,
@@ -257,6 +285,7 @@ PARTS = {
     "warm": warm,
     "instructions": count_instructions,
     "mint": mint,
+    "verify": verify,
     "claims": claims,
     "cold": cold,
     "slow": slow,

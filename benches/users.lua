@@ -1,8 +1,15 @@
--- wrk script: walks over USERS users, their requests made once at the start
+-- wrk script: walks over USERS users, or the signed tokens in the file TOKENS; their requests are made once at the start
 local users = tonumber(os.getenv("USERS"))
+local tokens = os.getenv("TOKENS") or ""
 local requests, turn = {}, 0
 
 init = function()
+  if tokens ~= "" then
+    for token in io.lines(tokens) do
+      requests[#requests + 1] = wrk.format("GET", nil, { ["Authorization"] = "Bearer " .. token })
+    end
+    return
+  end
   for user = 1, users do
     requests[user] = wrk.format("GET", nil, {
       ["X-Forwarded-User"] = string.format("user_%06d", user),
@@ -13,6 +20,6 @@ init = function()
 end
 
 request = function()
-  turn = turn % users + 1
+  turn = turn % #requests + 1
   return requests[turn]
 end
