@@ -290,7 +290,9 @@ fn watch_secrets(blueprint: &Blueprint, lifecycle: &Lifecycle) -> Nudge {
             provider.reload();
         }
         peers.reload();
-        tls.iter().for_each(|tls| tls.reload());
+        if let Some(tls) = &tls {
+            tls.reload();
+        }
     })
 }
 

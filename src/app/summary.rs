@@ -19,7 +19,7 @@ impl fmt::Display for Blueprint {
             [] => "none: identity routes answer 403".to_owned(),
             names => names.join(", "),
         };
-        writeln!(f, "identity        {}", sources)?;
+        writeln!(f, "identity        {sources}")?;
         let told_by: Vec<_> = self.sources.peers().describe().collect();
         if told_by.is_empty() {
             writeln!(f, "told by         nobody: identity routes answer 403")?;

@@ -63,9 +63,18 @@ impl Sources {
         let mut sources: Vec<Arc<Source>> = Vec::new();
         let mut seen = Vec::new();
         let peers = Peers::configure(identity, &around.clock, &around.metrics).unwrap_or_else(|problems| {
-            problems.into_iter().for_each(|(key, problem)| refuse(key, problem));
+            for (key, problem) in problems {
+                refuse(key, problem);
+            }
             Peers::default()
         });
+        for (key, name) in peers.token_sources() {
+            if asked.iter().any(|(_, asked)| *asked == name) {
+                let problem =
+                    format!("\"{name}\" names users as well, and would take the caller for one; define another");
+                refuse(key.clone(), problem);
+            }
+        }
         asked.extend(peers.token_sources());
         for (key, name) in tables.chain(asked.iter().cloned()) {
             if seen.contains(&name) {
