@@ -26,6 +26,45 @@ pub struct SigningKeyLine {
     pub since: i64,
 }
 
+/// What is counted of one key set.
+#[derive(Debug)]
+pub struct KeySetMetrics {
+    since: Gauge,
+    keys: Gauge,
+    looks: Vec<(&'static str, Counter)>,
+    unknown: Counter,
+}
+
+impl KeySetMetrics {
+    /// The source has told `keys` keys at this second.
+    pub fn fetched(&self, now: i64, keys: usize) {
+        self.since.set(now);
+        self.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
+        self.count("ok");
+    }
+
+    /// A look brought nothing.
+    pub fn failed(&self, outcome: &str) {
+        self.count(outcome);
+    }
+
+    /// The last good keys are too old to be used.
+    pub fn dropped(&self) {
+        self.keys.set(0);
+    }
+
+    /// A token named a key that the source does not have.
+    pub fn unknown(&self) {
+        self.unknown.inc();
+    }
+
+    fn count(&self, outcome: &str) {
+        if let Some((_, counter)) = self.looks.iter().find(|(own, _)| *own == outcome) {
+            counter.inc();
+        }
+    }
+}
+
 /// The registry and every family in it.
 #[derive(Debug)]
 #[expect(clippy::partial_pub_fields, reason = "families need labels, so they have methods; single gauges have none")]
@@ -45,6 +84,10 @@ pub struct Metrics {
     credentials_rejected: IntCounterVec,
     signing_key_signs: IntGaugeVec,
     signing_key_since: IntGaugeVec,
+    key_set_since: IntGaugeVec,
+    key_set_keys: IntGaugeVec,
+    key_set_fetches: IntCounterVec,
+    key_set_unknown: IntCounterVec,
     /// Labels of the signing keys that are shown: those that are gone are taken away.
     shown_keys: Mutex<BTreeSet<[String; 3]>>,
     connections_closed: IntCounterVec,
@@ -179,6 +222,22 @@ impl Metrics {
                 "sidemint_signing_key_since_timestamp_seconds",
                 "When the file of the key was written, in seconds since 1970.",
                 &["provider", "kid", "alg"],
+            )?,
+            key_set_since: gauge(
+                "sidemint_key_set_fetched_timestamp_seconds",
+                "When the source last told its keys, in seconds since 1970; 0 before the first time.",
+                &["source"],
+            )?,
+            key_set_keys: gauge("sidemint_key_set_keys", "Keys of the source that are in use.", &["source"])?,
+            key_set_fetches: counter(
+                "sidemint_key_set_fetches_total",
+                "Looks at the source's keys, by outcome; after a failure the last good keys stay in use.",
+                &["source", "outcome"],
+            )?,
+            key_set_unknown: counter(
+                "sidemint_key_set_unknown_total",
+                "Tokens that named a key which the source does not have.",
+                &["source"],
             )?,
             shown_keys: Mutex::default(),
             connections_closed: counter(
@@ -318,6 +377,17 @@ impl Metrics {
                 // An error would mean that it is not there.
                 let _gone = family.remove_label_values(&labels);
             }
+        }
+    }
+
+    /// What is counted of the key set of `source`; `faults` are the ways in which a look may fail.
+    pub fn key_set(&self, source: &str, faults: &[&'static str]) -> KeySetMetrics {
+        let looks = std::iter::once(&"ok").chain(faults);
+        KeySetMetrics {
+            since: self.key_set_since.with_label_values(&[source]),
+            keys: self.key_set_keys.with_label_values(&[source]),
+            looks: looks.map(|how| (*how, self.key_set_fetches.with_label_values(&[source, how]))).collect(),
+            unknown: self.key_set_unknown.with_label_values(&[source]),
         }
     }
 

@@ -123,7 +123,8 @@ impl Blueprint {
     fn secret_files(&self) -> BTreeSet<PathBuf> {
         let providers = self.providers.values().flat_map(|provider| provider.secret_files());
         let tls = self.tls.iter().flat_map(|tls| tls.files());
-        providers.chain(self.sources.peers().files()).chain(tls).collect()
+        let keys = self.sources.files().map(PathBuf::from);
+        providers.chain(self.sources.peers().files()).chain(tls).chain(keys).collect()
     }
 }
 
@@ -202,6 +203,7 @@ impl App {
             body: (config.server.max_body_bytes, config.server.header_timeout),
         };
         lifecycle.spawn(Arc::clone(&rooms.sessions).run_renewals());
+        blueprint.sources.start(&lifecycle);
         let nudge = watch_secrets(&blueprint, &lifecycle);
         Ok(Self { blueprint, front, ops, lifecycle, rooms, nudge })
     }
@@ -284,8 +286,10 @@ fn ready_when_random(lifecycle: &Lifecycle) {
 fn watch_secrets(blueprint: &Blueprint, lifecycle: &Lifecycle) -> Nudge {
     let providers: Vec<_> = blueprint.providers.values().cloned().collect();
     let (peers, tls) = (Arc::clone(blueprint.sources.peers()), blueprint.tls.clone());
-    let clock = Arc::clone(&blueprint.clock);
+    let sources = Arc::clone(&blueprint.sources);
+    let (clock, time) = (Arc::clone(&blueprint.clock), Arc::clone(&blueprint.clock));
     watch::start(&blueprint.secret_files(), clock, lifecycle, move || {
+        sources.reload(time.now());
         for provider in &providers {
             provider.reload();
         }

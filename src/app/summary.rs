@@ -20,6 +20,9 @@ impl fmt::Display for Blueprint {
             names => names.join(", "),
         };
         writeln!(f, "identity        {sources}")?;
+        for (source, place) in self.sources.key_places() {
+            writeln!(f, "keys of         {source}: {place}")?;
+        }
         let told_by: Vec<_> = self.sources.peers().describe().collect();
         if told_by.is_empty() {
             writeln!(f, "told by         nobody: identity routes answer 403")?;

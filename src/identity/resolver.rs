@@ -1,15 +1,18 @@
 //! The order of sources on a route, and what is asked of a user whom a source has told.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use http::HeaderName;
 
 use super::definition;
+use super::keys::{Found, Waiting};
 use super::peer::{Gate, Peers};
 use super::source::Source;
 use super::{Asking, Identity, Refusal};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::{self, ConfigError};
+use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 
@@ -89,7 +92,10 @@ impl Sources {
             }
             let used = asked.iter().any(|(_, asked)| *asked == name);
             match definition::compile(name, own) {
-                Ok(definition) if used => sources.push(Arc::new(Source::new(name, definition, around))),
+                Ok(definition) if used => match Source::new(name, definition, around) {
+                    Ok(source) => sources.push(Arc::new(source)),
+                    Err((below, problem)) => refuse(format!("identity.sources.{name}.{below}"), problem),
+                },
                 Ok(_) => {}
                 Err(problems) => {
                     for (below, problem) in problems {
@@ -104,6 +110,31 @@ impl Sources {
         }
         let peers = Arc::new(peers);
         if errors.is_empty() { Ok(Self { sources, default: identity.source.clone(), peers }) } else { Err(errors) }
+    }
+
+    /// Fetches keys from now on. The service is not ready before every source in use has had some.
+    pub fn start(&self, lifecycle: &Lifecycle) {
+        let waiting = Arc::new(Waiting::new(lifecycle.clone()));
+        for set in self.sources.iter().filter_map(|source| source.key_set()) {
+            set.start(lifecycle, &waiting);
+        }
+    }
+
+    /// The files of keys, to be watched.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.sources.iter().filter_map(|source| source.key_set()?.file())
+    }
+
+    /// Reads the files of keys again.
+    pub fn reload(&self, now: Timestamp) {
+        for set in self.sources.iter().filter_map(|source| source.key_set()) {
+            set.reload(now.as_seconds());
+        }
+    }
+
+    /// Where the keys of each source come from, for people.
+    pub fn key_places(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.sources.iter().filter_map(|source| Some((source.name.as_str(), source.key_set()?.place())))
     }
 
     /// Who resolves the requests of `route`.
@@ -146,7 +177,7 @@ pub struct Resolver {
 impl Resolver {
     #[cfg(test)]
     pub(super) fn for_test(name: &str, definition: definition::Definition, network: &str) -> Self {
-        let source = Source::new(name, definition, &Around::for_test());
+        let source = Source::new(name, definition, &Around::for_test()).expect("a source");
         let networks = vec![network.parse().expect("a network")];
         let peers = Arc::new(Peers::for_test(&config::Peers { networks, ..config::Peers::default() }));
         Self { gate: peers.gate("/", source.headers()), sources: vec![Arc::new(source)], callers: Vec::new() }
@@ -178,17 +209,27 @@ impl Resolver {
     pub async fn resolve<'r>(&'r self, asking: &Asking<'r>) -> Result<Identity<'r>, Refusal> {
         match self.judge(asking) {
             // Rare, so its future is not carried about by every request.
-            Err(Refusal::KeyUnknown | Refusal::KeysUnavailable) => Box::pin(self.look_again(asking)).await,
-            outcome => outcome,
+            Err(refusal @ (Refusal::KeyUnknown | Refusal::KeysUnavailable | Refusal::Signature)) => {
+                Box::pin(self.judge_again(asking, refusal)).await
+            }
+            settled => settled,
         }
     }
 
-    /// The same once sources have looked for the keys that they lack.
-    async fn look_again<'r>(&'r self, asking: &Asking<'r>) -> Result<Identity<'r>, Refusal> {
+    /// The same once the source of the missing key was asked, where that helps.
+    async fn judge_again<'r>(&'r self, asking: &Asking<'r>, refusal: Refusal) -> Result<Identity<'r>, Refusal> {
         for source in self.sources.iter().chain(&self.callers) {
-            source.look_for_key(asking).await;
+            // The first source with a token in the request is the one that refused it.
+            match source.look_for_key(asking, refusal).await {
+                None => {}
+                Some(Found::Changed) => return self.judge(asking),
+                Some(Found::Nothing) => return Err(refusal),
+                // Nobody can say whether the token is good: that is no fault of who sent it (T-27).
+                Some(Found::Unreachable) if refusal != Refusal::Signature => return Err(Refusal::KeysUnavailable),
+                Some(Found::Unreachable) => return Err(refusal),
+            }
         }
-        self.judge(asking)
+        Err(refusal)
     }
 
     /// The same with the keys that are here.

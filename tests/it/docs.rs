@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use sidemint::app::Blueprint;
 use sidemint::cli::Cli;
 use sidemint::config::{Config, Environment, Sources};
+use sidemint::identity;
 use sidemint::provider::{Alg, Definition, PRESETS, generate};
 
 use crate::cli::Process;
@@ -40,7 +41,7 @@ fn root() -> PathBuf {
 
 fn pages() -> Vec<Page> {
     let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
-    for folder in ["docs", "docs/providers"] {
+    for folder in ["docs", "docs/identity", "docs/providers"] {
         let entries = fs::read_dir(root().join(folder)).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let is_page = |name: &String| Path::new(name).extension().is_some_and(|end| end == "md");
@@ -308,6 +309,26 @@ fn the_pages_name_every_setting_of_the_presets() {
             assert!(named.iter().any(|form| text.contains(form)), "no page names {key} of {name}");
         }
     }
+}
+
+/// Every identity preset has a row with its page, which says all of its settings.
+#[test]
+fn the_table_of_sources_is_true() {
+    let page = fs::read_to_string(root().join("docs/identity/README.md")).unwrap();
+    let rows: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| [`")).collect();
+    for (name, text) in identity::PRESETS {
+        let row = rows.iter().find_map(|row| row.strip_prefix(&format!("{name}`](")));
+        let row = row.unwrap_or_else(|| panic!("docs/identity/README.md has no row of {name}"));
+        let own = fs::read_to_string(root().join("docs/identity").join(row.split(')').next().unwrap())).unwrap();
+        assert!(own.contains(&format!("`{name}`")), "the page of {name} does not name it");
+        let preset: toml::Table = text.parse().unwrap();
+        let settings = preset.get("settings").and_then(toml::Value::as_table).into_iter().flatten();
+        for (setting, _) in settings {
+            let named = [format!("`{setting}`"), format!("{setting} = ")];
+            assert!(named.iter().any(|form| own.contains(form)), "the page of {name} does not name {setting}");
+        }
+    }
+    assert_eq!(rows.len(), identity::PRESETS.len(), "a row without a preset");
 }
 
 /// A span as the table of presets writes it.

@@ -139,7 +139,7 @@ mod tests {
         fn what_is_encoded_comes_back(plain in "\\PC{0,40}", ascii in proptest::prelude::any::<bool>()) {
             let escaped = |c: char| {
                 let mut units = [0; 2];
-                c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>()
+                c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>().concat()
             };
             let value = if ascii {
                 format!("\"{}\"", plain.chars().map(escaped).collect::<String>())

@@ -1,4 +1,4 @@
-//! ISO 8859-1: each byte is the character of that number (mod_auth_openidc with `latin1`).
+//! ISO 8859-1: each byte is the character of that number (`mod_auth_openidc` with `latin1`).
 
 use std::borrow::Cow;
 

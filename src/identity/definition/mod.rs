@@ -3,6 +3,7 @@
 
 mod field;
 mod headers;
+mod keys;
 mod overlay;
 mod payload;
 mod token;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 
 pub(super) use field::Place;
 pub(super) use headers::{Condition, Decoding, HeaderNames, Part};
+pub(super) use keys::{KeyForm, KeyPlace, KeyPlan, PemUrl, REFRESH_BOUNDS};
 pub(super) use payload::{Expiry, Payload};
 pub(super) use token::{Form, Path, TokenRules};
 
@@ -29,8 +31,8 @@ pub(super) struct Definition {
 pub(super) enum Kind {
     /// In headers that only a proven peer may send.
     Headers(HeaderNames),
-    /// In a token that its issuer signed; with where the keys come from, as written.
-    Token(Box<TokenRules>, Value),
+    /// In a token that its issuer signed; and where the keys come from.
+    Token(Box<(TokenRules, KeyPlan)>),
 }
 
 /// A definition as written, once settings are filled in.
@@ -49,7 +51,7 @@ struct Raw {
     jwt: Option<token::Raw>,
     #[serde(default)]
     claims: token::RawClaims,
-    keys: Option<Value>,
+    keys: Option<keys::Raw>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -145,14 +147,14 @@ pub(super) fn compile(name: &str, own: Option<&Value>) -> Result<Definition, Vec
 }
 
 /// A source of signed tokens. Secrets and key sets never mix: no public key is ever read as a secret (T-17).
-fn token(jwt: token::Raw, claims: token::RawClaims, keys: Option<Value>) -> Result<Kind, String> {
+fn token(jwt: token::Raw, claims: token::RawClaims, keys: Option<keys::Raw>) -> Result<Kind, String> {
     let rules = TokenRules::check(jwt, claims)?;
-    let keys = keys.ok_or("has no table `keys`")?;
-    let is_secret = keys.get("secret_file").is_some();
+    let keys = KeyPlan::check(keys.ok_or("has no table `keys`")?, &rules.issuers)?;
+    let is_secret = matches!(keys.place, KeyPlace::SecretFile(_));
     if rules.uses_secret() != is_secret {
         return Err("keys: HS256, HS384 and HS512 need secret_file, and nothing else does".to_owned());
     }
-    Ok(Kind::Token(Box::new(rules), keys))
+    Ok(Kind::Token(Box::new((rules, keys))))
 }
 
 /// Names of the presets, for messages.

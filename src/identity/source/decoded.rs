@@ -128,12 +128,15 @@ fn subject(
         },
         (Place::Claims(wanted), _) => Cow::Borrowed(first_claim(wanted, claims)?),
     };
-    // Once, before anything looks at it: what is judged, looked up and kept is one text (R8).
-    let text = if decoding.lower_case { Cow::Owned(text.to_lowercase()) } else { text };
     // Nobody joins claims with a comma.
     let allow_comma = names.allow_comma_in_subject || matches!(decoding.subject, Place::Claims(_));
-    let subject = headers::subject(names, text.as_bytes(), allow_comma);
-    subject.map(str::to_owned).map_err(|fault| lines.refusal(fault))
+    let judge = |text: &str| {
+        let subject = headers::subject(names, text.as_bytes(), allow_comma);
+        subject.map(str::to_owned).map_err(|fault| lines.refusal(fault))
+    };
+    let subject = judge(&text)?;
+    // Judged again in the form that is looked up and kept (R8), and before it because the Kelvin sign becomes a plain `k`.
+    if decoding.lower_case { judge(&subject.to_lowercase()) } else { Ok(subject) }
 }
 
 /// The first of the wanted claims that says something; a wrong one is not passed over.

@@ -7,14 +7,12 @@ pub(super) mod line;
 use std::sync::Arc;
 
 use http::HeaderName;
-use serde_json::Value;
 
 use super::definition::{self, Definition, HeaderNames};
-use super::keys::{Key, KeySet, Keys, jwks};
+use super::keys::{Found, KeySet};
 use super::token::Verifier;
 use super::{Around, Asking, PeerProof, Refusal, Told};
 use crate::clock::Clock;
-use crate::secrets::Secret;
 
 /// A user as a source told it, decoded and owned.
 #[derive(Default)]
@@ -56,13 +54,25 @@ pub(super) enum Kind {
 }
 
 impl Source {
-    pub(super) fn new(name: &str, definition: Definition, around: &Around) -> Self {
-        let clock = Arc::clone(&around.clock);
+    /// Compiles a definition. `Err` is what is wrong with its keys: key and the rest of a sentence.
+    pub(super) fn new(name: &str, definition: Definition, around: &Around) -> Result<Self, (&'static str, String)> {
         let kind = match definition.kind {
-            definition::Kind::Headers(names) => Kind::Headers { names, clock },
-            definition::Kind::Token(rules, keys) => Kind::Token(Box::new(Verifier::new(*rules, key_set(&keys), clock))),
+            definition::Kind::Headers(names) => Kind::Headers { names, clock: Arc::clone(&around.clock) },
+            definition::Kind::Token(token) => {
+                let (rules, plan) = *token;
+                let keys = Arc::new(KeySet::configure(name, &plan, around)?);
+                Kind::Token(Box::new(Verifier::new(rules, keys, Arc::clone(&around.clock))))
+            }
         };
-        Self { name: name.to_owned(), namespace: definition.namespace.unwrap_or_default(), kind }
+        Ok(Self { name: name.to_owned(), namespace: definition.namespace.unwrap_or_default(), kind })
+    }
+
+    /// Its keys, where it verifies tokens.
+    pub(super) fn key_set(&self) -> Option<&Arc<KeySet>> {
+        match &self.kind {
+            Kind::Headers { .. } => None,
+            Kind::Token(verifier) => Some(verifier.keys()),
+        }
     }
 
     /// The headers that it looks at.
@@ -93,24 +103,13 @@ impl Source {
         }
     }
 
-    /// Looks for a key that the request's token needs and that is not here. Whether it is worth reading again.
-    pub(super) async fn look_for_key(&self, asking: &Asking<'_>) -> bool {
+    /// Looks for a key that the request's token needs and that is not here; `None` where there is no such token.
+    pub(super) async fn look_for_key(&self, asking: &Asking<'_>, refusal: Refusal) -> Option<Found> {
         match &self.kind {
-            Kind::Headers { .. } => false,
-            Kind::Token(verifier) => verifier.look_for_key(asking).await,
+            Kind::Headers { .. } => None,
+            Kind::Token(verifier) => verifier.look_for_key(asking, refusal).await,
         }
     }
-}
-
-/// The keys that a definition's table `keys` names: the one place where a key set is made.
-fn key_set(table: &Value) -> Arc<KeySet> {
-    let content = |key: &str| table.get(key).and_then(Value::as_str).and_then(|path| std::fs::read(path).ok());
-    let keys = match (content("file"), content("secret_file")) {
-        (Some(text), _) => jwks::read(&text).unwrap_or_default(),
-        (_, Some(secret)) => Key::of_secret(&Secret::new(secret.trim_ascii().to_vec())).into_iter().collect(),
-        _ => Vec::new(),
-    };
-    Arc::new(KeySet::of(Keys::new(keys)))
 }
 
 impl std::fmt::Debug for Profile {

@@ -23,7 +23,7 @@ use memory::{Digest, Memory};
 use told::ProfileReader;
 
 use super::definition::TokenRules;
-use super::keys::{KeySet, Keys};
+use super::keys::{Found, KeySet, Keys};
 use super::source::{Profile, line};
 use super::{Asking, PeerProof, Refusal};
 use crate::clock::Clock;
@@ -84,17 +84,24 @@ impl Verifier {
         Ok(verified.profile)
     }
 
-    /// Looks for the key that the token of a request names, if it is not here. Whether it is worth reading again.
-    pub(super) async fn look_for_key(&self, asking: &Asking<'_>) -> bool {
+    /// The keys.
+    pub(super) fn keys(&self) -> &Arc<KeySet> {
+        &self.keys
+    }
+
+    /// Looks for the key that the token of a request needs; `None` where it needs none that is not here.
+    pub(super) async fn look_for_key(&self, asking: &Asking<'_>, refusal: Refusal) -> Option<Found> {
         let mut room = Vec::new();
-        let Ok(parts) = self.token(asking).and_then(|token| Parts::of(token, self.rules.form)) else { return false };
-        let Ok(decoded) = parts.decode(&mut room) else { return false };
-        let Ok(members) = self.header.members(decoded.header) else { return false };
-        let Ok(header) = self.header.check(&members, &self.rules) else { return false };
-        if self.keys.current().candidates(header.kid, header.algorithm).next().is_some() {
-            return false;
+        let parts = Parts::of(self.token(asking).ok()?, self.rules.form).ok()?;
+        let decoded = parts.decode(&mut room).ok()?;
+        let members = self.header.members(decoded.header).ok()?;
+        let header = self.header.check(&members, &self.rules).ok()?;
+        if header.kid.is_some() && self.keys.current().candidates(header.kid, header.algorithm).next().is_some() {
+            // It came meanwhile; a signature that is wrong by the right key stays wrong.
+            return (refusal != Refusal::Signature).then_some(Found::Changed);
         }
-        self.keys.look_for(header.kid).await
+        // A token that names no key may be of one that is new.
+        Some(self.keys.look_for(header.kid).await)
     }
 
     /// The token as it stands in the header, after the scheme.

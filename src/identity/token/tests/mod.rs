@@ -130,9 +130,10 @@ impl Bench {
             }
         }
         let definition = definition::compile("own", Some(&own)).unwrap_or_else(|errors| panic!("{errors:?}"));
-        let Kind::Token(rules, _) = definition.kind else { panic!("not a token") };
+        let Kind::Token(token) = definition.kind else { panic!("not a token") };
+        let rules = token.0;
         let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(NOW)));
-        let verifier = Verifier::new(*rules, Arc::new(KeySet::of(Keys::new(keys))), Arc::<ManualClock>::clone(&clock));
+        let verifier = Verifier::new(rules, Arc::new(KeySet::of(Keys::new(keys))), Arc::<ManualClock>::clone(&clock));
         Self { verifier, clock }
     }
 
