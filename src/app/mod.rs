@@ -307,7 +307,9 @@ fn watch_files(blueprint: &Blueprint, sessions: &Arc<Sessions>, lifecycle: &Life
             provider.reload();
         }
         peers.reload();
-        tls.iter().for_each(|tls| tls.reload());
+        if let Some(tls) = &tls {
+            tls.reload();
+        }
         // The next request is refused anyway; what the cache holds would go on being renewed.
         for user in sources.reload() {
             sessions.forget(&user);

@@ -89,7 +89,7 @@ impl Observer {
 
 /// The peer that was not believed, so that an operator sees whom to add. Of others, no address is kept.
 fn untrusted(asked: &Asked, outcome: Outcome) -> Option<IpAddr> {
-    match (outcome, asked.standing.peer) {
+    match (outcome, asked.standing.peer()) {
         (Outcome::PeerUntrusted, Peer::Tcp(address)) => Some(address),
         _ => None,
     }

@@ -436,6 +436,52 @@ async fn a_caller_is_believed_on_its_own_routes() {
     is_refused(&service, &fake, &[ALICE, shop, ("X_Crm_Key", "x")], 401, "alias").await;
 }
 
+/// T-01: the caller shows a token of its own (a Kubernetes service account's), and names the user in headers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_with_a_token_of_its_own_is_believed() {
+    let web = "system:serviceaccount:shop:web";
+    let now = NOW.as_seconds();
+    let order = |subject: &str, audience: &str, expires: i64| {
+        let claims =
+            json!({"iss": "https://cluster.example", "aud": audience, "sub": subject, "iat": now, "exp": expires});
+        json!({"alg": "RS256", "claims": claims})
+    };
+    let orders = json!({"orders": [
+        order(web, "sidemint", now + 600),
+        order("system:serviceaccount:shop:other", "sidemint", now + 600),
+        order(web, "another", now + 600),
+        order(web, "sidemint", now - 600),
+    ]});
+    let issued = tokio::task::block_in_place(|| judge("issue.mjs", orders));
+    let mount = Mount::of(&[("jwks.json", &issued["jwks"].to_string())]);
+    let keys = format!("{{ file = {} }}", mount.toml("jwks.json"));
+    let jwt = "{ header = \"Authorization\", algorithms = [\"RS256\"], issuer = \"https://cluster.example\", audience = \"sidemint\" }";
+    let token = format!("{{ source = \"cluster\", subjects = [\"{web}\"] }}");
+    let own = [
+        ("identity.peers.networks", FOREIGN),
+        ("identity.sources.cluster.kind", "\"jwt\""),
+        ("identity.sources.cluster.jwt", jwt),
+        ("identity.sources.cluster.keys", keys.as_str()),
+        ("identity.callers.shop.token", token.as_str()),
+        ("identity.callers.shop.routes", "[\"/api/chat/session\", \"/guard\"]"),
+    ];
+    let (service, fake) = with(&own).await;
+    let bearer = |n: usize| format!("Bearer {}", issued["tokens"][n].as_str().unwrap());
+    let (good, other, elsewhere, expired) = (bearer(0), bearer(1), bearer(2), bearer(3));
+    is_served(&service, &[ALICE, ("Authorization", &good)]).await;
+    assert_eq!(service.ask("GET", "/guard", &[ALICE, ("Authorization", &good)]).await.status, 200);
+    assert_eq!(service.ask("GET", "/auth", &[ALICE, ("Authorization", &good)]).await.status, 403);
+    assert_eq!(service.ask("GET", SESSION, &[("Authorization", &good)]).await.status, 401, "the caller is no user");
+    is_refused(&service, &fake, &[ALICE], 403, "peer_untrusted").await;
+    is_refused(&service, &fake, &[ALICE, ("Authorization", &other)], 403, "peer_workload").await;
+    is_refused(&service, &fake, &[ALICE, ("Authorization", &elsewhere)], 401, "audience").await;
+    is_refused(&service, &fake, &[ALICE, ("Authorization", &expired)], 401, "expired").await;
+    // A token that proves a caller would else name it as a user.
+    let both = [&own[..], &[("identity.source", "[\"cluster\", \"plain\"]")]].concat();
+    let errors = draw(&config(LOCAL, &both), &Environment::default(), clock()).expect_err("refused").to_string();
+    assert!(errors.contains("identity.callers.shop.token.source: \"cluster\" names users as well"), "{errors}");
+}
+
 /// A caller of its own certificate, beside a proxy of its own network.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_with_a_certificate_has_its_own_routes() {

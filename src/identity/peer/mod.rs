@@ -53,10 +53,16 @@ pub struct PeerProof(());
 /// What a connection proves, found out once when it is accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing {
-    /// The other end.
-    pub peer: Peer,
+    peer: Peer,
     /// One bit for each proof whose demands on a connection are met.
     met: u64,
+}
+
+impl Standing {
+    /// The other end.
+    pub fn peer(self) -> Peer {
+        self.peer
+    }
 }
 
 /// Who may tell identity.

@@ -56,7 +56,7 @@ impl std::fmt::Display for Workloads {
 /// The `URI` values of the last element of an `X-Forwarded-Client-Cert`: that of the immediate peer, because proxies
 /// append; earlier elements are hearsay. `None` where the header is not to the letter of its grammar: elements
 /// separated by `,`, pairs by `;`, each `key=value`, values plain or in quotes with `\"` for a quote.
-pub(in crate::identity) fn immediate_uris(header: &[u8]) -> Option<Vec<Vec<u8>>> {
+pub(in crate::identity) fn immediate_uris(header: &[u8]) -> Option<Uris> {
     if header.len() > MAX_BYTES {
         return None;
     }
@@ -64,17 +64,20 @@ pub(in crate::identity) fn immediate_uris(header: &[u8]) -> Option<Vec<Vec<u8>>>
     let mut elements = 0;
     loop {
         elements += 1;
-        let (uris, end, behind) = element(rest)?;
-        match end {
+        let (uris, next) = element(rest)?;
+        match next {
             None => return Some(uris),
-            Some(_) if elements < MAX_ELEMENTS => rest = behind,
+            Some(next) if elements < MAX_ELEMENTS => rest = next,
             Some(_) => return None,
         }
     }
 }
 
-/// Reads one element: its URIs, whether a comma follows, and what is behind it.
-fn element(mut rest: &[u8]) -> Option<(Vec<Vec<u8>>, Option<u8>, &[u8])> {
+/// What an element says of URIs.
+type Uris = Vec<Vec<u8>>;
+
+/// Reads one element: its URIs, and what is behind the comma that follows, if one does.
+fn element(mut rest: &[u8]) -> Option<(Uris, Option<&[u8]>)> {
     let mut uris = Vec::new();
     for _ in 0..MAX_PAIRS {
         let at = rest.iter().position(|byte| *byte == b'=')?;
@@ -87,8 +90,8 @@ fn element(mut rest: &[u8]) -> Option<(Vec<Vec<u8>>, Option<u8>, &[u8])> {
             uris.push(value);
         }
         match behind.split_first() {
-            None => return Some((uris, None, behind)),
-            Some((b',', next)) => return Some((uris, Some(b','), next)),
+            None => return Some((uris, None)),
+            Some((b',', next)) => return Some((uris, Some(next))),
             Some((b';', next)) => rest = next,
             Some(_) => return None,
         }

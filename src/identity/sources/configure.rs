@@ -61,21 +61,27 @@ impl<'c> Draft<'c> {
         T::default()
     }
 
-    /// Names of sources that somebody asks, each with the key that names it.
-    fn asked(&self, peers: &'c Peers) -> Vec<(String, &'c str)> {
+    /// Names of sources that tell users, each with the key that names it.
+    fn asked(&self) -> Vec<(String, &'c str)> {
         let default = self.identity.source.iter().map(|name| ("identity.source".to_owned(), name.as_str()));
         let own = self.routes.iter().flat_map(|route| {
             let names = route.sources.iter().flatten();
             names.map(|name| (format!("{}.source", route.key), name.as_str()))
         });
-        default.chain(own).chain(peers.token_sources()).collect()
+        default.chain(own).collect()
     }
 
     /// The sources that are asked. What nobody asks is compiled as well: a mistake in it would show on the day it is put
     /// in use.
     fn sources(&mut self, peers: &'c Peers, around: &Around) -> Vec<Source> {
         let identity = self.identity;
-        let asked = self.asked(peers);
+        let mut asked = self.asked();
+        for (key, name) in peers.token_sources() {
+            if asked.iter().any(|(_, asked)| *asked == name) {
+                self.refuse(key, format!("\"{name}\" names users as well, and would take the caller for one; define another"));
+            }
+        }
+        asked.extend(peers.token_sources());
         let tables = identity.sources.keys().map(|name| (String::new(), name.as_str()));
         let mut seen = Vec::new();
         let mut sources = Vec::new();

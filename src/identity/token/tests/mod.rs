@@ -22,7 +22,6 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
-use crate::config;
 use crate::identity::definition::{self, Kind};
 use crate::identity::keys::Key;
 use crate::identity::{Peer, Peers};
@@ -139,7 +138,7 @@ impl Bench {
     }
 
     fn read_headers(&self, headers: &HeaderMap) -> Result<Arc<Profile>, Refusal> {
-        let peers = Peers::for_test(&config::Peers::default());
+        let peers = Peers::default();
         let standing = peers.meet(Peer::tcp("192.0.2.1".parse().expect("an address")), &[]);
         let asking = Asking { standing, method: &Method::GET, target: "/", headers, body: None };
         self.verifier.read(&asking, || Err(Refusal::PeerUntrusted))
