@@ -39,7 +39,7 @@ impl Around {
 /// Every configured source and peer, checked.
 #[derive(Debug, Default)]
 pub struct Sources {
-    sources: Vec<Arc<Source>>,
+    all: Vec<Arc<Source>>,
     default: Vec<String>,
     peers: Arc<Peers>,
     users: Option<Arc<Users>>,
@@ -129,10 +129,10 @@ impl Sources {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let sources = sources.into_iter().map(Arc::new).collect();
+        let all = sources.into_iter().map(Arc::new).collect();
         let peers = Arc::new(peers);
         let (users, metrics) = (users.map(Arc::new), Some(Arc::clone(&around.metrics)));
-        let configured = Self { sources, default: identity.source.clone(), peers, users, metrics };
+        let configured = Self { all, default: identity.source.clone(), peers, users, metrics };
         configured.show_users();
         Ok(configured)
     }
@@ -140,7 +140,7 @@ impl Sources {
     /// Who resolves the requests of `route`.
     pub fn resolver(&self, route: &config::Route) -> Resolver {
         let names = route.sources.as_ref().unwrap_or(&self.default);
-        let find = |name: &str| self.sources.iter().find(|source| source.name == name).map(Arc::clone);
+        let find = |name: &str| self.all.iter().find(|source| source.name == name).map(Arc::clone);
         let sources: Vec<_> = names.iter().filter_map(|name| find(name)).collect();
         Resolver {
             gate: self.peers.gate(&route.path, sources.iter().flat_map(|source| source.headers())),
@@ -186,7 +186,7 @@ impl Sources {
 
     /// Whether users are named in bodies, by peers that nothing but their network proves.
     pub fn has_body_by_position(&self) -> bool {
-        self.peers.is_position_only() && self.sources.iter().any(|source| source.reads_body())
+        self.peers.is_position_only() && self.all.iter().any(|source| source.reads_body())
     }
 
     /// What proves a peer.
@@ -201,7 +201,7 @@ impl Sources {
 
     /// Whether no route could tell anybody.
     pub fn is_empty(&self) -> bool {
-        self.sources.is_empty()
+        self.all.is_empty()
     }
 }
 
