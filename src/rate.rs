@@ -44,8 +44,9 @@ impl FromStr for Rate {
     }
 }
 
-/// A rate that is kept, by the generic cell rate algorithm: of calls that pass, at most the rate's number lie in any span
-/// of its period. A burst passes at once and is taken from that number; what is left of it refills evenly.
+/// A rate that is kept, by the generic cell rate algorithm.
+///
+/// Of calls that pass, at most the rate's number lie in any span of its period. A burst passes at once and is taken from that number; what is left of it refills evenly.
 ///
 /// It holds no state: whoever is paced keeps one number, when the next call would be due if all came evenly spaced
 /// ("theoretical arrival time").

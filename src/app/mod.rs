@@ -350,14 +350,18 @@ fn warn(blueprint: &Blueprint) {
     if let Some(caution) = blueprint.tls.as_ref().and_then(|tls| tls.caution()) {
         tracing::warn!("{caution}");
     }
-    if blueprint.sources.has_body_by_position() {
+    warn_of_bodies(&blueprint.sources);
+    for provider in blueprint.providers.values() {
+        warn_of(provider);
+    }
+}
+
+fn warn_of_bodies(sources: &identity::Sources) {
+    if sources.has_body_by_position() {
         tracing::warn!(
             "a body may name any user, and peers are proven by network address alone; no browser and no proxy for browsers \
              may reach that route"
         );
-    }
-    for provider in blueprint.providers.values() {
-        warn_of(provider);
     }
 }
 

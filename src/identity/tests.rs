@@ -133,6 +133,30 @@ fn debug_shows_no_personal_data() {
 }
 
 proptest::proptest! {
+    /// T-15, T-30: of all subjects that are accepted, no two people have one chat subject: neither of two namespaces, nor
+    /// of one with a namespace and one without.
+    #[test]
+    fn chat_subjects_tell_people_apart(
+        a in ("(|a|b|ab|A)", "[ab-]{1,5}"),
+        b in ("(|a|b|ab|A)", "[ab-]{1,5}"),
+    ) {
+        let used = ["", "a", "b", "ab", "A"].map(|namespace| ("x", Some(namespace)));
+        let namespaces = namespace::Namespaces::of(&used).expect("namespaces");
+        let told = |(namespace, subject): &(String, String)| {
+            let reserved = namespaces.reserved_for(namespace);
+            let taken = reserved.iter().any(|beginning| subject.starts_with(beginning));
+            let told = Told::Lines(Lines { subject, ..Lines::default() });
+            (!taken).then(|| Identity { source: "x", namespace, told }.chat_subject().into_owned())
+        };
+        if let (Some(one), Some(two)) = (told(&a), told(&b)) {
+            proptest::prop_assert_eq!(one == two, a == b);
+            let entry = namespaces.subject_of(&one).expect("somebody");
+            proptest::prop_assert_eq!(entry, &a.1);
+        }
+    }
+}
+
+proptest::proptest! {
     /// No bytes make the reader panic, and whatever it accepts is exactly one of the values that were sent.
     #[test]
     fn any_header_set_gives_one_identity_or_none(

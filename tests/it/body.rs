@@ -120,7 +120,7 @@ async fn every_refused_user_gets_the_same_answer() {
         r#"{"user":{"id":"null"}}"#,
         r#"{"user":{"id":" alice"}}"#,
         r#"{"user":{"id":"{user}"}}"#,
-        r#"{"user":{"id":"ro​ot"}}"#,
+        "{\"user\":{\"id\":\"ro\u{200b}ot\"}}",
         r#"{"user":{"id":"a","id":"b"}}"#,
         r#"{"user":{"id":"a"},"user":{"id":"b"}}"#,
         r#"{"user":{"id":"a","admin":true}}"#,

@@ -14,8 +14,8 @@ use crate::inputs::with_inputs;
 
 const PAGE: &str = include_str!("../../docs/errors.md");
 const ALICE: (&str, &str) = ("X-Forwarded-User", "alice");
-/// What no request can bring about: defects are not known.
-const OUT_OF_REACH: [Outcome; 1] = [Outcome::Internal];
+/// What no request of these tests can bring about: defects are not known, and no source here waits for keys.
+const OUT_OF_REACH: [Outcome; 2] = [Outcome::Internal, Outcome::IdentityUnavailable];
 
 /// The cells of the rows of a table below a heading, backticks removed; «–» is empty.
 fn table(heading: &str) -> Vec<Vec<String>> {
@@ -158,6 +158,15 @@ async fn refused_input() -> Answer {
     service.ask("GET", &format!("{SESSION}?channel=news"), &[ALICE]).await
 }
 
+/// A service where alice has made all the work for today that a user may make.
+async fn used_up() -> Service {
+    let guard = "[[routes]]\npath = \"/guard\"\nanswer = \"subrequest\"\nmode = \"required\"\nprovider = \"chat\"\n";
+    let text = config(&format!("{LOCAL}{guard}"), &[("limits.user_rate", "\"1/day\"")]);
+    let service = Service::start(&text, &Environment::default(), clock()).await;
+    assert_eq!(service.ask("DELETE", SESSION, &[ALICE]).await.status, 204);
+    service
+}
+
 async fn by_the_surroundings() -> Vec<(Outcome, Answer)> {
     let foreign = local_with(&[("identity.peers.networks", "[\"192.0.2.0/24\"]")]).await;
     let mut provoked = vec![(Outcome::PeerUntrusted, foreign.ask("GET", SESSION, &[ALICE]).await)];
@@ -167,6 +176,10 @@ async fn by_the_surroundings() -> Vec<(Outcome, Answer)> {
         provoked.push((outcome, service.ask("GET", SESSION, &[ALICE]).await));
     }
     provoked.push((Outcome::InputRefused, refused_input().await));
+    let denied = local_with(&[("identity.users.deny", "[\"alice\"]")]).await;
+    provoked.push((Outcome::UserDenied, denied.ask("GET", SESSION, &[ALICE]).await));
+    let limited = used_up().await;
+    provoked.push((Outcome::RateLimited, limited.ask("GET", SESSION, &[ALICE]).await));
     provoked.push((Outcome::Draining, while_draining(SESSION).await));
     provoked
 }
@@ -236,6 +249,12 @@ async fn a_subrequest_ends_as_documented() {
     let (foreign, _fake) = Service::sendsar_with("", &[("identity.peers.networks", "[\"192.0.2.0/24\"]")]).await;
     let (optional, required) = (foreign.ask("GET", "/auth", &[ALICE]).await, foreign.ask("GET", "/guard", &[]).await);
     seen.push(["peer_untrusted".to_owned(), cell_of(&optional), cell_of(&required)]);
+    let (denied, _fake) = Service::sendsar_with("", &[("identity.users.deny", "[\"alice\"]")]).await;
+    for (code, service) in [("user_denied", &denied), ("rate_limited", &used_up().await)] {
+        let (optional, required) =
+            (service.ask("GET", "/auth", &[ALICE]).await, service.ask("GET", "/guard", &[ALICE]).await);
+        seen.push([code.to_owned(), cell_of(&optional), cell_of(&required)]);
+    }
     let particular = particular().await;
     for (code, headers) in [
         ("user_id_invalid", &[UNFIT][..]),

@@ -1,5 +1,7 @@
 //! Several sources: equal subjects of two are two people, unless the operator says that they are one.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use sidemint::config::Environment;
 
@@ -24,7 +26,7 @@ fn partners(namespace: &str) -> (&'static str, String) {
 
 async fn service(ours: &str, theirs: &str, extra: &str) -> (Service, Sendsar) {
     let clock = clock();
-    let fake = Sendsar::start(clock.clone()).await;
+    let fake = Sendsar::start(Arc::clone(&clock)).await;
     let (key, table) = partners(theirs);
     let own = format!("{{ namespace = \"{ours}\" }}");
     let text = config(&routes(&fake, extra), &[("identity.sources.plain", &own), (key, &table)]);

@@ -161,6 +161,6 @@ async fn groups_become_roles_by_the_operators_list() {
         assert_eq!(claims(&answer)["roles"], roles, "{groups}");
         tokens.push(answer.json()["token"].clone());
     }
-    assert_eq!(cached(&service).await.round() as i64, 3, "one session for each set of roles");
+    assert!((cached(&service).await - 3.0).abs() < 0.1, "one session for each set of roles");
     assert_eq!((&tokens[0], &tokens[2], &tokens[4]), (&tokens[1], &tokens[3], &tokens[5]));
 }

@@ -3,6 +3,7 @@
 //! Everything that two readers of JSON could see differently is refused: members that come twice or that nobody knows,
 //! and values of another type. What else the body holds is for the route's inputs.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -60,7 +61,7 @@ impl User {
         }
         Ok(Profile {
             subject: id,
-            name: self.name.and_then(|name| text::display_name(name.as_bytes()).map(|name| name.into_owned())),
+            name: self.name.and_then(|name| text::display_name(name.as_bytes()).map(Cow::into_owned)),
             email: self.email.and_then(|email| text::email(email.as_bytes()).map(str::to_owned)),
             avatar: self.avatar.and_then(|avatar| text::avatar(&avatar).map(str::to_owned)),
             groups: groups.into_iter().filter(|group| !group.trim().is_empty()).collect(),
@@ -185,7 +186,7 @@ mod tests {
             r#"{"user":"a"}"#,
             r#"{"user":null}"#,
             r#"{"user":{"id":"\ud800"}}"#,
-            r#"{'user':{'id':'a'}}"#,
+            "{'user':{'id':'a'}}",
         ] {
             assert!(matches!(user(body.as_bytes()), Err(Refusal::Body)), "{body}");
         }

@@ -30,7 +30,7 @@ impl Sources {
             return Err(draft.errors);
         }
         let configured = Self {
-            sources: sources.into_iter().map(Arc::new).collect(),
+            all: sources.into_iter().map(Arc::new).collect(),
             default: identity.source.clone(),
             peers: Arc::new(peers),
             users: users.map(Arc::new),

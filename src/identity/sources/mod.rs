@@ -39,7 +39,7 @@ impl Around {
 /// Every configured source and peer, checked.
 #[derive(Debug, Default)]
 pub struct Sources {
-    sources: Vec<Arc<Source>>,
+    all: Vec<Arc<Source>>,
     default: Vec<String>,
     peers: Arc<Peers>,
     users: Option<Arc<Users>>,
@@ -50,27 +50,27 @@ impl Sources {
     /// Fetches keys from now on. The service is not ready before every source in use has had some.
     pub fn start(&self, lifecycle: &Lifecycle) {
         let waiting = Arc::new(Waiting::new(lifecycle.clone()));
-        for set in self.sources.iter().filter_map(|source| source.key_set()) {
+        for set in self.all.iter().filter_map(|source| source.key_set()) {
             set.start(lifecycle, &waiting);
         }
     }
 
     /// Reads the files of keys again.
     pub fn reload_keys(&self, now: Timestamp) {
-        for set in self.sources.iter().filter_map(|source| source.key_set()) {
+        for set in self.all.iter().filter_map(|source| source.key_set()) {
             set.reload(now.as_seconds());
         }
     }
 
     /// Where the keys of each source come from, for people.
     pub fn key_places(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.sources.iter().filter_map(|source| Some((source.name.as_str(), source.key_set()?.place())))
+        self.all.iter().filter_map(|source| Some((source.name.as_str(), source.key_set()?.place())))
     }
 
     /// Who resolves the requests of `route`.
     pub fn resolver(&self, route: &config::Route) -> Resolver {
         let names = route.sources.as_ref().unwrap_or(&self.default);
-        let find = |name: &str| self.sources.iter().find(|source| source.name == name).map(Arc::clone);
+        let find = |name: &str| self.all.iter().find(|source| source.name == name).map(Arc::clone);
         let sources: Vec<_> = names.iter().filter_map(|name| find(name)).collect();
         Resolver {
             gate: self.peers.gate(&route.path, sources.iter().flat_map(|source| source.headers())),
@@ -83,7 +83,7 @@ impl Sources {
 
     /// Files that are read again when they change.
     pub fn files(&self) -> impl Iterator<Item = PathBuf> {
-        let keys = self.sources.iter().filter_map(|source| source.key_set()?.file());
+        let keys = self.all.iter().filter_map(|source| source.key_set()?.file());
         self.users.iter().filter_map(|users| users.file()).chain(keys).map(Path::to_owned)
     }
 
@@ -117,7 +117,7 @@ impl Sources {
 
     /// Whether users are named in bodies, by peers that nothing but their network proves.
     pub fn has_body_by_position(&self) -> bool {
-        self.peers.is_position_only() && self.sources.iter().any(|source| source.reads_body())
+        self.peers.is_position_only() && self.all.iter().any(|source| source.reads_body())
     }
 
     /// What proves a peer.
@@ -132,6 +132,6 @@ impl Sources {
 
     /// Whether no route could tell anybody.
     pub fn is_empty(&self) -> bool {
-        self.sources.is_empty()
+        self.all.is_empty()
     }
 }
