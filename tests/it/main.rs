@@ -30,6 +30,7 @@ mod config;
 mod definitions;
 mod docs;
 mod errors;
+mod identity_tokens;
 mod inputs;
 mod jose;
 mod judges;

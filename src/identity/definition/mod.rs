@@ -28,7 +28,7 @@ pub(super) enum Kind {
     /// In headers that only a proven peer may send.
     Headers(HeaderNames),
     /// In a token that its issuer signed; and where the keys come from.
-    Token(Box<(TokenRules, KeyPlan)>),
+    Token(Box<TokenRules>, Box<KeyPlan>),
 }
 
 /// A definition as written, once settings are filled in.
@@ -58,10 +58,22 @@ enum RawKind {
 }
 
 /// The definitions that ship with the binary: name and text.
-pub const PRESETS: [(&str, &str); 3] = [
+pub const PRESETS: [(&str, &str); 15] = [
     ("plain", include_str!("../presets/plain.toml")),
     ("oauth2-proxy", include_str!("../presets/oauth2-proxy.toml")),
     ("authelia", include_str!("../presets/authelia.toml")),
+    ("oidc", include_str!("../presets/oidc.toml")),
+    ("pomerium", include_str!("../presets/pomerium.toml")),
+    ("cloudflare-access", include_str!("../presets/cloudflare-access.toml")),
+    ("google-iap", include_str!("../presets/google-iap.toml")),
+    ("aws-alb", include_str!("../presets/aws-alb.toml")),
+    ("azure-ad", include_str!("../presets/azure-ad.toml")),
+    ("teleport", include_str!("../presets/teleport.toml")),
+    ("authentik-jwt", include_str!("../presets/authentik-jwt.toml")),
+    ("oathkeeper-jwt", include_str!("../presets/oathkeeper-jwt.toml")),
+    ("keycloak", include_str!("../presets/keycloak.toml")),
+    ("kubernetes", include_str!("../presets/kubernetes.toml")),
+    ("spiffe-jwt", include_str!("../presets/spiffe-jwt.toml")),
 ];
 
 /// One line about a preset.
@@ -126,7 +138,7 @@ fn token(jwt: token::Raw, claims: token::RawClaims, keys: Option<keys::Raw>) -> 
     if rules.uses_secret() != is_secret {
         return Err("keys: HS256, HS384 and HS512 need secret_file, and nothing else does".to_owned());
     }
-    Ok(Kind::Token(Box::new((rules, keys))))
+    Ok(Kind::Token(Box::new(rules), Box::new(keys)))
 }
 
 /// Names of the presets, for messages.

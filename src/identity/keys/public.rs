@@ -30,7 +30,7 @@ pub(in crate::identity) struct Key {
 /// A key, ready for one algorithm.
 enum Form {
     Public(ParsedPublicKey),
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
 }
 
 impl Key {
@@ -74,7 +74,7 @@ impl Key {
             (Algorithm::Hs512, hmac::HMAC_SHA512),
         ];
         let long_enough = macs.into_iter().filter(|(_, mac)| bytes.len() >= mac.digest_algorithm().output_len());
-        let forms = long_enough.map(|(algorithm, mac)| (algorithm, Form::Secret(hmac::Key::new(mac, bytes))));
+        let forms = long_enough.map(|(algorithm, mac)| (algorithm, Form::Secret(Box::new(hmac::Key::new(mac, bytes)))));
         Self::of(None, forms.collect(), None)
     }
 
@@ -86,11 +86,6 @@ impl Key {
     /// Whether it is of the kind that `algorithm` needs, and does not say that it is for another.
     pub(in crate::identity) fn fits(&self, algorithm: Algorithm) -> bool {
         self.forms.iter().any(|(own, _)| *own == algorithm)
-    }
-
-    /// Whether it is a shared secret, which a token need not name.
-    pub(in crate::identity) fn is_secret(&self) -> bool {
-        self.forms.iter().any(|(algorithm, _)| algorithm.family() == Family::Mac)
     }
 
     /// Whether `signature` over `message` is its own by `algorithm`. ECDSA signatures are `r` and `s` in their full

@@ -52,10 +52,9 @@ impl Source {
     pub(super) fn new(name: &str, definition: Definition, around: &Around) -> Result<Self, (&'static str, String)> {
         let kind = match definition.kind {
             definition::Kind::Headers(names) => Kind::Headers(names),
-            definition::Kind::Token(token) => {
-                let (rules, plan) = *token;
+            definition::Kind::Token(rules, plan) => {
                 let keys = Arc::new(KeySet::configure(name, &plan, around)?);
-                Kind::Token(Box::new(Verifier::new(rules, keys, Arc::clone(&around.clock))))
+                Kind::Token(Box::new(Verifier::new(*rules, keys, Arc::clone(&around.clock))))
             }
         };
         Ok(Self { name: name.to_owned(), namespace: definition.namespace.unwrap_or_default(), kind })

@@ -34,6 +34,12 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// The time between two moments, for tests of what keeps it.
+    #[cfg(test)]
+    pub(super) fn new(from: Timestamp, until: Timestamp) -> Self {
+        Self { from, until, late: Refusal::Expired }
+    }
+
     /// Whether `now` lies in it, and if not, how.
     pub(super) fn check(self, now: Timestamp) -> Result<(), Refusal> {
         if now < self.from {

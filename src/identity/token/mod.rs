@@ -8,6 +8,7 @@ mod claims;
 mod compact;
 mod header;
 mod json;
+mod memory;
 mod told;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use claims::{ClaimsReader, Window};
 use compact::Parts;
 use header::HeaderReader;
 use json::Wanted;
+use memory::{Digest, Memory};
 use told::ProfileReader;
 
 use super::definition::TokenRules;
@@ -36,6 +38,7 @@ pub(super) struct Verifier {
     wanted: Wanted,
     claims: ClaimsReader,
     profile: ProfileReader,
+    memory: Memory,
 }
 
 /// A token that held.
@@ -49,7 +52,7 @@ impl Verifier {
         let mut wanted = Wanted::default();
         let claims = ClaimsReader::new(&rules, &mut wanted);
         let profile = ProfileReader::new(&rules, &mut wanted);
-        Self { rules, keys, clock, header: HeaderReader::new(), wanted, claims, profile }
+        Self { rules, keys, clock, header: HeaderReader::new(), wanted, claims, profile, memory: Memory::new() }
     }
 
     /// The header that the token comes in.
@@ -69,8 +72,15 @@ impl Verifier {
             proof()?;
         }
         let parts = Parts::of(token, self.rules.form)?;
-        let verified = self.verify(&parts, &self.keys.current())?;
+        let (digest, keys) = (Digest::of(token), self.keys.current());
+        if let Some(known) = self.memory.recall(&digest, &keys) {
+            known.window.check(self.clock.now())?;
+            return Ok(known.profile);
+        }
+        let verified = self.verify(&parts, &keys)?;
+        // Kept only once it holds: what has expired, or is not good yet, would take the place of another.
         verified.window.check(self.clock.now())?;
+        self.memory.keep(digest, &keys, &verified);
         Ok(verified.profile)
     }
 
@@ -129,3 +139,6 @@ impl Verifier {
         Ok(Verified { profile: Arc::new(profile), window })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ use crate::client::Answer;
 pub mod ejabberd;
 pub mod liveblocks;
 pub mod nats;
+pub mod oidc;
 pub mod synapse;
 
 /// Runs a server, and ends its whole process group when this process lets go of the pipe to it: on drop, and also when a
