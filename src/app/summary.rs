@@ -14,7 +14,7 @@ impl fmt::Display for Blueprint {
             [] => "none: identity routes answer 403".to_owned(),
             names => names.join(", "),
         };
-        writeln!(f, "identity        {}", sources)?;
+        writeln!(f, "identity        {sources}")?;
         for (source, place) in self.sources.key_places() {
             writeln!(f, "keys of         {source}: {place}")?;
         }

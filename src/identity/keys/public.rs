@@ -9,7 +9,7 @@ use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde_json::{Map, Value};
 
-use super::{Algorithm, Family};
+use super::Algorithm;
 use crate::secrets::Secret;
 
 /// Bytes of a key id at most; tokens may not name a longer one either.
