@@ -91,6 +91,8 @@ pub struct Metrics {
     /// Labels of the signing keys that are shown: those that are gone are taken away.
     shown_keys: Mutex<BTreeSet<[String; 3]>>,
     connections_closed: IntCounterVec,
+    tls_handshake_failures: IntCounterVec,
+    tls_expiry: IntGaugeVec,
     cache_evictions: IntCounterVec,
     gauges: IntGaugeVec,
     build_info: IntGaugeVec,
@@ -104,6 +106,14 @@ pub struct Metrics {
     pub ready: Gauge,
     /// 1 when networks that hold everybody are believed.
     pub insecure_peers: Gauge,
+    /// Generation of the secrets that prove a peer; 0 where there are none.
+    pub peer_secrets_generation: Gauge,
+    /// Changed secrets of peers that were not usable.
+    pub peer_secrets_rejected: Counter,
+    /// Generation of the certificates in service; 0 without TLS.
+    pub tls_generation: Gauge,
+    /// Changed certificates, keys or authorities that were not usable.
+    pub tls_rejected: Counter,
 }
 
 /// Buckets from a cache hit (tens of microseconds) to the longest deadline.
@@ -135,6 +145,11 @@ impl Metrics {
             let gauge = Gauge::new(name, help)?;
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
+        };
+        let plain = |name: &str, help: &str| -> Result<Counter, prometheus::Error> {
+            let counter = Counter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
         };
         Ok(Self {
             requests: counter(
@@ -230,6 +245,16 @@ impl Metrics {
                 "Connections that were cut, by reason.",
                 &["reason"],
             )?,
+            tls_handshake_failures: counter(
+                "sidemint_tls_handshake_failures_total",
+                "TLS handshakes on the front listener that failed, by reason.",
+                &["reason"],
+            )?,
+            tls_expiry: gauge(
+                "sidemint_tls_expiry_timestamp_seconds",
+                "When the first certificate of the file expires, in seconds since 1970.",
+                &["file"],
+            )?,
             cache_evictions: counter(
                 "sidemint_cache_evictions_total",
                 "Sessions dropped to keep within the limits of the cache.",
@@ -248,6 +273,22 @@ impl Metrics {
             insecure_peers: single(
                 "sidemint_insecure_peers",
                 "1 when identity headers are believed from networks that hold everybody.",
+            )?,
+            peer_secrets_generation: single(
+                "sidemint_peer_secrets_generation",
+                "Generation of the secrets and keys that prove a peer; grows with each accepted change, 0 without any.",
+            )?,
+            peer_secrets_rejected: plain(
+                "sidemint_peer_secrets_rejected_total",
+                "Changed secrets of peers that were not usable; the last good ones stay in service.",
+            )?,
+            tls_generation: single(
+                "sidemint_tls_generation",
+                "Generation of certificate, key and client authorities; grows with each accepted change, 0 without TLS.",
+            )?,
+            tls_rejected: plain(
+                "sidemint_tls_rejected_total",
+                "Changed certificates, keys or authorities that were not usable; the last good ones stay in service.",
             )?,
             registry,
         }
@@ -353,6 +394,16 @@ impl Metrics {
     /// Connections that were cut for `reason`.
     pub fn connections_closed(&self, reason: &str) -> Counter {
         self.connections_closed.with_label_values(&[reason])
+    }
+
+    /// TLS handshakes that failed for `reason`.
+    pub fn tls_handshake_failures(&self, reason: &str) -> Counter {
+        self.tls_handshake_failures.with_label_values(&[reason])
+    }
+
+    /// When the first certificate of `file` (`certificate` or `client_ca`) expires.
+    pub fn tls_expiry(&self, file: &str) -> Gauge {
+        self.tls_expiry.with_label_values(&[file])
     }
 
     /// Entries of `cache` dropped to keep within its limits.

@@ -7,7 +7,7 @@ use http::HeaderName;
 
 use super::definition;
 use super::keys::{Found, Waiting};
-use super::peer::Peers;
+use super::peer::{Gate, Peers};
 use super::source::Source;
 use super::{Asking, Identity, Refusal};
 use crate::clock::{Clock, Timestamp};
@@ -65,6 +65,11 @@ impl Sources {
         let tables = identity.sources.keys().map(|name| (String::new(), name.as_str()));
         let mut sources: Vec<Arc<Source>> = Vec::new();
         let mut seen = Vec::new();
+        let peers = Peers::configure(identity, &around.clock, &around.metrics).unwrap_or_else(|problems| {
+            problems.into_iter().for_each(|(key, problem)| refuse(key, problem));
+            Peers::default()
+        });
+        asked.extend(peers.token_sources());
         for (key, name) in tables.chain(asked.iter().cloned()) {
             if seen.contains(&name) {
                 continue;
@@ -91,7 +96,10 @@ impl Sources {
                 }
             }
         }
-        let peers = Arc::new(Peers::new(&identity.peers));
+        for (key, problem) in clashes(&peers, &sources) {
+            refuse(key, problem);
+        }
+        let peers = Arc::new(peers);
         if errors.is_empty() { Ok(Self { sources, default: identity.source.clone(), peers }) } else { Err(errors) }
     }
 
@@ -123,11 +131,12 @@ impl Sources {
     /// Who resolves the requests of `route`.
     pub fn resolver(&self, route: &config::Route) -> Resolver {
         let names = route.sources.as_ref().unwrap_or(&self.default);
-        let find = |name: &String| self.sources.iter().find(|source| source.name == *name).map(Arc::clone);
+        let find = |name: &str| self.sources.iter().find(|source| source.name == name).map(Arc::clone);
+        let sources: Vec<_> = names.iter().filter_map(|name| find(name)).collect();
         Resolver {
-            path: route.path.clone(),
-            sources: names.iter().filter_map(find).collect(),
-            peers: Arc::clone(&self.peers),
+            gate: self.peers.gate(&route.path, sources.iter().flat_map(|source| source.headers())),
+            callers: self.peers.token_sources().filter_map(|(_, name)| find(name)).collect(),
+            sources,
         }
     }
 
@@ -150,9 +159,10 @@ impl Sources {
 /// Resolves the requests of one route.
 #[derive(Clone, Debug, Default)]
 pub struct Resolver {
-    path: String,
     sources: Vec<Arc<Source>>,
-    peers: Arc<Peers>,
+    gate: Gate,
+    /// Sources that verify the tokens of callers.
+    callers: Vec<Arc<Source>>,
 }
 
 impl Resolver {
@@ -160,13 +170,19 @@ impl Resolver {
     pub(super) fn for_test(name: &str, definition: definition::Definition, network: &str) -> Self {
         let source = Source::new(name, definition, &Around::for_test()).expect("a source");
         let networks = vec![network.parse().expect("a network")];
-        let peers = Peers::new(&config::Peers { networks, ..config::Peers::default() });
-        Self { path: "/".to_owned(), sources: vec![Arc::new(source)], peers: Arc::new(peers) }
+        let peers = Arc::new(Peers::for_test(&config::Peers { networks, ..config::Peers::default() }));
+        Self { gate: peers.gate("/", source.headers()), sources: vec![Arc::new(source)], callers: Vec::new() }
     }
 
     #[cfg(test)]
     pub(super) fn peers(&self) -> &Peers {
-        &self.peers
+        self.gate.peers()
+    }
+
+    /// The same, for a route that reads these headers as well: a signature over a request covers them.
+    #[must_use]
+    pub fn covering<'h, I: Iterator<Item = &'h HeaderName>>(self, headers: I) -> Self {
+        Self { gate: self.gate.covering(headers), ..self }
     }
 
     /// The headers that are read, for `Vary`.
@@ -174,9 +190,9 @@ impl Resolver {
         self.sources.iter().flat_map(|source| source.headers())
     }
 
-    /// Whether a body may name the user, so that it must be read first.
+    /// Whether a body may name the user or is signed, so that it must be read first.
     pub fn reads_body(&self) -> bool {
-        false
+        self.gate.peers().reads_body()
     }
 
     /// The identity that a request carries: that of the first source that tells anything. A source that tells something
@@ -193,7 +209,7 @@ impl Resolver {
 
     /// The same once the source of the missing key was asked, where that helps.
     async fn judge_again<'r>(&'r self, asking: &Asking<'r>, refusal: Refusal) -> Result<Identity<'r>, Refusal> {
-        for source in &self.sources {
+        for source in self.sources.iter().chain(&self.callers) {
             // The first source with a token in the request is the one that refused it.
             match source.look_for_key(asking, refusal).await {
                 None => {}
@@ -210,7 +226,7 @@ impl Resolver {
     pub(super) fn judge<'r>(&'r self, asking: &Asking<'r>) -> Result<Identity<'r>, Refusal> {
         let mut outcome = Refusal::NoSource;
         for source in &self.sources {
-            match source.read(asking, || self.peers.prove(asking, &self.path)) {
+            match source.read(asking, || self.gate.prove(asking, |name| self.caller(name, asking))) {
                 Ok(told) => return Ok(Identity { source: &source.name, namespace: &source.namespace, told }),
                 Err(Refusal::Absent) => outcome = Refusal::Absent,
                 Err(refusal) => return Err(refusal),
@@ -218,4 +234,40 @@ impl Resolver {
         }
         Err(outcome)
     }
+
+    /// Subject of a caller's own token, which the source called `name` verifies.
+    fn caller(&self, name: &str, asking: &Asking<'_>) -> Result<String, Refusal> {
+        let source = self.callers.iter().find(|source| source.name == name).ok_or(Refusal::NoSource)?;
+        // A token that would need another proof of the peer proves nobody.
+        let told = source.read(asking, || Err(Refusal::PeerUntrusted))?;
+        Ok(Identity { source: name, namespace: "", told }.subject().to_owned())
+    }
+}
+
+/// Headers that would have to say two things: who the peer is, and who the user is.
+fn clashes(peers: &Peers, sources: &[Arc<Source>]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for source in sources {
+        for header in source.headers().filter(|header| peers.headers().contains(header)) {
+            let problem =
+                format!("{header} names the user in source \"{}\" and cannot prove a peer as well", source.name);
+            found.push(("identity.peers".to_owned(), problem));
+        }
+    }
+    for (key, name) in peers.token_sources() {
+        let Some(own) = sources.iter().find(|source| source.name == name) else { continue };
+        if !own.proves_itself() {
+            let problem =
+                format!("\"{name}\" tells what a peer says, and proves nobody; name a source of kind \"jwt\"");
+            found.push((key, problem));
+            continue;
+        }
+        let others = sources.iter().filter(|source| source.name != name);
+        for header in
+            others.flat_map(|source| source.headers()).filter(|header| own.headers().any(|mine| mine == *header))
+        {
+            found.push((key.clone(), format!("reads {header}, where another source looks for the user")));
+        }
+    }
+    found
 }

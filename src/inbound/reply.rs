@@ -178,6 +178,7 @@ impl From<Refusal> for Outcome {
             | Refusal::Template
             | Refusal::Encoding
             | Refusal::Character
+            | Refusal::Condition
             | Refusal::TooLong
             | Refusal::Body
             | Refusal::TokenMalformed

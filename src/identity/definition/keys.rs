@@ -60,7 +60,7 @@ enum Network {
 /// Where keys come from, checked.
 #[derive(Clone, Debug)]
 pub(in crate::identity) struct KeyPlan {
-    pub(in crate::identity) place: Place,
+    pub(in crate::identity) place: KeyPlace,
     pub(in crate::identity) form: KeyForm,
     pub(in crate::identity) reach: Reach,
     /// How old the last good set may become while its source is down.
@@ -75,7 +75,7 @@ pub(in crate::identity) struct KeyPlan {
 
 /// The place itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::identity) enum Place {
+pub(in crate::identity) enum KeyPlace {
     /// A key set.
     Url(Url),
     /// A key set that the issuer's own description names.
@@ -119,19 +119,19 @@ impl KeyPlan {
         };
         let mut places = Vec::new();
         if !raw.url.is_empty() {
-            places.push(("url", Place::Url(address("keys.url", &raw.url, reach)?)));
+            places.push(("url", KeyPlace::Url(address("keys.url", &raw.url, reach)?)));
         }
         if raw.discovery {
             places.push(("discovery", discovery(issuers, reach)?));
         }
         if !raw.pem_url.is_empty() {
-            places.push(("pem_url", Place::PemUrl(pem_url(&raw.pem_url, reach)?)));
+            places.push(("pem_url", KeyPlace::PemUrl(pem_url(&raw.pem_url, reach)?)));
         }
         if let Some(path) = given(raw.file) {
-            places.push(("file", Place::File(path)));
+            places.push(("file", KeyPlace::File(path)));
         }
         if let Some(path) = given(raw.secret_file) {
-            places.push(("secret_file", Place::SecretFile(path)));
+            places.push(("secret_file", KeyPlace::SecretFile(path)));
         }
         let names: Vec<_> = places.iter().map(|(name, _)| *name).collect();
         let place = match (places.pop(), places.pop()) {
@@ -139,7 +139,7 @@ impl KeyPlan {
             (None, _) => return Err("keys: needs one of url, discovery, pem_url, file, secret_file".to_owned()),
             _ => return Err(format!("keys: has {}; keep one of them", names.join(" and "))),
         };
-        let fetched = matches!(place, Place::Url(_) | Place::Discovery { .. } | Place::PemUrl(_));
+        let fetched = matches!(place, KeyPlace::Url(_) | KeyPlace::Discovery { .. } | KeyPlace::PemUrl(_));
         for (key, is_set) in [
             ("ca_file", !raw.ca_file.as_os_str().is_empty()),
             ("bearer_file", !raw.bearer_file.as_os_str().is_empty()),
@@ -150,7 +150,7 @@ impl KeyPlan {
                 return Err(format!("keys.{key}: is for keys that are fetched; remove it"));
             }
         }
-        if raw.form.is_some() && !matches!(place, Place::Url(_)) {
+        if raw.form.is_some() && !matches!(place, KeyPlace::Url(_)) {
             return Err("keys.form: is for keys.url; remove it".to_owned());
         }
         Ok(Self {
@@ -177,7 +177,7 @@ fn address(key: &str, text: &str, reach: Reach) -> Result<Url, String> {
 }
 
 /// `OpenID` Connect Discovery 1.0, section 4: the path goes behind the issuer, whose last slash does not count.
-fn discovery(issuers: &[String], reach: Reach) -> Result<Place, String> {
+fn discovery(issuers: &[String], reach: Reach) -> Result<KeyPlace, String> {
     let [issuer] = issuers else {
         return Err("keys.discovery: needs jwt.issuer, which is one address then".to_owned());
     };
@@ -186,7 +186,7 @@ fn discovery(issuers: &[String], reach: Reach) -> Result<Place, String> {
     if url.query().is_some() {
         return Err("jwt.issuer: must not hold '?' where the keys are discovered".to_owned());
     }
-    Ok(Place::Discovery { issuer: issuer.to_owned(), url })
+    Ok(KeyPlace::Discovery { issuer: issuer.to_owned(), url })
 }
 
 fn pem_url(text: &str, reach: Reach) -> Result<PemUrl, String> {
@@ -216,11 +216,11 @@ impl fmt::Display for KeyPlan {
     /// Where keys come from, for people. Addresses are the operator's own, and hold no credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Place::Url(url) => write!(f, "{url}"),
-            Place::Discovery { url, .. } => write!(f, "discovered at {url}"),
-            Place::PemUrl(PemUrl(text)) => write!(f, "{text}"),
-            Place::File(path) => write!(f, "file {}", path.display()),
-            Place::SecretFile(path) => write!(f, "secret file {}", path.display()),
+            KeyPlace::Url(url) => write!(f, "{url}"),
+            KeyPlace::Discovery { url, .. } => write!(f, "discovered at {url}"),
+            KeyPlace::PemUrl(PemUrl(text)) => write!(f, "{text}"),
+            KeyPlace::File(path) => write!(f, "file {}", path.display()),
+            KeyPlace::SecretFile(path) => write!(f, "secret file {}", path.display()),
         }
     }
 }
@@ -295,7 +295,7 @@ mod tests {
             ("https://a.example/o/app/", "https://a.example/o/app/.well-known/openid-configuration"),
         ] {
             let plan = check(json!({ "discovery": true }), issuer).expect(issuer);
-            let Place::Discovery { issuer: own, url: found } = plan.place else { panic!("discovery") };
+            let KeyPlace::Discovery { issuer: own, url: found } = plan.place else { panic!("discovery") };
             assert_eq!((own.as_str(), found.as_str()), (issuer, url));
         }
     }
@@ -310,7 +310,7 @@ mod tests {
             assert!(error.starts_with("keys.pem_url: "), "{bad}: {error}");
         }
         let plan = check(json!({ "pem_url": "https://keys.example/{kid}" }), "").expect("checked");
-        let Place::PemUrl(url) = plan.place else { panic!("a PEM for each key") };
+        let KeyPlace::PemUrl(url) = plan.place else { panic!("a PEM for each key") };
         let kid = "0123abcd-4567-89AB-cdef-0123456789ab";
         assert_eq!(url.of(kid).expect("an address").as_str(), format!("https://keys.example/{kid}"));
         let long = "0".repeat(10_240);

@@ -13,7 +13,7 @@ use url::Url;
 use super::schedule::fresh_for;
 use super::{Key, Keys, jwks, local};
 use crate::clock::{Clock, Timestamp};
-use crate::identity::definition::{KeyForm, KeyPlan, PemUrl, Place};
+use crate::identity::definition::{KeyForm, KeyPlace, KeyPlan, PemUrl};
 use crate::outbound::{ReadError, Reader, Reply, SendError};
 use crate::secrets::Secret;
 
@@ -129,14 +129,14 @@ impl Fetcher {
     pub(super) async fn everything(&self, known: &Keys) -> Result<Fetched, Fault> {
         let deadline = self.clock.now().plus(PATIENCE);
         match &self.plan.place {
-            Place::Url(url) => self.set(url, deadline).await,
-            Place::Discovery { issuer, url } => {
+            KeyPlace::Url(url) => self.set(url, deadline).await,
+            KeyPlace::Discovery { issuer, url } => {
                 let found = self.discover(issuer, url, deadline).await?;
                 *self.discovered.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
                 self.set(&found, deadline).await
             }
-            Place::PemUrl(url) => self.pems(url, known).await,
-            Place::File(_) | Place::SecretFile(_) => Err(Fault::File),
+            KeyPlace::PemUrl(url) => self.pems(url, known).await,
+            KeyPlace::File(_) | KeyPlace::SecretFile(_) => Err(Fault::File),
         }
     }
 
@@ -145,8 +145,8 @@ impl Fetcher {
         let deadline = self.clock.now().plus(PATIENCE);
         let discovered = self.discovered.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match (&self.plan.place, discovered, kid) {
-            (Place::Discovery { .. }, Some(url), _) => self.set(&url, deadline).await,
-            (Place::PemUrl(url), _, Some(kid)) => {
+            (KeyPlace::Discovery { .. }, Some(url), _) => self.set(&url, deadline).await,
+            (KeyPlace::PemUrl(url), _, Some(kid)) => {
                 let mut keys = known.all().to_vec();
                 if let Some(key) = self.pem(url, kid, deadline).await? {
                     let surplus = (keys.len() + 1).saturating_sub(MOST_PEMS);
@@ -162,8 +162,8 @@ impl Fetcher {
     /// Whether the source could have a key of this id at all.
     pub(super) fn could_have(&self, kid: Option<&str>) -> bool {
         match (&self.plan.place, kid) {
-            (Place::PemUrl(url), Some(kid)) => url.of(kid).is_some(),
-            (Place::PemUrl(_), None) => false,
+            (KeyPlace::PemUrl(url), Some(kid)) => url.of(kid).is_some(),
+            (KeyPlace::PemUrl(_), None) => false,
             _ => true,
         }
     }

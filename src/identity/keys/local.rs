@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Key, jwks};
-use crate::identity::definition::Place;
+use crate::identity::definition::KeyPlace;
 use crate::secrets::{Secret, SecretSet, SecretSource};
 
 /// What begins a public key in PEM (RFC 7468, 13).
@@ -23,14 +23,14 @@ pub(super) fn content(path: &Path) -> Result<Secret, String> {
 }
 
 /// The keys that `content` of a file of this place holds.
-pub(super) fn read(place: &Place, content: &Secret) -> Result<Vec<Key>, String> {
+pub(super) fn read(place: &KeyPlace, content: &Secret) -> Result<Vec<Key>, String> {
     match place {
-        Place::File(path) => public(content, path),
-        Place::SecretFile(path) => {
+        KeyPlace::File(path) => public(content, path),
+        KeyPlace::SecretFile(path) => {
             let short = || format!("{} is too short: a shared secret has 32 bytes at least", path.display());
             Key::of_secret(content).map(|key| vec![key]).ok_or_else(short)
         }
-        Place::Url(_) | Place::Discovery { .. } | Place::PemUrl(_) => Err("is no file".to_owned()),
+        KeyPlace::Url(_) | KeyPlace::Discovery { .. } | KeyPlace::PemUrl(_) => Err("is no file".to_owned()),
     }
 }
 

@@ -8,7 +8,7 @@ use arc_swap::{ArcSwap, Guard};
 use super::task::Remote;
 use super::{Algorithm, Key, Waiting, local};
 use crate::identity::Around;
-use crate::identity::definition::{KeyPlan, Place};
+use crate::identity::definition::{KeyPlace, KeyPlan};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::KeySetMetrics;
 use crate::secrets::Secret;
@@ -91,7 +91,7 @@ enum Origin {
     Fixed,
     File {
         source: String,
-        place: Place,
+        place: KeyPlace,
         /// What was read last, good or not.
         last: Mutex<Option<Secret>>,
         metrics: KeySetMetrics,
@@ -115,9 +115,9 @@ impl KeySet {
     ) -> Result<Self, (&'static str, String)> {
         let shown = plan.to_string();
         let key = match &plan.place {
-            Place::File(_) => "keys.file",
-            Place::SecretFile(_) => "keys.secret_file",
-            Place::Url(_) | Place::Discovery { .. } | Place::PemUrl(_) => {
+            KeyPlace::File(_) => "keys.file",
+            KeyPlace::SecretFile(_) => "keys.secret_file",
+            KeyPlace::Url(_) | KeyPlace::Discovery { .. } | KeyPlace::PemUrl(_) => {
                 let remote = Remote::new(source, plan, around)?;
                 let current = ArcSwap::from_pointee(remote.first());
                 return Ok(Self { current, origin: Origin::Remote(Box::new(remote)), place: shown });
@@ -164,7 +164,7 @@ impl KeySet {
     /// The file whose changes matter.
     pub(in crate::identity) fn file(&self) -> Option<&Path> {
         match &self.origin {
-            Origin::File { place: Place::File(path) | Place::SecretFile(path), .. } => Some(path),
+            Origin::File { place: KeyPlace::File(path) | KeyPlace::SecretFile(path), .. } => Some(path),
             _ => None,
         }
     }

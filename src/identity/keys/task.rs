@@ -15,7 +15,7 @@ use super::unknown::{Budget, Unknown};
 use super::{Found, Keys, MOST_KID_BYTES, Waiting};
 use crate::clock::{Clock, Timestamp};
 use crate::identity::Around;
-use crate::identity::definition::{KeyPlan, Place};
+use crate::identity::definition::{KeyPlace, KeyPlan};
 use crate::metrics::KeySetMetrics;
 
 /// Looks per cool-down that tokens may cause where one look brings every key.
@@ -85,7 +85,7 @@ struct Times {
 
 impl Remote {
     pub(super) fn new(source: &str, plan: &KeyPlan, around: &Around) -> Result<Self, (&'static str, String)> {
-        let by_key = matches!(plan.place, Place::PemUrl(_));
+        let by_key = matches!(plan.place, KeyPlace::PemUrl(_));
         Ok(Self {
             source: source.to_owned(),
             fetcher: Fetcher::new(plan, &around.clock)?,

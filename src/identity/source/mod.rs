@@ -1,5 +1,6 @@
 //! Where identity comes from: the definitions in use, compiled.
 
+mod decoded;
 pub(super) mod headers;
 pub(super) mod line;
 
@@ -11,6 +12,7 @@ use super::definition::{self, Definition, HeaderNames};
 use super::keys::{Found, KeySet};
 use super::token::Verifier;
 use super::{Around, Asking, PeerProof, Refusal, Told};
+use crate::clock::Clock;
 
 /// A user as a source told it, decoded and owned.
 #[derive(Default)]
@@ -42,7 +44,11 @@ pub(super) struct Source {
 #[derive(Debug)]
 pub(super) enum Kind {
     /// In headers, which only a proven peer may send.
-    Headers(HeaderNames),
+    Headers {
+        names: HeaderNames,
+        /// For payloads that end.
+        clock: Arc<dyn Clock>,
+    },
     /// In a signed token, which is proof by itself.
     Token(Box<Verifier>),
 }
@@ -51,10 +57,11 @@ impl Source {
     /// Compiles a definition. `Err` is what is wrong with its keys: key and the rest of a sentence.
     pub(super) fn new(name: &str, definition: Definition, around: &Around) -> Result<Self, (&'static str, String)> {
         let kind = match definition.kind {
-            definition::Kind::Headers(names) => Kind::Headers(names),
-            definition::Kind::Token(rules, plan) => {
+            definition::Kind::Headers(names) => Kind::Headers { names, clock: Arc::clone(&around.clock) },
+            definition::Kind::Token(token) => {
+                let (rules, plan) = *token;
                 let keys = Arc::new(KeySet::configure(name, &plan, around)?);
-                Kind::Token(Box::new(Verifier::new(*rules, keys, Arc::clone(&around.clock))))
+                Kind::Token(Box::new(Verifier::new(rules, keys, Arc::clone(&around.clock))))
             }
         };
         Ok(Self { name: name.to_owned(), namespace: definition.namespace.unwrap_or_default(), kind })
@@ -63,7 +70,7 @@ impl Source {
     /// Its keys, where it verifies tokens.
     pub(super) fn key_set(&self) -> Option<&Arc<KeySet>> {
         match &self.kind {
-            Kind::Headers(_) => None,
+            Kind::Headers { .. } => None,
             Kind::Token(verifier) => Some(verifier.keys()),
         }
     }
@@ -71,8 +78,16 @@ impl Source {
     /// The headers that it looks at.
     pub(super) fn headers(&self) -> Box<dyn Iterator<Item = &HeaderName> + '_> {
         match &self.kind {
-            Kind::Headers(names) => Box::new(names.all()),
+            Kind::Headers { names, .. } => Box::new(names.all()),
             Kind::Token(verifier) => Box::new(std::iter::once(verifier.header())),
+        }
+    }
+
+    /// Whether what it reads is proof by itself, and not only as good as the peer that sends it.
+    pub(super) fn proves_itself(&self) -> bool {
+        match &self.kind {
+            Kind::Headers { .. } => false,
+            Kind::Token(_) => true,
         }
     }
 
@@ -83,7 +98,7 @@ impl Source {
         proof: impl FnOnce() -> Result<PeerProof, Refusal>,
     ) -> Result<Told<'r>, Refusal> {
         match &self.kind {
-            Kind::Headers(names) => headers::read(names, proof()?, asking.headers).map(Told::Lines),
+            Kind::Headers { names, clock } => headers::read(names, clock.as_ref(), proof()?, asking.headers),
             Kind::Token(verifier) => verifier.read(asking, proof).map(Told::Profile),
         }
     }
@@ -91,7 +106,7 @@ impl Source {
     /// Looks for a key that the request's token needs and that is not here; `None` where there is no such token.
     pub(super) async fn look_for_key(&self, asking: &Asking<'_>, refusal: Refusal) -> Option<Found> {
         match &self.kind {
-            Kind::Headers(_) => None,
+            Kind::Headers { .. } => None,
             Kind::Token(verifier) => verifier.look_for_key(asking, refusal).await,
         }
     }

@@ -36,7 +36,8 @@ fn every_preset_of_tokens_compiles_with_its_settings_and_not_without() {
     for (name, text) in PRESETS.iter().filter(|(_, text)| text.contains("kind = \"jwt\"")) {
         let own = settings(name).unwrap_or_else(|| panic!("{name} is not tried"));
         let definition = definition::compile(name, Some(&own)).unwrap_or_else(|errors| panic!("{name}: {errors:?}"));
-        let Kind::Token(rules, _) = definition.kind else { panic!("{name} is of another kind: {text}") };
+        let Kind::Token(token) = definition.kind else { panic!("{name} is of another kind: {text}") };
+        let rules = token.0;
         assert!(!rules.issuers.iter().chain(&rules.audiences).any(|text| text.contains(['{', '}'])), "{name}");
         let missing = definition::compile(name, Some(&json!({}))).expect_err(name);
         assert_eq!(missing.len(), own.as_object().expect("settings").len(), "{name}: {missing:?}");

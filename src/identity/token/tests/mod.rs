@@ -131,14 +131,15 @@ impl Bench {
             }
         }
         let definition = definition::compile("own", Some(&own)).unwrap_or_else(|errors| panic!("{errors:?}"));
-        let Kind::Token(rules, _) = definition.kind else { panic!("not a token") };
+        let Kind::Token(token) = definition.kind else { panic!("not a token") };
+        let rules = token.0;
         let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(NOW)));
-        let verifier = Verifier::new(*rules, Arc::new(KeySet::of(Keys::new(keys))), Arc::<ManualClock>::clone(&clock));
+        let verifier = Verifier::new(rules, Arc::new(KeySet::of(Keys::new(keys))), Arc::<ManualClock>::clone(&clock));
         Self { verifier, clock }
     }
 
     fn read_headers(&self, headers: &HeaderMap) -> Result<Arc<Profile>, Refusal> {
-        let peers = Peers::new(&config::Peers::default());
+        let peers = Peers::for_test(&config::Peers::default());
         let standing = peers.meet(Peer::tcp("192.0.2.1".parse().expect("an address")), &[]);
         let asking = Asking { standing, method: &Method::GET, target: "/", headers, body: None };
         self.verifier.read(&asking, || Err(Refusal::PeerUntrusted))
