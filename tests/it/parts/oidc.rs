@@ -96,19 +96,19 @@ const USER: &str = "{\"sub\":\"alice\",\"name\":\"Alice\"}";
 async fn service(address: SocketAddr, algorithm: &str, audience: &str) -> Service {
     let source = format!(
         "
-[identity.sources.oidc]
+[identity.sources.login]
 kind = \"jwt\"
-[identity.sources.oidc.jwt]
+[identity.sources.login.jwt]
 header = \"Authorization\"
 algorithms = [\"{algorithm}\"]
 issuer = \"http://{address}\"
 audience = \"{audience}\"
-[identity.sources.oidc.keys]
+[identity.sources.login.keys]
 discovery = true
 network = \"private\"
 "
     );
-    let text = config(&format!("{LOCAL}{source}"), &[("identity.source", "\"oidc\"")]);
+    let text = config(&format!("{LOCAL}{source}"), &[("identity.source", "\"login\"")]);
     let clock = Arc::new(ManualClock::new(Timestamp::from(SystemTime::now())));
     let service = Service::start(&text, &Environment::default(), clock).await;
     service.metric_reaches(&looks("ok"), 1.0).await;
@@ -116,7 +116,7 @@ network = \"private\"
 }
 
 fn looks(outcome: &str) -> String {
-    format!("sidemint_key_set_fetches_total{{outcome=\"{outcome}\",source=\"oidc\"}}")
+    format!("sidemint_key_set_fetches_total{{outcome=\"{outcome}\",source=\"login\"}}")
 }
 
 /// Tokens made from now on are not of the future.
