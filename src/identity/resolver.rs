@@ -82,10 +82,9 @@ impl Resolver {
             match source.look_for_key(asking, refusal).await {
                 None => {}
                 Some(Found::Changed) => return self.judge(asking),
-                Some(Found::Nothing) => return Err(refusal),
                 // Nobody can say whether the token is good: that is no fault of who sent it (T-27).
                 Some(Found::Unreachable) if refusal != Refusal::Signature => return Err(Refusal::KeysUnavailable),
-                Some(Found::Unreachable) => return Err(refusal),
+                Some(Found::Nothing | Found::Unreachable) => return Err(refusal),
             }
         }
         Err(refusal)

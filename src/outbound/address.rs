@@ -17,6 +17,9 @@ pub enum Reach {
     Private,
 }
 
+/// The first 96 bits of `64:ff9b::/96`.
+const TRANSLATED: u128 = 0x0064_ff9b << 64;
+
 /// Ends of names that lead inside by convention.
 const INSIDE: [&str; 6] = [".localhost", ".local", ".internal", ".svc", ".cluster.local", ".home.arpa"];
 
@@ -96,21 +99,21 @@ fn is_inside(host: &Host<&str>) -> bool {
 
 /// The IPv4 address that a translator (RFC 6052, the well-known prefix) would connect to.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, d, e, f, high, low] = address.segments();
-    let [[w, x], [y, z]] = [high.to_be_bytes(), low.to_be_bytes()];
-    ([a, b, c, d, e, f] == [0x64, 0xff9b, 0, 0, 0, 0]).then(|| Ipv4Addr::new(w, x, y, z))
+    let bits = address.to_bits();
+    let last = u32::try_from(bits & u128::from(u32::MAX)).ok()?;
+    (bits >> 32 == TRANSLATED).then(|| Ipv4Addr::from_bits(last))
 }
 
 /// RFC 6890 and its registry, the other way round: what is left is public.
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    let special = match address.octets() {
-        // This network; private; loopback; link-local; multicast and reserved.
-        [0 | 10 | 127 | 224..=255, ..] | [169, 254, ..] | [172, 16..=31, ..] | [192, 168, ..] => true,
-        // Carriers' own; protocol assignments; examples; 6to4 relays; benchmarks.
-        [100, 64..=127, ..] | [192, 0, 0 | 2, _] | [192, 88, 99, _] => true,
-        [198, 18 | 19, ..] | [198, 51, 100, _] | [203, 0, 113, _] => true,
-        _ => false,
-    };
+    let special = matches!(
+        address.octets(),
+        // This network; private; loopback; multicast and reserved.
+        [0 | 10 | 127 | 224..=255, ..] | [172, 16..=31, ..] | [192, 168, ..]
+            // Carriers' own; protocol assignments and examples; 6to4 relays; benchmarks; more examples.
+            | [100, 64..=127, ..] | [192, 0, 0 | 2, _] | [192, 88, 99, _]
+            | [198, 18 | 19, ..] | [198, 51, 100, _] | [203, 0, 113, _]
+    );
     !special && !is_off_limits_v4(address)
 }
 
@@ -131,11 +134,10 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 
 fn is_off_limits_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
-        // The metadata service of AWS.
-        [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] => true,
         [0, 0, 0, 0, 0, 0, 0, 1] => false,
-        // Unspecified and the old IPv4-compatible forms; 6to4.
-        [0, 0, 0, 0, 0, 0, ..] | [0x2002, ..] => true,
+        // Unspecified and the old IPv4-compatible forms; 6to4; the metadata service of AWS.
+        [0, 0, 0, 0, 0, 0, ..] | [0x2002, ..] | [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] => true,
+        // Link-local and multicast.
         [first, ..] => first & 0xffc0 == 0xfe80 || first & 0xff00 == 0xff00,
     }
 }

@@ -176,9 +176,14 @@ async fn the_request_line_has_the_documented_fields() {
     assert_eq!((&lines[2]["route"], &lines[2]["method"]), (&json!("other"), &json!("other")));
 }
 
+/// A source whose keys never come.
+const CORP: &str = "{ kind = \"jwt\", \
+    jwt = { header = \"Authorization\", algorithms = [\"EdDSA\"], issuer = \"https://issuer.example\", audience = \"chat\" }, \
+    keys = { url = \"http://127.0.0.1:1/keys\", network = \"private\" } }";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_are_well_formed_and_as_documented() {
-    // One provider that is asked, one with a key of its own, and TLS.
+    // One provider that is asked, one with a key of its own, TLS, and a source with keys of another.
     let mount = Mount::of_pair(&Authority::new().server(), "");
     let (certificate, key) = (mount.toml("tls.crt"), mount.toml("tls.key"));
     let own = [
@@ -186,6 +191,8 @@ async fn metrics_are_well_formed_and_as_documented() {
         ("providers.own.public_api_url", "\"https://chat.example/v1\""),
         ("server.tls.cert_file", certificate.as_str()),
         ("server.tls.key_file", &key),
+        ("identity.source", "\"corp\""),
+        ("identity.sources.corp", CORP),
     ];
     let (service, _fake) = Service::sendsar_with("rate = \"90/min\"", &own).await;
     let answer = service.ops("/metrics").await;
@@ -386,13 +393,16 @@ async fn readiness_names_every_reason_and_the_documents_name_them_all() {
     assert_eq!(reasons(&without_source).await, BTreeSet::from(["no_identity_source".to_owned()]));
     let nobody = config(LOCAL, &[("identity.peers.networks", "[]")]);
     assert_eq!(reasons(&nobody).await, BTreeSet::from(["no_peer_proof".to_owned()]));
+    let keyless = config(LOCAL, &[("identity.source", "\"corp\""), ("identity.sources.corp", CORP)]);
+    let keyless = reasons(&keyless).await;
+    assert_eq!(keyless, BTreeSet::from(["keys_missing".to_owned()]));
     let nothing = reasons("[server]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n").await;
     let starting: BTreeSet<_> = Lifecycle::new().objections().iter().map(|reason| reason.code.to_owned()).collect();
     let service = Service::local().await;
     let ready = service.ops("/readyz").await.json();
     assert_eq!((&ready["ready"], &ready["reasons"]), (&json!(true), &json!([])));
     is(service.metric("sidemint_ready").await, 1);
-    let mut all = &nothing | &starting;
+    let mut all = &(&nothing | &starting) | &keyless;
     all.insert("draining".to_owned());
     assert_eq!(all, documented("code").iter().map(|row| row[0].clone()).collect());
 }

@@ -176,7 +176,7 @@ fn address(key: &str, text: &str, reach: Reach) -> Result<Url, String> {
     Ok(url)
 }
 
-/// OpenID Connect Discovery 1.0, section 4: the path goes behind the issuer, whose last slash does not count.
+/// `OpenID` Connect Discovery 1.0, section 4: the path goes behind the issuer, whose last slash does not count.
 fn discovery(issuers: &[String], reach: Reach) -> Result<KeyPlace, String> {
     let [issuer] = issuers else {
         return Err("keys.discovery: needs jwt.issuer, which is one address then".to_owned());

@@ -15,6 +15,7 @@ use super::{Key, Keys, jwks, local};
 use crate::clock::{Clock, Timestamp};
 use crate::identity::definition::{KeyForm, KeyPlace, KeyPlan, PemUrl};
 use crate::outbound::{ReadError, Reader, Reply, SendError};
+use crate::secrets::Secret;
 
 /// Time for all the calls of one look.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
@@ -105,7 +106,7 @@ pub(super) struct Fetcher {
     discovered: Mutex<Option<Url>>,
 }
 
-/// What an issuer says of itself (OpenID Connect Discovery 1.0, section 3).
+/// What an issuer says of itself (`OpenID` Connect Discovery 1.0, section 3).
 #[derive(Deserialize)]
 struct Description {
     issuer: String,
@@ -117,7 +118,7 @@ impl Fetcher {
     pub(super) fn new(plan: &KeyPlan, clock: &Arc<dyn Clock>) -> Result<Self, (&'static str, String)> {
         let wrong = |key: &'static str| move |problem: String| (key, problem);
         let authorities = plan.ca_file.as_deref().map(local::content).transpose().map_err(wrong("keys.ca_file"))?;
-        let authorities = authorities.as_ref().map(|content| content.expose());
+        let authorities = authorities.as_ref().map(Secret::expose);
         let reader = Reader::new(plan.reach, authorities, Arc::clone(clock)).map_err(wrong("keys.ca_file"))?;
         let fetcher = Self { plan: plan.clone(), reader, clock: Arc::clone(clock), discovered: Mutex::default() };
         fetcher.headers().map_err(|_fault| ("keys.bearer_file", "cannot be read, or holds no token".to_owned()))?;

@@ -19,7 +19,7 @@ const MOST_TRIED: usize = 4;
 /// The keys of one moment.
 #[derive(Debug, Default)]
 pub(in crate::identity) struct Keys {
-    keys: Vec<Arc<Key>>,
+    all: Vec<Arc<Key>>,
     /// Whether no key has an id, so that ids do not matter: keys in PEM, and shared secrets.
     nameless: bool,
     /// Whether the source has told its keys; it may have none.
@@ -33,7 +33,7 @@ impl Keys {
     }
 
     pub(super) fn of(keys: Vec<Arc<Key>>) -> Self {
-        Self { nameless: keys.iter().all(|key| key.kid.is_none()), keys, told: true }
+        Self { nameless: keys.iter().all(|key| key.kid.is_none()), all: keys, told: true }
     }
 
     /// Whether the source has never told any, or not for so long that they count no more.
@@ -43,12 +43,12 @@ impl Keys {
 
     /// Every key.
     pub(super) fn all(&self) -> &[Arc<Key>] {
-        &self.keys
+        &self.all
     }
 
     /// Whether there is a key of this id.
     pub(super) fn has(&self, kid: &str) -> bool {
-        self.keys.iter().any(|key| key.kid.as_deref() == Some(kid))
+        self.all.iter().any(|key| key.kid.as_deref() == Some(kid))
     }
 
     /// The keys that a token with this `kid` and algorithm may be verified with: those of the same id; or, where token
@@ -60,7 +60,7 @@ impl Keys {
     ) -> impl Iterator<Item = &'k Key> {
         let any = self.nameless || kid.is_none();
         let own = move |key: &&Arc<Key>| (any || key.kid.as_deref() == kid) && key.fits(algorithm);
-        self.keys.iter().filter(own).take(MOST_TRIED).map(AsRef::as_ref)
+        self.all.iter().filter(own).take(MOST_TRIED).map(AsRef::as_ref)
     }
 }
 
@@ -101,6 +101,7 @@ enum Origin {
 
 impl KeySet {
     /// Keys that never change.
+    #[cfg(test)]
     pub(in crate::identity) fn of(keys: Keys) -> Self {
         Self { current: ArcSwap::from_pointee(keys), ..Self::default() }
     }

@@ -2,7 +2,6 @@
 //! own making costs the source a call per cool-down, and this service a few kilobytes (T-25).
 
 use std::collections::{HashSet, VecDeque};
-use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use crate::clock::Timestamp;

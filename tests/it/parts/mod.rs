@@ -15,6 +15,7 @@ use crate::client::Answer;
 pub mod ejabberd;
 pub mod liveblocks;
 pub mod nats;
+pub mod oidc;
 pub mod proxies;
 pub mod synapse;
 
