@@ -14,6 +14,11 @@ pub(super) const FORGED: &str = "sidemint-doctor";
 /// Half of more than sidemint reads: where a proxy joins two lines into one, that is too long.
 const HALF: usize = 4200;
 
+/// The header of a shared secret where none is configured.
+const SECRET_HEADER: HeaderName = HeaderName::from_static("x-chat-peer-secret");
+/// The header of a signed request.
+const SIGNATURE_HEADER: HeaderName = HeaderName::from_static("x-chat-peer-signature");
+
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Who {
@@ -128,10 +133,13 @@ pub(super) fn evidence(resolver: &Resolver, identity: &config::Identity, sign_in
 /// The headers that prove a peer.
 fn proofs_of(peers: &Peers) -> impl Iterator<Item = (HeaderName, Worth)> {
     let said = |used: bool, name: &'static str| used.then(|| (HeaderName::from_static(name), Worth::Said));
-    let secret = peers.secret_header.clone().map(|name| (name, Worth::Proven));
+    let proven = |used: bool, name: HeaderName| used.then_some((name, Worth::Proven));
+    let secret = peers.secret_header.clone().unwrap_or(SECRET_HEADER);
+    let secret = proven(!peers.secret_files.is_empty(), secret);
+    let signature = proven(!peers.hmac_key_files.is_empty(), SIGNATURE_HEADER);
     let xfcc = said(!peers.xfcc.is_empty(), "x-forwarded-client-cert");
     let linkerd = said(!peers.linkerd.is_empty(), "l5d-client-id");
-    secret.into_iter().chain(xfcc).chain(linkerd)
+    secret.into_iter().chain(signature).chain(xfcc).chain(linkerd)
 }
 
 /// Plans every request; their number where they would be too many.
@@ -251,7 +259,9 @@ mod tests {
         let peers = Peers {
             xfcc: vec!["spiffe://a/b".to_owned()],
             linkerd: vec!["web".to_owned()],
+            secret_files: vec!["secret".into()],
             secret_header: Some(HeaderName::from_static("x-secret")),
+            hmac_key_files: vec!["key".into()],
             ..Peers::default()
         };
         let all: Vec<_> = proofs_of(&peers).map(|(name, worth)| (name.to_string(), worth)).collect();
@@ -260,6 +270,7 @@ mod tests {
             all,
             [
                 named("x-secret", Worth::Proven),
+                named("x-chat-peer-signature", Worth::Proven),
                 named("x-forwarded-client-cert", Worth::Said),
                 named("l5d-client-id", Worth::Said)
             ]
