@@ -4,6 +4,7 @@
 //! peer becomes [`Peers`]. Each route has a [`Resolver`], which `inbound` asks once per request; nothing else can make
 //! an [`Identity`].
 
+mod ambiguity;
 mod decode;
 mod definition;
 #[cfg(any(test, fuzzing))]

@@ -47,9 +47,9 @@ impl Authority {
         let mut parameters = CertificateParams::default();
         parameters.subject_alt_names = names
             .iter()
-            .map(|name| match name.contains("://") {
-                true => SanType::URI((*name).try_into().unwrap()),
-                false => SanType::DnsName((*name).try_into().unwrap()),
+            .map(|name| {
+                let text = (*name).try_into().unwrap();
+                if name.contains("://") { SanType::URI(text) } else { SanType::DnsName(text) }
             })
             .collect();
         parameters.distinguished_name.push(DnType::CommonName, common_name);

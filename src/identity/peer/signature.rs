@@ -10,10 +10,10 @@ use aws_lc_rs::hmac;
 use data_encoding::HEXLOWER;
 use http::HeaderName;
 
-use super::lines;
 use super::rotation::{Problem, Rotation, any_without_haste};
 use crate::clock::Clock;
 use crate::config;
+use crate::identity::ambiguity;
 use crate::identity::{Asking, Refusal};
 use crate::secrets::Secret;
 
@@ -82,7 +82,7 @@ fn canonical(asking: &Asking<'_>, signed: &[HeaderName], time: &str) -> Result<V
     let head = ["v1", time, asking.method.as_str(), asking.target, &HEXLOWER.encode(body.as_ref())].join("\n");
     let mut text = head.into_bytes();
     for name in signed {
-        if let Some(value) = lines::one(asking.headers, name)? {
+        if let Some(value) = ambiguity::one(asking.headers, name)? {
             text.push(b'\n');
             text.extend_from_slice(name.as_str().as_bytes());
             text.push(b':');

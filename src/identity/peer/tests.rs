@@ -174,7 +174,7 @@ fn a_header_that_proves_something_is_never_ambiguous() {
         for (name, value) in lines {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        assert_eq!(lines::guard(&headers, &own), outcome, "{lines:?}");
+        assert_eq!(ambiguity::guard(&headers, &own), outcome, "{lines:?}");
     }
 }
 

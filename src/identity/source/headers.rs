@@ -10,6 +10,7 @@ use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 
 use super::decoded;
 use crate::clock::Clock;
+use crate::identity::ambiguity::{is_alias, refuse_listed};
 use crate::identity::definition::{Condition, HeaderNames, Part};
 use crate::identity::text::{self, SubjectFault};
 use crate::identity::{self, PeerProof, Refusal};
@@ -115,8 +116,8 @@ fn collect<'h>(names: &HeaderNames, headers: &'h HeaderMap) -> Result<Lines<'h>,
                 return Err(Refusal::TooLong);
             }
         } else if name == CONNECTION {
-            refuse_listed(names, value)?;
-        } else if is_alias(names, name) {
+            refuse_listed(value, || names.all())?;
+        } else if is_alias(name, names.all()) {
             return Err(Refusal::Alias);
         }
     }
@@ -138,30 +139,6 @@ pub(super) fn hold(conditions: &[Condition], headers: &HeaderMap) -> Result<(), 
         }
     }
     Ok(())
-}
-
-/// R5: a header whose name becomes ours when `_` and `.` are read as `-` is an attack or a broken proxy.
-fn is_alias(names: &HeaderNames, name: &HeaderName) -> bool {
-    let name = name.as_str();
-    let bytes = name.as_bytes();
-    let folds = bytes.iter().any(|b| matches!(b, b'_' | b'.'));
-    if !folds && bytes.first() != Some(&b'-') && bytes.last() != Some(&b'-') {
-        return false;
-    }
-    let folded = name.replace(['_', '.'], "-");
-    let folded = folded.trim_matches('-');
-    names.all().any(|own| own.as_str() == folded)
-}
-
-/// T-07: `Connection: X-Forwarded-User` makes the next hop drop the header, or shows that somebody tried.
-fn refuse_listed(names: &HeaderNames, value: &HeaderValue) -> Result<(), Refusal> {
-    let bytes = value.as_bytes();
-    if bytes.eq_ignore_ascii_case(b"keep-alive") || bytes.eq_ignore_ascii_case(b"close") {
-        return Ok(());
-    }
-    let mut tokens = bytes.split(|b| *b == b',').map(<[u8]>::trim_ascii);
-    let listed = tokens.any(|token| names.all().any(|own| token.eq_ignore_ascii_case(own.as_str().as_bytes())));
-    if listed { Err(Refusal::ListedInConnection) } else { Ok(()) }
 }
 
 /// Empty counts as absent (R6).

@@ -3,7 +3,6 @@
 pub(super) mod body;
 mod decoded;
 pub(super) mod headers;
-pub(super) mod line;
 
 use std::sync::Arc;
 

@@ -29,6 +29,7 @@ pub struct Around {
 
 #[cfg(any(test, fuzzing))]
 impl Around {
+    #[expect(clippy::expect_used, reason = "only tests and fuzzing make one so")]
     pub(super) fn for_test() -> Self {
         let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
         let outbound = Outbound::new(Arc::clone(&clock)).expect("a client");

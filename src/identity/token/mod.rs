@@ -22,9 +22,10 @@ use json::Wanted;
 use memory::{Digest, Memory};
 use told::ProfileReader;
 
+use super::ambiguity;
 use super::definition::TokenRules;
 use super::keys::{Found, KeySet, Keys};
-use super::source::{Profile, line};
+use super::source::Profile;
 use super::{Asking, PeerProof, Refusal};
 use crate::clock::Clock;
 
@@ -106,7 +107,7 @@ impl Verifier {
 
     /// The token as it stands in the header, after the scheme.
     fn token<'r>(&self, asking: &Asking<'r>) -> Result<&'r [u8], Refusal> {
-        let value = line::only(&self.rules.header, asking.headers)?.ok_or(Refusal::Absent)?;
+        let value = ambiguity::only(asking.headers, &self.rules.header)?.ok_or(Refusal::Absent)?;
         let value = value.as_bytes().trim_ascii();
         let token = match &self.rules.scheme {
             None => value,
