@@ -9,7 +9,7 @@ use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde_json::{Map, Value};
 
-use super::{Algorithm, Family};
+use super::Algorithm;
 use crate::secrets::Secret;
 
 /// Bytes of a key id at most; tokens may not name a longer one either.
@@ -86,11 +86,6 @@ impl Key {
     /// Whether it is of the kind that `algorithm` needs, and does not say that it is for another.
     pub(in crate::identity) fn fits(&self, algorithm: Algorithm) -> bool {
         self.forms.iter().any(|(own, _)| *own == algorithm)
-    }
-
-    /// Whether it is a shared secret, which a token need not name.
-    pub(in crate::identity) fn is_secret(&self) -> bool {
-        self.forms.iter().any(|(algorithm, _)| algorithm.family() == Family::Mac)
     }
 
     /// Whether `signature` over `message` is its own by `algorithm`. ECDSA signatures are `r` and `s` in their full

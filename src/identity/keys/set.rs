@@ -101,6 +101,7 @@ enum Origin {
 
 impl KeySet {
     /// Keys that never change.
+    #[cfg(test)]
     pub(in crate::identity) fn of(keys: Keys) -> Self {
         Self { current: ArcSwap::from_pointee(keys), ..Self::default() }
     }
