@@ -26,6 +26,45 @@ pub struct SigningKeyLine {
     pub since: i64,
 }
 
+/// What is counted of one key set.
+#[derive(Debug)]
+pub struct KeySetMetrics {
+    since: Gauge,
+    keys: Gauge,
+    looks: Vec<(&'static str, Counter)>,
+    unknown: Counter,
+}
+
+impl KeySetMetrics {
+    /// The source has told `keys` keys at this second.
+    pub fn fetched(&self, now: i64, keys: usize) {
+        self.since.set(now);
+        self.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
+        self.count("ok");
+    }
+
+    /// A look brought nothing.
+    pub fn failed(&self, outcome: &str) {
+        self.count(outcome);
+    }
+
+    /// The last good keys are too old to be used.
+    pub fn dropped(&self) {
+        self.keys.set(0);
+    }
+
+    /// A token named a key that the source does not have.
+    pub fn unknown(&self) {
+        self.unknown.inc();
+    }
+
+    fn count(&self, outcome: &str) {
+        if let Some((_, counter)) = self.looks.iter().find(|(own, _)| *own == outcome) {
+            counter.inc();
+        }
+    }
+}
+
 /// The registry and every family in it.
 #[derive(Debug)]
 #[expect(clippy::partial_pub_fields, reason = "families need labels, so they have methods; single gauges have none")]
@@ -45,9 +84,15 @@ pub struct Metrics {
     credentials_rejected: IntCounterVec,
     signing_key_signs: IntGaugeVec,
     signing_key_since: IntGaugeVec,
+    key_set_since: IntGaugeVec,
+    key_set_keys: IntGaugeVec,
+    key_set_fetches: IntCounterVec,
+    key_set_unknown: IntCounterVec,
     /// Labels of the signing keys that are shown: those that are gone are taken away.
     shown_keys: Mutex<BTreeSet<[String; 3]>>,
     connections_closed: IntCounterVec,
+    tls_handshake_failures: IntCounterVec,
+    tls_expiry: IntGaugeVec,
     cache_evictions: IntCounterVec,
     gauges: IntGaugeVec,
     build_info: IntGaugeVec,
@@ -61,6 +106,14 @@ pub struct Metrics {
     pub ready: Gauge,
     /// 1 when networks that hold everybody are believed.
     pub insecure_peers: Gauge,
+    /// Generation of the secrets that prove a peer; 0 where there are none.
+    pub peer_secrets_generation: Gauge,
+    /// Changed secrets of peers that were not usable.
+    pub peer_secrets_rejected: Counter,
+    /// Generation of the certificates in service; 0 without TLS.
+    pub tls_generation: Gauge,
+    /// Changed certificates, keys or authorities that were not usable.
+    pub tls_rejected: Counter,
 }
 
 /// Buckets from a cache hit (tens of microseconds) to the longest deadline.
@@ -92,6 +145,11 @@ impl Metrics {
             let gauge = Gauge::new(name, help)?;
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
+        };
+        let plain = |name: &str, help: &str| -> Result<Counter, prometheus::Error> {
+            let counter = Counter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
         };
         Ok(Self {
             requests: counter(
@@ -165,11 +223,37 @@ impl Metrics {
                 "When the file of the key was written, in seconds since 1970.",
                 &["provider", "kid", "alg"],
             )?,
+            key_set_since: gauge(
+                "sidemint_key_set_fetched_timestamp_seconds",
+                "When the source last told its keys, in seconds since 1970; 0 before the first time.",
+                &["source"],
+            )?,
+            key_set_keys: gauge("sidemint_key_set_keys", "Keys of the source that are in use.", &["source"])?,
+            key_set_fetches: counter(
+                "sidemint_key_set_fetches_total",
+                "Looks at the source's keys, by outcome; after a failure the last good keys stay in use.",
+                &["source", "outcome"],
+            )?,
+            key_set_unknown: counter(
+                "sidemint_key_set_unknown_total",
+                "Tokens that named a key which the source does not have.",
+                &["source"],
+            )?,
             shown_keys: Mutex::default(),
             connections_closed: counter(
                 "sidemint_connections_closed_total",
                 "Connections that were cut, by reason.",
                 &["reason"],
+            )?,
+            tls_handshake_failures: counter(
+                "sidemint_tls_handshake_failures_total",
+                "TLS handshakes on the front listener that failed, by reason.",
+                &["reason"],
+            )?,
+            tls_expiry: gauge(
+                "sidemint_tls_expiry_timestamp_seconds",
+                "When the first certificate of the file expires, in seconds since 1970.",
+                &["file"],
             )?,
             cache_evictions: counter(
                 "sidemint_cache_evictions_total",
@@ -189,6 +273,22 @@ impl Metrics {
             insecure_peers: single(
                 "sidemint_insecure_peers",
                 "1 when identity headers are believed from networks that hold everybody.",
+            )?,
+            peer_secrets_generation: single(
+                "sidemint_peer_secrets_generation",
+                "Generation of the secrets and keys that prove a peer; grows with each accepted change, 0 without any.",
+            )?,
+            peer_secrets_rejected: plain(
+                "sidemint_peer_secrets_rejected_total",
+                "Changed secrets of peers that were not usable; the last good ones stay in service.",
+            )?,
+            tls_generation: single(
+                "sidemint_tls_generation",
+                "Generation of certificate, key and client authorities; grows with each accepted change, 0 without TLS.",
+            )?,
+            tls_rejected: plain(
+                "sidemint_tls_rejected_total",
+                "Changed certificates, keys or authorities that were not usable; the last good ones stay in service.",
             )?,
             registry,
         }
@@ -280,9 +380,30 @@ impl Metrics {
         }
     }
 
+    /// What is counted of the key set of `source`; `faults` are the ways in which a look may fail.
+    pub fn key_set(&self, source: &str, faults: &[&'static str]) -> KeySetMetrics {
+        let looks = std::iter::once(&"ok").chain(faults);
+        KeySetMetrics {
+            since: self.key_set_since.with_label_values(&[source]),
+            keys: self.key_set_keys.with_label_values(&[source]),
+            looks: looks.map(|how| (*how, self.key_set_fetches.with_label_values(&[source, how]))).collect(),
+            unknown: self.key_set_unknown.with_label_values(&[source]),
+        }
+    }
+
     /// Connections that were cut for `reason`.
     pub fn connections_closed(&self, reason: &str) -> Counter {
         self.connections_closed.with_label_values(&[reason])
+    }
+
+    /// TLS handshakes that failed for `reason`.
+    pub fn tls_handshake_failures(&self, reason: &str) -> Counter {
+        self.tls_handshake_failures.with_label_values(&[reason])
+    }
+
+    /// When the first certificate of `file` (`certificate` or `client_ca`) expires.
+    pub fn tls_expiry(&self, file: &str) -> Gauge {
+        self.tls_expiry.with_label_values(&[file])
     }
 
     /// Entries of `cache` dropped to keep within its limits.

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
-use crate::identity::{self, Peers};
-use crate::inbound::{self, Bound, Limits, Rooms, Routes};
+use crate::identity;
+use crate::inbound::{self, Bound, Entrance, Limits, Rooms, Routes, Tls};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
@@ -34,6 +34,7 @@ pub struct Blueprint {
     sources: Arc<identity::Sources>,
     providers: BTreeMap<String, Arc<Provider>>,
     plans: Vec<Arc<Plan>>,
+    tls: Option<Arc<Tls>>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
 }
@@ -80,10 +81,14 @@ impl Blueprint {
                 Err(mistakes) => errors.extend(mistakes),
             }
         }
+        let tls = Tls::open(&config.server, &clock, &metrics).unwrap_or_else(|mistakes| {
+            errors.extend(mistakes);
+            None
+        });
         let sources = sources.unwrap_or_default();
         let plans = plan(&config, &sources, &providers, &metrics, &mut errors);
         if errors.is_empty() {
-            Ok(Self { config, sources: Arc::new(sources), providers, plans, clock, metrics })
+            Ok(Self { config, sources: Arc::new(sources), providers, plans, tls, clock, metrics })
         } else {
             Err(ConfigErrors(errors))
         }
@@ -116,7 +121,10 @@ impl Blueprint {
     }
 
     fn secret_files(&self) -> BTreeSet<PathBuf> {
-        self.providers.values().flat_map(|provider| provider.secret_files()).collect()
+        let providers = self.providers.values().flat_map(|provider| provider.secret_files());
+        let tls = self.tls.iter().flat_map(|tls| tls.files());
+        let keys = self.sources.files().map(PathBuf::from);
+        providers.chain(self.sources.peers().files()).chain(tls).chain(keys).collect()
     }
 }
 
@@ -195,6 +203,7 @@ impl App {
             body: (config.server.max_body_bytes, config.server.header_timeout),
         };
         lifecycle.spawn(Arc::clone(&rooms.sessions).run_renewals());
+        blueprint.sources.start(&lifecycle);
         let nudge = watch_secrets(&blueprint, &lifecycle);
         Ok(Self { blueprint, front, ops, lifecycle, rooms, nudge })
     }
@@ -228,10 +237,9 @@ impl App {
         let limits = Limits::from(server);
         let ops_limits = Limits { connections: 64, http2: false, counted: false, ..limits };
         let front_routes = Routes::front(&blueprint.config.routes, &rooms);
-        let peers = Arc::clone(rooms.sources.peers());
-        let serve_ops =
-            inbound::serve(ops, ops_routes, ops_limits, Arc::new(Peers::default()), ops_life.clone(), metrics);
-        let serve_front = inbound::serve(front, front_routes, limits, peers, lifecycle.clone(), metrics);
+        let entrance = Entrance { peers: Arc::clone(rooms.sources.peers()), tls: blueprint.tls.clone() };
+        let serve_ops = inbound::serve(ops, ops_routes, ops_limits, Entrance::default(), ops_life.clone(), metrics);
+        let serve_front = inbound::serve(front, front_routes, limits, entrance, lifecycle.clone(), metrics);
         ready_when_random(&lifecycle);
         let stop = async {
             shutdown.await;
@@ -277,28 +285,26 @@ fn ready_when_random(lifecycle: &Lifecycle) {
 
 fn watch_secrets(blueprint: &Blueprint, lifecycle: &Lifecycle) -> Nudge {
     let providers: Vec<_> = blueprint.providers.values().cloned().collect();
-    let clock = Arc::clone(&blueprint.clock);
+    let (peers, tls) = (Arc::clone(blueprint.sources.peers()), blueprint.tls.clone());
+    let sources = Arc::clone(&blueprint.sources);
+    let (clock, time) = (Arc::clone(&blueprint.clock), Arc::clone(&blueprint.clock));
     watch::start(&blueprint.secret_files(), clock, lifecycle, move || {
+        sources.reload(time.now());
         for provider in &providers {
             provider.reload();
         }
+        peers.reload();
+        tls.iter().for_each(|tls| tls.reload());
     })
-}
-
-/// Whether anybody could tell identity on the listener as it is.
-fn has_peer_proof(config: &Config) -> bool {
-    match config.server.listen {
-        Listen::Tcp(_) => !config.identity.peers.networks.is_empty(),
-        Listen::Unix(_) => !config.identity.peers.unix_uids.is_empty(),
-    }
 }
 
 fn object(blueprint: &Blueprint, lifecycle: &Lifecycle) {
     if blueprint.sources.is_empty() {
         lifecycle.object("no_identity_source", "set identity.source to a preset such as \"plain\"");
     }
-    if !has_peer_proof(&blueprint.config) {
-        let key = match blueprint.config.server.listen {
+    let listen = &blueprint.config.server.listen;
+    if !blueprint.sources.peers().can_hold(listen) {
+        let key = match listen {
             Listen::Tcp(_) => "identity.peers.networks",
             Listen::Unix(_) => "identity.peers.unix_uids",
         };
@@ -317,10 +323,13 @@ fn warn(blueprint: &Blueprint) {
             "INSECURE: identity.peers.insecure_trust_every_peer is set; whoever reaches this port can be anybody"
         );
     }
-    if blueprint.sources.peers().is_position_only() && !peers.networks.iter().all(ipnet_is_loopback) {
+    if blueprint.sources.peers().is_position_only() {
         tracing::warn!(
             "identity headers are believed by network address alone; any process in those networks can name any user"
         );
+    }
+    if let Some(caution) = blueprint.tls.as_ref().and_then(|tls| tls.caution()) {
+        tracing::warn!("{caution}");
     }
     for provider in blueprint.providers.values() {
         warn_of(provider);
@@ -337,8 +346,4 @@ fn warn_of(provider: &Provider) {
             "NO SIGNING KEY CONFIGURED: one was made for this run, and tokens will not verify after a restart; set key_file"
         );
     }
-}
-
-fn ipnet_is_loopback(network: &ipnet::IpNet) -> bool {
-    network.addr().is_loopback()
 }

@@ -3,23 +3,33 @@
 use std::fmt;
 
 use super::Blueprint;
-use crate::config::{Answer, Mode};
+use crate::config::{Answer, ClientCertificates, Mode};
 
 impl fmt::Display for Blueprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let config = self.config();
-        writeln!(f, "front listener  {}", config.server.listen)?;
+        let tls = config.server.tls.as_ref().map_or("", |tls| match (&tls.client_ca_file, tls.client_certificates) {
+            (None, _) => ", TLS",
+            (Some(_), ClientCertificates::Required) => ", TLS with client certificates",
+            (Some(_), ClientCertificates::Optional) => ", TLS with client certificates if shown",
+        });
+        writeln!(f, "front listener  {}{tls}", config.server.listen)?;
         writeln!(f, "ops listener    {}", config.ops)?;
         let sources = match self.sources.default_names() {
             [] => "none: identity routes answer 403".to_owned(),
             names => names.join(", "),
         };
         writeln!(f, "identity        {}", sources)?;
-        let networks: Vec<_> = config.identity.peers.networks.iter().map(ToString::to_string).collect();
-        let uids: Vec<_> = config.identity.peers.unix_uids.iter().map(|uid| format!("uid {uid}")).collect();
-        let peers = [networks, uids].concat();
-        let peers = if peers.is_empty() { "nobody: identity routes answer 403".to_owned() } else { peers.join(", ") };
-        writeln!(f, "told by         {peers}")?;
+        for (source, place) in self.sources.key_places() {
+            writeln!(f, "keys of         {source}: {place}")?;
+        }
+        let told_by: Vec<_> = self.sources.peers().describe().collect();
+        if told_by.is_empty() {
+            writeln!(f, "told by         nobody: identity routes answer 403")?;
+        }
+        for proof in told_by {
+            writeln!(f, "told by         {proof}")?;
+        }
         for (route, plan) in config.routes.iter().zip(self.plans()) {
             let kind = match (route.answer, route.mode) {
                 (Answer::Session, _) => "session",
@@ -47,6 +57,9 @@ impl fmt::Display for Blueprint {
             for caution in provider.cautions() {
                 writeln!(f, "warning         {name}: {caution}")?;
             }
+        }
+        if let Some(caution) = self.tls.as_ref().and_then(|tls| tls.caution()) {
+            writeln!(f, "warning         {caution}")?;
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ pub(super) fn run(options: &Options, sources: &Sources) -> Result<(), Failure> {
     }
     print("identity sources (identity.source = …)\n");
     for (name, text) in identity::PRESETS {
-        print(&format!("  {name:<16} {}\n", identity::summary(text)));
+        print(&format!("  {name:<23} {}\n", identity::summary(text)));
     }
     Ok(())
 }

@@ -49,6 +49,19 @@ pub struct Peers {
     pub insecure_trust_every_peer: bool,
 }
 
+impl Peers {
+    /// Whether nothing is asked, so that nobody is believed.
+    pub fn is_empty(&self) -> bool {
+        self.networks.is_empty()
+            && self.unix_uids.is_empty()
+            && self.certificates.is_empty()
+            && self.xfcc.is_empty()
+            && self.linkerd.is_empty()
+            && self.hmac_key_files.is_empty()
+            && self.secret_files.is_empty()
+    }
+}
+
 /// A service that may name a user.
 #[derive(Clone, Debug, Default)]
 pub struct Caller {

@@ -4,6 +4,7 @@
 //! peer becomes [`Peers`]. Each route has a [`Resolver`], which `inbound` asks once per request; nothing else can make
 //! an [`Identity`].
 
+mod decode;
 mod definition;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -13,6 +14,7 @@ mod refusal;
 mod resolver;
 mod source;
 mod text;
+mod token;
 
 use std::sync::Arc;
 

@@ -48,6 +48,9 @@ pub enum Refusal {
     /// Control, invisible, unassigned or compatibility characters.
     #[error("the subject holds characters that can be mistaken or hide")]
     Character,
+    /// A header beside the user's says that the upstream does not vouch for this request.
+    #[error("a header that the source asks for is not as it must be")]
+    Condition,
     /// Longer than allowed.
     #[error("an identity value is too long")]
     TooLong,
@@ -106,7 +109,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, for metrics that exist from the start.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::NoSource,
         Self::PeerUntrusted,
         Self::PeerSecret,
@@ -122,6 +125,7 @@ impl Refusal {
         Self::Template,
         Self::Encoding,
         Self::Character,
+        Self::Condition,
         Self::TooLong,
         Self::Body,
         Self::TokenMalformed,
@@ -160,6 +164,7 @@ impl Refusal {
             Self::Template => "template",
             Self::Encoding => "encoding",
             Self::Character => "character",
+            Self::Condition => "condition",
             Self::TooLong => "too_long",
             Self::Body => "body",
             Self::TokenMalformed => "token_malformed",

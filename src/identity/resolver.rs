@@ -1,15 +1,18 @@
 //! The order of sources on a route, and what is asked of a user whom a source has told.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use http::HeaderName;
 
 use super::definition;
-use super::peer::Peers;
+use super::keys::{Found, Waiting};
+use super::peer::{Gate, Peers};
 use super::source::Source;
 use super::{Asking, Identity, Refusal};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::{self, ConfigError};
+use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 
@@ -22,6 +25,15 @@ pub struct Around {
     pub clock: Arc<dyn Clock>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+}
+
+#[cfg(test)]
+impl Around {
+    pub(super) fn for_test() -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
+        let outbound = Outbound::new(Arc::clone(&clock)).expect("a client");
+        Self { outbound, clock, metrics: Arc::new(Metrics::new().expect("metrics")) }
+    }
 }
 
 /// Every configured source and peer, checked.
@@ -37,7 +49,7 @@ impl Sources {
     pub fn configure(
         identity: &config::Identity,
         routes: &[config::Route],
-        _around: &Around,
+        around: &Around,
     ) -> Result<Self, Vec<ConfigError>> {
         let mut errors = Vec::new();
         let mut refuse = |key: String, problem: String| {
@@ -53,6 +65,11 @@ impl Sources {
         let tables = identity.sources.keys().map(|name| (String::new(), name.as_str()));
         let mut sources: Vec<Arc<Source>> = Vec::new();
         let mut seen = Vec::new();
+        let peers = Peers::configure(identity, &around.clock, &around.metrics).unwrap_or_else(|problems| {
+            problems.into_iter().for_each(|(key, problem)| refuse(key, problem));
+            Peers::default()
+        });
+        asked.extend(peers.token_sources());
         for (key, name) in tables.chain(asked.iter().cloned()) {
             if seen.contains(&name) {
                 continue;
@@ -66,7 +83,10 @@ impl Sources {
             }
             let used = asked.iter().any(|(_, asked)| *asked == name);
             match definition::compile(name, own) {
-                Ok(definition) if used => sources.push(Arc::new(Source::new(name, definition))),
+                Ok(definition) if used => match Source::new(name, definition, around) {
+                    Ok(source) => sources.push(Arc::new(source)),
+                    Err((below, problem)) => refuse(format!("identity.sources.{name}.{below}"), problem),
+                },
                 Ok(_) => {}
                 Err(problems) => {
                     for (below, problem) in problems {
@@ -76,18 +96,47 @@ impl Sources {
                 }
             }
         }
-        let peers = Arc::new(Peers::new(&identity.peers));
+        for (key, problem) in clashes(&peers, &sources) {
+            refuse(key, problem);
+        }
+        let peers = Arc::new(peers);
         if errors.is_empty() { Ok(Self { sources, default: identity.source.clone(), peers }) } else { Err(errors) }
+    }
+
+    /// Fetches keys from now on. The service is not ready before every source in use has had some.
+    pub fn start(&self, lifecycle: &Lifecycle) {
+        let waiting = Arc::new(Waiting::new(lifecycle.clone()));
+        for set in self.sources.iter().filter_map(|source| source.key_set()) {
+            set.start(lifecycle, &waiting);
+        }
+    }
+
+    /// The files of keys, to be watched.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.sources.iter().filter_map(|source| source.key_set()?.file())
+    }
+
+    /// Reads the files of keys again.
+    pub fn reload(&self, now: Timestamp) {
+        for set in self.sources.iter().filter_map(|source| source.key_set()) {
+            set.reload(now.as_seconds());
+        }
+    }
+
+    /// Where the keys of each source come from, for people.
+    pub fn key_places(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.sources.iter().filter_map(|source| Some((source.name.as_str(), source.key_set()?.place())))
     }
 
     /// Who resolves the requests of `route`.
     pub fn resolver(&self, route: &config::Route) -> Resolver {
         let names = route.sources.as_ref().unwrap_or(&self.default);
-        let find = |name: &String| self.sources.iter().find(|source| source.name == *name).map(Arc::clone);
+        let find = |name: &str| self.sources.iter().find(|source| source.name == name).map(Arc::clone);
+        let sources: Vec<_> = names.iter().filter_map(|name| find(name)).collect();
         Resolver {
-            path: route.path.clone(),
-            sources: names.iter().filter_map(find).collect(),
-            peers: Arc::clone(&self.peers),
+            gate: self.peers.gate(&route.path, sources.iter().flat_map(|source| source.headers())),
+            callers: self.peers.token_sources().filter_map(|(_, name)| find(name)).collect(),
+            sources,
         }
     }
 
@@ -110,23 +159,30 @@ impl Sources {
 /// Resolves the requests of one route.
 #[derive(Clone, Debug, Default)]
 pub struct Resolver {
-    path: String,
     sources: Vec<Arc<Source>>,
-    peers: Arc<Peers>,
+    gate: Gate,
+    /// Sources that verify the tokens of callers.
+    callers: Vec<Arc<Source>>,
 }
 
 impl Resolver {
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     pub(super) fn for_test(name: &str, definition: definition::Definition, network: &str) -> Self {
-        let source = Source::new(name, definition);
-        let networks = network.parse().into_iter().collect();
-        let peers = Peers::new(&config::Peers { networks, ..config::Peers::default() });
-        Self { path: "/".to_owned(), sources: vec![Arc::new(source)], peers: Arc::new(peers) }
+        let source = Source::new(name, definition, &Around::for_test()).expect("a source");
+        let networks = vec![network.parse().expect("a network")];
+        let peers = Arc::new(Peers::for_test(&config::Peers { networks, ..config::Peers::default() }));
+        Self { gate: peers.gate("/", source.headers()), sources: vec![Arc::new(source)], callers: Vec::new() }
     }
 
     #[cfg(any(test, fuzzing))]
     pub(super) fn peers(&self) -> &Peers {
-        &self.peers
+        self.gate.peers()
+    }
+
+    /// The same, for a route that reads these headers as well: a signature over a request covers them.
+    #[must_use]
+    pub fn covering<'h, I: Iterator<Item = &'h HeaderName>>(self, headers: I) -> Self {
+        Self { gate: self.gate.covering(headers), ..self }
     }
 
     /// The headers that are read, for `Vary`.
@@ -134,22 +190,44 @@ impl Resolver {
         self.sources.iter().flat_map(|source| source.headers())
     }
 
-    /// Whether a body may name the user, so that it must be read first.
+    /// Whether a body may name the user or is signed, so that it must be read first.
     pub fn reads_body(&self) -> bool {
-        false
+        self.gate.peers().reads_body()
     }
 
     /// The identity that a request carries: that of the first source that tells anything. A source that tells something
     /// wrong ends it; the next is not asked (threats, section 1, rule 4).
     pub async fn resolve<'r>(&'r self, asking: &Asking<'r>) -> Result<Identity<'r>, Refusal> {
-        self.judge(asking)
+        match self.judge(asking) {
+            // Rare, so its future is not carried about by every request.
+            Err(refusal @ (Refusal::KeyUnknown | Refusal::KeysUnavailable | Refusal::Signature)) => {
+                Box::pin(self.judge_again(asking, refusal)).await
+            }
+            settled => settled,
+        }
+    }
+
+    /// The same once the source of the missing key was asked, where that helps.
+    async fn judge_again<'r>(&'r self, asking: &Asking<'r>, refusal: Refusal) -> Result<Identity<'r>, Refusal> {
+        for source in self.sources.iter().chain(&self.callers) {
+            // The first source with a token in the request is the one that refused it.
+            match source.look_for_key(asking, refusal).await {
+                None => {}
+                Some(Found::Changed) => return self.judge(asking),
+                Some(Found::Nothing) => return Err(refusal),
+                // Nobody can say whether the token is good: that is no fault of who sent it (T-27).
+                Some(Found::Unreachable) if refusal != Refusal::Signature => return Err(Refusal::KeysUnavailable),
+                Some(Found::Unreachable) => return Err(refusal),
+            }
+        }
+        Err(refusal)
     }
 
     /// The same with the keys that are here.
     pub(super) fn judge<'r>(&'r self, asking: &Asking<'r>) -> Result<Identity<'r>, Refusal> {
         let mut outcome = Refusal::NoSource;
         for source in &self.sources {
-            match source.read(asking, || self.peers.prove(asking, &self.path)) {
+            match source.read(asking, || self.gate.prove(asking, |name| self.caller(name, asking))) {
                 Ok(told) => return Ok(Identity { source: &source.name, namespace: &source.namespace, told }),
                 Err(Refusal::Absent) => outcome = Refusal::Absent,
                 Err(refusal) => return Err(refusal),
@@ -157,4 +235,40 @@ impl Resolver {
         }
         Err(outcome)
     }
+
+    /// Subject of a caller's own token, which the source called `name` verifies.
+    fn caller(&self, name: &str, asking: &Asking<'_>) -> Result<String, Refusal> {
+        let source = self.callers.iter().find(|source| source.name == name).ok_or(Refusal::NoSource)?;
+        // A token that would need another proof of the peer proves nobody.
+        let told = source.read(asking, || Err(Refusal::PeerUntrusted))?;
+        Ok(Identity { source: name, namespace: "", told }.subject().to_owned())
+    }
+}
+
+/// Headers that would have to say two things: who the peer is, and who the user is.
+fn clashes(peers: &Peers, sources: &[Arc<Source>]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for source in sources {
+        for header in source.headers().filter(|header| peers.headers().contains(header)) {
+            let problem =
+                format!("{header} names the user in source \"{}\" and cannot prove a peer as well", source.name);
+            found.push(("identity.peers".to_owned(), problem));
+        }
+    }
+    for (key, name) in peers.token_sources() {
+        let Some(own) = sources.iter().find(|source| source.name == name) else { continue };
+        if !own.proves_itself() {
+            let problem =
+                format!("\"{name}\" tells what a peer says, and proves nobody; name a source of kind \"jwt\"");
+            found.push((key, problem));
+            continue;
+        }
+        let others = sources.iter().filter(|source| source.name != name);
+        for header in
+            others.flat_map(|source| source.headers()).filter(|header| own.headers().any(|mine| mine == *header))
+        {
+            found.push((key.clone(), format!("reads {header}, where another source looks for the user")));
+        }
+    }
+    found
 }

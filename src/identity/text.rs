@@ -170,7 +170,7 @@ pub(super) fn email(bytes: &[u8]) -> Option<&str> {
 }
 
 /// Groups of one user at most (R10).
-const MAX_GROUPS: usize = 256;
+pub(super) const MAX_GROUPS: usize = 256;
 /// Bytes of a picture's address at most.
 const MAX_AVATAR_BYTES: usize = 2048;
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
@@ -41,23 +42,37 @@ pub(super) fn without_body(asked: &Asked, inputs: &Inputs) -> Read {
 }
 
 /// The inputs of a request whose body counts: so many bytes at most, and within this time.
-pub(super) async fn with_body(asked: &Asked, inputs: &Inputs, (max, patience): (usize, Duration)) -> Read {
+pub(super) async fn with_body(asked: &Asked, inputs: &Inputs, limits: (usize, Duration)) -> Read {
+    if inputs.is_empty() {
+        nothing(asked)?;
+    }
+    let bytes = whole_body(asked, limits).await?;
+    of_body(asked, inputs, bytes.as_deref(), None)
+}
+
+/// The body of a request; `None` where there is nothing in it.
+pub(super) async fn whole_body(asked: &Asked, (max, patience): (usize, Duration)) -> Result<Option<Bytes>, Fault> {
+    match asked.body(max, patience).await {
+        Body::Empty => Ok(None),
+        Body::Whole(bytes) => Ok(Some(bytes)),
+        Body::TooLarge => Err(Fault { outcome: Outcome::BodyTooLarge, reason: "body_too_large" }),
+        Body::Broken => Err(Fault { outcome: Outcome::InputInvalid, reason: "body_incomplete" }),
+    }
+}
+
+/// The inputs of a request with a body that is here. A member called `apart` is none of them: it names the user.
+pub(super) fn of_body(asked: &Asked, inputs: &Inputs, bytes: Option<&[u8]>, apart: Option<&str>) -> Read {
     if inputs.is_empty() {
         nothing(asked)?;
     }
     let query = asked.query().map_or(Some(Vec::new()), pairs).ok_or(MALFORMED)?;
-    let bytes = match asked.body(max, patience).await {
-        Body::Empty => None,
-        Body::Whole(bytes) => Some(bytes),
-        Body::TooLarge => return Err(Fault { outcome: Outcome::BodyTooLarge, reason: "body_too_large" }),
-        Body::Broken => return Err(Fault { outcome: Outcome::InputInvalid, reason: "body_incomplete" }),
-    };
-    let body = match &bytes {
+    let mut body = match bytes {
         None => Vec::new(),
         // Where a body must say nothing, its type does not matter either.
         Some(bytes) if inputs.is_empty() => members(bytes).ok_or(MALFORMED)?,
         Some(bytes) => body(&asked.headers, bytes).ok_or(MALFORMED)?,
     };
+    body.retain(|(name, _)| apart != Some(name.as_str()));
     Ok(inputs.read(&Given { query, body, headers: &asked.headers })?)
 }
 

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use super::Routes;
 use super::connection::{Patience, Patient, Phase};
 use super::reply;
+use super::tls::{Handshakes, Tls};
 use crate::config::{Listen, Server};
 use crate::identity::{Peer, Peers, Standing};
 use crate::lifecycle::Lifecycle;
@@ -121,9 +122,20 @@ impl Bound {
     }
 }
 
+/// Who may come in, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Entrance {
+    /// Whom to believe.
+    pub peers: Arc<Peers>,
+    /// TLS, where it is spoken.
+    pub tls: Option<Arc<Tls>>,
+}
+
 /// Everything that connections share.
 struct Shared {
     routes: Arc<Routes>,
+    peers: Arc<Peers>,
+    handshakes: Option<Handshakes>,
     limits: Limits,
     patience: Arc<Patience>,
     lifecycle: Lifecycle,
@@ -137,13 +149,15 @@ pub async fn serve(
     bound: Bound,
     routes: Routes,
     limits: Limits,
-    peers: Arc<Peers>,
+    entrance: Entrance,
     lifecycle: Lifecycle,
     metrics: &Metrics,
 ) {
     let patience = Arc::new(Patience::new(limits.header_timeout, limits.idle_timeout, metrics));
     let shared = Arc::new(Shared {
         routes: Arc::new(routes),
+        peers: entrance.peers,
+        handshakes: entrance.tls.map(|tls| Handshakes::new(tls, limits.header_timeout, metrics)),
         limits,
         patience,
         lifecycle,
@@ -172,13 +186,12 @@ pub async fn serve(
                 continue;
             }
         };
-        let standing = peers.meet(peer, &[]);
         let connection = Arc::clone(&shared);
         shared.lifecycle.spawn(async move {
             connection.open.iter().for_each(Gauge::inc);
             match stream {
-                Stream::Tcp(stream) => connection.run(stream, standing).await,
-                Stream::Unix(stream) => connection.run(stream, standing).await,
+                Stream::Tcp(stream) => connection.welcome(stream, peer).await,
+                Stream::Unix(stream) => connection.welcome(stream, peer).await,
             }
             connection.open.iter().for_each(Gauge::dec);
             drop(permit);
@@ -222,7 +235,33 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 impl Shared {
-    async fn run<S>(&self, stream: S, standing: Standing)
+    /// Finds out what a new connection proves, and serves it.
+    async fn welcome<S>(&self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let draining = self.lifecycle.draining();
+        let Some(handshakes) = &self.handshakes else {
+            return self.run(stream, self.peers.meet(peer, &[]), draining.cancelled()).await;
+        };
+        // Boxed: it is over before the first request, whose task would carry its room about.
+        let shaken = tokio::select! {
+            shaken = Box::pin(handshakes.shake(stream)) => shaken,
+            () = draining.cancelled() => None,
+        };
+        let Some(shaken) = shaken else { return };
+        let standing = self.peers.meet(peer, &shaken.names);
+        let retired = async {
+            tokio::select! {
+                () = shaken.retired.cancelled() => {}
+                () = draining.cancelled() => {}
+            }
+        };
+        self.run(shaken.stream, standing, retired).await;
+    }
+
+    /// Serves a connection until it ends; once `finish` completes, no further request is taken.
+    async fn run<S>(&self, stream: S, standing: Standing, finish: impl Future<Output = ()>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -261,7 +300,7 @@ impl Shared {
                 .keep_alive_interval(limits.idle_timeout)
                 .keep_alive_timeout(limits.header_timeout);
             let connection = std::pin::pin!(builder.serve_connection(io, service));
-            self.drive(connection, auto::Connection::graceful_shutdown).await;
+            self.drive(connection, finish, auto::Connection::graceful_shutdown).await;
         } else {
             let mut builder = http1::Builder::new();
             builder
@@ -270,26 +309,30 @@ impl Shared {
                 .max_buf_size(limits.head_bytes)
                 .max_headers(limits.headers);
             let connection = std::pin::pin!(builder.serve_connection(io, service));
-            self.drive(connection, http1::Connection::graceful_shutdown).await;
+            self.drive(connection, finish, http1::Connection::graceful_shutdown).await;
         }
     }
 
-    /// Runs a connection to its end. When the service drains it ends after the request in hand, and when the drain
+    /// Runs a connection to its end. When `finish` completes it ends after the request in hand, and when the drain
     /// deadline has passed, at once.
-    async fn drive<C, E>(&self, mut connection: std::pin::Pin<&mut C>, finish: impl FnOnce(std::pin::Pin<&mut C>))
-    where
+    async fn drive<C, E>(
+        &self,
+        mut connection: std::pin::Pin<&mut C>,
+        finish: impl Future<Output = ()>,
+        shut_down: impl FnOnce(std::pin::Pin<&mut C>),
+    ) where
         C: Future<Output = Result<(), E>>,
         E: std::fmt::Display,
     {
         let ended = tokio::select! {
             biased;
             ended = connection.as_mut() => Some(ended),
-            () = self.lifecycle.draining().cancelled() => None,
+            () = finish => None,
         };
         let ended = match ended {
             Some(ended) => ended,
             None => {
-                finish(connection.as_mut());
+                shut_down(connection.as_mut());
                 tokio::select! {
                     biased;
                     ended = connection => ended,

@@ -16,6 +16,7 @@ pub mod ops;
 mod reply;
 mod session_route;
 mod subrequest_route;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +34,9 @@ use warp::filters::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
-pub use listener::{Bound, Limits, serve};
+pub use listener::{Bound, Entrance, Limits, serve};
 pub use reply::{Outcome, Row};
+pub use tls::Tls;
 
 use asked::{Ask, Asked};
 use browser::Rules;
@@ -170,7 +172,7 @@ fn looked_at<'r>(resolver: &'r Resolver, inputs: &'r Inputs) -> Vec<&'r HeaderNa
 }
 
 fn session(kind: Kind, route: &config::Route, plan: &Arc<Plan>, rooms: &Rooms) -> SessionRoute {
-    let resolver = rooms.sources.resolver(route);
+    let resolver = rooms.sources.resolver(route).covering(plan.provider.inputs().headers());
     SessionRoute {
         kind,
         plan: Arc::clone(plan),
@@ -185,8 +187,8 @@ fn session(kind: Kind, route: &config::Route, plan: &Arc<Plan>, rooms: &Rooms) -
 
 fn subrequest(route: &config::Route, plan: &Arc<Plan>, rooms: &Rooms) -> SubrequestRoute {
     let observer = Observer::new(&route.path, &rooms.metrics, rooms.log.clone());
-    let (plan, sessions, resolver) = (Arc::clone(plan), Arc::clone(&rooms.sessions), rooms.sources.resolver(route));
-    SubrequestRoute::new(plan, sessions, resolver, route.mode, observer)
+    let resolver = rooms.sources.resolver(route).covering(plan.provider.inputs().headers());
+    SubrequestRoute::new(Arc::clone(plan), Arc::clone(&rooms.sessions), resolver, route.mode, observer)
 }
 
 /// A route before the rest. One box holds both, because each is an allocation per request.

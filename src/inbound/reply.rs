@@ -179,6 +179,7 @@ impl From<Refusal> for Outcome {
             | Refusal::Template
             | Refusal::Encoding
             | Refusal::Character
+            | Refusal::Condition
             | Refusal::TooLong
             | Refusal::Body
             | Refusal::TokenMalformed

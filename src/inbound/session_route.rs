@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Method, StatusCode};
 use warp::reply::Response;
 
@@ -16,6 +17,9 @@ use super::reply::{self, Base, Extras, Outcome};
 use crate::identity::{Identity, Resolver};
 use crate::session::{Answer, Entry, How, Plan, SessionError, Sessions};
 use crate::trace::TraceContext;
+
+/// A request that ends before anybody looks for a session: how, and why for the request line.
+type Refused = (Outcome, Option<&'static str>);
 
 /// What a route speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +72,10 @@ impl Handler for SessionRoute {
                 return self.finish(asked, Outcome::MethodNotAllowed, None, extras);
             }
         }
-        let identity = match self.admit(asked).await {
+        if self.resolver.reads_body() {
+            return Box::pin(self.answer_body(asked)).await;
+        }
+        let identity = match self.admit(asked, None).await {
             Ok(identity) => identity,
             Err((outcome, reason)) => return self.finish(asked, outcome, reason, Extras::default()),
         };
@@ -78,26 +85,56 @@ impl Handler for SessionRoute {
         } else {
             input::without_body(asked, declared)
         };
-        let key = match inputs {
-            Ok(inputs) => self.plan.key(&identity, &inputs),
-            Err(Fault { outcome, reason }) => return self.finish(asked, outcome, Some(reason), Extras::default()),
-        };
-        if let Some((entry, how)) = self.sessions.warm(&self.plan, &key) {
-            return self.hand_out(asked, &identity, &entry, how);
-        }
-        // Boxed: a mint is rare and its future is large, and every hit would carry it about.
-        match Box::pin(self.sessions.cold(&self.plan, &key, TraceContext::of(&asked.headers))).await {
-            Ok((entry, how)) => self.hand_out(asked, &identity, &entry, how),
-            Err(error) => self.refuse(asked, &error),
-        }
+        self.session(asked, &identity, inputs).await
     }
 }
 
 impl SessionRoute {
-    /// Every check before the request is read: the page, the peer, the user.
-    async fn admit<'a>(&'a self, asked: &'a Asked) -> Result<Identity<'a>, (Outcome, Option<&'static str>)> {
+    /// The session of somebody whom we know, with what the request adds.
+    async fn session(&self, asked: &Asked, identity: &Identity<'_>, inputs: input::Read) -> Response {
+        let key = match inputs {
+            Ok(inputs) => self.plan.key(identity, &inputs),
+            Err(Fault { outcome, reason }) => return self.finish(asked, outcome, Some(reason), Extras::default()),
+        };
+        if let Some((entry, how)) = self.sessions.warm(&self.plan, &key) {
+            return self.hand_out(asked, identity, &entry, how);
+        }
+        // Boxed: a mint is rare and its future is large, and every hit would carry it about.
+        match Box::pin(self.sessions.cold(&self.plan, &key, TraceContext::of(&asked.headers))).await {
+            Ok((entry, how)) => self.hand_out(asked, identity, &entry, how),
+            Err(error) => self.refuse(asked, &error),
+        }
+    }
+
+    /// The same where the body belongs to identity, so that it is read before anybody knows who asks.
+    async fn answer_body(&self, asked: &Asked) -> Response {
+        let body = match self.read_body(asked).await {
+            Ok(body) => body,
+            Err((outcome, reason)) => return self.finish(asked, outcome, reason, Extras::default()),
+        };
+        match self.admit(asked, body.as_deref()).await {
+            Ok(identity) => {
+                let declared = self.plan.provider.inputs();
+                let inputs = input::of_body(asked, declared, body.as_deref(), None);
+                self.session(asked, &identity, inputs).await
+            }
+            Err((outcome, reason)) => self.finish(asked, outcome, reason, Extras::default()),
+        }
+    }
+
+    /// The body of a request that may have one, once its page is known to be welcome.
+    async fn read_body(&self, asked: &Asked) -> Result<Option<Bytes>, Refused> {
         self.rules.check(asked).map_err(|outcome| (outcome, None))?;
-        self.resolver.resolve(&asked.asking(None)).await.map_err(|refusal| {
+        if !matches!(asked.method, Method::POST | Method::DELETE) {
+            return Ok(None);
+        }
+        input::whole_body(asked, self.body).await.map_err(|fault| (fault.outcome, Some(fault.reason)))
+    }
+
+    /// Every check before the request is read: the page, the peer, the user.
+    async fn admit<'a>(&'a self, asked: &'a Asked, body: Option<&'a [u8]>) -> Result<Identity<'a>, Refused> {
+        self.rules.check(asked).map_err(|outcome| (outcome, None))?;
+        self.resolver.resolve(&asked.asking(body)).await.map_err(|refusal| {
             self.observer.refused(refusal);
             (Outcome::from(refusal), Some(refusal.label()))
         })
@@ -121,17 +158,18 @@ impl SessionRoute {
 
     /// Forgets all sessions of the user, so it takes no input.
     async fn sign_out(&self, asked: &Asked) -> Response {
-        let admitted = self.admit(asked).await.and_then(|identity| match input::nothing(asked) {
-            Ok(()) => Ok(identity),
-            Err(fault) => Err((fault.outcome, Some(fault.reason))),
-        });
-        match admitted {
-            Ok(identity) => match self.sessions.sign_out(&identity, TraceContext::of(&asked.headers)).await {
-                Ok(()) => self.finish(asked, Outcome::SignedOut, None, Extras::default()),
-                Err(error) => self.refuse(asked, &error),
-            },
+        match self.try_sign_out(asked).await {
+            Ok(Ok(())) => self.finish(asked, Outcome::SignedOut, None, Extras::default()),
+            Ok(Err(error)) => self.refuse(asked, &error),
             Err((outcome, reason)) => self.finish(asked, outcome, reason, Extras::default()),
         }
+    }
+
+    async fn try_sign_out(&self, asked: &Asked) -> Result<Result<(), SessionError>, Refused> {
+        let body = if self.resolver.reads_body() { self.read_body(asked).await? } else { None };
+        let identity = self.admit(asked, body.as_deref()).await?;
+        input::nothing(asked).map_err(|fault| (fault.outcome, Some(fault.reason)))?;
+        Ok(self.sessions.sign_out(&identity, TraceContext::of(&asked.headers)).await)
     }
 
     fn options(&self, asked: &Asked) -> Response {

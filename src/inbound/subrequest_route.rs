@@ -90,11 +90,17 @@ impl SubrequestRoute {
     }
 
     fn without_identity(&self, asked: &Asked, refusal: Refusal) -> Response {
-        let reason = Some(refusal.label());
-        match (refusal, self.mode) {
-            (Refusal::Absent, Mode::Optional) => self.pass_without(asked, Outcome::Anonymous, reason, "anonymous"),
-            (Refusal::NoSource | Refusal::PeerUntrusted, _) => {
-                self.deny(asked, Outcome::PeerUntrusted, reason, StatusCode::FORBIDDEN)
+        let (outcome, reason) = (Outcome::from(refusal), Some(refusal.label()));
+        match (outcome, self.mode) {
+            (Outcome::PeerUntrusted, _) => self.deny(asked, outcome, reason, StatusCode::FORBIDDEN),
+            (Outcome::UserDenied, Mode::Optional) => self.pass_without(asked, outcome, reason, "denied"),
+            (Outcome::UserDenied, Mode::Required) => self.deny(asked, outcome, reason, StatusCode::FORBIDDEN),
+            (Outcome::IdentityUnavailable, Mode::Optional) => self.pass_without(asked, outcome, reason, "unavailable"),
+            (Outcome::IdentityUnavailable, Mode::Required) => {
+                self.deny(asked, outcome, reason, StatusCode::SERVICE_UNAVAILABLE)
+            }
+            (_, Mode::Optional) if refusal == Refusal::Absent => {
+                self.pass_without(asked, Outcome::Anonymous, reason, "anonymous")
             }
             _ => self.deny(asked, Outcome::Unauthorized, reason, StatusCode::UNAUTHORIZED),
         }
@@ -113,7 +119,7 @@ impl SubrequestRoute {
         let reason = Some(error.reason());
         let (status, required) = match outcome {
             Outcome::UserIdInvalid | Outcome::InputRefused => ("denied", StatusCode::FORBIDDEN),
-            Outcome::ProviderRateLimited => ("limited", StatusCode::FORBIDDEN),
+            Outcome::ProviderRateLimited | Outcome::RateLimited => ("limited", StatusCode::FORBIDDEN),
             _ => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
         };
         match self.mode {

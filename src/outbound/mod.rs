@@ -1,11 +1,20 @@
 //! The only way out of the process: one HTTP call with a deadline, a size limit and nothing followed.
+//!
+//! [`Outbound`] calls what the operator named; [`Reader`] reads documents whose address may come from others.
 
+mod address;
+mod reader;
+
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method};
 use url::Url;
+
+pub use address::Reach;
+pub use reader::{ReadError, Reader};
 
 use crate::clock::{Clock, Timestamp};
 
@@ -82,62 +91,88 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// Builds the client: redirects off (they would carry API keys to other hosts), no proxy from the environment,
-    /// connections kept.
+    /// Builds the client, which keeps connections.
     pub fn new(clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("sidemint/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .tcp_nodelay(true)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(POOL_SIZE)
-            .build()?;
+        let client = base().pool_idle_timeout(POOL_IDLE).pool_max_idle_per_host(POOL_SIZE).build()?;
         Ok(Self { client, clock })
     }
 
     /// Sends `call` and reads the whole answer before `deadline`.
     pub async fn send(&self, call: Call, deadline: Timestamp) -> Result<Reply, SendError> {
-        if self.clock.now() >= deadline {
-            return Err(SendError::Timeout);
-        }
-        tokio::select! {
-            reply = self.exchange(call) => reply,
-            () = self.clock.sleep_until(deadline) => Err(SendError::Timeout),
-        }
-    }
-
-    async fn exchange(&self, call: Call) -> Result<Reply, SendError> {
-        let mut request = reqwest::Request::new(call.method, call.url);
-        *request.headers_mut() = call.headers;
-        *request.body_mut() = call.body.map(Into::into);
-        let mut response = self.client.execute(request).await.map_err(|error| classify(&error))?;
-        let status = response.status().as_u16();
-        let headers = std::mem::take(response.headers_mut());
-        if response
-            .content_length()
-            .is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > MAX_ANSWER_BYTES))
-        {
-            return Err(SendError::TooLarge);
-        }
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
-            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(SendError::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Reply { status, headers, body: body.freeze() })
+        within(&self.clock, deadline, exchange(&self.client, call)).await.map_err(|failure| failure.kind())
     }
 }
 
-fn classify(error: &reqwest::Error) -> SendError {
-    if error.is_connect() {
-        SendError::Connect
-    } else if error.is_timeout() {
-        SendError::Timeout
-    } else {
-        SendError::Broken
+/// What every client is: redirects off (they would carry API keys to other hosts, and readers to hosts inside), no proxy
+/// from the environment.
+fn base() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("sidemint/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .tcp_nodelay(true)
+        .connect_timeout(CONNECT_TIMEOUT)
+}
+
+/// Why there is no answer, with what the client says of it.
+#[derive(Debug)]
+enum Failure {
+    Timeout,
+    TooLarge,
+    Transport(reqwest::Error),
+}
+
+impl Failure {
+    fn kind(&self) -> SendError {
+        match self {
+            Self::Timeout => SendError::Timeout,
+            Self::TooLarge => SendError::TooLarge,
+            Self::Transport(error) if error.is_connect() => SendError::Connect,
+            Self::Transport(error) if error.is_timeout() => SendError::Timeout,
+            Self::Transport(_) => SendError::Broken,
+        }
     }
+}
+
+impl From<reqwest::Error> for Failure {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Transport(error)
+    }
+}
+
+async fn within(
+    clock: &Arc<dyn Clock>,
+    deadline: Timestamp,
+    exchange: impl Future<Output = Result<Reply, Failure>>,
+) -> Result<Reply, Failure> {
+    if clock.now() >= deadline {
+        return Err(Failure::Timeout);
+    }
+    tokio::select! {
+        reply = exchange => reply,
+        () = clock.sleep_until(deadline) => Err(Failure::Timeout),
+    }
+}
+
+async fn exchange(client: &reqwest::Client, call: Call) -> Result<Reply, Failure> {
+    let mut request = reqwest::Request::new(call.method, call.url);
+    *request.headers_mut() = call.headers;
+    *request.body_mut() = call.body.map(Into::into);
+    let mut response = client.execute(request).await?;
+    let status = response.status().as_u16();
+    let headers = std::mem::take(response.headers_mut());
+    if response
+        .content_length()
+        .is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > MAX_ANSWER_BYTES))
+    {
+        return Err(Failure::TooLarge);
+    }
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(Failure::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Reply { status, headers, body: body.freeze() })
 }

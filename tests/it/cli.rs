@@ -11,6 +11,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
+use sidemint::identity;
 use sidemint::provider::{Alg, PRESETS, SigningKey};
 use sidemint::secrets::Secret;
 
@@ -256,7 +257,9 @@ answer = \"subrequest\"
 provider = \"nobody\"
 ";
     let path = file(folder.path(), "config.toml", text);
+    let sources: Vec<&str> = identity::PRESETS.iter().map(|(name, _)| *name).collect();
     let said = bad(2, &["check", "--config", &path], &[]).replace(&path, "config.toml");
+    let said = said.replace(&sources.join(", "), "SOURCES");
     insta::assert_snapshot!(said, @r#"
     sidemint: config.toml: server.idle_timeout: is 5, write a duration as text, such as "90s", "5m" or "1h"
     sidemint: config.toml: server.listn: unknown key; known here: listen, unix_mode, max_connections, header_timeout, idle_timeout, max_headers, max_head_bytes, max_body_bytes, http2, drain_delay, drain_timeout, workers
@@ -264,7 +267,7 @@ provider = \"nobody\"
     sidemint: config.toml: routes[1].provider: no provider "nobody"; configured: chat, dev, own
     sidemint: config.toml: routes[1].path: "/a" is already served by the route "/a"
     sidemint: config.toml: log.level: "loud" is not a level (error, warn, info, debug, trace) nor a filter such as "info,sidemint=debug"
-    sidemint: config.toml: identity.source: no source "plane"; presets: plain, oauth2-proxy, authelia; or define identity.sources.plane
+    sidemint: config.toml: identity.source: no source "plane"; presets: SOURCES; or define identity.sources.plane
     sidemint: config.toml: providers.chat.api_key: is a secret, and secrets are never written in configuration; write api_key_file = "/path"
     sidemint: config.toml: providers.dev.public_api_url: is missing; write public_api_url = "…" (Address of the chat API as the browser reaches it; it becomes the session's apiUrl)
     sidemint: config.toml: routes[0].ttl: is 10s, and clients refresh 1m before the end, so they would refresh at once and for ever; write more
@@ -546,7 +549,7 @@ fn keygen_without_a_file_prints_the_private_key() {
 #[test]
 fn presets_are_listed_and_printed_ready_to_copy() {
     let list = good(&["presets"]);
-    let known: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).chain(["plain", "oauth2-proxy", "authelia"]).collect();
+    let known: Vec<&str> = PRESETS.iter().chain(identity::PRESETS).map(|(name, _)| *name).collect();
     for name in &known {
         assert!(list.lines().any(|line| line.starts_with(&format!("  {name} "))), "{name}: {list}");
         let table: toml::Table = good(&["presets", name]).parse().expect("TOML");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sidemint::app::Blueprint;
 use sidemint::config::{Config, ConfigErrors, Environment, Listen, Sources};
+use sidemint::identity;
 use sidemint::provider::{Alg, PRESETS, generate};
 
 use crate::fakes::sendsar::API_KEY;
@@ -46,14 +47,15 @@ fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
 }
 
 /// One mistake: the key (dotted), the TOML that is written there, and the whole complaint about it. `PRESETS` stands for
-/// their names.
+/// the names of those of providers, `SOURCES` for those of identity.
 type Case = (&'static str, &'static str, &'static str);
 
 fn hold(base: &str, environment: &Environment, cases: &[Case]) {
     let mut wrong = String::new();
     let presets: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
+    let sources: Vec<&str> = identity::PRESETS.iter().map(|(name, _)| *name).collect();
     for (key, value, expected) in cases {
-        let expected = expected.replace("PRESETS", &presets.join(", "));
+        let expected = expected.replace("PRESETS", &presets.join(", ")).replace("SOURCES", &sources.join(", "));
         let found = mistakes(&config(base, &[(key, value)]), environment);
         if found != expected {
             wrong.push_str(&format!("{key} = {value}\n  expected {expected}\n  found    {found}\n"));
@@ -98,7 +100,7 @@ fn an_unknown_key_is_refused_with_file_and_key_and_the_known_ones() {
             (
                 "identity.sources.own",
                 "{ kind = \"headers\", headers = { subject = \"X-User\", login = \"X-Login\" } }",
-                "config.toml: identity.sources.own: unknown field `login`, expected one of `subject`, `name`, `email`, `groups`, `group_separator`, `allow_comma_in_subject`",
+                "config.toml: identity.sources.own: unknown field `login`, expected one of `subject`, `name`, `email`, `avatar`, `groups`, `payload`, `group_separator`, `allow_comma_in_subject`, `subject_case`, `nobody`, `require`, `refuse_if`",
             ),
             (
                 "browser.allow_origin",
@@ -254,7 +256,7 @@ fn a_source_or_setting_that_cannot_be_is_refused_with_what_to_write() {
             (
                 "identity.source",
                 "\"plane\"",
-                "config.toml: identity.source: no source \"plane\"; presets: plain, oauth2-proxy, authelia; or define identity.sources.plane",
+                "config.toml: identity.source: no source \"plane\"; presets: SOURCES; or define identity.sources.plane",
             ),
             (
                 "identity.sources.plain",
@@ -265,6 +267,16 @@ fn a_source_or_setting_that_cannot_be_is_refused_with_what_to_write() {
                 "identity.sources.own",
                 "{ kind = \"headers\", headers = { subject = \"X_User\" } }",
                 "config.toml: identity.sources.own: headers.subject: \"X_User\" must not hold '_' or '.'; proxies treat those unlike '-'",
+            ),
+            (
+                "identity.sources.own",
+                "{ kind = \"headers\", headers = { subject = \"X-User\", name = { header = \"X-Name\", encoding = \"cp1252\" } } }",
+                "config.toml: identity.sources.own: headers.name: unknown variant `cp1252`, expected one of `utf8`, `latin1`, `rfc2047`, `percent`, `json`, `base64`, `base64url`",
+            ),
+            (
+                "identity.sources.envoy-payload",
+                "{ header = \"x-jwt\" }",
+                "config.toml: identity.sources.envoy-payload.issuer: is missing: The issuer, exactly as tokens name it in `iss`.",
             ),
             (
                 "identity.sources.own",

@@ -13,11 +13,13 @@ use serde_json::{Value, json};
 use sidemint::app::Blueprint;
 use sidemint::cli::Cli;
 use sidemint::config::{Config, Environment, Sources};
+use sidemint::identity;
 use sidemint::provider::{Alg, Definition, PRESETS, generate};
 
 use crate::cli::Process;
 use crate::fakes::sendsar::API_KEY;
 use crate::harness::clock;
+use crate::pki::Authority;
 
 struct Page {
     /// Below the root of the repository.
@@ -39,7 +41,7 @@ fn root() -> PathBuf {
 
 fn pages() -> Vec<Page> {
     let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
-    for folder in ["docs", "docs/providers"] {
+    for folder in ["docs", "docs/identity", "docs/providers"] {
         let entries = fs::read_dir(root().join(folder)).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let is_page = |name: &String| Path::new(name).extension().is_some_and(|end| end == "md");
@@ -84,26 +86,32 @@ fn all_blocks(language: &str) -> Vec<Block> {
 /// Puts a secret where the text names a file below /run/secrets.
 fn with_secrets(text: &str, folder: &Path) -> String {
     let key = generate(Alg::EdDsa).unwrap();
+    let pair = Authority::new().server();
     for line in text.lines().filter(|line| line.contains("\"/run/secrets/")) {
-        let path = line.split('"').nth(1).unwrap().trim_start_matches("/run/secrets/");
-        let file = folder.join(path);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        if line.trim_start().starts_with("key_dir") {
-            fs::create_dir_all(&file).unwrap();
-            fs::write(file.join("2026-05.pem"), key.expose()).unwrap();
-            continue;
+        for path in line.split('"').filter_map(|part| part.strip_prefix("/run/secrets/")) {
+            let file = folder.join(path);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            if line.trim_start().starts_with("key_dir") {
+                fs::create_dir_all(&file).unwrap();
+                fs::write(file.join("2026-05.pem"), key.expose()).unwrap();
+                continue;
+            }
+            // The name of the file says what is in it.
+            let secret = match (path, Path::new(path).extension().and_then(|end| end.to_str())) {
+                ("ably-api-key", _) => b"app.key:0123456789abcdef".to_vec(),
+                ("firebase.json", _) => service_account(),
+                (_, Some("crt")) => pair.certificate.clone().into_bytes(),
+                ("tls/tls.key", _) => pair.key.clone().into_bytes(),
+                (_, Some("pem")) => key.expose().to_vec(),
+                (_, Some("jwk")) => br#"{"kty":"oct","k":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}"#.to_vec(),
+                (_, Some("nk")) => b"SAAAOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOB6O4U".to_vec(),
+                (path, _) if line.trim_start().starts_with("key_file") && !path.contains("secret") => {
+                    key.expose().to_vec()
+                }
+                _ => API_KEY.as_bytes().to_vec(),
+            };
+            fs::write(file, secret).unwrap();
         }
-        // The name of the file says what is in it.
-        let secret = match (path, Path::new(path).extension().and_then(|end| end.to_str())) {
-            ("ably-api-key", _) => b"app.key:0123456789abcdef".to_vec(),
-            ("firebase.json", _) => service_account(),
-            (_, Some("pem")) => key.expose().to_vec(),
-            (_, Some("jwk")) => br#"{"kty":"oct","k":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}"#.to_vec(),
-            (_, Some("nk")) => b"SAAAOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYHA4DQOB6O4U".to_vec(),
-            (path, _) if line.trim_start().starts_with("key_file") && !path.contains("secret") => key.expose().to_vec(),
-            _ => API_KEY.as_bytes().to_vec(),
-        };
-        fs::write(file, secret).unwrap();
     }
     text.replace("/run/secrets", &folder.display().to_string())
 }
@@ -301,6 +309,26 @@ fn the_pages_name_every_setting_of_the_presets() {
             assert!(named.iter().any(|form| text.contains(form)), "no page names {key} of {name}");
         }
     }
+}
+
+/// Every identity preset has a row with its page, which says all of its settings.
+#[test]
+fn the_table_of_sources_is_true() {
+    let page = fs::read_to_string(root().join("docs/identity/README.md")).unwrap();
+    let rows: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| [`")).collect();
+    for (name, text) in identity::PRESETS {
+        let row = rows.iter().find_map(|row| row.strip_prefix(&format!("{name}`](")));
+        let row = row.unwrap_or_else(|| panic!("docs/identity/README.md has no row of {name}"));
+        let own = fs::read_to_string(root().join("docs/identity").join(row.split(')').next().unwrap())).unwrap();
+        assert!(own.contains(&format!("`{name}`")), "the page of {name} does not name it");
+        let preset: toml::Table = text.parse().unwrap();
+        let settings = preset.get("settings").and_then(toml::Value::as_table).into_iter().flatten();
+        for (setting, _) in settings {
+            let named = [format!("`{setting}`"), format!("{setting} = ")];
+            assert!(named.iter().any(|form| own.contains(form)), "the page of {name} does not name {setting}");
+        }
+    }
+    assert_eq!(rows.len(), identity::PRESETS.len(), "a row without a preset");
 }
 
 /// A span as the table of presets writes it.

@@ -9,6 +9,7 @@ use sidemint::lifecycle::Lifecycle;
 use crate::client::{Connection, request};
 use crate::fakes::http::Script;
 use crate::harness::{LOCAL, SESSION, Service, clock, config};
+use crate::pki::{Authority, Mount};
 
 const DOCS: &str = include_str!("../../docs/observability.md");
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -177,8 +178,15 @@ async fn the_request_line_has_the_documented_fields() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_are_well_formed_and_as_documented() {
-    // One provider that is asked, and one with a key of its own.
-    let own = [("providers.own.preset", "\"local\""), ("providers.own.public_api_url", "\"https://chat.example/v1\"")];
+    // One provider that is asked, one with a key of its own, and TLS.
+    let mount = Mount::of_pair(&Authority::new().server(), "");
+    let (certificate, key) = (mount.toml("tls.crt"), mount.toml("tls.key"));
+    let own = [
+        ("providers.own.preset", "\"local\""),
+        ("providers.own.public_api_url", "\"https://chat.example/v1\""),
+        ("server.tls.cert_file", certificate.as_str()),
+        ("server.tls.key_file", &key),
+    ];
     let (service, _fake) = Service::sendsar_with("rate = \"90/min\"", &own).await;
     let answer = service.ops("/metrics").await;
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));

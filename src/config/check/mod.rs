@@ -1,6 +1,7 @@
 //! From what was written to what can be used: each section is checked once, and every mistake is kept.
 
 pub(super) mod identity;
+mod proof;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -38,6 +39,7 @@ impl Check<'_> {
         let names: BTreeSet<String> = tables.iter().map(|(name, _)| name.clone()).collect();
         let providers = self.providers(tables);
         let routes = self.routes(&names);
+        self.proofs(&identity, &server, &routes);
         Config {
             server,
             ops,

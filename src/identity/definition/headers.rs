@@ -1,71 +1,270 @@
 //! Which header carries what: the table `headers`.
 
+use std::collections::BTreeMap;
+
 use http::HeaderName;
 use serde::Deserialize;
+use serde_json::Value;
 
-/// The table as written.
+use super::field::{self, Place};
+use super::payload::{self, Payload};
+
+/// The table as written. Fields are a header's name or a table; they are taken apart below, so that a mistake in one is
+/// told with its key.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Raw {
-    subject: String,
-    name: Option<String>,
-    email: Option<String>,
-    groups: Option<String>,
+    subject: Value,
+    name: Option<Value>,
+    email: Option<Value>,
+    avatar: Option<Value>,
+    groups: Option<Value>,
+    payload: Option<Value>,
     #[serde(default = "comma")]
     group_separator: char,
     #[serde(default)]
     allow_comma_in_subject: bool,
+    #[serde(default)]
+    subject_case: Case,
+    #[serde(default)]
+    nobody: Vec<String>,
+    #[serde(default)]
+    require: BTreeMap<String, String>,
+    #[serde(default)]
+    refuse_if: BTreeMap<String, String>,
 }
 
 const fn comma() -> char {
     ','
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Case {
+    /// Byte for byte.
+    #[default]
+    Keep,
+    /// In lower case, before anything else is done with it.
+    Lower,
+}
+
+/// What a configured header is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::identity) enum Part {
+    Subject,
+    Name,
+    Email,
+    Avatar,
+    Groups,
+    Payload,
+    Condition,
+}
+
+/// A header whose value is asked for. `value` is `None` for any.
+#[derive(Clone, Debug)]
+pub(in crate::identity) struct Condition {
+    pub(in crate::identity) header: HeaderName,
+    pub(in crate::identity) value: Option<String>,
+    /// Whether the value must be there, or must not.
+    pub(in crate::identity) wanted: bool,
+}
+
 /// Which header carries what, checked.
 #[derive(Clone, Debug)]
 pub(in crate::identity) struct HeaderNames {
-    pub(in crate::identity) subject: HeaderName,
-    pub(in crate::identity) name: Option<HeaderName>,
-    pub(in crate::identity) email: Option<HeaderName>,
-    pub(in crate::identity) groups: Option<HeaderName>,
+    /// Every header that is looked at, the subject's first.
+    parts: Vec<(HeaderName, Part)>,
     pub(in crate::identity) group_separator: char,
     pub(in crate::identity) allow_comma_in_subject: bool,
+    /// Words for nobody, beside those that hold for every source.
+    pub(in crate::identity) nobody: Vec<String>,
+    pub(in crate::identity) conditions: Vec<Condition>,
+    /// `None` where every header is plain text: such a source is read without a copy of anything.
+    pub(in crate::identity) decoding: Option<Box<Decoding>>,
+}
+
+/// Where each field comes from, for sources that must be decoded.
+#[derive(Clone, Debug)]
+pub(in crate::identity) struct Decoding {
+    pub(in crate::identity) payload: Option<Payload>,
+    pub(in crate::identity) subject: Place,
+    pub(in crate::identity) lower_case: bool,
+    pub(in crate::identity) name: Option<Place>,
+    pub(in crate::identity) email: Option<Place>,
+    /// The claim that must say that the address is the user's.
+    pub(in crate::identity) email_verified: Option<String>,
+    pub(in crate::identity) avatar: Option<Place>,
+    pub(in crate::identity) groups: Option<Place>,
+    /// Whether each line of the header is one group.
+    pub(in crate::identity) repeated_groups: bool,
 }
 
 impl HeaderNames {
     /// Every configured header, the subject first.
     pub(in crate::identity) fn all(&self) -> impl Iterator<Item = &HeaderName> {
-        std::iter::once(&self.subject).chain([&self.name, &self.email, &self.groups].into_iter().flatten())
+        self.parts.iter().map(|(name, _)| name)
+    }
+
+    /// What a header is for.
+    pub(in crate::identity) fn part(&self, name: &HeaderName) -> Option<Part> {
+        self.parts.iter().find(|(own, _)| own == name).map(|(_, part)| *part)
+    }
+
+    /// Whether each line of the header of groups is one group.
+    pub(in crate::identity) fn repeats_groups(&self) -> bool {
+        self.decoding.as_ref().is_some_and(|decoding| decoding.repeated_groups)
+    }
+
+    /// The header of groups.
+    pub(in crate::identity) fn groups(&self) -> Option<&HeaderName> {
+        self.parts.iter().find(|(_, part)| *part == Part::Groups).map(|(name, _)| name)
     }
 
     pub(super) fn check(raw: Raw) -> Result<Self, String> {
-        let header = |key: &str, text: &str| {
-            let name = HeaderName::from_bytes(text.as_bytes())
-                .map_err(|_| format!("headers.{key}: \"{text}\" is not a header name"))?;
-            // Such a name is an alias of the one with dashes, and proxies strip or fold it at will (R5).
-            if name.as_str().contains(['_', '.']) {
-                return Err(format!(
-                    "headers.{key}: \"{text}\" must not hold '_' or '.'; proxies treat those unlike '-'"
-                ));
+        let payload = raw.payload.map(payload::check).transpose()?;
+        let mut parts: Vec<(HeaderName, Part)> = Vec::new();
+        let mut read = |key: &str, part: Part, value: Option<Value>| {
+            let field = value.map(|value| field::check(key, value, payload.is_some())).transpose()?;
+            if let Some(header) = field.as_ref().and_then(|field| field.header.clone()) {
+                parts.push((header, part));
             }
-            Ok(name)
+            Ok::<_, String>(field)
         };
-        let optional = |key: &str, text: Option<String>| text.map(|text| header(key, &text)).transpose();
-        let names = Self {
-            subject: header("subject", &raw.subject)?,
-            name: optional("name", raw.name)?,
-            email: optional("email", raw.email)?,
-            groups: optional("groups", raw.groups)?,
-            group_separator: raw.group_separator,
-            allow_comma_in_subject: raw.allow_comma_in_subject,
-        };
-        let mut seen: Vec<&HeaderName> = Vec::new();
-        for name in names.all() {
-            if seen.contains(&name) {
-                return Err(format!("headers: \"{name}\" is named twice"));
+        let subject = read("subject", Part::Subject, Some(raw.subject))?;
+        let subject = subject.ok_or("headers.subject: is missing")?;
+        let name = read("name", Part::Name, raw.name)?;
+        let email = read("email", Part::Email, raw.email)?;
+        let avatar = read("avatar", Part::Avatar, raw.avatar)?;
+        let groups = read("groups", Part::Groups, raw.groups)?;
+        let fields = || [Some(&subject), name.as_ref(), email.as_ref(), avatar.as_ref(), groups.as_ref()];
+        let is_read = || fields().into_iter().flatten().any(|field| matches!(field.place, Place::Claims(_)));
+        if let Some(payload) = &payload {
+            if !is_read() {
+                return Err("headers.payload: no field reads a claim of it".to_owned());
             }
-            seen.push(name);
+            parts.push((payload.header.clone(), Part::Payload));
         }
-        Ok(names)
+        let mut conditions = Vec::new();
+        for (key, wanted, table) in [("require", true, raw.require), ("refuse_if", false, raw.refuse_if)] {
+            for (header, value) in table {
+                let header = field::header_name(key, &header)?;
+                let value = (value != "*").then_some(value);
+                parts.push((header.clone(), Part::Condition));
+                conditions.push(Condition { header, value, wanted });
+            }
+        }
+        if raw.nobody.iter().any(|word| word.trim().is_empty()) {
+            return Err("headers.nobody: holds an empty word; empty values are nobody anyway".to_owned());
+        }
+        let mut seen: Vec<&HeaderName> = Vec::new();
+        for (header, _) in &parts {
+            if seen.contains(&header) {
+                return Err(format!("headers: \"{header}\" is named twice"));
+            }
+            seen.push(header);
+        }
+        let repeated_groups = groups.as_ref().is_some_and(|field| field.repeated);
+        let lower_case = raw.subject_case == Case::Lower;
+        let plain =
+            !lower_case && !repeated_groups && fields().into_iter().flatten().all(|field| field.place.is_plain());
+        let decoding = (!plain).then(|| {
+            let email_verified = email.as_ref().and_then(|field| field.verified.clone());
+            let place = |field: Option<field::Field>| field.map(|field| field.place);
+            Box::new(Decoding {
+                payload,
+                subject: subject.place,
+                lower_case,
+                name: place(name),
+                email: place(email),
+                email_verified,
+                avatar: place(avatar),
+                groups: place(groups),
+                repeated_groups,
+            })
+        });
+        let (group_separator, allow_comma_in_subject) = (raw.group_separator, raw.allow_comma_in_subject);
+        Ok(Self { parts, group_separator, allow_comma_in_subject, nobody: raw.nobody, conditions, decoding })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(value: Value) -> Result<HeaderNames, String> {
+        HeaderNames::check(serde_json::from_value(value).map_err(|error| error.to_string())?)
+    }
+
+    #[test]
+    fn plain_sources_are_read_without_decoding() {
+        for (value, plain) in [
+            (json!({ "subject": "X-User" }), true),
+            (json!({ "subject": { "header": "X-User" }, "avatar": { "header": "X-Pic", "encoding": "utf8" } }), true),
+            (json!({ "subject": "X-User", "nobody": ["guest"], "require": { "X-Idp": "aad" } }), true),
+            (json!({ "subject": "X-User", "subject_case": "lower" }), false),
+            (json!({ "subject": "X-User", "name": { "header": "X-Name", "encoding": "rfc2047" } }), false),
+            (json!({ "subject": "X-User", "groups": { "header": "X-Group", "repeated": true } }), false),
+            (json!({ "subject": { "claim": "sub" }, "payload": { "header": "X-Jwt-Payload" } }), false),
+        ] {
+            assert_eq!(check(value.clone()).expect("fine").decoding.is_none(), plain, "{value}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_key() {
+        for (value, told) in [
+            (json!({ "subject": 1 }), "headers.subject: must be the name of a header, or a table"),
+            (json!({ "subject": {} }), "headers.subject: names neither header nor claim"),
+            (
+                json!({ "subject": { "header": "X", "claim": "sub" } }),
+                "headers.subject: names both header and claim; write one",
+            ),
+            (
+                json!({ "subject": { "claim": "sub" } }),
+                "headers.subject: reads a claim, but there is no table `payload`",
+            ),
+            (json!({ "subject": { "claim": [] }, "payload": { "header": "P" } }), "headers.subject: names no claim"),
+            (
+                json!({ "subject": { "header": "X", "encoding": "utf16" } }),
+                "headers.subject: unknown variant `utf16`, expected one of `utf8`, `latin1`, `rfc2047`, `percent`, `json`, `base64`, `base64url`",
+            ),
+            (
+                json!({ "subject": { "header": "X", "colour": 1 } }),
+                "headers.subject: unknown field `colour`, expected one of `header`, `encoding`, `claim`, `verified`, `repeated`",
+            ),
+            (
+                json!({ "subject": { "header": "X", "repeated": true } }),
+                "headers.subject: `repeated` is for groups in a header",
+            ),
+            (
+                json!({ "subject": { "header": "X", "verified": "v" } }),
+                "headers.subject: `verified` is for an email in a claim",
+            ),
+            (
+                json!({ "subject": { "claim": "sub", "encoding": "json" }, "payload": { "header": "P" } }),
+                "headers.subject: `encoding` belongs to a header; that of claims stands in `payload`",
+            ),
+            (json!({ "subject": "X", "payload": { "header": "P" } }), "headers.payload: no field reads a claim of it"),
+            (
+                json!({ "subject": { "claim": "sub" }, "payload": { "header": "P", "encoding": "json" } }),
+                "headers.payload: is JSON in any case; `encoding` says how the header holds it: utf8, percent, base64 or base64url",
+            ),
+            (
+                json!({ "subject": { "claim": "a" }, "payload": { "header": "P", "form": "principal", "expiry": "required" } }),
+                "headers.payload: a principal has neither `expiry` nor `issuer`",
+            ),
+            (
+                json!({ "subject": "X", "nobody": [" "] }),
+                "headers.nobody: holds an empty word; empty values are nobody anyway",
+            ),
+            (json!({ "subject": "X", "require": { "x": "1" } }), "headers: \"x\" is named twice"),
+            (
+                json!({ "subject": "X", "refuse_if": { "a_b": "1" } }),
+                "headers.refuse_if: \"a_b\" must not hold '_' or '.'; proxies treat those unlike '-'",
+            ),
+        ] {
+            assert_eq!(check(value.clone()).expect_err("refused"), told, "{value}");
+        }
     }
 }

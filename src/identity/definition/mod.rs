@@ -1,13 +1,21 @@
 //! Identity definitions: what an upstream sends, as data. Presets ship with the binary; operators add their own, or
 //! settle a preset with settings and keys of their own.
 
+mod field;
 mod headers;
+mod keys;
 mod overlay;
+mod payload;
+mod token;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub(super) use headers::HeaderNames;
+pub(super) use field::Place;
+pub(super) use headers::{Condition, Decoding, HeaderNames, Part};
+pub(super) use keys::{KeyForm, KeyPlace, KeyPlan, PemUrl, REFRESH_BOUNDS};
+pub(super) use payload::{Expiry, Payload};
+pub(super) use token::{Form, Path, TokenRules};
 
 /// A definition in use, checked.
 #[derive(Debug)]
@@ -23,6 +31,8 @@ pub(super) struct Definition {
 pub(super) enum Kind {
     /// In headers that only a proven peer may send.
     Headers(HeaderNames),
+    /// In a token that its issuer signed; and where the keys come from.
+    Token(Box<(TokenRules, KeyPlan)>),
 }
 
 /// A definition as written, once settings are filled in.
@@ -38,19 +48,48 @@ struct Raw {
     namespace: Option<String>,
     kind: RawKind,
     headers: Option<headers::Raw>,
+    jwt: Option<token::Raw>,
+    #[serde(default)]
+    claims: token::RawClaims,
+    keys: Option<keys::Raw>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum RawKind {
     Headers,
+    Jwt,
 }
 
 /// The definitions that ship with the binary: name and text.
-pub const PRESETS: [(&str, &str); 3] = [
+pub const PRESETS: &[(&str, &str)] = &[
     ("plain", include_str!("../presets/plain.toml")),
     ("oauth2-proxy", include_str!("../presets/oauth2-proxy.toml")),
+    ("oauth2-proxy-subrequest", include_str!("../presets/oauth2-proxy-subrequest.toml")),
     ("authelia", include_str!("../presets/authelia.toml")),
+    ("authentik", include_str!("../presets/authentik.toml")),
+    ("gatekeeper", include_str!("../presets/gatekeeper.toml")),
+    ("oathkeeper", include_str!("../presets/oathkeeper.toml")),
+    ("pomerium-claims", include_str!("../presets/pomerium-claims.toml")),
+    ("tailscale", include_str!("../presets/tailscale.toml")),
+    ("azure-easy-auth", include_str!("../presets/azure-easy-auth.toml")),
+    ("envoy-payload", include_str!("../presets/envoy-payload.toml")),
+    ("envoy-claims", include_str!("../presets/envoy-claims.toml")),
+    ("kubernetes-front-proxy", include_str!("../presets/kubernetes-front-proxy.toml")),
+    ("mod-auth-openidc", include_str!("../presets/mod-auth-openidc.toml")),
+    ("traefik", include_str!("../presets/traefik.toml")),
+    ("oidc", include_str!("../presets/oidc.toml")),
+    ("pomerium", include_str!("../presets/pomerium.toml")),
+    ("cloudflare-access", include_str!("../presets/cloudflare-access.toml")),
+    ("google-iap", include_str!("../presets/google-iap.toml")),
+    ("aws-alb", include_str!("../presets/aws-alb.toml")),
+    ("azure-ad", include_str!("../presets/azure-ad.toml")),
+    ("teleport", include_str!("../presets/teleport.toml")),
+    ("authentik-jwt", include_str!("../presets/authentik-jwt.toml")),
+    ("oathkeeper-jwt", include_str!("../presets/oathkeeper-jwt.toml")),
+    ("keycloak", include_str!("../presets/keycloak.toml")),
+    ("kubernetes", include_str!("../presets/kubernetes.toml")),
+    ("spiffe-jwt", include_str!("../presets/spiffe-jwt.toml")),
 ];
 
 /// One line about a preset.
@@ -99,13 +138,28 @@ pub(super) fn compile(name: &str, own: Option<&Value>) -> Result<Definition, Vec
             let headers = raw.headers.ok_or_else(|| wrong("has no table `headers`".to_owned()))?;
             Kind::Headers(HeaderNames::check(headers).map_err(wrong)?)
         }
+        RawKind::Jwt => {
+            let jwt = raw.jwt.ok_or_else(|| wrong("has no table `jwt`".to_owned()))?;
+            token(jwt, raw.claims, raw.keys).map_err(wrong)?
+        }
     };
     Ok(Definition { namespace: raw.namespace, kind })
 }
 
+/// A source of signed tokens. Secrets and key sets never mix: no public key is ever read as a secret (T-17).
+fn token(jwt: token::Raw, claims: token::RawClaims, keys: Option<keys::Raw>) -> Result<Kind, String> {
+    let rules = TokenRules::check(jwt, claims)?;
+    let keys = KeyPlan::check(keys.ok_or("has no table `keys`")?, &rules.issuers)?;
+    let is_secret = matches!(keys.place, KeyPlace::SecretFile(_));
+    if rules.uses_secret() != is_secret {
+        return Err("keys: HS256, HS384 and HS512 need secret_file, and nothing else does".to_owned());
+    }
+    Ok(Kind::Token(Box::new((rules, keys))))
+}
+
 /// Names of the presets, for messages.
 pub(super) fn names() -> String {
-    PRESETS.map(|(name, _)| name).join(", ")
+    PRESETS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
 fn preset(name: &str) -> Option<Map<String, Value>> {
@@ -121,16 +175,18 @@ mod tests {
     fn presets_are_called_what_their_files_are_called() {
         for (name, text) in PRESETS {
             let table: toml::Table = text.parse().expect(name);
-            assert_eq!(table["name"].as_str(), Some(name));
+            assert_eq!(table["name"].as_str(), Some(*name));
             assert!(preset(name).is_some(), "{name}");
             assert!(!summary(text).is_empty(), "{name}");
         }
     }
 
     #[test]
-    fn presets_without_settings_compile_as_they_are() {
-        for (name, text) in PRESETS.iter().filter(|(_, text)| !text.contains("[settings")) {
-            assert!(compile(name, None).is_ok(), "{name} {text}");
+    fn presets_without_required_settings_compile_as_they_are() {
+        let needs = |text: &str| text.split("[settings.").skip(1).any(|setting| !setting.contains("\ndefault = "));
+        for (name, _) in PRESETS.iter().filter(|(_, text)| !needs(text)) {
+            let compiled = compile(name, None);
+            assert!(compiled.is_ok(), "{name} {compiled:?}");
         }
     }
 }

@@ -1,9 +1,18 @@
-//! Keys that verify tokens: read ([`public`]), fetched, refreshed and kept ([`set`]).
+//! Keys that verify tokens: read ([`public`], [`jwks`], [`local`]), fetched ([`fetch`]) when the time has come
+//! ([`schedule`]) or a token asks for one that is not here ([`unknown`]), and kept ([`set`]).
 
 mod algorithm;
+mod fetch;
+pub(super) mod jwks;
+mod local;
 mod public;
+mod schedule;
 mod set;
+mod task;
+mod unknown;
+mod waiting;
 
 pub(super) use algorithm::{Algorithm, Family};
-pub(super) use public::Key;
-pub(super) use set::{KeySet, Keys};
+pub(super) use public::{Key, MOST_KID_BYTES};
+pub(super) use set::{Found, KeySet, Keys};
+pub(super) use waiting::Waiting;

@@ -1,11 +1,30 @@
 //! Who is at the other end of the connection, and whether that is proof enough to tell identity (threats section 1).
+//!
+//! A [`Proof`] is one way to be believed: `[identity.peers]`, or one of `[identity.callers]`. Every kind of evidence that
+//! it names must hold, and within a kind any value will do. What a connection shows is looked at once, when it is
+//! accepted ([`Peers::meet`]); what a request shows, each time ([`Gate::prove`]).
+
+mod certificate;
+mod connection;
+mod lines;
+mod proof;
+mod rotation;
+mod secret;
+mod signature;
+mod workload;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use ipnet::IpNet;
+use http::HeaderName;
 
 use super::{Asking, Refusal};
+use crate::clock::Clock;
 use crate::config;
+use crate::metrics::{Counter, Gauge, Metrics};
+
+use proof::Proof;
 
 /// The other end of the connection, and nothing else: `X-Forwarded-For` and its kin never enter here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +45,7 @@ impl Peer {
     }
 }
 
-/// Proof that a peer may tell identity. Only [`Peers::prove`] makes one, so code that reads identity without proof does
+/// Proof that a peer may tell identity. Only [`Gate::prove`] makes one, so code that reads identity without proof does
 /// not compile.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerProof(());
@@ -36,87 +55,199 @@ pub struct PeerProof(());
 pub struct Standing {
     /// The other end.
     pub peer: Peer,
-    /// Whether it meets what `[identity.peers]` asks of a connection.
-    peers: bool,
+    /// One bit for each proof whose demands on a connection are met.
+    met: u64,
 }
 
 /// Who may tell identity.
 #[derive(Debug, Default)]
 pub struct Peers {
-    networks: Vec<IpNet>,
-    unix_uids: Vec<u32>,
+    /// `[identity.peers]`, where it says anything, then the callers in the order of their names. At most 64.
+    proofs: Vec<Proof>,
+    /// Headers that prove something: they come once, under their own name, and no hop is told to drop them.
+    guarded: Vec<HeaderName>,
+    counts: Option<Counts>,
+}
+
+/// What is told of changed secrets.
+#[derive(Debug)]
+struct Counts {
+    generation: Gauge,
+    rejected: Counter,
 }
 
 impl Peers {
-    /// Those that are configured; checked by configuration.
-    pub fn new(configured: &config::Peers) -> Self {
-        Self { networks: configured.networks.clone(), unix_uids: configured.unix_uids.clone() }
+    /// Those that are configured, with their secrets read. `Err` holds what is wrong, each as key and the rest of a
+    /// sentence.
+    pub(super) fn configure(
+        identity: &config::Identity,
+        clock: &Arc<dyn Clock>,
+        metrics: &Metrics,
+    ) -> Result<Self, Vec<(String, String)>> {
+        let mut errors = Vec::new();
+        let mut proofs = Vec::new();
+        let peers = (!identity.peers.is_empty()).then(|| {
+            let caller = config::Caller { proof: identity.peers.clone(), ..config::Caller::default() };
+            ("identity.peers".to_owned(), caller)
+        });
+        let named = |(name, caller): (&String, &config::Caller)| (format!("identity.callers.{name}"), caller.clone());
+        for (key, caller) in peers.into_iter().chain(identity.callers.iter().map(named)) {
+            match Proof::configure(key, caller, clock) {
+                Ok(proof) => proofs.push(proof),
+                Err(problems) => errors.extend(problems),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let mut guarded: Vec<HeaderName> = proofs.iter().flat_map(Proof::headers).cloned().collect();
+        guarded.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        guarded.dedup();
+        let counts = Counts {
+            generation: metrics.peer_secrets_generation.clone(),
+            rejected: metrics.peer_secrets_rejected.clone(),
+        };
+        counts.generation.set(i64::from(proofs.iter().any(|proof| proof.files().next().is_some())));
+        Ok(Self { proofs, guarded, counts: Some(counts) })
     }
 
-    /// Whether nobody is believed.
-    pub fn is_empty(&self) -> bool {
-        self.networks.is_empty() && self.unix_uids.is_empty()
+    /// Whether somebody could be believed on a listener of this kind.
+    pub fn can_hold(&self, listen: &config::Listen) -> bool {
+        self.proofs.iter().any(|proof| proof.can_hold(listen))
     }
 
-    /// Whether networks are the only proof: the weakest kind, worth a warning.
+    /// Whether networks beyond this machine are believed for nothing but their addresses: the weakest kind of proof, worth
+    /// a warning.
     pub fn is_position_only(&self) -> bool {
-        !self.networks.is_empty() && self.unix_uids.is_empty()
+        self.proofs.iter().any(Proof::is_position_only)
+    }
+
+    /// What proves a peer, one line for each way, for people.
+    pub fn describe(&self) -> impl Iterator<Item = String> {
+        self.proofs.iter().map(ToString::to_string)
+    }
+
+    /// The headers that prove something.
+    pub(super) fn headers(&self) -> &[HeaderName] {
+        &self.guarded
+    }
+
+    /// Names of the sources that verify callers' tokens, each with the key that names it.
+    pub(super) fn token_sources(&self) -> impl Iterator<Item = (String, &str)> {
+        self.proofs.iter().filter_map(Proof::token_source)
+    }
+
+    /// Whether a request is signed as a whole, so that its body must be read first.
+    pub(super) fn reads_body(&self) -> bool {
+        self.proofs.iter().any(Proof::reads_body)
+    }
+
+    /// Files to watch.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        self.proofs.iter().flat_map(Proof::files)
+    }
+
+    /// Reads the files of secrets again. A new set is taken as a whole; an unusable one is refused, and the last good one
+    /// stays.
+    pub fn reload(&self) {
+        let mut changed = false;
+        for proof in &self.proofs {
+            match proof.reload() {
+                Ok(new) => changed |= new,
+                Err((key, problem)) => {
+                    self.counts.iter().for_each(|counts| counts.rejected.inc());
+                    tracing::error!(key, problem, "new secrets of a peer are unusable; the last good ones stay");
+                }
+            }
+        }
+        if changed {
+            self.counts.iter().for_each(|counts| counts.generation.inc());
+            tracing::info!("new secrets of peers are in use");
+        }
     }
 
     /// What a new connection proves. `names` are those in its verified client certificate.
-    pub fn meet(&self, peer: Peer, _names: &[String]) -> Standing {
-        let believed = match peer {
-            Peer::Tcp(address) => self.networks.iter().any(|network| network.contains(&address)),
-            Peer::Unix { uid } => self.unix_uids.contains(&uid),
-        };
-        Standing { peer, peers: believed }
+    pub fn meet(&self, peer: Peer, names: &[String]) -> Standing {
+        let mut standing = Standing { peer, met: 0 };
+        for (bit, _) in self.with_bits().filter(|(_, proof)| proof.is_met_by(peer, names)) {
+            standing.met |= bit;
+        }
+        standing
     }
 
-    /// Whether a request on the route at `path` may tell identity.
-    pub(super) fn prove(&self, asking: &Asking<'_>, _path: &str) -> Result<PeerProof, Refusal> {
-        if asking.standing.peers { Ok(PeerProof(())) } else { Err(Refusal::PeerUntrusted) }
+    /// What a route asks for. `signed` are the headers that a signature over a request covers.
+    pub(super) fn gate<'h, I: Iterator<Item = &'h HeaderName>>(self: &Arc<Self>, path: &str, signed: I) -> Gate {
+        let open = self.with_bits().filter(|(_, proof)| proof.is_of_connection() && proof.serves(path));
+        let settled = open.fold(0, |bits, (bit, _)| bits | bit);
+        let gate = Gate { peers: Arc::clone(self), path: path.to_owned(), settled, signed: Vec::new() };
+        gate.covering(signed)
+    }
+
+    fn with_bits(&self) -> impl Iterator<Item = (u64, &Proof)> {
+        std::iter::successors(Some(1_u64), |bit| bit.checked_mul(2)).zip(&self.proofs)
+    }
+}
+
+/// Asks the requests of one route for proof.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gate {
+    peers: Arc<Peers>,
+    path: String,
+    /// Proofs that a connection alone decides, on this route.
+    settled: u64,
+    /// What a signature covers, sorted by name.
+    signed: Vec<HeaderName>,
+}
+
+impl Gate {
+    /// Has signatures cover these headers as well.
+    pub(super) fn covering<'h, I: Iterator<Item = &'h HeaderName>>(mut self, headers: I) -> Self {
+        self.signed.extend(headers.cloned());
+        self.signed.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        self.signed.dedup();
+        self
+    }
+
+    /// The peers that it asks.
+    pub(super) fn peers(&self) -> &Arc<Peers> {
+        &self.peers
+    }
+
+    /// Whether a request may tell identity. `subject_of` verifies the caller's own token by the source of that name.
+    pub(super) fn prove(
+        &self,
+        asking: &Asking<'_>,
+        subject_of: impl Fn(&str) -> Result<String, Refusal>,
+    ) -> Result<PeerProof, Refusal> {
+        if asking.standing.met & self.settled != 0 {
+            return Ok(PeerProof(()));
+        }
+        self.prove_by_request(asking, &subject_of)
+    }
+
+    #[cold]
+    fn prove_by_request(
+        &self,
+        asking: &Asking<'_>,
+        subject_of: &dyn Fn(&str) -> Result<String, Refusal>,
+    ) -> Result<PeerProof, Refusal> {
+        let met = |bit: u64| asking.standing.met & bit != 0;
+        lines::guard(asking.headers, &self.peers.guarded)?;
+        // Secrets first, and those of every proof: which one was right must not show in the time it takes (T-52).
+        let secrets = self.peers.with_bits().filter(|(bit, _)| met(*bit));
+        let shown = secrets.fold(0, |bits, (bit, proof)| if proof.is_secret_shown(asking) { bits | bit } else { bits });
+        let mut nearest = (0, Refusal::PeerUntrusted);
+        for (bit, proof) in self.peers.with_bits().filter(|(bit, _)| met(*bit)) {
+            match proof.examine(asking, self, shown & bit != 0, subject_of) {
+                Ok(()) => return Ok(PeerProof(())),
+                // The way that came furthest is the one that was meant.
+                Err(failed) if failed.0 > nearest.0 => nearest = failed,
+                Err(_) => {}
+            }
+        }
+        Err(nearest.1)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn policy(networks: &[&str]) -> Peers {
-        let networks = networks.iter().map(|text| text.parse().expect("network")).collect();
-        Peers::new(&config::Peers { networks, unix_uids: vec![1000], ..config::Peers::default() })
-    }
-
-    #[test]
-    fn mapped_peers_are_compared_as_ipv4() {
-        let policy = policy(&["10.0.0.0/8"]);
-        for (address, believed) in [
-            ("10.0.0.1", true),
-            ("::ffff:10.0.0.1", true),
-            ("::ffff:0a00:1", true),
-            ("11.0.0.1", false),
-            ("::10.0.0.1", false),
-            ("64:ff9b::a00:1", false),
-            ("::ffff:11.0.0.1", false),
-            ("::1", false),
-        ] {
-            let peer = Peer::tcp(address.parse().expect("address"));
-            assert_eq!(policy.meet(peer, &[]).peers, believed, "{address}");
-        }
-    }
-
-    #[test]
-    fn unix_users_are_compared_exactly() {
-        let policy = policy(&["0.0.0.0/0"]);
-        assert!(policy.meet(Peer::Unix { uid: 1000 }, &[]).peers);
-        assert!(!policy.meet(Peer::Unix { uid: 0 }, &[]).peers);
-    }
-
-    #[test]
-    fn nobody_is_believed_by_default() {
-        let policy = Peers::default();
-        assert!(policy.is_empty());
-        assert!(!policy.meet(Peer::tcp("127.0.0.1".parse().expect("address")), &[]).peers);
-        assert!(!policy.meet(Peer::Unix { uid: 0 }, &[]).peers);
-    }
-}
+mod tests;

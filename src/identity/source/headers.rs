@@ -1,35 +1,34 @@
 //! Reads identity from headers that a proven peer sent: the ambiguity rules R1–R10.
 //!
 //! Everything that proxies disagree about (two lines of one header, `_` for `-`, headers that `Connection` tells the
-//! next hop to drop) is refused, never resolved.
+//! next hop to drop) is refused, never resolved. What must be decoded is read by [`decoded`](super::decoded).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 
-use crate::identity::definition::HeaderNames;
+use super::decoded;
+use crate::clock::Clock;
+use crate::identity::definition::{Condition, HeaderNames, Part};
 use crate::identity::text::{self, SubjectFault};
-use crate::identity::{PeerProof, Refusal};
+use crate::identity::{self, PeerProof, Refusal};
 
 /// Bytes of one identity header at most (R10).
 const MAX_VALUE_BYTES: usize = 8 * 1024;
-
-/// Which of the configured headers a line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Subject,
-    Name,
-    Email,
-    Groups,
-}
+/// Bytes of a header with all claims of a user at most: as much as a token may have.
+const MAX_PAYLOAD_BYTES: usize = 16 * 1024;
 
 /// The one line of each configured header.
 #[derive(Default)]
-struct Lines<'h> {
-    subject: Option<&'h HeaderValue>,
-    name: Option<&'h HeaderValue>,
-    email: Option<&'h HeaderValue>,
-    groups: Option<&'h HeaderValue>,
+pub(super) struct Lines<'h> {
+    pub(super) subject: Option<&'h HeaderValue>,
+    pub(super) name: Option<&'h HeaderValue>,
+    pub(super) email: Option<&'h HeaderValue>,
+    pub(super) avatar: Option<&'h HeaderValue>,
+    /// The last of them, where there may be several.
+    pub(super) groups: Option<&'h HeaderValue>,
+    pub(super) payload: Option<&'h HeaderValue>,
 }
 
 /// What plain lines tell, borrowed from the request.
@@ -39,35 +38,58 @@ pub(in crate::identity) struct Told<'h> {
     pub(in crate::identity) name: Option<Cow<'h, str>>,
     /// As sent; read when somebody asks.
     pub(in crate::identity) email: Option<&'h [u8]>,
+    /// As sent; read when somebody asks.
     pub(in crate::identity) avatar: Option<&'h str>,
     /// As sent, and the separator; taken apart when somebody asks.
     pub(in crate::identity) groups: Option<(&'h [u8], char)>,
 }
 
 /// Reads the identity that `headers` tell. The proof is not looked at: having it is the point.
-pub(super) fn read<'h>(names: &HeaderNames, _proof: PeerProof, headers: &'h HeaderMap) -> Result<Told<'h>, Refusal> {
+pub(super) fn read<'h>(
+    names: &HeaderNames,
+    clock: &dyn Clock,
+    _proof: PeerProof,
+    headers: &'h HeaderMap,
+) -> Result<identity::Told<'h>, Refusal> {
     let lines = collect(names, headers)?;
+    if let Some(decoding) = &names.decoding {
+        let profile = decoded::read(names, decoding, clock, &lines, headers)?;
+        return Ok(identity::Told::Profile(Arc::new(profile)));
+    }
     let subject = match lines.subject {
-        Some(value) => text::subject(value.as_bytes(), names.allow_comma_in_subject),
+        Some(value) => subject(names, value.as_bytes(), names.allow_comma_in_subject),
         None => Err(SubjectFault::Absent),
     };
-    let subject = match subject {
-        Ok(subject) => subject,
-        // A signed-in user whose subject header was dropped on the way, by a `Connection` trick for one: not a visitor.
-        Err(SubjectFault::Absent)
-            if [lines.name, lines.email, lines.groups].into_iter().flatten().any(says_something) =>
-        {
-            return Err(Refusal::SubjectMissing);
-        }
-        Err(fault) => return Err(fault.into()),
-    };
-    Ok(Told {
+    let subject = subject.map_err(|fault| lines.refusal(fault))?;
+    hold(&names.conditions, headers)?;
+    Ok(identity::Told::Lines(Told {
         subject,
         name: lines.name.and_then(|value| text::display_name(value.as_bytes())),
         email: lines.email.map(HeaderValue::as_bytes),
-        avatar: None,
+        avatar: lines.avatar.and_then(|value| value.to_str().ok()),
         groups: lines.groups.map(|value| (value.as_bytes(), names.group_separator)),
-    })
+    }))
+}
+
+/// The subject in decoded bytes; the source's own words for nobody are nobody.
+pub(super) fn subject<'h>(names: &HeaderNames, bytes: &'h [u8], allow_comma: bool) -> Result<&'h str, SubjectFault> {
+    let subject = text::subject(bytes, allow_comma)?;
+    if names.nobody.iter().any(|word| subject.eq_ignore_ascii_case(word)) {
+        return Err(SubjectFault::Absent);
+    }
+    Ok(subject)
+}
+
+impl Lines<'_> {
+    /// Why there is no subject. A signed-in user whose subject header was dropped on the way, by a `Connection` trick for
+    /// one, is not a visitor.
+    pub(super) fn refusal(&self, fault: SubjectFault) -> Refusal {
+        let companions = [self.name, self.email, self.avatar, self.groups, self.payload];
+        if fault == SubjectFault::Absent && companions.into_iter().flatten().any(says_something) {
+            return Refusal::SubjectMissing;
+        }
+        fault.into()
+    }
 }
 
 /// One pass over all lines: picks ours, and refuses what proxies disagree about.
@@ -75,17 +97,21 @@ fn collect<'h>(names: &HeaderNames, headers: &'h HeaderMap) -> Result<Lines<'h>,
     let mut lines = Lines::default();
     for (name, value) in headers {
         if let Some(part) = names.part(name) {
-            let line = match part {
-                Part::Subject => &mut lines.subject,
-                Part::Name => &mut lines.name,
-                Part::Email => &mut lines.email,
-                Part::Groups => &mut lines.groups,
+            let (line, most) = match part {
+                Part::Subject => (&mut lines.subject, MAX_VALUE_BYTES),
+                Part::Name => (&mut lines.name, MAX_VALUE_BYTES),
+                Part::Email => (&mut lines.email, MAX_VALUE_BYTES),
+                Part::Avatar => (&mut lines.avatar, MAX_VALUE_BYTES),
+                Part::Groups => (&mut lines.groups, MAX_VALUE_BYTES),
+                Part::Payload => (&mut lines.payload, MAX_PAYLOAD_BYTES),
+                // Looked at once there is a subject.
+                Part::Condition => continue,
             };
             // R4: one line of a header, even if two would say the same.
-            if line.replace(value).is_some() {
+            if line.replace(value).is_some() && !(part == Part::Groups && names.repeats_groups()) {
                 return Err(Refusal::Duplicate);
             }
-            if value.len() > MAX_VALUE_BYTES {
+            if value.len() > most {
                 return Err(Refusal::TooLong);
             }
         } else if name == CONNECTION {
@@ -97,21 +123,21 @@ fn collect<'h>(names: &HeaderNames, headers: &'h HeaderMap) -> Result<Lines<'h>,
     Ok(lines)
 }
 
-impl HeaderNames {
-    fn part(&self, name: &HeaderName) -> Option<Part> {
-        let is = |own: &Option<HeaderName>| own.as_ref().is_some_and(|own| own == name);
-        if self.subject == *name {
-            Some(Part::Subject)
-        } else if is(&self.name) {
-            Some(Part::Name)
-        } else if is(&self.email) {
-            Some(Part::Email)
-        } else if is(&self.groups) {
-            Some(Part::Groups)
-        } else {
-            None
+/// Whether the headers beside the user's are as they must be.
+pub(super) fn hold(conditions: &[Condition], headers: &HeaderMap) -> Result<(), Refusal> {
+    for condition in conditions {
+        let mut values = headers.get_all(&condition.header).iter().map(|value| value.as_bytes().trim_ascii());
+        let fits = |value: &[u8]| condition.value.as_ref().is_none_or(|wanted| wanted.as_bytes() == value);
+        let holds = match (condition.wanted, values.next()) {
+            (true, Some(_)) if values.next().is_some() => return Err(Refusal::Duplicate),
+            (true, first) => first.is_some_and(|value| !value.is_empty() && fits(value)),
+            (false, first) => !first.into_iter().chain(values).any(fits),
+        };
+        if !holds {
+            return Err(Refusal::Condition);
         }
     }
+    Ok(())
 }
 
 /// R5: a header whose name becomes ours when `_` and `.` are read as `-` is an attack or a broken proxy.

@@ -1,11 +1,18 @@
 //! Where identity comes from: the definitions in use, compiled.
 
+mod decoded;
 pub(super) mod headers;
+pub(super) mod line;
+
+use std::sync::Arc;
 
 use http::HeaderName;
 
 use super::definition::{self, Definition, HeaderNames};
-use super::{Asking, PeerProof, Refusal, Told};
+use super::keys::{Found, KeySet};
+use super::token::Verifier;
+use super::{Around, Asking, PeerProof, Refusal, Told};
+use crate::clock::Clock;
 
 /// A user as a source told it, decoded and owned.
 #[derive(Default)]
@@ -37,21 +44,50 @@ pub(super) struct Source {
 #[derive(Debug)]
 pub(super) enum Kind {
     /// In headers, which only a proven peer may send.
-    Headers(HeaderNames),
+    Headers {
+        names: HeaderNames,
+        /// For payloads that end.
+        clock: Arc<dyn Clock>,
+    },
+    /// In a signed token, which is proof by itself.
+    Token(Box<Verifier>),
 }
 
 impl Source {
-    pub(super) fn new(name: &str, definition: Definition) -> Self {
+    /// Compiles a definition. `Err` is what is wrong with its keys: key and the rest of a sentence.
+    pub(super) fn new(name: &str, definition: Definition, around: &Around) -> Result<Self, (&'static str, String)> {
         let kind = match definition.kind {
-            definition::Kind::Headers(names) => Kind::Headers(names),
+            definition::Kind::Headers(names) => Kind::Headers { names, clock: Arc::clone(&around.clock) },
+            definition::Kind::Token(token) => {
+                let (rules, plan) = *token;
+                let keys = Arc::new(KeySet::configure(name, &plan, around)?);
+                Kind::Token(Box::new(Verifier::new(rules, keys, Arc::clone(&around.clock))))
+            }
         };
-        Self { name: name.to_owned(), namespace: definition.namespace.unwrap_or_default(), kind }
+        Ok(Self { name: name.to_owned(), namespace: definition.namespace.unwrap_or_default(), kind })
+    }
+
+    /// Its keys, where it verifies tokens.
+    pub(super) fn key_set(&self) -> Option<&Arc<KeySet>> {
+        match &self.kind {
+            Kind::Headers { .. } => None,
+            Kind::Token(verifier) => Some(verifier.keys()),
+        }
     }
 
     /// The headers that it looks at.
-    pub(super) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+    pub(super) fn headers(&self) -> Box<dyn Iterator<Item = &HeaderName> + '_> {
         match &self.kind {
-            Kind::Headers(names) => names.all(),
+            Kind::Headers { names, .. } => Box::new(names.all()),
+            Kind::Token(verifier) => Box::new(std::iter::once(verifier.header())),
+        }
+    }
+
+    /// Whether what it reads is proof by itself, and not only as good as the peer that sends it.
+    pub(super) fn proves_itself(&self) -> bool {
+        match &self.kind {
+            Kind::Headers { .. } => false,
+            Kind::Token(_) => true,
         }
     }
 
@@ -62,7 +98,16 @@ impl Source {
         proof: impl FnOnce() -> Result<PeerProof, Refusal>,
     ) -> Result<Told<'r>, Refusal> {
         match &self.kind {
-            Kind::Headers(names) => headers::read(names, proof()?, asking.headers).map(Told::Lines),
+            Kind::Headers { names, clock } => headers::read(names, clock.as_ref(), proof()?, asking.headers),
+            Kind::Token(verifier) => verifier.read(asking, proof).map(Told::Profile),
+        }
+    }
+
+    /// Looks for a key that the request's token needs and that is not here; `None` where there is no such token.
+    pub(super) async fn look_for_key(&self, asking: &Asking<'_>, refusal: Refusal) -> Option<Found> {
+        match &self.kind {
+            Kind::Headers { .. } => None,
+            Kind::Token(verifier) => verifier.look_for_key(asking, refusal).await,
         }
     }
 }

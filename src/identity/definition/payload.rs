@@ -1,0 +1,65 @@
+//! A header that holds all claims as JSON, and is not signed: the table `headers.payload`.
+
+use http::HeaderName;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::field;
+use crate::identity::decode::Encoding;
+use crate::identity::decode::claims::Form;
+
+/// The table as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    header: String,
+    encoding: Option<Encoding>,
+    #[serde(default)]
+    form: Form,
+    expiry: Option<Expiry>,
+    issuer: Option<String>,
+}
+
+/// What is asked of the claim `exp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::identity) enum Expiry {
+    /// It is there, and has not passed.
+    Required,
+    /// If it is there, it has not passed.
+    IfPresent,
+    /// Nothing.
+    Ignored,
+}
+
+/// The header with the claims, checked.
+#[derive(Clone, Debug)]
+pub(in crate::identity) struct Payload {
+    pub(in crate::identity) header: HeaderName,
+    pub(in crate::identity) encoding: Encoding,
+    pub(in crate::identity) form: Form,
+    pub(in crate::identity) expiry: Expiry,
+    /// What the claim `iss` must be.
+    pub(in crate::identity) issuer: Option<String>,
+}
+
+/// Checks the table.
+pub(super) fn check(value: Value) -> Result<Payload, String> {
+    let raw: Raw = serde_json::from_value(value).map_err(|error| format!("headers.payload: {error}"))?;
+    let header = field::header_name("payload.header", &raw.header)?;
+    let encoding = raw.encoding.unwrap_or(match raw.form {
+        Form::Claims => Encoding::Base64Url,
+        Form::Principal => Encoding::Base64,
+    });
+    if !matches!(encoding, Encoding::Utf8 | Encoding::Percent | Encoding::Base64 | Encoding::Base64Url) {
+        let how = "`encoding` says how the header holds it: utf8, percent, base64 or base64url";
+        return Err(format!("headers.payload: is JSON in any case; {how}"));
+    }
+    let expiry = match raw.form {
+        Form::Claims => raw.expiry.unwrap_or(Expiry::Required),
+        // Azure keeps the claims of the sign-in for as long as its own session lasts.
+        Form::Principal if raw.expiry.is_none() && raw.issuer.is_none() => Expiry::Ignored,
+        Form::Principal => return Err("headers.payload: a principal has neither `expiry` nor `issuer`".to_owned()),
+    };
+    Ok(Payload { header, encoding, form: raw.form, expiry, issuer: raw.issuer })
+}

@@ -1,0 +1,245 @@
+//! One look at a source of keys: the calls it takes, and what of the answers is believed.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::schedule::fresh_for;
+use super::{Key, Keys, jwks, local};
+use crate::clock::{Clock, Timestamp};
+use crate::identity::definition::{KeyForm, KeyPlace, KeyPlan, PemUrl};
+use crate::outbound::{ReadError, Reader, Reply, SendError};
+
+/// Time for all the calls of one look.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+/// Keys of a source with one address for each, at most: a region's balancers have a few.
+const MOST_PEMS: usize = 64;
+
+/// Why a look brought nothing. The last good keys stay in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// No connection.
+    Connect,
+    /// No answer in time.
+    Timeout,
+    /// The connection broke.
+    Broken,
+    /// An answer larger than any honest one.
+    TooLarge,
+    /// An address that nobody is sent to.
+    Address,
+    /// Another status than 200; redirects are not followed.
+    Status,
+    /// No key set, or none to use.
+    Content,
+    /// The description is of another issuer.
+    Issuer,
+    /// Our own file cannot be read.
+    File,
+}
+
+impl Fault {
+    pub(super) const ALL: [Self; 9] = [
+        Self::Connect,
+        Self::Timeout,
+        Self::Broken,
+        Self::TooLarge,
+        Self::Address,
+        Self::Status,
+        Self::Content,
+        Self::Issuer,
+        Self::File,
+    ];
+
+    /// Stable label for metrics and logs.
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+            Self::TooLarge => "too_large",
+            Self::Address => "address",
+            Self::Status => "status",
+            Self::Content => "content",
+            Self::Issuer => "issuer",
+            Self::File => "file",
+        }
+    }
+}
+
+impl From<ReadError> for Fault {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Address => Self::Address,
+            ReadError::Send(SendError::Connect) => Self::Connect,
+            ReadError::Send(SendError::Timeout) => Self::Timeout,
+            ReadError::Send(SendError::Broken) => Self::Broken,
+            ReadError::Send(SendError::TooLarge) => Self::TooLarge,
+        }
+    }
+}
+
+/// What a look brought.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    pub(super) keys: Vec<Arc<Key>>,
+    /// The answer as it came, where there was one: the same answer means the same keys.
+    pub(super) text: Option<Bytes>,
+    /// As the answer says.
+    pub(super) fresh_for: Option<Duration>,
+}
+
+/// Looks at one source.
+#[derive(Debug)]
+pub(super) struct Fetcher {
+    plan: KeyPlan,
+    reader: Reader,
+    clock: Arc<dyn Clock>,
+    /// Where the issuer says that its keys are; from the last description.
+    discovered: Mutex<Option<Url>>,
+}
+
+/// What an issuer says of itself (OpenID Connect Discovery 1.0, section 3).
+#[derive(Deserialize)]
+struct Description {
+    issuer: String,
+    jwks_uri: String,
+}
+
+impl Fetcher {
+    /// Reads the files that the calls need. `Err` is key and problem.
+    pub(super) fn new(plan: &KeyPlan, clock: &Arc<dyn Clock>) -> Result<Self, (&'static str, String)> {
+        let wrong = |key: &'static str| move |problem: String| (key, problem);
+        let authorities = plan.ca_file.as_deref().map(local::content).transpose().map_err(wrong("keys.ca_file"))?;
+        let authorities = authorities.as_ref().map(|content| content.expose());
+        let reader = Reader::new(plan.reach, authorities, Arc::clone(clock)).map_err(wrong("keys.ca_file"))?;
+        let fetcher = Self { plan: plan.clone(), reader, clock: Arc::clone(clock), discovered: Mutex::default() };
+        fetcher.headers().map_err(|_fault| ("keys.bearer_file", "cannot be read, or holds no token".to_owned()))?;
+        Ok(fetcher)
+    }
+
+    /// One look for everything. `known` are the keys that are here.
+    pub(super) async fn everything(&self, known: &Keys) -> Result<Fetched, Fault> {
+        let deadline = self.clock.now().plus(PATIENCE);
+        match &self.plan.place {
+            KeyPlace::Url(url) => self.set(url, deadline).await,
+            KeyPlace::Discovery { issuer, url } => {
+                let found = self.discover(issuer, url, deadline).await?;
+                *self.discovered.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
+                self.set(&found, deadline).await
+            }
+            KeyPlace::PemUrl(url) => self.pems(url, known).await,
+            KeyPlace::File(_) | KeyPlace::SecretFile(_) => Err(Fault::File),
+        }
+    }
+
+    /// One look because a token names `kid`, which is not here.
+    pub(super) async fn one(&self, kid: Option<&str>, known: &Keys) -> Result<Fetched, Fault> {
+        let deadline = self.clock.now().plus(PATIENCE);
+        let discovered = self.discovered.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match (&self.plan.place, discovered, kid) {
+            (KeyPlace::Discovery { .. }, Some(url), _) => self.set(&url, deadline).await,
+            (KeyPlace::PemUrl(url), _, Some(kid)) => {
+                let mut keys = known.all().to_vec();
+                if let Some(key) = self.pem(url, kid, deadline).await? {
+                    let surplus = (keys.len() + 1).saturating_sub(MOST_PEMS);
+                    keys.drain(..surplus);
+                    keys.push(Arc::new(key));
+                }
+                Ok(Fetched { keys, text: None, fresh_for: None })
+            }
+            _ => self.everything(known).await,
+        }
+    }
+
+    /// Whether the source could have a key of this id at all.
+    pub(super) fn could_have(&self, kid: Option<&str>) -> bool {
+        match (&self.plan.place, kid) {
+            (KeyPlace::PemUrl(url), Some(kid)) => url.of(kid).is_some(),
+            (KeyPlace::PemUrl(_), None) => false,
+            _ => true,
+        }
+    }
+
+    async fn discover(&self, issuer: &str, url: &Url, deadline: Timestamp) -> Result<Url, Fault> {
+        let reply = self.read(url.clone(), deadline).await?;
+        let described: Description = serde_json::from_slice(&reply.body).map_err(|_not_one| Fault::Content)?;
+        if described.issuer != issuer {
+            return Err(Fault::Issuer);
+        }
+        let found: Url = described.jwks_uri.parse().map_err(|_not_one| Fault::Content)?;
+        if self.plan.reach.check(&found).is_err() {
+            return Err(Fault::Address);
+        }
+        Ok(found)
+    }
+
+    async fn set(&self, url: &Url, deadline: Timestamp) -> Result<Fetched, Fault> {
+        let reply = self.read(url.clone(), deadline).await?;
+        let keys = match self.plan.form {
+            KeyForm::Jwks => jwks::read(&reply.body).map_err(|_broken| Fault::Content)?,
+            KeyForm::PemMap => pem_map(&reply.body)?,
+        };
+        let keys = keys.into_iter().map(Arc::new).collect();
+        Ok(Fetched { keys, fresh_for: fresh_for(&reply.headers), text: Some(reply.body) })
+    }
+
+    /// Every known key again: those that are gone there are gone here.
+    async fn pems(&self, url: &PemUrl, known: &Keys) -> Result<Fetched, Fault> {
+        let mut keys = Vec::new();
+        for kid in known.all().iter().filter_map(|key| key.kid.as_deref()) {
+            let deadline = self.clock.now().plus(PATIENCE);
+            keys.extend(self.pem(url, kid, deadline).await?.map(Arc::new));
+        }
+        Ok(Fetched { keys, text: None, fresh_for: None })
+    }
+
+    /// `None` where the source says that there is no such key.
+    async fn pem(&self, url: &PemUrl, kid: &str, deadline: Timestamp) -> Result<Option<Key>, Fault> {
+        let Some(url) = url.of(kid) else { return Ok(None) };
+        let reply = self.reader.read(url, self.headers()?, deadline).await?;
+        match reply.status {
+            200 => Key::of_pem(Some(kid), &reply.body).map(Some).ok_or(Fault::Content),
+            // Stores of objects say 403 for what is not there.
+            400 | 403 | 404 | 410 => Ok(None),
+            _ => Err(Fault::Status),
+        }
+    }
+
+    async fn read(&self, url: Url, deadline: Timestamp) -> Result<Reply, Fault> {
+        let reply = self.reader.read(url, self.headers()?, deadline).await?;
+        if reply.status == 200 { Ok(reply) } else { Err(Fault::Status) }
+    }
+
+    fn headers(&self) -> Result<HeaderMap, Fault> {
+        let mut headers = HeaderMap::new();
+        if let Some(path) = &self.plan.bearer_file {
+            let token = local::content(path).map_err(|_unread| Fault::File)?;
+            let value = [b"Bearer ", token.expose().trim_ascii()].concat();
+            let mut value = HeaderValue::from_bytes(&value).map_err(|_no_token| Fault::File)?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        Ok(headers)
+    }
+}
+
+/// A JSON object from key id to PEM, as Google publishes it.
+fn pem_map(text: &[u8]) -> Result<Vec<Key>, Fault> {
+    let map: Map<String, Value> = serde_json::from_slice(text).map_err(|_not_one| Fault::Content)?;
+    let read = |(kid, pem): (&String, &Value)| Key::of_pem(Some(kid), pem.as_str()?.as_bytes());
+    let keys: Vec<Key> = map.iter().filter_map(read).collect();
+    if keys.is_empty() || map.len() > MOST_PEMS { Err(Fault::Content) } else { Ok(keys) }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}

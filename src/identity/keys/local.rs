@@ -1,0 +1,51 @@
+//! Keys in files: a key set, public keys in PEM, or a shared secret. Read when they may have changed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::{Key, jwks};
+use crate::identity::definition::KeyPlace;
+use crate::secrets::{Secret, SecretSet, SecretSource};
+
+/// What begins a public key in PEM (RFC 7468, 13).
+const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
+/// What ends it.
+const END: &str = "-----END PUBLIC KEY-----";
+/// Keys of one file at most.
+const MOST_KEYS: usize = 64;
+
+/// The content of a file that may hold something secret.
+pub(super) fn content(path: &Path) -> Result<Secret, String> {
+    let sources = BTreeMap::from([("file".to_owned(), SecretSource::File(path.to_owned()))]);
+    let set = SecretSet::read(&sources)
+        .map_err(|errors| errors.into_iter().map(|(_, error)| error.to_string()).next().unwrap_or_default())?;
+    set.get("file").cloned().ok_or_else(|| "cannot be read".to_owned())
+}
+
+/// The keys that `content` of a file of this place holds.
+pub(super) fn read(place: &KeyPlace, content: &Secret) -> Result<Vec<Key>, String> {
+    match place {
+        KeyPlace::File(path) => public(content, path),
+        KeyPlace::SecretFile(path) => {
+            let short = || format!("{} is too short: a shared secret has 32 bytes at least", path.display());
+            Key::of_secret(content).map(|key| vec![key]).ok_or_else(short)
+        }
+        KeyPlace::Url(_) | KeyPlace::Discovery { .. } | KeyPlace::PemUrl(_) => Err("is no file".to_owned()),
+    }
+}
+
+fn public(content: &Secret, path: &Path) -> Result<Vec<Key>, String> {
+    let shown = path.display();
+    let text = content.expose_text().unwrap_or_default();
+    if text.trim_start().starts_with('{') {
+        return jwks::read(text.as_bytes()).map_err(|broken| format!("{shown} {broken}"));
+    }
+    let blocks = text.split_inclusive(END).filter_map(|block| block.find(BEGIN).and_then(|start| block.get(start..)));
+    let keys: Option<Vec<Key>> = blocks.take(MOST_KEYS + 1).map(|block| Key::of_pem(None, block.as_bytes())).collect();
+    match keys {
+        None => Err(format!("{shown} holds a public key that cannot be used")),
+        Some(keys) if keys.is_empty() => Err(format!("{shown} holds neither a key set nor PUBLIC KEY blocks")),
+        Some(keys) if keys.len() > MOST_KEYS => Err(format!("{shown} holds more than {MOST_KEYS} keys")),
+        Some(keys) => Ok(keys),
+    }
+}

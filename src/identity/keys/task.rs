@@ -1,0 +1,316 @@
+//! The task that fetches the keys of one source. It alone calls the source, so there is never more than one call at a
+//! time; requests that miss a key leave word and wait for the end of the look that could bring it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::fetch::{Fault, Fetched, Fetcher, PATIENCE};
+use super::schedule::Schedule;
+use super::unknown::{Budget, Unknown};
+use super::{Found, Keys, MOST_KID_BYTES, Waiting};
+use crate::clock::{Clock, Timestamp};
+use crate::identity::Around;
+use crate::identity::definition::{KeyPlace, KeyPlan};
+use crate::metrics::KeySetMetrics;
+
+/// Looks per cool-down that tokens may cause where one look brings every key.
+const LOOKS: usize = 1;
+/// The same where each key has an address of its own.
+const LOOKS_BY_KEY: usize = 4;
+
+/// A source that is fetched from.
+#[derive(Debug)]
+pub(super) struct Remote {
+    source: String,
+    fetcher: Fetcher,
+    /// Whether each key has an address of its own: then nothing is fetched before a token names a key.
+    by_key: bool,
+    max_age: Duration,
+    refresh: Duration,
+    clock: Arc<dyn Clock>,
+    metrics: KeySetMetrics,
+    state: Mutex<State>,
+    /// Somebody has left word.
+    demand: Notify,
+    /// Looks so far.
+    landed: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    running: bool,
+    /// The look that is under way, or about to be.
+    look: Option<Look>,
+    budget: Budget,
+    unknown: Unknown,
+    /// Whether the last look brought an answer.
+    answers: bool,
+    /// The last answer: the same again means the same keys.
+    text: Option<Bytes>,
+}
+
+/// What a look is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Look {
+    Everything,
+    One(Option<String>),
+}
+
+/// What somebody finds who misses a key.
+enum Boarding {
+    /// The key has come meanwhile.
+    Here,
+    /// No look will help.
+    Refused(Found),
+    /// A look is under way, or begins now.
+    Wait {
+        end: watch::Receiver<u64>,
+        /// Whether it is one that could bring the key.
+        helps: bool,
+    },
+}
+
+/// When what happens next.
+struct Times {
+    schedule: Schedule,
+    next: Timestamp,
+    /// The last good keys may be used until then.
+    good_until: Option<Timestamp>,
+}
+
+impl Remote {
+    pub(super) fn new(source: &str, plan: &KeyPlan, around: &Around) -> Result<Self, (&'static str, String)> {
+        let by_key = matches!(plan.place, KeyPlace::PemUrl(_));
+        Ok(Self {
+            source: source.to_owned(),
+            fetcher: Fetcher::new(plan, &around.clock)?,
+            by_key,
+            max_age: plan.max_age,
+            refresh: plan.refresh,
+            clock: Arc::clone(&around.clock),
+            metrics: around.metrics.key_set(source, &Fault::ALL.map(Fault::label)),
+            state: Mutex::new(State {
+                running: false,
+                look: None,
+                budget: Budget::new(if by_key { LOOKS_BY_KEY } else { LOOKS }),
+                unknown: Unknown::default(),
+                answers: by_key,
+                text: None,
+            }),
+            demand: Notify::new(),
+            landed: watch::Sender::new(0),
+        })
+    }
+
+    /// The keys before the first look.
+    pub(super) fn first(&self) -> Keys {
+        if self.by_key { Keys::new(Vec::new()) } else { Keys::default() }
+    }
+
+    /// Says that [`Remote::run`] is about to begin, so that requests wait for its first look.
+    pub(super) fn prepare(&self, waiting: &Waiting) {
+        let mut state = self.state();
+        state.running = true;
+        if !self.by_key {
+            state.look = Some(Look::Everything);
+            waiting.add(&self.source);
+        }
+    }
+
+    /// Looks whenever it is time, or somebody asks.
+    pub(super) async fn run(&self, current: &ArcSwap<Keys>, stop: &CancellationToken, waiting: &Waiting) {
+        let now = self.clock.now();
+        let mut times = Times { schedule: Schedule::new(self.refresh), next: now, good_until: None };
+        loop {
+            let wake = times.good_until.map_or(times.next, |until| until.min(times.next));
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.demand.notified() => {}
+                () = self.clock.sleep_until(wake) => {}
+            }
+            let now = self.clock.now();
+            if times.good_until.is_some_and(|until| until <= now) {
+                times.good_until = None;
+                self.drop_keys(current);
+            }
+            let Some(look) = self.begin(times.next <= now) else { continue };
+            let known = current.load_full();
+            if self.by_key && look == Look::Everything && known.all().is_empty() {
+                times.next = now.plus(times.schedule.after_success(None));
+                self.land();
+                continue;
+            }
+            let outcome = tokio::select! {
+                () = stop.cancelled() => break,
+                outcome = self.fetch(&look, &known) => outcome,
+            };
+            match outcome {
+                Ok(fetched) => {
+                    self.take(fetched, &look, &known, current, &mut times);
+                    waiting.remove(&self.source);
+                }
+                Err(fault) => self.fail(fault, &look, &mut times),
+            }
+            self.land();
+        }
+        self.state().running = false;
+        self.land();
+    }
+
+    /// Which look comes now; `None` where there is nothing to do.
+    fn begin(&self, due: bool) -> Option<Look> {
+        let mut state = self.state();
+        // Where one look brings every key, that is what somebody who asked for one gets as well.
+        if due && (!self.by_key || state.look.is_none()) {
+            state.look = Some(Look::Everything);
+        }
+        state.look.clone()
+    }
+
+    async fn fetch(&self, look: &Look, known: &Keys) -> Result<Fetched, Fault> {
+        match look {
+            Look::Everything => self.fetcher.everything(known).await,
+            Look::One(kid) => self.fetcher.one(kid.as_deref(), known).await,
+        }
+    }
+
+    fn take(&self, fetched: Fetched, look: &Look, known: &Keys, current: &ArcSwap<Keys>, times: &mut Times) {
+        let now = self.clock.now();
+        times.good_until = Some(now.plus(self.max_age));
+        if !self.by_key || *look == Look::Everything {
+            times.next = now.plus(times.schedule.after_success(fetched.fresh_for));
+        }
+        let number = fetched.keys.len();
+        let mut state = self.state();
+        if !state.answers {
+            tracing::info!(source = self.source, keys = number, "keys have been fetched");
+        }
+        state.answers = true;
+        let same = match &fetched.text {
+            Some(text) => !known.is_empty() && state.text.as_ref() == Some(text),
+            None => {
+                fetched.keys.len() == known.all().len()
+                    && fetched.keys.iter().zip(known.all()).all(|(new, old)| Arc::ptr_eq(new, old))
+            }
+        };
+        if !same {
+            state.text = fetched.text;
+            state.unknown.clear();
+            current.store(Arc::new(Keys::of(fetched.keys)));
+        }
+        drop(state);
+        self.metrics.fetched(now.as_seconds(), number);
+    }
+
+    fn fail(&self, fault: Fault, look: &Look, times: &mut Times) {
+        if *look == Look::Everything {
+            times.next = self.clock.now().plus(times.schedule.after_failure());
+        }
+        self.metrics.failed(fault.label());
+        let answered = std::mem::replace(&mut self.state().answers, false);
+        if answered || times.good_until.is_none() {
+            tracing::warn!(source = self.source, reason = %fault, "keys cannot be fetched; the last good ones stay in use");
+        }
+    }
+
+    fn drop_keys(&self, current: &ArcSwap<Keys>) {
+        self.state().text = None;
+        self.metrics.dropped();
+        current.store(Arc::new(self.first()));
+        tracing::error!(source = self.source, "the last good keys are too old to be used any longer");
+    }
+
+    /// Tells those who wait that the look is over.
+    fn land(&self) {
+        self.state().look = None;
+        self.landed.send_modify(|looks| *looks = looks.wrapping_add(1));
+    }
+
+    /// Sees to it that the source is asked for `kid`, within the limits, and waits for that.
+    pub(super) async fn look_for(&self, kid: Option<&str>, current: &ArcSwap<Keys>) -> Found {
+        if kid.is_some_and(|kid| kid.len() > MOST_KID_BYTES) || !self.fetcher.could_have(kid) {
+            self.metrics.unknown();
+            return Found::Nothing;
+        }
+        // A look for another key may be under way; the one behind it is for ours.
+        for _ in 0..2 {
+            let (end, helps) = match self.board(kid, current) {
+                Boarding::Here => return Found::Changed,
+                Boarding::Refused(found) => {
+                    if found == Found::Nothing {
+                        self.metrics.unknown();
+                    }
+                    return found;
+                }
+                Boarding::Wait { end, helps } => (end, helps),
+            };
+            self.wait(end).await;
+            if helps {
+                return self.judge(kid, current);
+            }
+        }
+        Found::Unreachable
+    }
+
+    fn board(&self, kid: Option<&str>, current: &ArcSwap<Keys>) -> Boarding {
+        let now = self.clock.now();
+        let mut state = self.state();
+        // Looked at under the lock: a look that has just ended has published before it let go.
+        if kid.is_some_and(|kid| current.load().has(kid)) {
+            return Boarding::Here;
+        }
+        let nothing = if state.answers { Found::Nothing } else { Found::Unreachable };
+        if !state.running {
+            return Boarding::Refused(nothing);
+        }
+        if let Some(look) = &state.look {
+            let own = matches!(look, Look::One(wanted) if wanted.as_deref() == kid);
+            return Boarding::Wait { end: self.landed.subscribe(), helps: !self.by_key || own };
+        }
+        if kid.is_some_and(|kid| state.unknown.holds(kid, now)) {
+            return Boarding::Refused(Found::Nothing);
+        }
+        if !state.budget.take(now) {
+            return Boarding::Refused(nothing);
+        }
+        state.look = Some(Look::One(kid.map(str::to_owned)));
+        let end = self.landed.subscribe();
+        drop(state);
+        self.demand.notify_one();
+        Boarding::Wait { end, helps: true }
+    }
+
+    /// What the look that has ended says of `kid`.
+    fn judge(&self, kid: Option<&str>, current: &ArcSwap<Keys>) -> Found {
+        let mut state = self.state();
+        match kid {
+            Some(kid) if current.load().has(kid) => Found::Changed,
+            _ if !state.answers => Found::Unreachable,
+            Some(kid) => {
+                state.unknown.remember(kid, self.clock.now());
+                self.metrics.unknown();
+                // The keys are others now; they may be the first, or have no ids.
+                Found::Changed
+            }
+            None => Found::Changed,
+        }
+    }
+
+    /// Waits for the end of a look, which ends by itself; the limit is for a task that does not.
+    async fn wait(&self, mut end: watch::Receiver<u64>) {
+        let limit = self.clock.now().plus(PATIENCE.saturating_mul(2));
+        tokio::select! {
+            _closed = end.changed() => {}
+            () = self.clock.sleep_until(limit) => {}
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,114 @@
+//! Key ids that the source does not know, and how often it is asked for such. Whoever sends tokens with key ids of their
+//! own making costs the source a call per cool-down, and this service a few kilobytes (T-25).
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::BuildHasher as _;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+
+/// After a call for an unknown key id, the next one waits this long.
+const COOL_DOWN: Duration = Duration::from_secs(10);
+/// Key ids remembered at most.
+const MOST: usize = 1024;
+/// A key may be used before it is published everywhere: what was unknown is asked for again after this long.
+const MEMORY: Duration = Duration::from_secs(60);
+
+/// Key ids that the source was asked for in vain. Only their fingerprints are kept.
+#[derive(Debug, Default)]
+pub(super) struct Unknown {
+    hasher: ahash::RandomState,
+    known: HashSet<u64>,
+    /// Oldest first.
+    order: VecDeque<(u64, Timestamp)>,
+}
+
+impl Unknown {
+    /// Whether `kid` was asked for in vain a moment ago.
+    pub(super) fn holds(&mut self, kid: &str, now: Timestamp) -> bool {
+        while let Some((print, _)) = self.order.front().filter(|(_, at)| now.since(*at) >= MEMORY).copied() {
+            self.known.remove(&print);
+            self.order.pop_front();
+        }
+        self.known.contains(&self.hasher.hash_one(kid))
+    }
+
+    /// Remembers that `kid` was asked for in vain; the oldest makes room.
+    pub(super) fn remember(&mut self, kid: &str, now: Timestamp) {
+        let print = self.hasher.hash_one(kid);
+        if !self.known.insert(print) {
+            return;
+        }
+        self.order.push_back((print, now));
+        if self.order.len() > MOST
+            && let Some((oldest, _)) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+
+    /// The keys have changed: everything may be known now.
+    pub(super) fn clear(&mut self) {
+        self.known.clear();
+        self.order.clear();
+    }
+}
+
+/// How often requests may make the service call a source.
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// Calls within one cool-down.
+    most: usize,
+    spent: VecDeque<Timestamp>,
+}
+
+impl Budget {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, spent: VecDeque::new() }
+    }
+
+    /// Takes one call; `false` while there is none left.
+    pub(super) fn take(&mut self, now: Timestamp) -> bool {
+        while self.spent.front().is_some_and(|at| now.since(*at) >= COOL_DOWN) {
+            self.spent.pop_front();
+        }
+        let left = self.spent.len() < self.most;
+        if left {
+            self.spent.push_back(now);
+        }
+        left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// T-25: the memory of unknown key ids has an end.
+    #[test]
+    fn memory_is_bounded_in_number_and_time() {
+        let (mut unknown, start) = (Unknown::default(), Timestamp::from_seconds(1000));
+        for n in 0..5000 {
+            unknown.remember(&n.to_string(), start);
+        }
+        assert_eq!((unknown.order.len(), unknown.known.len()), (MOST, MOST));
+        assert!(unknown.holds("4999", start) && !unknown.holds("0", start));
+        assert!(unknown.holds("4999", start.plus(Duration::from_secs(59))));
+        assert!(!unknown.holds("4999", start.plus(MEMORY)));
+        assert_eq!((unknown.order.len(), unknown.known.len()), (0, 0));
+        unknown.remember("a", start);
+        unknown.clear();
+        assert!(!unknown.holds("a", start));
+    }
+
+    #[test]
+    fn one_call_per_cool_down() {
+        let (mut budget, start) = (Budget::new(1), Timestamp::from_seconds(1000));
+        assert!(budget.take(start));
+        for n in 0..9999 {
+            assert!(!budget.take(start.plus(Duration::from_millis(n))));
+        }
+        assert!(budget.take(start.plus(COOL_DOWN)));
+        assert!(!budget.take(start.plus(COOL_DOWN)));
+    }
+}

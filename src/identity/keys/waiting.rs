@@ -1,0 +1,48 @@
+//! The service is not ready before every source in use has had keys once. An outage later on does not change that: the
+//! last good keys stay in use.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use crate::lifecycle::Lifecycle;
+
+/// Code of the objection to readiness.
+const KEYS_MISSING: &str = "keys_missing";
+
+/// Sources that have had no keys so far.
+#[derive(Debug)]
+pub(in crate::identity) struct Waiting {
+    lifecycle: Lifecycle,
+    sources: Mutex<BTreeSet<String>>,
+}
+
+impl Waiting {
+    /// Nobody is waited for yet.
+    pub(in crate::identity) fn new(lifecycle: Lifecycle) -> Self {
+        Self { lifecycle, sources: Mutex::default() }
+    }
+
+    /// Waits for the keys of `source`.
+    pub(super) fn add(&self, source: &str) {
+        self.change(|sources| sources.insert(source.to_owned()));
+    }
+
+    /// The keys of `source` have come.
+    pub(super) fn remove(&self, source: &str) {
+        self.change(|sources| sources.remove(source));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeSet<String>) -> bool) {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if !change(&mut sources) {
+            return;
+        }
+        if sources.is_empty() {
+            self.lifecycle.withdraw(KEYS_MISSING);
+        } else {
+            let names: Vec<&str> = sources.iter().map(String::as_str).collect();
+            let detail = format!("no keys yet of {}; sidemint_key_set_fetches_total tells why", names.join(", "));
+            self.lifecycle.object(KEYS_MISSING, detail);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! One way to be believed: every kind of evidence that it names must hold.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use super::certificate::Names;
+use super::connection::Position;
+use super::rotation::Problem;
+use super::secret::Secrets;
+use super::signature::{self, Signatures};
+use super::workload::Workloads;
+use super::{Gate, Peer};
+use crate::clock::Clock;
+use crate::config::{self, CallerToken, Listen};
+use crate::identity::{Asking, Refusal};
+
+/// How far a request came before it failed, and why.
+pub(super) type Failed = (u8, Refusal);
+
+/// What is asked of a peer.
+#[derive(Debug)]
+pub(super) struct Proof {
+    /// Its table, for messages.
+    key: String,
+    position: Option<Position>,
+    names: Option<Names>,
+    secrets: Option<Secrets>,
+    signatures: Option<Signatures>,
+    workloads: Vec<Workloads>,
+    token: Option<CallerToken>,
+    /// Paths of the routes that it is good for; empty means all.
+    routes: Vec<String>,
+}
+
+impl Proof {
+    pub(super) fn configure(key: String, caller: config::Caller, clock: &Arc<dyn Clock>) -> Result<Self, Vec<Problem>> {
+        let configured = &caller.proof;
+        let (secrets, signatures) =
+            match (Secrets::configure(&key, configured), Signatures::configure(&key, configured, clock)) {
+                (Ok(secrets), Ok(signatures)) => (secrets, signatures),
+                (secrets, signatures) => {
+                    return Err([secrets.err(), signatures.err()].into_iter().flatten().flatten().collect());
+                }
+            };
+        Ok(Self {
+            position: Position::of(configured),
+            names: Names::of(&configured.certificates),
+            secrets,
+            signatures,
+            workloads: [Workloads::of_envoy(configured), Workloads::of_linkerd(configured)]
+                .into_iter()
+                .flatten()
+                .collect(),
+            token: caller.token,
+            routes: caller.routes,
+            key,
+        })
+    }
+
+    /// Whether nothing is asked of a request once the connection has been looked at.
+    pub(super) fn is_of_connection(&self) -> bool {
+        self.secrets.is_none() && self.signatures.is_none() && self.workloads.is_empty() && self.token.is_none()
+    }
+
+    /// Whether networks beyond this machine are enough.
+    pub(super) fn is_position_only(&self) -> bool {
+        self.is_of_connection() && self.names.is_none() && self.position.as_ref().is_some_and(Position::reaches_out)
+    }
+
+    /// Whether it is good for the route at `path`.
+    pub(super) fn serves(&self, path: &str) -> bool {
+        self.routes.is_empty() || self.routes.iter().any(|own| own == path)
+    }
+
+    /// Whether somebody who connects to `listen` could hold it.
+    pub(super) fn can_hold(&self, listen: &Listen) -> bool {
+        self.position.as_ref().is_none_or(|position| position.can_hold(listen))
+    }
+
+    /// The headers that it looks at.
+    pub(super) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+        let signature = self.signatures.iter().map(|_| &signature::HEADER);
+        let secret = self.secrets.iter().map(|secrets| &secrets.header);
+        secret.chain(signature).chain(self.workloads.iter().map(|workloads| &workloads.header))
+    }
+
+    /// Name of the source that verifies its token, and the key that names it.
+    pub(super) fn token_source(&self) -> Option<(String, &str)> {
+        self.token.as_ref().map(|token| (format!("{}.token.source", self.key), token.source.as_str()))
+    }
+
+    /// Whether a request is signed as a whole.
+    pub(super) fn reads_body(&self) -> bool {
+        self.signatures.is_some()
+    }
+
+    /// Files to watch.
+    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let secrets = self.secrets.iter().flat_map(|secrets| secrets.valid.files());
+        secrets.chain(self.signatures.iter().flat_map(|signatures| signatures.valid.files()))
+    }
+
+    /// Reads them again, and says whether anything is new.
+    pub(super) fn reload(&self) -> Result<bool, Problem> {
+        let secrets = self.secrets.as_ref().map_or(Ok(false), |secrets| secrets.valid.reload());
+        let keys = self.signatures.as_ref().map_or(Ok(false), |signatures| signatures.valid.reload());
+        Ok(secrets? | keys?)
+    }
+
+    /// Whether a connection is as it should be.
+    pub(super) fn is_met_by(&self, peer: Peer, names: &[String]) -> bool {
+        self.position.as_ref().is_none_or(|position| position.holds(peer))
+            && self.names.as_ref().is_none_or(|own| own.holds(names))
+    }
+
+    /// Whether the request shows the secret, where one is asked for.
+    pub(super) fn is_secret_shown(&self, asking: &Asking<'_>) -> bool {
+        self.secrets.as_ref().is_none_or(|secrets| secrets.holds(asking))
+    }
+
+    /// Whether a request on a connection that is as it should be is so as well.
+    pub(super) fn examine(
+        &self,
+        asking: &Asking<'_>,
+        gate: &Gate,
+        secret_shown: bool,
+        subject_of: &dyn Fn(&str) -> Result<String, Refusal>,
+    ) -> Result<(), Failed> {
+        if !secret_shown {
+            return Err((1, Refusal::PeerSecret));
+        }
+        if let Some(signatures) = &self.signatures {
+            signatures.check(asking, &gate.signed).map_err(|refusal| (2, refusal))?;
+        }
+        for workloads in &self.workloads {
+            workloads.check(asking).map_err(|refusal| (3, refusal))?;
+        }
+        if let Some(token) = &self.token {
+            let subject = subject_of(&token.source).map_err(|refusal| match refusal {
+                // It would read as «nobody is signed in», and the next source would be asked.
+                Refusal::Absent => (1, Refusal::PeerUntrusted),
+                other => (4, other),
+            })?;
+            if !token.subjects.contains(&subject) {
+                return Err((4, Refusal::PeerWorkload));
+            }
+        }
+        // Last: whoever is not proven does not learn which routes there are.
+        if self.serves(&gate.path) { Ok(()) } else { Err((5, Refusal::CallerRoute)) }
+    }
+}
+
+impl std::fmt::Display for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = |what: &str, n: usize| if n == 1 { what.to_owned() } else { format!("{what} (one of {n})") };
+        let all = [
+            self.position.as_ref().map(ToString::to_string),
+            self.names.as_ref().map(ToString::to_string),
+            self.secrets.as_ref().map(|own| count(&format!("secret in {}", own.header), own.valid.len())),
+            self.signatures.as_ref().map(|own| count("signed request", own.valid.len())),
+        ];
+        let workloads = self.workloads.iter().map(ToString::to_string);
+        let token =
+            self.token.as_ref().map(|token| format!("token of {} for {}", token.source, token.subjects.join(" or ")));
+        let parts: Vec<String> = all.into_iter().flatten().chain(workloads).chain(token).collect();
+        if let Some(name) = self.key.strip_prefix("identity.callers.") {
+            write!(f, "caller {name}: ")?;
+        }
+        f.write_str(&parts.join(" + "))?;
+        if !self.routes.is_empty() {
+            write!(f, ", on {}", self.routes.join(", "))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! A shared secret in a header: what a proxy can send that can send nothing better.
+//!
+//! What is compared are digests, so lengths are equal, in constant time, and all of them every time (T-52).
+
+use std::path::PathBuf;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{self, SHA256, SHA256_OUTPUT_LEN};
+use http::HeaderName;
+
+use super::rotation::{Problem, Rotation, any_without_haste};
+use crate::config;
+use crate::identity::Asking;
+use crate::secrets::Secret;
+
+/// Header of the secret where none is configured.
+const HEADER: HeaderName = HeaderName::from_static("x-chat-peer-secret");
+/// Bytes of a secret at least.
+const LEAST: usize = 16;
+
+/// What is kept of a secret.
+type Digest = [u8; SHA256_OUTPUT_LEN];
+
+/// The secrets of one proof.
+#[derive(Debug)]
+pub(super) struct Secrets {
+    pub(super) header: HeaderName,
+    pub(super) valid: Rotation<Digest>,
+}
+
+impl Secrets {
+    /// The demand, where there is one, with its files read.
+    pub(super) fn configure(key: &str, configured: &config::Peers) -> Result<Option<Self>, Vec<Problem>> {
+        let files: &[PathBuf] = &configured.secret_files;
+        let valid = Rotation::open(format!("{key}.secret_files"), files, keep)?;
+        let header = configured.secret_header.clone().unwrap_or(HEADER);
+        Ok(valid.map(|valid| Self { header, valid }))
+    }
+
+    /// Whether the request shows one of them. A missing header is compared like a wrong one.
+    pub(super) fn holds(&self, asking: &Asking<'_>) -> bool {
+        let shown = asking.headers.get(&self.header).map_or(&b""[..], |value| value.as_bytes());
+        let shown = sha256(shown);
+        any_without_haste(&self.valid.current(), |own| verify_slices_are_equal(own, &shown).is_ok())
+    }
+}
+
+/// What is kept of a secret, if proxies can send it.
+fn keep(secret: &Secret) -> Result<Digest, &'static str> {
+    let bytes = secret.expose();
+    if bytes.len() < LEAST {
+        return Err("holds less than 16 bytes; make one with: openssl rand -hex 32");
+    }
+    if !bytes.iter().all(u8::is_ascii_graphic) {
+        return Err("holds characters that a header cannot carry as they are; make one with: openssl rand -hex 32");
+    }
+    Ok(sha256(bytes))
+}
+
+fn sha256(bytes: &[u8]) -> Digest {
+    let mut fixed = [0; SHA256_OUTPUT_LEN];
+    // Both are of the one length.
+    fixed.iter_mut().zip(digest::digest(&SHA256, bytes).as_ref()).for_each(|(own, byte)| *own = *byte);
+    fixed
+}

@@ -1,0 +1,93 @@
+//! A signature over a whole request, made with a shared key: `X-Chat-Peer-Signature: t=<unix seconds>,v1=<hex>`.
+//!
+//! What is signed is the text of [`canonical`]; `docs/identity/peers.md` tells it to those who write clients, and
+//! `tests/vectors/peer-signature.json` holds examples.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{self, SHA256};
+use aws_lc_rs::hmac;
+use data_encoding::HEXLOWER;
+use http::HeaderName;
+
+use super::lines;
+use super::rotation::{Problem, Rotation, any_without_haste};
+use crate::clock::Clock;
+use crate::config;
+use crate::identity::{Asking, Refusal};
+use crate::secrets::Secret;
+
+/// Where the signature is.
+pub(super) static HEADER: HeaderName = HeaderName::from_static("x-chat-peer-signature");
+/// Bytes of a key at least: as many as the digest has.
+const LEAST: usize = 32;
+/// Seconds that the time of a signature may lie from ours, either way.
+const WINDOW: u64 = 60;
+/// Digits of a time at most; the year 2286 has eleven.
+const MAX_DIGITS: usize = 11;
+
+/// The keys of one proof.
+#[derive(Debug)]
+pub(super) struct Signatures {
+    pub(super) valid: Rotation<hmac::Key>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Signatures {
+    /// The demand, where there is one, with its files read.
+    pub(super) fn configure(
+        key: &str,
+        configured: &config::Peers,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Option<Self>, Vec<Problem>> {
+        let valid = Rotation::open(format!("{key}.hmac_key_files"), &configured.hmac_key_files, keep)?;
+        Ok(valid.map(|valid| Self { valid, clock: Arc::clone(clock) }))
+    }
+
+    /// Whether one of the keys signed this request, lately. `signed` are the headers that it covers, sorted.
+    pub(super) fn check(&self, asking: &Asking<'_>, signed: &[HeaderName]) -> Result<(), Refusal> {
+        let shown = asking.headers.get(&HEADER).and_then(|value| parse(value.as_bytes()));
+        let Some((time, tag)) = shown else { return Err(Refusal::PeerSignature) };
+        let text = canonical(asking, signed, time)?;
+        let held = any_without_haste(&self.valid.current(), |key| hmac::verify(key, &text, &tag).is_ok());
+        if !held {
+            return Err(Refusal::PeerSignature);
+        }
+        // Last, so that the reason means a good signature and a clock that is wrong, or a replay.
+        let time: i64 = time.parse().map_err(|_| Refusal::PeerSignature)?;
+        if self.clock.now().as_seconds().abs_diff(time) > WINDOW { Err(Refusal::PeerSignatureTime) } else { Ok(()) }
+    }
+}
+
+fn keep(secret: &Secret) -> Result<hmac::Key, &'static str> {
+    if secret.expose().len() < LEAST {
+        return Err("holds less than 32 bytes; make one with: openssl rand -hex 32");
+    }
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, secret.expose()))
+}
+
+/// Time and signature. One spelling of each is accepted.
+pub(in crate::identity) fn parse(value: &[u8]) -> Option<(&str, Vec<u8>)> {
+    let (time, tag) = std::str::from_utf8(value).ok()?.strip_prefix("t=")?.split_once(",v1=")?;
+    let plain = !time.starts_with('0') && time.bytes().all(|byte| byte.is_ascii_digit());
+    if !plain || time.is_empty() || time.len() > MAX_DIGITS || tag.len() != 64 {
+        return None;
+    }
+    Some((time, HEXLOWER.decode(tag.as_bytes()).ok()?))
+}
+
+/// The text that is signed: lines, joined by a line feed. No part can hold one, so two requests never have one text.
+fn canonical(asking: &Asking<'_>, signed: &[HeaderName], time: &str) -> Result<Vec<u8>, Refusal> {
+    let body = digest::digest(&SHA256, asking.body.unwrap_or_default());
+    let head = ["v1", time, asking.method.as_str(), asking.target, &HEXLOWER.encode(body.as_ref())].join("\n");
+    let mut text = head.into_bytes();
+    for name in signed {
+        if let Some(value) = lines::one(asking.headers, name)? {
+            text.push(b'\n');
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.push(b':');
+            text.extend_from_slice(value.as_bytes());
+        }
+    }
+    Ok(text)
+}

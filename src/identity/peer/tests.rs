@@ -1,0 +1,209 @@
+//! What each kind of evidence takes, on connections and requests that are made up.
+
+use http::{HeaderMap, HeaderValue, Method};
+
+use super::*;
+use crate::clock::{ManualClock, Timestamp};
+
+impl Peers {
+    /// Those of `[identity.peers]` alone, at a time of no meaning.
+    pub(in crate::identity) fn for_test(configured: &config::Peers) -> Self {
+        Self::of(&[("", config::Caller { proof: configured.clone(), ..config::Caller::default() })])
+    }
+
+    /// These callers.
+    fn of(callers: &[(&str, config::Caller)]) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_seconds(1_777_920_000)));
+        let configure =
+            |(name, caller): &(&str, config::Caller)| Proof::configure((*name).to_owned(), caller.clone(), &clock);
+        let proofs: Vec<Proof> = callers.iter().map(|one| configure(one).expect("fits")).collect();
+        let guarded = proofs.iter().flat_map(Proof::headers).cloned().collect();
+        Self { proofs, guarded, counts: None }
+    }
+}
+
+fn policy(networks: &[&str]) -> Peers {
+    let networks = networks.iter().map(|text| text.parse().expect("network")).collect();
+    Peers::for_test(&config::Peers { networks, unix_uids: vec![1000], ..config::Peers::default() })
+}
+
+fn is_met(peers: &Peers, peer: Peer, names: &[String]) -> bool {
+    peers.meet(peer, names).met != 0
+}
+
+fn loopback() -> Peer {
+    Peer::tcp("127.0.0.1".parse().expect("address"))
+}
+
+/// T-10: one address has many spellings; all are compared as what they are.
+#[test]
+fn mapped_peers_are_compared_as_ipv4() {
+    let policy = policy(&["10.0.0.0/8"]);
+    for (address, believed) in [
+        ("10.0.0.1", true),
+        ("::ffff:10.0.0.1", true),
+        ("::ffff:0a00:1", true),
+        ("11.0.0.1", false),
+        ("::10.0.0.1", false),
+        ("64:ff9b::a00:1", false),
+        ("2002:a00:1::", false),
+        ("::ffff:11.0.0.1", false),
+        ("::ffff:0:10.0.0.1", false),
+        ("::1", false),
+    ] {
+        assert_eq!(is_met(&policy, Peer::tcp(address.parse().expect("address")), &[]), believed, "{address}");
+    }
+}
+
+#[test]
+fn unix_users_are_compared_exactly() {
+    let policy = policy(&["0.0.0.0/0"]);
+    assert!(is_met(&policy, Peer::Unix { uid: 1000 }, &[]));
+    assert!(!is_met(&policy, Peer::Unix { uid: 0 }, &[]));
+}
+
+#[test]
+fn nobody_is_believed_by_default() {
+    let policy = Peers::default();
+    assert!(!policy.can_hold(&config::Listen::Unix("/x".into())));
+    assert!(!is_met(&policy, loopback(), &[]));
+    assert!(!is_met(&policy, Peer::Unix { uid: 0 }, &[]));
+    let asking = Asking {
+        standing: policy.meet(loopback(), &[]),
+        method: &Method::GET,
+        target: "/",
+        headers: &HeaderMap::new(),
+        body: None,
+    };
+    let gate = Arc::new(policy).gate("/", std::iter::empty());
+    assert_eq!(gate.prove(&asking, |_| Ok(String::new())).err(), Some(Refusal::PeerUntrusted));
+}
+
+#[test]
+fn names_of_certificates_are_compared_exactly_and_kinds_are_kept_apart() {
+    let certificates = ["spiffe://corp/web", "dns:web.corp"].map(str::to_owned).to_vec();
+    let policy = Peers::for_test(&config::Peers { certificates, ..config::Peers::default() });
+    for (names, believed) in [
+        (&[][..], false),
+        (&["spiffe://corp/web"], true),
+        (&["dns:other.corp", "dns:web.corp"], true),
+        (&["web.corp"], false),
+        (&["dns:spiffe://corp/web"], false),
+        (&["spiffe://corp/web/"], false),
+        (&["spiffe://corp/WEB"], false),
+        (&["spiffe://corp/we"], false),
+        (&["dns:*.corp"], false),
+    ] {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(is_met(&policy, loopback(), &names), believed, "{names:?}");
+    }
+    assert!(!is_met(&policy, Peer::Unix { uid: 0 }, &[]), "no certificate on a unix socket");
+}
+
+fn caller(subjects: &[&str], routes: &[&str]) -> config::Caller {
+    let subjects = subjects.iter().map(|name| (*name).to_owned()).collect();
+    config::Caller {
+        token: Some(config::CallerToken { source: "cluster".to_owned(), subjects }),
+        routes: routes.iter().map(|path| (*path).to_owned()).collect(),
+        proof: config::Peers::default(),
+    }
+}
+
+fn prove(peers: Peers, path: &str, token: Result<&str, Refusal>) -> Result<(), Refusal> {
+    let standing = peers.meet(loopback(), &[]);
+    let headers = HeaderMap::new();
+    let asking = Asking { standing, method: &Method::GET, target: path, headers: &headers, body: None };
+    let gate = Arc::new(peers).gate(path, std::iter::empty());
+    let subject = |source: &str| {
+        assert_eq!(source, "cluster");
+        token.map(str::to_owned)
+    };
+    gate.prove(&asking, subject).map(|_| ())
+}
+
+/// T-01: a token of the caller's own is good for the listed subjects, on the listed routes.
+#[test]
+fn a_caller_proves_itself_with_a_token() {
+    let web = "system:serviceaccount:shop:web";
+    let callers = || Peers::of(&[("a", caller(&[web], &["/chat"])), ("b", caller(&["other"], &[]))]);
+    for (path, token, outcome) in [
+        ("/chat", Ok(web), Ok(())),
+        ("/auth", Ok(web), Err(Refusal::CallerRoute)),
+        ("/auth", Ok("other"), Ok(())),
+        ("/chat", Ok("system:serviceaccount:shop:we"), Err(Refusal::PeerWorkload)),
+        ("/auth", Ok("stranger"), Err(Refusal::PeerWorkload)),
+        ("/chat", Err(Refusal::Expired), Err(Refusal::Expired)),
+        ("/chat", Err(Refusal::KeyUnknown), Err(Refusal::KeyUnknown)),
+        // Else the next source would be asked, as if nobody were signed in.
+        ("/chat", Err(Refusal::Absent), Err(Refusal::PeerUntrusted)),
+    ] {
+        assert_eq!(prove(callers(), path, token), outcome, "{path} {token:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_is_enough_is_enough_on_its_routes_only() {
+    let networks = vec!["127.0.0.0/8".parse().expect("network")];
+    let proof = config::Peers { networks, ..config::Peers::default() };
+    let caller = config::Caller { proof, routes: vec!["/chat".to_owned()], token: None };
+    let never = Err(Refusal::Claim);
+    assert_eq!(prove(Peers::of(&[("a", caller.clone())]), "/chat", never), Ok(()));
+    assert_eq!(prove(Peers::of(&[("a", caller)]), "/auth", never), Err(Refusal::CallerRoute));
+}
+
+#[test]
+fn the_sixty_fourth_proof_has_a_bit_of_its_own() {
+    let proof = |uid| config::Peers { unix_uids: vec![uid], ..config::Peers::default() };
+    let callers: Vec<_> =
+        (0..64).map(|uid| ("", config::Caller { proof: proof(uid), ..config::Caller::default() })).collect();
+    let peers = Peers::of(&callers);
+    let met: Vec<u64> = (0..65).map(|uid| peers.meet(Peer::Unix { uid }, &[]).met).collect();
+    assert_eq!((met[0], met[63], met[64]), (1, 1 << 63, 0));
+}
+
+/// T-07 for headers that prove a peer.
+#[test]
+fn a_header_that_proves_something_is_never_ambiguous() {
+    let own = [HeaderName::from_static("x-chat-peer-secret")];
+    for (lines, outcome) in [
+        (&[("x-chat-peer-secret", "a")][..], Ok(())),
+        (&[("connection", "keep-alive, upgrade")], Ok(())),
+        (&[("x-chat-peer-secret", "a"), ("x-chat-peer-secret", "a")], Err(Refusal::Duplicate)),
+        (&[("x_chat_peer_secret", "a")], Err(Refusal::Alias)),
+        (&[("x.chat-peer.secret", "a")], Err(Refusal::Alias)),
+        (&[("x-chat-peer-secret-", "a")], Err(Refusal::Alias)),
+        (&[("connection", "close, X-Chat-PEER-Secret")], Err(Refusal::ListedInConnection)),
+        (&[("connection", "close"), ("connection", "x-chat-peer-secret")], Err(Refusal::ListedInConnection)),
+    ] {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        assert_eq!(lines::guard(&headers, &own), outcome, "{lines:?}");
+    }
+}
+
+#[test]
+fn a_signature_has_one_spelling() {
+    let tag = "0123456789abcdef".repeat(4);
+    assert!(signature::parse(format!("t=1777920000,v1={tag}").as_bytes()).is_some());
+    for bad in [
+        String::new(),
+        tag.clone(),
+        format!("t=,v1={tag}"),
+        format!("t=01777920000,v1={tag}"),
+        format!("t=+1777920000,v1={tag}"),
+        format!("t=-1777920000,v1={tag}"),
+        format!("t=177792000000,v1={tag}"),
+        format!("t=1777920000, v1={tag}"),
+        format!("t=1777920000,v1={}", tag.to_uppercase()),
+        format!("t=1777920000,v1={tag}0"),
+        format!("t=1777920000,v1={}", &tag[1..]),
+        format!("t=1777920000,v1={tag},v1={tag}"),
+        format!("t=1777920000,v2={tag}"),
+        format!("v1={tag},t=1777920000"),
+        format!("T=1777920000,V1={tag}"),
+    ] {
+        assert_eq!(signature::parse(bad.as_bytes()), None, "{bad}");
+    }
+}

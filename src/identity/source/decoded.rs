@@ -1,0 +1,188 @@
+//! Reads identity from headers that must be decoded first, each as its source declares.
+//!
+//! A subject that cannot be decoded is refused. What is only shown to people, and groups, is dropped instead.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::Profile;
+use super::headers::{self, Lines};
+use crate::clock::{Clock, Timestamp};
+use crate::identity::Refusal;
+use crate::identity::decode::claims::Claims;
+use crate::identity::decode::{Encoding, Texts, Undecodable};
+use crate::identity::definition::{Decoding, Expiry, HeaderNames, Payload, Place};
+use crate::identity::text::{self, SubjectFault};
+
+/// How long after its `exp` a payload is believed. Envoy has checked the time already, with the same allowance.
+const LEEWAY: Duration = Duration::from_secs(60);
+
+/// Reads the identity that `lines` of `headers` tell.
+pub(super) fn read(
+    names: &HeaderNames,
+    decoding: &Decoding,
+    clock: &dyn Clock,
+    lines: &Lines<'_>,
+    headers: &HeaderMap,
+) -> Result<Profile, Refusal> {
+    let claims = open(decoding, clock, lines)?;
+    let claims = claims.as_ref();
+    let subject = subject(names, decoding, claims, lines)?;
+    headers::hold(&names.conditions, headers)?;
+    let field = |place: &Option<Place>, line| place.as_ref().and_then(|place| read_text(place, line, claims));
+    let is_verified = decoding.email_verified.as_ref().is_none_or(|claim| claims.is_some_and(|own| own.is_true(claim)));
+    let email = field(&decoding.email, lines.email).filter(|_| is_verified);
+    let name = field(&decoding.name, lines.name);
+    let avatar = field(&decoding.avatar, lines.avatar);
+    let issuer = claims.and_then(|claims| claims.text("iss").ok().flatten());
+    Ok(Profile {
+        issuer: issuer.map(str::to_owned),
+        subject,
+        name: name.and_then(|name| text::display_name(name.as_bytes()).map(Cow::into_owned)),
+        email: email.and_then(|email| text::email(email.as_bytes()).map(str::to_owned)),
+        avatar: avatar.and_then(|avatar| text::avatar(&avatar).map(str::to_owned)),
+        groups: groups(names, decoding, claims, headers),
+    })
+}
+
+/// The claims of the payload. One that cannot be read is a refusal where the user depends on it, and none elsewhere.
+fn open(decoding: &Decoding, clock: &dyn Clock, lines: &Lines<'_>) -> Result<Option<Claims>, Refusal> {
+    let (Some(payload), Some(line)) = (&decoding.payload, lines.payload) else { return Ok(None) };
+    let value = line.as_bytes().trim_ascii();
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let claims = payload.encoding.decode(value).and_then(|text| Claims::parse(&text, payload.form));
+    let Ok(claims) = claims else {
+        let decides = matches!(decoding.subject, Place::Claims(_))
+            || payload.expiry != Expiry::Ignored
+            || payload.issuer.is_some();
+        let is_json = payload.encoding == Encoding::Utf8;
+        return match undecoded(value) {
+            Refusal::Template if is_json && decides => Err(Refusal::Encoding),
+            refusal if decides => Err(lines.refusal_of(refusal)),
+            _ => Ok(None),
+        };
+    };
+    payload.check(&claims, clock)?;
+    Ok(Some(claims))
+}
+
+impl Payload {
+    /// Whether the claims are of the right issuer and time.
+    fn check(&self, claims: &Claims, clock: &dyn Clock) -> Result<(), Refusal> {
+        if let Some(issuer) = &self.issuer
+            && claims.text("iss").ok().flatten() != Some(issuer)
+        {
+            return Err(Refusal::Issuer);
+        }
+        if self.expiry == Expiry::Ignored {
+            return Ok(());
+        }
+        match claims.seconds("exp").map_err(|_| Refusal::Claim)? {
+            Some(end) if clock.now() >= Timestamp::from_millis(0).plus(end).plus(LEEWAY) => Err(Refusal::Expired),
+            None if self.expiry == Expiry::Required => Err(Refusal::Claim),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Lines<'_> {
+    /// The refusal of a payload that says nothing: nobody, unless other headers name somebody.
+    fn refusal_of(&self, refusal: Refusal) -> Refusal {
+        match refusal {
+            Refusal::Absent => Lines { payload: None, ..*self }.refusal(SubjectFault::Absent),
+            refusal => refusal,
+        }
+    }
+}
+
+/// What a value that cannot be decoded is. Proxies send words for nobody, and templates that they did not fill in, without
+/// encoding them.
+fn undecoded(value: &[u8]) -> Refusal {
+    match text::subject(value, true) {
+        Err(SubjectFault::Absent) => Refusal::Absent,
+        Err(SubjectFault::Template) => Refusal::Template,
+        _ => Refusal::Encoding,
+    }
+}
+
+fn subject(
+    names: &HeaderNames,
+    decoding: &Decoding,
+    claims: Option<&Claims>,
+    lines: &Lines<'_>,
+) -> Result<String, Refusal> {
+    let text = match (&decoding.subject, lines.subject) {
+        (Place::Line(_), None) => Cow::Borrowed(""),
+        (Place::Line(encoding), Some(line)) => match encoding.decode(line.as_bytes()) {
+            Ok(text) => text,
+            Err(Undecodable) => {
+                return Err(match undecoded(line.as_bytes()) {
+                    Refusal::Absent => lines.refusal(SubjectFault::Absent),
+                    refusal => refusal,
+                });
+            }
+        },
+        (Place::Claims(wanted), _) => Cow::Borrowed(first_claim(wanted, claims)?),
+    };
+    // Nobody joins claims with a comma.
+    let allow_comma = names.allow_comma_in_subject || matches!(decoding.subject, Place::Claims(_));
+    let judge = |text: &str| {
+        let subject = headers::subject(names, text.as_bytes(), allow_comma);
+        subject.map(str::to_owned).map_err(|fault| lines.refusal(fault))
+    };
+    let subject = judge(&text)?;
+    // Judged again in the form that is looked up and kept (R8), and before it because the Kelvin sign becomes a plain `k`.
+    if decoding.lower_case { judge(&subject.to_lowercase()) } else { Ok(subject) }
+}
+
+/// The first of the wanted claims that says something; a wrong one is not passed over.
+fn first_claim<'c>(wanted: &[String], claims: Option<&'c Claims>) -> Result<&'c str, Refusal> {
+    for claim in wanted {
+        match claims.map(|claims| claims.text(claim)).transpose() {
+            Ok(found) => {
+                if let Some(text) = found.flatten() {
+                    return Ok(text);
+                }
+            }
+            Err(_) => return Err(Refusal::Claim),
+        }
+    }
+    Ok("")
+}
+
+/// A text that may be missing.
+fn read_text<'v>(place: &Place, line: Option<&'v HeaderValue>, claims: Option<&'v Claims>) -> Option<Cow<'v, str>> {
+    match place {
+        Place::Line(encoding) => encoding.decode(line?.as_bytes()).ok(),
+        Place::Claims(wanted) => wanted.iter().find_map(|claim| claims?.text(claim).ok().flatten()).map(Cow::Borrowed),
+    }
+}
+
+fn groups(names: &HeaderNames, decoding: &Decoding, claims: Option<&Claims>, headers: &HeaderMap) -> Vec<String> {
+    let texts: Vec<Texts<'_>> = match &decoding.groups {
+        None => return Vec::new(),
+        Some(Place::Claims(wanted)) => wanted.iter().find_map(|claim| claims?.texts(claim)).into_iter().collect(),
+        Some(Place::Line(encoding)) => {
+            let lines = names.groups().into_iter().flat_map(|name: &HeaderName| headers.get_all(name));
+            lines.filter_map(|line| encoding.decode_texts(line.as_bytes()).ok()).collect()
+        }
+    };
+    let mut groups: Vec<String> = Vec::new();
+    for texts in texts {
+        match texts {
+            // A comma in the name of a group is part of it, where a list is one already.
+            Texts::One(text) if decoding.repeated_groups => groups.push(text.trim().to_owned()),
+            Texts::One(text) => {
+                groups.extend(text::groups(text.as_bytes(), names.group_separator).map(str::to_owned));
+            }
+            Texts::List(list) => groups.extend(list.iter().map(|text| text.trim().to_owned())),
+        }
+    }
+    groups.retain(|group| !group.is_empty());
+    groups.truncate(text::MAX_GROUPS);
+    groups
+}

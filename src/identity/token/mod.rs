@@ -1,0 +1,144 @@
+//! Verifies signed tokens: form, header, key, signature, then claims, in this order, each failure with its own reason.
+//!
+//! The verification is our own, on the same primitives that the well-known library for such tokens uses. That library
+//! reads the key anew for each token, takes the time from the machine instead of a [`Clock`], checks issuer and audience
+//! only where the claims are there, and cannot read what load balancers send.
+
+mod claims;
+mod compact;
+mod header;
+mod json;
+mod memory;
+mod told;
+
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use claims::{ClaimsReader, Window};
+use compact::Parts;
+use header::HeaderReader;
+use json::Wanted;
+use memory::{Digest, Memory};
+use told::ProfileReader;
+
+use super::definition::TokenRules;
+use super::keys::{Found, KeySet, Keys};
+use super::source::{Profile, line};
+use super::{Asking, PeerProof, Refusal};
+use crate::clock::Clock;
+
+/// Verifies the tokens of one source.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    rules: TokenRules,
+    keys: Arc<KeySet>,
+    clock: Arc<dyn Clock>,
+    header: HeaderReader,
+    wanted: Wanted,
+    claims: ClaimsReader,
+    profile: ProfileReader,
+    memory: Memory,
+}
+
+/// A token that held.
+struct Verified {
+    profile: Arc<Profile>,
+    window: Window,
+}
+
+impl Verifier {
+    pub(super) fn new(rules: TokenRules, keys: Arc<KeySet>, clock: Arc<dyn Clock>) -> Self {
+        let mut wanted = Wanted::default();
+        let claims = ClaimsReader::new(&rules, &mut wanted);
+        let profile = ProfileReader::new(&rules, &mut wanted);
+        Self { rules, keys, clock, header: HeaderReader::new(), wanted, claims, profile, memory: Memory::new() }
+    }
+
+    /// The header that the token comes in.
+    pub(super) fn header(&self) -> &HeaderName {
+        &self.rules.header
+    }
+
+    /// The user whom the token of a request stands for. It never waits: a key that is not here is
+    /// [`Refusal::KeyUnknown`] or [`Refusal::KeysUnavailable`], and [`Verifier::look_for_key`] may change that.
+    pub(super) fn read(
+        &self,
+        asking: &Asking<'_>,
+        proof: impl FnOnce() -> Result<PeerProof, Refusal>,
+    ) -> Result<Arc<Profile>, Refusal> {
+        let token = self.token(asking)?;
+        if self.rules.require_peer {
+            proof()?;
+        }
+        let parts = Parts::of(token, self.rules.form)?;
+        let (digest, keys) = (Digest::of(token), self.keys.current());
+        if let Some(known) = self.memory.recall(&digest, &keys) {
+            known.window.check(self.clock.now())?;
+            return Ok(known.profile);
+        }
+        let verified = self.verify(&parts, &keys)?;
+        // Kept only once it holds: what has expired, or is not good yet, would take the place of another.
+        verified.window.check(self.clock.now())?;
+        self.memory.keep(digest, &keys, &verified);
+        Ok(verified.profile)
+    }
+
+    /// The keys.
+    pub(super) fn keys(&self) -> &Arc<KeySet> {
+        &self.keys
+    }
+
+    /// Looks for the key that the token of a request needs; `None` where it needs none that is not here.
+    pub(super) async fn look_for_key(&self, asking: &Asking<'_>, refusal: Refusal) -> Option<Found> {
+        let mut room = Vec::new();
+        let parts = Parts::of(self.token(asking).ok()?, self.rules.form).ok()?;
+        let decoded = parts.decode(&mut room).ok()?;
+        let members = self.header.members(decoded.header).ok()?;
+        let header = self.header.check(&members, &self.rules).ok()?;
+        if header.kid.is_some() && self.keys.current().candidates(header.kid, header.algorithm).next().is_some() {
+            // It came meanwhile; a signature that is wrong by the right key stays wrong.
+            return (refusal != Refusal::Signature).then_some(Found::Changed);
+        }
+        // A token that names no key may be of one that is new.
+        Some(self.keys.look_for(header.kid).await)
+    }
+
+    /// The token as it stands in the header, after the scheme.
+    fn token<'r>(&self, asking: &Asking<'r>) -> Result<&'r [u8], Refusal> {
+        let value = line::only(&self.rules.header, asking.headers)?.ok_or(Refusal::Absent)?;
+        let value = value.as_bytes().trim_ascii();
+        let token = match &self.rules.scheme {
+            None => value,
+            Some(scheme) => {
+                let end = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
+                let (said, rest) = value.split_at_checked(end).unwrap_or_default();
+                // Another scheme is for somebody else: Apache forwards what its users signed in with.
+                if said.eq_ignore_ascii_case(scheme.as_bytes()) { rest.trim_ascii_start() } else { &[] }
+            }
+        };
+        if token.is_empty() { Err(Refusal::Absent) } else { Ok(token) }
+    }
+
+    /// Everything but the time.
+    fn verify(&self, parts: &Parts<'_>, keys: &Keys) -> Result<Verified, Refusal> {
+        let mut room = Vec::new();
+        let decoded = parts.decode(&mut room)?;
+        let members = self.header.members(decoded.header)?;
+        let header = self.header.check(&members, &self.rules)?;
+        let mut candidates = keys.candidates(header.kid, header.algorithm).peekable();
+        if candidates.peek().is_none() {
+            return Err(if keys.is_empty() { Refusal::KeysUnavailable } else { Refusal::KeyUnknown });
+        }
+        if !candidates.any(|key| key.verifies(header.algorithm, parts.signed(), decoded.signature)) {
+            return Err(Refusal::Signature);
+        }
+        let claims = self.wanted.read(decoded.payload).ok_or(Refusal::TokenMalformed)?;
+        let window = self.claims.check(&claims, &self.rules, header.exp)?;
+        let profile = self.profile.read(&claims, self.claims.issuer_of(&claims))?;
+        Ok(Verified { profile: Arc::new(profile), window })
+    }
+}
+
+#[cfg(test)]
+mod tests;

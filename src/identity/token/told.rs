@@ -1,0 +1,106 @@
+//! Which claim is what: from checked claims to a [`Profile`].
+
+use super::json::{Said, Slot, Values, Wanted};
+use crate::identity::definition::{Path, TokenRules};
+use crate::identity::source::Profile;
+use crate::identity::{Refusal, text};
+
+/// Groups of one user at most (R10), and bytes of one.
+const MOST_GROUPS: usize = 256;
+const MOST_GROUP_BYTES: usize = 256;
+
+/// Reads what claims tell of a user.
+#[derive(Debug)]
+pub(super) struct ProfileReader {
+    subject: Slot,
+    within: Vec<Slot>,
+    name: Vec<Slot>,
+    email: Vec<Slot>,
+    email_verified: Option<Slot>,
+    avatar: Vec<Slot>,
+    groups: Vec<Slot>,
+}
+
+impl ProfileReader {
+    pub(super) fn new(rules: &TokenRules, wanted: &mut Wanted) -> Self {
+        let names = &rules.claims;
+        let mut slot = |path: &Path| wanted.want(path);
+        let mut slots = |paths: &[Path]| paths.iter().map(&mut slot).collect();
+        Self {
+            within: slots(&names.subject_within),
+            name: slots(&names.name),
+            email: slots(&names.email),
+            avatar: slots(&names.avatar),
+            groups: slots(&names.groups),
+            subject: slot(&names.subject),
+            email_verified: names.email_verified.as_ref().map(slot),
+        }
+    }
+
+    /// The user. Only the subject can be wrong; what else does not fit is left out.
+    pub(super) fn read(&self, claims: &Values<'_>, issuer: Option<String>) -> Result<Profile, Refusal> {
+        Ok(Profile {
+            issuer,
+            subject: self.subject(claims)?,
+            name: texts(claims, &self.name).find_map(|name| text::display_name(name.as_bytes())).map(Into::into),
+            email: self.email(claims).map(str::to_owned),
+            avatar: texts(claims, &self.avatar).find_map(text::avatar).map(str::to_owned),
+            groups: self.groups(claims),
+        })
+    }
+
+    /// The subject exactly as it is; after what it is unique within, each with a colon that none of those may hold, so
+    /// that two users never become one (T-15).
+    fn subject(&self, claims: &Values<'_>) -> Result<String, Refusal> {
+        let own = claims.text(self.subject).ok_or(Refusal::Claim)?;
+        let mut subject = String::with_capacity(own.len());
+        for slot in &self.within {
+            let outer = claims.text(*slot).filter(|outer| !outer.is_empty() && !outer.contains(':'));
+            subject.push_str(outer.ok_or(Refusal::Claim)?);
+            subject.push(':');
+        }
+        // A signed token that names nobody is wrong; it is not the absence of one.
+        let checked = text::subject(own.as_bytes(), true).map_err(|fault| match Refusal::from(fault) {
+            Refusal::Absent => Refusal::Claim,
+            refusal => refusal,
+        })?;
+        // Headers come with spaces around them, claims do not: " a" is another user than "a".
+        if checked.len() != own.len() {
+            return Err(Refusal::Character);
+        }
+        subject.push_str(own);
+        text::subject(subject.as_bytes(), true)?;
+        Ok(subject)
+    }
+
+    /// Where the issuer says whether it looked, only what it found to be so. Some write the flag as text.
+    fn email<'t>(&self, claims: &'t Values<'_>) -> Option<&'t str> {
+        let vouched = self.email_verified.is_none_or(|slot| match claims.at(slot) {
+            Some(Said::Flag(verified)) => *verified,
+            Some(Said::Text(verified)) => verified == "true",
+            _ => false,
+        });
+        if vouched { texts(claims, &self.email).find_map(|address| text::email(address.as_bytes())) } else { None }
+    }
+
+    /// A list, or one group as text.
+    fn groups(&self, claims: &Values<'_>) -> Vec<String> {
+        let fits = |group: &&str| {
+            !group.trim().is_empty() && group.len() <= MOST_GROUP_BYTES && !group.chars().any(char::is_control)
+        };
+        let one = |said: &Said<'_>| match said {
+            Said::Text(group) => Some([&**group].into_iter().filter(fits).map(str::to_owned).collect()),
+            Said::Texts(groups) => {
+                let groups = groups.iter().map(|group| &**group).filter(fits).take(MOST_GROUPS);
+                Some(groups.map(str::to_owned).collect())
+            }
+            _ => None,
+        };
+        self.groups.iter().filter_map(|slot| claims.at(*slot)).find_map(one).unwrap_or_default()
+    }
+}
+
+/// The texts at `slots`, in order.
+fn texts<'t>(claims: &'t Values<'_>, slots: &[Slot]) -> impl Iterator<Item = &'t str> {
+    slots.iter().filter_map(|slot| claims.text(*slot))
+}

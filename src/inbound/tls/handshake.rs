@@ -1,0 +1,150 @@
+//! The handshake of one connection: under a deadline, counted when it fails, and never worth more than a debug line,
+//! because scanners fail it all day.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls_pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::{CertificateError, Error};
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use super::Tls;
+use crate::metrics::{Counter, Metrics};
+
+/// Why a handshake failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    /// It took too long.
+    Timeout,
+    /// The client went away.
+    Closed,
+    /// What came is not TLS: plain HTTP for one.
+    NotTls,
+    /// No version, suite or protocol that both speak.
+    Incompatible,
+    /// The client does not like our certificate, or something else of ours.
+    RefusedByClient,
+    /// No client certificate where one is required.
+    CertificateMissing,
+    /// The client's certificate is out of its time.
+    CertificateExpired,
+    /// The client's certificate is not of one of our authorities.
+    CertificateIssuer,
+    /// The client's certificate is wrong in another way.
+    Certificate,
+    /// Anything else.
+    Other,
+}
+
+impl Failure {
+    const ALL: [Self; 10] = [
+        Self::Timeout,
+        Self::Closed,
+        Self::NotTls,
+        Self::Incompatible,
+        Self::RefusedByClient,
+        Self::CertificateMissing,
+        Self::CertificateExpired,
+        Self::CertificateIssuer,
+        Self::Certificate,
+        Self::Other,
+    ];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Closed => "closed",
+            Self::NotTls => "not_tls",
+            Self::Incompatible => "incompatible",
+            Self::RefusedByClient => "refused_by_client",
+            Self::CertificateMissing => "certificate_missing",
+            Self::CertificateExpired => "certificate_expired",
+            Self::CertificateIssuer => "certificate_issuer",
+            Self::Certificate => "certificate",
+            Self::Other => "other",
+        }
+    }
+
+    fn of(error: &io::Error) -> Self {
+        let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
+            return Self::Closed;
+        };
+        match tls {
+            Error::InvalidMessage(_) | Error::InappropriateMessage { .. } | Error::PeerSentOversizedRecord => {
+                Self::NotTls
+            }
+            Error::PeerIncompatible(_) | Error::NoApplicationProtocol => Self::Incompatible,
+            Error::AlertReceived(_) => Self::RefusedByClient,
+            Error::NoCertificatesPresented => Self::CertificateMissing,
+            Error::InvalidCertificate(fault) => match fault {
+                CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. } => Self::CertificateExpired,
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::CertificateIssuer,
+                _ => Self::Certificate,
+            },
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Shakes hands with the clients of one listener.
+#[derive(Debug)]
+pub(in crate::inbound) struct Handshakes {
+    tls: Arc<Tls>,
+    deadline: Duration,
+    failures: Vec<(Failure, Counter)>,
+}
+
+/// A connection whose handshake is done.
+#[derive(Debug)]
+pub(in crate::inbound) struct Shaken<S> {
+    pub(in crate::inbound) stream: TlsStream<S>,
+    /// Names in the verified certificate of the client.
+    pub(in crate::inbound) names: Vec<String>,
+    /// Cancelled when the client must prove itself anew.
+    pub(in crate::inbound) retired: CancellationToken,
+}
+
+impl Handshakes {
+    pub(in crate::inbound) fn new(tls: Arc<Tls>, deadline: Duration, metrics: &Metrics) -> Self {
+        let failures = Failure::ALL.map(|failure| (failure, metrics.tls_handshake_failures(failure.label()))).to_vec();
+        Self { tls, deadline, failures }
+    }
+
+    /// One handshake; `None` when it failed, which is counted.
+    pub(in crate::inbound) async fn shake<S>(&self, stream: S) -> Option<Shaken<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let (rustls, retired) = self.tls.current();
+        let failure = match tokio::time::timeout(self.deadline, TlsAcceptor::from(rustls).accept(stream)).await {
+            Ok(Ok(stream)) => {
+                let names = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(names);
+                return Some(Shaken { stream, names: names.unwrap_or_default(), retired });
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "TLS handshake failed");
+                Failure::of(&error)
+            }
+            Err(_) => Failure::Timeout,
+        };
+        self.failures.iter().filter(|(own, _)| *own == failure).for_each(|(_, count)| count.inc());
+        None
+    }
+}
+
+/// Subject alternative names of a verified certificate: URIs as they are, hosts as `dns:NAME` in lower case. The common
+/// name is not a name.
+fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok(parsed) = webpki::EndEntityCert::try_from(certificate) else { return Vec::new() };
+    let hosts = parsed.valid_dns_names().map(|name| format!("dns:{}", name.to_ascii_lowercase()));
+    // A URI that could be mistaken for a host's entry is none of ours.
+    let uris = parsed.valid_uri_names().filter(|uri| uri.contains("://")).map(str::to_owned);
+    uris.chain(hosts).collect()
+}

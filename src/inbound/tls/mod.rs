@@ -1,0 +1,166 @@
+//! TLS on the front listener: one generation of certificate, key and client authorities in service, replaced as a whole
+//! when the files change.
+
+mod dates;
+mod files;
+mod handshake;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Timestamp};
+use crate::config::{self, ConfigError};
+use crate::metrics::Metrics;
+use crate::secrets::{SecretSet, SecretSource};
+
+pub(super) use handshake::Handshakes;
+
+/// The certificates in service, and how they are replaced.
+#[derive(Debug)]
+pub struct Tls {
+    configured: config::Tls,
+    http2: bool,
+    sources: BTreeMap<String, SecretSource>,
+    current: ArcSwap<Generation>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+}
+
+/// Certificates from one moment.
+struct Generation {
+    files: SecretSet,
+    rustls: Arc<ServerConfig>,
+    /// Cancelled when clients of this generation must prove themselves anew, because the authorities are others.
+    retired: CancellationToken,
+    /// When the server's own certificate expires.
+    expires: Timestamp,
+}
+
+impl std::fmt::Debug for Generation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Generation").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// Reads and checks the files of `[server.tls]`; `None` where there is no such table.
+    pub fn open(
+        server: &config::Server,
+        clock: &Arc<dyn Clock>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Option<Arc<Self>>, Vec<ConfigError>> {
+        let Some(configured) = server.tls.clone() else { return Ok(None) };
+        let sources = files::sources(&configured);
+        let wrong = |(name, problem): (String, String)| {
+            ConfigError::new(server.origin.clone(), format!("server.tls.{name}"), problem)
+        };
+        let unreadable = |(name, error): (String, crate::secrets::SecretError)| wrong((name, error.to_string()));
+        let set = SecretSet::read(&sources)
+            .map_err(|errors| errors.into_iter().map(unreadable).collect::<Vec<ConfigError>>())?;
+        let first = Generation::of(set, &configured, server.http2, clock).map_err(|problem| vec![wrong(problem)])?;
+        let tls = Self {
+            configured,
+            http2: server.http2,
+            sources,
+            current: ArcSwap::from_pointee(first),
+            clock: Arc::clone(clock),
+            metrics: Arc::clone(metrics),
+        };
+        tls.metrics.tls_generation.set(1);
+        tls.show();
+        Ok(Some(Arc::new(tls)))
+    }
+
+    /// Files to watch.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        files::paths(&self.configured)
+    }
+
+    /// What is worth a warning: a certificate that clients will refuse.
+    pub fn caution(&self) -> Option<String> {
+        let expires = self.current.load().expires;
+        (expires <= self.clock.now()).then(|| {
+            let file = self.configured.cert_file.display();
+            format!("the certificate in {file} expired at {}; clients will refuse it", expires.to_rfc3339())
+        })
+    }
+
+    /// Reads the files again. What is new and whole replaces what was; anything else is refused, and the last good
+    /// generation stays.
+    pub fn reload(&self) {
+        match self.read_again() {
+            Ok(false) => {}
+            Ok(true) => {
+                self.metrics.tls_generation.inc();
+                self.show();
+                tracing::info!("new certificates are in use");
+                if let Some(caution) = self.caution() {
+                    tracing::warn!("{caution}");
+                }
+            }
+            Err((name, problem)) => {
+                self.metrics.tls_rejected.inc();
+                let key = format!("server.tls.{name}");
+                tracing::error!(key, problem, "new certificates are unusable; the last good ones stay");
+            }
+        }
+    }
+
+    fn read_again(&self) -> Result<bool, files::Problem> {
+        let old = self.current.load_full();
+        let set = SecretSet::read_again(&self.sources, &old.files).map_err(|errors| {
+            let first = errors.into_iter().next();
+            first.map_or_else(Default::default, |(name, error)| (name, error.to_string()))
+        })?;
+        if set.same_as(&old.files) {
+            return Ok(false);
+        }
+        let same_authorities = match (set.get(files::CLIENT_CA), old.files.get(files::CLIENT_CA)) {
+            (Some(new), Some(old)) => new.same_as(old),
+            (new, old) => new.is_none() && old.is_none(),
+        };
+        let mut new = Generation::of(set, &self.configured, self.http2, &self.clock)?;
+        if same_authorities {
+            // Connections of the old one end with those of the new one, should the authorities change later.
+            new.retired = old.retired.clone();
+        }
+        self.current.store(Arc::new(new));
+        if !same_authorities {
+            old.retired.cancel();
+        }
+        Ok(true)
+    }
+
+    fn show(&self) {
+        let generation = self.current.load();
+        self.metrics.tls_expiry("certificate").set(generation.expires.as_seconds());
+        if let Some(authorities) = generation.files.get(files::CLIENT_CA)
+            && let Ok(expires) = files::first_expiry(authorities)
+        {
+            self.metrics.tls_expiry("client_ca").set(expires.as_seconds());
+        }
+    }
+
+    fn current(&self) -> (Arc<ServerConfig>, CancellationToken) {
+        let generation = self.current.load();
+        (Arc::clone(&generation.rustls), generation.retired.clone())
+    }
+}
+
+impl Generation {
+    fn of(
+        files: SecretSet,
+        configured: &config::Tls,
+        http2: bool,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, files::Problem> {
+        let expires = files::expiry(&files)?;
+        let rustls = files::server_config(&files, configured, http2, clock)?;
+        Ok(Self { files, rustls: Arc::new(rustls), retired: CancellationToken::new(), expires })
+    }
+}

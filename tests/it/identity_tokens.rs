@@ -1,0 +1,213 @@
+//! Signed tokens through the front door: made by the jose library, which shares no code with ours.
+
+use std::net::TcpListener;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use sidemint::config::Environment;
+
+use crate::client::Answer;
+use crate::harness::{LOCAL, NOW, SESSION, Service, clock, config};
+use crate::judge::judge;
+
+/// Whatever must not come out anywhere.
+const CANARY: &str = "canary-7d1f";
+
+fn claims(over: Value) -> Value {
+    let now = NOW.as_seconds();
+    let mut claims =
+        json!({ "iss": "https://issuer.example/", "aud": "chat", "sub": "alice", "iat": now, "exp": now + 300 });
+    for (name, value) in over.as_object().expect("claims") {
+        match value {
+            Value::Null => drop(claims.as_object_mut().expect("claims").shift_remove(name)),
+            value => claims[name] = value.clone(),
+        }
+    }
+    claims
+}
+
+fn order(alg: &str, over: Value) -> Value {
+    json!({ "alg": alg, "claims": claims(over) })
+}
+
+/// What the issuer answers to these orders.
+struct Issued {
+    jwks: Value,
+    pems: Value,
+    tokens: Vec<String>,
+}
+
+fn issue(orders: Vec<Value>) -> Issued {
+    let mut issued = judge("issue.mjs", json!({ "orders": orders }));
+    let tokens =
+        issued["tokens"].as_array().expect("tokens").iter().map(|token| token.as_str().expect("text").to_owned());
+    Issued { tokens: tokens.collect(), jwks: issued["jwks"].take(), pems: issued["pems"].take() }
+}
+
+/// The service with one source of tokens, whose keys lie in a file; `jwt` is more of its table.
+async fn service(algorithms: &[&str], jwks: &Value, jwt: &str) -> (Service, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("jwks.json");
+    std::fs::write(&file, jwks.to_string()).expect("written");
+    let source = format!(
+        "
+[identity.sources.issuer]
+kind = \"jwt\"
+jwt = {{ header = \"Authorization\", algorithms = {algorithms:?}, issuer = \"https://issuer.example/\", audience = \"chat\"{jwt} }}
+claims = {{ name = \"name\", email = \"email\" }}
+keys = {{ file = \"{}\" }}
+",
+        file.display()
+    );
+    let text = config(&format!("{LOCAL}{source}"), &[("identity.source", "\"issuer\"")]);
+    (Service::start(&text, &Environment::default(), clock()).await, folder)
+}
+
+async fn with(service: &Service, token: &str) -> Answer {
+    service.ask("GET", SESSION, &[("Authorization", &format!("Bearer {token}"))]).await
+}
+
+async fn refusals(service: &Service, reason: &str) -> f64 {
+    service.metric(&format!("sidemint_identity_refusals_total{{reason=\"{reason}\"}}")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_every_algorithm_name_the_user() {
+    for algorithms in
+        [&["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"][..], &["ES256", "ES384", "ES512"], &["EdDSA"]]
+    {
+        let issued = issue(algorithms.iter().map(|alg| order(alg, json!({}))).collect());
+        let (service, _folder) = service(algorithms, &issued.jwks, "").await;
+        for token in &issued.tokens {
+            let answer = with(&service, token).await;
+            assert_eq!((answer.status, &answer.json()["chatUserId"]), (200, &json!("alice")), "{algorithms:?}");
+        }
+    }
+}
+
+/// T-17 to T-22, T-28: each attack has its reason inside, and outside they are all alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_tokens_are_refused_with_one_body() {
+    // What a key in a token would make us fetch.
+    let bait = TcpListener::bind("127.0.0.1:0").expect("a port");
+    bait.set_nonblocking(true).expect("a socket");
+    let jku = format!("http://{}/jwks.json", bait.local_addr().expect("an address"));
+    let first = issue(vec![order("RS256", json!({})), order("ES256", json!({}))]);
+    let pem = first.pems["RS256"].as_str().expect("PEM").to_owned();
+    let mine = |header: Value, over: Value| json!({ "alg": "RS256", "header": header, "claims": claims(over) });
+    let theirs =
+        |header: Value| json!({ "alg": "RS256", "by": "theirs", "header": header, "claims": claims(json!({})) });
+    let cases = [
+        (theirs(json!({})), "signature"),
+        (theirs(json!({ "jku": jku, "x5u": jku })), "signature"),
+        (theirs(json!({ "kid": "../../etc/passwd" })), "key_unknown"),
+        (theirs(json!({ "kid": "k".repeat(10_000) })), "token_header"),
+        (
+            json!({ "alg": "HS256", "header": { "kid": "RS256" }, "claims": claims(json!({})), "secret": pem }),
+            "token_algorithm",
+        ),
+        (order("ES256", json!({})), "token_algorithm"),
+        (mine(json!({ "typ": "logout+jwt" }), json!({})), "token_header"),
+        (mine(json!({}), json!({ "iss": "https://issuer.example" })), "issuer"),
+        (mine(json!({}), json!({ "aud": "chats" })), "audience"),
+        (mine(json!({}), json!({ "aud": null })), "claim"),
+        (mine(json!({}), json!({ "exp": null })), "claim"),
+        (mine(json!({}), json!({ "exp": NOW.as_seconds() - 30 })), "expired"),
+        (mine(json!({}), json!({ "nbf": NOW.as_seconds() + 31 })), "not_yet_valid"),
+        (mine(json!({}), json!({ "sub": format!("{CANARY}\u{200b}") })), "character"),
+    ];
+    let issued = issue(cases.iter().map(|(order, _)| order.clone()).chain([mine(json!({}), json!({}))]).collect());
+    let (service, _folder) = service(&["RS256"], &issued.jwks, "").await;
+    let good = issued.tokens.last().expect("a good one");
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let (_, rest) = good.split_once('.').expect("parts");
+    let none = format!("{}.{}.", part(r#"{"alg":"none"}"#), rest.split_once('.').expect("parts").0);
+    let by_hand = [
+        (none, "token_malformed"),
+        (format!("{}.{rest}", part(r#"{"alg":"nOnE","kid":"RS256"}"#)), "token_algorithm"),
+        (format!("{good}="), "token_malformed"),
+        (format!("{good}.."), "token_malformed"),
+        (".".repeat(15_000), "token_malformed"),
+        (format!("{good}{}", "A".repeat(16 * 1024)), "too_long"),
+    ];
+    let cases = cases.iter().zip(&issued.tokens).map(|((_, reason), token)| (token.clone(), *reason)).chain(by_hand);
+    let mut bodies = Vec::new();
+    for (token, reason) in cases {
+        let before = refusals(&service, reason).await;
+        let answer = with(&service, &token).await;
+        assert_eq!((answer.status, answer.code().as_str()), (401, "unauthorized"), "{reason}");
+        assert!((refusals(&service, reason).await - before - 1.0).abs() < 0.1, "{reason}");
+        let mut body = answer.json();
+        body["requestId"].take();
+        bodies.push(body);
+    }
+    bodies.dedup();
+    assert_eq!(bodies.len(), 1, "{bodies:?}");
+    assert_eq!(bait.accept().expect_err("nobody came").kind(), std::io::ErrorKind::WouldBlock);
+    assert_eq!(with(&service, good).await.status, 200);
+    let log = service.log();
+    assert!(!log.contains(CANARY) && !log.contains(rest), "{log}");
+}
+
+/// R2: where a token is asked for, headers that anybody can write tell nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_headers_beside_a_token_are_nothing() {
+    let issued = issue(vec![order("ES256", json!({}))]);
+    let (service, _folder) = service(&["ES256"], &issued.jwks, "").await;
+    let bearer = format!("Bearer {}", issued.tokens[0]);
+    let mallory = ("X-Forwarded-User", "mallory");
+    assert_eq!(service.ask("GET", SESSION, &[mallory]).await.status, 401);
+    assert_eq!(service.ask("GET", SESSION, &[mallory, ("Authorization", "Basic bWFsbG9yeTp4")]).await.status, 401);
+    let both = service.ask("GET", SESSION, &[mallory, ("Authorization", &bearer)]).await;
+    assert_eq!(both.json()["chatUserId"], "alice");
+    assert!(both.header("vary").is_some_and(|vary| vary.to_lowercase().contains("authorization")), "{both:?}");
+    for (headers, reason) in [
+        (&[("Authorization", &*bearer), ("Authorization", &*bearer)][..], "duplicate"),
+        (&[("Authorization", &*bearer), ("Connection", "Authorization")], "listed_in_connection"),
+    ] {
+        assert_eq!(service.ask("GET", SESSION, headers).await.status, 401, "{reason}");
+        assert!((refusals(&service, reason).await - 1.0).abs() < 0.1, "{reason}");
+    }
+    service.stop().await;
+}
+
+/// T-29: what was verified once holds until it ends, and not a moment longer; a maximum age ends it sooner.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_ends_by_the_clock() {
+    let issued = issue(vec![order("EdDSA", json!({}))]);
+    for (more, life) in [("", 330), (", max_age = \"1m\", leeway = \"10s\"", 70)] {
+        let (service, _folder) = service(&["EdDSA"], &issued.jwks, more).await;
+        for _ in 0..3 {
+            assert_eq!(with(&service, &issued.tokens[0]).await.status, 200);
+        }
+        service.advance(life - 1);
+        assert_eq!(with(&service, &issued.tokens[0]).await.status, 200, "{life}");
+        service.advance(1);
+        assert_eq!(with(&service, &issued.tokens[0]).await.status, 401, "{life}");
+    }
+}
+
+/// A proof for itself, unless a peer is asked for as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_needs_no_peer_unless_it_says_so() {
+    let issued = issue(vec![order("ES256", json!({}))]);
+    for (more, status) in [("", 200), (", require_peer = true", 403)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("jwks.json");
+        std::fs::write(&file, issued.jwks.to_string()).expect("written");
+        let source = format!(
+            "
+[identity.sources.issuer]
+kind = \"jwt\"
+jwt = {{ header = \"X-Token\", algorithms = [\"ES256\"], issuer = \"https://issuer.example/\", audience = \"chat\"{more} }}
+keys = {{ file = \"{}\" }}
+",
+            file.display()
+        );
+        let overrides = [("identity.source", "\"issuer\""), ("identity.peers.networks", "[\"192.0.2.0/24\"]")];
+        let text = config(&format!("{LOCAL}{source}"), &overrides);
+        let service = Service::start(&text, &Environment::default(), clock()).await;
+        assert_eq!(service.ask("GET", SESSION, &[("X-Token", &issued.tokens[0])]).await.status, status, "{more}");
+    }
+}
