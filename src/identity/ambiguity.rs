@@ -38,7 +38,7 @@ pub(super) fn guard(headers: &HeaderMap, names: &[HeaderName]) -> Result<(), Ref
 }
 
 /// R5: a header whose name becomes one of `own` when `_` and `.` are read as `-` is an attack or a broken proxy.
-pub(super) fn is_alias<'n>(name: &HeaderName, own: impl IntoIterator<Item = &'n HeaderName>) -> bool {
+pub(super) fn is_alias<'n, I: IntoIterator<Item = &'n HeaderName>>(name: &HeaderName, own: I) -> bool {
     let name = name.as_str();
     let bytes = name.as_bytes();
     let folds = bytes.iter().any(|b| matches!(b, b'_' | b'.'));

@@ -1,16 +1,66 @@
 //! What must hold for any header lines, text, definition and network.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use http::header::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use super::*;
+use crate::clock::{Clock, SystemClock};
 use crate::config;
+use crate::metrics::Metrics;
+use crate::outbound::Outbound;
 
 /// Where the subject stands, by preset.
 const SUBJECTS: [(&str, &str); 3] =
     [("plain", "x-forwarded-user"), ("oauth2-proxy", "x-forwarded-user"), ("authelia", "remote-user")];
+
+static AROUND: LazyLock<Option<Around>> = LazyLock::new(|| {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (outbound, metrics) = (Outbound::new(Arc::clone(&clock)).ok()?, Arc::new(Metrics::new().ok()?));
+    Some(Around { outbound, clock, metrics })
+});
+
+static RESOLVERS: LazyLock<Vec<(Resolver, &str)>> = LazyLock::new(|| {
+    let resolver = |(preset, subject): (&str, &'static str)| {
+        let network = "127.0.0.0/8".parse().ok()?;
+        Some((Sources::for_fuzzing(Some(preset), network)?.resolver(&route()), subject))
+    };
+    SUBJECTS.into_iter().filter_map(resolver).collect()
+});
+
+impl Sources {
+    /// One source, or none, and one network.
+    fn for_fuzzing(source: Option<&str>, network: IpNet) -> Option<Self> {
+        let identity = config::Identity {
+            source: source.map(str::to_owned).into_iter().collect(),
+            sources: BTreeMap::new(),
+            peers: config::Peers { networks: vec![network], ..config::Peers::default() },
+            callers: BTreeMap::new(),
+            users: config::Users::default(),
+            roles: BTreeMap::new(),
+            origin: String::new(),
+        };
+        Self::configure(&identity, &[], AROUND.as_ref()?).ok()
+    }
+}
+
+fn route() -> config::Route {
+    config::Route {
+        path: "/".to_owned(),
+        host: None,
+        answer: config::Answer::Session,
+        provider: String::new(),
+        ttl: None,
+        deadline: std::time::Duration::from_secs(1),
+        mode: config::Mode::Optional,
+        sources: None,
+        origin: String::new(),
+        key: String::new(),
+    }
+}
 
 /// Header lines: at most one identity, which is one line that was sent; never beside an alias or a second line.
 pub(crate) fn identity_headers(bytes: &[u8]) {
@@ -22,9 +72,8 @@ pub(crate) fn identity_headers(bytes: &[u8]) {
             headers.append(name, value);
         }
     }
-    for (preset, subject) in SUBJECTS {
-        let Ok(definition) = definition::compile(preset, None) else { continue };
-        let resolver = Resolver::for_test(preset, definition, "127.0.0.0/8");
+    for (resolver, subject) in RESOLVERS.iter() {
+        let subject = *subject;
         let asked = |from: IpAddr| {
             let standing = resolver.peers().meet(Peer::tcp(from), &[]);
             Asking { standing, method: &Method::GET, target: "/", headers: &headers, body: None }
@@ -85,7 +134,7 @@ pub(crate) fn identity_text(bytes: &[u8]) {
 pub(crate) fn identity_definition(bytes: &[u8]) {
     let Ok(own) = toml::from_str::<serde_json::Value>(&String::from_utf8_lossy(bytes)) else { return };
     match definition::compile("own", Some(&own)) {
-        Ok(definition) => drop(source::Source::new("own", definition, &Around::for_test())),
+        Ok(definition) => drop(AROUND.as_ref().map(|around| source::Source::new("own", definition, around))),
         Err(problems) => {
             assert!(!problems.is_empty());
             assert!(problems.iter().all(|(_, problem)| !problem.is_empty()), "every mistake is told");
@@ -100,18 +149,16 @@ pub(crate) fn networks(bytes: &[u8]) {
     let Some(Ok(network)) = all.next().map(config::network) else { return };
     let written = network.to_string();
     assert!(config::network(&written).is_ok_and(|again| again == network), "{written} is written as it is read");
-    let peers = Arc::new(Peers::for_test(&config::Peers { networks: vec![network], ..config::Peers::default() }));
-    let gate = peers.gate("/", std::iter::empty());
+    let Some(resolver) = Sources::for_fuzzing(Some("plain"), network).map(|sources| sources.resolver(&route())) else {
+        return;
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert("x-forwarded-user", HeaderValue::from_static("alice"));
     let edges = [network.network(), network.broadcast()];
     for address in all.take(16).filter_map(|line| line.parse().ok()).chain(edges) {
-        let standing = peers.meet(Peer::tcp(address), &[]);
-        let headers = HeaderMap::new();
+        let standing = resolver.peers().meet(Peer::tcp(address), &[]);
         let asking = Asking { standing, method: &Method::GET, target: "/", headers: &headers, body: None };
-        assert_eq!(
-            gate.prove(&asking, |_| Err(Refusal::Absent)).is_ok(),
-            holds(network, address),
-            "{network} and {address}"
-        );
+        assert_eq!(resolver.judge(&asking).is_ok(), holds(network, address), "{network} and {address}");
     }
 }
 

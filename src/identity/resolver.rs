@@ -23,8 +23,7 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    #[cfg(any(test, fuzzing))]
-    #[expect(clippy::expect_used, reason = "only tests and fuzzing make one so")]
+    #[cfg(test)]
     pub(super) fn for_test(name: &str, definition: super::definition::Definition, network: &str) -> Self {
         let source = Source::new(name, definition, &super::Around::for_test()).expect("a source");
         let networks = vec![network.parse().expect("a network")];

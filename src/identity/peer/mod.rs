@@ -117,7 +117,7 @@ impl Peers {
     }
 
     /// Those of `[identity.peers]` alone, at a time of no meaning.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     pub(super) fn for_test(configured: &config::Peers) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(crate::clock::ManualClock::new(crate::clock::Timestamp::from_seconds(0)));
         let caller = config::Caller { proof: configured.clone(), ..config::Caller::default() };

@@ -27,9 +27,8 @@ pub struct Around {
     pub metrics: Arc<Metrics>,
 }
 
-#[cfg(any(test, fuzzing))]
+#[cfg(test)]
 impl Around {
-    #[expect(clippy::expect_used, reason = "only tests and fuzzing make one so")]
     pub(super) fn for_test() -> Self {
         let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
         let outbound = Outbound::new(Arc::clone(&clock)).expect("a client");
