@@ -78,7 +78,10 @@ impl<'c> Draft<'c> {
         let mut asked = self.asked();
         for (key, name) in peers.token_sources() {
             if asked.iter().any(|(_, asked)| *asked == name) {
-                self.refuse(key, format!("\"{name}\" names users as well, and would take the caller for one; define another"));
+                self.refuse(
+                    key,
+                    format!("\"{name}\" names users as well, and would take the caller for one; define another"),
+                );
             }
         }
         asked.extend(peers.token_sources());
