@@ -57,7 +57,7 @@ impl OidcProvider {
     }
 }
 
-/// PyPI `oidc-provider-mock`, where users sign in. Its tokens do not say which key signed them.
+/// The package `oidc-provider-mock`, where users sign in. Its tokens do not say which key signed them.
 struct Mock {
     address: SocketAddr,
     _part: Part,
