@@ -93,10 +93,13 @@ impl Resolver {
             return Err(refusal);
         }
         for source in self.sources.iter().chain(&self.callers) {
-            // The first source with a token in the request is the one that refused it.
             match source.look_for_key(asking, refusal).await {
                 None => {}
-                Some(Found::Changed) => return self.resolve(asking),
+                Some(Found::Changed) => match self.resolve(asking) {
+                    // The key may be missing for another token in the request: that of a caller beside that of a user.
+                    Err(again) if again == refusal => {}
+                    settled => return settled,
+                },
                 // Nobody can say whether the token is good: that is no fault of who sent it (T-27).
                 Some(Found::Unreachable) if refusal != Refusal::Signature => return Err(Refusal::KeysUnavailable),
                 Some(Found::Nothing | Found::Unreachable) => return Err(refusal),

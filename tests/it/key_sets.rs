@@ -146,6 +146,48 @@ async fn keys_are_looked_at_ahead_of_their_age() {
     assert_eq!(issuer.looks(), 3);
 }
 
+/// T-27: an answer that calls itself fresh for longer than keys may be old does not bring about an outage.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_looked_at_before_they_are_too_old() {
+    let signer = Signer::new("one");
+    let issuer = Issuer::start(&[&signer]).await;
+    let body = json!({"keys": [signer.jwk()]}).to_string().into_bytes();
+    let headers = vec![("Cache-Control".to_owned(), "max-age=86400".to_owned())];
+    issuer.breaks(Some(Script::Answer { status: 200, headers, body }));
+    let service = start(&format!("{}max_age = \"1h\"\n", issuer.keys())).await;
+    service.metric_reaches(&looks("ok"), 1.0).await;
+    next_look(&service, "ok", 59 * 60).await;
+    next_look(&service, "ok", 59 * 60).await;
+    assert_eq!(service.metric(NUMBER).await, 1.0);
+}
+
+/// A token that proves a caller is looked after like one that names a user, where both are asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_of_a_callers_token_is_found_beside_a_users_token() {
+    let (signer, old, new) = (Signer::new("user"), Signer::new("old"), Signer::new("new"));
+    let (users, callers) = (Issuer::start(&[&signer]).await, Issuer::start(&[&old]).await);
+    let cluster = Issuer::source(&callers.keys()).replace("sources.corp", "sources.cluster");
+    let cluster = cluster.replace("Authorization", "X-Caller-Token");
+    let own = [
+        ("identity.source", "\"corp\""),
+        ("identity.sources.corp.jwt.require_peer", "true"),
+        ("identity.peers.networks", "[\"192.0.2.0/24\"]"),
+        ("identity.callers.shop.token", "{ source = \"cluster\", subjects = [\"shop\"] }"),
+    ];
+    let text = config(&format!("{LOCAL}{}{cluster}", Issuer::source(&users.keys())), &own);
+    let service = Service::start(&text, &Environment::default(), clock()).await;
+    for source in ["corp", "cluster"] {
+        service.metric_reaches(&looks("ok").replace("corp", source), 1.0).await;
+    }
+    callers.publish(&[&new]);
+    let bearer = format!("Bearer {}", signer.token("alice"));
+    for (caller, status) in [(&old, 200), (&new, 200), (&old, 401)] {
+        let headers = [("Authorization", bearer.as_str()), ("X-Caller-Token", &caller.token("shop"))];
+        assert_eq!(service.connect().await.ask("GET", SESSION, &headers).await.status, status);
+    }
+    assert_eq!((users.looks(), callers.looks()), (1, 2));
+}
+
 /// T-26: an answer that is not what it must be changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_answers_leave_the_last_good_keys() {
