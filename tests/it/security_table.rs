@@ -67,9 +67,11 @@ fn tests() -> BTreeMap<String, String> {
     found
 }
 
-/// Functions below a test attribute, with the comment above it.
+/// Functions below a test attribute, with the comment above it. Where a macro writes them, as `fn $test`, what it is given
+/// are lines of `name: VALUE,`.
 fn tests_in(text: &str) -> Vec<(String, String)> {
     let (mut docs, mut is_test, mut found) = (String::new(), false, Vec::new());
+    let mut by_macro = None;
     for line in text.lines().map(str::trim) {
         if let Some(comment) = line.strip_prefix("///") {
             docs.push_str(comment);
@@ -77,8 +79,15 @@ fn tests_in(text: &str) -> Vec<(String, String)> {
             is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
         } else {
             let function = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
-            if let Some(name) = function.filter(|_| is_test).and_then(|rest| rest.split(['(', '<']).next()) {
-                found.push((name.to_owned(), docs.clone()));
+            let name = function.filter(|_| is_test).and_then(|rest| rest.split(['(', '<']).next());
+            let given = line.strip_suffix(',').and_then(|line| line.split_once(": "));
+            match (name, given, &by_macro) {
+                (Some("$test"), ..) => by_macro = Some(docs.clone()),
+                (Some(name), ..) => found.push((name.to_owned(), docs.clone())),
+                (None, Some((name, value)), Some(docs)) if value.bytes().all(|b| b.is_ascii_uppercase()) => {
+                    found.push((name.to_owned(), docs.clone()));
+                }
+                _ => {}
             }
             (docs, is_test) = (String::new(), false);
         }
@@ -193,5 +202,8 @@ fn every_row_has_a_mutant_or_says_why_not() {
 fn the_reader_of_tests_sees_tests_and_nothing_else() {
     let text = "/// T-01 and T-02.\n#[tokio::test(flavor = \"x\")]\nasync fn one() {\n/// T-03\nfn other() {}\n#[test]\nfn two() {\n";
     assert_eq!(tests_in(text), [("one".to_owned(), " T-01 and T-02.".to_owned()), ("two".to_owned(), String::new())]);
+    let text =
+        "macro_rules! each {\n/// T-04\n#[test]\nfn $test() {}\n}\neach! {\n    three: ONE,\n    four: TWO,\n}\n";
+    assert_eq!(tests_in(text), ["three", "four"].map(|name| (name.to_owned(), " T-04".to_owned())));
     assert_eq!(claimed(" T-01, T-02 and T-9").collect::<Vec<_>>(), ["T-01", "T-02"]);
 }
