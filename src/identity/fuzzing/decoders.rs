@@ -16,7 +16,7 @@ pub(crate) fn rfc2047(bytes: &[u8]) {
         assert!(bytes.windows(2).any(|pair| pair == b"=?") || text.as_bytes() == bytes.trim_ascii());
     }
     let text = String::from_utf8_lossy(bytes);
-    let q: String = text.bytes().map(|byte| format!("={byte:02X}")).collect();
+    let q = text.bytes().fold(String::new(), |q, byte| q + &format!("={byte:02X}"));
     for word in [format!("=?utf-8?q?{q}?="), format!("=?UTF-8?B?{}?=", STANDARD.encode(&*text))] {
         assert_eq!(Encoding::Rfc2047.decode(word.as_bytes()).ok(), Some(text.clone()));
     }
@@ -33,7 +33,7 @@ fn resolver(own: Value) -> Option<Resolver> {
 
 fn told<'r>(resolver: &'r Resolver, headers: &'r HeaderMap) -> Result<Identity<'r>, Refusal> {
     let standing = resolver.peers().meet(Peer::tcp(IpAddr::from([127, 0, 0, 1])), &[]);
-    resolver.judge(&Asking { standing, method: &Method::GET, target: "/", headers, body: None })
+    resolver.resolve(&Asking { standing, method: &Method::GET, target: "/", headers, body: None })
 }
 
 /// The value itself, and in base64 of the kind that the source reads.
@@ -78,7 +78,7 @@ pub(crate) fn payload(bytes: &[u8]) {
 /// `X-Forwarded-Client-Cert`: only the last element counts, whatever stands before it.
 pub(crate) fn xfcc(bytes: &[u8]) {
     let Some(uris) = immediate_uris(bytes) else { return };
-    let room = bytes.len() < 16 * 1024 && bytes.iter().filter(|b| **b == b',').count() < 16;
+    let room = bytes.len() < 16 * 1024 && bytes.split(|b| *b == b',').count() <= 16;
     for hearsay in ["URI=spiffe://evil/x,", "By=a;URI=\"b,;=\\\"\",", "uri=c;Hash=d,Subject=\"\","] {
         let longer = [hearsay.as_bytes(), bytes].concat();
         assert!(!room || immediate_uris(&longer).as_ref() == Some(&uris), "earlier elements are hearsay");
