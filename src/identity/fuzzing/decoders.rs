@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use data_encoding::HEXUPPER;
 use serde_json::{Value, json};
 
 use super::*;
@@ -16,7 +17,11 @@ pub(crate) fn rfc2047(bytes: &[u8]) {
         assert!(bytes.windows(2).any(|pair| pair == b"=?") || text.as_bytes() == bytes.trim_ascii());
     }
     let text = String::from_utf8_lossy(bytes);
-    let q = text.bytes().fold(String::new(), |q, byte| q + &format!("={byte:02X}"));
+    let mut q = String::new();
+    for byte in text.bytes() {
+        q.push('=');
+        q.push_str(&HEXUPPER.encode(&[byte]));
+    }
     for word in [format!("=?utf-8?q?{q}?="), format!("=?UTF-8?B?{}?=", STANDARD.encode(&*text))] {
         assert_eq!(Encoding::Rfc2047.decode(word.as_bytes()).ok(), Some(text.clone()));
     }
