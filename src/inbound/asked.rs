@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 
@@ -49,7 +49,7 @@ pub(super) enum Body {
 }
 
 impl Asked {
-    /// Takes a request apart; what is left of it is for warp to route by.
+    /// Takes a request apart; what is left of it is for warp, which routes by [`Asked::uri`].
     pub(super) fn of(request: Request<Incoming>, standing: Standing) -> (Self, Parts) {
         let watch = Stopwatch::start();
         let (mut parts, body) = request.into_parts();
@@ -63,7 +63,7 @@ impl Asked {
         let asked = Self {
             standing,
             method: parts.method.clone(),
-            target: parts.uri.path_and_query().cloned(),
+            target: std::mem::take(&mut parts.uri).into_parts().path_and_query,
             headers,
             unread: Mutex::new((!body.is_end_stream()).then_some(body)),
             id: RequestId::next(),
@@ -99,6 +99,16 @@ impl Asked {
     pub(super) fn asking<'r>(&'r self, body: Option<&'r [u8]>) -> Asking<'r> {
         let target = self.target.as_ref().map_or("", PathAndQuery::as_str);
         Asking { standing: self.standing, method: &self.method, target, headers: &self.headers, body }
+    }
+
+    /// The path as sent.
+    pub(super) fn path(&self) -> &str {
+        self.target.as_ref().map_or("", PathAndQuery::path)
+    }
+
+    /// The address for whoever routes by it.
+    pub(super) fn uri(&self) -> Uri {
+        self.target.clone().map(Uri::from).unwrap_or_default()
     }
 
     /// The query as sent, where there is something in it.

@@ -39,8 +39,15 @@ impl Rules {
     }
 
     fn origin_is_fine(&self, asked: &Asked) -> bool {
-        let site = asked.headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
-        let origin = asked.headers.get(ORIGIN);
+        let (mut site, mut origin) = (None, None);
+        // One pass: a look-up would hash each name for every request, and few have either.
+        for (name, value) in &asked.headers {
+            if *name == ORIGIN {
+                origin.get_or_insert(value);
+            } else if *name == SEC_FETCH_SITE {
+                site.get_or_insert(value.as_bytes());
+            }
+        }
         match (site, origin) {
             (None | Some(b"same-site"), None) | (Some(b"same-origin" | b"none"), _) => true,
             (_, Some(origin)) if self.lists(origin) => asked.headers.get_all(ORIGIN).iter().count() == 1,

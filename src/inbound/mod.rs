@@ -151,7 +151,7 @@ impl Routes {
         refused: bool,
     ) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
         let (asked, parts) = Asked::of(request, standing);
-        let way = if refused { Way::Nowhere } else { self.way(parts) };
+        let way = if refused { Way::Nowhere } else { self.way(&asked, parts) };
         async move {
             let answer = match way {
                 Way::Session(handler) => handler.answer(&asked).await,
@@ -164,8 +164,8 @@ impl Routes {
         }
     }
 
-    fn way(&self, parts: Parts) -> Way {
-        let path = parts.uri.path();
+    fn way(&self, asked: &Asked, parts: Parts) -> Way {
+        let path = asked.path();
         match &self.hot {
             Hot { session: Some((own, handler)), .. } if path == &**own => Way::Session(Arc::clone(handler)),
             Hot { subrequest: Some((own, handler)), .. } if is_below(path, own) => Way::Subrequest(Arc::clone(handler)),
@@ -185,6 +185,7 @@ enum Way {
 
 /// Answers what warp's tree routes.
 async fn through(tree: BoxedFilter<(Response,)>, mut parts: Box<Parts>, asked: Asked) -> Response {
+    parts.uri = asked.uri();
     parts.extensions.insert::<Ask>(Arc::new(asked));
     let request = Request::from_parts(*parts, Empty::<Bytes>::new());
     match TowerToHyperService::new(warp::service(tree)).call(request).await {
