@@ -1,6 +1,5 @@
 //! The accept loop: limits, timeouts, peer proof and a drain with a deadline, which warp's own server does not have.
 
-use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -18,7 +17,6 @@ use tokio::sync::Semaphore;
 
 use super::Routes;
 use super::connection::{Patience, Patient, Phase};
-use super::reply;
 use super::tls::{Handshakes, Tls};
 use crate::config::{Listen, Server};
 use crate::identity::{Peer, Peers, Standing};
@@ -291,12 +289,7 @@ impl Shared {
             if refused {
                 ambiguous.inc();
             }
-            let (routes, phase) = (Arc::clone(&routes), Arc::clone(&phase));
-            async move {
-                let answer = if refused { reply::not_http() } else { routes.answer(request, standing).await };
-                phase.answered();
-                Ok::<_, Infallible>(answer)
-            }
+            routes.answer(request, standing, Arc::clone(&phase), refused)
         });
         if limits.http2 {
             let mut builder = auto::Builder::new(TokioExecutor::new());

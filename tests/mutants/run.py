@@ -38,10 +38,18 @@ def copy():
     return tree
 
 
+def selected(test):
+    """What holds the test, and the one test in it: `peers.rs::name` is tests/it/peers.rs, the rest are paths."""
+    file, name = test.split("::")
+    module = file.removeprefix("src/").removeprefix("tests/it/").removesuffix(".rs").removesuffix("/mod").replace("/", "::")
+    # Tests stand in their file, in its `mod tests`, or are the fuzz targets.
+    only = f"test(/^{module}::((tests|holds)::)?{name}$/)"
+    return ["--lib" if file.startswith("src/") else "--test=it", "-E", only]
+
+
 def fails(tree, test):
     # Only what holds the test is built.
-    where = ["--lib"] if test.startswith("fuzzing::") else ["--test", "it"]
-    command = ["cargo", "nextest", "run", "--locked", *where, "-E", f"test(={test})"]
+    command = ["cargo", "nextest", "run", "--locked", *selected(test)]
     environment = {**os.environ, "CARGO_TARGET_DIR": str(SCRATCH / "target")}
     ran = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
     if ran.returncode not in (0, FAILED):
