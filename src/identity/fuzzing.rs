@@ -1,5 +1,7 @@
 //! What must hold for any header lines, text, definition and network.
 
+mod decoders;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -12,6 +14,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
+
+pub(crate) use super::token::fuzzing::{alb_token, token};
+pub(crate) use decoders::{easy_auth, key_set, payload, rfc2047, xfcc};
 
 /// Where the subject stands, by preset.
 const SUBJECTS: [(&str, &str); 3] =
@@ -26,17 +31,22 @@ static AROUND: LazyLock<Option<Around>> = LazyLock::new(|| {
 static RESOLVERS: LazyLock<Vec<(Resolver, &str)>> = LazyLock::new(|| {
     let resolver = |(preset, subject): (&str, &'static str)| {
         let network = "127.0.0.0/8".parse().ok()?;
-        Some((Sources::for_fuzzing(Some(preset), network)?.resolver(&route()), subject))
+        Some((Sources::for_fuzzing(preset, network)?.resolver(&route()), subject))
     };
     SUBJECTS.into_iter().filter_map(resolver).collect()
 });
 
 impl Sources {
-    /// One source, or none, and one network.
-    fn for_fuzzing(source: Option<&str>, network: IpNet) -> Option<Self> {
+    /// One preset and one network.
+    fn for_fuzzing(preset: &str, network: IpNet) -> Option<Self> {
+        Self::defined_for_fuzzing(preset, None, network)
+    }
+
+    /// The source called `name`, by this definition where it is no preset.
+    fn defined_for_fuzzing(name: &str, own: Option<serde_json::Value>, network: IpNet) -> Option<Self> {
         let identity = config::Identity {
-            source: source.map(str::to_owned).into_iter().collect(),
-            sources: BTreeMap::new(),
+            source: vec![name.to_owned()],
+            sources: own.map(|own| (name.to_owned(), own)).into_iter().collect(),
             peers: config::Peers { networks: vec![network], ..config::Peers::default() },
             callers: BTreeMap::new(),
             users: config::Users::default(),
@@ -149,7 +159,7 @@ pub(crate) fn networks(bytes: &[u8]) {
     let Some(Ok(network)) = all.next().map(config::network) else { return };
     let written = network.to_string();
     assert!(config::network(&written).is_ok_and(|again| again == network), "{written} is written as it is read");
-    let Some(resolver) = Sources::for_fuzzing(Some("plain"), network).map(|sources| sources.resolver(&route())) else {
+    let Some(resolver) = Sources::for_fuzzing("plain", network).map(|sources| sources.resolver(&route())) else {
         return;
     };
     let mut headers = HeaderMap::new();

@@ -24,6 +24,8 @@ use crate::config;
 use crate::metrics::{Counter, Gauge, Metrics};
 
 use proof::Proof;
+#[cfg(any(test, fuzzing))]
+pub(super) use workload::immediate_uris;
 
 /// The other end of the connection, and nothing else: `X-Forwarded-For` and its kin never enter here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

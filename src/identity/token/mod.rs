@@ -6,6 +6,8 @@
 
 mod claims;
 mod compact;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod header;
 mod json;
 mod memory;
