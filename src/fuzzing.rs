@@ -1,6 +1,6 @@
 //! The doors of the fuzz targets: bytes go in, and what must hold for any bytes is asserted. In no build that is shipped.
 //!
-//! Each room keeps its own targets beside what they look at, in `ROOM/fuzzing.rs`. `fuzz/` has a program for each of
+//! Each room keeps its own targets beside what they look at, in its module `fuzzing`. `fuzz/` has a program for each of
 //! them; the tests below run every target over its seeds and over changed seeds, always the same ones.
 
 use crate::{identity, inbound, provider, session};
