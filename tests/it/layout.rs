@@ -35,7 +35,7 @@ const DOORS: [(&str, &[&str]); 16] = [
     ("clap", &["cli/", "main.rs"]),
     ("tracing_subscriber", &["telemetry/"]),
     ("secrecy", &["secrets/"]),
-    ("ipnet", &["config/", "identity/peer/", "identity/fuzzing.rs"]),
+    ("ipnet", &["config/", "identity/peer/", "identity/fuzzing/"]),
     ("tokio_rustls", &["inbound/tls/"]),
     ("webpki", &["inbound/tls/"]),
 ];
