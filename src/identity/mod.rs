@@ -38,7 +38,7 @@ use source::Profile;
 use source::headers::Told as Lines;
 
 /// What of a request may tell identity.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Asking<'r> {
     /// What the connection proves.
     pub standing: Standing,
@@ -50,6 +50,13 @@ pub struct Asking<'r> {
     pub headers: &'r HeaderMap,
     /// The whole body, where [`Resolver::reads_body`] and there is one.
     pub body: Option<&'r [u8]>,
+}
+
+impl std::fmt::Debug for Asking<'_> {
+    /// Headers and bodies are full of secrets and personal data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asking").field("standing", &self.standing).finish_non_exhaustive()
+    }
 }
 
 /// A proven user. Private fields and two makers: [`Resolver::resolve`] for requests, and [`Identity::of_operator`] for

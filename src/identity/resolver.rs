@@ -64,34 +64,9 @@ impl Resolver {
     }
 
     /// The identity that a request carries: that of the first source that tells anything. A source that tells something
-    /// wrong ends it; the next is not asked (threats, section 1, rule 4).
-    pub async fn resolve<'r>(&'r self, asking: &Asking<'r>) -> Result<Identity<'r>, Refusal> {
-        match self.judge(asking) {
-            // Rare, so its future is not carried about by every request.
-            Err(refusal @ (Refusal::KeyUnknown | Refusal::KeysUnavailable | Refusal::Signature)) => {
-                Box::pin(self.judge_again(asking, refusal)).await
-            }
-            settled => settled,
-        }
-    }
-
-    /// The same once the source of the missing key was asked, where that helps.
-    async fn judge_again<'r>(&'r self, asking: &Asking<'r>, refusal: Refusal) -> Result<Identity<'r>, Refusal> {
-        for source in self.sources.iter().chain(&self.callers) {
-            // The first source with a token in the request is the one that refused it.
-            match source.look_for_key(asking, refusal).await {
-                None => {}
-                Some(Found::Changed) => return self.judge(asking),
-                // Nobody can say whether the token is good: that is no fault of who sent it (T-27).
-                Some(Found::Unreachable) if refusal != Refusal::Signature => return Err(Refusal::KeysUnavailable),
-                Some(Found::Nothing | Found::Unreachable) => return Err(refusal),
-            }
-        }
-        Err(refusal)
-    }
-
-    /// The same with the keys that are here.
-    pub(super) fn judge<'r>(&'r self, asking: &Asking<'r>) -> Result<Identity<'r>, Refusal> {
+    /// wrong ends it; the next is not asked (threats, section 1, rule 4). It never waits: a token whose key is not here is
+    /// refused, and [`Resolver::resolve_again`] may find the key.
+    pub fn resolve<'r>(&'r self, asking: &Asking<'r>) -> Result<Identity<'r>, Refusal> {
         let mut outcome = Refusal::NoSource;
         for source in &self.sources {
             match source.read(asking, || self.gate.prove(asking, |name| self.caller(name, asking))) {
@@ -110,6 +85,27 @@ impl Resolver {
             }
         }
         Err(outcome)
+    }
+
+    /// The same once the source of a missing key was asked, where that can change the refusal.
+    pub async fn resolve_again<'r>(&'r self, asking: &Asking<'r>, refusal: Refusal) -> Result<Identity<'r>, Refusal> {
+        if !matches!(refusal, Refusal::KeyUnknown | Refusal::KeysUnavailable | Refusal::Signature) {
+            return Err(refusal);
+        }
+        for source in self.sources.iter().chain(&self.callers) {
+            match source.look_for_key(asking, refusal).await {
+                None => {}
+                Some(Found::Changed) => match self.resolve(asking) {
+                    // The key may be missing for another token in the request: that of a caller beside that of a user.
+                    Err(again) if again == refusal => {}
+                    settled => return settled,
+                },
+                // Nobody can say whether the token is good: that is no fault of who sent it (T-27).
+                Some(Found::Unreachable) if refusal != Refusal::Signature => return Err(Refusal::KeysUnavailable),
+                Some(Found::Nothing | Found::Unreachable) => return Err(refusal),
+            }
+        }
+        Err(refusal)
     }
 
     /// Subject of a caller's own token, which the source called `name` verifies.

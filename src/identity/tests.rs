@@ -25,7 +25,7 @@ fn headers(lines: &[(&str, &[u8])]) -> HeaderMap {
 fn judge(source: &str, lines: &[(&str, &[u8])]) -> Result<String, Refusal> {
     let resolver = resolver(source);
     let headers = headers(lines);
-    resolver.judge(&asking(&resolver, "127.0.0.1", &headers)).map(|identity| identity.subject().to_owned())
+    resolver.resolve(&asking(&resolver, "127.0.0.1", &headers)).map(|identity| identity.subject().to_owned())
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn a_proven_peer_names_the_user() {
         ("X-Forwarded-Email", b"alice@example.org"),
         ("X-Forwarded-Groups", b"staff, admins,,"),
     ]);
-    let identity = resolver.judge(&asking(&resolver, "127.0.0.1", &headers)).expect("an identity");
+    let identity = resolver.resolve(&asking(&resolver, "127.0.0.1", &headers)).expect("an identity");
     assert_eq!(identity.source(), "plain");
     assert_eq!(identity.subject(), "alice");
     assert_eq!(identity.name(), Some("Älice Doe"));
@@ -49,8 +49,8 @@ fn a_proven_peer_names_the_user() {
 fn without_source_or_proof_there_is_no_identity() {
     let lines = headers(&[("X-Forwarded-User", b"alice")]);
     let (none, plain) = (Resolver::default(), resolver("plain"));
-    assert_eq!(none.judge(&asking(&none, "127.0.0.1", &lines)).err(), Some(Refusal::NoSource));
-    assert_eq!(plain.judge(&asking(&plain, "192.0.2.1", &lines)).err(), Some(Refusal::PeerUntrusted));
+    assert_eq!(none.resolve(&asking(&none, "127.0.0.1", &lines)).err(), Some(Refusal::NoSource));
+    assert_eq!(plain.resolve(&asking(&plain, "192.0.2.1", &lines)).err(), Some(Refusal::PeerUntrusted));
 }
 
 #[test]
@@ -169,7 +169,7 @@ proptest::proptest! {
             }
         }
         let resolver = resolver("plain");
-        if let Ok(identity) = resolver.judge(&asking(&resolver, "127.0.0.1", &map)) {
+        if let Ok(identity) = resolver.resolve(&asking(&resolver, "127.0.0.1", &map)) {
             let sent: Vec<_> = map.get_all("x-forwarded-user").iter().collect();
             proptest::prop_assert_eq!(sent.len(), 1);
             proptest::prop_assert_eq!(sent[0].as_bytes().trim_ascii(), identity.subject().as_bytes());

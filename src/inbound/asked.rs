@@ -16,7 +16,6 @@ use crate::identity::{Asking, Standing};
 use crate::jitter;
 
 /// One request. The headers are taken out of it, so that a handler can look at all of them without a copy.
-#[derive(Debug)]
 pub(super) struct Asked {
     /// What the connection proves.
     pub(super) standing: Standing,
@@ -30,8 +29,14 @@ pub(super) struct Asked {
     pub(super) watch: Stopwatch,
 }
 
+impl std::fmt::Debug for Asked {
+    /// Headers are full of secrets and personal data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asked").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
 /// The body of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Body {
     /// None, or an empty one.
     Empty,

@@ -1,6 +1,5 @@
 //! The accept loop: limits, timeouts, peer proof and a drain with a deadline, which warp's own server does not have.
 
-use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -18,7 +17,6 @@ use tokio::sync::Semaphore;
 
 use super::Routes;
 use super::connection::{Patience, Patient, Phase};
-use super::reply;
 use super::tls::{Handshakes, Tls};
 use crate::config::{Listen, Server};
 use crate::identity::{Peer, Peers, Standing};
@@ -141,7 +139,17 @@ struct Shared {
     lifecycle: Lifecycle,
     open: Option<Gauge>,
     cut: Counter,
+    retired: Counter,
     ambiguous: Counter,
+}
+
+/// Why a connection takes no further request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The service drains.
+    Drained,
+    /// What the client has proven is worth nothing any more.
+    Retired,
 }
 
 /// Accepts and serves connections until the lifecycle drains. Connections are tracked by `lifecycle`.
@@ -163,6 +171,7 @@ pub async fn serve(
         lifecycle,
         open: limits.counted.then(|| metrics.connections.clone()),
         cut: metrics.connections_closed("drain_timeout"),
+        retired: metrics.connections_closed("retired"),
         ambiguous: metrics.connections_closed("ambiguous_length"),
     });
     let permits = Arc::new(Semaphore::new(limits.connections));
@@ -242,7 +251,11 @@ impl Shared {
     {
         let draining = self.lifecycle.draining();
         let Some(handshakes) = &self.handshakes else {
-            return self.run(stream, self.peers.meet(peer, &[]), draining.cancelled()).await;
+            let draining = async {
+                draining.cancelled().await;
+                End::Drained
+            };
+            return self.run(stream, self.peers.meet(peer, &[]), draining).await;
         };
         // Boxed: it is over before the first request, whose task would carry its room about.
         let shaken = tokio::select! {
@@ -250,18 +263,18 @@ impl Shared {
             () = draining.cancelled() => None,
         };
         let Some(shaken) = shaken else { return };
-        let standing = self.peers.meet(peer, &shaken.names);
-        let retired = async {
+        let (stream, names, retired) = shaken.into_parts();
+        let finish = async {
             tokio::select! {
-                () = shaken.retired.cancelled() => {}
-                () = draining.cancelled() => {}
+                () = retired => End::Retired,
+                () = draining.cancelled() => End::Drained,
             }
         };
-        self.run(shaken.stream, standing, retired).await;
+        self.run(stream, self.peers.meet(peer, &names), finish).await;
     }
 
     /// Serves a connection until it ends; once `finish` completes, no further request is taken.
-    async fn run<S>(&self, stream: S, standing: Standing, finish: impl Future<Output = ()>)
+    async fn run<S>(&self, stream: S, standing: Standing, finish: impl Future<Output = End>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -276,12 +289,7 @@ impl Shared {
             if refused {
                 ambiguous.inc();
             }
-            let (routes, phase) = (Arc::clone(&routes), Arc::clone(&phase));
-            async move {
-                let answer = if refused { reply::not_http() } else { routes.answer(request, standing).await };
-                phase.answered();
-                Ok::<_, Infallible>(answer)
-            }
+            routes.answer(request, standing, Arc::clone(&phase), refused)
         });
         if limits.http2 {
             let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -314,11 +322,12 @@ impl Shared {
     }
 
     /// Runs a connection to its end. When `finish` completes it ends after the request in hand, and when the drain
-    /// deadline has passed, at once.
+    /// deadline has passed, at once. A client that must prove itself anew has as long as a head may take: one that speaks
+    /// HTTP/2 could go on for ever by not confirming the end (RFC 9113, 6.8).
     async fn drive<C, E>(
         &self,
         mut connection: std::pin::Pin<&mut C>,
-        finish: impl Future<Output = ()>,
+        finish: impl Future<Output = End>,
         shut_down: impl FnOnce(std::pin::Pin<&mut C>),
     ) where
         C: Future<Output = Result<(), E>>,
@@ -326,20 +335,24 @@ impl Shared {
     {
         let ended = tokio::select! {
             biased;
-            ended = connection.as_mut() => Some(ended),
-            () = finish => None,
+            ended = connection.as_mut() => Ok(ended),
+            end = finish => Err(end),
         };
         let ended = match ended {
-            Some(ended) => ended,
-            None => {
+            Ok(ended) => ended,
+            Err(end) => {
                 shut_down(connection.as_mut());
+                let patience = async {
+                    match end {
+                        End::Drained => std::future::pending().await,
+                        End::Retired => tokio::time::sleep(self.limits.header_timeout).await,
+                    }
+                };
                 tokio::select! {
                     biased;
                     ended = connection => ended,
-                    () = self.lifecycle.cut().cancelled() => {
-                        self.cut.inc();
-                        return;
-                    }
+                    () = self.lifecycle.cut().cancelled() => return self.cut.inc(),
+                    () = patience => return self.retired.inc(),
                 }
             }
         };

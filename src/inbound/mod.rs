@@ -18,11 +18,13 @@ mod session_route;
 mod subrequest_route;
 mod tls;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::request::Parts;
 use http::{Method, Request};
 use http_body_util::Empty;
 use hyper::body::Incoming;
@@ -40,6 +42,7 @@ pub use tls::Tls;
 
 use asked::{Ask, Asked};
 use browser::Rules;
+use connection::Phase;
 use observe::{Observer, Seen};
 use reply::{Base, Extras};
 use session_route::{Kind, SessionRoute};
@@ -138,22 +141,55 @@ impl Routes {
         Self { hot: if by_host { Hot::default() } else { hot }, tree }
     }
 
-    /// Answers one request.
-    async fn answer(&self, request: Request<Incoming>, standing: Standing) -> Response {
-        let (asked, mut parts) = Asked::of(request, standing);
+    /// Answers one request, or refuses what is none, and tells `phase`. What leads to a handler happens before there is a future: hyper moves
+    /// futures about, and each would carry the request twice.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        standing: Standing,
+        phase: Arc<Phase>,
+        refused: bool,
+    ) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
+        let (asked, parts) = Asked::of(request, standing);
+        let way = if refused { Way::Nowhere } else { self.way(parts) };
+        async move {
+            let answer = match way {
+                Way::Session(handler) => handler.answer(&asked).await,
+                Way::Subrequest(handler) => handler.answer(&asked).await,
+                Way::Nowhere => reply::not_http(),
+                Way::Tree(tree, parts) => Box::pin(through(tree, parts, asked)).await,
+            };
+            phase.answered();
+            Ok(answer)
+        }
+    }
+
+    fn way(&self, parts: Parts) -> Way {
         let path = parts.uri.path();
         match &self.hot {
-            Hot { session: Some((own, handler)), .. } if path == &**own => return handler.answer(&asked).await,
-            Hot { subrequest: Some((own, handler)), .. } if is_below(path, own) => return handler.answer(&asked).await,
-            _ => {}
+            Hot { session: Some((own, handler)), .. } if path == &**own => Way::Session(Arc::clone(handler)),
+            Hot { subrequest: Some((own, handler)), .. } if is_below(path, own) => Way::Subrequest(Arc::clone(handler)),
+            _ => Way::Tree(self.tree.clone(), Box::new(parts)),
         }
-        parts.extensions.insert::<Ask>(Arc::new(asked));
-        let request = Request::from_parts(parts, Empty::<Bytes>::new());
-        let tree = TowerToHyperService::new(warp::service(self.tree.clone()));
-        match Box::pin(tree.call(request)).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }
+    }
+}
+
+/// Who answers a request.
+enum Way {
+    /// Nobody: it is no request that two hops would read alike.
+    Nowhere,
+    Session(Arc<SessionRoute>),
+    Subrequest(Arc<SubrequestRoute>),
+    Tree(BoxedFilter<(Response,)>, Box<Parts>),
+}
+
+/// Answers what warp's tree routes.
+async fn through(tree: BoxedFilter<(Response,)>, mut parts: Box<Parts>, asked: Asked) -> Response {
+    parts.extensions.insert::<Ask>(Arc::new(asked));
+    let request = Request::from_parts(*parts, Empty::<Bytes>::new());
+    match TowerToHyperService::new(warp::service(tree)).call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
     }
 }
 

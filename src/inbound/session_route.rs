@@ -14,13 +14,21 @@ use super::browser::Rules;
 use super::input::{self, Fault};
 use super::observe::{Observer, Seen};
 use super::reply::{self, Base, Extras, Outcome};
-use crate::identity::{Identity, Resolver};
+use crate::identity::{Identity, Refusal, Resolver};
 use crate::provider::Inputs;
 use crate::session::{Answer, Entry, How, Plan, SessionError, Sessions};
 use crate::trace::TraceContext;
 
 /// A request that ends before anybody looks for a session: how, and why for the request line.
 type Refused = (Outcome, Option<&'static str>);
+
+/// Who was denied.
+enum Denied {
+    /// The page that asks.
+    Page(Outcome),
+    /// The user, or the peer that tells who that is.
+    User(Refusal),
+}
 
 /// What a route speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,9 +84,13 @@ impl Handler for SessionRoute {
         if self.resolver.reads_body() {
             return Box::pin(self.answer_body(asked)).await;
         }
-        let identity = match self.admit(asked, None).await {
+        let identity = match self.admit_at_once(asked, None) {
             Ok(identity) => identity,
-            Err((outcome, reason)) => return self.finish(asked, outcome, reason, Extras::default()),
+            // Boxed: few requests come here, and every hit would carry the future about.
+            Err(denied) => match Box::pin(self.admit_late(asked, None, denied)).await {
+                Ok(identity) => identity,
+                Err((outcome, reason)) => return self.finish(asked, outcome, reason, Extras::default()),
+            },
         };
         let declared = self.plan.provider.inputs();
         let inputs = if asked.method == Method::POST {
@@ -134,8 +146,30 @@ impl SessionRoute {
 
     /// Every check before the request is read: the page, the peer, the user.
     async fn admit<'a>(&'a self, asked: &'a Asked, body: Option<&'a [u8]>) -> Result<Identity<'a>, Refused> {
-        self.rules.check(asked).map_err(|outcome| (outcome, None))?;
-        self.resolver.resolve(&asked.asking(body)).await.map_err(|refusal| {
+        match self.admit_at_once(asked, body) {
+            Ok(identity) => Ok(identity),
+            Err(denied) => self.admit_late(asked, body, denied).await,
+        }
+    }
+
+    /// The same with the keys that are here.
+    fn admit_at_once<'a>(&'a self, asked: &'a Asked, body: Option<&'a [u8]>) -> Result<Identity<'a>, Denied> {
+        self.rules.check(asked).map_err(Denied::Page)?;
+        self.resolver.resolve(&asked.asking(body)).map_err(Denied::User)
+    }
+
+    /// The same once missing keys were looked for.
+    async fn admit_late<'a>(
+        &'a self,
+        asked: &'a Asked,
+        body: Option<&'a [u8]>,
+        denied: Denied,
+    ) -> Result<Identity<'a>, Refused> {
+        let refusal = match denied {
+            Denied::Page(outcome) => return Err((outcome, None)),
+            Denied::User(refusal) => refusal,
+        };
+        self.resolver.resolve_again(&asked.asking(body), refusal).await.map_err(|refusal| {
             self.observer.refused(refusal);
             (Outcome::from(refusal), Some(refusal.label()))
         })

@@ -44,12 +44,16 @@ impl Handler for SubrequestRoute {
     /// Answers one request, whatever its method, path below the prefix, query or body: those are the user's own request
     /// to the host application. What the proxy wants to add comes in headers.
     async fn answer(&self, asked: &Asked) -> Response {
-        let identity = match self.resolver.resolve(&asked.asking(None)).await {
+        let identity = match self.resolver.resolve(&asked.asking(None)) {
             Ok(identity) => identity,
-            Err(refusal) => {
-                self.observer.refused(refusal);
-                return self.without_identity(asked, refusal);
-            }
+            // Boxed: few requests come here, and every hit would carry the future about.
+            Err(refusal) => match Box::pin(self.resolver.resolve_again(&asked.asking(None), refusal)).await {
+                Ok(identity) => identity,
+                Err(refusal) => {
+                    self.observer.refused(refusal);
+                    return self.without_identity(asked, refusal);
+                }
+            },
         };
         let key = match input::of_headers(asked, self.plan.provider.inputs()) {
             Ok(inputs) => self.plan.key(&identity, &inputs),

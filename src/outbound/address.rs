@@ -135,8 +135,13 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 fn is_off_limits_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 1] => false,
-        // Unspecified and the old IPv4-compatible forms; 6to4; the metadata service of AWS.
-        [0, 0, 0, 0, 0, 0, ..] | [0x2002, ..] | [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] => true,
+        // What AWS keeps for its own services, and the metadata services of Google and Oracle.
+        [0xfd00, 0xec2, ..]
+        | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254]
+        | [0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe]
+        // Unspecified and the old IPv4-compatible forms; 6to4.
+        | [0, 0, 0, 0, 0, 0, ..]
+        | [0x2002, ..] => true,
         // Link-local and multicast.
         [first, ..] => first & 0xffc0 == 0xfe80 || first & 0xff00 == 0xff00,
     }
@@ -195,6 +200,9 @@ mod tests {
             "64:ff9b::169.254.169.254",
             "fe80::1",
             "fd00:ec2::254",
+            "fd00:ec2::23",
+            "fd20:ce::254",
+            "fd00:c1::a9fe:a9fe",
             "100.100.100.200",
             "168.63.129.16",
             "0.0.0.0",

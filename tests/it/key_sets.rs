@@ -55,7 +55,7 @@ async fn next_look(service: &Service, outcome: &str, seconds: u64) {
 /// Waits until a gauge has this value.
 async fn metric_becomes(service: &Service, line: &str, value: f64) {
     for _ in 0..4000 {
-        if service.metric(line).await == value {
+        if (service.metric(line).await - value).abs() < 0.1 {
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -88,7 +88,7 @@ async fn ten_thousand_unknown_kids_in_ten_seconds_cost_two_looks() {
         service.clock.advance(Duration::from_millis(1));
     }
     assert_eq!(issuer.looks(), 2, "one at start, one for them");
-    assert_eq!(service.metric(UNKNOWN).await, 10_000.0);
+    assert!((service.metric(UNKNOWN).await - 10_000.0).abs() < 0.1);
     // The same key id again is not asked for, though the cool-down is over.
     assert_eq!(session(&service, &signer.token_naming("kid-0", "mallory")).await.status, 401);
     assert_eq!(issuer.looks(), 2);
@@ -146,6 +146,48 @@ async fn keys_are_looked_at_ahead_of_their_age() {
     assert_eq!(issuer.looks(), 3);
 }
 
+/// T-27: an answer that calls itself fresh for longer than keys may be old does not bring about an outage.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_looked_at_before_they_are_too_old() {
+    let signer = Signer::new("one");
+    let issuer = Issuer::start(&[&signer]).await;
+    let body = json!({"keys": [signer.jwk()]}).to_string().into_bytes();
+    let headers = vec![("Cache-Control".to_owned(), "max-age=86400".to_owned())];
+    issuer.breaks(Some(Script::Answer { status: 200, headers, body }));
+    let service = start(&format!("{}max_age = \"1h\"\n", issuer.keys())).await;
+    service.metric_reaches(&looks("ok"), 1.0).await;
+    next_look(&service, "ok", 59 * 60).await;
+    next_look(&service, "ok", 59 * 60).await;
+    assert!((service.metric(NUMBER).await - 1.0).abs() < 0.1);
+}
+
+/// A token that proves a caller is looked after like one that names a user, where both are asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_of_a_callers_token_is_found_beside_a_users_token() {
+    let (signer, old, new) = (Signer::new("user"), Signer::new("old"), Signer::new("new"));
+    let (users, callers) = (Issuer::start(&[&signer]).await, Issuer::start(&[&old]).await);
+    let cluster = Issuer::source(&callers.keys()).replace("sources.corp", "sources.cluster");
+    let cluster = cluster.replace("Authorization", "X-Caller-Token");
+    let own = [
+        ("identity.source", "\"corp\""),
+        ("identity.sources.corp.jwt.require_peer", "true"),
+        ("identity.peers.networks", "[\"192.0.2.0/24\"]"),
+        ("identity.callers.shop.token", "{ source = \"cluster\", subjects = [\"shop\"] }"),
+    ];
+    let text = config(&format!("{LOCAL}{}{cluster}", Issuer::source(&users.keys())), &own);
+    let service = Service::start(&text, &Environment::default(), clock()).await;
+    for source in ["corp", "cluster"] {
+        service.metric_reaches(&looks("ok").replace("corp", source), 1.0).await;
+    }
+    callers.publish(&[&new]);
+    let bearer = format!("Bearer {}", signer.token("alice"));
+    for (caller, status) in [(&old, 200), (&new, 200), (&old, 401)] {
+        let headers = [("Authorization", bearer.as_str()), ("X-Caller-Token", &caller.token("shop"))];
+        assert_eq!(service.connect().await.ask("GET", SESSION, &headers).await.status, status);
+    }
+    assert_eq!((users.looks(), callers.looks()), (1, 2));
+}
+
 /// T-26: an answer that is not what it must be changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_answers_leave_the_last_good_keys() {
@@ -187,7 +229,7 @@ async fn hostile_answers_leave_the_last_good_keys() {
         issuer.breaks(Some(script));
         next_look(&service, outcome, 20 * 60).await;
         assert_eq!(session(&service, &signer.token(what)).await.status, 200, "{what}");
-        assert_eq!(service.metric(NUMBER).await, 1.0, "{what}");
+        assert!((service.metric(NUMBER).await - 1.0).abs() < 0.1, "{what}");
         assert_eq!(session(&service, &evil.token("mallory")).await.status, 503, "{what}: nobody can say");
         issuer.breaks(None);
         next_look(&service, "ok", 5 * 60).await;
@@ -212,7 +254,7 @@ async fn a_slow_source_is_given_three_seconds() {
     service.advance(1);
     let answer = waiting.await.unwrap();
     assert_eq!((answer.status, answer.json()["code"].as_str()), (503, Some("identity_unavailable")));
-    assert_eq!(service.metric(&looks("timeout")).await, 1.0);
+    assert!((service.metric(&looks("timeout")).await - 1.0).abs() < 0.1);
 }
 
 /// T-26: two keys with one id are both tried; the id alone proves nothing.
@@ -242,7 +284,7 @@ async fn an_outage_leaves_known_keys_in_service_for_a_day() {
     }
     let more = issuer.looks() - looked;
     assert!((10..=40).contains(&more), "{more} looks in an hour");
-    assert_eq!(service.metric(AGE).await, since, "the age grows");
+    assert!((service.metric(AGE).await - since).abs() < 0.1, "the age grows");
     assert_eq!(service.ops("/readyz").await.status, 200);
     service.advance(24 * 60 * 60);
     metric_becomes(&service, NUMBER, 0.0).await;

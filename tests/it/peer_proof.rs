@@ -9,7 +9,7 @@ use sidemint::config::Environment;
 use crate::canary::Traces;
 use crate::client::{Answer, request};
 use crate::fakes::sendsar::Sendsar;
-use crate::harness::{LOCAL, NOW, SESSION, Service, clock, config, draw};
+use crate::harness::{LOCAL, NOW, SESSION, Service, clock, config, draw, sendsar, sendsar_key};
 use crate::judge::judge;
 use crate::pki::{Authority, Mount, TlsClient};
 
@@ -469,7 +469,7 @@ async fn a_caller_with_a_token_of_its_own_is_believed() {
     is_refused(&service, &fake, &[ALICE, ("Authorization", &expired)], 401, "expired").await;
     // A token that proves a caller would else name it as a user.
     let both = [&own[..], &[("identity.source", "[\"cluster\", \"plain\"]")]].concat();
-    let errors = draw(&config(LOCAL, &both), &Environment::default(), clock()).expect_err("refused").to_string();
+    let errors = draw(&config(&sendsar(&fake, ""), &both), &sendsar_key(), clock()).expect_err("refused").to_string();
     assert!(errors.contains("identity.callers.shop.token.source: \"cluster\" names users as well"), "{errors}");
 }
 

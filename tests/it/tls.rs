@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use sidemint::config::Environment;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::{HandshakeKind, ProtocolVersion, version};
 
@@ -310,6 +310,75 @@ async fn a_client_of_the_old_authority_is_out_when_the_new_one_is_in() {
         let client = TlsClient::new(&ca.pem, Some(&new.client("spiffe://corp/web")));
         assert_eq!(client.ask(service.address(), &[ALICE]).await.expect("an answer").status, 200);
     }
+}
+
+/// T-58: what a certificate proves ends with it, on connections that are open as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_ends_with_the_certificate_of_its_client() {
+    let (ca, clients) = (Authority::new(), Authority::new());
+    let service = start_mutual(&Mount::of_pair(&ca.server(), &clients.pem), &[]).await;
+    let short = TlsClient::new(&ca.pem, Some(&clients.issue(&["spiffe://corp/web"], "a client", 2027)));
+    let mut ends = Connection::over(short.connect(service.address()).await.unwrap());
+    let long = TlsClient::new(&ca.pem, Some(&clients.client("spiffe://corp/web")));
+    let mut stays = Connection::over(long.connect(service.address()).await.unwrap());
+    for open in [&mut ends, &mut stays] {
+        assert_eq!(open.ask("GET", SESSION, &[ALICE]).await.status, 200);
+    }
+    service.advance(366 * 24 * 60 * 60);
+    ends.wait_for_the_end().await;
+    assert_eq!(stays.ask("GET", SESSION, &[ALICE]).await.status, 200);
+    assert!(short.ask(service.address(), &[ALICE]).await.is_none());
+}
+
+/// The kind, stream and content of the next frame of HTTP/2; `None` when the peer has closed.
+async fn frame<S: AsyncRead + Unpin>(stream: &mut S) -> Option<(u8, u32, Vec<u8>)> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.ok()?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    let mut content = vec![0; usize::try_from(length).unwrap()];
+    stream.read_exact(&mut content).await.ok()?;
+    Some((head[3], u32::from_be_bytes([head[5], head[6], head[7], head[8]]), content))
+}
+
+/// T-58: a client of HTTP/2 that will not hear of the end, and answers no ping that asks for it, is cut off.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_the_old_authority_cannot_hold_on_to_its_connection() {
+    let (ca, old, new) = (Authority::new(), Authority::new(), Authority::new());
+    let pair = ca.server();
+    let mount = Mount::of_pair(&pair, &old.pem);
+    let service = start_mutual(&mount, &[("server.http2", "true"), ("server.header_timeout", "\"1s\"")]).await;
+    let own = old.client("spiffe://corp/web");
+    let client = TlsClient::speaking(&[&version::TLS13], &["h2"], &ca.pem, Some(&own));
+    let mut stream = client.connect(service.address()).await.unwrap();
+    let ask = |id: u32| {
+        // GET, https and the rest as literals that nobody remembers (RFC 7541, 6.2.2).
+        let mut block = vec![0x82, 0x87];
+        for (lead, text) in [(&[0x04][..], SESSION), (&[0x01], "sidemint.test"), (b"\0\x10x-forwarded-user", "alice")] {
+            block.extend_from_slice(lead);
+            block.push(u8::try_from(text.len()).unwrap());
+            block.extend_from_slice(text.as_bytes());
+        }
+        let length = u8::try_from(block.len()).unwrap();
+        [&[0, 0, length, 1, 5][..], &id.to_be_bytes(), &block].concat()
+    };
+    let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
+    stream.write_all(&[preface, ask(1)].concat()).await.unwrap();
+    while frame(&mut stream).await.expect("an answer").0 != 1 {}
+    mount.swap_pair(&pair, &new.pem);
+    service.metric_reaches(GENERATION, 2.0).await;
+    // The service asks for the end; it is heard, and never confirmed.
+    while frame(&mut stream).await.expect("an end that is announced").0 != 7 {}
+    let end = async {
+        while let Some((kind, _, content)) = frame(&mut stream).await {
+            let asks_for_the_end = content.starts_with(&[0x0b, 0x7b, 0xa2, 0xf0]);
+            if kind == 6 && !asks_for_the_end {
+                let pong = [&[0, 0, 8, 6, 1, 0, 0, 0, 0][..], &content].concat();
+                let _gone = stream.write_all(&pong).await;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), end).await.expect("cut off in time");
+    service.metric_reaches("sidemint_connections_closed_total{reason=\"retired\"}", 1.0).await;
 }
 
 /// An open connection is cut off by the drain as any other.

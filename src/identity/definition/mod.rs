@@ -51,17 +51,36 @@ struct Raw {
     kind: RawKind,
     headers: Option<headers::Raw>,
     jwt: Option<token::Raw>,
-    #[serde(default)]
-    claims: token::RawClaims,
+    claims: Option<token::RawClaims>,
     keys: Option<keys::Raw>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum RawKind {
     Headers,
     Jwt,
     Body,
+}
+
+impl Raw {
+    /// Refuses a table of another kind: whoever wrote it counts on it, and it would do nothing.
+    fn refuse_strays(&self) -> Result<(), String> {
+        let tables = [
+            ("headers", RawKind::Headers, self.headers.is_some()),
+            ("jwt", RawKind::Jwt, self.jwt.is_some()),
+            ("claims", RawKind::Jwt, self.claims.is_some()),
+            ("keys", RawKind::Jwt, self.keys.is_some()),
+        ];
+        let stray = tables.into_iter().find(|(_, kind, is_there)| *is_there && *kind != self.kind);
+        let Some((table, _, _)) = stray else { return Ok(()) };
+        let own = match self.kind {
+            RawKind::Headers => "headers",
+            RawKind::Jwt => "jwt",
+            RawKind::Body => "body",
+        };
+        Err(format!("has a table `{table}`, which kind \"{own}\" does not read; remove it"))
+    }
 }
 
 /// The definitions that ship with the binary: name and text.
@@ -137,6 +156,7 @@ pub(super) fn compile(name: &str, own: Option<&Value>) -> Result<Definition, Vec
     };
     let settled = overlay::settle(written, own)?;
     let raw: Raw = serde_json::from_value(Value::Object(settled)).map_err(|error| wrong(error.to_string()))?;
+    raw.refuse_strays().map_err(wrong)?;
     let kind = match raw.kind {
         RawKind::Headers => {
             let headers = raw.headers.ok_or_else(|| wrong("has no table `headers`".to_owned()))?;
@@ -144,10 +164,7 @@ pub(super) fn compile(name: &str, own: Option<&Value>) -> Result<Definition, Vec
         }
         RawKind::Jwt => {
             let jwt = raw.jwt.ok_or_else(|| wrong("has no table `jwt`".to_owned()))?;
-            token(jwt, raw.claims, raw.keys).map_err(wrong)?
-        }
-        RawKind::Body if raw.headers.is_some() => {
-            return Err(wrong("has a table `headers`, which kind \"body\" does not read; remove it".to_owned()));
+            token(jwt, raw.claims.unwrap_or_default(), raw.keys).map_err(wrong)?
         }
         RawKind::Body => Kind::Body,
     };
@@ -186,6 +203,33 @@ mod tests {
             assert_eq!(table["name"].as_str(), Some(*name));
             assert!(preset(name).is_some(), "{name}");
             assert!(!summary(text).is_empty(), "{name}");
+        }
+    }
+
+    /// A table that nobody reads would look like a check that is made.
+    #[test]
+    fn tables_of_another_kind_are_refused() {
+        let jwt = serde_json::json!({ "header": "X-Token", "algorithms": ["ES256"] });
+        for (own, told) in [
+            (
+                serde_json::json!({ "preset": "plain", "jwt": jwt }),
+                "has a table `jwt`, which kind \"headers\" does not",
+            ),
+            (serde_json::json!({ "preset": "plain", "keys": { "file": "x" } }), "has a table `keys`"),
+            (serde_json::json!({ "preset": "plain", "claims": { "subject": "sub" } }), "has a table `claims`"),
+            (
+                serde_json::json!({ "preset": "spiffe-jwt", "trust_domain": "a.example", "audience": "a",
+                "jwks_url": "https://a.example/", "headers": { "subject": "X" } }),
+                "has a table `headers`, which kind \"jwt\"",
+            ),
+            (
+                serde_json::json!({ "preset": "body", "headers": { "subject": "X" } }),
+                "has a table `headers`, which kind \"body\"",
+            ),
+            (serde_json::json!({ "preset": "body", "jwt": jwt }), "has a table `jwt`, which kind \"body\""),
+        ] {
+            let errors = compile("a", Some(&own)).expect_err("refused");
+            assert!(errors.iter().any(|(_, problem)| problem.starts_with(told)), "{own}: {errors:?}");
         }
     }
 

@@ -197,6 +197,15 @@ impl TokenRules {
                         \"spiffe://TRUST-DOMAIN/\""
                 .to_owned());
         }
+        // Subjects are unique within an issuer: two issuers in one source would share chat users (T-30).
+        let one_issuer = self.issuers.windows(2).all(|pair| matches!(pair, [a, b] if bare(a) == bare(b)));
+        if !one_issuer && self.claims.subject_within.is_empty() {
+            return Err(
+                "jwt.issuer: names several issuers, and equal subjects of two could be two people; define a source \
+                        for each, with a namespace, or name the claim that tells them apart in claims.subject_within"
+                    .to_owned(),
+            );
+        }
         match self.form {
             Form::Jws if self.audiences.is_empty() => {
                 Err("jwt.audience: is missing; without it a token for any other application of the issuer would do"
@@ -256,6 +265,12 @@ fn path(key: &str, text: &str) -> Result<Path, String> {
         ));
     }
     Ok(path)
+}
+
+/// An issuer without what some write of it and some do not: `accounts.example` and `https://accounts.example/` are one.
+fn bare(issuer: &str) -> &str {
+    let host = issuer.strip_prefix("https://").unwrap_or(issuer);
+    host.strip_suffix('/').unwrap_or(host)
 }
 
 fn algorithms(names: &[String]) -> Result<Vec<Algorithm>, String> {

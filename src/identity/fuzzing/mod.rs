@@ -89,9 +89,9 @@ pub(crate) fn identity_headers(bytes: &[u8]) {
             Asking { standing, method: &Method::GET, target: "/", headers: &headers, body: None }
         };
         let foreign = asked(IpAddr::from([192, 0, 2, 1]));
-        assert!(resolver.judge(&foreign).is_err(), "a foreign peer is never believed");
+        assert!(resolver.resolve(&foreign).is_err(), "a foreign peer is never believed");
         let near = asked(IpAddr::from([127, 0, 0, 1]));
-        let Ok(identity) = resolver.judge(&near) else { continue };
+        let Ok(identity) = resolver.resolve(&near) else { continue };
         let sent: Vec<&[u8]> = headers.get_all(subject).iter().map(HeaderValue::as_bytes).collect();
         assert_eq!(sent.len(), 1, "one line tells an identity");
         let line = sent.first().map(|line| line.trim_ascii());
@@ -168,7 +168,7 @@ pub(crate) fn networks(bytes: &[u8]) {
     for address in all.take(16).filter_map(|line| line.parse().ok()).chain(edges) {
         let standing = resolver.peers().meet(Peer::tcp(address), &[]);
         let asking = Asking { standing, method: &Method::GET, target: "/", headers: &headers, body: None };
-        assert_eq!(resolver.judge(&asking).is_ok(), holds(network, address), "{network} and {address}");
+        assert_eq!(resolver.resolve(&asking).is_ok(), holds(network, address), "{network} and {address}");
     }
 }
 

@@ -183,7 +183,9 @@ impl Remote {
         let now = self.clock.now();
         times.good_until = Some(now.plus(self.max_age));
         if !self.by_key || *look == Look::Everything {
-            times.next = now.plus(times.schedule.after_success(fetched.fresh_for));
+            // Whatever an answer says of its freshness: before the keys are too old, with time left for a second try.
+            let latest = self.max_age.mul_f64(0.8);
+            times.next = now.plus(times.schedule.after_success(fetched.fresh_for).min(latest));
         }
         let number = fetched.keys.len();
         let mut state = self.state();

@@ -32,8 +32,7 @@ pub(super) fn read(
     let subject = subject(names, decoding, claims, lines)?;
     headers::hold(&names.conditions, headers)?;
     let field = |place: &Option<Place>, line| place.as_ref().and_then(|place| read_text(place, line, claims));
-    let is_verified = decoding.email_verified.as_ref().is_none_or(|claim| claims.is_some_and(|own| own.is_true(claim)));
-    let email = field(&decoding.email, lines.email).filter(|_| is_verified);
+    let email = field(&decoding.email, lines.email).filter(|_| decoding.is_vouched_for(claims));
     let name = field(&decoding.name, lines.name);
     let avatar = field(&decoding.avatar, lines.avatar);
     let issuer = claims.and_then(|claims| claims.text("iss").ok().flatten());
@@ -126,7 +125,13 @@ fn subject(
                 });
             }
         },
-        (Place::Claims(wanted), _) => Cow::Borrowed(first_claim(wanted, claims)?),
+        (Place::Claims(wanted), _) => Cow::Borrowed(match first_claim(wanted, claims)? {
+            // An address that nobody looked at may be somebody else's, who would then be this user.
+            Some((claim, _)) if decoding.is_email(claim) && !decoding.is_vouched_for(claims) => {
+                return Err(Refusal::Claim);
+            }
+            found => found.map_or("", |(_, text)| text),
+        }),
     };
     // Nobody joins claims with a comma.
     let allow_comma = names.allow_comma_in_subject || matches!(decoding.subject, Place::Claims(_));
@@ -139,19 +144,31 @@ fn subject(
     if decoding.lower_case { judge(&subject.to_lowercase()) } else { Ok(subject) }
 }
 
-/// The first of the wanted claims that says something; a wrong one is not passed over.
-fn first_claim<'c>(wanted: &[String], claims: Option<&'c Claims>) -> Result<&'c str, Refusal> {
+impl Decoding {
+    /// Whether a claim tells the address.
+    fn is_email(&self, claim: &str) -> bool {
+        matches!(&self.email, Some(Place::Claims(own)) if own.iter().any(|own| own == claim))
+    }
+
+    /// Whether the address is the user's, as far as the payload says.
+    fn is_vouched_for(&self, claims: Option<&Claims>) -> bool {
+        self.email_verified.as_ref().is_none_or(|claim| claims.is_some_and(|claims| claims.is_true(claim)))
+    }
+}
+
+/// The first of the wanted claims that says something, and its text; a wrong one is not passed over.
+fn first_claim<'c>(wanted: &'c [String], claims: Option<&'c Claims>) -> Result<Option<(&'c str, &'c str)>, Refusal> {
     for claim in wanted {
         match claims.map(|claims| claims.text(claim)).transpose() {
             Ok(found) => {
                 if let Some(text) = found.flatten() {
-                    return Ok(text);
+                    return Ok(Some((claim, text)));
                 }
             }
             Err(_) => return Err(Refusal::Claim),
         }
     }
-    Ok("")
+    Ok(None)
 }
 
 /// A text that may be missing.

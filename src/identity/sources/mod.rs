@@ -29,10 +29,14 @@ pub struct Around {
 
 #[cfg(test)]
 impl Around {
+    /// One for all tests: a client reads every authority of the machine when it is made.
     pub(super) fn for_test() -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
-        let outbound = Outbound::new(Arc::clone(&clock)).expect("a client");
-        Self { outbound, clock, metrics: Arc::new(Metrics::new().expect("metrics")) }
+        static SHARED: std::sync::LazyLock<Around> = std::sync::LazyLock::new(|| {
+            let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
+            let outbound = Outbound::new(Arc::clone(&clock)).expect("a client");
+            Around { outbound, clock, metrics: Arc::new(Metrics::new().expect("metrics")) }
+        });
+        SHARED.clone()
     }
 }
 

@@ -53,6 +53,10 @@ impl ProfileReader {
     /// that two users never become one (T-15).
     fn subject(&self, claims: &Values<'_>) -> Result<String, Refusal> {
         let own = claims.text(self.subject).ok_or(Refusal::Claim)?;
+        // An address that nobody looked at may be somebody else's, who would then be this user.
+        if self.email.contains(&self.subject) && !self.is_vouched_for(claims) {
+            return Err(Refusal::Claim);
+        }
         let mut subject = String::with_capacity(own.len());
         for slot in &self.within {
             let outer = claims.text(*slot).filter(|outer| !outer.is_empty() && !outer.contains(':'));
@@ -73,14 +77,19 @@ impl ProfileReader {
         Ok(subject)
     }
 
-    /// Where the issuer says whether it looked, only what it found to be so. Some write the flag as text.
+    /// Where the issuer says whether it looked, only what it found to be so.
     fn email<'t>(&self, claims: &'t Values<'_>) -> Option<&'t str> {
-        let vouched = self.email_verified.is_none_or(|slot| match claims.at(slot) {
+        let mut addresses = texts(claims, &self.email).filter(|_| self.is_vouched_for(claims));
+        addresses.find_map(|address| text::email(address.as_bytes()))
+    }
+
+    /// Whether the address is the user's, as far as the issuer says. Some write the flag as text.
+    fn is_vouched_for(&self, claims: &Values<'_>) -> bool {
+        self.email_verified.is_none_or(|slot| match claims.at(slot) {
             Some(Said::Flag(verified)) => *verified,
             Some(Said::Text(verified)) => verified == "true",
             _ => false,
-        });
-        if vouched { texts(claims, &self.email).find_map(|address| text::email(address.as_bytes())) } else { None }
+        })
     }
 
     /// A list, or one group as text.

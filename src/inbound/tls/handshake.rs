@@ -13,6 +13,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::Tls;
+use crate::clock::Sleep;
 use crate::metrics::{Counter, Metrics};
 
 /// Why a handshake failed.
@@ -102,13 +103,40 @@ pub(in crate::inbound) struct Handshakes {
 }
 
 /// A connection whose handshake is done.
-#[derive(Debug)]
 pub(in crate::inbound) struct Shaken<S> {
-    pub(in crate::inbound) stream: TlsStream<S>,
+    stream: TlsStream<S>,
     /// Names in the verified certificate of the client.
-    pub(in crate::inbound) names: Vec<String>,
+    names: Vec<String>,
     /// Cancelled when the client must prove itself anew.
-    pub(in crate::inbound) retired: CancellationToken,
+    retired: CancellationToken,
+    /// Completes when the client's certificate expires; nothing without one.
+    expired: Option<Sleep>,
+}
+
+impl<S> std::fmt::Debug for Shaken<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shaken").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+impl<S> Shaken<S> {
+    /// The stream, what the client is called, and what completes when it must prove itself anew.
+    pub(in crate::inbound) fn into_parts(self) -> (TlsStream<S>, Vec<String>, impl Future<Output = ()>) {
+        let Self { stream, names, retired, expired } = self;
+        let over = async move {
+            let expired = async {
+                match expired {
+                    Some(expired) => expired.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = retired.cancelled() => {}
+                () = expired => {}
+            }
+        };
+        (stream, names, over)
+    }
 }
 
 impl Handshakes {
@@ -125,8 +153,9 @@ impl Handshakes {
         let (rustls, retired) = self.tls.current();
         let failure = match tokio::time::timeout(self.deadline, TlsAcceptor::from(rustls).accept(stream)).await {
             Ok(Ok(stream)) => {
-                let names = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(names);
-                return Some(Shaken { stream, names: names.unwrap_or_default(), retired });
+                let own = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                let (names, expired) = (own.map(names), own.map(|own| self.tls.end_of(own)));
+                return Some(Shaken { stream, names: names.unwrap_or_default(), retired, expired });
             }
             Ok(Err(error)) => {
                 tracing::debug!(%error, "TLS handshake failed");

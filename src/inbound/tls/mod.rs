@@ -10,10 +10,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rustls_pki_types::CertificateDer;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Sleep, Timestamp};
 use crate::config::{self, ConfigError};
 use crate::metrics::Metrics;
 use crate::secrets::{SecretSet, SecretSource};
@@ -144,6 +145,12 @@ impl Tls {
         {
             self.metrics.tls_expiry("client_ca").set(expires.as_seconds());
         }
+    }
+
+    /// Completes when a verified certificate expires: a connection is worth no more than a handshake would be now.
+    fn end_of(&self, certificate: &CertificateDer<'_>) -> Sleep {
+        let expires = dates::expiry(certificate).unwrap_or(Timestamp::from_seconds(0));
+        self.clock.sleep_until(expires)
     }
 
     fn current(&self) -> (Arc<ServerConfig>, CancellationToken) {

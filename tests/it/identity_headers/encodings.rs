@@ -233,6 +233,24 @@ async fn an_address_must_be_verified_where_the_payload_tells() {
     }
 }
 
+/// T-13: an address that nobody looked at is no user either; where another claim tells the user, it does not matter.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_must_be_verified_to_be_the_user() {
+    let own = "{ issuer = \"i\", header = \"x-jwt\", headers = { subject = { claim = [\"uid\", \"email\"] } } }";
+    let service = service("envoy-payload", own).await;
+    let mut client = Client::of(&service).await;
+    let told = |over: Value| {
+        let mut claims = json!({ "iss": "i", "exp": seconds(9), "email": "a@b.example", "email_verified": false });
+        for (name, value) in over.as_object().expect("a table") {
+            claims[name] = value.clone();
+        }
+        [line("x-jwt", URL_SAFE_NO_PAD.encode(claims.to_string()))]
+    };
+    client.refused(&told(json!({})), "claim").await;
+    client.claims(&told(json!({ "email_verified": true }))).await;
+    client.claims(&told(json!({ "uid": "u1" }))).await;
+}
+
 /// Azure: the provider is pinned, because another one's ids are other people; a broken principal costs the name, not the
 /// user.
 #[tokio::test(flavor = "multi_thread")]

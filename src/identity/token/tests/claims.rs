@@ -148,6 +148,19 @@ fn an_address_counts_only_once_it_is_verified() {
     }
 }
 
+/// T-13: whoever may write any address into their account is not the user of that address.
+#[test]
+fn an_address_is_a_subject_only_once_it_is_verified() {
+    let subject = |flag: Value| {
+        let claims = but(json!({ "email": "alice@example.org", "email_verified": flag }));
+        outcome(json!({ "claims": { "subject": "email" } }), &claims).map(|profile| profile.subject.clone())
+    };
+    assert_eq!(subject(json!(true)), Ok("alice@example.org".to_owned()));
+    for flag in [json!(false), json!("false"), json!(1), json!(null)] {
+        assert_eq!(subject(flag.clone()), Err(Refusal::Claim), "{flag}");
+    }
+}
+
 /// T-15: what a subject is unique within comes before it, and two users never become one.
 #[test]
 fn subjects_keep_apart_what_the_issuer_keeps_apart() {

@@ -46,7 +46,7 @@ fn every_preset_of_tokens_compiles_with_its_settings_and_not_without() {
     assert_eq!(tried, 12);
 }
 
-/// The whole table of what would weaken a source, and what is said about it.
+/// The whole table of what would weaken a source, and what is said about it. T-30: two issuers are two sources.
 #[test]
 fn definitions_that_would_believe_too_much_are_refused() {
     let jwt = |over: Value| {
@@ -77,6 +77,9 @@ fn definitions_that_would_believe_too_much_are_refused() {
         (json!({ "issuer": [], "subject_prefix": "spiffe://" }), "jwt.issuer: is missing"),
         (json!({ "issuer": [], "subject_prefix": "spiffe://a" }), "jwt.issuer: is missing"),
         (json!({ "issuer": [], "subject_prefix": ["spiffe://a/", "x"] }), "jwt.issuer: is missing"),
+        (json!({ "issuer": ["https://i.example", "https://j.example"] }), "jwt.issuer: names several issuers"),
+        (json!({ "issuer": ["https://i.example/a", "https://i.example/b"] }), "jwt.issuer: names several issuers"),
+        (json!({ "issuer": ["i.example", "https://i.example/", "j.example"] }), "jwt.issuer: names several issuers"),
         (json!({ "audience": [] }), "jwt.audience: is missing"),
         (json!({ "audience": ["a", ""] }), "jwt.audience: must be exact"),
         (json!({ "leeway": "61s" }), "jwt.leeway: must be 60s at most"),
@@ -101,6 +104,11 @@ fn definitions_that_would_believe_too_much_are_refused() {
         let said = complaint(&jwt(over.clone()));
         assert!(said.starts_with(expected), "{over}: {said}");
     }
+    // One issuer in its spellings, and issuers whose subjects are told apart.
+    assert_eq!(complaint(&jwt(json!({ "issuer": ["i.example", "https://i.example", "https://i.example/"] }))), "");
+    let mut own = jwt(json!({ "issuer": ["https://i.example/a", "https://i.example/b"] }));
+    own["claims"] = json!({ "subject": "oid", "subject_within": "tid" });
+    assert_eq!(complaint(&own), "");
     let mut own = jwt(json!({}));
     own["keys"] = json!({ "secret_file": "x" });
     assert!(complaint(&own).starts_with("keys: HS256"), "{}", complaint(&own));
