@@ -49,27 +49,25 @@ pub(super) enum Body {
 }
 
 impl Asked {
-    /// Takes a request apart; what is left of it is for warp, which routes by [`Asked::uri`].
-    pub(super) fn of(request: Request<Incoming>, standing: Standing) -> (Self, Parts) {
+    /// Takes a request apart.
+    pub(super) fn of(request: Request<Incoming>, standing: Standing) -> Self {
         let watch = Stopwatch::start();
-        let (mut parts, body) = request.into_parts();
-        let mut headers = std::mem::take(&mut parts.headers);
+        let (Parts { method, uri, version, mut headers, .. }, body) = request.into_parts();
         // HTTP/2 says `:authority` where HTTP/1.1 says `Host` (RFC 9113, 8.3.1).
-        if parts.version == Version::HTTP_2
-            && let Some(host) = parts.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok())
+        if version == Version::HTTP_2
+            && let Some(host) = uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok())
         {
             headers.insert(header::HOST, host);
         }
-        let asked = Self {
+        Self {
             standing,
-            method: parts.method.clone(),
-            target: std::mem::take(&mut parts.uri).into_parts().path_and_query,
+            method,
+            target: uri.into_parts().path_and_query,
             headers,
             unread: Mutex::new((!body.is_end_stream()).then_some(body)),
             id: RequestId::next(),
             watch,
-        };
-        (asked, parts)
+        }
     }
 
     /// A request of nobody with these headers.

@@ -24,7 +24,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::request::Parts;
 use http::{Method, Request};
 use http_body_util::Empty;
 use hyper::body::Incoming;
@@ -150,26 +149,25 @@ impl Routes {
         phase: Arc<Phase>,
         refused: bool,
     ) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
-        let (asked, parts) = Asked::of(request, standing);
-        let way = if refused { Way::Nowhere } else { self.way(&asked, parts) };
+        let asked = Asked::of(request, standing);
+        let way = if refused { Way::Nowhere } else { self.way(asked.path()) };
         async move {
             let answer = match way {
                 Way::Session(handler) => handler.answer(&asked).await,
                 Way::Subrequest(handler) => handler.answer(&asked).await,
                 Way::Nowhere => reply::not_http(),
-                Way::Tree(tree, parts) => Box::pin(through(tree, parts, asked)).await,
+                Way::Tree(tree) => Box::pin(through(tree, asked)).await,
             };
             phase.answered();
             Ok(answer)
         }
     }
 
-    fn way(&self, asked: &Asked, parts: Parts) -> Way {
-        let path = asked.path();
+    fn way(&self, path: &str) -> Way {
         match &self.hot {
             Hot { session: Some((own, handler)), .. } if path == &**own => Way::Session(Arc::clone(handler)),
             Hot { subrequest: Some((own, handler)), .. } if is_below(path, own) => Way::Subrequest(Arc::clone(handler)),
-            _ => Way::Tree(self.tree.clone(), Box::new(parts)),
+            _ => Way::Tree(self.tree.clone()),
         }
     }
 }
@@ -180,14 +178,14 @@ enum Way {
     Nowhere,
     Session(Arc<SessionRoute>),
     Subrequest(Arc<SubrequestRoute>),
-    Tree(BoxedFilter<(Response,)>, Box<Parts>),
+    Tree(BoxedFilter<(Response,)>),
 }
 
-/// Answers what warp's tree routes.
-async fn through(tree: BoxedFilter<(Response,)>, mut parts: Box<Parts>, asked: Asked) -> Response {
-    parts.uri = asked.uri();
-    parts.extensions.insert::<Ask>(Arc::new(asked));
-    let request = Request::from_parts(*parts, Empty::<Bytes>::new());
+/// Answers what warp's tree routes: by the address alone, for the rest stands in [`Asked`].
+async fn through(tree: BoxedFilter<(Response,)>, asked: Asked) -> Response {
+    let mut request = Request::new(Empty::<Bytes>::new());
+    *request.uri_mut() = asked.uri();
+    request.extensions_mut().insert::<Ask>(Arc::new(asked));
     match TowerToHyperService::new(warp::service(tree)).call(request).await {
         Ok(response) => response,
         Err(never) => match never {},
