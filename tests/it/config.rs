@@ -356,17 +356,27 @@ fn networks_that_hold_everybody_or_are_not_canonical_are_refused() {
             (
                 "identity.peers.networks",
                 "[\"0.0.0.0/0\"]",
-                "config.toml: identity.peers.networks: \"0.0.0.0/0\" holds everybody, and anybody could name any user; list the proxy's own network, or say so with identity.peers.insecure_trust_every_peer = true",
+                "config.toml: identity.peers.networks: \"0.0.0.0/0\" is wider than any network of one's own, and all in it could name any user; list the proxy's own, or say so with identity.peers.insecure_trust_every_peer = true",
             ),
             (
                 "identity.peers.networks",
                 "[\"::/0\"]",
-                "config.toml: identity.peers.networks: \"::/0\" holds everybody, and anybody could name any user; list the proxy's own network, or say so with identity.peers.insecure_trust_every_peer = true",
+                "config.toml: identity.peers.networks: \"::/0\" is wider than any network of one's own, and all in it could name any user; list the proxy's own, or say so with identity.peers.insecure_trust_every_peer = true",
             ),
             (
                 "identity.peers.networks",
                 "[\"128.0.0.0/1\"]",
-                "config.toml: identity.peers.networks: \"128.0.0.0/1\" holds everybody, and anybody could name any user; list the proxy's own network, or say so with identity.peers.insecure_trust_every_peer = true",
+                "config.toml: identity.peers.networks: \"128.0.0.0/1\" is wider than any network of one's own, and all in it could name any user; list the proxy's own, or say so with identity.peers.insecure_trust_every_peer = true",
+            ),
+            (
+                "identity.peers.networks",
+                "[\"64.0.0.0/2\"]",
+                "config.toml: identity.peers.networks: \"64.0.0.0/2\" is wider than any network of one's own, and all in it could name any user; list the proxy's own, or say so with identity.peers.insecure_trust_every_peer = true",
+            ),
+            (
+                "identity.peers.networks",
+                "[\"2000::/3\"]",
+                "config.toml: identity.peers.networks: \"2000::/3\" is wider than any network of one's own, and all in it could name any user; list the proxy's own, or say so with identity.peers.insecure_trust_every_peer = true",
             ),
             (
                 "identity.peers.networks",

@@ -56,10 +56,10 @@ impl Check<'_> {
         let mut networks = Vec::new();
         for text in &raw.networks {
             match network(text) {
-                Ok(net) if net.prefix_len() <= 1 && !raw.insecure_trust_every_peer => self.refuse(
+                Ok(net) if is_too_wide(&net) && !raw.insecure_trust_every_peer => self.refuse(
                     &networks_key,
                     format!(
-                        "\"{text}\" holds everybody, and anybody could name any user; list the proxy's own network, or \
+                        "\"{text}\" is wider than any network of one's own, and all in it could name any user; list the proxy's own, or \
                          say so with identity.peers.insecure_trust_every_peer = true"
                     ),
                 ),
@@ -86,6 +86,12 @@ impl Check<'_> {
             insecure_trust_every_peer: raw.insecure_trust_every_peer,
         }
     }
+}
+
+/// Whether a network is wider than the widest private ones (10.0.0.0/8, RFC 1918; fc00::/7, RFC 4193): two halves of
+/// the internet, or four quarters, hold everybody as well (T-02).
+fn is_too_wide(net: &IpNet) -> bool {
+    net.prefix_len() < if net.addr().is_ipv4() { 8 } else { 7 }
 }
 
 /// A network in canonical form. Mapped addresses, host bits and zones are refused: each has fooled a trust check

@@ -91,7 +91,7 @@ impl Sources {
         self.users.iter().filter_map(|users| users.file()).chain(keys).map(Path::to_owned)
     }
 
-    /// Reads the list of denied users again. Tells who is denied now and was not before, as [`Identity::chat_subject`]
+    /// Reads the list of denied users again. Tells who is denied now and was not before, as [`crate::identity::Identity::chat_subject`]
     /// names them. An unusable list is logged and counted, and the last good one stays.
     pub fn reload(&self) -> Vec<Box<str>> {
         let Some(users) = &self.users else { return Vec::new() };
