@@ -21,7 +21,7 @@ pub(super) const SHORT_MODULUS: &str = "the modulus is shorter than 2048 bits";
 
 /// Bits of an RSA modulus at least (RFC 7518, 3.3).
 pub(super) const MIN_RSA_BITS: usize = 2048;
-/// First byte of every key in DER: a sequence.
+/// First byte of every key in DER: a sequence. It is the digit 0 as well, so it decides nothing alone.
 const DER_SEQUENCE: u8 = 0x30;
 
 /// A private key, before its algorithm has looked at it.
@@ -105,7 +105,26 @@ fn jwk(secret: &Secret) -> Option<Shape> {
 }
 
 fn der(secret: &Secret) -> Option<Shape> {
-    (secret.expose().first() == Some(&DER_SEQUENCE)).then(|| Shape::Der(secret.expose().to_vec()))
+    is_one_sequence(secret.expose()).then(|| Shape::Der(secret.expose().to_vec()))
+}
+
+/// Whether `bytes` are a sequence in DER whose length ends where they end (X.690, 8.1.3). A secret in digits often
+/// begins with that byte, and is told apart by this.
+fn is_one_sequence(bytes: &[u8]) -> bool {
+    let [DER_SEQUENCE, length, rest @ ..] = bytes else { return false };
+    let (length, rest) = match *length {
+        short @ 0..0x80 => (usize::from(short), rest),
+        0x81 => match rest {
+            [length, rest @ ..] => (usize::from(*length), rest),
+            [] => return false,
+        },
+        0x82 => match rest {
+            [high, low, rest @ ..] => (usize::from(u16::from_be_bytes([*high, *low])), rest),
+            _ => return false,
+        },
+        _ => return false,
+    };
+    rest.len() == length
 }
 
 fn ed25519(shape: Shape) -> Result<Ed25519KeyPair, &'static str> {

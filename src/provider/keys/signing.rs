@@ -367,6 +367,9 @@ mod tests {
         for (alg, text, problem) in [
             (Alg::EdDsa, String::new(), "is not a PEM private key, which EdDSA needs"),
             (Alg::EdDsa, "garbage".to_owned(), "is not a PEM private key, which EdDSA needs"),
+            // The digit 0 is the byte that DER begins with, here as text and, as «MC», in base64.
+            (Alg::EdDsa, "0f".repeat(32), "is not a PEM private key, which EdDSA needs"),
+            (Alg::EdDsa, "MCMC".repeat(12), "is not a PEM private key, which EdDSA needs"),
             (Alg::EdDsa, section("OPENSSH PRIVATE KEY"), "is not a PEM private key, which EdDSA needs"),
             (Alg::EdDsa, section("PRIVATE KEY"), "is not a usable EdDSA key: not Ed25519"),
             (Alg::Es384, section("EC PRIVATE KEY"), "is not a usable ES384 key: not P-384"),
