@@ -113,7 +113,7 @@ fn der(secret: &Secret) -> Option<Shape> {
 fn is_one_sequence(bytes: &[u8]) -> bool {
     let [DER_SEQUENCE, length, rest @ ..] = bytes else { return false };
     let (length, rest) = match *length {
-        short @ 0..0x80 => (usize::from(short), rest),
+        short @ 0..=0x7f => (usize::from(short), rest),
         0x81 => match rest {
             [length, rest @ ..] => (usize::from(*length), rest),
             [] => return false,
