@@ -165,13 +165,13 @@ impl Peers {
     }
 
     /// Files to watch.
-    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
         self.proofs.iter().flat_map(Proof::files)
     }
 
     /// Reads the files of secrets again. A new set is taken as a whole; an unusable one is refused, and the last good one
     /// stays.
-    pub fn reload(&self) {
+    pub(super) fn reload(&self) {
         let mut changed = false;
         for proof in &self.proofs {
             match proof.reload() {
