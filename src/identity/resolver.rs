@@ -8,7 +8,7 @@ use super::keys::Found;
 use super::peer::Gate;
 use super::source::{Source, body};
 use super::users::Users;
-use super::{Asking, Identity, Refusal};
+use super::{Asking, Identity, Refusal, Worth};
 
 /// Resolves the requests of one route.
 #[derive(Clone, Debug, Default)]
@@ -48,9 +48,12 @@ impl Resolver {
         self.sources.iter().flat_map(|source| source.headers())
     }
 
-    /// The same headers, and whether what each says is signed, so that a forgery of it is worth nothing.
-    pub fn evidence(&self) -> impl Iterator<Item = (&HeaderName, bool)> {
-        self.sources.iter().flat_map(|source| source.headers().map(|name| (name, source.proves_itself())))
+    /// The same headers, and what each is worth.
+    pub fn evidence(&self) -> impl Iterator<Item = (&HeaderName, Worth)> {
+        self.sources.iter().flat_map(|source| {
+            let worth = if source.proves_itself() { Worth::Proven } else { Worth::Said };
+            source.headers().map(move |name| (name, worth))
+        })
     }
 
     /// Whether a body may name the user or is signed, so that it must be read first.

@@ -93,6 +93,11 @@ fn an_unknown_key_is_refused_with_file_and_key_and_the_known_ones() {
                 "config.toml: identity.peers.network: unknown key; known here: networks, unix_uids, certificates, xfcc, linkerd, hmac_key_files, secret_files, secret_header, insecure_trust_every_peer",
             ),
             (
+                "identity.callers.shop.insecure_trust_every_peer",
+                "true",
+                "config.toml: identity.callers.shop.insecure_trust_every_peer: unknown key; known here: routes, networks, unix_uids, certificates, xfcc, linkerd, hmac_key_files, secret_files, secret_header, token",
+            ),
+            (
                 "identity.sources.own",
                 "{ kind = \"headers\", colour = 1, headers = { subject = \"X-User\" } }",
                 "config.toml: identity.sources.own: unknown field `colour`, expected one of `name`, `summary`, `namespace`, `kind`, `headers`, `jwt`, `claims`, `keys`",

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::{Asking, Refusal, ambiguity};
+use super::{Asking, Refusal, Worth, ambiguity};
 use crate::clock::Clock;
 use crate::config;
 use crate::metrics::{Counter, Gauge, Metrics};
@@ -144,7 +144,12 @@ impl Peers {
         self.proofs.iter().map(ToString::to_string)
     }
 
-    /// The headers that prove something.
+    /// The headers that prove something, and what each is worth. One that several proofs look at comes several times.
+    pub fn evidence(&self) -> impl Iterator<Item = (&HeaderName, Worth)> {
+        self.proofs.iter().flat_map(Proof::evidence)
+    }
+
+    /// The same headers, each once.
     pub(super) fn headers(&self) -> &[HeaderName] {
         &self.guarded
     }
@@ -160,13 +165,13 @@ impl Peers {
     }
 
     /// Files to watch.
-    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
         self.proofs.iter().flat_map(Proof::files)
     }
 
     /// Reads the files of secrets again. A new set is taken as a whole; an unusable one is refused, and the last good one
     /// stays.
-    pub fn reload(&self) {
+    pub(super) fn reload(&self) {
         let mut changed = false;
         for proof in &self.proofs {
             match proof.reload() {

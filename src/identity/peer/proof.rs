@@ -14,7 +14,7 @@ use super::workload::Workloads;
 use super::{Gate, Peer};
 use crate::clock::Clock;
 use crate::config::{self, CallerToken, Listen};
-use crate::identity::{Asking, Refusal};
+use crate::identity::{Asking, Refusal, Worth};
 
 /// How far a request came before it failed, and why.
 pub(super) type Failed = (u8, Refusal);
@@ -79,11 +79,16 @@ impl Proof {
         self.position.as_ref().is_none_or(|position| position.can_hold(listen))
     }
 
+    /// The headers that it looks at, and what each is worth.
+    pub(super) fn evidence(&self) -> impl Iterator<Item = (&HeaderName, Worth)> {
+        let secret = self.secrets.iter().map(|secrets| (&secrets.header, Worth::Proven));
+        let signature = self.signatures.iter().map(|_| (&signature::HEADER, Worth::Proven));
+        secret.chain(signature).chain(self.workloads.iter().map(|workloads| (&workloads.header, Worth::Said)))
+    }
+
     /// The headers that it looks at.
     pub(super) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
-        let signature = self.signatures.iter().map(|_| &signature::HEADER);
-        let secret = self.secrets.iter().map(|secrets| &secrets.header);
-        secret.chain(signature).chain(self.workloads.iter().map(|workloads| &workloads.header))
+        self.evidence().map(|(name, _)| name)
     }
 
     /// Name of the source that verifies its token, and the key that names it.
