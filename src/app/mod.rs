@@ -157,17 +157,16 @@ fn plan(
             );
             errors.push(ConfigError::new(route.origin.clone(), format!("{}.provider", route.key), problem));
         }
-        match RouteId::try_from(n) {
-            Ok(id) => plans.push(Arc::new(Plan::new(
-                id,
-                route,
-                inbound::form(route, &resolver, provider.inputs()),
-                Arc::clone(provider),
-                Arc::clone(&roles),
-                metrics,
-            ))),
-            Err(_) => errors.push(ConfigError::new(route.origin.clone(), "routes", "has more than 65536 routes")),
+        let Ok(id) = RouteId::try_from(n) else {
+            errors.push(ConfigError::new(route.origin.clone(), "routes", "has more than 65536 routes"));
+            break;
+        };
+        let form = inbound::form(route, &resolver, provider.inputs());
+        let plan = Plan::new(id, route, form, Arc::clone(provider), Arc::clone(&roles), metrics);
+        if let Err(problem) = plan.check_headers() {
+            errors.push(ConfigError::new(route.origin.clone(), format!("{}.provider", route.key), problem));
         }
+        plans.push(Arc::new(plan));
     }
     plans
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::provider::{Minted, Profile};
 
 /// Bytes of a header set at most: nginx reads all headers of an auth answer into one page of 4 KiB.
-const MAX_HEADER_BYTES: usize = 3584;
+pub(super) const MAX_HEADER_BYTES: usize = 3584;
 
 /// What a header value of ours may not hold unencoded, beside everything that is not ASCII.
 const HEADER_TEXT: &AsciiSet = &CONTROLS.add(b'%').add(b' ').add(b'"').add(b',').add(b';').add(b'\\');
@@ -71,6 +71,7 @@ impl Answer {
             Form::Json => Self::Json(session(minted, api_url, profile)),
             Form::LiveKit => Self::Json(livekit(minted, api_url)),
             Form::Headers(frame) => headers(frame, minted, api_url, profile)
+                .filter(|headers| header_bytes(headers) <= MAX_HEADER_BYTES)
                 .map_or(Self::Unsayable, |headers| Self::Headers(Box::new(headers))),
         }
     }
@@ -122,7 +123,13 @@ fn livekit(minted: &Minted, api_url: &str) -> Bytes {
     Bytes::from(text.into_bytes().into_boxed_slice())
 }
 
-fn headers(frame: &HeaderMap, minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Option<HeaderMap> {
+/// All headers of an answer, however long; `None` where something in them cannot be said in one.
+pub(super) fn headers(
+    frame: &HeaderMap,
+    minted: &Minted,
+    api_url: &str,
+    profile: &Profile<'_>,
+) -> Option<HeaderMap> {
     let expires = minted.expires.map(crate::clock::Timestamp::to_rfc3339).unwrap_or_default();
     let mut headers = frame.clone();
     headers.insert(TOKEN, HeaderValue::try_from(minted.token.as_str()).ok()?);
@@ -131,7 +138,7 @@ fn headers(frame: &HeaderMap, minted: &Minted, api_url: &str, profile: &Profile<
     headers.insert(USER_ID, encoded(&minted.user_id)?);
     headers.insert(DISPLAY_NAME, encoded(profile.display_name())?);
     headers.insert(STATUS, HeaderValue::from_static("ok"));
-    (header_bytes(&headers) <= MAX_HEADER_BYTES).then_some(headers)
+    Some(headers)
 }
 
 /// Visible ASCII, whatever the text.
@@ -139,7 +146,8 @@ fn encoded(text: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(utf8_percent_encode(text, HEADER_TEXT).to_string()).ok()
 }
 
-fn header_bytes(headers: &HeaderMap) -> usize {
+/// Bytes that they take on the wire.
+pub(super) fn header_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
 }
 

@@ -5,6 +5,7 @@
 //! Behind both, [`Sessions::run_renewals`] renews by the clock what is in use.
 
 mod answer;
+mod budget;
 mod error;
 mod flight;
 #[cfg(any(test, fuzzing))]

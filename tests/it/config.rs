@@ -653,6 +653,29 @@ fn a_key_that_does_not_fit_the_algorithm_is_refused() {
     );
 }
 
+/// A9: what no proxy would take is found at start, and not by every user in turn.
+#[test]
+fn a_token_that_does_not_fit_into_headers_is_refused() {
+    let of = |bytes: usize, answer: &str| {
+        let claims = format!("{{ k = \"{}\" }}", "x".repeat(bytes));
+        mistakes(
+            &config(LOCAL, &[("providers.chat.claims", &claims)]).replace("\"subrequest\"", answer),
+            &Environment::default(),
+        )
+    };
+    assert_eq!(of(1500, "\"subrequest\""), "", "two thirds of the room");
+    let found = of(2400, "\"subrequest\"");
+    let (before, after) = found.split_once(" bytes of headers").expect("one mistake");
+    let bytes = before.strip_prefix("config.toml: routes[1].provider: makes sessions that take ").expect("the key");
+    assert!((3585..4600).contains(&bytes.parse::<u32>().expect("a number")), "{found}");
+    assert_eq!(
+        after,
+        " for an ordinary user; at most 3584 are sent, because nginx reads an answer's headers into one page of 4096 bytes, \
+         and applications behind a proxy often take 8190 bytes a header; write fewer or shorter claims, or answer = \"session\""
+    );
+    assert_eq!(of(2400, "\"session\""), "", "JSON has room for it");
+}
+
 /// T-36: claims are templates over what is safe to tell; what says who and how long is not the operator's to change.
 #[test]
 fn claims_that_cannot_work_or_are_not_safe_are_refused() {
