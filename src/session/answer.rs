@@ -124,12 +124,7 @@ fn livekit(minted: &Minted, api_url: &str) -> Bytes {
 }
 
 /// All headers of an answer, however long; `None` where something in them cannot be said in one.
-pub(super) fn headers(
-    frame: &HeaderMap,
-    minted: &Minted,
-    api_url: &str,
-    profile: &Profile<'_>,
-) -> Option<HeaderMap> {
+pub(super) fn headers(frame: &HeaderMap, minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Option<HeaderMap> {
     let expires = minted.expires.map(crate::clock::Timestamp::to_rfc3339).unwrap_or_default();
     let mut headers = frame.clone();
     headers.insert(TOKEN, HeaderValue::try_from(minted.token.as_str()).ok()?);
