@@ -105,7 +105,8 @@ impl Resolver {
                     unreachable = true;
                     continue;
                 }
-                // One more try is for all keys that came meanwhile; else each bad token would have all of them verified again.
+                // One more try is for all keys that came meanwhile: else each bad token would have all of them verified
+                // again.
                 Some(Found::Here) if looked_again => continue,
                 Some(Found::Here | Found::Changed) => looked_again = true,
             }

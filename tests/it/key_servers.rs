@@ -76,7 +76,7 @@ async fn keys_are_fetched_over_tls_of_ones_own_authority_with_a_credential() {
     }
 }
 
-/// A cluster changes its authority while we run. What cannot be used changes nothing.
+/// T-58: a cluster changes its authority while we run. What cannot be used changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_authority_is_believed_from_the_next_look_on() {
     let (old, new, signer) = (Authority::new(), Authority::new(), Signer::new("one"));

@@ -224,7 +224,7 @@ mod tests {
         }
     }
 
-    /// What proves the proxy must not come from a client either; left empty or under another name, it is a proof that fails.
+    /// What proves the proxy must not come from a client either. Left empty or under another name, it proves nothing.
     #[test]
     fn a_header_that_proves_the_proxy_is_bent_less() {
         let proof = Evidence { name: HeaderName::from_static("x-secret"), worth: Worth::Proven, identity: false };

@@ -49,7 +49,8 @@ impl Client {
             && let Err(problem) = self.renew(&mut current, path)
         {
             self.metrics.failed("file");
-            tracing::error!(file = %path.display(), problem, "keys.ca_file is not usable; the last good authorities stay in use");
+            let file = path.display();
+            tracing::error!(%file, problem, "keys.ca_file is not usable; the last good authorities stay in use");
         }
         current.reader.clone()
     }

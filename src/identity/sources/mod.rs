@@ -85,9 +85,9 @@ impl Sources {
         own.chain(self.peers.files())
     }
 
-    /// Reads them again: keys, what proves peers, and the list of denied users. Tells who is denied now and was not before, as
-    /// [`Identity::chat_subject`](super::Identity::chat_subject) names them. What is unusable is logged and counted, and the last
-    /// good one stays.
+    /// Reads them again: keys, what proves peers, and the list of denied users. Tells who is denied now and was not
+    /// before, as [`Identity::chat_subject`](super::Identity::chat_subject) names them. What is unusable is logged and
+    /// counted, and the last good one stays.
     pub fn reload(&self, now: Timestamp) -> Vec<Box<str>> {
         for set in self.all.iter().filter_map(|source| source.key_set()) {
             set.reload(now.as_seconds());
