@@ -28,7 +28,7 @@ async fn token(visitor: &Visitor<'_>) -> String {
     whole
 }
 
-/// T-32: no token in an address, in what scripts can find later, or in what the browser complains about. `expected` are
+/// No token in an address, in what scripts can find later, or in what the browser complains about. `expected` are
 /// the complaints about the application that must be there; the provider's pages are not ours.
 async fn leaves_nothing(chain: &Chain, visitor: &Visitor<'_>, token: &str, expected: &[&str]) {
     let report = visitor.report().await;
@@ -52,6 +52,7 @@ async fn leaves_nothing(chain: &Chain, visitor: &Visitor<'_>, token: &str, expec
     }
 }
 
+/// T-01, T-34: to its end, with what browsers claim and what is left behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn people_sign_in_with_a_browser_and_have_their_session() {
     let (mut chain, browser) = tokio::join!(Chain::start(), Chromium::start());
@@ -69,7 +70,7 @@ async fn people_sign_in_with_a_browser_and_have_their_session() {
     alice.read("#countdown", "in 59 min").await;
     let hers = token(&alice).await;
 
-    // T-01: what a browser claims is replaced, before and after signing in.
+    // What a browser claims is replaced, before and after signing in.
     let claims = ["X-Forwarded-User", "X-Forwarded-Name", "OIDC-Claim-Sub", "X-Auth-Request-User"];
     let claims: BTreeMap<&str, &str> = claims.map(|name| (name, "mallory")).into();
     let bob = browser.visitor("bob", &json!(claims)).await;
@@ -147,7 +148,11 @@ async fn nothing_but_the_name_leaves_the_login() {
     }));
     chain.start_part("provider").await;
     chain.start_part("apache").await;
-    let visitor = Connection::open(chain.app).await.ask("POST", SESSION, &[("X-Forwarded-User", "mallory")]).await;
+    let host = chain.app.to_string();
+    let visitor = Connection::open(chain.app)
+        .await
+        .ask("POST", SESSION, &[("Host", &host), ("X-Forwarded-User", "mallory")])
+        .await;
     assert_eq!((visitor.status, calls.lock().unwrap().len()), (401, 0), "nobody is asked for a visitor");
 
     let cookie = cookie(&chain).await;
@@ -162,7 +167,7 @@ async fn nothing_but_the_name_leaves_the_login() {
     ];
     for connection in ["close", "close, X-Forwarded-User", "close, X-Forwarded-Name, Cookie"] {
         let mut headers: Vec<(&str, &str)> = forged.iter().map(|name| (*name, "mallory")).collect();
-        headers.extend([("Cookie", cookie.as_str()), ("Connection", connection)]);
+        headers.extend([("Cookie", cookie.as_str()), ("Connection", connection), ("Host", &host)]);
         let answer = Connection::open(chain.app).await.ask("POST", SESSION, &headers).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         let call = calls.lock().unwrap().pop().expect("a call");
