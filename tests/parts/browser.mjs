@@ -17,6 +17,8 @@ async function arrive(headers) {
   const page = await context.newPage();
   const seen = { urls: [], complaints: [] };
   page.on("request", (request) => seen.urls.push(request.url()));
+  // A script changes the address without a request.
+  page.on("framenavigated", (frame) => seen.urls.push(frame.url()));
   page.on("pageerror", (error) => seen.complaints.push(`thrown: ${error}`));
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type())) {
