@@ -124,8 +124,8 @@ async fn cookie(chain: &Chain) -> String {
     let form = client.post(login).header("Content-Type", "application/x-www-form-urlencoded").body("sub=alice");
     let back = header(&form.send().await.unwrap(), "location");
     let reply = client.get(back).header("Cookie", state).send().await.unwrap();
-    let cookies = reply.headers().get_all("set-cookie").iter().map(|value| pair(value.to_str().unwrap().to_owned()));
-    cookies.last().unwrap()
+    let session = reply.headers().get_all("set-cookie").iter().next_back().unwrap();
+    pair(session.to_str().unwrap().to_owned())
 }
 
 /// T-01, T-03, T-07: what reaches sidemint is what the login says, whatever a client sends; and nothing of the login's own.
