@@ -3,7 +3,7 @@
 TOOLS := $(CURDIR)/.tools/venv/bin
 CARGO ?= cargo
 
-.PHONY: run test check lint docs policy unit chart image instructions bench fuzz mutants parts clean
+.PHONY: run test check lint docs policy unit chart image instructions bench fuzz mutants parts screenshot clean
 
 run: ## Build and start on config.toml: no account anywhere
 	$(CARGO) run --locked -- --config config.toml
@@ -50,6 +50,10 @@ SECONDS_EACH ?= 20
 
 fuzz: parts ## libFuzzer on every target, for SECONDS_EACH seconds; crashes are written to fuzz/artifacts
 	tests/fuzz $(SECONDS_EACH)
+
+screenshot: parts ## The picture of examples/login-chain in the documents, taken anew
+	$(CARGO) build --locked
+	node tests/parts/screenshot.mjs
 
 mutants: parts ## Removes one check at a time, and sees the test fail that is named for it
 	tests/mutants/run.py

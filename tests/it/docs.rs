@@ -41,7 +41,7 @@ fn root() -> PathBuf {
 
 fn pages() -> Vec<Page> {
     let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
-    for folder in ["docs", "docs/identity", "docs/providers", "docs/proxies"] {
+    for folder in ["docs", "docs/identity", "docs/providers", "docs/proxies", "examples/login-chain"] {
         let entries = fs::read_dir(root().join(folder)).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let is_page = |name: &String| Path::new(name).extension().is_some_and(|end| end == "md");
@@ -224,6 +224,7 @@ fn every_page_is_reachable_from_the_list_of_pages() {
         // A folder's own list is listed one folder up.
         let (above, name) = match name {
             "README.md" if folder == "docs" => continue,
+            "README.md" if folder.starts_with("examples/") => ("", page.path.as_str()),
             "README.md" => ("docs", page.path.trim_start_matches("docs/")),
             name => (folder, name),
         };

@@ -44,6 +44,7 @@ mod key_sets;
 mod keys;
 mod layout;
 mod limits;
+mod login_chain;
 mod namespaces;
 mod nginx;
 mod observability;

@@ -1,4 +1,4 @@
-//! Real servers of chat systems, each on a free port of loopback and in a folder of its own. They end with the test.
+//! Real servers of chat systems and logins, and a real browser, each on a free port of loopback and in a folder of its own. They end with the test.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -12,6 +12,8 @@ use serde_json::Value;
 
 use crate::client::Answer;
 
+pub mod chain;
+pub mod chromium;
 pub mod ejabberd;
 pub mod liveblocks;
 pub mod nats;

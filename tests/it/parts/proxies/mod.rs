@@ -253,7 +253,7 @@ fn moved(text: &str, port: u16, there: SocketAddr) -> String {
 
 /// An address that nobody else listens on: these programs cannot tell which free port they chose, and one that was
 /// chosen for them could be taken before they listen. Every process has an address of loopback for itself.
-fn own_address() -> SocketAddr {
+pub fn own_address() -> SocketAddr {
     let [_, high, middle, low] = std::process::id().to_be_bytes();
     (Ipv4Addr::new(127, 64 | (high & 63), middle, low), PORT.fetch_add(1, Ordering::Relaxed)).into()
 }
