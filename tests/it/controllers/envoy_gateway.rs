@@ -1,6 +1,6 @@
 //! Envoy Gateway: its policies, as Envoy gets them.
 //!
-//! The filter of a policy is off, and is turned on for the routes of the HTTPRoute that it is for. It comes before the
+//! The filter of a policy is off, and is turned on for the routes of the `HTTPRoute` that it is for. It comes before the
 //! filters that verify tokens. No registry carries schemas of these resources; the fields are those of the reference.
 
 use serde::Deserialize;
@@ -15,12 +15,12 @@ const FILTER: &str = "envoy.filters.http.ext_authz/securitypolicy/shop/chat-toke
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct SecurityPolicy {
     target_refs: Vec<TargetRef>,
-    ext_auth: ExtAuth,
+    ext_auth: Question,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct ExtAuth {
+struct Question {
     timeout: String,
     fail_open: bool,
     headers_to_ext_auth: Vec<String>,

@@ -13,7 +13,7 @@ pub struct Metadata {
     pub namespace: String,
 }
 
-/// A reference to the Gateway or the HTTPRoute that a policy is for.
+/// A reference to the Gateway or the `HTTPRoute` that a policy is for.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetRef {
@@ -83,7 +83,7 @@ struct Modifier {
 }
 
 impl Envoy {
-    /// Adds the routes of an HTTPRoute, exact paths before prefixes, each under the name of the HTTPRoute.
+    /// Adds the routes of an `HTTPRoute`, exact paths before prefixes, each under the name of the `HTTPRoute`.
     pub fn add_route(&mut self, document: &Value) {
         let metadata: Metadata = serde_json::from_value(document["metadata"].clone()).expect("metadata");
         let spec: Spec = serde_json::from_value(document["spec"].clone()).expect("an HTTPRoute");

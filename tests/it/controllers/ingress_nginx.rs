@@ -27,12 +27,12 @@ struct Rule {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Paths {
-    paths: Vec<Path>,
+    paths: Vec<Served>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Path {
+struct Served {
     path: String,
     path_type: String,
     backend: Backend,
@@ -90,7 +90,7 @@ fn unprefixed(key: &str) -> &str {
 }
 
 /// The location of a path, and the one that asks about it.
-fn location(name: &str, path: &Path, annotations: &Annotations) -> String {
+fn location(name: &str, path: &Served, annotations: &Annotations) -> String {
     let matches = match path.path_type.as_str() {
         "Exact" => format!("= {}", path.path),
         "Prefix" => format!("{}/", path.path.trim_end_matches('/')),
