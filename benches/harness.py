@@ -90,6 +90,8 @@ class Server:
     env: dict = field(default_factory=dict)
     path: str = SESSION
     template: Path | None = None
+    # Further values for the template.
+    values: dict = field(default_factory=dict)
     needs: tuple = ()
     cpu: int = SERVER_CPU
     connections: int = 32
@@ -123,7 +125,7 @@ class Server:
         if not self.template:
             return ""
         text = self.template.read_text()
-        for name, value in {"PORT": self.port, "SCRATCH": SCRATCH.name, "ANSWER": ANSWER}.items():
+        for name, value in {"PORT": self.port, "SCRATCH": SCRATCH.name, "ANSWER": ANSWER, **self.values}.items():
             text = text.replace(f"__{name}__", str(value))
         config = Path(SCRATCH.name, f"{self.port}-{self.template.name}")
         config.write_text(text)

@@ -36,6 +36,11 @@ def nginx():
     return Server("nginx", ["nginx", "-c", "__CONFIG__"], template=PEERS / "nginx.conf")
 
 
+def nginx_guard(sidemint_port):
+    values = {"SIDEMINT": sidemint_port}
+    return Server("nginx", ["nginx", "-c", "__CONFIG__"], template=PEERS / "nginx-guard.conf", path="/by-sidemint", values=values)
+
+
 def envoy():
     program = os.environ.get("ENVOY", HERE.parent / ".tools/venv/bin/envoy")
     options = ["--concurrency", "1", "-l", "error", "--disable-hot-restart"]

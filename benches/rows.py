@@ -3,12 +3,13 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import instructions
 import peers
-from harness import LOAD_CPU, SCRATCH, SERVER_CPU, Connection, interleave, on_cpu, wrk
+from harness import LOAD_CPU, SCRATCH, SERVER_CPU, Connection, interleave, note, on_cpu, present, wrk
 
 # Set over a configuration of subject/, these make it mint for every request.
 UNCACHED = ("uncached",)
@@ -203,6 +204,24 @@ def tail():
     return measured
 
 
+def guard():
+    """What a question to sidemint adds to a request through nginx, at a rate that leaves nginx idle half of the time."""
+    if present([peers.nginx_guard(0)]) == []:
+        return {}
+    plan = {"rate": 2000, "secs": 5, "connections": 50, "users": 500, "skip": 1}
+    measured = {"guard/median": [], "guard/p99": []}
+    with peers.sidemint("sidemint", "local", path="/auth") as ours, peers.nginx_guard(ours.port) as nginx:
+        for _ in range(7):
+            itself = open_loop(nginx, target="/by-itself", **plan)
+            asked = open_loop(nginx, target="/by-sidemint", **plan)
+            if itself["failed"] or asked["failed"]:
+                sys.exit("nginx refused somebody")
+            note(f"  p99 {itself['p99']:.3f} ms by itself, {asked['p99']:.3f} ms with sidemint; p50 {itself['p50']:.3f} and {asked['p50']:.3f}")
+            measured["guard/median"].append(asked["p50"] / itself["p50"])
+            measured["guard/p99"].append(asked["p99"] / itself["p99"])
+    return measured
+
+
 def herd():
     """The first mint opens the first life, so it is not counted as a renewal."""
     lives = 16
@@ -251,19 +270,26 @@ def rsa_key():
     return {"SIDEMINT_SIGNING_KEY_FILE": path}
 
 
+def every(server, users):
+    """Asks for each of `users`, however long that takes."""
+    seconds = 2
+    while wrk(server, seconds=seconds, users=users).requests < users:
+        seconds *= 2
+
+
 def memory():
     """Users come in the same order each time round, so a cache that holds a fifth of them misses on every request."""
     with peers.sidemint("sidemint", "start", env=rsa_key()) as idle:
         idle_bytes = idle.memory()
     with peers.sidemint("sidemint", "local", cache__max_entries=200_000, cache__max_bytes=2**30) as filling:
-        wrk(filling, users=1000)
+        every(filling, 1000)
         few = filling.memory()
-        wrk(filling, seconds=6, users=100_000)
+        every(filling, 100_000)
         a_user = (filling.memory() - few) / 99_000 - len(filling.body)
     with peers.sidemint("sidemint", "local", cache__max_entries=20_000) as churning:
-        wrk(churning, users=20_000)
+        every(churning, 20_000)
         once = churning.memory()
-        wrk(churning, seconds=6, users=100_000)
+        every(churning, 100_000)
         churn = churning.memory() / once
     return {"memory/idle": [idle_bytes / 1e6], "memory/user": [a_user], "memory/churn": [churn]}
 
@@ -290,6 +316,7 @@ PARTS = {
     "cold": cold,
     "slow": slow,
     "tail": tail,
+    "guard": guard,
     "herd": herd,
     "outage": outage,
     "memory": memory,

@@ -124,7 +124,7 @@ impl Blueprint {
     fn secret_files(&self) -> BTreeSet<PathBuf> {
         let providers = self.providers.values().flat_map(|provider| provider.secret_files());
         let tls = self.tls.iter().flat_map(|tls| tls.files());
-        providers.chain(self.sources.peers().files()).chain(self.sources.files()).chain(tls).collect()
+        providers.chain(self.sources.files()).chain(tls).collect()
     }
 }
 
@@ -157,17 +157,16 @@ fn plan(
             );
             errors.push(ConfigError::new(route.origin.clone(), format!("{}.provider", route.key), problem));
         }
-        match RouteId::try_from(n) {
-            Ok(id) => plans.push(Arc::new(Plan::new(
-                id,
-                route,
-                inbound::form(route, &resolver, provider.inputs()),
-                Arc::clone(provider),
-                Arc::clone(&roles),
-                metrics,
-            ))),
-            Err(_) => errors.push(ConfigError::new(route.origin.clone(), "routes", "has more than 65536 routes")),
+        let Ok(id) = RouteId::try_from(n) else {
+            errors.push(ConfigError::new(route.origin.clone(), "routes", "has more than 65536 routes"));
+            break;
+        };
+        let form = inbound::form(route, &resolver, provider.inputs());
+        let plan = Plan::new(id, route, form, Arc::clone(provider), Arc::clone(&roles), metrics);
+        if let Err(problem) = plan.check_headers() {
+            errors.push(ConfigError::new(route.origin.clone(), format!("{}.provider", route.key), problem));
         }
+        plans.push(Arc::new(plan));
     }
     plans
 }
@@ -299,19 +298,16 @@ fn ready_when_random(lifecycle: &Lifecycle) {
 fn watch_files(blueprint: &Blueprint, sessions: &Arc<Sessions>, lifecycle: &Lifecycle) -> Nudge {
     let (sources, sessions) = (Arc::clone(&blueprint.sources), Arc::clone(sessions));
     let providers: Vec<_> = blueprint.providers.values().cloned().collect();
-    let (peers, tls) = (Arc::clone(blueprint.sources.peers()), blueprint.tls.clone());
-    let (clock, time) = (Arc::clone(&blueprint.clock), Arc::clone(&blueprint.clock));
+    let (clock, time, tls) = (Arc::clone(&blueprint.clock), Arc::clone(&blueprint.clock), blueprint.tls.clone());
     watch::start(&blueprint.secret_files(), clock, lifecycle, move || {
-        sources.reload_keys(time.now());
         for provider in &providers {
             provider.reload();
         }
-        peers.reload();
         if let Some(tls) = &tls {
             tls.reload();
         }
         // The next request is refused anyway; what the cache holds would go on being renewed.
-        for user in sources.reload() {
+        for user in sources.reload(time.now()) {
             sessions.forget(&user);
         }
     })

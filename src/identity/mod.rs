@@ -7,6 +7,7 @@
 mod ambiguity;
 mod decode;
 mod definition;
+mod evidence;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod keys;
@@ -28,6 +29,7 @@ use http::Method;
 use http::header::HeaderMap;
 
 pub use definition::{PRESETS, summary};
+pub use evidence::Worth;
 pub use peer::{Peer, PeerProof, Peers, Standing};
 pub use refusal::Refusal;
 pub use resolver::Resolver;

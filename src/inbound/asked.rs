@@ -99,11 +99,6 @@ impl Asked {
         Asking { standing: self.standing, method: &self.method, target, headers: &self.headers, body }
     }
 
-    /// The path as sent.
-    pub(super) fn path(&self) -> &str {
-        self.target.as_ref().map_or("", PathAndQuery::path)
-    }
-
     /// The address for whoever routes by it.
     pub(super) fn uri(&self) -> Uri {
         self.target.clone().map(Uri::from).unwrap_or_default()

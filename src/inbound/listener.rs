@@ -15,9 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::sync::Semaphore;
 
-use super::Routes;
 use super::connection::{Patience, Patient, Phase};
 use super::tls::{Handshakes, Tls};
+use super::{Routes, Way};
 use crate::config::{Listen, Server};
 use crate::identity::{Peer, Peers, Standing};
 use crate::lifecycle::Lifecycle;
@@ -285,11 +285,13 @@ impl Shared {
         let limits = self.limits;
         let service = service_fn(move |request: http::Request<Incoming>| {
             phase.serving();
-            let refused = is_ambiguous(&request, &phase);
-            if refused {
+            let way = if is_ambiguous(&request, &phase) {
                 ambiguous.inc();
-            }
-            routes.answer(request, standing, Arc::clone(&phase), refused)
+                Way::Nowhere
+            } else {
+                routes.way(request.uri().path())
+            };
+            way.answer(request, standing, Arc::clone(&phase))
         });
         if limits.http2 {
             let mut builder = auto::Builder::new(TokioExecutor::new());

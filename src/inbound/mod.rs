@@ -140,29 +140,7 @@ impl Routes {
         Self { hot: if by_host { Hot::default() } else { hot }, tree }
     }
 
-    /// Answers one request, or refuses what is none, and tells `phase`. What leads to a handler happens before there is a future: hyper moves
-    /// futures about, and each would carry the request twice.
-    fn answer(
-        &self,
-        request: Request<Incoming>,
-        standing: Standing,
-        phase: Arc<Phase>,
-        refused: bool,
-    ) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
-        let asked = Asked::of(request, standing);
-        let way = if refused { Way::Nowhere } else { self.way(asked.path()) };
-        async move {
-            let answer = match way {
-                Way::Session(handler) => handler.answer(&asked).await,
-                Way::Subrequest(handler) => handler.answer(&asked).await,
-                Way::Nowhere => reply::not_http(),
-                Way::Tree(tree) => Box::pin(through(tree, asked)).await,
-            };
-            phase.answered();
-            Ok(answer)
-        }
-    }
-
+    /// Who answers requests of this path.
     fn way(&self, path: &str) -> Way {
         match &self.hot {
             Hot { session: Some((own, handler)), .. } if path == &**own => Way::Session(Arc::clone(handler)),
@@ -179,6 +157,29 @@ enum Way {
     Session(Arc<SessionRoute>),
     Subrequest(Arc<SubrequestRoute>),
     Tree(BoxedFilter<(Response,)>),
+}
+
+impl Way {
+    /// Answers one request, and tells `phase`. The request is taken apart before there is a future: hyper moves futures
+    /// about, and each would carry the request twice.
+    fn answer(
+        self,
+        request: Request<Incoming>,
+        standing: Standing,
+        phase: Arc<Phase>,
+    ) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
+        let asked = Asked::of(request, standing);
+        async move {
+            let answer = match self {
+                Self::Session(handler) => handler.answer(&asked).await,
+                Self::Subrequest(handler) => handler.answer(&asked).await,
+                Self::Nowhere => reply::not_http(),
+                Self::Tree(tree) => Box::pin(through(tree, asked)).await,
+            };
+            phase.answered();
+            Ok(answer)
+        }
+    }
 }
 
 /// Answers what warp's tree routes: by the address alone, for the rest stands in [`Asked`].

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::HeaderMap;
 
-use super::answer::{Answer, Form, SESSION_HEADERS};
+use super::answer::{Answer, ENVOY_REMOVE, Form, SESSION_HEADERS};
 use super::key::{self, SessionKey};
 use crate::clock::Timestamp;
 use crate::identity::Identity;
@@ -22,7 +22,10 @@ pub(crate) fn answer_headers(bytes: &[u8]) {
     let minted = Minted { token, expires, minted: at, user_id, extra: Vec::new() };
     let profile = Profile { subject: &subject, name: Some(&name), ..Profile::default() };
     if let Answer::Headers(headers) = Answer::render(&Form::Headers(HeaderMap::new()), &minted, &api_url, &profile) {
-        assert_eq!(headers.len(), SESSION_HEADERS.len() + 1, "the complete set");
+        let told = usize::from(headers.contains_key(ENVOY_REMOVE));
+        assert_eq!(headers.len(), SESSION_HEADERS.len() + 1 + told, "the complete set");
+        let is_empty = |name| headers.get(name).is_some_and(http::HeaderValue::is_empty);
+        assert_eq!(told == 1, SESSION_HEADERS.iter().any(is_empty), "what is empty is told");
         let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
         assert!(size <= 3584, "{size} bytes");
         for own in [&SESSION_HEADERS[3], &SESSION_HEADERS[4]] {

@@ -93,6 +93,11 @@ fn an_unknown_key_is_refused_with_file_and_key_and_the_known_ones() {
                 "config.toml: identity.peers.network: unknown key; known here: networks, unix_uids, certificates, xfcc, linkerd, hmac_key_files, secret_files, secret_header, insecure_trust_every_peer",
             ),
             (
+                "identity.callers.shop.insecure_trust_every_peer",
+                "true",
+                "config.toml: identity.callers.shop.insecure_trust_every_peer: unknown key; known here: routes, networks, unix_uids, certificates, xfcc, linkerd, hmac_key_files, secret_files, secret_header, token",
+            ),
+            (
                 "identity.sources.own",
                 "{ kind = \"headers\", colour = 1, headers = { subject = \"X-User\" } }",
                 "config.toml: identity.sources.own: unknown field `colour`, expected one of `name`, `summary`, `namespace`, `kind`, `headers`, `jwt`, `claims`, `keys`",
@@ -646,6 +651,29 @@ fn a_key_that_does_not_fit_the_algorithm_is_refused() {
         mistakes(&config(LOCAL, &[("providers.chat.alg", "\"HS256\"")]), &Environment::default()),
         "config.toml: providers.chat.key: is missing; HS256 needs key_file = \"/path\""
     );
+}
+
+/// A9: what no proxy would take is found at start, and not by every user in turn.
+#[test]
+fn a_token_that_does_not_fit_into_headers_is_refused() {
+    let of = |bytes: usize, answer: &str| {
+        let claims = format!("{{ k = \"{}\" }}", "x".repeat(bytes));
+        mistakes(
+            &config(LOCAL, &[("providers.chat.claims", &claims)]).replace("\"subrequest\"", answer),
+            &Environment::default(),
+        )
+    };
+    assert_eq!(of(1500, "\"subrequest\""), "", "two thirds of the room");
+    let found = of(2400, "\"subrequest\"");
+    let (before, after) = found.split_once(" bytes of headers").expect("one mistake");
+    let bytes = before.strip_prefix("config.toml: routes[1].provider: makes sessions that take ").expect("the key");
+    assert!((3585..4600).contains(&bytes.parse::<u32>().expect("a number")), "{found}");
+    assert_eq!(
+        after,
+        " for an ordinary user; at most 3584 are sent, because nginx reads an answer's headers into one page of 4096 bytes, \
+         and applications behind a proxy often take 8190 bytes a header; write fewer or shorter claims, or answer = \"session\""
+    );
+    assert_eq!(of(2400, "\"session\""), "", "JSON has room for it");
 }
 
 /// T-36: claims are templates over what is safe to tell; what says who and how long is not the operator's to change.

@@ -2,8 +2,7 @@
 
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 
-use crate::config::{self, Peers};
-use crate::identity::Resolver;
+use crate::identity::{Peers, Resolver, Worth};
 
 /// Requests of one run at most.
 const MOST_REQUESTS: usize = 300;
@@ -13,11 +12,6 @@ const OVERSIZE: usize = 9 * 1024;
 pub(super) const FORGED: &str = "sidemint-doctor";
 /// Half of more than sidemint reads: where a proxy joins two lines into one, that is too long.
 const HALF: usize = 4200;
-
-/// The header of a shared secret where none is configured.
-const SECRET_HEADER: HeaderName = HeaderName::from_static("x-chat-peer-secret");
-/// The header of a signed request.
-const SIGNATURE_HEADER: HeaderName = HeaderName::from_static("x-chat-peer-signature");
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,15 +46,6 @@ pub(super) enum Trick {
     Oversized,
     /// All of them at once.
     Together,
-}
-
-/// What the word of a header is worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Worth {
-    /// It tells identity, or proves the proxy, by being there: only the proxy may send it.
-    Said,
-    /// It is signed, or a secret: a forgery is refused.
-    Proven,
 }
 
 /// A header that counts.
@@ -116,30 +101,16 @@ impl Who {
 }
 
 /// The headers that count on a route. One that signs the operator in is left out: it is the operator's to send.
-pub(super) fn evidence(resolver: &Resolver, identity: &config::Identity, sign_in: &HeaderMap) -> Vec<Evidence> {
-    let worth = |signed| if signed { Worth::Proven } else { Worth::Said };
-    let told = resolver.evidence().map(|(name, signed)| (name.clone(), worth(signed), true));
-    let proofs = std::iter::once(&identity.peers).chain(identity.callers.values().map(|caller| &caller.proof));
-    let proofs = proofs.flat_map(proofs_of).map(|(name, worth)| (name, worth, false));
+pub(super) fn evidence(resolver: &Resolver, peers: &Peers, sign_in: &HeaderMap) -> Vec<Evidence> {
+    let told = resolver.evidence().map(|(name, worth)| (name, worth, true));
+    let proofs = peers.evidence().map(|(name, worth)| (name, worth, false));
     let mut all: Vec<Evidence> = Vec::new();
     for (name, worth, identity) in told.chain(proofs) {
-        if !sign_in.contains_key(&name) && !all.iter().any(|own| own.name == name) {
-            all.push(Evidence { name, worth, identity });
+        if !sign_in.contains_key(name) && !all.iter().any(|own| own.name == *name) {
+            all.push(Evidence { name: name.clone(), worth, identity });
         }
     }
     all
-}
-
-/// The headers that prove a peer.
-fn proofs_of(peers: &Peers) -> impl Iterator<Item = (HeaderName, Worth)> {
-    let said = |used: bool, name: &'static str| used.then(|| (HeaderName::from_static(name), Worth::Said));
-    let proven = |used: bool, name: HeaderName| used.then_some((name, Worth::Proven));
-    let secret = peers.secret_header.clone().unwrap_or(SECRET_HEADER);
-    let secret = proven(!peers.secret_files.is_empty(), secret);
-    let signature = proven(!peers.hmac_key_files.is_empty(), SIGNATURE_HEADER);
-    let xfcc = said(!peers.xfcc.is_empty(), "x-forwarded-client-cert");
-    let linkerd = said(!peers.linkerd.is_empty(), "l5d-client-id");
-    secret.into_iter().chain(signature).chain(xfcc).chain(linkerd)
 }
 
 /// Plans every request; their number where they would be too many.
@@ -253,29 +224,9 @@ mod tests {
         }
     }
 
-    /// What proves the proxy must not come from a client either; what signs the operator in is theirs to send.
+    /// What proves the proxy must not come from a client either. Left empty or under another name, it proves nothing.
     #[test]
-    fn headers_that_prove_the_proxy_count_as_well() {
-        let peers = Peers {
-            xfcc: vec!["spiffe://a/b".to_owned()],
-            linkerd: vec!["web".to_owned()],
-            secret_files: vec!["secret".into()],
-            secret_header: Some(HeaderName::from_static("x-secret")),
-            hmac_key_files: vec!["key".into()],
-            ..Peers::default()
-        };
-        let all: Vec<_> = proofs_of(&peers).map(|(name, worth)| (name.to_string(), worth)).collect();
-        let named = |name: &str, worth| (name.to_owned(), worth);
-        assert_eq!(
-            all,
-            [
-                named("x-secret", Worth::Proven),
-                named("x-chat-peer-signature", Worth::Proven),
-                named("x-forwarded-client-cert", Worth::Said),
-                named("l5d-client-id", Worth::Said)
-            ]
-        );
-        assert_eq!(proofs_of(&Peers::default()).count(), 0);
+    fn a_header_that_proves_the_proxy_is_bent_less() {
         let proof = Evidence { name: HeaderName::from_static("x-secret"), worth: Worth::Proven, identity: false };
         let tricks: Vec<Trick> = cases(Who::User, &[proof]).iter().map(|case| case.trick).collect();
         assert_eq!(tricks, [Trick::Spoofed, Trick::Doubled, Trick::Listed]);

@@ -80,7 +80,7 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     let around = Around { outbound: outbound.clone(), clock: Arc::clone(&clock), metrics };
     let all = identity::Sources::configure(&config.identity, &config.routes, &around).map_err(ConfigErrors)?;
     let route = route(&config, options.route.as_deref(), url.path())?;
-    let evidence = cases::evidence(&all.resolver(route), &config.identity, &sign_in);
+    let evidence = cases::evidence(&all.resolver(route), all.peers(), &sign_in);
     if evidence.is_empty() {
         return Err(Failure::Usage(format!("{}: no header carries identity there, so none can be forged", route.path)));
     }

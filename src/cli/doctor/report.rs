@@ -6,10 +6,11 @@ use std::fmt;
 use http::HeaderName;
 use serde_json::{Value, json};
 
-use super::cases::{Case, Trick, Who, Worth};
+use super::cases::{Case, Trick, Who};
 use super::probe::Seen;
 use super::remedies::{Hole, Proxy};
 use super::verdict::{Finding, Level};
+use crate::identity::Worth;
 
 /// What was done, and what came of it.
 #[derive(Debug)]

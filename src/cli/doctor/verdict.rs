@@ -1,7 +1,8 @@
 //! What an answer means, compared with that to an honest request.
 
-use super::cases::{Trick, Who, Worth};
+use super::cases::{Trick, Who};
 use super::probe::Seen;
+use crate::identity::Worth;
 use crate::inbound::Outcome;
 
 /// What became of a case.

@@ -15,19 +15,9 @@ impl Check<'_> {
         let mut callers = std::collections::BTreeMap::new();
         for (name, caller) in raw.callers {
             let key = format!("identity.callers.{name}");
-            let token = caller.token.map(|token| CallerToken { source: token.source, subjects: token.subjects });
-            let proof = raw::Peers {
-                networks: caller.networks,
-                unix_uids: caller.unix_uids,
-                certificates: caller.certificates,
-                xfcc: caller.xfcc,
-                linkerd: caller.linkerd,
-                hmac_key_files: caller.hmac_key_files,
-                secret_files: caller.secret_files,
-                secret_header: caller.secret_header,
-                insecure_trust_every_peer: false,
-            };
-            let caller = Caller { proof: self.peers(&key, proof), token, routes: caller.routes };
+            let (proof, token, routes) = caller.into_parts();
+            let token = token.map(|token| CallerToken { source: token.source, subjects: token.subjects });
+            let caller = Caller { proof: self.peers(&key, proof), token, routes };
             callers.insert(name, caller);
         }
         for (role, groups) in &raw.roles {

@@ -16,33 +16,44 @@ pub(in crate::config) struct Identity {
     pub(in crate::config) sources: BTreeMap<String, Value>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Peers {
-    pub(in crate::config) networks: Vec<String>,
-    pub(in crate::config) unix_uids: Vec<u32>,
-    pub(in crate::config) certificates: Vec<String>,
-    pub(in crate::config) xfcc: Vec<String>,
-    pub(in crate::config) linkerd: Vec<String>,
-    pub(in crate::config) hmac_key_files: Vec<String>,
-    pub(in crate::config) secret_files: Vec<String>,
-    pub(in crate::config) secret_header: Option<String>,
-    pub(in crate::config) insecure_trust_every_peer: bool,
+/// Declares `[identity.peers]` and `[identity.callers.NAME]`: the keys that prove a peer stand in both, and each has keys
+/// of its own. Serde's `flatten` would let unknown keys pass.
+macro_rules! tables_that_prove {
+    ($($key:ident: $type:ty,)*) => {
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub(in crate::config) struct Peers {
+            $(pub(in crate::config) $key: $type,)*
+            pub(in crate::config) insecure_trust_every_peer: bool,
+        }
+
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub(in crate::config) struct Caller {
+            routes: Vec<String>,
+            $($key: $type,)*
+            token: Option<CallerToken>,
+        }
+
+        impl Caller {
+            /// What proves it, its token, and the routes that it may use.
+            pub(in crate::config) fn into_parts(self) -> (Peers, Option<CallerToken>, Vec<String>) {
+                let Self { routes, $($key,)* token } = self;
+                (Peers { $($key,)* insecure_trust_every_peer: false }, token, routes)
+            }
+        }
+    };
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Caller {
-    pub(in crate::config) routes: Vec<String>,
-    pub(in crate::config) networks: Vec<String>,
-    pub(in crate::config) unix_uids: Vec<u32>,
-    pub(in crate::config) certificates: Vec<String>,
-    pub(in crate::config) xfcc: Vec<String>,
-    pub(in crate::config) linkerd: Vec<String>,
-    pub(in crate::config) hmac_key_files: Vec<String>,
-    pub(in crate::config) secret_files: Vec<String>,
-    pub(in crate::config) secret_header: Option<String>,
-    pub(in crate::config) token: Option<CallerToken>,
+tables_that_prove! {
+    networks: Vec<String>,
+    unix_uids: Vec<u32>,
+    certificates: Vec<String>,
+    xfcc: Vec<String>,
+    linkerd: Vec<String>,
+    hmac_key_files: Vec<String>,
+    secret_files: Vec<String>,
+    secret_header: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,11 +1,12 @@
-//! Identity definitions: what an upstream sends, as data. Presets ship with the binary; operators add their own, or
-//! settle a preset with settings and keys of their own.
+//! Identity definitions: what an upstream sends, as data. [`presets`] ship with the binary; operators add their own, or
+//! settle a preset with settings and keys of their own ([`overlay`]). Here they are compiled.
 
 mod field;
 mod headers;
 mod keys;
 mod overlay;
 mod payload;
+mod presets;
 mod token;
 
 use serde::Deserialize;
@@ -14,7 +15,9 @@ use serde_json::{Map, Value};
 pub(super) use field::Place;
 pub(super) use headers::{Condition, Decoding, HeaderNames, Part};
 pub(super) use keys::{KeyForm, KeyPlace, KeyPlan, PemUrl, REFRESH_BOUNDS};
-pub(super) use payload::{Expiry, Payload};
+pub(super) use payload::{Expiry, Issuer, Payload};
+pub use presets::{PRESETS, summary};
+pub(super) use presets::{is_preset, names};
 pub(super) use token::{Form, Path, TokenRules};
 
 /// A definition in use, checked.
@@ -83,52 +86,6 @@ impl Raw {
     }
 }
 
-/// The definitions that ship with the binary: name and text.
-pub const PRESETS: &[(&str, &str)] = &[
-    ("plain", include_str!("../presets/plain.toml")),
-    ("oauth2-proxy", include_str!("../presets/oauth2-proxy.toml")),
-    ("oauth2-proxy-subrequest", include_str!("../presets/oauth2-proxy-subrequest.toml")),
-    ("authelia", include_str!("../presets/authelia.toml")),
-    ("authentik", include_str!("../presets/authentik.toml")),
-    ("gatekeeper", include_str!("../presets/gatekeeper.toml")),
-    ("oathkeeper", include_str!("../presets/oathkeeper.toml")),
-    ("pomerium-claims", include_str!("../presets/pomerium-claims.toml")),
-    ("tailscale", include_str!("../presets/tailscale.toml")),
-    ("azure-easy-auth", include_str!("../presets/azure-easy-auth.toml")),
-    ("envoy-payload", include_str!("../presets/envoy-payload.toml")),
-    ("envoy-claims", include_str!("../presets/envoy-claims.toml")),
-    ("kubernetes-front-proxy", include_str!("../presets/kubernetes-front-proxy.toml")),
-    ("mod-auth-openidc", include_str!("../presets/mod-auth-openidc.toml")),
-    ("traefik", include_str!("../presets/traefik.toml")),
-    ("oidc", include_str!("../presets/oidc.toml")),
-    ("pomerium", include_str!("../presets/pomerium.toml")),
-    ("cloudflare-access", include_str!("../presets/cloudflare-access.toml")),
-    ("google-iap", include_str!("../presets/google-iap.toml")),
-    ("aws-alb", include_str!("../presets/aws-alb.toml")),
-    ("azure-ad", include_str!("../presets/azure-ad.toml")),
-    ("teleport", include_str!("../presets/teleport.toml")),
-    ("authentik-jwt", include_str!("../presets/authentik-jwt.toml")),
-    ("oathkeeper-jwt", include_str!("../presets/oathkeeper-jwt.toml")),
-    ("keycloak", include_str!("../presets/keycloak.toml")),
-    ("kubernetes", include_str!("../presets/kubernetes.toml")),
-    ("spiffe-jwt", include_str!("../presets/spiffe-jwt.toml")),
-    ("body", include_str!("../presets/body.toml")),
-];
-
-/// One line about a preset.
-pub fn summary(text: &str) -> String {
-    #[derive(Deserialize)]
-    struct Summary {
-        summary: String,
-    }
-    toml::from_str::<Summary>(text).map(|preset| preset.summary).unwrap_or_default()
-}
-
-/// Whether a preset has this name.
-pub(super) fn is_preset(name: &str) -> bool {
-    PRESETS.iter().any(|(preset, _)| *preset == name)
-}
-
 /// The definition called `name`: a preset, the operator's own table, or a preset that the table settles. `Err` holds
 /// what is wrong, each as key below the table and the rest of a sentence.
 pub(super) fn compile(name: &str, own: Option<&Value>) -> Result<Definition, Vec<(String, String)>> {
@@ -151,7 +108,7 @@ pub(super) fn compile(name: &str, own: Option<&Value>) -> Result<Definition, Vec
     }
     let written = match base {
         None => Map::new(),
-        Some(base) => preset(base)
+        Some(base) => presets::table(base)
             .ok_or_else(|| vec![("preset".to_owned(), format!("no preset \"{base}\"; presets: {}", names()))])?,
     };
     let settled = overlay::settle(written, own)?;
@@ -182,29 +139,9 @@ fn token(jwt: token::Raw, claims: token::RawClaims, keys: Option<keys::Raw>) -> 
     Ok(Kind::Token(Box::new((rules, keys))))
 }
 
-/// Names of the presets, for messages.
-pub(super) fn names() -> String {
-    PRESETS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
-}
-
-fn preset(name: &str) -> Option<Map<String, Value>> {
-    let (_, text) = PRESETS.iter().find(|(own, _)| *own == name)?;
-    toml::from_str(text).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn presets_are_called_what_their_files_are_called() {
-        for (name, text) in PRESETS {
-            let table: toml::Table = text.parse().expect(name);
-            assert_eq!(table["name"].as_str(), Some(*name));
-            assert!(preset(name).is_some(), "{name}");
-            assert!(!summary(text).is_empty(), "{name}");
-        }
-    }
 
     /// A table that nobody reads would look like a check that is made.
     #[test]

@@ -10,6 +10,7 @@ mod proof;
 mod rotation;
 mod secret;
 mod signature;
+mod token;
 mod workload;
 
 use std::net::IpAddr;
@@ -18,12 +19,13 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::{Asking, Refusal, ambiguity};
+use super::{Asking, Refusal, Worth, ambiguity};
 use crate::clock::Clock;
 use crate::config;
 use crate::metrics::{Counter, Gauge, Metrics};
 
 use proof::Proof;
+use token::Tokens;
 #[cfg(any(test, fuzzing))]
 pub(super) use workload::immediate_uris;
 
@@ -144,7 +146,12 @@ impl Peers {
         self.proofs.iter().map(ToString::to_string)
     }
 
-    /// The headers that prove something.
+    /// The headers that prove something, and what each is worth. One that several proofs look at comes several times.
+    pub fn evidence(&self) -> impl Iterator<Item = (&HeaderName, Worth)> {
+        self.proofs.iter().flat_map(Proof::evidence)
+    }
+
+    /// The same headers, each once.
     pub(super) fn headers(&self) -> &[HeaderName] {
         &self.guarded
     }
@@ -160,13 +167,13 @@ impl Peers {
     }
 
     /// Files to watch.
-    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
         self.proofs.iter().flat_map(Proof::files)
     }
 
     /// Reads the files of secrets again. A new set is taken as a whole; an unusable one is refused, and the last good one
     /// stays.
-    pub fn reload(&self) {
+    pub(super) fn reload(&self) {
         let mut changed = false;
         for proof in &self.proofs {
             match proof.reload() {
@@ -192,11 +199,11 @@ impl Peers {
         standing
     }
 
-    /// What a route asks for. `signed` are the headers that a signature over a request covers.
-    pub(super) fn gate<'h, I: Iterator<Item = &'h HeaderName>>(self: &Arc<Self>, path: &str, signed: I) -> Gate {
-        let open = self.with_bits().filter(|(_, proof)| proof.is_of_connection() && proof.serves(path));
+    /// What the route of this name asks for. `signed` are the headers that a signature over a request covers.
+    pub(super) fn gate<'h, I: Iterator<Item = &'h HeaderName>>(self: &Arc<Self>, route: &str, signed: I) -> Gate {
+        let open = self.with_bits().filter(|(_, proof)| proof.is_of_connection() && proof.serves(route));
         let settled = open.fold(0, |bits, (bit, _)| bits | bit);
-        let gate = Gate { peers: Arc::clone(self), path: path.to_owned(), settled, signed: Vec::new() };
+        let gate = Gate { peers: Arc::clone(self), route: route.to_owned(), settled, signed: Vec::new() };
         gate.covering(signed)
     }
 
@@ -209,7 +216,8 @@ impl Peers {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gate {
     peers: Arc<Peers>,
-    path: String,
+    /// Its name.
+    route: String,
     /// Proofs that a connection alone decides, on this route.
     settled: u64,
     /// What a signature covers, sorted by name.
@@ -253,9 +261,10 @@ impl Gate {
         // Secrets first, and those of every proof: which one was right must not show in the time it takes (T-52).
         let secrets = self.peers.with_bits().filter(|(bit, _)| met(*bit));
         let shown = secrets.fold(0, |bits, (bit, proof)| if proof.is_secret_shown(asking) { bits | bit } else { bits });
+        let mut tokens = Tokens::new(subject_of);
         let mut nearest = (0, Refusal::PeerUntrusted);
         for (bit, proof) in self.peers.with_bits().filter(|(bit, _)| met(*bit)) {
-            match proof.examine(asking, self, shown & bit != 0, subject_of) {
+            match proof.examine(asking, self, shown & bit != 0, &mut tokens) {
                 Ok(()) => return Ok(PeerProof(())),
                 // The way that came furthest is the one that was meant.
                 Err(failed) if failed.0 > nearest.0 => nearest = failed,

@@ -202,3 +202,50 @@ fn a_signature_has_one_spelling() {
         assert_eq!(signature::parse(bad.as_bytes()), None, "{bad}");
     }
 }
+
+/// The doctor asks for the headers that no client may send: all of them, and whether a forgery would be believed.
+#[test]
+fn headers_that_prove_a_peer_are_told_with_what_they_are_worth() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("secret");
+    std::fs::write(&file, "0123456789abcdef".repeat(2)).expect("written");
+    let peers = Peers::for_test(&config::Peers {
+        xfcc: vec!["spiffe://a/b".to_owned()],
+        linkerd: vec!["web".to_owned()],
+        secret_files: vec![file.clone()],
+        secret_header: Some(HeaderName::from_static("x-secret")),
+        hmac_key_files: vec![file],
+        ..config::Peers::default()
+    });
+    let told: Vec<_> = peers.evidence().map(|(name, worth)| (name.as_str(), worth)).collect();
+    let expected = [
+        ("x-secret", Worth::Proven),
+        ("x-chat-peer-signature", Worth::Proven),
+        ("x-forwarded-client-cert", Worth::Said),
+        ("l5d-client-id", Worth::Said),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(policy(&["127.0.0.0/8"]).evidence().count(), 0);
+}
+
+/// T-24: one bad token of a caller is verified once, however many callers it could be of.
+#[test]
+fn a_token_is_verified_once_for_all_callers() {
+    let callers: Vec<_> = (0..63).map(|_| ("a", caller(&["web"], &[]))).collect();
+    let peers = Peers::of(&callers);
+    let headers = HeaderMap::new();
+    let standing = peers.meet(loopback(), &[]);
+    let asking = Asking { standing, method: &Method::GET, target: "/", headers: &headers, body: None };
+    let gate = Arc::new(peers).gate("/", std::iter::empty());
+    for (told, outcome) in
+        [(Err(Refusal::Signature), Some(Refusal::Signature)), (Ok("stranger".to_owned()), Some(Refusal::PeerWorkload))]
+    {
+        let verified = std::cell::Cell::new(0);
+        let subject = |_: &str| {
+            verified.set(verified.get() + 1);
+            told.clone()
+        };
+        assert_eq!(gate.prove(&asking, subject).err(), outcome);
+        assert_eq!(verified.get(), 1);
+    }
+}

@@ -92,12 +92,13 @@ impl Source {
     }
 
     /// The headers that it looks at.
-    pub(super) fn headers(&self) -> Box<dyn Iterator<Item = &HeaderName> + '_> {
-        match &self.kind {
-            Kind::Headers { names, .. } => Box::new(names.all()),
-            Kind::Token(verifier) => Box::new(std::iter::once(verifier.header())),
-            Kind::Body => Box::new(std::iter::empty()),
-        }
+    pub(super) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+        let (names, token) = match &self.kind {
+            Kind::Headers { names, .. } => (Some(names), None),
+            Kind::Token(verifier) => (None, Some(verifier.header())),
+            Kind::Body => (None, None),
+        };
+        names.into_iter().flat_map(HeaderNames::all).chain(token)
     }
 
     /// Whether what it reads is proof by itself, and not only as good as the peer that sends it.

@@ -201,9 +201,7 @@ fn clashes(peers: &Peers, sources: &[Source]) -> Vec<(String, String)> {
             continue;
         }
         let others = sources.iter().filter(|source| source.name != name);
-        for header in
-            others.flat_map(|source| source.headers()).filter(|header| own.headers().any(|mine| mine == *header))
-        {
+        for header in others.flat_map(Source::headers).filter(|header| own.headers().any(|mine| mine == *header)) {
             found.push((key.clone(), format!("reads {header}, where another source looks for the user")));
         }
     }

@@ -59,13 +59,6 @@ impl Sources {
         }
     }
 
-    /// Reads the files of keys again.
-    pub fn reload_keys(&self, now: Timestamp) {
-        for set in self.all.iter().filter_map(|source| source.key_set()) {
-            set.reload(now.as_seconds());
-        }
-    }
-
     /// Where the keys of each source come from, for people.
     pub fn key_places(&self) -> impl Iterator<Item = (&str, &str)> {
         self.all.iter().filter_map(|source| Some((source.name.as_str(), source.key_set()?.place())))
@@ -77,7 +70,7 @@ impl Sources {
         let find = |name: &str| self.all.iter().find(|source| source.name == name).map(Arc::clone);
         let sources: Vec<_> = names.iter().filter_map(|name| find(name)).collect();
         Resolver {
-            gate: self.peers.gate(&route.path, sources.iter().flat_map(|source| source.headers())),
+            gate: self.peers.gate(&route.name(), sources.iter().flat_map(|source| source.headers())),
             callers: self.peers.token_sources().filter_map(|(_, name)| find(name)).collect(),
             names_in_body: sources.iter().any(|source| source.reads_body()),
             sources,
@@ -88,12 +81,22 @@ impl Sources {
     /// Files that are read again when they change.
     pub fn files(&self) -> impl Iterator<Item = PathBuf> {
         let keys = self.all.iter().filter_map(|source| source.key_set()?.file());
-        self.users.iter().filter_map(|users| users.file()).chain(keys).map(Path::to_owned)
+        let own = self.users.iter().filter_map(|users| users.file()).chain(keys).map(Path::to_owned);
+        own.chain(self.peers.files())
     }
 
-    /// Reads the list of denied users again. Tells who is denied now and was not before, as [`crate::identity::Identity::chat_subject`]
-    /// names them. An unusable list is logged and counted, and the last good one stays.
-    pub fn reload(&self) -> Vec<Box<str>> {
+    /// Reads them again: keys, what proves peers, and the list of denied users. Tells who is denied now and was not
+    /// before, as [`Identity::chat_subject`](super::Identity::chat_subject) names them. What is unusable is logged and
+    /// counted, and the last good one stays.
+    pub fn reload(&self, now: Timestamp) -> Vec<Box<str>> {
+        for set in self.all.iter().filter_map(|source| source.key_set()) {
+            set.reload(now.as_seconds());
+        }
+        self.peers.reload();
+        self.reload_users()
+    }
+
+    fn reload_users(&self) -> Vec<Box<str>> {
         let Some(users) = &self.users else { return Vec::new() };
         match users.reload() {
             Ok(newly) => {

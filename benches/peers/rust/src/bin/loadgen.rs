@@ -1,7 +1,8 @@
 //! Open-loop load: `RATE` requests a second for `SECS` seconds over `CONNECTIONS` keep-alive connections.
 //!
 //! Each request has its planned instant, and its latency counts from there: a server that stalls is charged for every
-//! request that should have come meanwhile. The first `SKIP` seconds stay out of the latencies (cold users), not out of
+//! request that should have come meanwhile. Where a connection was free in time, it counts from when the timer woke it:
+//! the millisecond of a timer is the generator's own. The first `SKIP` seconds stay out of the latencies (cold users), not out of
 //! the failures. A connection that the server ends in the middle of a request is a failure too.
 
 use std::{
@@ -57,6 +58,7 @@ struct Seen {
 }
 
 struct Client {
+    target: String,
     stream: TcpStream,
     buffer: Vec<u8>,
 }
@@ -65,14 +67,16 @@ impl Client {
     async fn connect() -> std::io::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", setting::<u16>("PORT", 9000))).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(8192) })
+        let target = setting("TARGET", "/api/chat/session".to_owned());
+        Ok(Self { target, stream, buffer: Vec::with_capacity(8192) })
     }
 
     /// Head and body of the answer for one user.
     async fn ask(&mut self, user: u64) -> std::io::Result<(String, String)> {
         let request = format!(
-            "GET /api/chat/session HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-User: user_{user:06}\r\n\
-             X-Forwarded-Name: User Number {user}\r\nX-Forwarded-Email: user{user}@acme.example\r\n\r\n"
+            "GET {} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-User: user_{user:06}\r\n\
+             X-Forwarded-Name: User Number {user}\r\nX-Forwarded-Email: user{user}@acme.example\r\n\r\n",
+            self.target
         );
         self.stream.write_all(request.as_bytes()).await?;
         self.buffer.clear();
@@ -109,10 +113,14 @@ async fn work(plan: Arc<Plan>) -> Outcome<Seen> {
     let mut client = Client::connect().await?;
     let mut seen = Seen::default();
     while let Some((number, due)) = plan.take() {
-        tokio::time::sleep_until(due.into()).await;
+        let mut since = due;
+        if Instant::now() < due {
+            tokio::time::sleep_until(due.into()).await;
+            since = Instant::now();
+        }
         let answer = client.ask(plan.user(number)).await;
         if number >= plan.skip {
-            seen.latencies.push(due.elapsed());
+            seen.latencies.push(since.elapsed());
         }
         match answer {
             Ok((head, body)) if head.starts_with("HTTP/1.1 200") => {

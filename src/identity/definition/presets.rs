@@ -1,0 +1,76 @@
+//! The definitions that ship with the binary.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// The definitions that ship with the binary: name and text.
+pub const PRESETS: &[(&str, &str)] = &[
+    ("plain", include_str!("../presets/plain.toml")),
+    ("oauth2-proxy", include_str!("../presets/oauth2-proxy.toml")),
+    ("oauth2-proxy-subrequest", include_str!("../presets/oauth2-proxy-subrequest.toml")),
+    ("authelia", include_str!("../presets/authelia.toml")),
+    ("authentik", include_str!("../presets/authentik.toml")),
+    ("gatekeeper", include_str!("../presets/gatekeeper.toml")),
+    ("oathkeeper", include_str!("../presets/oathkeeper.toml")),
+    ("pomerium-claims", include_str!("../presets/pomerium-claims.toml")),
+    ("tailscale", include_str!("../presets/tailscale.toml")),
+    ("azure-easy-auth", include_str!("../presets/azure-easy-auth.toml")),
+    ("envoy-payload", include_str!("../presets/envoy-payload.toml")),
+    ("envoy-claims", include_str!("../presets/envoy-claims.toml")),
+    ("kubernetes-front-proxy", include_str!("../presets/kubernetes-front-proxy.toml")),
+    ("mod-auth-openidc", include_str!("../presets/mod-auth-openidc.toml")),
+    ("traefik", include_str!("../presets/traefik.toml")),
+    ("oidc", include_str!("../presets/oidc.toml")),
+    ("pomerium", include_str!("../presets/pomerium.toml")),
+    ("cloudflare-access", include_str!("../presets/cloudflare-access.toml")),
+    ("google-iap", include_str!("../presets/google-iap.toml")),
+    ("aws-alb", include_str!("../presets/aws-alb.toml")),
+    ("azure-ad", include_str!("../presets/azure-ad.toml")),
+    ("teleport", include_str!("../presets/teleport.toml")),
+    ("authentik-jwt", include_str!("../presets/authentik-jwt.toml")),
+    ("oathkeeper-jwt", include_str!("../presets/oathkeeper-jwt.toml")),
+    ("keycloak", include_str!("../presets/keycloak.toml")),
+    ("kubernetes", include_str!("../presets/kubernetes.toml")),
+    ("spiffe-jwt", include_str!("../presets/spiffe-jwt.toml")),
+    ("body", include_str!("../presets/body.toml")),
+];
+
+/// One line about a preset.
+pub fn summary(text: &str) -> String {
+    #[derive(Deserialize)]
+    struct Summary {
+        summary: String,
+    }
+    toml::from_str::<Summary>(text).map(|preset| preset.summary).unwrap_or_default()
+}
+
+/// Whether a preset has this name.
+pub(in crate::identity) fn is_preset(name: &str) -> bool {
+    PRESETS.iter().any(|(preset, _)| *preset == name)
+}
+
+/// Names of the presets, for messages.
+pub(in crate::identity) fn names() -> String {
+    PRESETS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+/// The preset of this name, as a table.
+pub(super) fn table(name: &str) -> Option<Map<String, Value>> {
+    let (_, text) = PRESETS.iter().find(|(own, _)| *own == name)?;
+    toml::from_str(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_called_what_their_files_are_called() {
+        for (name, text) in PRESETS {
+            let table: toml::Table = text.parse().expect(name);
+            assert_eq!(table["name"].as_str(), Some(*name));
+            assert!(super::table(name).is_some(), "{name}");
+            assert!(!summary(text).is_empty(), "{name}");
+        }
+    }
+}
