@@ -7,6 +7,7 @@ The configuration that is served: the operator's, and what the chart decides. Al
 {{- $server := deepCopy ($config.server | default dict) -}}
 {{- $identity := deepCopy ($config.identity | default dict) -}}
 {{- $peers := deepCopy ($identity.peers | default dict) -}}
+{{- $secrets := include "sidemint.secrets" . | fromJson -}}
 {{- $wrong := list -}}
 
 {{- range $key, $instead := dict "listen" "port and bindAddress" "drain_delay" "drain.delaySeconds" "drain_timeout" "drain.timeoutSeconds" -}}
@@ -21,8 +22,8 @@ The configuration that is served: the operator's, and what the chart decides. Al
 {{- if not $identity.source -}}
   {{- $wrong = append $wrong "config.identity.source must be given: who tells the user (plain, oauth2-proxy, authelia, or a source of yours)" -}}
 {{- end -}}
-{{- if and $shared (not $peers.networks) -}}
-  {{- $wrong = append $wrong "config.identity.peers.networks must be given in the shared form: the networks your proxies connect from, since whoever connects from there may say who the user is" -}}
+{{- if and $shared (not $peers.networks) (not (include "sidemint.proofs" .)) -}}
+  {{- $wrong = append $wrong "config.identity.peers.networks must be given in the shared form: the networks your proxies connect from, since whoever connects from there may say who the user is; or another proof: peers.secret, peers.hmac, or config.identity.peers.certificates with tls.clientCa" -}}
 {{- end -}}
 {{- range $peers.networks -}}
   {{- if and (regexMatch "/[01]$" .) (not $peers.insecure_trust_every_peer) -}}
@@ -39,13 +40,33 @@ The configuration that is served: the operator's, and what the chart decides. Al
   {{- if and $shared (eq (toString $settings.preset) "local") $ownKey (gt (int $.Values.replicas) 1) -}}
     {{- $wrong = append $wrong (printf "config.providers.%s has no key_file, so every replica would sign with a key of its own, unknown to the others: give key_file, or replicas: 1" $provider) -}}
   {{- end -}}
-  {{- range $key, $path := $settings -}}
-    {{- if and (kindIs "string" $path) (hasPrefix "/run/secrets/sidemint/" $path) -}}
-      {{- $name := $path | trimPrefix "/run/secrets/sidemint/" | splitList "/" | first -}}
-      {{- if not (hasKey $.Values.secrets $name) -}}
-        {{- $wrong = append $wrong (printf "config.providers.%s.%s is %s, but secrets.%s is not given" $provider $key $path $name) -}}
-      {{- end -}}
-    {{- end -}}
+{{- end -}}
+{{- range include "sidemint.unmounted" (dict "value" .Values.config "path" "config" "secrets" $secrets) | fromJsonArray -}}
+  {{- $wrong = append $wrong . -}}
+{{- end -}}
+{{- range $name, $value := dict "tls" .Values.tls "peer-secret" .Values.peers.secret "peer-hmac" .Values.peers.hmac -}}
+  {{- if and $value.secretName (hasKey $.Values.secrets $name) -}}
+    {{- $wrong = append $wrong (printf "secrets.%s has the name of a folder that the chart mounts itself: call yours otherwise" $name) -}}
+  {{- end -}}
+{{- end -}}
+{{- if .Values.tls.secretName -}}
+  {{- if not $shared -}}
+    {{- $wrong = append $wrong "tls is for the shared form: a sidecar listens on loopback only, where nothing is to be encrypted" -}}
+  {{- end -}}
+  {{- if $server.tls -}}
+    {{- $wrong = append $wrong "config.server.tls and tls.secretName both say what TLS goes by: use one of them" -}}
+  {{- end -}}
+{{- else if .Values.tls.clientCa -}}
+  {{- $wrong = append $wrong "tls.clientCa is a key of the Secret in tls.secretName, which is not given" -}}
+{{- end -}}
+{{- range $name, $key := dict "secret" "secret_files" "hmac" "hmac_key_files" -}}
+  {{- $value := get $.Values.peers $name -}}
+  {{- if and $value.secretName (not $value.keys) -}}
+    {{- $wrong = append $wrong (printf "peers.%s.keys must be given: the keys of the Secret %s that are valid" $name $value.secretName) -}}
+  {{- else if and $value.keys (not $value.secretName) -}}
+    {{- $wrong = append $wrong (printf "peers.%s.secretName must be given: the Secret that holds %s" $name (join " and " $value.keys)) -}}
+  {{- else if and $value.secretName (hasKey $peers $key) -}}
+    {{- $wrong = append $wrong (printf "config.identity.peers.%s and peers.%s both say what proves a peer: use one of them" $key $name) -}}
   {{- end -}}
 {{- end -}}
 {{- range $name, $_ := .Values.env -}}
@@ -71,10 +92,78 @@ The configuration that is served: the operator's, and what the chart decides. Al
 {{- if not (or $shared (hasKey $peers "networks")) -}}
   {{- $_ := set $peers "networks" (list "127.0.0.0/8" "::1/128") -}}
 {{- end -}}
+{{- range $name, $key := dict "secret" "secret_files" "hmac" "hmac_key_files" -}}
+  {{- $files := list -}}
+  {{- range (get $.Values.peers $name).keys -}}
+    {{- $files = append $files (printf "/run/secrets/sidemint/peer-%s/%s" $name .) -}}
+  {{- end -}}
+  {{- if $files }}{{ $_ := set $peers $key $files }}{{ end -}}
+{{- end -}}
+{{- with .Values.tls -}}
+  {{- if .secretName -}}
+    {{- $tls := dict "cert_file" "/run/secrets/sidemint/tls/tls.crt" "key_file" "/run/secrets/sidemint/tls/tls.key" -}}
+    {{- if .clientCa -}}
+      {{- $_ := set $tls "client_ca_file" (printf "/run/secrets/sidemint/tls/%s" .clientCa) -}}
+      {{- $_ := set $tls "client_certificates" .clientCertificates -}}
+    {{- end -}}
+    {{- $_ := set $server "tls" $tls -}}
+  {{- end -}}
+{{- end -}}
 {{- $_ := set $identity "peers" $peers -}}
 {{- $_ := set $config "identity" $identity -}}
 {{- $_ := set $config "server" $server -}}
 {{- $config | toJson -}}
+{{- end -}}
+
+{{/*
+Every Secret that is mounted, by the name of its folder: the operator's, and those of `tls` and `peers`.
+*/}}
+{{- define "sidemint.secrets" -}}
+{{- $secrets := deepCopy .Values.secrets -}}
+{{- range $name, $value := dict "tls" .Values.tls "peer-secret" .Values.peers.secret "peer-hmac" .Values.peers.hmac -}}
+  {{- with $value.secretName }}{{ $_ := set $secrets $name (dict "secretName" .) }}{{ end -}}
+{{- end -}}
+{{- toJson $secrets -}}
+{{- end -}}
+
+{{/*
+What the configuration names below our folder of secrets although nothing is mounted there, as sentences.
+*/}}
+{{- define "sidemint.unmounted" -}}
+{{- $wrong := list -}}
+{{- $secrets := .secrets -}}
+{{- $below := dict -}}
+{{- if kindIs "map" .value -}}
+  {{- range $key, $value := .value }}{{ $_ := set $below (printf "%s.%s" $.path $key) $value }}{{ end -}}
+{{- else if kindIs "slice" .value -}}
+  {{- range $n, $value := .value }}{{ $_ := set $below (printf "%s[%d]" $.path $n) $value }}{{ end -}}
+{{- else if and (kindIs "string" .value) (hasPrefix "/run/secrets/sidemint/" .value) -}}
+  {{- $name := .value | trimPrefix "/run/secrets/sidemint/" | splitList "/" | first -}}
+  {{- if not (hasKey $secrets $name) -}}
+    {{- $wrong = append $wrong (printf "%s is %s, but secrets.%s is not given" .path .value $name) -}}
+  {{- end -}}
+{{- end -}}
+{{- range $path, $value := $below -}}
+  {{- $wrong = concat $wrong (include "sidemint.unmounted" (dict "value" $value "path" $path "secrets" $secrets) | fromJsonArray) -}}
+{{- end -}}
+{{- toJson $wrong -}}
+{{- end -}}
+
+{{/*
+Not empty where a peer must prove itself by more than where it is.
+*/}}
+{{- define "sidemint.proofs" -}}
+{{- $identity := .Values.config.identity | default dict -}}
+{{- $peers := $identity.peers | default dict -}}
+{{- $all := list $peers.certificates $peers.secret_files $peers.hmac_key_files $identity.callers .Values.peers.secret.secretName .Values.peers.hmac.secretName -}}
+{{- if compact $all }}yes{{ end -}}
+{{- end -}}
+
+{{/*
+"https" where the front listener speaks TLS, else "http".
+*/}}
+{{- define "sidemint.scheme" -}}
+{{- or .Values.tls.secretName (dig "server" "tls" "cert_file" "" .Values.config) | empty | ternary "http" "https" -}}
 {{- end -}}
 
 {{- define "sidemint.configToml" -}}

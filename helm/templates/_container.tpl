@@ -63,7 +63,7 @@ volumeMounts:
   - name: sidemint-config
     mountPath: /etc/sidemint
     readOnly: true
-  {{- range $name, $_ := .Values.secrets }}
+  {{- range $name, $_ := include "sidemint.secrets" . | fromJson }}
   - name: sidemint-secret-{{ $name }}
     mountPath: /run/secrets/sidemint/{{ $name }}
     readOnly: true
@@ -94,7 +94,7 @@ volumeMounts:
         path: definitions/{{ $name }}.toml
       {{- end }}
     {{- end }}
-{{- range $name, $secret := .Values.secrets }}
+{{- range $name, $secret := include "sidemint.secrets" . | fromJson }}
 - name: sidemint-secret-{{ $name }}
   secret:
     secretName: {{ $secret.secretName }}

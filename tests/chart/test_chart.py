@@ -8,6 +8,7 @@ was rendered; where CI is set, it must be given.
 
 import contextlib
 import copy
+import datetime
 import functools
 import os
 import pathlib
@@ -20,6 +21,9 @@ import tomllib
 import helm_python as helm
 import kubernetes_validate
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -154,7 +158,7 @@ def seconds(text):
     return int(text.removesuffix("s"))
 
 
-def configuration(name, values, text):
+def configuration(name, values, text, proofs=None):
     """What was written as YAML arrives as the same TOML, plus what the chart decides."""
     got = tomllib.loads(text)
     server = got["server"]
@@ -163,6 +167,7 @@ def configuration(name, values, text):
     wanted = copy.deepcopy(values["config"])
     wanted.setdefault("server", {})
     wanted["identity"].setdefault("peers", {"networks": ["127.0.0.0/8", "::1/128"]})
+    wanted = merged(wanted, proofs or {})
     # repr also tells 64 from 64.0 and true from 1.
     check(f"{name}: config arrives unchanged", in_order(got) == in_order(wanted), f"got {got}\n       wanted {wanted}")
 
@@ -176,12 +181,12 @@ def in_order(value):
 # ---- The forms ----
 
 
-def shared(name, values):
+def shared(name, values, proofs=None):
     texts = render(CHART, values)
     documents = objects(texts)
     golden(name, texts)
     well_formed(name, documents)
-    configuration(name, values, config_of(documents))
+    configuration(name, values, config_of(documents), proofs)
     secure_pod(name, pod_of(documents))
     secure_container(name, container_of(documents), values.get("runAsUser", 65532))
 
@@ -231,6 +236,45 @@ def test_shared_full():
     check("shared-full: the monitor's port exists", endpoint["port"] in {port["name"] for port in container["ports"]})
     scrape = pick(documents, "NetworkPolicy")[0]["spec"]["ingress"][1]
     check("shared-full: Prometheus may scrape", scrape["ports"][0]["port"] == endpoint["port"])
+
+
+def test_proofs():
+    folder = "/run/secrets/sidemint"
+    tls = {
+        "cert_file": f"{folder}/tls/tls.crt",
+        "key_file": f"{folder}/tls/tls.key",
+        "client_ca_file": f"{folder}/tls/ca.crt",
+        "client_certificates": "optional",
+    }
+    peers = {
+        "secret_files": [f"{folder}/peer-secret/current", f"{folder}/peer-secret/next"],
+        "hmac_key_files": [f"{folder}/peer-hmac/shop.key"],
+    }
+    values = load(HERE / "values/proofs.yaml")
+    documents = shared("proofs", values, {"server": {"tls": tls}, "identity": {"peers": peers}})
+    mounts = {mount["mountPath"]: mount["name"] for mount in container_of(documents)["volumeMounts"]}
+    volumes = {volume["name"]: volume.get("secret", {}).get("secretName") for volume in pod_of(documents)["spec"]["volumes"]}
+    for path, secret in (("tls", "tokens-tls"), ("peer-secret", "tokens-peers"), ("peer-hmac", "tokens-signing"), ("sendsar", "shop-sendsar")):
+        check(f"proofs: {path} is mounted from {secret}", volumes.get(mounts.get(f"{folder}/{path}")) == secret)
+    for name, documents in (("proofs", documents), ("plain", objects(render(CHART, load(HERE / "values/shared.yaml"))))):
+        protocol = pick(documents, "Service")[0]["spec"]["ports"][0]["appProtocol"]
+        check(f"{name}: the service says what it speaks", protocol == {"proofs": "https", "plain": "http"}[name])
+    # The operator's own words for the same.
+    own = merged(load(HERE / "values/shared.yaml"), {"secrets": {"own": {"secretName": "own"}}})
+    own["config"]["server"] = {"tls": {"cert_file": f"{folder}/own/tls.crt", "key_file": f"{folder}/own/tls.key"}}
+    protocol = pick(objects(render(CHART, own)), "Service")[0]["spec"]["ports"][0]["appProtocol"]
+    check("proofs: TLS by config alone is seen as well", protocol == "https")
+    # One proof is enough, and none is too few.
+    for over in ({"tls": {"secretName": ""}}, {"peers": {"hmac": {"secretName": "", "keys": []}}}):
+        without = merged(values, over)
+        if not without["tls"]["secretName"]:
+            without["tls"]["clientCa"] = ""
+            without["config"]["identity"].pop("peers")
+        render(CHART, without)
+        check(f"proofs: rendered without {next(iter(over))}", True)
+    sidecar = merged(load(HERE / "values/sidecar.yaml"), {"peers": values["peers"]})
+    got = tomllib.loads(config_of(objects(render(CHART, sidecar))))["identity"]["peers"]
+    check("proofs: a sidecar asks for loopback and the secret", got == {"networks": ["127.0.0.0/8", "::1/128"], **peers}, got)
 
 
 def with_definition(values, text):
@@ -348,6 +392,8 @@ def test_refusals():
         "config.routes must be given",
         "config.providers must be given",
     )
+    sidecar = merged(load(HERE / "values/sidecar.yaml"), {"tls": {"secretName": "x"}})
+    refused(CHART, "TLS in a sidecar", sidecar, "tls is for the shared form")
     local = {"providers": {"chat": {"preset": "local", "api_key_file": None}}}
     cases = [
         ("no image", {"image": {"repository": ""}}, "image.repository must be given"),
@@ -358,6 +404,15 @@ def test_refusals():
         ("ops in config", {"config": {"ops": {"listen": "0.0.0.0:1234"}}}, "use ops.port and ops.expose"),
         ("drain in config", {"config": {"server": {"drain_timeout": "9s"}}}, "use drain.timeoutSeconds"),
         ("a secret that is not mounted", {"config": {"providers": {"chat": {"api_key_file": "/run/secrets/sidemint/other/key"}}}}, "secrets.other is not given"),
+        ("a certificate that is not mounted", {"config": {"server": {"tls": {"cert_file": "/run/secrets/sidemint/tls/tls.crt"}}}}, "config.server.tls.cert_file is", "secrets.tls is not given"),
+        ("a peer's secret that is not mounted", {"config": {"identity": {"peers": {"secret_files": ["/run/secrets/sidemint/sendsar/x", "/run/secrets/sidemint/web/x"]}}}}, "config.identity.peers.secret_files[1] is", "secrets.web is not given"),
+        ("two words for TLS", {"tls": {"secretName": "x"}, "config": {"server": {"tls": {"cert_file": "/tls.crt"}}}}, "config.server.tls and tls.secretName both"),
+        ("authorities without a certificate", {"tls": {"clientCa": "ca.crt"}}, "tls.secretName, which is not given"),
+        ("two words for a proof", {"peers": {"secret": {"secretName": "x", "keys": ["a"]}}, "config": {"identity": {"peers": {"secret_files": ["/a"]}}}}, "config.identity.peers.secret_files and peers.secret both"),
+        ("a proof without keys", {"peers": {"hmac": {"secretName": "x"}}}, "peers.hmac.keys must be given"),
+        ("keys without a Secret", {"peers": {"hmac": {"keys": ["a"]}}}, "peers.hmac.secretName must be given"),
+        ("a folder of the chart's own", {"tls": {"secretName": "x"}, "secrets": {"tls": {"secretName": "y"}}}, "secrets.tls has the name of a folder"),
+        ("a key that is a path", {"peers": {"secret": {"secretName": "x", "keys": ["../a"]}}}, "at '/peers/secret/keys/0'"),
         ("a secret in the environment", {"env": {"SENDSAR_API_KEY": "sk_x"}}, "env.SENDSAR_API_KEY looks like a secret"),
         ("the chart's own variable", {"env": {"SIDEMINT_CONFIG": "/x"}}, "env.SIDEMINT_CONFIG is set by the chart"),
         ("replicas with keys of their own", {"config": local}, "every replica would sign with a key of its own"),
@@ -401,6 +456,7 @@ def test_lint(app):
         ("defaults", CHART, {}),
         ("shared", CHART, load(HERE / "values/shared.yaml")),
         ("shared-full", CHART, load(HERE / "values/shared-full.yaml")),
+        ("proofs", CHART, load(HERE / "values/proofs.yaml")),
         ("sidecar", CHART, load(HERE / "values/sidecar.yaml")),
         ("app", app, {}),
     ):
@@ -430,15 +486,41 @@ def test_schema_and_values_agree():
 # ---- The binary's own judgement ----
 
 
+def certificate():
+    """A certificate of its own authority, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sidemint.prod")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(days=1))
+    pem = serialization.Encoding.PEM
+    return (
+        builder.add_extension(x509.BasicConstraints(True, None), critical=True).sign(key, hashes.SHA256()).public_bytes(pem),
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    )
+
+
+def mounted(folder):
+    """What the Secrets of values/proofs.yaml hold, below `folder`."""
+    cert, key = certificate()
+    files = {"tls/tls.crt": cert, "tls/ca.crt": cert, "tls/tls.key": key, "sendsar/api-key": b"sk_live_" + b"0" * 48}
+    files |= {path: path.encode().ljust(32, b".") for path in ("peer-secret/current", "peer-secret/next", "peer-hmac/shop.key")}
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+
+
 def test_binary(binary, folder, app):
     run = functools.partial(subprocess.run, capture_output=True, text=True, timeout=60)
-    renders = {name: (CHART, load(HERE / f"values/{name}.yaml")) for name in ("shared", "shared-full", "sidecar")}
+    renders = {name: (CHART, load(HERE / f"values/{name}.yaml")) for name in ("shared", "shared-full", "proofs", "sidecar")}
     renders["app-example"] = (app, {})
     renders["definitions"] = (CHART, with_definition(load(HERE / "values/shared.yaml"), parley()))
     for name, (chart, values) in renders.items():
         documents = objects(render(chart, values))
         text = config_of(documents)
         path = folder / f"{name}.toml"
+        if name == "proofs":
+            mounted(folder / "mounted")
+            text = text.replace("/run/secrets/sidemint", str(folder / "mounted"))
         path.write_text(text)
         # Set as in the pod, and with files of ours where the pod has its mounts.
         env = {"SIDEMINT_OPS__LISTEN": "127.0.0.1:9090"}
@@ -459,6 +541,9 @@ def test_binary(binary, folder, app):
         env.pop("SIDEMINT_CONFIG", None)
         answer = run([binary, "check", "--config", path], env=env)
         check(f"binary: {name} passes check", answer.returncode == 0, answer.stdout + answer.stderr)
+        if name == "proofs":
+            told = [word for word in ("spiffe://cluster.local/ns/ingress", "one of 2", "signed request") if word not in answer.stdout]
+            check("binary: proofs are told", not told, f"{told} not in {answer.stdout}")
         path.write_text(text + "\n[server.nonsense]\nkey = 1\n")
         answer = run([binary, "check", "--config", path], env=env)
         check(f"binary: {name} with an unknown key does not", answer.returncode == 2 and "nonsense" in answer.stderr, answer.stderr)
@@ -475,6 +560,7 @@ def main():
         app = example(folder)
         test_shared()
         test_shared_full()
+        test_proofs()
         test_definitions()
         test_sidecar()
         test_app(app)

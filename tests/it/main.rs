@@ -30,6 +30,7 @@ mod canary_proofs;
 mod cli;
 mod config;
 mod definitions;
+mod dialects;
 mod docs;
 mod doctor;
 mod errors;

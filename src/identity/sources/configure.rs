@@ -201,8 +201,10 @@ fn clashes(peers: &Peers, sources: &[Source]) -> Vec<(String, String)> {
             continue;
         }
         let others = sources.iter().filter(|source| source.name != name);
-        for header in others.flat_map(Source::headers).filter(|header| own.headers().any(|mine| mine == *header)) {
-            found.push((key.clone(), format!("reads {header}, where another source looks for the user")));
+        for header in others.flat_map(Source::headers) {
+            if own.headers().any(|mine| mine == header) {
+                found.push((key.clone(), format!("reads {header}, where another source looks for the user")));
+            }
         }
     }
     found

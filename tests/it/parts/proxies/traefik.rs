@@ -1,6 +1,6 @@
 //! Traefik, which asks the login with the forwardAuth middleware.
 
-use super::{COOKIE, Recipe};
+use super::{Application, COOKIES, Recipe};
 use crate::judge::tool;
 
 pub const TRAEFIK: Recipe = Recipe {
@@ -14,7 +14,14 @@ pub const TRAEFIK: Recipe = Recipe {
     page: include_str!("../../../../docs/proxies/traefik.md"),
     folder: "/etc/traefik/",
     around: |_| Vec::new(),
-    sign_in: COOKIE,
+    users: COOKIES,
+    application: Some(Application {
+        users: COOKIES,
+        alices_name: "Alice%20Doe",
+        visitor: 401,
+        outage: 500,
+        passes_websockets: true,
+    }),
     hole: &[("middlewares: [login, bare]", "middlewares: [bare]")],
     gap: ("          - X-Auth-Request-Groups\n", ""),
 };
