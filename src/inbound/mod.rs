@@ -9,6 +9,7 @@ mod browser;
 mod connection;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod grpc;
 mod input;
 mod listener;
 mod observe;
@@ -35,7 +36,8 @@ use warp::filters::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
-pub use listener::{Bound, Entrance, Limits, serve};
+pub use grpc::Calls;
+pub use listener::{Answers, Bound, Content, Entrance, Limits, Protocol, serve};
 pub use reply::{Outcome, Row};
 pub use tls::Tls;
 
@@ -140,15 +142,25 @@ impl Routes {
         Self { hot: if by_host { Hot::default() } else { hot }, tree }
     }
 
-    /// Answers one request, or refuses what is none, and tells `phase`. What leads to a handler happens before there is a future: hyper moves
-    /// futures about, and each would carry the request twice.
+    fn way(&self, path: &str) -> Way {
+        match &self.hot {
+            Hot { session: Some((own, handler)), .. } if path == &**own => Way::Session(Arc::clone(handler)),
+            Hot { subrequest: Some((own, handler)), .. } if is_below(path, own) => Way::Subrequest(Arc::clone(handler)),
+            _ => Way::Tree(self.tree.clone()),
+        }
+    }
+}
+
+impl Answers for Routes {
+    /// What leads to a handler happens before there is a future: hyper moves futures about, and each would carry the
+    /// request twice.
     fn answer(
         &self,
         request: Request<Incoming>,
         standing: Standing,
         phase: Arc<Phase>,
         refused: bool,
-    ) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
+    ) -> impl Future<Output = Result<http::Response<impl Content + use<>>, Infallible>> + Send + 'static + use<> {
         let asked = Asked::of(request, standing);
         let way = if refused { Way::Nowhere } else { self.way(asked.path()) };
         async move {
@@ -160,14 +172,6 @@ impl Routes {
             };
             phase.answered();
             Ok(answer)
-        }
-    }
-
-    fn way(&self, path: &str) -> Way {
-        match &self.hot {
-            Hot { session: Some((own, handler)), .. } if path == &**own => Way::Session(Arc::clone(handler)),
-            Hot { subrequest: Some((own, handler)), .. } if is_below(path, own) => Way::Subrequest(Arc::clone(handler)),
-            _ => Way::Tree(self.tree.clone()),
         }
     }
 }
