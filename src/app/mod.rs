@@ -203,9 +203,10 @@ impl App {
         let server = &config.server;
         let front = Bound::bind(&server.listen, server.unix_mode).map_err(|error| named(&server.listen, error))?;
         let ops = Bound::bind(&config.ops, server.unix_mode).map_err(|error| named(&config.ops, error))?;
-        let grpc = config.grpc.as_ref().map(|grpc| {
-            Bound::bind(&grpc.listen, server.unix_mode).map_err(|error| named(&grpc.listen, error))
-        });
+        let grpc = config
+            .grpc
+            .as_ref()
+            .map(|grpc| Bound::bind(&grpc.listen, server.unix_mode).map_err(|error| named(&grpc.listen, error)));
         let grpc = grpc.transpose()?;
         let lifecycle = Lifecycle::new();
         let clock = Arc::clone(&blueprint.clock);

@@ -25,8 +25,8 @@ mod users;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{HeaderName, Method};
 use http::header::HeaderMap;
+use http::{HeaderName, Method};
 
 pub use definition::{PRESETS, summary};
 pub use peer::{Peer, PeerProof, Peers, Standing};

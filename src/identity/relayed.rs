@@ -13,7 +13,7 @@ use super::{Refusal, ambiguity};
 pub struct Relayed {
     metadata: HeaderMap,
     principal: String,
-    /// By namespace and key; `None` where what stands there is no set of claims.
+    /// By filter and key; `None` where what stands there is no set of claims.
     claims: Vec<(String, String, Option<Map<String, Value>>)>,
     joined: bool,
 }
@@ -25,9 +25,9 @@ impl Relayed {
     }
 
     /// Adds what a filter of the proxy found out: a set of claims, or a value that is none.
-    pub fn tell(&mut self, namespace: &str, key: String, value: Value) {
+    pub fn tell(&mut self, filter: &str, key: String, value: Value) {
         let claims = if let Value::Object(claims) = value { Some(claims) } else { None };
-        self.claims.push((namespace.to_owned(), key, claims));
+        self.claims.push((filter.to_owned(), key, claims));
     }
 
     /// Says that the proxy joined the lines of each header into one, and wrote `!` for bytes that are not text.
@@ -51,8 +51,8 @@ impl Relayed {
     }
 
     /// The claims in this place. A value that is no set of claims is wrong, not absent.
-    pub(super) fn claims(&self, namespace: &str, key: &str) -> Result<&Map<String, Value>, Refusal> {
-        let place = self.claims.iter().find(|(own, name, _)| own == namespace && name == key);
+    pub(super) fn claims(&self, filter: &str, key: &str) -> Result<&Map<String, Value>, Refusal> {
+        let place = self.claims.iter().find(|(own, name, _)| own == filter && name == key);
         let (_, _, claims) = place.ok_or(Refusal::Absent)?;
         claims.as_ref().ok_or(Refusal::Claim)
     }

@@ -67,7 +67,8 @@ pub enum Protocol {
 /// What bodies of answers are made of.
 pub trait Content: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static {}
 
-impl<B> Content for B where B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static {}
+impl<B> Content for B where B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static
+{}
 
 /// Answers the requests of a listener.
 pub trait Answers: Send + Sync + 'static {
@@ -194,7 +195,9 @@ pub async fn serve<R: Answers>(
     let shared = Arc::new(Shared {
         routes: Arc::new(routes),
         peers: entrance.peers,
-        handshakes: entrance.tls.map(|tls| Handshakes::new(tls, limits.protocol == Protocol::Http2, limits.header_timeout, metrics)),
+        handshakes: entrance
+            .tls
+            .map(|tls| Handshakes::new(tls, limits.protocol == Protocol::Http2, limits.header_timeout, metrics)),
         limits,
         patience,
         lifecycle,

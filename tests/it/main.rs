@@ -33,6 +33,7 @@ mod definitions;
 mod docs;
 mod doctor;
 mod errors;
+mod grpc;
 mod identity_headers;
 mod identity_tokens;
 mod inputs;

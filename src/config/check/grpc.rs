@@ -29,11 +29,17 @@ impl Check<'_> {
         let route = match (raw.route, paths.first()) {
             (Some(own), _) if paths.contains(own.as_str()) => own,
             (Some(own), _) if routes.iter().any(|route| route.path == own) => {
-                self.refuse("grpc.route", format!("\"{own}\" does not answer subrequests; those that do: {}", or_none(&known())));
+                self.refuse(
+                    "grpc.route",
+                    format!("\"{own}\" does not answer subrequests; those that do: {}", or_none(&known())),
+                );
                 own
             }
             (Some(own), _) => {
-                self.refuse("grpc.route", format!("no route \"{own}\"; those that answer subrequests: {}", or_none(&known())));
+                self.refuse(
+                    "grpc.route",
+                    format!("no route \"{own}\"; those that answer subrequests: {}", or_none(&known())),
+                );
                 own
             }
             (None, None) => {

@@ -188,9 +188,7 @@ pub(super) fn compile(name: &str, own: Option<&Value>) -> Result<Definition, Vec
             let rules = MetadataRules::check(metadata, raw.claims.unwrap_or_default()).map_err(wrong)?;
             Kind::Metadata(Box::new(rules))
         }
-        RawKind::Principal => {
-            Kind::Principal(PrincipalRules::check(raw.principal.unwrap_or_default()).map_err(wrong)?)
-        }
+        RawKind::Principal => Kind::Principal(PrincipalRules::check(raw.principal.unwrap_or_default()).map_err(wrong)?),
     };
     Ok(Definition { namespace: raw.namespace, kind })
 }

@@ -9,7 +9,7 @@ use super::token::{ClaimNames, RawClaims, Several};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawMetadata {
-    namespace: String,
+    filter: String,
     key: String,
     issuer: String,
     expiry: Option<Expiry>,
@@ -27,7 +27,7 @@ pub(super) struct RawPrincipal {
 #[derive(Clone, Debug)]
 pub(in crate::identity) struct MetadataRules {
     /// The filter that verified it.
-    pub(in crate::identity) namespace: String,
+    pub(in crate::identity) filter: String,
     /// Where that puts the claims.
     pub(in crate::identity) key: String,
     /// What `iss` must be.
@@ -47,17 +47,19 @@ pub(in crate::identity) struct PrincipalRules {
 
 impl MetadataRules {
     pub(super) fn check(raw: RawMetadata, claims: RawClaims) -> Result<Self, String> {
-        for (key, text) in [("namespace", &raw.namespace), ("key", &raw.key), ("issuer", &raw.issuer)] {
+        for (key, text) in [("filter", &raw.filter), ("key", &raw.key), ("issuer", &raw.issuer)] {
             if text.is_empty() {
                 return Err(format!("metadata.{key}: is empty"));
             }
         }
         let claims = ClaimNames::check(claims, Several::default())?;
         if !claims.subject_within.is_empty() {
-            return Err("claims.subject_within: is for tokens of several issuers, and here is one; remove it".to_owned());
+            return Err(
+                "claims.subject_within: is for tokens of several issuers, and here is one; remove it".to_owned()
+            );
         }
         let expiry = raw.expiry.unwrap_or(Expiry::Required);
-        Ok(Self { namespace: raw.namespace, key: raw.key, issuer: raw.issuer, expiry, claims })
+        Ok(Self { filter: raw.filter, key: raw.key, issuer: raw.issuer, expiry, claims })
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn of_metadata(
     _proof: PeerProof,
     relayed: &Relayed,
 ) -> Result<Arc<Profile>, Refusal> {
-    let claims = relayed.claims(&rules.namespace, &rules.key)?;
+    let claims = relayed.claims(&rules.filter, &rules.key)?;
     if claims.get("iss").and_then(Value::as_str) != Some(&rules.issuer) {
         return Err(Refusal::Issuer);
     }

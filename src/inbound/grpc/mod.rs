@@ -160,7 +160,10 @@ impl Checks {
         guard.map(|guard| &guard.handler).ok_or_else(|| {
             self.unknown.call_once(|| {
                 let known = self.routes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-                tracing::error!(known, "Envoy names no subrequest route in context_extensions, \"{ROUTE}\"; name a known one");
+                tracing::error!(
+                    known,
+                    "Envoy names no subrequest route in context_extensions, \"{ROUTE}\"; name a known one"
+                );
             });
             Status::unavailable("no such route")
         })

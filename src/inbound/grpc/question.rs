@@ -107,9 +107,9 @@ fn name(key: &str) -> Result<Option<HeaderName>, Malformed> {
 
 /// What filters of Envoy found out.
 fn tell(relayed: &mut Relayed, metadata: Metadata) {
-    for (namespace, own) in metadata.filter_metadata {
+    for (filter, own) in metadata.filter_metadata {
         for (key, told) in own.fields {
-            relayed.tell(&namespace, key, value(told));
+            relayed.tell(&filter, key, value(told));
         }
     }
 }
