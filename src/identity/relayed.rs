@@ -8,13 +8,20 @@ use serde_json::{Map, Value};
 
 use super::{Refusal, ambiguity};
 
+/// What a filter of the proxy found out.
+struct Verified {
+    filter: String,
+    key: String,
+    /// `None` for a value that is no set of claims.
+    claims: Option<Map<String, Value>>,
+}
+
 /// What came beside a request, from the proxy itself.
 #[derive(Default)]
 pub struct Relayed {
     metadata: HeaderMap,
     principal: String,
-    /// By filter and key; `None` where what stands there is no set of claims.
-    claims: Vec<(String, String, Option<Map<String, Value>>)>,
+    verified: Vec<Verified>,
     joined: bool,
 }
 
@@ -27,7 +34,7 @@ impl Relayed {
     /// Adds what a filter of the proxy found out: a set of claims, or a value that is none.
     pub fn tell(&mut self, filter: &str, key: String, value: Value) {
         let claims = if let Value::Object(claims) = value { Some(claims) } else { None };
-        self.claims.push((filter.to_owned(), key, claims));
+        self.verified.push(Verified { filter: filter.to_owned(), key, claims });
     }
 
     /// Says that the proxy joined the lines of each header into one, and wrote `!` for bytes that are not text.
@@ -52,9 +59,8 @@ impl Relayed {
 
     /// The claims in this place. A value that is no set of claims is wrong, not absent.
     pub(super) fn claims(&self, filter: &str, key: &str) -> Result<&Map<String, Value>, Refusal> {
-        let place = self.claims.iter().find(|(own, name, _)| own == filter && name == key);
-        let (_, _, claims) = place.ok_or(Refusal::Absent)?;
-        claims.as_ref().ok_or(Refusal::Claim)
+        let found = self.verified.iter().find(|own| own.filter == filter && own.key == key);
+        found.ok_or(Refusal::Absent)?.claims.as_ref().ok_or(Refusal::Claim)
     }
 }
 

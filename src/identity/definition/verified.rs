@@ -65,6 +65,8 @@ impl MetadataRules {
 
 impl PrincipalRules {
     pub(super) fn check(raw: RawPrincipal) -> Result<Self, String> {
-        Ok(Self { prefixes: super::token::filled("principal.prefix", raw.prefix)? })
+        // Everything begins with nothing: the empty text is for all.
+        let given = raw.prefix.but_empty();
+        Ok(Self { prefixes: super::token::filled("principal.prefix", given)? })
     }
 }

@@ -64,12 +64,16 @@ impl health_server::Health for Health {
 
     async fn watch(&self, call: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let is_ours = SERVICES.contains(&call.get_ref().service.as_str());
-        let changes = WatchStream::new(self.changes.clone());
+        let now = tokio_stream::once(is_ready(&self.lifecycle));
+        let states = now.chain(WatchStream::from_changes(self.changes.clone()));
+        let mut last = None;
         // A service that is not there stays unknown; the call goes on, as its contract says.
-        let changes = changes.map(move |ready| {
-            Ok(if is_ours { told(ready) } else { HealthCheckResponse { status: ServingStatus::ServiceUnknown.into() } })
+        let news = states.filter_map(move |ready| {
+            let is_news = last.replace(ready && is_ours) != Some(ready && is_ours);
+            let unknown = HealthCheckResponse { status: ServingStatus::ServiceUnknown.into() };
+            is_news.then_some(Ok(if is_ours { told(ready) } else { unknown }))
         });
-        Ok(Response::new(Box::pin(changes)))
+        Ok(Response::new(Box::pin(news)))
     }
 }
 

@@ -29,6 +29,7 @@ use crate::config::{self, Answer};
 use crate::identity::Standing;
 use crate::lifecycle::Lifecycle;
 use health::{Health, HealthServer};
+use question::Question;
 
 /// Bytes of a call at most. The head that Envoy asks about has 60 KiB in its own defaults, and metadata comes on top.
 const MOST_BYTES: usize = 256 * 1024;
@@ -137,12 +138,12 @@ impl Authorization for Checks {
         let standing = *extensions.get::<Standing>().ok_or_else(|| Status::unavailable("no connection"))?;
         let mut attributes = check.attributes.unwrap_or_default();
         let named = std::mem::take(&mut attributes.context_extensions);
-        let question = question::of(metadata.into_headers(), attributes, standing);
-        let asked = question.as_ref().unwrap_or_else(|malformed| malformed);
-        let handler = self.handler(&named, asked)?;
-        let answer = match &question {
-            Ok(asked) => super::Handler::answer(&**handler, asked).await,
-            Err(malformed) => handler.refuse_malformed(malformed),
+        let question = Question::of(metadata.into_headers(), attributes, standing);
+        let handler = self.handler(&named, &question.asked)?;
+        let answer = if question.is_malformed {
+            handler.refuse_malformed(&question.asked)
+        } else {
+            super::Handler::answer(&**handler, &question.asked).await
         };
         answer::of(answer).map(Response::new)
     }

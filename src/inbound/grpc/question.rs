@@ -10,9 +10,9 @@ use envoy_types::pb::envoy::service::auth::v3::AttributeContext;
 use envoy_types::pb::envoy::service::auth::v3::attribute_context::HttpRequest;
 use envoy_types::pb::google::protobuf::Value as Told;
 use envoy_types::pb::google::protobuf::value::Kind;
+use http::Method;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{HeaderMap as Metadatas, Method};
 use serde_json::{Map, Number, Value};
 
 use crate::identity::{Relayed, Standing};
@@ -24,25 +24,32 @@ const LARGEST_WHOLE: f64 = 9_007_199_254_740_991.0;
 /// What is not to the letter of HTTP.
 struct Malformed;
 
-/// The request that a check asks about. `Err` is one of which nothing is known, for a check that holds what no request
-/// can hold.
-pub(super) fn of(own: Metadatas, attributes: AttributeContext, standing: Standing) -> Result<Asked, Asked> {
-    let principal = attributes.source.map(|source| source.principal).unwrap_or_default();
-    let mut relayed = Relayed::new(own, principal);
-    tell(&mut relayed, attributes.metadata_context.unwrap_or_default());
-    let request = attributes.request.and_then(|request| request.http).unwrap_or_default();
-    match Parts::of(request) {
-        Ok(parts) => {
-            if parts.joined {
-                relayed.mark_joined();
-            }
-            Ok(Asked::of_check(standing, parts.method, parts.target, parts.headers, relayed))
+/// The request that a check asks about.
+pub(super) struct Question {
+    pub(super) asked: Asked,
+    /// Whether it holds what no request can hold. Nothing of it is known then.
+    pub(super) is_malformed: bool,
+}
+
+impl Question {
+    /// Reads a check. `own` are the header lines of the call itself.
+    pub(super) fn of(own: HeaderMap, attributes: AttributeContext, standing: Standing) -> Self {
+        let principal = attributes.source.map(|source| source.principal).unwrap_or_default();
+        let mut relayed = Relayed::new(own, principal);
+        tell(&mut relayed, attributes.metadata_context.unwrap_or_default());
+        let request = attributes.request.and_then(|request| request.http).unwrap_or_default();
+        let parts = Parts::of(request);
+        let is_malformed = parts.is_err();
+        let Parts { method, target, headers, joined } = parts.unwrap_or_default();
+        if joined {
+            relayed.mark_joined();
         }
-        Err(Malformed) => Err(Asked::of_check(standing, Method::GET, None, HeaderMap::new(), relayed)),
+        Self { asked: Asked::of_check(standing, method, target, headers, relayed), is_malformed }
     }
 }
 
 /// The parts of a request.
+#[derive(Default)]
 struct Parts {
     method: Method,
     target: Option<PathAndQuery>,

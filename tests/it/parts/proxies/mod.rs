@@ -138,7 +138,7 @@ impl Proxy {
 }
 
 /// Replaces an address of the documents, in either form that they write it.
-fn moved(text: &str, port: u16, there: SocketAddr) -> String {
+pub fn moved(text: &str, port: u16, there: SocketAddr) -> String {
     let spelled = format!("address: {}, port_value: {}", there.ip(), there.port());
     let text = text.replace(&format!("127.0.0.1:{port}"), &there.to_string());
     text.replace(&format!("address: 127.0.0.1, port_value: {port}"), &spelled)
@@ -146,7 +146,7 @@ fn moved(text: &str, port: u16, there: SocketAddr) -> String {
 
 /// An address that nobody else listens on: these programs cannot tell which free port they chose, and one that was
 /// chosen for them could be taken before they listen. Every process has an address of loopback for itself.
-fn own_address() -> SocketAddr {
+pub fn own_address() -> SocketAddr {
     let [_, high, middle, low] = std::process::id().to_be_bytes();
     (Ipv4Addr::new(127, 64 | (high & 63), middle, low), PORT.fetch_add(1, Ordering::Relaxed)).into()
 }
