@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
 use crate::identity::{self, Roles};
-use crate::inbound::{self, Bound, Entrance, Limits, Rooms, Routes, Tls};
+use crate::inbound::{self, Bound, Calls, Entrance, Limits, Protocol, Rooms, Routes, Tls};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
@@ -176,6 +176,7 @@ fn plan(
 pub struct App {
     blueprint: Blueprint,
     front: Bound,
+    grpc: Option<(Bound, Calls)>,
     ops: Bound,
     lifecycle: Lifecycle,
     rooms: Rooms,
@@ -201,6 +202,11 @@ impl App {
         let server = &config.server;
         let front = Bound::bind(&server.listen, server.unix_mode).map_err(|error| named(&server.listen, error))?;
         let ops = Bound::bind(&config.ops, server.unix_mode).map_err(|error| named(&config.ops, error))?;
+        let grpc = config
+            .grpc
+            .as_ref()
+            .map(|grpc| Bound::bind(&grpc.listen, server.unix_mode).map_err(|error| named(&grpc.listen, error)));
+        let grpc = grpc.transpose()?;
         let lifecycle = Lifecycle::new();
         let clock = Arc::clone(&blueprint.clock);
         let log = RequestLog::new(config.log.requests, config.log.users, telemetry::is_json(&config.log), clock, out);
@@ -217,12 +223,19 @@ impl App {
         lifecycle.spawn(Arc::clone(&rooms.sessions).run_renewals());
         blueprint.sources.start(&lifecycle);
         let nudge = watch_files(&blueprint, &rooms.sessions, &lifecycle);
-        Ok(Self { blueprint, front, ops, lifecycle, rooms, nudge })
+        let calls = |(bound, grpc)| (bound, Calls::new(grpc, &config.routes, &rooms, &lifecycle));
+        let grpc = grpc.zip(config.grpc.as_ref()).map(calls);
+        Ok(Self { blueprint, front, grpc, ops, lifecycle, rooms, nudge })
     }
 
     /// Where the front and the ops listener are, with the ports that the system chose.
     pub fn addresses(&self) -> io::Result<(Listen, Listen)> {
         Ok((self.front.address()?, self.ops.address()?))
+    }
+
+    /// Where gRPC is served, if it is.
+    pub fn grpc_address(&self) -> io::Result<Option<Listen>> {
+        self.grpc.as_ref().map(|(bound, _)| bound.address()).transpose()
     }
 
     /// The life of the process, to look at from outside.
@@ -238,20 +251,26 @@ impl App {
     /// Serves until `shutdown` completes, then drains: readiness drops, listeners close after the configured delay,
     /// requests in flight finish under the deadline, the rest is cut.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Ended {
-        let Self { blueprint, front, ops, lifecycle, rooms, nudge: _nudge } = self;
+        let Self { blueprint, front, grpc, ops, lifecycle, rooms, nudge: _nudge } = self;
         let server = &blueprint.config.server;
         object(&blueprint, &lifecycle);
         warn(&blueprint);
         let metrics = &blueprint.metrics;
         // The ops listener has a life of its own: probes are answered until the last request is done.
         let ops_life = Lifecycle::new();
-        let ops_routes = inbound::ops::routes(&lifecycle, &rooms).into();
+        let ops_routes: Routes = inbound::ops::routes(&lifecycle, &rooms).into();
         let limits = Limits::from(server);
-        let ops_limits = Limits { connections: 64, http2: false, counted: false, ..limits };
+        let ops_limits = Limits { connections: 64, protocol: Protocol::Http1, counted: false, ..limits };
         let front_routes = Routes::front(&blueprint.config.routes, &rooms);
         let entrance = Entrance { peers: Arc::clone(rooms.sources.peers()), tls: blueprint.tls.clone() };
         let serve_ops = inbound::serve(ops, ops_routes, ops_limits, Entrance::default(), ops_life.clone(), metrics);
-        let serve_front = inbound::serve(front, front_routes, limits, entrance, lifecycle.clone(), metrics);
+        let serve_grpc = async {
+            let limits = Limits { protocol: Protocol::Http2, ..limits };
+            if let Some((bound, calls)) = grpc {
+                inbound::serve(bound, calls, limits, entrance.clone(), lifecycle.clone(), metrics).await;
+            }
+        };
+        let serve_front = inbound::serve(front, front_routes, limits, entrance.clone(), lifecycle.clone(), metrics);
         ready_when_random(&lifecycle);
         let stop = async {
             shutdown.await;
@@ -261,7 +280,7 @@ impl App {
             lifecycle.draining().cancel();
         };
         let front_life = async {
-            tokio::join!(serve_front, stop);
+            tokio::join!(serve_front, serve_grpc, stop);
             let ended = drain(&lifecycle, server.drain_timeout).await;
             ops_life.draining().cancel();
             ended
@@ -318,7 +337,8 @@ fn object(blueprint: &Blueprint, lifecycle: &Lifecycle) {
         lifecycle.object("no_identity_source", "set identity.source to a preset such as \"plain\"");
     }
     let listen = &blueprint.config.server.listen;
-    if !blueprint.sources.peers().can_hold(listen) {
+    let over_grpc = blueprint.config.grpc.iter().any(|grpc| blueprint.sources.peers().can_hold(&grpc.listen));
+    if !over_grpc && !blueprint.sources.peers().can_hold(listen) {
         let key = match listen {
             Listen::Tcp(_) => "identity.peers.networks",
             Listen::Unix(_) => "identity.peers.unix_uids",

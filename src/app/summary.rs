@@ -14,6 +14,9 @@ impl fmt::Display for Blueprint {
             (Some(_), ClientCertificates::Optional) => ", TLS with client certificates if shown",
         });
         writeln!(f, "front listener  {}{tls}", config.server.listen)?;
+        if let Some(grpc) = &config.grpc {
+            writeln!(f, "grpc listener   {}{tls}, answered by {}", grpc.listen, grpc.route)?;
+        }
         writeln!(f, "ops listener    {}", config.ops)?;
         let sources = match self.sources.default_names() {
             [] => "none: identity routes answer 403".to_owned(),

@@ -48,6 +48,8 @@ pub struct Sources {
 pub struct Config {
     /// The front listener and its limits.
     pub server: Server,
+    /// Where Envoy asks over gRPC, if it does.
+    pub grpc: Option<Grpc>,
     /// Where liveness, readiness and metrics are served.
     pub ops: Listen,
     /// Logging.
@@ -101,7 +103,16 @@ pub struct Server {
     pub origin: String,
 }
 
-/// TLS on the front listener. Files are read again when they change.
+/// The listener for Envoy's external authorization over gRPC.
+#[derive(Clone, Debug)]
+pub struct Grpc {
+    /// Where it listens.
+    pub listen: Listen,
+    /// Path of the subrequest route that answers where Envoy names none.
+    pub route: String,
+}
+
+/// TLS on the listeners of identity. Files are read again when they change.
 #[derive(Clone, Debug)]
 pub struct Tls {
     /// Certificate chain, PEM, the server's own first.

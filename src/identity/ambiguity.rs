@@ -37,6 +37,12 @@ pub(super) fn guard(headers: &HeaderMap, names: &[HeaderName]) -> Result<(), Ref
     Ok(())
 }
 
+/// Whether a proxy that joins lines could have made this value of two, or of bytes that are not text (T-09, T-15). What
+/// it was cannot be told any more.
+pub(super) fn may_be_joined(value: &HeaderValue) -> bool {
+    value.as_bytes().iter().any(|byte| matches!(byte, b',' | b'!'))
+}
+
 /// R5: a header whose name becomes one of `own` when `_` and `.` are read as `-` is an attack or a broken proxy.
 pub(super) fn is_alias<'n, I: IntoIterator<Item = &'n HeaderName>>(name: &HeaderName, own: I) -> bool {
     let name = name.as_str();

@@ -14,6 +14,7 @@ mod keys;
 mod namespace;
 mod peer;
 mod refusal;
+mod relayed;
 mod resolver;
 mod roles;
 mod source;
@@ -25,13 +26,14 @@ mod users;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::Method;
 use http::header::HeaderMap;
+use http::{HeaderName, Method};
 
 pub use definition::{PRESETS, summary};
 pub use evidence::Worth;
 pub use peer::{Peer, PeerProof, Peers, Standing};
 pub use refusal::Refusal;
+pub use relayed::Relayed;
 pub use resolver::Resolver;
 pub use roles::Roles;
 pub use sources::{Around, Sources};
@@ -52,6 +54,28 @@ pub struct Asking<'r> {
     pub headers: &'r HeaderMap,
     /// The whole body, where [`Resolver::reads_body`] and there is one.
     pub body: Option<&'r [u8]>,
+    /// What the proxy told beside the request, where it asked over gRPC. The headers above are those of its client then.
+    pub relayed: Option<&'r Relayed>,
+}
+
+impl<'r> Asking<'r> {
+    /// The headers of whoever asks: only what the peer itself sent can prove the peer.
+    const fn of_peer(&self) -> &'r HeaderMap {
+        match self.relayed {
+            None => self.headers,
+            Some(relayed) => relayed.metadata(),
+        }
+    }
+
+    /// Whether one of these headers could be two that the proxy joined into one.
+    pub fn joins<'n, I: Iterator<Item = &'n HeaderName>>(&self, names: I) -> bool {
+        self.relayed.is_some_and(|relayed| relayed.joins(self.headers, names))
+    }
+
+    /// The call of whoever asks, as if it were the request.
+    const fn as_peer(&self) -> Self {
+        Self { headers: self.of_peer(), relayed: None, ..*self }
+    }
 }
 
 impl std::fmt::Debug for Asking<'_> {

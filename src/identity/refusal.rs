@@ -30,6 +30,9 @@ pub enum Refusal {
     /// Other identity headers are there, but not the subject.
     #[error("identity headers came without the subject")]
     SubjectMissing,
+    /// What a proxy asks about over gRPC is not to the letter of HTTP.
+    #[error("the request is malformed")]
+    Malformed,
     /// A header came twice, or two values were joined by a comma.
     #[error("an identity header came more than once")]
     Duplicate,
@@ -109,7 +112,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, for metrics that exist from the start.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::NoSource,
         Self::PeerUntrusted,
         Self::PeerSecret,
@@ -119,6 +122,7 @@ impl Refusal {
         Self::CallerRoute,
         Self::Absent,
         Self::SubjectMissing,
+        Self::Malformed,
         Self::Duplicate,
         Self::Alias,
         Self::ListedInConnection,
@@ -163,6 +167,7 @@ impl Refusal {
             Self::CallerRoute => "caller_route",
             Self::Absent => "absent",
             Self::SubjectMissing => "subject_missing",
+            Self::Malformed => "malformed",
             Self::Duplicate => "duplicate",
             Self::Alias => "alias",
             Self::ListedInConnection => "listed_in_connection",

@@ -72,6 +72,9 @@ impl Resolver {
     pub fn resolve<'r>(&'r self, asking: &Asking<'r>) -> Result<Identity<'r>, Refusal> {
         let mut outcome = Refusal::NoSource;
         for source in &self.sources {
+            if asking.joins(source.headers()) {
+                return Err(Refusal::Duplicate);
+            }
             match source.read(asking, || self.gate.prove(asking, |name| self.caller(name, asking))) {
                 Ok(told) => {
                     let identity = Identity { source: &source.name, namespace: source.namespace(), told };
@@ -95,11 +98,13 @@ impl Resolver {
     pub async fn resolve_again<'r>(&'r self, asking: &Asking<'r>, refusal: Refusal) -> Result<Identity<'r>, Refusal> {
         let mut refusal = refusal;
         let (mut unreachable, mut looked_again) = (false, false);
-        for source in self.sources.iter().chain(&self.callers) {
+        let users = self.sources.iter().map(|source| (source, *asking));
+        let callers = self.callers.iter().map(|source| (source, asking.as_peer()));
+        for (source, asked) in users.chain(callers) {
             if !refusal.may_want_a_key() {
                 break;
             }
-            match source.look_for_key(asking, refusal).await {
+            match source.look_for_key(&asked, refusal).await {
                 None | Some(Found::Nothing) => continue,
                 Some(Found::Unreachable) => {
                     unreachable = true;
@@ -124,7 +129,7 @@ impl Resolver {
     fn caller(&self, name: &str, asking: &Asking<'_>) -> Result<String, Refusal> {
         let source = self.callers.iter().find(|source| source.name == name).ok_or(Refusal::NoSource)?;
         // A token that would need another proof of the peer proves nobody.
-        let told = source.read(asking, || Err(Refusal::PeerUntrusted))?;
+        let told = source.read(&asking.as_peer(), || Err(Refusal::PeerUntrusted))?;
         Ok(Identity { source: name, namespace: "", told }.subject().to_owned())
     }
 }

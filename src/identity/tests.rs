@@ -10,7 +10,7 @@ fn resolver(source: &str) -> Resolver {
 
 fn asking<'r>(resolver: &Resolver, from: &str, headers: &'r HeaderMap) -> Asking<'r> {
     let standing = resolver.peers().meet(Peer::tcp(from.parse().expect("address")), &[]);
-    Asking { standing, method: &Method::GET, target: "/", headers, body: None }
+    Asking { standing, method: &Method::GET, target: "/", headers, body: None, relayed: None }
 }
 
 fn headers(lines: &[(&str, &[u8])]) -> HeaderMap {

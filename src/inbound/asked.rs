@@ -12,7 +12,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 
 use crate::clock::Stopwatch;
-use crate::identity::{Asking, Standing};
+use crate::identity::{Asking, Relayed, Standing};
 use crate::jitter;
 
 /// One request. The headers are taken out of it, so that a handler can look at all of them without a copy.
@@ -25,6 +25,8 @@ pub(super) struct Asked {
     target: Option<PathAndQuery>,
     /// The body, until somebody reads it. Most never do: hyper then drops what has come, or ends the connection.
     unread: Mutex<Option<Incoming>>,
+    /// What came beside it over gRPC.
+    relayed: Option<Box<Relayed>>,
     pub(super) id: RequestId,
     pub(super) watch: Stopwatch,
 }
@@ -65,9 +67,22 @@ impl Asked {
             target: uri.into_parts().path_and_query,
             headers,
             unread: Mutex::new((!body.is_end_stream()).then_some(body)),
+            relayed: None,
             id: RequestId::next(),
             watch,
         }
+    }
+
+    /// A request that a proxy asks about over gRPC, and what it relays beside it.
+    pub(super) fn of_check(
+        standing: Standing,
+        method: Method,
+        target: Option<PathAndQuery>,
+        headers: HeaderMap,
+        relayed: Relayed,
+    ) -> Self {
+        let (unread, relayed) = (Mutex::new(None), Some(Box::new(relayed)));
+        Self { standing, method, headers, target, unread, relayed, id: RequestId::next(), watch: Stopwatch::start() }
     }
 
     /// A request of nobody with these headers.
@@ -79,6 +94,7 @@ impl Asked {
             headers,
             target: None,
             unread: Mutex::new(None),
+            relayed: None,
             id: RequestId::next(),
             watch: Stopwatch::start(),
         }
@@ -96,7 +112,8 @@ impl Asked {
     /// What of it may tell identity, with the body that was read.
     pub(super) fn asking<'r>(&'r self, body: Option<&'r [u8]>) -> Asking<'r> {
         let target = self.target.as_ref().map_or("", PathAndQuery::as_str);
-        Asking { standing: self.standing, method: &self.method, target, headers: &self.headers, body }
+        let relayed = self.relayed.as_deref();
+        Asking { standing: self.standing, method: &self.method, target, headers: &self.headers, body, relayed }
     }
 
     /// The address for whoever routes by it.
@@ -127,7 +144,8 @@ fn says_something(query: &str) -> bool {
     !query.is_empty()
 }
 
-async fn read(body: Incoming, max: usize, patience: Duration) -> Body {
+/// Reads a body, up to `max` bytes and for `patience`.
+pub(super) async fn read(body: Incoming, max: usize, patience: Duration) -> Body {
     if body.size_hint().lower() > u64::try_from(max).unwrap_or(u64::MAX) {
         return Body::TooLarge;
     }

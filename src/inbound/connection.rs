@@ -18,7 +18,7 @@ use crate::metrics::{Counter, Metrics};
 
 /// Where a connection is between two requests, and the head that it read last.
 #[derive(Default)]
-pub(super) struct Phase {
+pub struct Phase {
     now: AtomicU8,
     /// As it was sent: hyper drops a length beside an encoding, and with it the sign that two hops may disagree.
     head: Mutex<Vec<u8>>,

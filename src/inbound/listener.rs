@@ -1,13 +1,15 @@
 //! The accept loop: limits, timeouts, peer proof and a drain with a deadline, which warp's own server does not have.
 
+use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::{Body as _, Incoming};
-use hyper::server::conn::http1;
+use bytes::Bytes;
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -17,7 +19,6 @@ use tokio::sync::Semaphore;
 
 use super::connection::{Patience, Patient, Phase};
 use super::tls::{Handshakes, Tls};
-use super::{Routes, Way};
 use crate::config::{Listen, Server};
 use crate::identity::{Peer, Peers, Standing};
 use crate::lifecycle::Lifecycle;
@@ -46,10 +47,39 @@ pub struct Limits {
     pub headers: usize,
     /// Bytes of a head.
     pub head_bytes: usize,
-    /// Whether HTTP/2 with prior knowledge is spoken.
-    pub http2: bool,
+    /// What is spoken.
+    pub protocol: Protocol,
     /// Whether open connections are shown in the gauge: those of the front are, probes and scrapes are not.
     pub counted: bool,
+}
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1 alone.
+    Http1,
+    /// HTTP/1.1, and HTTP/2 with prior knowledge.
+    Either,
+    /// HTTP/2 alone, as gRPC is.
+    Http2,
+}
+
+/// What bodies of answers are made of.
+pub trait Content: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static {}
+
+impl<B> Content for B where B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static
+{}
+
+/// Answers the requests of a listener.
+pub trait Answers: Send + Sync + 'static {
+    /// Answers one request, and tells `phase`. One that is `ambiguous` is refused: two hops would not read it alike.
+    fn answer(
+        &self,
+        request: http::Request<Incoming>,
+        standing: Standing,
+        phase: Arc<Phase>,
+        ambiguous: bool,
+    ) -> impl Future<Output = Result<http::Response<impl Content + use<Self>>, Infallible>> + Send + 'static + use<Self>;
 }
 
 impl From<&Server> for Limits {
@@ -60,7 +90,7 @@ impl From<&Server> for Limits {
             idle_timeout: server.idle_timeout,
             headers: server.max_headers,
             head_bytes: server.max_head_bytes,
-            http2: server.http2,
+            protocol: if server.http2 { Protocol::Either } else { Protocol::Http1 },
             counted: true,
         }
     }
@@ -130,8 +160,8 @@ pub struct Entrance {
 }
 
 /// Everything that connections share.
-struct Shared {
-    routes: Arc<Routes>,
+struct Shared<R> {
+    routes: Arc<R>,
     peers: Arc<Peers>,
     handshakes: Option<Handshakes>,
     limits: Limits,
@@ -153,9 +183,9 @@ enum End {
 }
 
 /// Accepts and serves connections until the lifecycle drains. Connections are tracked by `lifecycle`.
-pub async fn serve(
+pub async fn serve<R: Answers>(
     bound: Bound,
-    routes: Routes,
+    routes: R,
     limits: Limits,
     entrance: Entrance,
     lifecycle: Lifecycle,
@@ -165,7 +195,9 @@ pub async fn serve(
     let shared = Arc::new(Shared {
         routes: Arc::new(routes),
         peers: entrance.peers,
-        handshakes: entrance.tls.map(|tls| Handshakes::new(tls, limits.header_timeout, metrics)),
+        handshakes: entrance
+            .tls
+            .map(|tls| Handshakes::new(tls, limits.protocol == Protocol::Http2, limits.header_timeout, metrics)),
         limits,
         patience,
         lifecycle,
@@ -243,7 +275,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-impl Shared {
+impl<R: Answers> Shared<R> {
     /// Finds out what a new connection proves, and serves it.
     async fn welcome<S>(&self, stream: S, peer: Peer)
     where
@@ -281,45 +313,58 @@ impl Shared {
         let phase = Arc::new(Phase::default());
         let io = TokioIo::new(Patient::new(stream, Arc::clone(&phase), Arc::clone(&self.patience)));
         let routes = Arc::clone(&self.routes);
-        let ambiguous = self.ambiguous.clone();
+        let closed = self.ambiguous.clone();
         let limits = self.limits;
         let service = service_fn(move |request: http::Request<Incoming>| {
             phase.serving();
-            let way = if is_ambiguous(&request, &phase) {
-                ambiguous.inc();
-                Way::Nowhere
-            } else {
-                routes.way(request.uri().path())
-            };
-            way.answer(request, standing, Arc::clone(&phase))
+            let ambiguous = is_ambiguous(&request, &phase);
+            if ambiguous {
+                closed.inc();
+            }
+            routes.answer(request, standing, Arc::clone(&phase), ambiguous)
         });
-        if limits.http2 {
-            let mut builder = auto::Builder::new(TokioExecutor::new());
-            builder
-                .http1()
-                .timer(TokioTimer::new())
-                .header_read_timeout(None)
-                .max_buf_size(limits.head_bytes)
-                .max_headers(limits.headers);
-            builder
-                .http2()
-                .timer(TokioTimer::new())
-                .max_concurrent_streams(MAX_STREAMS)
-                .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
-                .max_header_list_size(MAX_HEADER_LIST)
-                .keep_alive_interval(limits.idle_timeout)
-                .keep_alive_timeout(limits.header_timeout);
-            let connection = std::pin::pin!(builder.serve_connection(io, service));
-            self.drive(connection, finish, auto::Connection::graceful_shutdown).await;
-        } else {
-            let mut builder = http1::Builder::new();
-            builder
-                .timer(TokioTimer::new())
-                .header_read_timeout(None)
-                .max_buf_size(limits.head_bytes)
-                .max_headers(limits.headers);
-            let connection = std::pin::pin!(builder.serve_connection(io, service));
-            self.drive(connection, finish, http1::Connection::graceful_shutdown).await;
+        match limits.protocol {
+            Protocol::Either => {
+                let mut builder = auto::Builder::new(TokioExecutor::new());
+                builder
+                    .http1()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(None)
+                    .max_buf_size(limits.head_bytes)
+                    .max_headers(limits.headers);
+                builder
+                    .http2()
+                    .timer(TokioTimer::new())
+                    .max_concurrent_streams(MAX_STREAMS)
+                    .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+                    .max_header_list_size(MAX_HEADER_LIST)
+                    .keep_alive_interval(limits.idle_timeout)
+                    .keep_alive_timeout(limits.header_timeout);
+                let connection = std::pin::pin!(builder.serve_connection(io, service));
+                self.drive(connection, finish, auto::Connection::graceful_shutdown).await;
+            }
+            Protocol::Http1 => {
+                let mut builder = http1::Builder::new();
+                builder
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(None)
+                    .max_buf_size(limits.head_bytes)
+                    .max_headers(limits.headers);
+                let connection = std::pin::pin!(builder.serve_connection(io, service));
+                self.drive(connection, finish, http1::Connection::graceful_shutdown).await;
+            }
+            Protocol::Http2 => {
+                let mut builder = http2::Builder::new(TokioExecutor::new());
+                builder
+                    .timer(TokioTimer::new())
+                    .max_concurrent_streams(MAX_STREAMS)
+                    .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+                    .max_header_list_size(MAX_HEADER_LIST)
+                    .keep_alive_interval(limits.idle_timeout)
+                    .keep_alive_timeout(limits.header_timeout);
+                let connection = std::pin::pin!(builder.serve_connection(io, service));
+                self.drive(connection, finish, http2::Connection::graceful_shutdown).await;
+            }
         }
     }
 

@@ -9,6 +9,7 @@ mod browser;
 mod connection;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod grpc;
 mod input;
 mod listener;
 mod observe;
@@ -35,7 +36,8 @@ use warp::filters::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
-pub use listener::{Bound, Entrance, Limits, serve};
+pub use grpc::Calls;
+pub use listener::{Answers, Bound, Content, Entrance, Limits, Protocol, serve};
 pub use reply::{Outcome, Row};
 pub use tls::Tls;
 
@@ -147,6 +149,19 @@ impl Routes {
             Hot { subrequest: Some((own, handler)), .. } if is_below(path, own) => Way::Subrequest(Arc::clone(handler)),
             _ => Way::Tree(self.tree.clone()),
         }
+    }
+}
+
+impl Answers for Routes {
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        standing: Standing,
+        phase: Arc<Phase>,
+        ambiguous: bool,
+    ) -> impl Future<Output = Result<http::Response<impl Content + use<>>, Infallible>> + Send + 'static + use<> {
+        let way = if ambiguous { Way::Nowhere } else { self.way(request.uri().path()) };
+        way.answer(request, standing, phase)
     }
 }
 

@@ -173,6 +173,7 @@ impl From<Refusal> for Outcome {
             Refusal::KeysUnavailable => Self::IdentityUnavailable,
             Refusal::Absent
             | Refusal::SubjectMissing
+            | Refusal::Malformed
             | Refusal::Duplicate
             | Refusal::Alias
             | Refusal::ListedInConnection

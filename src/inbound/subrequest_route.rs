@@ -17,7 +17,7 @@ use super::reply::{Base, CHALLENGE, Outcome, numbered};
 use super::{Handler, looked_at};
 use crate::config::Mode;
 use crate::identity::{Identity, Refusal, Resolver};
-use crate::provider::Inputs;
+use crate::provider::{InputFault, Inputs};
 use crate::session::{
     Answer, ENVOY_REMOVE, Entry, How, Plan, SESSION_HEADERS, STATUS, SessionError, Sessions, left_empty,
 };
@@ -52,6 +52,9 @@ impl Handler for SubrequestRoute {
                 }
             },
         };
+        if asked.asking(None).joins(self.plan.provider.inputs().headers()) {
+            return self.without_input(asked, Fault::from(InputFault::Twice));
+        }
         let key = match input::of_headers(asked, self.plan.provider.inputs()) {
             Ok(inputs) => self.plan.key(&identity, &inputs),
             Err(fault) => return self.without_input(asked, fault),
@@ -78,6 +81,12 @@ impl SubrequestRoute {
         let denied = bare(&resolver, plan.provider.inputs());
         let passed = complete(denied.clone());
         Self { plan, sessions, resolver, mode, observer, denied, passed }
+    }
+
+    /// The answer to what is no request that two hops would read alike.
+    pub(super) fn refuse_malformed(&self, asked: &Asked) -> Response {
+        self.observer.refused(Refusal::Malformed);
+        self.without_identity(asked, Refusal::Malformed)
     }
 
     fn pass(&self, asked: &Asked, identity: &Identity<'_>, entry: &Entry, how: How) -> Response {

@@ -1017,7 +1017,7 @@ fn the_shipped_file_names_every_key_there_is() {
         list.1.split(", ").map(str::to_owned).collect()
     };
     for section in
-        ["server", "ops", "log", "identity", "identity.peers", "identity.users", "limits", "browser", "cache"]
+        ["server", "grpc", "ops", "log", "identity", "identity.peers", "identity.users", "limits", "browser", "cache"]
     {
         let written = section.split('.').fold(&toml::Value::Table(table.clone()), |at, part| &at[part]).clone();
         for key in known(section) {

@@ -30,6 +30,7 @@ pub fn clock() -> Arc<ManualClock> {
 pub struct Service {
     pub clock: Arc<ManualClock>,
     pub front: Listen,
+    pub grpc: Option<Listen>,
     pub ops: SocketAddr,
     pub lifecycle: Lifecycle,
     pub nudge: Nudge,
@@ -198,9 +199,10 @@ impl Service {
         let app = App::bind(blueprint, Box::new(lines.clone())).expect("ports");
         let (front, ops) = app.addresses().expect("addresses");
         let Listen::Tcp(ops) = ops else { panic!("ops on TCP") };
+        let grpc = app.grpc_address().expect("an address");
         let (lifecycle, nudge, stop) = (app.lifecycle().clone(), app.nudge(), CancellationToken::new());
         let run = tokio::spawn(app.run(stop.clone().cancelled_owned()));
-        let service = Self { clock, front, ops, lifecycle, nudge, stop, run: Some(run), lines, _folder: folder };
+        let service = Self { clock, front, grpc, ops, lifecycle, nudge, stop, run: Some(run), lines, _folder: folder };
         service
             .until("the service has started", || {
                 !service.lifecycle.objections().iter().any(|objection| objection.code == "starting")

@@ -21,7 +21,7 @@ const LEAVES: [&str; 9] =
     ["clock", "config", "jitter", "lifecycle", "metrics", "rate", "secrets", "telemetry", "trace"];
 
 /// Large crates, and the only places that may name them.
-const DOORS: [(&str, &[&str]); 16] = [
+const DOORS: [(&str, &[&str]); 19] = [
     ("warp", &["inbound/"]),
     ("hyper", &["inbound/"]),
     ("hyper_util", &["inbound/"]),
@@ -38,6 +38,9 @@ const DOORS: [(&str, &[&str]); 16] = [
     ("ipnet", &["config/", "identity/peer/", "identity/fuzzing/"]),
     ("tokio_rustls", &["inbound/tls/"]),
     ("webpki", &["inbound/tls/"]),
+    ("tonic", &["inbound/grpc/"]),
+    ("tonic_health", &["inbound/grpc/"]),
+    ("envoy_types", &["inbound/grpc/"]),
 ];
 
 /// Lines of one file at most, its unit tests not counted.

@@ -35,6 +35,7 @@ mod dialects;
 mod docs;
 mod doctor;
 mod errors;
+mod grpc;
 mod identity_headers;
 mod identity_tokens;
 mod inputs;

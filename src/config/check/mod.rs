@@ -1,5 +1,6 @@
 //! From what was written to what can be used: each section is checked once, and every mistake is kept.
 
+mod grpc;
 pub(super) mod identity;
 mod proof;
 
@@ -39,9 +40,11 @@ impl Check<'_> {
         let names: BTreeSet<String> = tables.iter().map(|(name, _)| name.clone()).collect();
         let providers = self.providers(tables);
         let routes = self.routes(&names);
-        self.proofs(&identity, &server, &routes);
+        let grpc = self.grpc(&routes, [("server.listen", &server.listen), ("ops.listen", &ops)]);
+        self.proofs(&identity, &server, grpc.as_ref(), &routes);
         Config {
             server,
+            grpc,
             ops,
             log: Log {
                 format: log.format,

@@ -4,21 +4,22 @@
 use std::collections::BTreeSet;
 
 use super::Check;
-use crate::config::{Identity, Listen, Peers, Route, Server};
+use crate::config::{Grpc, Identity, Listen, Peers, Route, Server};
 
 /// Callers at most: each has a bit of what a connection proves.
 const MAX_CALLERS: usize = 63;
 
 impl Check<'_> {
-    pub(super) fn proofs(&mut self, identity: &Identity, server: &Server, routes: &[Route]) {
-        self.proof("identity.peers", &identity.peers, server);
+    pub(super) fn proofs(&mut self, identity: &Identity, server: &Server, grpc: Option<&Grpc>, routes: &[Route]) {
+        let listens: Vec<&Listen> = [&server.listen].into_iter().chain(grpc.map(|grpc| &grpc.listen)).collect();
+        self.proof("identity.peers", &identity.peers, server, &listens);
         if identity.callers.len() > MAX_CALLERS {
             self.refuse("identity.callers", format!("has more than {MAX_CALLERS} callers"));
         }
         let names: BTreeSet<String> = routes.iter().map(Route::name).collect();
         for (name, caller) in &identity.callers {
             let key = format!("identity.callers.{name}");
-            self.proof(&key, &caller.proof, server);
+            self.proof(&key, &caller.proof, server, &listens);
             if caller.proof.is_empty() && caller.token.is_none() {
                 self.refuse(
                     &key,
@@ -38,7 +39,7 @@ impl Check<'_> {
         }
     }
 
-    fn proof(&mut self, key: &str, peers: &Peers, server: &Server) {
+    fn proof(&mut self, key: &str, peers: &Peers, server: &Server, listens: &[&Listen]) {
         for name in peers.certificates.iter().filter(|name| !is_certificate_name(name)) {
             self.refuse(
                 &format!("{key}.certificates"),
@@ -64,7 +65,8 @@ impl Check<'_> {
             );
         }
         for (kind, names) in [("xfcc", &peers.xfcc), ("linkerd", &peers.linkerd)] {
-            if !names.is_empty() && !is_own_proxy(peers, &server.listen) {
+            // On each listener: what one proves by where it is, another does not.
+            if !names.is_empty() && !listens.iter().all(|listen| is_own_proxy(peers, listen)) {
                 self.refuse(
                     &format!("{key}.{kind}"),
                     format!(

@@ -93,6 +93,13 @@ pub enum ClientCertificates {
     Optional,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Grpc {
+    pub(super) listen: Option<String>,
+    pub(super) route: Option<String>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Ops {

@@ -8,6 +8,7 @@ mod overlay;
 mod payload;
 mod presets;
 mod token;
+mod verified;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -18,7 +19,8 @@ pub(super) use keys::{KeyForm, KeyPlace, KeyPlan, PemUrl, REFRESH_BOUNDS};
 pub(super) use payload::{Expiry, Issuer, Payload};
 pub use presets::{PRESETS, summary};
 pub(super) use presets::{is_preset, names};
-pub(super) use token::{Form, Path, TokenRules};
+pub(super) use token::{ClaimNames, Form, Path, TokenRules};
+pub(super) use verified::{MetadataRules, PrincipalRules};
 
 /// A definition in use, checked.
 #[derive(Debug)]
@@ -38,6 +40,10 @@ pub(super) enum Kind {
     Token(Box<(TokenRules, KeyPlan)>),
     /// In a JSON body that only a proven peer may send.
     Body,
+    /// In claims that a proxy verified and relays over gRPC; it must be proven.
+    Metadata(Box<MetadataRules>),
+    /// In the certificate of a proxy's client, relayed likewise.
+    Principal(PrincipalRules),
 }
 
 /// A definition as written, once settings are filled in.
@@ -56,6 +62,8 @@ struct Raw {
     jwt: Option<token::Raw>,
     claims: Option<token::RawClaims>,
     keys: Option<keys::Raw>,
+    metadata: Option<verified::RawMetadata>,
+    principal: Option<verified::RawPrincipal>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -64,23 +72,29 @@ enum RawKind {
     Headers,
     Jwt,
     Body,
+    Metadata,
+    Principal,
 }
 
 impl Raw {
     /// Refuses a table of another kind: whoever wrote it counts on it, and it would do nothing.
     fn refuse_strays(&self) -> Result<(), String> {
         let tables = [
-            ("headers", RawKind::Headers, self.headers.is_some()),
-            ("jwt", RawKind::Jwt, self.jwt.is_some()),
-            ("claims", RawKind::Jwt, self.claims.is_some()),
-            ("keys", RawKind::Jwt, self.keys.is_some()),
+            ("headers", &[RawKind::Headers][..], self.headers.is_some()),
+            ("jwt", &[RawKind::Jwt], self.jwt.is_some()),
+            ("claims", &[RawKind::Jwt, RawKind::Metadata], self.claims.is_some()),
+            ("keys", &[RawKind::Jwt], self.keys.is_some()),
+            ("metadata", &[RawKind::Metadata], self.metadata.is_some()),
+            ("principal", &[RawKind::Principal], self.principal.is_some()),
         ];
-        let stray = tables.into_iter().find(|(_, kind, is_there)| *is_there && *kind != self.kind);
+        let stray = tables.into_iter().find(|(_, kinds, is_there)| *is_there && !kinds.contains(&self.kind));
         let Some((table, _, _)) = stray else { return Ok(()) };
         let own = match self.kind {
             RawKind::Headers => "headers",
             RawKind::Jwt => "jwt",
             RawKind::Body => "body",
+            RawKind::Metadata => "metadata",
+            RawKind::Principal => "principal",
         };
         Err(format!("has a table `{table}`, which kind \"{own}\" does not read; remove it"))
     }
@@ -124,6 +138,12 @@ pub(super) fn compile(name: &str, own: Option<&Value>) -> Result<Definition, Vec
             token(jwt, raw.claims.unwrap_or_default(), raw.keys).map_err(wrong)?
         }
         RawKind::Body => Kind::Body,
+        RawKind::Metadata => {
+            let metadata = raw.metadata.ok_or_else(|| wrong("has no table `metadata`".to_owned()))?;
+            let rules = MetadataRules::check(metadata, raw.claims.unwrap_or_default()).map_err(wrong)?;
+            Kind::Metadata(Box::new(rules))
+        }
+        RawKind::Principal => Kind::Principal(PrincipalRules::check(raw.principal.unwrap_or_default()).map_err(wrong)?),
     };
     Ok(Definition { namespace: raw.namespace, kind })
 }

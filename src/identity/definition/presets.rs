@@ -17,6 +17,8 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("azure-easy-auth", include_str!("../presets/azure-easy-auth.toml")),
     ("envoy-payload", include_str!("../presets/envoy-payload.toml")),
     ("envoy-claims", include_str!("../presets/envoy-claims.toml")),
+    ("envoy-metadata", include_str!("../presets/envoy-metadata.toml")),
+    ("envoy-principal", include_str!("../presets/envoy-principal.toml")),
     ("kubernetes-front-proxy", include_str!("../presets/kubernetes-front-proxy.toml")),
     ("mod-auth-openidc", include_str!("../presets/mod-auth-openidc.toml")),
     ("traefik", include_str!("../presets/traefik.toml")),

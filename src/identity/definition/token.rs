@@ -57,7 +57,15 @@ pub(super) struct RawClaims {
 
 /// One text, or a list of them.
 #[derive(Clone, Debug, Default)]
-struct Several(Vec<String>);
+pub(super) struct Several(Vec<String>);
+
+impl Several {
+    /// Those that say something.
+    pub(super) fn but_empty(mut self) -> Self {
+        self.0.retain(|text| !text.is_empty());
+        self
+    }
+}
 
 impl<'de> Deserialize<'de> for Several {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -236,7 +244,7 @@ impl TokenRules {
 }
 
 impl ClaimNames {
-    fn check(raw: RawClaims, machine: Several) -> Result<Self, String> {
+    pub(super) fn check(raw: RawClaims, machine: Several) -> Result<Self, String> {
         let paths = |key: &str, texts: Several| -> Result<Vec<Path>, String> {
             texts.0.iter().map(|text| path(key, text)).collect()
         };
@@ -290,7 +298,7 @@ fn algorithms(names: &[String]) -> Result<Vec<Algorithm>, String> {
     Ok(algorithms)
 }
 
-fn filled(key: &str, texts: Several) -> Result<Vec<String>, String> {
+pub(super) fn filled(key: &str, texts: Several) -> Result<Vec<String>, String> {
     if texts.0.iter().any(|text| text.is_empty() || text.contains('*')) {
         return Err(format!("{key}: must be exact; neither empty nor with '*'"));
     }

@@ -86,7 +86,7 @@ pub(crate) fn identity_headers(bytes: &[u8]) {
         let subject = *subject;
         let asked = |from: IpAddr| {
             let standing = resolver.peers().meet(Peer::tcp(from), &[]);
-            Asking { standing, method: &Method::GET, target: "/", headers: &headers, body: None }
+            Asking { standing, method: &Method::GET, target: "/", headers: &headers, body: None, relayed: None }
         };
         let foreign = asked(IpAddr::from([192, 0, 2, 1]));
         assert!(resolver.resolve(&foreign).is_err(), "a foreign peer is never believed");
@@ -167,7 +167,8 @@ pub(crate) fn networks(bytes: &[u8]) {
     let edges = [network.network(), network.broadcast()];
     for address in all.take(16).filter_map(|line| line.parse().ok()).chain(edges) {
         let standing = resolver.peers().meet(Peer::tcp(address), &[]);
-        let asking = Asking { standing, method: &Method::GET, target: "/", headers: &headers, body: None };
+        let asking =
+            Asking { standing, method: &Method::GET, target: "/", headers: &headers, body: None, relayed: None };
         assert_eq!(resolver.resolve(&asking).is_ok(), holds(network, address), "{network} and {address}");
     }
 }

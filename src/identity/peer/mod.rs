@@ -257,7 +257,7 @@ impl Gate {
         subject_of: &dyn Fn(&str) -> Result<String, Refusal>,
     ) -> Result<PeerProof, Refusal> {
         let met = |bit: u64| asking.standing.met & bit != 0;
-        ambiguity::guard(asking.headers, &self.peers.guarded)?;
+        ambiguity::guard(asking.of_peer(), &self.peers.guarded)?;
         // Secrets first, and those of every proof: which one was right must not show in the time it takes (T-52).
         let secrets = self.peers.with_bits().filter(|(bit, _)| met(*bit));
         let shown = secrets.fold(0, |bits, (bit, proof)| if proof.is_secret_shown(asking) { bits | bit } else { bits });

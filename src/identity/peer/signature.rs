@@ -46,6 +46,10 @@ impl Signatures {
 
     /// Whether one of the keys signed this request, lately. `signed` are the headers that it covers, sorted.
     pub(super) fn check(&self, asking: &Asking<'_>, signed: &[HeaderName]) -> Result<(), Refusal> {
+        // A call over gRPC has no signed form; a signature among the headers of the proxy's client proves that client.
+        if asking.relayed.is_some() {
+            return Err(Refusal::PeerSignature);
+        }
         let shown = asking.headers.get(&HEADER).and_then(|value| parse(value.as_bytes()));
         let Some((time, tag)) = shown else { return Err(Refusal::PeerSignature) };
         let text = canonical(asking, signed, time)?;

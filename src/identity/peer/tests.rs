@@ -69,6 +69,7 @@ fn nobody_is_believed_by_default() {
         target: "/",
         headers: &HeaderMap::new(),
         body: None,
+        relayed: None,
     };
     let gate = Arc::new(policy).gate("/", std::iter::empty());
     assert_eq!(gate.prove(&asking, |_| Ok(String::new())).err(), Some(Refusal::PeerUntrusted));
@@ -107,7 +108,7 @@ fn caller(subjects: &[&str], routes: &[&str]) -> config::Caller {
 fn prove(peers: Peers, path: &str, token: Result<&str, Refusal>) -> Result<(), Refusal> {
     let standing = peers.meet(loopback(), &[]);
     let headers = HeaderMap::new();
-    let asking = Asking { standing, method: &Method::GET, target: path, headers: &headers, body: None };
+    let asking = Asking { standing, method: &Method::GET, target: path, headers: &headers, body: None, relayed: None };
     let gate = Arc::new(peers).gate(path, std::iter::empty());
     let subject = |source: &str| {
         assert_eq!(source, "cluster");
@@ -235,7 +236,7 @@ fn a_token_is_verified_once_for_all_callers() {
     let peers = Peers::of(&callers);
     let headers = HeaderMap::new();
     let standing = peers.meet(loopback(), &[]);
-    let asking = Asking { standing, method: &Method::GET, target: "/", headers: &headers, body: None };
+    let asking = Asking { standing, method: &Method::GET, target: "/", headers: &headers, body: None, relayed: None };
     let gate = Arc::new(peers).gate("/", std::iter::empty());
     for (told, outcome) in
         [(Err(Refusal::Signature), Some(Refusal::Signature)), (Ok("stranger".to_owned()), Some(Refusal::PeerWorkload))]

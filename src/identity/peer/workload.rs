@@ -36,7 +36,7 @@ impl Workloads {
 
     /// Whether the proxy names one of them.
     pub(super) fn check(&self, asking: &Asking<'_>) -> Result<(), Refusal> {
-        let value = asking.headers.get(&self.header).map_or(&b""[..], HeaderValue::as_bytes);
+        let value = asking.of_peer().get(&self.header).map_or(&b""[..], HeaderValue::as_bytes);
         let listed = |shown: &[u8]| self.names.iter().any(|name| name.as_bytes() == shown);
         let held = if self.header == XFCC {
             immediate_uris(value).is_some_and(|uris| uris.iter().any(|uri| listed(uri)))

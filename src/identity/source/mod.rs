@@ -3,12 +3,13 @@
 pub(super) mod body;
 mod decoded;
 pub(super) mod headers;
+mod verified;
 
 use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::definition::{self, Definition, HeaderNames};
+use super::definition::{self, Definition, HeaderNames, MetadataRules, PrincipalRules};
 use super::keys::{Found, KeySet};
 use super::token::Verifier;
 use super::{Around, Asking, PeerProof, Refusal, Told};
@@ -55,6 +56,10 @@ pub(super) enum Kind {
     Token(Box<Verifier>),
     /// In a JSON body, which only a proven peer may send.
     Body,
+    /// In claims that a proven proxy verified and relays.
+    Metadata { rules: Box<MetadataRules>, clock: Arc<dyn Clock> },
+    /// In what a proven proxy calls its client.
+    Principal(PrincipalRules),
 }
 
 impl Source {
@@ -68,6 +73,8 @@ impl Source {
                 Kind::Token(Box::new(Verifier::new(rules, keys, Arc::clone(&around.clock))))
             }
             definition::Kind::Body => Kind::Body,
+            definition::Kind::Metadata(rules) => Kind::Metadata { rules, clock: Arc::clone(&around.clock) },
+            definition::Kind::Principal(rules) => Kind::Principal(rules),
         };
         let namespace = definition.namespace;
         Ok(Self { name: name.to_owned(), namespace, reserved: Vec::new(), kind })
@@ -86,8 +93,8 @@ impl Source {
     /// Its keys, where it verifies tokens.
     pub(super) fn key_set(&self) -> Option<&Arc<KeySet>> {
         match &self.kind {
-            Kind::Headers { .. } | Kind::Body => None,
             Kind::Token(verifier) => Some(verifier.keys()),
+            Kind::Headers { .. } | Kind::Body | Kind::Metadata { .. } | Kind::Principal(_) => None,
         }
     }
 
@@ -96,17 +103,14 @@ impl Source {
         let (names, token) = match &self.kind {
             Kind::Headers { names, .. } => (Some(names), None),
             Kind::Token(verifier) => (None, Some(verifier.header())),
-            Kind::Body => (None, None),
+            Kind::Body | Kind::Metadata { .. } | Kind::Principal(_) => (None, None),
         };
         names.into_iter().flat_map(HeaderNames::all).chain(token)
     }
 
     /// Whether what it reads is proof by itself, and not only as good as the peer that sends it.
     pub(super) fn proves_itself(&self) -> bool {
-        match &self.kind {
-            Kind::Headers { .. } | Kind::Body => false,
-            Kind::Token(_) => true,
-        }
+        matches!(self.kind, Kind::Token(_))
     }
 
     /// Whether the body of a request may name the user.
@@ -129,14 +133,23 @@ impl Source {
             Kind::Headers { names, clock } => headers::read(names, clock.as_ref(), proof()?, asking.headers),
             Kind::Token(verifier) => verifier.read(asking, proof).map(Told::Profile),
             Kind::Body => body::read(proof()?, asking).map(Told::Profile),
+            // A request that no proxy relays tells nothing here, whoever sent it.
+            Kind::Metadata { rules, clock } => {
+                let relayed = asking.relayed.ok_or(Refusal::Absent)?;
+                verified::of_metadata(rules, clock.as_ref(), proof()?, relayed).map(Told::Profile)
+            }
+            Kind::Principal(rules) => {
+                let relayed = asking.relayed.ok_or(Refusal::Absent)?;
+                verified::of_principal(rules, proof()?, relayed).map(Told::Lines)
+            }
         }
     }
 
     /// Looks for a key that the request's token needs and that is not here; `None` where there is no such token.
     pub(super) async fn look_for_key(&self, asking: &Asking<'_>, refusal: Refusal) -> Option<Found> {
         match &self.kind {
-            Kind::Headers { .. } | Kind::Body => None,
             Kind::Token(verifier) => verifier.look_for_key(asking, refusal).await,
+            Kind::Headers { .. } | Kind::Body | Kind::Metadata { .. } | Kind::Principal(_) => None,
         }
     }
 }

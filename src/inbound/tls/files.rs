@@ -116,6 +116,13 @@ pub(super) fn server_config(
     Ok(rustls)
 }
 
+/// The same for a listener of HTTP/2 alone.
+pub(super) fn with_http2_only(rustls: &ServerConfig) -> ServerConfig {
+    let mut own = rustls.clone();
+    own.alpn_protocols = vec![b"h2".to_vec()];
+    own
+}
+
 fn certified_key(files: &SecretSet, provider: &CryptoProvider) -> Result<CertifiedKey, Problem> {
     let (Some(chain), Some(key)) = (files.get(CERTIFICATE), files.get(KEY)) else {
         return Err(wrong(KEY, "is missing"));

@@ -98,6 +98,7 @@ impl Failure {
 #[derive(Debug)]
 pub(in crate::inbound) struct Handshakes {
     tls: Arc<Tls>,
+    http2_only: bool,
     deadline: Duration,
     failures: Vec<(Failure, Counter)>,
 }
@@ -140,9 +141,9 @@ impl<S> Shaken<S> {
 }
 
 impl Handshakes {
-    pub(in crate::inbound) fn new(tls: Arc<Tls>, deadline: Duration, metrics: &Metrics) -> Self {
+    pub(in crate::inbound) fn new(tls: Arc<Tls>, http2_only: bool, deadline: Duration, metrics: &Metrics) -> Self {
         let failures = Failure::ALL.map(|failure| (failure, metrics.tls_handshake_failures(failure.label()))).to_vec();
-        Self { tls, deadline, failures }
+        Self { tls, http2_only, deadline, failures }
     }
 
     /// One handshake; `None` when it failed, which is counted.
@@ -150,7 +151,7 @@ impl Handshakes {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let (rustls, retired) = self.tls.current();
+        let (rustls, retired) = self.tls.current(self.http2_only);
         let failure = match tokio::time::timeout(self.deadline, TlsAcceptor::from(rustls).accept(stream)).await {
             Ok(Ok(stream)) => {
                 let own = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);

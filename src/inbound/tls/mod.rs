@@ -1,4 +1,4 @@
-//! TLS on the front listener: one generation of certificate, key and client authorities in service, replaced as a whole
+//! TLS on the listeners of identity: one generation of certificate, key and client authorities in service, replaced as a whole
 //! when the files change.
 
 mod dates;
@@ -36,6 +36,8 @@ pub struct Tls {
 struct Generation {
     files: SecretSet,
     rustls: Arc<ServerConfig>,
+    /// The same where nothing but HTTP/2 is spoken.
+    http2_only: Arc<ServerConfig>,
     /// Cancelled when clients of this generation must prove themselves anew, because the authorities are others.
     retired: CancellationToken,
     /// When the server's own certificate expires.
@@ -153,9 +155,10 @@ impl Tls {
         self.clock.sleep_until(expires)
     }
 
-    fn current(&self) -> (Arc<ServerConfig>, CancellationToken) {
+    fn current(&self, http2_only: bool) -> (Arc<ServerConfig>, CancellationToken) {
         let generation = self.current.load();
-        (Arc::clone(&generation.rustls), generation.retired.clone())
+        let rustls = if http2_only { &generation.http2_only } else { &generation.rustls };
+        (Arc::clone(rustls), generation.retired.clone())
     }
 }
 
@@ -168,6 +171,7 @@ impl Generation {
     ) -> Result<Self, files::Problem> {
         let expires = files::expiry(&files)?;
         let rustls = files::server_config(&files, configured, http2, clock)?;
-        Ok(Self { files, rustls: Arc::new(rustls), retired: CancellationToken::new(), expires })
+        let http2_only = Arc::new(files::with_http2_only(&rustls));
+        Ok(Self { files, rustls: Arc::new(rustls), http2_only, retired: CancellationToken::new(), expires })
     }
 }

@@ -26,15 +26,15 @@ pub mod synapse;
 const LEASH: &str = "{ \"$@\" </dev/null; kill -KILL 0; } & cat >/dev/null; kill -KILL 0";
 
 /// A server in its folder.
-struct Part {
+pub struct Part {
     name: &'static str,
-    leash: Child,
+    pub leash: Child,
     folder: tempfile::TempDir,
 }
 
 impl Part {
     /// Starts a program in `folder`, which becomes its working directory and keeps its log.
-    fn start<A: AsRef<OsStr>>(
+    pub fn start<A: AsRef<OsStr>>(
         name: &'static str,
         folder: tempfile::TempDir,
         program: &Path,
@@ -66,7 +66,7 @@ impl Part {
     }
 
     /// The end of the log, for people: some servers tell hundreds of lines about their start.
-    fn last_lines(&self) -> String {
+    pub fn last_lines(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")

@@ -245,7 +245,7 @@ impl Visit {
 }
 
 /// Replaces an address of the documents, in either form that they write it.
-fn moved(text: &str, port: u16, there: SocketAddr) -> String {
+pub fn moved(text: &str, port: u16, there: SocketAddr) -> String {
     let spelled = format!("address: {}, port_value: {}", there.ip(), there.port());
     let text = text.replace(&format!("127.0.0.1:{port}"), &there.to_string());
     text.replace(&format!("address: 127.0.0.1, port_value: {port}"), &spelled)

@@ -1,0 +1,68 @@
+//! Checks the `[grpc]` section against the listeners and the routes.
+
+use std::collections::BTreeSet;
+
+use super::Check;
+use crate::config::{Answer, Grpc, Listen, Route, raw};
+
+impl Check<'_> {
+    /// The listener for Envoy's checks, where one is asked for. `others` are the other listeners, with their keys.
+    pub(super) fn grpc(&mut self, routes: &[Route], others: [(&str, &Listen); 2]) -> Option<Grpc> {
+        let raw: raw::Grpc = self.layers.section("grpc", self.errors);
+        let Some(listen) = raw.listen else {
+            if raw.route.is_some() {
+                self.refuse("grpc.route", "needs grpc.listen: without it nothing is served over gRPC");
+            }
+            return None;
+        };
+        let listen = self.listen("grpc.listen", &listen);
+        for (key, other) in others {
+            // Port 0 is another port each time.
+            let is_chosen = matches!(other, Listen::Tcp(address) if address.port() == 0);
+            if listen == *other && !is_chosen {
+                self.refuse("grpc.listen", format!("is {listen}, and so is {key}; write another address"));
+            }
+        }
+        let paths: BTreeSet<&str> =
+            routes.iter().filter(|route| route.answer == Answer::Subrequest).map(|route| route.path.as_str()).collect();
+        let known = || paths.iter().copied().collect::<Vec<_>>().join(", ");
+        let route = match (raw.route, paths.first()) {
+            (Some(own), _) if paths.contains(own.as_str()) => own,
+            (Some(own), _) if routes.iter().any(|route| route.path == own) => {
+                self.refuse(
+                    "grpc.route",
+                    format!("\"{own}\" does not answer subrequests; those that do: {}", or_none(&known())),
+                );
+                own
+            }
+            (Some(own), _) => {
+                self.refuse(
+                    "grpc.route",
+                    format!("no route \"{own}\"; those that answer subrequests: {}", or_none(&known())),
+                );
+                own
+            }
+            (None, None) => {
+                self.refuse(
+                    "grpc.listen",
+                    "needs a route with answer = \"subrequest\", which says what is answered; add one",
+                );
+                String::new()
+            }
+            (None, Some(first)) => {
+                if paths.len() > 1 {
+                    self.refuse(
+                        "grpc.route",
+                        format!("is missing, and several routes answer subrequests: {}; name one", known()),
+                    );
+                }
+                (*first).to_owned()
+            }
+        };
+        Some(Grpc { listen, route })
+    }
+}
+
+fn or_none(known: &str) -> &str {
+    if known.is_empty() { "none" } else { known }
+}
