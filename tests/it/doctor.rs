@@ -10,7 +10,7 @@ use crate::cli::{Ran, run};
 use crate::fakes::http::{Call, Script, Then, listen, read_call};
 use crate::harness::{LOCAL, Service, config};
 use crate::parts::proxies::{self, Recipe};
-use crate::proxies::behind;
+use crate::proxies::Scene;
 
 /// A value that must not be seen again.
 const CANARY: &str = "session=canary-7f3a";
@@ -39,8 +39,8 @@ fn cases(report: &Value, level: &str) -> Vec<String> {
 /// lets that header through. Each comes with the remedy for this proxy.
 async fn examines(recipe: &Recipe) {
     let name = recipe.name;
-    let (proxy, _service, text) = behind(recipe, &[]).await;
-    let ran = doctor(&text, &proxy.url(), Some(recipe.sign_in), &[]);
+    let Scene { proxy, text, .. } = &Scene::local(recipe, &[]).await;
+    let ran = doctor(text, &proxy.url(), Some(recipe.users.alice), &[]);
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{name}: {}", ran.out);
     assert!(ran.out.ends_with("\nnothing got through\n"), "{name}: {}", ran.out);
     // Apache has no rule for names that it does not know, and joins two lines into one that it then finds too long.
@@ -48,8 +48,8 @@ async fn examines(recipe: &Recipe) {
     assert!(ran.out.lines().all(|line| !line.contains(" note ") || is_known(line)), "{name}: {}", ran.out);
     assert_eq!(ran.out.contains("what to do"), name == "apache", "{name}: {}", ran.out);
 
-    let (proxy, _service, text) = behind(recipe, recipe.hole).await;
-    let ran = doctor(&text, &proxy.url(), None, &["--json", "--proxy", name]);
+    let Scene { proxy, text, .. } = &Scene::local(recipe, recipe.hole).await;
+    let ran = doctor(text, &proxy.url(), None, &["--json", "--proxy", name]);
     let report: Value = serde_json::from_str(&ran.out).expect(&ran.out);
     let spoofed = format!("spoofed {}", recipe.user_header().to_lowercase());
     assert_eq!((ran.code, &report["fine"]), (Some(1), &Value::Bool(false)), "{name}: {}", ran.out);
@@ -57,8 +57,8 @@ async fn examines(recipe: &Recipe) {
     let case = report["cases"].as_array().unwrap().iter().find(|case| case["level"] == "through").unwrap();
     assert!(case["remedy"].as_str().is_some_and(|remedy| remedy.contains(recipe.user_header())), "{case}");
 
-    let (proxy, _service, text) = behind(recipe, &[recipe.gap]).await;
-    let ran = doctor(&text, &proxy.url(), Some(recipe.sign_in), &["--json", "--proxy", name]);
+    let Scene { proxy, text, .. } = &Scene::local(recipe, &[recipe.gap]).await;
+    let ran = doctor(text, &proxy.url(), Some(recipe.users.alice), &["--json", "--proxy", name]);
     let report: Value = serde_json::from_str(&ran.out).expect(&ran.out);
     let through = cases(&report, "through");
     assert!(!through.contains(&spoofed), "{name}: the user is as safe as before: {through:?}");

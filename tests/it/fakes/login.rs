@@ -1,43 +1,57 @@
-//! A login with an auth endpoint, as oauth2-proxy is one: a cookie is alice's, and everybody else has to sign in.
+//! A login with an auth endpoint, as oauth2-proxy is one: a cookie is somebody's, and everybody else has to sign in.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::fakes::http::{Script, listen, read_call};
+use crate::fakes::http::{Call, Script, listen, read_call};
 
 /// What signs alice in.
-pub const COOKIE: (&str, &str) = ("Cookie", "login=alice");
+pub const ALICE: (&str, &str) = ("Cookie", "login=alice");
+/// What signs bob in, of whom nothing but the user is known.
+pub const BOB: (&str, &str) = ("Cookie", "login=bob");
 
-/// A running login.
+/// A running login; cheap to clone.
+#[derive(Clone)]
 pub struct Login {
     pub address: SocketAddr,
+    calls: Arc<Mutex<Vec<Call>>>,
 }
 
 impl Login {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(listen(listener, serve));
-        Self { address }
+        let login = Self { address: listener.local_addr().unwrap(), calls: Arc::default() };
+        let server = login.clone();
+        tokio::spawn(listen(listener, move |stream| server.clone().serve(stream)));
+        login
     }
-}
 
-/// Answers each question. Nothing is said of groups: whoever asks has to know what that means for a client's own.
-async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
-    let mut buffer = Vec::new();
-    while let Some(call) = read_call(&mut stream, &mut buffer).await? {
-        let (status, headers) = if call.path.starts_with("/oauth2/auth") && call.header("cookie") == COOKIE.1 {
-            let said = [
-                ("X-Auth-Request-User", "alice"),
-                ("X-Auth-Request-Preferred-Username", "Alice Doe"),
-                ("X-Auth-Request-Email", "alice@example.org"),
-            ];
-            (200, said.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec())
-        } else {
-            (401, Vec::new())
-        };
-        Script::Answer { status, headers, body: Vec::new() }.play(&mut stream).await?;
+    /// What it was asked so far.
+    pub fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
     }
-    Ok(())
+
+    /// Answers each question. Nothing is said of groups: whoever asks has to know what that means for a client's own.
+    async fn serve(self, mut stream: TcpStream) -> std::io::Result<()> {
+        let mut buffer = Vec::new();
+        while let Some(call) = read_call(&mut stream, &mut buffer).await? {
+            let said: &[(&str, &str)] = match call.header("cookie") {
+                _ if !call.path.starts_with("/oauth2/auth") => &[],
+                cookie if cookie == ALICE.1 => &[
+                    ("X-Auth-Request-User", "alice"),
+                    ("X-Auth-Request-Preferred-Username", "Alice Doe"),
+                    ("X-Auth-Request-Email", "alice@example.org"),
+                ],
+                cookie if cookie == BOB.1 => &[("X-Auth-Request-User", "bob")],
+                _ => &[],
+            };
+            self.calls.lock().unwrap().push(call);
+            let headers = said.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let status = if said.is_empty() { 401 } else { 200 };
+            Script::Answer { status, headers, body: Vec::new() }.play(&mut stream).await?;
+        }
+        Ok(())
+    }
 }

@@ -1,5 +1,7 @@
-//! Providers and a login that are not real: strict, and with a memory.
+//! Providers, a login and an application that are not real: strict, and with a memory.
 
+pub mod app;
+pub mod counted;
 pub mod http;
 pub mod issuer;
 pub mod login;

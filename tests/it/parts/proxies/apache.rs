@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Recipe, system};
+use super::{PASSWORDS, Recipe, password_file, system};
 
 pub const APACHE: Recipe = Recipe {
     name: "apache",
@@ -12,8 +12,9 @@ pub const APACHE: Recipe = Recipe {
     page: include_str!("../../../../docs/proxies/apache.md"),
     folder: "/etc/apache2/",
     around,
-    // `alice:secret`.
-    sign_in: ("Authorization", "Basic YWxpY2U6c2VjcmV0"),
+    users: PASSWORDS,
+    // It has no subrequest.
+    application: None,
     hole: &[
         ("Require valid-user", "Require all granted"),
         ("    RequestHeader set   X-Forwarded-User \"expr=%{REMOTE_USER}\"\n", ""),
@@ -31,6 +32,5 @@ fn around(folder: &Path) -> Vec<(&'static str, String)> {
         text.push_str(&format!("LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so\n"));
     }
     text.push_str(&format!("Include \"{shown}/chat.conf\"\n"));
-    // The hash of «secret».
-    vec![("apache2.conf", text), ("users", "alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n".to_owned())]
+    vec![("apache2.conf", text), ("users", password_file())]
 }

@@ -1,6 +1,6 @@
 //! Caddy, which asks the login with `forward_auth`.
 
-use super::{COOKIE, Recipe};
+use super::{COOKIES, Recipe};
 use crate::judge::tool;
 
 pub const CADDY: Recipe = Recipe {
@@ -11,7 +11,8 @@ pub const CADDY: Recipe = Recipe {
     page: include_str!("../../../../docs/proxies/caddy.md"),
     folder: "/etc/caddy/",
     around: |_| Vec::new(),
-    sign_in: COOKIE,
+    users: COOKIES,
+    application: None,
     hole: &[
         ("\t\trequest_header -X-Forwarded-User\n", ""),
         ("\t\tforward_auth 127.0.0.1:4180 {", "\t\tforward_auth /never 127.0.0.1:4180 {"),

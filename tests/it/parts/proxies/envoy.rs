@@ -1,6 +1,6 @@
 //! Envoy, which asks the login with its filter for external authorization.
 
-use super::{COOKIE, Recipe};
+use super::{COOKIES, Recipe};
 use crate::judge::tool;
 
 pub const ENVOY: Recipe = Recipe {
@@ -11,7 +11,8 @@ pub const ENVOY: Recipe = Recipe {
     page: include_str!("../../../../docs/proxies/envoy.md"),
     folder: "/etc/envoy/",
     around: |_| Vec::new(),
-    sign_in: COOKIE,
+    users: COOKIES,
+    application: None,
     hole: &[
         ("\"x[-_.]auth[-_.]request[-_.].*\"", "\"x-never\""),
         ("failure_mode_allow: false", "filter_enabled: { default_value: { numerator: 0 } }"),

@@ -1,6 +1,6 @@
 //! HAProxy, which asks the login in a few lines of Lua.
 
-use super::{COOKIE, Recipe, system};
+use super::{COOKIES, Recipe, system};
 
 pub const HAPROXY: Recipe = Recipe {
     name: "haproxy",
@@ -13,7 +13,8 @@ pub const HAPROXY: Recipe = Recipe {
     page: include_str!("../../../../docs/proxies/haproxy.md"),
     folder: "/etc/haproxy/",
     around: |_| Vec::new(),
-    sign_in: COOKIE,
+    users: COOKIES,
+    application: None,
     hole: &[
         ("    http-request del-header X-Forwarded-User\n", ""),
         ("    http-request deny deny_status 401 unless { var(txn.login_status) -m int 200 }\n", ""),

@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use super::Part;
-use crate::client::{Answer, Connection};
-use crate::fakes::login::{self, Login};
-use crate::harness::{SESSION, Service};
+use crate::client::{Answer, Connection, request};
+use crate::fakes::login;
+use crate::harness::SESSION;
 
 mod apache;
 mod caddy;
@@ -47,13 +47,57 @@ pub struct Recipe {
     pub folder: &'static str,
     /// Further files.
     pub around: fn(&Path) -> Vec<(&'static str, String)>,
-    /// What signs alice in.
-    pub sign_in: (&'static str, &'static str),
+    /// Who has a session of the session route.
+    pub users: Users,
+    /// How the application gets a token on every request; `None` where the proxy cannot ask for one.
+    pub application: Option<Application>,
     /// What somebody writes instead who has not read the page: nobody has to sign in, and a client's own user header
-    /// is passed on. Text that stands in the documents once, and what replaces it.
+    /// is passed on. Text of the documents, and what replaces it.
     pub hole: &'static [(&'static str, &'static str)],
     /// The same for a header that the login says nothing about, behind the login.
     pub gap: (&'static str, &'static str),
+}
+
+type Header = (&'static str, &'static str);
+
+/// What signs alice and bob in.
+#[derive(Clone, Copy)]
+pub struct Users {
+    pub alice: Header,
+    pub bob: Header,
+}
+
+/// Those of the fake login.
+pub const COOKIES: Users = Users { alice: login::ALICE, bob: login::BOB };
+
+/// Those of [`password_file`]: `alice:secret` and `bob:secret`.
+pub const PASSWORDS: Users =
+    Users { alice: ("Authorization", "Basic YWxpY2U6c2VjcmV0"), bob: ("Authorization", "Basic Ym9iOnNlY3JldA==") };
+
+/// A file as `htpasswd` makes them. The third name is what a proxy sends that has no value for a placeholder.
+fn password_file() -> String {
+    // The hash of «secret».
+    ["alice", "bob", "{x}"].map(|user| format!("{user}:{{SHA}}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")).concat()
+}
+
+/// What holds for requests to the application.
+#[derive(Clone, Copy)]
+pub struct Application {
+    pub users: Users,
+    /// What a visitor gets: 200 where the proxy lets visitors pass without a token.
+    pub visitor: u16,
+    /// What everybody gets while sidemint is down.
+    pub outage: u16,
+    /// Whether a connection to sidemint is used for the next question too.
+    pub keeps_connections: bool,
+}
+
+/// What a proxy stands in front of.
+#[derive(Clone, Copy)]
+pub struct Upstreams {
+    pub sidemint: SocketAddr,
+    pub login: SocketAddr,
+    pub app: SocketAddr,
 }
 
 impl Recipe {
@@ -78,25 +122,33 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts the proxy between clients, a login and the service. `bend` replaces text that is in a document once.
-    pub async fn start(recipe: &Recipe, service: &Service, login: &Login, bend: &[(&str, &str)]) -> Self {
+    /// Starts the proxy between clients and `upstreams`. `bend` replaces text wherever it stands.
+    pub async fn start(recipe: &Recipe, upstreams: &Upstreams, bend: &[(&str, &str)]) -> Self {
+        let all: String = recipe.documents.iter().map(|(_, text)| *text).collect();
+        for (from, _) in bend {
+            assert!(all.contains(from), "«{from}» stands in the documents of {}", recipe.name);
+        }
+        let bent = |text: &str| bend.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+        let documents = recipe.documents.iter().map(|(name, text)| (*name, bent(text))).collect();
+        Self::start_with(recipe, upstreams, documents).await
+    }
+
+    /// The same with other documents.
+    pub async fn start_with(recipe: &Recipe, upstreams: &Upstreams, documents: Vec<(&str, String)>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = own_address();
-        let mut all: String = recipe.documents.iter().map(|(_, text)| *text).collect();
-        for (from, _) in bend {
-            assert_eq!(all.matches(from).count(), 1, "«{from}» stands in the documents of {} once", recipe.name);
-        }
-        for (name, text) in recipe.documents {
-            let mut text = bend.iter().fold((*text).to_owned(), |text, (from, to)| text.replace(from, to));
-            for (port, there) in [(8000, address), (8080, service.address()), (4180, login.address)] {
+        let mut is_told = false;
+        for (name, mut text) in documents {
+            let Upstreams { sidemint, login, app } = *upstreams;
+            for (port, there) in [(8000, address), (8080, sidemint), (4180, login), (3000, app)] {
                 text = moved(&text, port, there);
             }
             text = text.replace("bind 127.0.0.1\n", &format!("bind {}\n", address.ip()));
             text = text.replace(recipe.folder, &format!("{}/", folder.path().display()));
+            is_told |= text.contains(&address.ip().to_string());
             std::fs::write(folder.path().join(name), text).unwrap();
         }
-        all = moved(&all, 8000, address);
-        assert!(all.contains(&address.ip().to_string()), "{} listens where it is told", recipe.name);
+        assert!(is_told, "{} listens where it is told", recipe.name);
         for (name, text) in (recipe.around)(folder.path()) {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
@@ -111,13 +163,20 @@ impl Proxy {
         format!("http://{}{}", self.address, SESSION)
     }
 
-    /// One request on a connection of its own; `None` where the proxy closes instead of an answer.
+    /// What it wrote to its log so far.
+    pub fn log(&self) -> String {
+        let error_log = std::fs::read_to_string(self.part.path("error.log")).unwrap_or_default();
+        self.part.log() + &error_log
+    }
+
+    /// One GET on a connection of its own; `None` where the proxy closes instead of an answer.
     pub async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Option<Answer> {
-        let mut connection = Connection::open(self.address).await;
-        let host = self.address.to_string();
-        let headers = [&[("Host", host.as_str())], headers].concat();
-        connection.send(crate::client::request("GET", path, &headers, b"")).await;
-        connection.answer().await
+        self.visit().await.try_ask("GET", path, headers).await
+    }
+
+    /// A connection of a client.
+    pub async fn visit(&self) -> Visit {
+        Visit { connection: Connection::open(self.address).await, host: self.address.to_string() }
     }
 
     /// Waits until the session route is there: some listen before they have read all of their files.
@@ -134,6 +193,34 @@ impl Proxy {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         panic!("{} does not answer:\n{}", self.part.name, self.part.last_lines());
+    }
+}
+
+/// A client's connection to a proxy.
+pub struct Visit {
+    pub connection: Connection,
+    host: String,
+}
+
+impl Visit {
+    /// A request and its answer.
+    pub async fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let headers = [&[("Host", self.host.as_str())], headers].concat();
+        self.connection.ask(method, path, &headers).await
+    }
+
+    /// The same; `None` where the proxy closes instead of an answer, or before it has read all.
+    pub async fn try_ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> Option<Answer> {
+        let headers = [&[("Host", self.host.as_str())], headers].concat();
+        self.connection.try_send(request(method, path, &headers, b"")).await;
+        self.connection.answer().await
+    }
+
+    /// The same with a body.
+    pub async fn ask_with(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let headers = [&[("Host", self.host.as_str())], headers].concat();
+        self.connection.send(request(method, path, &headers, body)).await;
+        self.connection.answer().await.expect("an answer")
     }
 }
 
@@ -157,5 +244,3 @@ fn system(name: &str) -> PathBuf {
         ["/usr/sbin", "/usr/bin", "/usr/local/sbin"].map(|folder| Path::new(folder).join(name)).into_iter();
     places.find(|place| place.exists()).unwrap_or_else(|| panic!("{name} is not installed: run tests/install-parts"))
 }
-
-const COOKIE: (&str, &str) = login::COOKIE;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{COOKIE, Recipe, system};
+use super::{Application, COOKIES, PASSWORDS, Recipe, password_file, system};
 
 pub const NGINX: Recipe = Recipe {
     name: "nginx",
@@ -12,7 +12,8 @@ pub const NGINX: Recipe = Recipe {
     page: include_str!("../../../../docs/nginx.md"),
     folder: "/etc/nginx/",
     around,
-    sign_in: COOKIE,
+    users: COOKIES,
+    application: Some(Application { users: PASSWORDS, visitor: 200, outage: 500, keeps_connections: true }),
     hole: &[
         ("        auth_request     /_login;\n", ""),
         ("        proxy_set_header X-Forwarded-User   $login_user;\n", ""),
@@ -20,6 +21,15 @@ pub const NGINX: Recipe = Recipe {
     gap: ("$login_email;\n        proxy_set_header X-Forwarded-Groups \"\";\n", "$login_email;\n"),
 };
 
+/// What is around the documented file on a test's nginx: one process, and everything in its folder.
 fn around(folder: &Path) -> Vec<(&'static str, String)> {
-    vec![("nginx.conf", crate::nginx::around(folder)), ("users.htpasswd", String::new())]
+    let folder = folder.display();
+    let parts = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let temporary: String = parts.map(|part| format!("  {part}_temp_path {folder}/{part};\n")).concat();
+    let text = format!(
+        "daemon off;\nmaster_process off;\npid {folder}/nginx.pid;\nerror_log {folder}/error.log info;\n\
+         events {{}}\nhttp {{\n  access_log off;\n{temporary}  \
+         proxy_cache_path {folder}/cache keys_zone=shared:1m;\n  include {folder}/chat.conf;\n}}\n"
+    );
+    vec![("nginx.conf", text), ("users.htpasswd", password_file())]
 }

@@ -1,6 +1,6 @@
 //! Traefik, which asks the login with the forwardAuth middleware.
 
-use super::{COOKIE, Recipe};
+use super::{COOKIES, Recipe};
 use crate::judge::tool;
 
 pub const TRAEFIK: Recipe = Recipe {
@@ -14,7 +14,8 @@ pub const TRAEFIK: Recipe = Recipe {
     page: include_str!("../../../../docs/proxies/traefik.md"),
     folder: "/etc/traefik/",
     around: |_| Vec::new(),
-    sign_in: COOKIE,
+    users: COOKIES,
+    application: None,
     hole: &[("middlewares: [login, bare]", "middlewares: [bare]")],
     gap: ("          - X-Auth-Request-Groups\n", ""),
 };

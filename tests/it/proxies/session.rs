@@ -1,20 +1,8 @@
-//! Real proxies with the documented configurations: what a client forges never becomes somebody.
+//! The session route: what a client forges never becomes somebody.
 
-use sidemint::config::Environment;
-
-use crate::fakes::login::Login;
-use crate::harness::{LOCAL, SESSION, Service, clock, config};
+use super::Scene;
+use crate::harness::SESSION;
 use crate::parts::proxies::{self, Proxy, Recipe};
-
-/// The service as the proxy's page configures it, a login, and the proxy between them; `bend` changes its documents.
-pub async fn behind(recipe: &Recipe, bend: &[(&str, &str)]) -> (Proxy, Service, String) {
-    let identity = recipe.identity();
-    let overrides: Vec<(&str, &str)> = identity.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    let text = config(LOCAL, &overrides);
-    let service = Service::start(&text, &Environment::default(), clock()).await;
-    let login = Login::start().await;
-    (Proxy::start(recipe, &service, &login, bend).await, service, text)
-}
 
 /// Who `answer` says the user is; `None` for a refusal of any kind.
 async fn user(proxy: &Proxy, headers: &[(&str, &str)]) -> Option<(String, String)> {
@@ -31,10 +19,10 @@ async fn user(proxy: &Proxy, headers: &[(&str, &str)]) -> Option<(String, String
 /// T-01, T-03, T-04, T-06, T-07, T-08 and T-10 of one proxy: with and without a login, nothing that a client sends makes
 /// it somebody else.
 async fn holds(recipe: &Recipe) {
-    let (proxy, _service, _) = behind(recipe, &[]).await;
-    let alice = user(&proxy, &[recipe.sign_in]).await.expect("alice is signed in");
+    let Scene { proxy, .. } = &Scene::local(recipe, &[]).await;
+    let alice = user(proxy, &[recipe.users.alice]).await.expect("alice is signed in");
     assert_eq!(alice.0, "alice", "{}", recipe.name);
-    assert_eq!(user(&proxy, &[]).await, None, "{}: a visitor", recipe.name);
+    assert_eq!(user(proxy, &[]).await, None, "{}: a visitor", recipe.name);
     let name = recipe.user_header();
     let [underscore, dot, mixed, upper] =
         [name.replace('-', "_"), name.replace('-', "."), name.replacen('-', "_", 1), name.to_uppercase()];
@@ -57,9 +45,9 @@ async fn holds(recipe: &Recipe) {
         attacks.push(vec![("Connection", list), (name, "mallory"), (&underscore, "mallory")]);
     }
     for attack in attacks {
-        let seen = user(&proxy, &attack).await;
+        let seen = user(proxy, &attack).await;
         assert_eq!(seen, None, "{}: a visitor with {attack:?}", recipe.name);
-        let seen = user(&proxy, &[&attack[..], &[recipe.sign_in]].concat()).await;
+        let seen = user(proxy, &[&attack[..], &[recipe.users.alice]].concat()).await;
         assert!(seen.is_none() || seen.as_ref() == Some(&alice), "{}: {attack:?}: {seen:?}", recipe.name);
     }
 }
@@ -80,13 +68,4 @@ each_proxy! {
     nothing_forged_passes_traefik: TRAEFIK,
     nothing_forged_passes_envoy: ENVOY,
     nothing_forged_passes_apache: APACHE,
-}
-
-#[test]
-fn the_pages_print_the_files_that_are_tested() {
-    for recipe in proxies::ALL {
-        for (name, text) in recipe.documents {
-            assert!(recipe.page.contains(&format!("\n{text}```\n")), "the page of {} prints {name}", recipe.name);
-        }
-    }
 }
