@@ -27,7 +27,7 @@ pub struct SigningKeyLine {
 }
 
 /// What is counted of one key set.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct KeySetMetrics {
     since: Gauge,
     keys: Gauge,

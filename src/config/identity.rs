@@ -69,7 +69,7 @@ pub struct Caller {
     pub proof: Peers,
     /// A token of its own that it must show.
     pub token: Option<CallerToken>,
-    /// Paths of the routes that it may use; empty means all.
+    /// Names of the routes that it may use ([`Route::name`](super::Route::name)); empty means all.
     pub routes: Vec<String>,
 }
 

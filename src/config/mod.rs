@@ -199,6 +199,13 @@ pub struct Route {
     pub key: String,
 }
 
+impl Route {
+    /// What tells it from every other: its path, behind its host where it is for one. Hosts hold no slash.
+    pub fn name(&self) -> String {
+        format!("{}{}", self.host.as_deref().unwrap_or_default(), self.path)
+    }
+}
+
 /// One account at a provider, as written; its definition checks the settings.
 #[derive(Clone, Debug)]
 pub struct Provider {

@@ -146,6 +146,11 @@ impl Refusal {
         Self::NotAllowed,
     ];
 
+    /// Whether a key that is not here could be why.
+    pub(super) const fn may_want_a_key(self) -> bool {
+        matches!(self, Self::KeyUnknown | Self::KeysUnavailable | Self::Signature)
+    }
+
     /// Stable label for metrics and logs.
     pub const fn label(self) -> &'static str {
         match self {

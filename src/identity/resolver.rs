@@ -90,25 +90,33 @@ impl Resolver {
         Err(outcome)
     }
 
-    /// The same once the source of a missing key was asked, where that can change the refusal.
+    /// The same once the sources of missing keys were asked, where that can change the refusal. Several tokens may miss
+    /// theirs, that of a caller beside that of a user, so none of them ends the search.
     pub async fn resolve_again<'r>(&'r self, asking: &Asking<'r>, refusal: Refusal) -> Result<Identity<'r>, Refusal> {
-        if !matches!(refusal, Refusal::KeyUnknown | Refusal::KeysUnavailable | Refusal::Signature) {
-            return Err(refusal);
-        }
+        let mut refusal = refusal;
+        let (mut unreachable, mut looked_again) = (false, false);
         for source in self.sources.iter().chain(&self.callers) {
+            if !refusal.may_want_a_key() {
+                break;
+            }
             match source.look_for_key(asking, refusal).await {
-                None => {}
-                Some(Found::Changed) => match self.resolve(asking) {
-                    // The key may be missing for another token in the request: that of a caller beside that of a user.
-                    Err(again) if again == refusal => {}
-                    settled => return settled,
-                },
-                // Nobody can say whether the token is good: that is no fault of who sent it (T-27).
-                Some(Found::Unreachable) if refusal != Refusal::Signature => return Err(Refusal::KeysUnavailable),
-                Some(Found::Nothing | Found::Unreachable) => return Err(refusal),
+                None | Some(Found::Nothing) => continue,
+                Some(Found::Unreachable) => {
+                    unreachable = true;
+                    continue;
+                }
+                // One more try is for all keys that came meanwhile; else each bad token would have all of them verified again.
+                Some(Found::Here) if looked_again => continue,
+                Some(Found::Here | Found::Changed) => looked_again = true,
+            }
+            match self.resolve(asking) {
+                Ok(identity) => return Ok(identity),
+                Err(again) => refusal = again,
             }
         }
-        Err(refusal)
+        // Nobody can say whether the token is good: that is no fault of who sent it (T-27).
+        let nobody_knows = unreachable && matches!(refusal, Refusal::KeyUnknown | Refusal::KeysUnavailable);
+        Err(if nobody_knows { Refusal::KeysUnavailable } else { refusal })
     }
 
     /// Subject of a caller's own token, which the source called `name` verifies.

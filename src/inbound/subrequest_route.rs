@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::reply::Response;
 
 use super::asked::Asked;
@@ -18,13 +18,10 @@ use super::{Handler, looked_at};
 use crate::config::Mode;
 use crate::identity::{Identity, Refusal, Resolver};
 use crate::provider::Inputs;
-use crate::session::{Answer, Entry, How, Plan, SESSION_HEADERS, STATUS, SessionError, Sessions};
+use crate::session::{
+    Answer, ENVOY_REMOVE, Entry, How, Plan, SESSION_HEADERS, STATUS, SessionError, Sessions, left_empty,
+};
 use crate::trace::TraceContext;
-
-/// Tells Envoy which of the client's own headers to drop.
-const ENVOY_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
-const ENVOY_REMOVE_ALL: HeaderValue =
-    HeaderValue::from_static("x-chat-token,x-chat-token-expires-at,x-chat-api-url,x-chat-user-id,x-chat-display-name");
 
 /// What the handler needs, put together at start.
 #[derive(Debug)]
@@ -136,7 +133,6 @@ impl SubrequestRoute {
     fn pass_without(&self, asked: &Asked, outcome: Outcome, reason: Option<&str>, status: &'static str) -> Response {
         let mut headers = self.passed.headers(asked.id);
         headers.insert(STATUS, HeaderValue::from_static(status));
-        headers.insert(ENVOY_REMOVE, ENVOY_REMOVE_ALL);
         let response = empty(StatusCode::OK, headers);
         self.observer.request(asked, Seen { outcome, status: 200, reason, hit: false }, || None);
         response
@@ -164,7 +160,8 @@ fn bare(resolver: &Resolver, inputs: &Inputs) -> Base {
 /// The complete set, empty.
 fn complete(base: Base) -> Base {
     let empty = |base: Base, name| base.with(name, HeaderValue::from_static(""));
-    SESSION_HEADERS.into_iter().chain([STATUS]).fold(base, empty)
+    let base = SESSION_HEADERS.into_iter().chain([STATUS]).fold(base, empty);
+    left_empty(&HeaderMap::new()).into_iter().fold(base, |base, names| base.with(ENVOY_REMOVE, names))
 }
 
 /// Headers that a session of a subrequest route begins with, so that a cached one is finished but for the request id.

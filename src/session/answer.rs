@@ -30,6 +30,9 @@ pub const STATUS: HeaderName = HeaderName::from_static("x-chat-status");
 /// The five headers that carry a session; with [`STATUS`] they are the complete set.
 pub const SESSION_HEADERS: [HeaderName; 5] = [TOKEN, TOKEN_EXPIRES_AT, API_URL, USER_ID, DISPLAY_NAME];
 
+/// Tells Envoy which of the client's own headers to drop: those that an answer leaves empty.
+pub const ENVOY_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
+
 /// In which form a route answers.
 #[derive(Clone, Debug)]
 pub enum Form {
@@ -138,7 +141,18 @@ pub(super) fn headers(
     headers.insert(USER_ID, encoded(&minted.user_id)?);
     headers.insert(DISPLAY_NAME, encoded(profile.display_name())?);
     headers.insert(STATUS, HeaderValue::from_static("ok"));
+    if let Some(names) = left_empty(&headers) {
+        headers.insert(ENVOY_REMOVE, names);
+    }
     Some(headers)
+}
+
+/// The names of [`SESSION_HEADERS`] that have no value, as a list; `None` where all have one.
+pub fn left_empty(headers: &HeaderMap) -> Option<HeaderValue> {
+    let is_empty = |name: &HeaderName| headers.get(name).is_none_or(HeaderValue::is_empty);
+    let names: Vec<HeaderName> = SESSION_HEADERS.into_iter().filter(is_empty).collect();
+    let list = names.iter().map(HeaderName::as_str).collect::<Vec<_>>().join(",");
+    if list.is_empty() { None } else { HeaderValue::try_from(list).ok() }
 }
 
 /// Visible ASCII, whatever the text.
@@ -208,6 +222,26 @@ mod tests {
             let shown = headers[DISPLAY_NAME].to_str().expect("ASCII");
             assert_eq!(percent_encoding::percent_decode_str(shown).decode_utf8().expect("UTF-8"), name);
         }
+    }
+
+    #[test]
+    fn what_is_empty_is_listed_for_removal() {
+        let profile = Profile { subject: "s", ..Profile::default() };
+        let of = |minted: &Minted, api_url: &str| match Answer::render(
+            &Form::Headers(HeaderMap::new()),
+            minted,
+            api_url,
+            &profile,
+        ) {
+            Answer::Headers(headers) => headers.get(ENVOY_REMOVE).cloned(),
+            other => panic!("{other:?}"),
+        };
+        let endless = Minted { expires: None, ..minted("tok") };
+        assert_eq!(of(&minted("tok"), "https://a"), None);
+        assert_eq!(of(&endless, "https://a").expect("a list"), "x-chat-token-expires-at");
+        assert_eq!(of(&endless, "").expect("a list"), "x-chat-token-expires-at,x-chat-api-url");
+        let all = left_empty(&HeaderMap::new()).expect("a list");
+        assert_eq!(all.to_str().expect("ASCII").split(',').count(), SESSION_HEADERS.len());
     }
 
     #[test]

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-pub use answer::{Answer, Form, SESSION_HEADERS, STATUS};
+pub use answer::{Answer, ENVOY_REMOVE, Form, SESSION_HEADERS, STATUS, left_empty};
 pub use error::SessionError;
 pub use key::{RouteId, SessionKey};
 pub use store::Entry;

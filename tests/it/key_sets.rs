@@ -161,11 +161,8 @@ async fn keys_are_looked_at_before_they_are_too_old() {
     assert!((service.metric(NUMBER).await - 1.0).abs() < 0.1);
 }
 
-/// A token that proves a caller is looked after like one that names a user, where both are asked for.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_new_key_of_a_callers_token_is_found_beside_a_users_token() {
-    let (signer, old, new) = (Signer::new("user"), Signer::new("old"), Signer::new("new"));
-    let (users, callers) = (Issuer::start(&[&signer]).await, Issuer::start(&[&old]).await);
+/// A service whose users and caller come with tokens of two issuers, and the keys of both in it.
+async fn with_caller(users: &Issuer, callers: &Issuer) -> Service {
     let cluster = Issuer::source(&callers.keys()).replace("sources.corp", "sources.cluster");
     let cluster = cluster.replace("Authorization", "X-Caller-Token");
     let own = [
@@ -179,13 +176,42 @@ async fn a_new_key_of_a_callers_token_is_found_beside_a_users_token() {
     for source in ["corp", "cluster"] {
         service.metric_reaches(&looks("ok").replace("corp", source), 1.0).await;
     }
+    service
+}
+
+async fn status(service: &Service, user: &str, caller: &str) -> u16 {
+    let bearer = format!("Bearer {user}");
+    let headers = [("Authorization", bearer.as_str()), ("X-Caller-Token", caller)];
+    service.connect().await.ask("GET", SESSION, &headers).await.status
+}
+
+/// A token that proves a caller is looked after like one that names a user, where both are asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_of_a_callers_token_is_found_beside_a_users_token() {
+    let (signer, old, new) = (Signer::new("user"), Signer::new("old"), Signer::new("new"));
+    let (users, callers) = (Issuer::start(&[&signer]).await, Issuer::start(&[&old]).await);
+    let service = with_caller(&users, &callers).await;
     callers.publish(&[&new]);
-    let bearer = format!("Bearer {}", signer.token("alice"));
-    for (caller, status) in [(&old, 200), (&new, 200), (&old, 401)] {
-        let headers = [("Authorization", bearer.as_str()), ("X-Caller-Token", &caller.token("shop"))];
-        assert_eq!(service.connect().await.ask("GET", SESSION, &headers).await.status, status);
+    let alice = signer.token("alice");
+    for (caller, expected) in [(&old, 200), (&new, 200), (&old, 401)] {
+        assert_eq!(status(&service, &alice, &caller.token("shop")).await, expected);
     }
     assert_eq!((users.looks(), callers.looks()), (1, 2));
+}
+
+/// A user's token that names no key could be of one that is new; that its issuer was just asked ends no search.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_of_a_callers_token_is_found_beside_a_users_token_that_names_none() {
+    let (signer, old, new) = (Signer::new("user"), Signer::new("old"), Signer::new("new"));
+    let (users, callers) = (Issuer::start(&[&signer]).await, Issuer::start(&[&old]).await);
+    let service = with_caller(&users, &callers).await;
+    // So the issuer of users is not asked again for ten seconds.
+    let evil = Signer::new("evil").token_naming("", "mallory");
+    assert_eq!(status(&service, &evil, &old.token("shop")).await, 401);
+    assert_eq!((users.looks(), callers.looks()), (2, 1));
+    callers.publish(&[&new]);
+    assert_eq!(status(&service, &signer.token_naming("", "alice"), &new.token("shop")).await, 200);
+    assert_eq!((users.looks(), callers.looks()), (2, 2));
 }
 
 /// T-26: an answer that is not what it must be changes nothing.

@@ -38,6 +38,7 @@ mod identity_tokens;
 mod inputs;
 mod jose;
 mod judges;
+mod key_servers;
 mod key_sets;
 mod keys;
 mod layout;

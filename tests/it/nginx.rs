@@ -11,8 +11,8 @@ const PAGE: &str = include_str!("../../docs/nginx.md");
 /// By password.
 const ALICE: (&str, &str) = PASSWORDS.alice;
 const BOB: (&str, &str) = PASSWORDS.bob;
-/// `{x}:secret`, which is right, `alice:wrong` and `mallory:secret`.
-const TEMPLATE: (&str, &str) = ("Authorization", "Basic e3h9OnNlY3JldA==");
+const TEMPLATE: (&str, &str) = PASSWORDS.placeholder;
+/// `alice:wrong` and `mallory:secret`.
 const WRONG: (&str, &str) = ("Authorization", "Basic YWxpY2U6d3Jvbmc=");
 const MALLORY: (&str, &str) = ("Authorization", "Basic bWFsbG9yeTpzZWNyZXQ=");
 

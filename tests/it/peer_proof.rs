@@ -427,6 +427,40 @@ async fn a_caller_is_believed_on_its_own_routes() {
     is_refused(&service, &fake, &[ALICE, shop, ("X_Crm_Key", "x")], 401, "alias").await;
 }
 
+/// T-01: one path on two hosts is two routes, and a caller of one is none of the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_of_a_host_is_named_with_its_host() {
+    let mount = Mount::of(&[("shop", SECRET)]);
+    let secret = format!("[{}]", mount.toml("shop"));
+    let route = |host: &str| format!("{{ path = \"{SESSION}\", {host} answer = \"session\", provider = \"chat\" }}");
+    let routes = format!("[{}, {}]", route("host = \"A.example\","), route("host = \"b.example\","));
+    let text = |routes: &str, own: &str| {
+        let own = [
+            ANYWHERE,
+            ("identity.callers.shop.secret_files", secret.as_str()),
+            ("identity.callers.shop.routes", own),
+            ("routes", routes),
+        ];
+        config(LOCAL, &own)
+    };
+    let own = format!("[\"a.example{SESSION}\"]");
+    let service = Service::start(&text(&routes, &own), &Environment::default(), clock()).await;
+    let shop = ("X-Chat-Peer-Secret", SECRET);
+    for (host, status) in [("a.example", 200), ("b.example", 403), ("c.example", 404)] {
+        assert_eq!(service.ask("GET", SESSION, &[ALICE, shop, ("Host", host)]).await.status, status, "{host}");
+    }
+    // A path alone is the route of every other host.
+    let all = format!("[{}, {}]", route("host = \"a.example\","), route(""));
+    let service = Service::start(&text(&all, &format!("[\"{SESSION}\"]")), &Environment::default(), clock()).await;
+    for (host, status) in [("a.example", 403), ("b.example", 200)] {
+        assert_eq!(service.ask("GET", SESSION, &[ALICE, shop, ("Host", host)]).await.status, status, "{host}");
+    }
+    let text = text(&routes, &format!("[\"{SESSION}\"]"));
+    let errors = draw(&text, &Environment::default(), clock()).expect_err("refused").to_string();
+    let told = "identity.callers.shop.routes: no route \"/api/chat/session\"; configured: a.example/api/chat/session, b.example/api/chat/session";
+    assert!(errors.contains(told), "{errors}");
+}
+
 /// T-01: the caller shows a token of its own (a Kubernetes service account's), and names the user in headers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_with_a_token_of_its_own_is_believed() {

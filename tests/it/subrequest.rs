@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
+use sidemint::config::Environment;
 
 use crate::client::{Answer, request};
 use crate::fakes::http::Script;
 use crate::fakes::sendsar::{Sendsar, subject_of};
-use crate::harness::{SESSION, Service};
+use crate::harness::{SESSION, Service, clock, config};
 
 const ALICE: (&str, &str) = ("X-Forwarded-User", "alice");
 const OPTIONAL: &str = "/auth";
@@ -173,6 +174,30 @@ async fn visitors_pass_where_that_is_optional() {
         assert_denied(&service.ask("GET", REQUIRED, &headers).await, 401);
     }
     assert!(fake.calls().is_empty());
+}
+
+/// A6: a session may say nothing in one of its headers; Envoy is told to drop the client's own all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_session_leaves_empty_is_removed_too() {
+    let rest = "
+[[routes]]
+path = \"/auth\"
+answer = \"subrequest\"
+provider = \"chat\"
+[providers.chat]
+preset = \"identity-hash\"
+public_api_url = \"https://chatwoot.example.com\"
+";
+    let environment = Environment::of([("IDENTITY_HASH_SECRET", "JNbSzXIEonCFiiOepXyMtcXl")]);
+    let service = Service::start(&config(rest, &[]), &environment, clock()).await;
+    for _ in ["minted", "kept"] {
+        let answer = service.ask("GET", OPTIONAL, &[ALICE]).await;
+        assert_contract(&answer);
+        assert_eq!((answer.status, answer.header("x-chat-status")), (200, Some("ok")));
+        assert_eq!(answer.header("x-chat-token-expires-at"), Some(""), "this token has no end");
+        assert_eq!(answer.header("x-envoy-auth-headers-to-remove"), Some("x-chat-token-expires-at"));
+    }
+    assert_empty(&service.ask("GET", OPTIONAL, &[]).await, "anonymous");
 }
 
 #[tokio::test(flavor = "multi_thread")]

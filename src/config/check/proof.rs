@@ -15,7 +15,7 @@ impl Check<'_> {
         if identity.callers.len() > MAX_CALLERS {
             self.refuse("identity.callers", format!("has more than {MAX_CALLERS} callers"));
         }
-        let paths: BTreeSet<&str> = routes.iter().map(|route| route.path.as_str()).collect();
+        let names: BTreeSet<String> = routes.iter().map(Route::name).collect();
         for (name, caller) in &identity.callers {
             let key = format!("identity.callers.{name}");
             self.proof(&key, &caller.proof, server);
@@ -31,9 +31,9 @@ impl Check<'_> {
                     "is empty, so no token would do; list the caller's own subjects",
                 );
             }
-            for path in caller.routes.iter().filter(|path| !paths.contains(path.as_str())) {
-                let known = paths.iter().copied().collect::<Vec<_>>().join(", ");
-                self.refuse(&format!("{key}.routes"), format!("no route \"{path}\"; configured: {known}"));
+            for name in caller.routes.iter().filter(|name| !names.contains(*name)) {
+                let known = names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+                self.refuse(&format!("{key}.routes"), format!("no route \"{name}\"; configured: {known}"));
             }
         }
     }

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::field::{self, Place};
-use super::payload::{self, Payload};
+use super::payload::{self, Issuer, Payload};
+use crate::identity::decode::claims::Form;
 
 /// The table as written. Fields are a header's name or a table; they are taken apart below, so that a mistake in one is
 /// told with its key.
@@ -142,6 +143,14 @@ impl HeaderNames {
             if !is_read() {
                 return Err("headers.payload: no field reads a claim of it".to_owned());
             }
+            let tells_the_user = payload.form == Form::Claims && matches!(subject.place, Place::Claims(_));
+            if tells_the_user && payload.issuer == Issuer::Unsaid {
+                return Err(
+                    "headers.payload.issuer: is missing, and equal subjects of two issuers could be two people; \
+                            write what `iss` must be, or \"\" where the sender believes one issuer only"
+                        .to_owned(),
+                );
+            }
             parts.push((payload.header.clone(), Part::Payload));
         }
         let mut conditions = Vec::new();
@@ -205,9 +214,22 @@ mod tests {
             (json!({ "subject": "X-User", "subject_case": "lower" }), false),
             (json!({ "subject": "X-User", "name": { "header": "X-Name", "encoding": "rfc2047" } }), false),
             (json!({ "subject": "X-User", "groups": { "header": "X-Group", "repeated": true } }), false),
-            (json!({ "subject": { "claim": "sub" }, "payload": { "header": "X-Jwt-Payload" } }), false),
+            (json!({ "subject": { "claim": "sub" }, "payload": { "header": "X-Jwt-Payload", "issuer": "i" } }), false),
+            (json!({ "subject": { "claim": "sub" }, "payload": { "header": "X-Jwt-Payload", "issuer": "" } }), false),
+            (json!({ "subject": "X", "name": { "claim": "n" }, "payload": { "header": "P" } }), false),
         ] {
             assert_eq!(check(value.clone()).expect("fine").decoding.is_none(), plain, "{value}");
+        }
+    }
+
+    /// T-30: subjects of two issuers are not the same people, unless the operator says that there is one issuer.
+    #[test]
+    fn a_payload_that_names_the_user_says_whose_users_they_are() {
+        for form in ["{}", "{ \"expiry\": \"ignored\" }", "{ \"expiry\": \"if-present\" }"] {
+            let mut payload: Value = serde_json::from_str(form).expect("a table");
+            payload["header"] = json!("P");
+            let error = check(json!({ "subject": { "claim": "sub" }, "payload": payload })).expect_err("refused");
+            assert!(error.starts_with("headers.payload.issuer: is missing"), "{error}");
         }
     }
 

@@ -93,6 +93,16 @@ pub(in crate::identity) enum KeyPlace {
     SecretFile(PathBuf),
 }
 
+impl KeyPlace {
+    /// Whether the operator named whoever is at this address: others, to whom an issuer leads, are shown no credential.
+    pub(in crate::identity) fn is_named(&self, url: &Url) -> bool {
+        match self {
+            Self::Discovery { url: own, .. } => own.origin() == url.origin(),
+            Self::Url(_) | Self::PemUrl(_) | Self::File(_) | Self::SecretFile(_) => true,
+        }
+    }
+}
+
 /// An address with a place for the key id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::identity) struct PemUrl(String);

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 pub(super) use field::Place;
 pub(super) use headers::{Condition, Decoding, HeaderNames, Part};
 pub(super) use keys::{KeyForm, KeyPlace, KeyPlan, PemUrl, REFRESH_BOUNDS};
-pub(super) use payload::{Expiry, Payload};
+pub(super) use payload::{Expiry, Issuer, Payload};
 pub use presets::{PRESETS, summary};
 pub(super) use presets::{is_preset, names};
 pub(super) use token::{Form, Path, TokenRules};

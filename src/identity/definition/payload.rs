@@ -39,8 +39,18 @@ pub(in crate::identity) struct Payload {
     pub(in crate::identity) encoding: Encoding,
     pub(in crate::identity) form: Form,
     pub(in crate::identity) expiry: Expiry,
-    /// What the claim `iss` must be.
-    pub(in crate::identity) issuer: Option<String>,
+    pub(in crate::identity) issuer: Issuer,
+}
+
+/// What is asked of the claim `iss`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::identity) enum Issuer {
+    /// The definition does not say.
+    Unsaid,
+    /// Nothing, says the definition: whoever sends the payload believes one issuer only.
+    Any,
+    /// To be this, to the letter.
+    Exactly(String),
 }
 
 /// Checks the table.
@@ -61,5 +71,10 @@ pub(super) fn check(value: Value) -> Result<Payload, String> {
         Form::Principal if raw.expiry.is_none() && raw.issuer.is_none() => Expiry::Ignored,
         Form::Principal => return Err("headers.payload: a principal has neither `expiry` nor `issuer`".to_owned()),
     };
-    Ok(Payload { header, encoding, form: raw.form, expiry, issuer: raw.issuer })
+    let issuer = match raw.issuer {
+        None => Issuer::Unsaid,
+        Some(text) if text.is_empty() => Issuer::Any,
+        Some(text) => Issuer::Exactly(text),
+    };
+    Ok(Payload { header, encoding, form: raw.form, expiry, issuer })
 }

@@ -10,12 +10,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::client::Client;
 use super::schedule::fresh_for;
 use super::{Key, Keys, jwks, local};
 use crate::clock::{Clock, Timestamp};
 use crate::identity::definition::{KeyForm, KeyPlace, KeyPlan, PemUrl};
-use crate::outbound::{ReadError, Reader, Reply, SendError};
-use crate::secrets::Secret;
+use crate::metrics::KeySetMetrics;
+use crate::outbound::{ReadError, Reply, SendError};
 
 /// Time for all the calls of one look.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
@@ -100,7 +101,7 @@ pub(super) struct Fetched {
 #[derive(Debug)]
 pub(super) struct Fetcher {
     plan: KeyPlan,
-    reader: Reader,
+    client: Client,
     clock: Arc<dyn Clock>,
     /// Where the issuer says that its keys are; from the last description.
     discovered: Mutex<Option<Url>>,
@@ -115,13 +116,14 @@ struct Description {
 
 impl Fetcher {
     /// Reads the files that the calls need. `Err` is key and problem.
-    pub(super) fn new(plan: &KeyPlan, clock: &Arc<dyn Clock>) -> Result<Self, (&'static str, String)> {
-        let wrong = |key: &'static str| move |problem: String| (key, problem);
-        let authorities = plan.ca_file.as_deref().map(local::content).transpose().map_err(wrong("keys.ca_file"))?;
-        let authorities = authorities.as_ref().map(Secret::expose);
-        let reader = Reader::new(plan.reach, authorities, Arc::clone(clock)).map_err(wrong("keys.ca_file"))?;
-        let fetcher = Self { plan: plan.clone(), reader, clock: Arc::clone(clock), discovered: Mutex::default() };
-        fetcher.headers().map_err(|_fault| ("keys.bearer_file", "cannot be read, or holds no token".to_owned()))?;
+    pub(super) fn new(
+        plan: &KeyPlan,
+        clock: &Arc<dyn Clock>,
+        metrics: &KeySetMetrics,
+    ) -> Result<Self, (&'static str, String)> {
+        let client = Client::new(plan, clock, metrics).map_err(|problem| ("keys.ca_file", problem))?;
+        let fetcher = Self { plan: plan.clone(), client, clock: Arc::clone(clock), discovered: Mutex::default() };
+        fetcher.credential().map_err(|_fault| ("keys.bearer_file", "cannot be read, or holds no token".to_owned()))?;
         Ok(fetcher)
     }
 
@@ -169,7 +171,7 @@ impl Fetcher {
     }
 
     async fn discover(&self, issuer: &str, url: &Url, deadline: Timestamp) -> Result<Url, Fault> {
-        let reply = self.read(url.clone(), deadline).await?;
+        let reply = self.document(url, deadline).await?;
         let described: Description = serde_json::from_slice(&reply.body).map_err(|_not_one| Fault::Content)?;
         if described.issuer != issuer {
             return Err(Fault::Issuer);
@@ -182,7 +184,7 @@ impl Fetcher {
     }
 
     async fn set(&self, url: &Url, deadline: Timestamp) -> Result<Fetched, Fault> {
-        let reply = self.read(url.clone(), deadline).await?;
+        let reply = self.document(url, deadline).await?;
         let keys = match self.plan.form {
             KeyForm::Jwks => jwks::read(&reply.body).map_err(|_broken| Fault::Content)?,
             KeyForm::PemMap => pem_map(&reply.body)?,
@@ -204,7 +206,7 @@ impl Fetcher {
     /// `None` where the source says that there is no such key.
     async fn pem(&self, url: &PemUrl, kid: &str, deadline: Timestamp) -> Result<Option<Key>, Fault> {
         let Some(url) = url.of(kid) else { return Ok(None) };
-        let reply = self.reader.read(url, self.headers()?, deadline).await?;
+        let reply = self.read(url, deadline).await?;
         match reply.status {
             200 => Key::of_pem(Some(kid), &reply.body).map(Some).ok_or(Fault::Content),
             // Stores of objects say 403 for what is not there.
@@ -213,21 +215,30 @@ impl Fetcher {
         }
     }
 
-    async fn read(&self, url: Url, deadline: Timestamp) -> Result<Reply, Fault> {
-        let reply = self.reader.read(url, self.headers()?, deadline).await?;
+    /// A document that must be there.
+    async fn document(&self, url: &Url, deadline: Timestamp) -> Result<Reply, Fault> {
+        let reply = self.read(url.clone(), deadline).await?;
         if reply.status == 200 { Ok(reply) } else { Err(Fault::Status) }
     }
 
-    fn headers(&self) -> Result<HeaderMap, Fault> {
+    async fn read(&self, url: Url, deadline: Timestamp) -> Result<Reply, Fault> {
         let mut headers = HeaderMap::new();
-        if let Some(path) = &self.plan.bearer_file {
-            let token = local::content(path).map_err(|_unread| Fault::File)?;
-            let value = [b"Bearer ", token.expose().trim_ascii()].concat();
-            let mut value = HeaderValue::from_bytes(&value).map_err(|_no_token| Fault::File)?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
+        if self.plan.place.is_named(&url)
+            && let Some(credential) = self.credential()?
+        {
+            headers.insert(AUTHORIZATION, credential);
         }
-        Ok(headers)
+        Ok(self.client.renewed().read(url, headers, deadline).await?)
+    }
+
+    /// What is shown to the server.
+    fn credential(&self) -> Result<Option<HeaderValue>, Fault> {
+        let Some(path) = &self.plan.bearer_file else { return Ok(None) };
+        let token = local::content(path).map_err(|_unread| Fault::File)?;
+        let value = [b"Bearer ", token.expose().trim_ascii()].concat();
+        let mut value = HeaderValue::from_bytes(&value).map_err(|_no_token| Fault::File)?;
+        value.set_sensitive(true);
+        Ok(Some(value))
     }
 }
 

@@ -2,6 +2,7 @@
 //! ([`schedule`]) or a token asks for one that is not here ([`unknown`]), and kept ([`set`]).
 
 mod algorithm;
+mod client;
 mod fetch;
 pub(super) mod jwks;
 mod local;

@@ -67,6 +67,8 @@ impl Keys {
 /// What came of looking for a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::identity) enum Found {
+    /// Look again: a key of this id is here, without a word from the source.
+    Here,
     /// Look again: the source has answered.
     Changed,
     /// The source has no such key, as far as is known.

@@ -86,14 +86,15 @@ struct Times {
 impl Remote {
     pub(super) fn new(source: &str, plan: &KeyPlan, around: &Around) -> Result<Self, (&'static str, String)> {
         let by_key = matches!(plan.place, KeyPlace::PemUrl(_));
+        let metrics = around.metrics.key_set(source, &Fault::ALL.map(Fault::label));
         Ok(Self {
             source: source.to_owned(),
-            fetcher: Fetcher::new(plan, &around.clock)?,
+            fetcher: Fetcher::new(plan, &around.clock, &metrics)?,
             by_key,
             max_age: plan.max_age,
             refresh: plan.refresh,
             clock: Arc::clone(&around.clock),
-            metrics: around.metrics.key_set(source, &Fault::ALL.map(Fault::label)),
+            metrics,
             state: Mutex::new(State {
                 running: false,
                 look: None,
@@ -242,7 +243,7 @@ impl Remote {
         // A look for another key may be under way; the one behind it is for ours.
         for _ in 0..2 {
             let (end, helps) = match self.board(kid, current) {
-                Boarding::Here => return Found::Changed,
+                Boarding::Here => return Found::Here,
                 Boarding::Refused(found) => {
                     if found == Found::Nothing {
                         self.metrics.unknown();

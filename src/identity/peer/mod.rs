@@ -10,6 +10,7 @@ mod proof;
 mod rotation;
 mod secret;
 mod signature;
+mod token;
 mod workload;
 
 use std::net::IpAddr;
@@ -24,6 +25,7 @@ use crate::config;
 use crate::metrics::{Counter, Gauge, Metrics};
 
 use proof::Proof;
+use token::Tokens;
 #[cfg(any(test, fuzzing))]
 pub(super) use workload::immediate_uris;
 
@@ -197,11 +199,11 @@ impl Peers {
         standing
     }
 
-    /// What a route asks for. `signed` are the headers that a signature over a request covers.
-    pub(super) fn gate<'h, I: Iterator<Item = &'h HeaderName>>(self: &Arc<Self>, path: &str, signed: I) -> Gate {
-        let open = self.with_bits().filter(|(_, proof)| proof.is_of_connection() && proof.serves(path));
+    /// What the route of this name asks for. `signed` are the headers that a signature over a request covers.
+    pub(super) fn gate<'h, I: Iterator<Item = &'h HeaderName>>(self: &Arc<Self>, route: &str, signed: I) -> Gate {
+        let open = self.with_bits().filter(|(_, proof)| proof.is_of_connection() && proof.serves(route));
         let settled = open.fold(0, |bits, (bit, _)| bits | bit);
-        let gate = Gate { peers: Arc::clone(self), path: path.to_owned(), settled, signed: Vec::new() };
+        let gate = Gate { peers: Arc::clone(self), route: route.to_owned(), settled, signed: Vec::new() };
         gate.covering(signed)
     }
 
@@ -214,7 +216,8 @@ impl Peers {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gate {
     peers: Arc<Peers>,
-    path: String,
+    /// Its name.
+    route: String,
     /// Proofs that a connection alone decides, on this route.
     settled: u64,
     /// What a signature covers, sorted by name.
@@ -258,9 +261,10 @@ impl Gate {
         // Secrets first, and those of every proof: which one was right must not show in the time it takes (T-52).
         let secrets = self.peers.with_bits().filter(|(bit, _)| met(*bit));
         let shown = secrets.fold(0, |bits, (bit, proof)| if proof.is_secret_shown(asking) { bits | bit } else { bits });
+        let mut tokens = Tokens::new(subject_of);
         let mut nearest = (0, Refusal::PeerUntrusted);
         for (bit, proof) in self.peers.with_bits().filter(|(bit, _)| met(*bit)) {
-            match proof.examine(asking, self, shown & bit != 0, subject_of) {
+            match proof.examine(asking, self, shown & bit != 0, &mut tokens) {
                 Ok(()) => return Ok(PeerProof(())),
                 // The way that came furthest is the one that was meant.
                 Err(failed) if failed.0 > nearest.0 => nearest = failed,

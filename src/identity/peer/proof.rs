@@ -10,6 +10,7 @@ use super::connection::Position;
 use super::rotation::Problem;
 use super::secret::Secrets;
 use super::signature::{self, Signatures};
+use super::token::Tokens;
 use super::workload::Workloads;
 use super::{Gate, Peer};
 use crate::clock::Clock;
@@ -30,7 +31,7 @@ pub(super) struct Proof {
     signatures: Option<Signatures>,
     workloads: Vec<Workloads>,
     token: Option<CallerToken>,
-    /// Paths of the routes that it is good for; empty means all.
+    /// Names of the routes that it is good for; empty means all.
     routes: Vec<String>,
 }
 
@@ -69,9 +70,9 @@ impl Proof {
         self.is_of_connection() && self.names.is_none() && self.position.as_ref().is_some_and(Position::reaches_out)
     }
 
-    /// Whether it is good for the route at `path`.
-    pub(super) fn serves(&self, path: &str) -> bool {
-        self.routes.is_empty() || self.routes.iter().any(|own| own == path)
+    /// Whether it is good for the route of this name.
+    pub(super) fn serves(&self, route: &str) -> bool {
+        self.routes.is_empty() || self.routes.iter().any(|own| own == route)
     }
 
     /// Whether somebody who connects to `listen` could hold it.
@@ -126,12 +127,12 @@ impl Proof {
     }
 
     /// Whether a request on a connection that is as it should be is so as well.
-    pub(super) fn examine(
-        &self,
+    pub(super) fn examine<'p>(
+        &'p self,
         asking: &Asking<'_>,
         gate: &Gate,
         secret_shown: bool,
-        subject_of: &dyn Fn(&str) -> Result<String, Refusal>,
+        tokens: &mut Tokens<'p>,
     ) -> Result<(), Failed> {
         if !secret_shown {
             return Err((1, Refusal::PeerSecret));
@@ -143,17 +144,10 @@ impl Proof {
             workloads.check(asking).map_err(|refusal| (3, refusal))?;
         }
         if let Some(token) = &self.token {
-            let subject = subject_of(&token.source).map_err(|refusal| match refusal {
-                // It would read as «nobody is signed in», and the next source would be asked.
-                Refusal::Absent => (1, Refusal::PeerUntrusted),
-                other => (4, other),
-            })?;
-            if !token.subjects.contains(&subject) {
-                return Err((4, Refusal::PeerWorkload));
-            }
+            tokens.check(token)?;
         }
         // Last: whoever is not proven does not learn which routes there are.
-        if self.serves(&gate.path) { Ok(()) } else { Err((5, Refusal::CallerRoute)) }
+        if self.serves(&gate.route) { Ok(()) } else { Err((5, Refusal::CallerRoute)) }
     }
 }
 

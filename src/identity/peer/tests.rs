@@ -227,3 +227,25 @@ fn headers_that_prove_a_peer_are_told_with_what_they_are_worth() {
     assert_eq!(told, expected);
     assert_eq!(policy(&["127.0.0.0/8"]).evidence().count(), 0);
 }
+
+/// T-24: one bad token of a caller is verified once, however many callers it could be of.
+#[test]
+fn a_token_is_verified_once_for_all_callers() {
+    let callers: Vec<_> = (0..63).map(|_| ("a", caller(&["web"], &[]))).collect();
+    let peers = Peers::of(&callers);
+    let headers = HeaderMap::new();
+    let standing = peers.meet(loopback(), &[]);
+    let asking = Asking { standing, method: &Method::GET, target: "/", headers: &headers, body: None };
+    let gate = Arc::new(peers).gate("/", std::iter::empty());
+    for (told, outcome) in
+        [(Err(Refusal::Signature), Some(Refusal::Signature)), (Ok("stranger".to_owned()), Some(Refusal::PeerWorkload))]
+    {
+        let verified = std::cell::Cell::new(0);
+        let subject = |_: &str| {
+            verified.set(verified.get() + 1);
+            told.clone()
+        };
+        assert_eq!(gate.prove(&asking, subject).err(), outcome);
+        assert_eq!(verified.get(), 1);
+    }
+}

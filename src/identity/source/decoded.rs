@@ -13,7 +13,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::identity::Refusal;
 use crate::identity::decode::claims::Claims;
 use crate::identity::decode::{Encoding, Texts, Undecodable};
-use crate::identity::definition::{Decoding, Expiry, HeaderNames, Payload, Place};
+use crate::identity::definition::{Decoding, Expiry, HeaderNames, Issuer, Payload, Place};
 use crate::identity::text::{self, SubjectFault};
 
 /// How long after its `exp` a payload is believed. Envoy has checked the time already, with the same allowance.
@@ -57,7 +57,7 @@ fn open(decoding: &Decoding, clock: &dyn Clock, lines: &Lines<'_>) -> Result<Opt
     let Ok(claims) = claims else {
         let decides = matches!(decoding.subject, Place::Claims(_))
             || payload.expiry != Expiry::Ignored
-            || payload.issuer.is_some();
+            || matches!(payload.issuer, Issuer::Exactly(_));
         let is_json = payload.encoding == Encoding::Utf8;
         return match undecoded(value) {
             Refusal::Template if is_json && decides => Err(Refusal::Encoding),
@@ -72,7 +72,7 @@ fn open(decoding: &Decoding, clock: &dyn Clock, lines: &Lines<'_>) -> Result<Opt
 impl Payload {
     /// Whether the claims are of the right issuer and time.
     fn check(&self, claims: &Claims, clock: &dyn Clock) -> Result<(), Refusal> {
-        if let Some(issuer) = &self.issuer
+        if let Issuer::Exactly(issuer) = &self.issuer
             && claims.text("iss").ok().flatten() != Some(issuer)
         {
             return Err(Refusal::Issuer);

@@ -70,7 +70,7 @@ impl Sources {
         let find = |name: &str| self.all.iter().find(|source| source.name == name).map(Arc::clone);
         let sources: Vec<_> = names.iter().filter_map(|name| find(name)).collect();
         Resolver {
-            gate: self.peers.gate(&route.path, sources.iter().flat_map(|source| source.headers())),
+            gate: self.peers.gate(&route.name(), sources.iter().flat_map(|source| source.headers())),
             callers: self.peers.token_sources().filter_map(|(_, name)| find(name)).collect(),
             names_in_body: sources.iter().any(|source| source.reads_body()),
             sources,

@@ -19,6 +19,8 @@ pub(super) struct ClaimsReader {
     iss: Slot,
     aud: Slot,
     sub: Slot,
+    /// The claim that is the subject, mostly `sub` again.
+    user: Slot,
     parties: [Slot; 2],
     events: Slot,
     machine: Vec<Slot>,
@@ -67,6 +69,7 @@ impl ClaimsReader {
             iss: wanted.want(["iss"]),
             aud: wanted.want(["aud"]),
             sub: wanted.want(["sub"]),
+            user: wanted.want(&rules.claims.subject),
             parties: ["azp", "client_id"].map(|name| wanted.want([name])),
             events: wanted.want(["events"]),
             machine: rules.claims.machine.iter().map(|path| wanted.want(path)).collect(),
@@ -150,18 +153,20 @@ impl ClaimsReader {
     }
 
     fn subject(&self, claims: &Values<'_>, rules: &TokenRules) -> Result<(), Refusal> {
-        let subject = claims.text(self.sub).filter(|subject| !subject.is_empty());
-        let Some(subject) = subject else {
+        if claims.text(self.sub).is_none_or(str::is_empty) {
             let machine = self.machine.iter().any(|slot| claims.text(*slot).is_some_and(|name| !name.is_empty()));
             return Err(if machine { Refusal::Machine } else { Refusal::Claim });
-        };
+        }
         // A sign-out notice looks like an id token, except for this (OpenID Connect Back-Channel Logout, 2.4).
         if claims.has(self.events) {
             return Err(Refusal::Claim);
         }
         let prefixes = &rules.subject_prefixes;
-        let fits = prefixes.is_empty() || prefixes.iter().any(|prefix| subject.starts_with(prefix.as_str()));
-        if fits { Ok(()) } else { Err(Refusal::Issuer) }
+        if prefixes.is_empty() {
+            return Ok(());
+        }
+        let user = claims.text(self.user).ok_or(Refusal::Claim)?;
+        if prefixes.iter().any(|prefix| user.starts_with(prefix.as_str())) { Ok(()) } else { Err(Refusal::Issuer) }
     }
 
     /// The issuer that the token names.

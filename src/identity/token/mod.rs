@@ -101,7 +101,7 @@ impl Verifier {
         let header = self.header.check(&members, &self.rules).ok()?;
         if header.kid.is_some() && self.keys.current().candidates(header.kid, header.algorithm).next().is_some() {
             // It came meanwhile; a signature that is wrong by the right key stays wrong.
-            return (refusal != Refusal::Signature).then_some(Found::Changed);
+            return (refusal != Refusal::Signature).then_some(Found::Here);
         }
         // A token that names no key may be of one that is new.
         Some(self.keys.look_for(header.kid).await)

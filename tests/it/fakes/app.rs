@@ -41,10 +41,15 @@ impl App {
 
     /// The last request; panics when there was none since the last call.
     pub fn last(&self) -> Request {
-        std::mem::take(&mut *self.seen.lock().unwrap()).pop().expect("a request came")
+        self.all().pop().expect("a request came")
     }
 
-    /// Whether no request came since the last call of [`App::last`].
+    /// All requests since the last call.
+    pub fn all(&self) -> Vec<Request> {
+        std::mem::take(&mut *self.seen.lock().unwrap())
+    }
+
+    /// Whether no request came since the last call of either.
     pub fn is_untouched(&self) -> bool {
         self.seen.lock().unwrap().is_empty()
     }

@@ -3,8 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+
+/// What a call comes over.
+pub trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<W: AsyncRead + AsyncWrite + Unpin + Send> Wire for W {}
 
 /// A call as it came.
 #[derive(Clone, Debug)]
@@ -69,7 +74,7 @@ impl Script {
     }
 
     /// Does it; says whether the connection lives on.
-    pub async fn play(self, stream: &mut TcpStream) -> std::io::Result<Then> {
+    pub async fn play(self, stream: &mut impl Wire) -> std::io::Result<Then> {
         match self {
             Self::Answer { status, headers, body } => {
                 let mut head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n", body.len());
@@ -107,7 +112,7 @@ pub enum Then {
     Close,
 }
 
-pub async fn read_call(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<Option<Call>> {
+pub async fn read_call(stream: &mut impl Wire, buffer: &mut Vec<u8>) -> std::io::Result<Option<Call>> {
     let mut chunk = [0; 8192];
     let end = loop {
         if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {

@@ -11,6 +11,8 @@ use crate::fakes::http::{Call, Script, listen, read_call};
 pub const ALICE: (&str, &str) = ("Cookie", "login=alice");
 /// What signs bob in, of whom nothing but the user is known.
 pub const BOB: (&str, &str) = ("Cookie", "login=bob");
+/// What signs somebody in whose name is what some logins say where they have no value: sidemint refuses it.
+pub const PLACEHOLDER: (&str, &str) = ("Cookie", "login=placeholder");
 
 /// A running login; cheap to clone.
 #[derive(Clone)]
@@ -44,6 +46,7 @@ impl Login {
                     ("X-Auth-Request-Preferred-Username", "Alice Doe"),
                     ("X-Auth-Request-Email", "alice@example.org"),
                 ],
+                cookie if cookie == PLACEHOLDER.1 => &[("X-Auth-Request-User", "{x}")],
                 cookie if cookie == BOB.1 => &[("X-Auth-Request-User", "bob")],
                 _ => &[],
             };

@@ -4,9 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
-use super::http::{Call, Script, Then, listen, read_call};
+use super::http::{Call, Script, Then, Wire, listen, read_call};
+use crate::pki::Pair;
 
 /// What the provider does with a call.
 type Honest = dyn Fn(&Call) -> Script + Send + Sync;
@@ -15,6 +17,8 @@ type Honest = dyn Fn(&Call) -> Script + Send + Sync;
 #[derive(Clone)]
 pub struct Fake {
     pub address: SocketAddr,
+    /// What it shows of itself, where it speaks TLS.
+    acceptor: Arc<Mutex<Option<TlsAcceptor>>>,
     honest: Arc<Honest>,
     calls: Arc<Mutex<Vec<Call>>>,
     /// By path: what the next calls get instead.
@@ -26,14 +30,38 @@ impl Fake {
     pub async fn start(honest: impl Fn(&Call) -> Script + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let own = Self { address, honest: Arc::new(honest), calls: Arc::default(), scripts: Arc::default() };
+        let own = Self {
+            address,
+            acceptor: Arc::default(),
+            honest: Arc::new(honest),
+            calls: Arc::default(),
+            scripts: Arc::default(),
+        };
         let server = own.clone();
-        tokio::spawn(listen(listener, move |stream| server.clone().serve(stream)));
+        tokio::spawn(listen(listener, move |stream| {
+            let (server, acceptor) = (server.clone(), server.acceptor.lock().unwrap().clone());
+            async move {
+                match acceptor {
+                    None => server.serve(stream).await,
+                    Some(acceptor) => server.serve(acceptor.accept(stream).await?).await,
+                }
+            }
+        }));
         own
+    }
+
+    /// Shows this certificate from now on, and speaks nothing but TLS.
+    pub fn shows(&self, pair: &Pair) {
+        *self.acceptor.lock().unwrap() = Some(pair.acceptor());
     }
 
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The address by name, as certificates have it.
+    pub fn tls_url(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
     }
 
     /// What the next call of `path` gets.
@@ -50,7 +78,7 @@ impl Fake {
         self.calls().iter().map(|call| format!("{} {}", call.method, call.path)).collect()
     }
 
-    async fn serve(self, mut stream: TcpStream) -> std::io::Result<()> {
+    async fn serve(self, mut stream: impl Wire) -> std::io::Result<()> {
         let mut buffer = Vec::new();
         loop {
             let Some(call) = read_call(&mut stream, &mut buffer).await? else { return Ok(()) };

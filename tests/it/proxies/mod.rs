@@ -12,6 +12,7 @@ use crate::fakes::sendsar::Sendsar;
 use crate::harness::{self, LOCAL, Service, clock, config, sendsar_key};
 use crate::parts::proxies::{self, Proxy, Recipe, Upstreams};
 
+mod application;
 mod session;
 
 /// The service as the proxy's page configures it, a login, an application, and the proxy in front of them.
@@ -60,7 +61,9 @@ impl Scene {
 
 /// Whether an answer tells a client what is for the application or the proxy.
 pub fn has_chat_header(answer: &Answer) -> bool {
-    answer.headers.iter().any(|(name, _)| name.starts_with("x-chat") || name.starts_with("x-envoy-auth"))
+    // Envoy itself tells how long an application took.
+    let envoys = if answer.status == 200 { "x-envoy-auth" } else { "x-envoy" };
+    answer.headers.iter().any(|(name, _)| name.starts_with("x-chat") || name.starts_with(envoys))
 }
 
 /// Routes and provider as given, identity as the page of the proxy says.

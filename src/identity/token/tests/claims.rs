@@ -208,3 +208,22 @@ fn spiffe_ids_name_their_trust_domain() {
         assert_eq!(read(sub), Err(Refusal::Issuer), "{sub}");
     }
 }
+
+/// Beginnings are those of the claim that names the user: another claim would say nothing of who it is.
+#[test]
+fn beginnings_are_asked_of_the_claim_that_is_the_subject() {
+    let own = || {
+        json!({
+            "jwt": { "issuer": [], "subject_prefix": "spiffe://example.org/" },
+            "claims": { "subject": "/workload/id" },
+        })
+    };
+    let read = |sub: &str, id: &str| {
+        let claims = but(json!({ "iss": null, "sub": sub, "workload": { "id": id } }));
+        outcome(own(), &claims).map(|user| user.subject.clone())
+    };
+    let (ours, theirs) = ("spiffe://example.org/ns/a", "spiffe://evil.example/ns/a");
+    assert_eq!(read("opaque", ours), Ok(ours.to_owned()));
+    assert_eq!(read(ours, theirs), Err(Refusal::Issuer));
+    assert_eq!(outcome(own(), &but(json!({ "iss": null, "sub": ours }))).err(), Some(Refusal::Claim));
+}

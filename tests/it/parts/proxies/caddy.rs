@@ -1,6 +1,6 @@
 //! Caddy, which asks the login with `forward_auth`.
 
-use super::{COOKIES, Recipe};
+use super::{Application, COOKIES, Recipe};
 use crate::judge::tool;
 
 pub const CADDY: Recipe = Recipe {
@@ -12,10 +12,16 @@ pub const CADDY: Recipe = Recipe {
     folder: "/etc/caddy/",
     around: |_| Vec::new(),
     users: COOKIES,
-    application: None,
+    application: Some(Application {
+        users: COOKIES,
+        alices_name: "Alice%20Doe",
+        visitor: 401,
+        outage: 502,
+        passes_websockets: true,
+    }),
     hole: &[
-        ("\t\trequest_header -X-Forwarded-User\n", ""),
-        ("\t\tforward_auth 127.0.0.1:4180 {", "\t\tforward_auth /never 127.0.0.1:4180 {"),
+        ("\trequest_header -X-Forwarded-User\n", ""),
+        ("\tforward_auth 127.0.0.1:4180 {", "\tforward_auth /never 127.0.0.1:4180 {"),
     ],
-    gap: ("\t\trequest_header -X-Forwarded-Groups\n", ""),
+    gap: ("\trequest_header -X-Forwarded-Groups\n", ""),
 };

@@ -1,6 +1,6 @@
 //! Envoy, which asks the login with its filter for external authorization.
 
-use super::{COOKIES, Recipe};
+use super::{Application, COOKIES, Recipe};
 use crate::judge::tool;
 
 pub const ENVOY: Recipe = Recipe {
@@ -12,10 +12,16 @@ pub const ENVOY: Recipe = Recipe {
     folder: "/etc/envoy/",
     around: |_| Vec::new(),
     users: COOKIES,
-    application: None,
+    application: Some(Application {
+        users: COOKIES,
+        alices_name: "Alice%20Doe",
+        visitor: 401,
+        outage: 503,
+        passes_websockets: true,
+    }),
     hole: &[
-        ("\"x[-_.]auth[-_.]request[-_.].*\"", "\"x-never\""),
+        ("\"x[-_.](auth[-_.]request|chat)[-_.].*\"", "\"x-never\""),
         ("failure_mode_allow: false", "filter_enabled: { default_value: { numerator: 0 } }"),
     ],
-    gap: ("\"x[-_.]auth[-_.]request[-_.].*\"", "\"x-auth-request-user\""),
+    gap: ("\"x[-_.](auth[-_.]request|chat)[-_.].*\"", "\"x-auth-request-user\""),
 };

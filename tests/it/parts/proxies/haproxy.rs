@@ -1,6 +1,6 @@
 //! HAProxy, which asks the login in a few lines of Lua.
 
-use super::{COOKIES, Recipe, system};
+use super::{Application, COOKIES, Recipe, system};
 
 pub const HAPROXY: Recipe = Recipe {
     name: "haproxy",
@@ -8,13 +8,19 @@ pub const HAPROXY: Recipe = Recipe {
     arguments: &["-db", "-f", "haproxy.cfg"],
     documents: &[
         ("haproxy.cfg", include_str!("../../../../docs/proxies/haproxy.cfg")),
-        ("login.lua", include_str!("../../../../docs/proxies/haproxy-login.lua")),
+        ("auth.lua", include_str!("../../../../docs/proxies/haproxy-auth.lua")),
     ],
     page: include_str!("../../../../docs/proxies/haproxy.md"),
     folder: "/etc/haproxy/",
     around: |_| Vec::new(),
     users: COOKIES,
-    application: None,
+    application: Some(Application {
+        users: COOKIES,
+        alices_name: "Alice%20Doe",
+        visitor: 401,
+        outage: 503,
+        passes_websockets: true,
+    }),
     hole: &[
         ("    http-request del-header X-Forwarded-User\n", ""),
         ("    http-request deny deny_status 401 unless { var(txn.login_status) -m int 200 }\n", ""),

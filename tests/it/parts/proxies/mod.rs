@@ -60,21 +60,26 @@ pub struct Recipe {
 
 type Header = (&'static str, &'static str);
 
-/// What signs alice and bob in.
+/// What signs users in.
 #[derive(Clone, Copy)]
 pub struct Users {
     pub alice: Header,
     pub bob: Header,
+    /// Somebody whose name sidemint refuses: `{x}`.
+    pub placeholder: Header,
 }
 
 /// Those of the fake login.
-pub const COOKIES: Users = Users { alice: login::ALICE, bob: login::BOB };
+pub const COOKIES: Users = Users { alice: login::ALICE, bob: login::BOB, placeholder: login::PLACEHOLDER };
 
-/// Those of [`password_file`]: `alice:secret` and `bob:secret`.
-pub const PASSWORDS: Users =
-    Users { alice: ("Authorization", "Basic YWxpY2U6c2VjcmV0"), bob: ("Authorization", "Basic Ym9iOnNlY3JldA==") };
+/// Those of [`password_file`]: `alice:secret`, `bob:secret` and `{x}:secret`.
+pub const PASSWORDS: Users = Users {
+    alice: ("Authorization", "Basic YWxpY2U6c2VjcmV0"),
+    bob: ("Authorization", "Basic Ym9iOnNlY3JldA=="),
+    placeholder: ("Authorization", "Basic e3h9OnNlY3JldA=="),
+};
 
-/// A file as `htpasswd` makes them. The third name is what a proxy sends that has no value for a placeholder.
+/// A file as `htpasswd` makes them.
 fn password_file() -> String {
     // The hash of «secret».
     ["alice", "bob", "{x}"].map(|user| format!("{user}:{{SHA}}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")).concat()
@@ -84,12 +89,13 @@ fn password_file() -> String {
 #[derive(Clone, Copy)]
 pub struct Application {
     pub users: Users,
+    /// Display name of alice, as it reaches the application.
+    pub alices_name: &'static str,
     /// What a visitor gets: 200 where the proxy lets visitors pass without a token.
     pub visitor: u16,
     /// What everybody gets while sidemint is down.
     pub outage: u16,
-    /// Whether a connection to sidemint is used for the next question too.
-    pub keeps_connections: bool,
+    pub passes_websockets: bool,
 }
 
 /// What a proxy stands in front of.
@@ -109,9 +115,23 @@ impl Recipe {
         identity.into_iter().map(|(key, value)| (format!("identity.{key}"), value.to_string())).collect()
     }
 
-    /// The header that names the user there.
+    /// The headers that sidemint reads there.
+    pub fn identity_headers(&self) -> [&'static str; 4] {
+        if self.page.contains("subject = \"X-Auth-Request-User\"") {
+            [
+                "X-Auth-Request-User",
+                "X-Auth-Request-Preferred-Username",
+                "X-Auth-Request-Email",
+                "X-Auth-Request-Groups",
+            ]
+        } else {
+            ["X-Forwarded-User", "X-Forwarded-Name", "X-Forwarded-Email", "X-Forwarded-Groups"]
+        }
+    }
+
+    /// The one of them that names the user.
     pub fn user_header(&self) -> &'static str {
-        if self.page.contains("subject = \"X-Auth-Request-User\"") { "X-Auth-Request-User" } else { "X-Forwarded-User" }
+        self.identity_headers()[0]
     }
 }
 

@@ -13,7 +13,13 @@ pub const NGINX: Recipe = Recipe {
     folder: "/etc/nginx/",
     around,
     users: COOKIES,
-    application: Some(Application { users: PASSWORDS, visitor: 200, outage: 500, keeps_connections: true }),
+    application: Some(Application {
+        users: PASSWORDS,
+        alices_name: "alice",
+        visitor: 200,
+        outage: 500,
+        passes_websockets: false,
+    }),
     hole: &[
         ("        auth_request     /_login;\n", ""),
         ("        proxy_set_header X-Forwarded-User   $login_user;\n", ""),

@@ -1,6 +1,6 @@
 //! Traefik, which asks the login with the forwardAuth middleware.
 
-use super::{COOKIES, Recipe};
+use super::{Application, COOKIES, Recipe};
 use crate::judge::tool;
 
 pub const TRAEFIK: Recipe = Recipe {
@@ -15,7 +15,13 @@ pub const TRAEFIK: Recipe = Recipe {
     folder: "/etc/traefik/",
     around: |_| Vec::new(),
     users: COOKIES,
-    application: None,
+    application: Some(Application {
+        users: COOKIES,
+        alices_name: "Alice%20Doe",
+        visitor: 401,
+        outage: 500,
+        passes_websockets: true,
+    }),
     hole: &[("middlewares: [login, bare]", "middlewares: [bare]")],
     gap: ("          - X-Auth-Request-Groups\n", ""),
 };

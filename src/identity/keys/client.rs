@@ -1,0 +1,67 @@
+//! The client that fetches keys, with the authorities in `ca_file` that it believes. The file is read again before each
+//! look, because clusters change their authorities while we run.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::local;
+use crate::clock::Clock;
+use crate::identity::definition::KeyPlan;
+use crate::metrics::KeySetMetrics;
+use crate::outbound::{Reach, Reader};
+use crate::secrets::Secret;
+
+/// A client of which there may be a newer one.
+#[derive(Debug)]
+pub(super) struct Client {
+    reach: Reach,
+    ca_file: Option<PathBuf>,
+    clock: Arc<dyn Clock>,
+    metrics: KeySetMetrics,
+    current: Mutex<Current>,
+}
+
+#[derive(Debug)]
+struct Current {
+    reader: Reader,
+    /// What was read last, good or not.
+    authorities: Option<Secret>,
+}
+
+impl Client {
+    /// Reads the file. `Err` is what is wrong with it.
+    pub(super) fn new(plan: &KeyPlan, clock: &Arc<dyn Clock>, metrics: &KeySetMetrics) -> Result<Self, String> {
+        let authorities = plan.ca_file.as_deref().map(local::content).transpose()?;
+        let reader = Reader::new(plan.reach, authorities.as_ref().map(Secret::expose), Arc::clone(clock))?;
+        Ok(Self {
+            reach: plan.reach,
+            ca_file: plan.ca_file.clone(),
+            clock: Arc::clone(clock),
+            metrics: metrics.clone(),
+            current: Mutex::new(Current { reader, authorities }),
+        })
+    }
+
+    /// The client for the next look. A file that cannot be used is told, and changes nothing (T-58).
+    pub(super) fn renewed(&self) -> Reader {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(path) = &self.ca_file
+            && let Err(problem) = self.renew(&mut current, path)
+        {
+            self.metrics.failed("file");
+            tracing::error!(file = %path.display(), problem, "keys.ca_file is not usable; the last good authorities stay in use");
+        }
+        current.reader.clone()
+    }
+
+    fn renew(&self, current: &mut Current, path: &Path) -> Result<(), String> {
+        let content = local::content(path)?;
+        if current.authorities.as_ref().is_some_and(|last| last.same_as(&content)) {
+            return Ok(());
+        }
+        // Remembered even where it is of no use: that is told once.
+        let content = current.authorities.insert(content).expose();
+        current.reader = Reader::new(self.reach, Some(content), Arc::clone(&self.clock))?;
+        Ok(())
+    }
+}
