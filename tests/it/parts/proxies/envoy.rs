@@ -20,8 +20,8 @@ pub const ENVOY: Recipe = Recipe {
         passes_websockets: true,
     }),
     hole: &[
-        ("\"x[-_.](auth[-_.]request|chat)[-_.].*\"", "\"x-never\""),
+        ("\"x[-_.]auth[-_.]request[-_.].*\"", "\"x-never\""),
         ("failure_mode_allow: false", "filter_enabled: { default_value: { numerator: 0 } }"),
     ],
-    gap: ("\"x[-_.](auth[-_.]request|chat)[-_.].*\"", "\"x-auth-request-user\""),
+    gap: ("\"x[-_.]auth[-_.]request[-_.].*\"", "\"x-auth-request-user\""),
 };
