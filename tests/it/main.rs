@@ -46,6 +46,7 @@ mod limits;
 mod namespaces;
 mod nginx;
 mod observability;
+mod outages;
 mod peer_proof;
 mod peers;
 mod presets;

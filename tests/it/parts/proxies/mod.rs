@@ -79,10 +79,15 @@ pub const PASSWORDS: Users = Users {
     placeholder: ("Authorization", "Basic e3h9OnNlY3JldA=="),
 };
 
+/// Users beside those: `member0` and so on.
+pub const MEMBERS: usize = 32;
+
 /// A file as `htpasswd` makes them.
 fn password_file() -> String {
     // The hash of «secret».
-    ["alice", "bob", "{x}"].map(|user| format!("{user}:{{SHA}}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")).concat()
+    let members = (0..MEMBERS).map(|number| format!("member{number}"));
+    let users = ["alice", "bob", "{x}"].map(str::to_owned).into_iter().chain(members);
+    users.map(|user| format!("{user}:{{SHA}}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")).collect()
 }
 
 /// What holds for requests to the application.
@@ -253,7 +258,7 @@ fn moved(text: &str, port: u16, there: SocketAddr) -> String {
 
 /// An address that nobody else listens on: these programs cannot tell which free port they chose, and one that was
 /// chosen for them could be taken before they listen. Every process has an address of loopback for itself.
-fn own_address() -> SocketAddr {
+pub fn own_address() -> SocketAddr {
     let [_, high, middle, low] = std::process::id().to_be_bytes();
     (Ipv4Addr::new(127, 64 | (high & 63), middle, low), PORT.fetch_add(1, Ordering::Relaxed)).into()
 }
