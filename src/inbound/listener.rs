@@ -12,8 +12,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpSocket, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::{Patience, Patient, Phase};
 use super::tls::{Handshakes, Tls};
@@ -27,6 +27,8 @@ use crate::metrics::{Counter, Gauge, Metrics};
 const BACKLOG: u32 = 1024;
 /// Pause after an accept that failed for want of file descriptors or memory.
 const BREATHER: Duration = Duration::from_millis(50);
+/// While draining: how long an idle connection still takes a request. One may be on its way, or here and not yet read.
+const LAST_CALL: Duration = Duration::from_millis(100);
 /// HTTP/2: streams of one connection at once, and streams that clients may reset before the connection is given up.
 const MAX_STREAMS: u32 = 100;
 const MAX_RESET_STREAMS: usize = 20;
@@ -179,11 +181,11 @@ pub async fn serve(
         // The permit comes first: connections beyond the limit wait in the kernel's queue, and cost us nothing.
         let permit = tokio::select! {
             permit = Arc::clone(&permits).acquire_owned() => permit,
-            () = shared.lifecycle.draining().cancelled() => return,
+            () = shared.lifecycle.draining().cancelled() => break,
         };
         let accepted = tokio::select! {
             accepted = accept(&bound) => accepted,
-            () = shared.lifecycle.draining().cancelled() => return,
+            () = shared.lifecycle.draining().cancelled() => break,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -195,22 +197,45 @@ pub async fn serve(
                 continue;
             }
         };
-        let connection = Arc::clone(&shared);
-        shared.lifecycle.spawn(async move {
-            connection.open.iter().for_each(Gauge::inc);
-            match stream {
-                Stream::Tcp(stream) => connection.welcome(stream, peer).await,
-                Stream::Unix(stream) => connection.welcome(stream, peer).await,
-            }
-            connection.open.iter().for_each(Gauge::dec);
-            drop(permit);
-        });
+        shared.begin(stream, peer, permit);
+    }
+    // Those for whom there is no room are reset with the socket.
+    for (stream, peer) in queued(bound) {
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
+        shared.begin(stream, peer, permit);
+    }
+}
+
+/// Closes the socket, and gives the connections that the kernel has already taken for us: otherwise they would be reset,
+/// with requests on them.
+fn queued(bound: Bound) -> Vec<(Stream, Peer)> {
+    match bound {
+        Bound::Tcp(listener) => {
+            let Ok(listener) = listener.into_std() else { return Vec::new() };
+            std::iter::from_fn(|| listener.accept().ok())
+                .filter_map(|(stream, address)| {
+                    stream.set_nonblocking(true).ok()?;
+                    Some((Stream::Tcp(TcpStream::from_std(stream).ok()?), Peer::tcp(address.ip())))
+                })
+                .collect()
+        }
+        Bound::Unix(listener, _file) => {
+            let Ok(listener) = listener.into_std() else { return Vec::new() };
+            std::iter::from_fn(|| listener.accept().ok())
+                .filter_map(|(stream, _)| {
+                    stream.set_nonblocking(true).ok()?;
+                    let stream = UnixStream::from_std(stream).ok()?;
+                    let uid = stream.peer_cred().ok()?.uid();
+                    Some((Stream::Unix(stream), Peer::Unix { uid }))
+                })
+                .collect()
+        }
     }
 }
 
 enum Stream {
-    Tcp(tokio::net::TcpStream),
-    Unix(tokio::net::UnixStream),
+    Tcp(TcpStream),
+    Unix(UnixStream),
 }
 
 async fn accept(bound: &Bound) -> io::Result<(Stream, Peer)> {
@@ -244,6 +269,20 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 impl Shared {
+    /// Serves a connection in the background.
+    fn begin(self: &Arc<Self>, stream: Stream, peer: Peer, permit: OwnedSemaphorePermit) {
+        let connection = Arc::clone(self);
+        self.lifecycle.spawn(async move {
+            connection.open.iter().for_each(Gauge::inc);
+            match stream {
+                Stream::Tcp(stream) => connection.welcome(stream, peer).await,
+                Stream::Unix(stream) => connection.welcome(stream, peer).await,
+            }
+            connection.open.iter().for_each(Gauge::dec);
+            drop(permit);
+        });
+    }
+
     /// Finds out what a new connection proves, and serves it.
     async fn welcome<S>(&self, stream: S, peer: Peer)
     where
@@ -278,7 +317,7 @@ impl Shared {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let phase = Arc::new(Phase::default());
+        let phase = Arc::new(Phase::of(&self.lifecycle));
         let io = TokioIo::new(Patient::new(stream, Arc::clone(&phase), Arc::clone(&self.patience)));
         let routes = Arc::clone(&self.routes);
         let ambiguous = self.ambiguous.clone();
@@ -335,32 +374,38 @@ impl Shared {
         C: Future<Output = Result<(), E>>,
         E: std::fmt::Display,
     {
-        let ended = tokio::select! {
+        let end = tokio::select! {
             biased;
-            ended = connection.as_mut() => Ok(ended),
-            end = finish => Err(end),
+            ended = connection.as_mut() => return note(ended),
+            end = finish => end,
         };
-        let ended = match ended {
-            Ok(ended) => ended,
-            Err(end) => {
-                shut_down(connection.as_mut());
-                let patience = async {
-                    match end {
-                        End::Drained => std::future::pending().await,
-                        End::Retired => tokio::time::sleep(self.limits.header_timeout).await,
-                    }
-                };
-                tokio::select! {
-                    biased;
-                    ended = connection => ended,
-                    () = self.lifecycle.cut().cancelled() => return self.cut.inc(),
-                    () = patience => return self.retired.inc(),
-                }
+        if end == End::Drained {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => return note(ended),
+                () = tokio::time::sleep(LAST_CALL) => {}
+            }
+        }
+        shut_down(connection.as_mut());
+        let patience = async {
+            match end {
+                End::Drained => std::future::pending().await,
+                End::Retired => tokio::time::sleep(self.limits.header_timeout).await,
             }
         };
-        if let Err(error) = ended {
-            // Clients that leave or talk nonsense are everyday life.
-            tracing::debug!(%error, "connection ended early");
+        tokio::select! {
+            biased;
+            ended = connection => note(ended),
+            () = self.lifecycle.cut().cancelled() => self.cut.inc(),
+            () = patience => self.retired.inc(),
         }
+    }
+}
+
+/// How a connection ended.
+fn note<E: std::fmt::Display>(ended: Result<(), E>) {
+    if let Err(error) = ended {
+        // Clients that leave or talk nonsense are everyday life.
+        tracing::debug!(%error, "connection ended early");
     }
 }
