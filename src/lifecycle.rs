@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,7 @@ pub struct Lifecycle {
 #[derive(Debug, Default)]
 struct Shared {
     unready: Mutex<BTreeMap<&'static str, String>>,
+    leaving: AtomicBool,
     draining: CancellationToken,
     cut: CancellationToken,
     tasks: TaskTracker,
@@ -64,6 +66,17 @@ impl Lifecycle {
 
     fn reasons(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, String>> {
         self.shared.unready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins the end: from now on answers say that their connection is not kept.
+    pub fn leave(&self) {
+        self.object("draining", "the service is stopping");
+        self.shared.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the end has begun.
+    pub fn is_leaving(&self) -> bool {
+        self.shared.leaving.load(Ordering::Relaxed)
     }
 
     /// Cancelled when listeners should close and connections should end after the request in hand.

@@ -275,7 +275,7 @@ impl App {
         let stop = async {
             shutdown.await;
             tracing::info!("stopping: not ready any more, finishing what is in flight");
-            lifecycle.object("draining", "the service is stopping");
+            lifecycle.leave();
             tokio::time::sleep(server.drain_delay).await;
             lifecycle.draining().cancel();
         };

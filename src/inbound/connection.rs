@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::clock::Stopwatch;
+use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Metrics};
 
 /// Where a connection is between two requests, and the head that it read last.
@@ -22,6 +23,7 @@ pub struct Phase {
     now: AtomicU8,
     /// As it was sent: hyper drops a length beside an encoding, and with it the sign that two hops may disagree.
     head: Mutex<Vec<u8>>,
+    lifecycle: Lifecycle,
 }
 
 impl std::fmt::Debug for Phase {
@@ -43,6 +45,16 @@ const WRITING: u8 = 3;
 const LENGTH: &[u8] = b"content-length";
 
 impl Phase {
+    pub(super) fn of(lifecycle: &Lifecycle) -> Self {
+        Self { lifecycle: lifecycle.clone(), ..Self::default() }
+    }
+
+    /// Whether the answer in hand is the last one of this connection: proxies that are told so let go of it, and have no
+    /// request under way on it when it closes.
+    pub(super) fn is_last(&self) -> bool {
+        self.lifecycle.is_leaving()
+    }
+
     /// The head is complete.
     pub(super) fn serving(&self) {
         self.now.store(SERVING, Ordering::Relaxed);

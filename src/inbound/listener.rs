@@ -1,9 +1,6 @@
 //! The accept loop: limits, timeouts, peer proof and a drain with a deadline, which warp's own server does not have.
 
 use std::convert::Infallible;
-use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,20 +11,20 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpSocket, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::{Patience, Patient, Phase};
+use super::socket::{Bound, Stream, is_of_one_connection};
 use super::tls::{Handshakes, Tls};
-use crate::config::{Listen, Server};
+use crate::config::Server;
 use crate::identity::{Peer, Peers, Standing};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Gauge, Metrics};
 
-/// Connections that the kernel keeps while we are busy.
-const BACKLOG: u32 = 1024;
 /// Pause after an accept that failed for want of file descriptors or memory.
 const BREATHER: Duration = Duration::from_millis(50);
+/// While draining: how long an idle connection still takes a request. One may be on its way, or here and not yet read.
+const LAST_CALL: Duration = Duration::from_millis(100);
 /// HTTP/2: streams of one connection at once, and streams that clients may reset before the connection is given up.
 const MAX_STREAMS: u32 = 100;
 const MAX_RESET_STREAMS: usize = 20;
@@ -96,60 +93,6 @@ impl From<&Server> for Limits {
     }
 }
 
-/// A bound socket. Bound first, served later, so that a busy port is found before anything begins.
-#[derive(Debug)]
-pub enum Bound {
-    /// TCP.
-    Tcp(TcpListener),
-    /// Unix; the file is removed when the listener goes.
-    Unix(UnixListener, SocketFile),
-}
-
-/// Removes its file on drop.
-#[derive(Debug)]
-pub struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // It may have been removed already, with its folder.
-        let _gone = std::fs::remove_file(&self.0);
-    }
-}
-
-impl Bound {
-    /// Binds `listen`. A socket file that nobody listens on is replaced.
-    pub fn bind(listen: &Listen, unix_mode: u32) -> io::Result<Self> {
-        match listen {
-            Listen::Tcp(address) => {
-                let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-                socket.set_reuseaddr(true)?;
-                // Accepted connections inherit it.
-                socket.set_nodelay(true)?;
-                socket.bind(*address)?;
-                Ok(Self::Tcp(socket.listen(BACKLOG)?))
-            }
-            Listen::Unix(path) => {
-                if std::os::unix::net::UnixStream::connect(path)
-                    .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
-                {
-                    std::fs::remove_file(path)?;
-                }
-                let listener = UnixListener::bind(path)?;
-                std::fs::set_permissions(path, std::fs::Permissions::from_mode(unix_mode))?;
-                Ok(Self::Unix(listener, SocketFile(path.clone())))
-            }
-        }
-    }
-
-    /// The address, with the port that the system chose.
-    pub fn address(&self) -> io::Result<Listen> {
-        match self {
-            Self::Tcp(listener) => listener.local_addr().map(Listen::Tcp),
-            Self::Unix(_, SocketFile(path)) => Ok(Listen::Unix(path.clone())),
-        }
-    }
-}
-
 /// Who may come in, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Entrance {
@@ -210,12 +153,12 @@ pub async fn serve<R: Answers>(
     loop {
         // The permit comes first: connections beyond the limit wait in the kernel's queue, and cost us nothing.
         let permit = tokio::select! {
-            permit = Arc::clone(&permits).acquire_owned() => permit,
-            () = shared.lifecycle.draining().cancelled() => return,
+            Ok(permit) = Arc::clone(&permits).acquire_owned() => permit,
+            () = shared.lifecycle.draining().cancelled() => break,
         };
         let accepted = tokio::select! {
-            accepted = accept(&bound) => accepted,
-            () = shared.lifecycle.draining().cancelled() => return,
+            accepted = bound.accept() => accepted,
+            () = shared.lifecycle.draining().cancelled() => break,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -227,35 +170,12 @@ pub async fn serve<R: Answers>(
                 continue;
             }
         };
-        let connection = Arc::clone(&shared);
-        shared.lifecycle.spawn(async move {
-            connection.open.iter().for_each(Gauge::inc);
-            match stream {
-                Stream::Tcp(stream) => connection.welcome(stream, peer).await,
-                Stream::Unix(stream) => connection.welcome(stream, peer).await,
-            }
-            connection.open.iter().for_each(Gauge::dec);
-            drop(permit);
-        });
+        shared.begin(stream, peer, permit);
     }
-}
-
-enum Stream {
-    Tcp(tokio::net::TcpStream),
-    Unix(tokio::net::UnixStream),
-}
-
-async fn accept(bound: &Bound) -> io::Result<(Stream, Peer)> {
-    match bound {
-        Bound::Tcp(listener) => {
-            let (stream, address) = listener.accept().await?;
-            Ok((Stream::Tcp(stream), Peer::tcp(address.ip())))
-        }
-        Bound::Unix(listener, _) => {
-            let (stream, _) = listener.accept().await?;
-            let uid = stream.peer_cred()?.uid();
-            Ok((Stream::Unix(stream), Peer::Unix { uid }))
-        }
+    // Those for whom there is no room are reset with the socket.
+    for (stream, peer) in bound.queued() {
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
+        shared.begin(stream, peer, permit);
     }
 }
 
@@ -267,15 +187,21 @@ fn is_ambiguous(request: &http::Request<Incoming>, phase: &Phase) -> bool {
         && phase.told_a_length()
 }
 
-/// A client that went away before it was accepted; others are not affected.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
-    )
-}
-
 impl<R: Answers> Shared<R> {
+    /// Serves a connection in the background.
+    fn begin(self: &Arc<Self>, stream: Stream, peer: Peer, permit: OwnedSemaphorePermit) {
+        let connection = Arc::clone(self);
+        self.lifecycle.spawn(async move {
+            connection.open.iter().for_each(Gauge::inc);
+            match stream {
+                Stream::Tcp(stream) => connection.welcome(stream, peer).await,
+                Stream::Unix(stream) => connection.welcome(stream, peer).await,
+            }
+            connection.open.iter().for_each(Gauge::dec);
+            drop(permit);
+        });
+    }
+
     /// Finds out what a new connection proves, and serves it.
     async fn welcome<S>(&self, stream: S, peer: Peer)
     where
@@ -310,7 +236,7 @@ impl<R: Answers> Shared<R> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let phase = Arc::new(Phase::default());
+        let phase = Arc::new(Phase::of(&self.lifecycle));
         let io = TokioIo::new(Patient::new(stream, Arc::clone(&phase), Arc::clone(&self.patience)));
         let routes = Arc::clone(&self.routes);
         let closed = self.ambiguous.clone();
@@ -380,32 +306,38 @@ impl<R: Answers> Shared<R> {
         C: Future<Output = Result<(), E>>,
         E: std::fmt::Display,
     {
-        let ended = tokio::select! {
+        let end = tokio::select! {
             biased;
-            ended = connection.as_mut() => Ok(ended),
-            end = finish => Err(end),
+            ended = connection.as_mut() => return note(ended),
+            end = finish => end,
         };
-        let ended = match ended {
-            Ok(ended) => ended,
-            Err(end) => {
-                shut_down(connection.as_mut());
-                let patience = async {
-                    match end {
-                        End::Drained => std::future::pending().await,
-                        End::Retired => tokio::time::sleep(self.limits.header_timeout).await,
-                    }
-                };
-                tokio::select! {
-                    biased;
-                    ended = connection => ended,
-                    () = self.lifecycle.cut().cancelled() => return self.cut.inc(),
-                    () = patience => return self.retired.inc(),
-                }
+        if end == End::Drained {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => return note(ended),
+                () = tokio::time::sleep(LAST_CALL) => {}
+            }
+        }
+        shut_down(connection.as_mut());
+        let patience = async {
+            match end {
+                End::Drained => std::future::pending().await,
+                End::Retired => tokio::time::sleep(self.limits.header_timeout).await,
             }
         };
-        if let Err(error) = ended {
-            // Clients that leave or talk nonsense are everyday life.
-            tracing::debug!(%error, "connection ended early");
+        tokio::select! {
+            biased;
+            ended = connection => note(ended),
+            () = self.lifecycle.cut().cancelled() => self.cut.inc(),
+            () = patience => self.retired.inc(),
         }
+    }
+}
+
+/// How a connection ended.
+fn note<E: std::fmt::Display>(ended: Result<(), E>) {
+    if let Err(error) = ended {
+        // Clients that leave or talk nonsense are everyday life.
+        tracing::debug!(%error, "connection ended early");
     }
 }

@@ -16,6 +16,7 @@ mod observe;
 pub mod ops;
 mod reply;
 mod session_route;
+mod socket;
 mod subrequest_route;
 mod tls;
 
@@ -24,8 +25,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{Method, Request};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Method, Request, Version};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::service::Service as _;
@@ -37,8 +38,9 @@ use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 pub use grpc::Calls;
-pub use listener::{Answers, Bound, Content, Entrance, Limits, Protocol, serve};
+pub use listener::{Answers, Content, Entrance, Limits, Protocol, serve};
 pub use reply::{Outcome, Row};
+pub use socket::Bound;
 pub use tls::Tls;
 
 use asked::{Ask, Asked};
@@ -183,14 +185,19 @@ impl Way {
         standing: Standing,
         phase: Arc<Phase>,
     ) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
+        // HTTP/2 has frames for that, and no such header.
+        let is_http1 = request.version() < Version::HTTP_2;
         let asked = Asked::of(request, standing);
         async move {
-            let answer = match self {
+            let mut answer = match self {
                 Self::Session(handler) => handler.answer(&asked).await,
                 Self::Subrequest(handler) => handler.answer(&asked).await,
                 Self::Nowhere => reply::not_http(),
                 Self::Tree(tree) => Box::pin(through(tree, asked)).await,
             };
+            if is_http1 && phase.is_last() {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             phase.answered();
             Ok(answer)
         }

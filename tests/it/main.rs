@@ -50,6 +50,7 @@ mod login_chain;
 mod namespaces;
 mod nginx;
 mod observability;
+mod outages;
 mod peer_proof;
 mod peers;
 mod presets;

@@ -39,6 +39,9 @@ impl Login {
     async fn serve(self, mut stream: TcpStream) -> std::io::Result<()> {
         let mut buffer = Vec::new();
         while let Some(call) = read_call(&mut stream, &mut buffer).await? {
+            let member = call.header("cookie").strip_prefix("login=").filter(|name| name.starts_with("member"));
+            let member = member.map(|name| ("X-Auth-Request-User", name.to_owned()));
+            let member = member.as_ref().map(|(header, name)| (*header, name.as_str()));
             let said: &[(&str, &str)] = match call.header("cookie") {
                 _ if !call.path.starts_with("/oauth2/auth") => &[],
                 cookie if cookie == ALICE.1 => &[
@@ -48,7 +51,7 @@ impl Login {
                 ],
                 cookie if cookie == PLACEHOLDER.1 => &[("X-Auth-Request-User", "{x}")],
                 cookie if cookie == BOB.1 => &[("X-Auth-Request-User", "bob")],
-                _ => &[],
+                _ => member.as_slice(),
             };
             self.calls.lock().unwrap().push(call);
             let headers = said.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

@@ -19,6 +19,7 @@ pub mod liveblocks;
 pub mod nats;
 pub mod oidc;
 pub mod proxies;
+pub mod sidemint;
 pub mod synapse;
 
 /// Runs a server, and ends its whole process group when this process lets go of the pipe to it: on drop, and also when a

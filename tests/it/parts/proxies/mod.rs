@@ -79,10 +79,16 @@ pub const PASSWORDS: Users = Users {
     placeholder: ("Authorization", "Basic e3h9OnNlY3JldA=="),
 };
 
+/// Users beside those: `member0` and so on.
+pub const MEMBERS: usize = 32;
+
 /// A file as `htpasswd` makes them.
 fn password_file() -> String {
     // The hash of «secret».
-    ["alice", "bob", "{x}"].map(|user| format!("{user}:{{SHA}}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")).concat()
+    let members = (0..MEMBERS).map(|number| format!("member{number}"));
+    let users = ["alice", "bob", "{x}"].map(str::to_owned).into_iter().chain(members);
+    let lines = users.map(|user| format!("{user}:{{SHA}}5en6G6MezRroT3XKqkdPOmY/BfQ=\n"));
+    lines.collect::<Vec<_>>().concat()
 }
 
 /// What holds for requests to the application.

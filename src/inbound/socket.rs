@@ -1,0 +1,123 @@
+//! The sockets that are listened on: bound, accepted from, and emptied before they close.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+
+use crate::config::Listen;
+use crate::identity::Peer;
+
+/// Connections that the kernel keeps while we are busy.
+const BACKLOG: u32 = 1024;
+
+/// A bound socket. Bound first, served later, so that a busy port is found before anything begins.
+#[derive(Debug)]
+pub enum Bound {
+    /// TCP.
+    Tcp(TcpListener),
+    /// Unix; the file is removed when the listener goes.
+    Unix(UnixListener, SocketFile),
+}
+
+/// Removes its file on drop.
+#[derive(Debug)]
+pub struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // It may have been removed already, with its folder.
+        let _gone = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Bound {
+    /// Binds `listen`. A socket file that nobody listens on is replaced.
+    pub fn bind(listen: &Listen, unix_mode: u32) -> io::Result<Self> {
+        match listen {
+            Listen::Tcp(address) => {
+                let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+                socket.set_reuseaddr(true)?;
+                // Accepted connections inherit it.
+                socket.set_nodelay(true)?;
+                socket.bind(*address)?;
+                Ok(Self::Tcp(socket.listen(BACKLOG)?))
+            }
+            Listen::Unix(path) => {
+                if std::os::unix::net::UnixStream::connect(path)
+                    .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
+                {
+                    std::fs::remove_file(path)?;
+                }
+                let listener = UnixListener::bind(path)?;
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(unix_mode))?;
+                Ok(Self::Unix(listener, SocketFile(path.clone())))
+            }
+        }
+    }
+
+    /// The address, with the port that the system chose.
+    pub fn address(&self) -> io::Result<Listen> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(Listen::Tcp),
+            Self::Unix(_, SocketFile(path)) => Ok(Listen::Unix(path.clone())),
+        }
+    }
+
+    /// The next connection.
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                Ok((Stream::Tcp(stream), Peer::tcp(address.ip())))
+            }
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                let uid = stream.peer_cred()?.uid();
+                Ok((Stream::Unix(stream), Peer::Unix { uid }))
+            }
+        }
+    }
+
+    /// Closes the socket, and gives the connections that the kernel has already taken for us: otherwise they would be
+    /// reset, with requests on them.
+    pub(super) fn queued(self) -> Vec<(Stream, Peer)> {
+        match self {
+            Self::Tcp(listener) => {
+                let Ok(listener) = listener.into_std() else { return Vec::new() };
+                std::iter::from_fn(|| listener.accept().ok())
+                    .filter_map(|(stream, address)| {
+                        stream.set_nonblocking(true).ok()?;
+                        Some((Stream::Tcp(TcpStream::from_std(stream).ok()?), Peer::tcp(address.ip())))
+                    })
+                    .collect()
+            }
+            Self::Unix(listener, _file) => {
+                let Ok(listener) = listener.into_std() else { return Vec::new() };
+                std::iter::from_fn(|| listener.accept().ok())
+                    .filter_map(|(stream, _)| {
+                        stream.set_nonblocking(true).ok()?;
+                        let stream = UnixStream::from_std(stream).ok()?;
+                        let uid = stream.peer_cred().ok()?.uid();
+                        Some((Stream::Unix(stream), Peer::Unix { uid }))
+                    })
+                    .collect()
+            }
+        }
+    }
+}
+
+/// A connection that was taken.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A client that went away before it was accepted; others are not affected.
+pub(super) fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}
