@@ -40,9 +40,12 @@ async fn readiness_drops_first_and_requests_are_served_as_before() {
     assert_eq!(readiness(&service).await, (503, vec!["draining".to_owned()]));
     assert_eq!(service.ops("/livez").await.status, 200);
     for user in ["alice", "bob", "alice"] {
-        assert_eq!(service.session(user).await.status, 200);
-        assert_eq!(kept.ask("GET", SESSION, &[("X-Forwarded-User", user)]).await.status, 200);
+        let answer = service.session(user).await;
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
     }
+    let last = kept.ask("GET", SESSION, &[("X-Forwarded-User", "alice")]).await;
+    assert_eq!((last.status, last.header("connection")), (200, Some("close")), "a kept connection is let go of");
+    assert!(kept.is_closed().await);
     assert!(service.metric("sidemint_ready").await.abs() < 0.1);
 }
 
