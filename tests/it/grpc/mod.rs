@@ -2,6 +2,7 @@
 
 mod client;
 mod envoy;
+mod hostile;
 mod identity;
 mod wire;
 
