@@ -10,21 +10,14 @@ use crate::fakes::sendsar::subject_of;
 use crate::harness::LOCAL;
 use crate::parts::proxies::{self, MEMBERS, Proxy, Recipe, Upstreams};
 use crate::parts::sidemint::Program;
-use crate::proxies::has_chat_header;
+use crate::proxies::{SET, has_chat_header};
 
 use crowd::{Crowd, Seen, Who};
 
 mod crowd;
-
-/// The complete set.
-const SET: [&str; 6] = [
-    "X-Chat-Token",
-    "X-Chat-Token-Expires-At",
-    "X-Chat-Api-Url",
-    "X-Chat-User-Id",
-    "X-Chat-Display-Name",
-    "X-Chat-Status",
-];
+mod idle;
+mod provider;
+mod rolling;
 
 /// What the page of a proxy says of it while sidemint does not answer. What the application gets while nobody listens is
 /// in the recipe.
@@ -76,7 +69,7 @@ static ENVOY: Case = Case { recipe: &proxies::ENVOY, stalled: Some(503), page_do
 static APACHE: Case = Case { recipe: &proxies::APACHE, stalled: None, page_down: 503, page_cut: 502, closes: true };
 
 async fn endures(case: &'static Case) {
-    let mut stage = Stage::set(case).await;
+    let mut stage = Stage::set(case, &[]).await;
     stage.everybody_is_served(2).await;
 
     stage.enter(State::Waking);
@@ -120,13 +113,14 @@ each_proxy! {
 }
 
 impl Stage {
-    async fn set(case: &'static Case) -> Self {
+    /// `bend` changes the proxy's documents.
+    async fn set(case: &'static Case, bend: &[(&str, &str)]) -> Self {
         let identity = case.recipe.identity();
         let overrides: Vec<(&str, &str)> = identity.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let program = Program::start(LOCAL, &overrides, &[]).await;
         let (login, app) = (Login::start().await, App::start().await);
         let upstreams = Upstreams { sidemint: program.front, login: login.address, app: app.address };
-        let proxy = Arc::new(Proxy::start(case.recipe, &upstreams, &[]).await);
+        let proxy = Arc::new(Proxy::start(case.recipe, &upstreams, bend).await);
         let pages = MEMBERS - 8..MEMBERS;
         let mut all: Vec<Who> = pages.map(Who::Page).chain([Who::Stranger]).collect();
         if case.recipe.application.is_some() {
