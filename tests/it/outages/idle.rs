@@ -38,6 +38,6 @@ fn the_proxy_closes_idle_connections_first() {
 /// `60s` or `60`.
 fn seconds(text: &str) -> u64 {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    assert!(!text[end..].starts_with('m'), "minutes or milliseconds: {}", &text[..end + 1]);
+    assert!(!text[end..].starts_with('m'), "minutes or milliseconds: {}", &text[..=end]);
     text[..end].parse().expect("a number of seconds")
 }
