@@ -60,6 +60,7 @@ async fn outlasts(recipe: &'static Recipe) {
 
 macro_rules! each_proxy {
     ($($test:ident: $recipe:ident,)*) => {$(
+        /// T-57.
         #[tokio::test(flavor = "multi_thread")]
         async fn $test() {
             outlasts(&proxies::$recipe).await;
