@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +22,9 @@ pub struct NotReady {
     pub detail: String,
 }
 
+/// Everything that speaks against readiness: what to do about it, by code.
+pub type Objections = BTreeMap<&'static str, String>;
+
 /// Shared handle on the life of the process; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Lifecycle {
@@ -29,7 +33,7 @@ pub struct Lifecycle {
 
 #[derive(Debug, Default)]
 struct Shared {
-    unready: Mutex<BTreeMap<&'static str, String>>,
+    unready: watch::Sender<Objections>,
     leaving: AtomicBool,
     draining: CancellationToken,
     cut: CancellationToken,
@@ -51,21 +55,24 @@ impl Lifecycle {
 
     /// Objects to readiness, until the same code is withdrawn.
     pub fn object(&self, code: &'static str, detail: impl Into<String>) {
-        self.reasons().insert(code, detail.into());
+        let detail = detail.into();
+        self.shared.unready.send_modify(|reasons| drop(reasons.insert(code, detail)));
     }
 
     /// Withdraws an objection.
     pub fn withdraw(&self, code: &'static str) {
-        self.reasons().remove(code);
+        self.shared.unready.send_if_modified(|reasons| reasons.remove(code).is_some());
     }
 
     /// Everything that speaks against readiness; empty means ready.
     pub fn objections(&self) -> Vec<NotReady> {
-        self.reasons().iter().map(|(code, detail)| NotReady { code, detail: detail.clone() }).collect()
+        let reasons = self.shared.unready.borrow();
+        reasons.iter().map(|(code, detail)| NotReady { code, detail: detail.clone() }).collect()
     }
 
-    fn reasons(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, String>> {
-        self.shared.unready.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The same, for those who wait for a change.
+    pub fn readiness(&self) -> watch::Receiver<Objections> {
+        self.shared.unready.subscribe()
     }
 
     /// Begins the end: from now on answers say that their connection is not kept.

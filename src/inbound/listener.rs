@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -261,49 +261,37 @@ impl<R: Answers> Shared<R> {
             }
             routes.answer(request, standing, Arc::clone(&phase), ambiguous)
         });
-        match limits.protocol {
-            Protocol::Either => {
-                let mut builder = auto::Builder::new(TokioExecutor::new());
-                builder
-                    .http1()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(None)
-                    .max_buf_size(limits.head_bytes)
-                    .max_headers(limits.headers);
-                builder
-                    .http2()
-                    .timer(TokioTimer::new())
-                    .max_concurrent_streams(MAX_STREAMS)
-                    .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
-                    .max_header_list_size(MAX_HEADER_LIST)
-                    .keep_alive_interval(limits.idle_timeout)
-                    .keep_alive_timeout(limits.header_timeout);
-                let connection = std::pin::pin!(builder.serve_connection(io, service));
-                self.drive(connection, finish, auto::Connection::graceful_shutdown).await;
-            }
-            Protocol::Http1 => {
-                let mut builder = http1::Builder::new();
-                builder
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(None)
-                    .max_buf_size(limits.head_bytes)
-                    .max_headers(limits.headers);
-                let connection = std::pin::pin!(builder.serve_connection(io, service));
-                self.drive(connection, finish, http1::Connection::graceful_shutdown).await;
-            }
-            Protocol::Http2 => {
-                let mut builder = http2::Builder::new(TokioExecutor::new());
-                builder
-                    .timer(TokioTimer::new())
-                    .max_concurrent_streams(MAX_STREAMS)
-                    .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
-                    .max_header_list_size(MAX_HEADER_LIST)
-                    .keep_alive_interval(limits.idle_timeout)
-                    .keep_alive_timeout(limits.header_timeout);
-                let connection = std::pin::pin!(builder.serve_connection(io, service));
-                self.drive(connection, finish, http2::Connection::graceful_shutdown).await;
-            }
+        if limits.protocol == Protocol::Http1 {
+            // Without the look at what is spoken: a request costs less so.
+            let mut builder = http1::Builder::new();
+            builder
+                .timer(TokioTimer::new())
+                .header_read_timeout(None)
+                .max_buf_size(limits.head_bytes)
+                .max_headers(limits.headers);
+            let connection = std::pin::pin!(builder.serve_connection(io, service));
+            return self.drive(connection, finish, http1::Connection::graceful_shutdown).await;
         }
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        if limits.protocol == Protocol::Http2 {
+            builder = builder.http2_only();
+        }
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_buf_size(limits.head_bytes)
+            .max_headers(limits.headers);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+            .max_header_list_size(MAX_HEADER_LIST)
+            .keep_alive_interval(limits.idle_timeout)
+            .keep_alive_timeout(limits.header_timeout);
+        let connection = std::pin::pin!(builder.serve_connection(io, service));
+        self.drive(connection, finish, auto::Connection::graceful_shutdown).await;
     }
 
     /// Runs a connection to its end. When `finish` completes it ends after the request in hand, and when the drain

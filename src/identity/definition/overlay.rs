@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 struct Setting {
     /// What it is, for messages and pages.
     about: String,
-    /// Used where the operator gives none.
+    /// Used where the operator gives none. An empty list says that there may be none.
     default: Option<Value>,
     /// Whether it may be a list of texts. A text that is nothing but its place, standing in a list, becomes all of them.
     #[serde(default)]
@@ -71,8 +71,9 @@ fn texts(given: &Value, setting: &Setting) -> Result<Vec<String>, String> {
         let fine = text.chars().all(fits);
         fine.then(|| text.to_owned()).ok_or_else(|| format!("\"{text}\" holds what it must not: {}", setting.about))
     };
+    let may_be_none = matches!(&setting.default, Some(Value::Array(none)) if none.is_empty());
     match given {
-        Value::Array(list) if setting.list && !list.is_empty() => list.iter().map(one).collect(),
+        Value::Array(list) if setting.list && (!list.is_empty() || may_be_none) => list.iter().map(one).collect(),
         Value::Array(_) => {
             Err(format!("must be {}: {}", if setting.list { "a text or texts" } else { "one text" }, setting.about))
         }
@@ -132,8 +133,9 @@ mod tests {
                 "team": { "about": "the team", "characters": "-" },
                 "audience": { "about": "the audience", "list": true },
                 "path": { "about": "a path", "default": "keys" },
+                "types": { "about": "the types", "default": [], "list": true },
             },
-            "jwt": { "issuer": "https://{team}.example", "audience": ["{audience}"], "url": "https://{team}.example/{path}" },
+            "jwt": { "issuer": "https://{team}.example", "audience": ["{audience}"], "types": ["{types}"], "url": "https://{team}.example/{path}" },
         }))
     }
 
@@ -143,7 +145,8 @@ mod tests {
         let settled = settle(preset(), &object(own)).expect("settled");
         let expected = json!({
             "jwt": {
-                "issuer": "https://acme.example", "audience": ["a", "b"], "url": "https://acme.example/keys", "leeway": "5s",
+                "issuer": "https://acme.example", "audience": ["a", "b"], "types": [],
+                "url": "https://acme.example/keys", "leeway": "5s",
             },
             "namespace": "n",
         });
@@ -152,9 +155,10 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_does_not_fit_is_told() {
-        let errors = settle(preset(), &object(json!({ "team": "evil.example/", "audience": 1 }))).expect_err("refused");
+        let errors = settle(preset(), &object(json!({ "team": "evil.example/", "audience": [], "types": "" })));
+        let errors = errors.expect_err("refused");
         let told: Vec<_> = errors.iter().map(|(key, _)| key.as_str()).collect();
-        assert_eq!(told, ["team", "audience"]);
+        assert_eq!(told, ["team", "audience", "types"]);
         let errors = settle(preset(), &Map::new()).expect_err("refused");
         assert_eq!(errors[0], ("team".to_owned(), "is missing: the team".to_owned()));
     }

@@ -59,14 +59,6 @@ pub(super) struct RawClaims {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Several(Vec<String>);
 
-impl Several {
-    /// Those that say something.
-    pub(super) fn but_empty(mut self) -> Self {
-        self.0.retain(|text| !text.is_empty());
-        self
-    }
-}
-
 impl<'de> Deserialize<'de> for Several {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]

@@ -65,8 +65,7 @@ impl MetadataRules {
 
 impl PrincipalRules {
     pub(super) fn check(raw: RawPrincipal) -> Result<Self, String> {
-        // Everything begins with nothing: the empty text is for all.
-        let given = raw.prefix.but_empty();
-        Ok(Self { prefixes: super::token::filled("principal.prefix", given)? })
+        // Everything begins with nothing, so the empty text is refused: it would look like a check that is made.
+        Ok(Self { prefixes: super::token::filled("principal.prefix", raw.prefix)? })
     }
 }

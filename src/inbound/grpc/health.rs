@@ -1,7 +1,5 @@
 //! `grpc.health.v1.Health`: serving is what `/readyz` calls ready.
 
-use std::time::Duration;
-
 use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::WatchStream;
@@ -16,45 +14,41 @@ pub(super) use health_server::HealthServer;
 
 /// Services that there are: all of them at once, and each by its name.
 const SERVICES: [&str; 3] = ["", "envoy.service.auth.v3.Authorization", "grpc.health.v1.Health"];
-/// How often those who watch are told of a change, at most.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// Tells whether the service is ready.
 #[derive(Debug)]
 pub(super) struct Health {
     lifecycle: Lifecycle,
-    /// For those who watch; ends with the drain, and with it their calls.
-    changes: watch::Receiver<bool>,
+    /// For those who watch: the present first, then every change. It ends with the drain, and with it their calls.
+    states: watch::Receiver<bool>,
 }
 
 impl Health {
     pub(super) fn new(lifecycle: &Lifecycle) -> Self {
-        let (tell, changes) = watch::channel(is_ready(lifecycle));
+        let mut readiness = lifecycle.readiness();
+        let (tell, states) = watch::channel(readiness.borrow_and_update().is_empty());
         let own = lifecycle.clone();
         lifecycle.spawn(async move {
-            while !own.draining().is_cancelled() {
-                let ready = is_ready(&own);
-                tell.send_if_modified(|told| std::mem::replace(told, ready) != ready);
-                tokio::select! {
-                    () = own.draining().cancelled() => {}
-                    () = tokio::time::sleep(LOOK) => {}
+            let relay = async {
+                while readiness.changed().await.is_ok() {
+                    tell.send_replace(readiness.borrow_and_update().is_empty());
                 }
+            };
+            tokio::select! {
+                () = own.draining().cancelled() => {}
+                () = relay => {}
             }
             tell.send_replace(false);
         });
-        Self { lifecycle: lifecycle.clone(), changes }
+        Self { lifecycle: lifecycle.clone(), states }
     }
-}
-
-fn is_ready(lifecycle: &Lifecycle) -> bool {
-    lifecycle.objections().is_empty()
 }
 
 #[tonic::async_trait]
 impl health_server::Health for Health {
     async fn check(&self, call: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
         if SERVICES.contains(&call.get_ref().service.as_str()) {
-            Ok(Response::new(told(is_ready(&self.lifecycle))))
+            Ok(Response::new(told(self.lifecycle.objections().is_empty())))
         } else {
             Err(Status::not_found("there is no such service"))
         }
@@ -64,11 +58,9 @@ impl health_server::Health for Health {
 
     async fn watch(&self, call: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let is_ours = SERVICES.contains(&call.get_ref().service.as_str());
-        let now = tokio_stream::once(is_ready(&self.lifecycle));
-        let states = now.chain(WatchStream::from_changes(self.changes.clone()));
         let mut last = None;
         // A service that is not there stays unknown; the call goes on, as its contract says.
-        let news = states.filter_map(move |ready| {
+        let news = WatchStream::new(self.states.clone()).filter_map(move |ready| {
             let is_news = last.replace(ready && is_ours) != Some(ready && is_ours);
             let unknown = HealthCheckResponse { status: ServingStatus::ServiceUnknown.into() };
             is_news.then_some(Ok(if is_ours { told(ready) } else { unknown }))

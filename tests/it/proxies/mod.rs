@@ -71,9 +71,8 @@ impl Scene {
 
 /// Whether an answer tells a client what is for the application or the proxy.
 pub fn has_chat_header(answer: &Answer) -> bool {
-    // Envoy itself tells how long an application took.
-    let envoys = if answer.status == 200 { "x-envoy-auth" } else { "x-envoy" };
-    answer.headers.iter().any(|(name, _)| name.starts_with("x-chat") || name.starts_with(envoys))
+    // Other names of this kind are Envoy's own: it tells how long whoever answered took.
+    answer.headers.iter().any(|(name, _)| name.starts_with("x-chat") || name.starts_with("x-envoy-auth"))
 }
 
 /// Routes and provider as given, identity as the page of the proxy says.
