@@ -23,7 +23,8 @@ use crate::metrics::{Counter, Gauge, Metrics};
 
 /// Pause after an accept that failed for want of file descriptors or memory.
 const BREATHER: Duration = Duration::from_millis(50);
-/// While draining: how long an idle connection still takes a request. One may be on its way, or here and not yet read.
+/// While draining: how long a handshake may still take, and an idle connection still takes a request. One may be on its
+/// way, or here and not yet read.
 const LAST_CALL: Duration = Duration::from_millis(100);
 /// HTTP/2: streams of one connection at once, and streams that clients may reset before the connection is given up.
 const MAX_STREAMS: u32 = 100;
@@ -172,11 +173,18 @@ pub async fn serve<R: Answers>(
         };
         shared.begin(stream, peer, permit);
     }
-    // Those for whom there is no room are reset with the socket.
-    for (stream, peer) in bound.queued() {
-        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
-        shared.begin(stream, peer, permit);
-    }
+    let queued = bound.queued();
+    let lifecycle = shared.lifecycle.clone();
+    lifecycle.spawn(async move {
+        for (stream, peer) in queued {
+            // There may be no room until others have ended.
+            let permit = tokio::select! {
+                Ok(permit) = Arc::clone(&permits).acquire_owned() => permit,
+                () = shared.lifecycle.cut().cancelled() => return,
+            };
+            shared.begin(stream, peer, permit);
+        }
+    });
 }
 
 /// Whether hops of a chain could disagree about where this request ends (RFC 9112, 6.1). Few requests have a body, so
@@ -215,10 +223,14 @@ impl<R: Answers> Shared<R> {
             };
             return self.run(stream, self.peers.meet(peer, &[]), draining).await;
         };
+        let last_call = async {
+            draining.cancelled().await;
+            tokio::time::sleep(LAST_CALL).await;
+        };
         // Boxed: it is over before the first request, whose task would carry its room about.
         let shaken = tokio::select! {
             shaken = Box::pin(handshakes.shake(stream)) => shaken,
-            () = draining.cancelled() => None,
+            () = last_call => None,
         };
         let Some(shaken) = shaken else { return };
         let (stream, names, retired) = shaken.into_parts();

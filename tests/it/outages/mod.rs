@@ -10,21 +10,14 @@ use crate::fakes::sendsar::subject_of;
 use crate::harness::LOCAL;
 use crate::parts::proxies::{self, MEMBERS, Proxy, Recipe, Upstreams};
 use crate::parts::sidemint::Program;
-use crate::proxies::has_chat_header;
+use crate::proxies::{SET, has_chat_header};
 
 use crowd::{Crowd, Seen, Who};
 
 mod crowd;
-
-/// The complete set.
-const SET: [&str; 6] = [
-    "X-Chat-Token",
-    "X-Chat-Token-Expires-At",
-    "X-Chat-Api-Url",
-    "X-Chat-User-Id",
-    "X-Chat-Display-Name",
-    "X-Chat-Status",
-];
+mod idle;
+mod provider;
+mod rolling;
 
 /// What the page of a proxy says of it while sidemint does not answer. What the application gets while nobody listens is
 /// in the recipe.
@@ -75,8 +68,36 @@ static TRAEFIK: Case = Case { recipe: &proxies::TRAEFIK, stalled: None, page_dow
 static ENVOY: Case = Case { recipe: &proxies::ENVOY, stalled: Some(503), page_down: 503, page_cut: 503, closes: false };
 static APACHE: Case = Case { recipe: &proxies::APACHE, stalled: None, page_down: 503, page_cut: 502, closes: true };
 
+impl Case {
+    /// The rows of the page's table.
+    fn rows(&self) -> [String; 3] {
+        let application = self.recipe.application;
+        let down = application.map_or("as ever".to_owned(), |application| application.outage.to_string());
+        let waits = if application.is_some() { "waits" } else { "as ever" };
+        let stalled = self.stalled.map_or(waits.to_owned(), |status| status.to_string());
+        let Self { page_down, page_cut, .. } = self;
+        let closes = if self.closes { ", or the connection closes" } else { "" };
+        [
+            format!("\n| is not running | {down} | {page_down} |\n"),
+            format!("\n| takes connections and does not answer | {stalled} | waits |\n"),
+            format!("\n| is killed with a request under way | {down} | {page_cut}{closes} |\n"),
+        ]
+    }
+}
+
+/// What the tests here allow is what the pages say.
+#[test]
+fn the_pages_tell_what_is_seen_while_sidemint_is_away() {
+    for case in [&NGINX, &CADDY, &HAPROXY, &TRAEFIK, &ENVOY, &APACHE] {
+        let (page, name) = (case.recipe.page, case.recipe.name);
+        for row in case.rows() {
+            assert!(page.contains(&row), "the page of {name} says:{row}");
+        }
+    }
+}
+
 async fn endures(case: &'static Case) {
-    let mut stage = Stage::set(case).await;
+    let mut stage = Stage::set(case, &[]).await;
     stage.everybody_is_served(2).await;
 
     stage.enter(State::Waking);
@@ -103,6 +124,7 @@ async fn endures(case: &'static Case) {
 
 macro_rules! each_proxy {
     ($($test:ident: $case:ident,)*) => {$(
+        /// T-32, T-35 and T-57.
         #[tokio::test(flavor = "multi_thread")]
         async fn $test() {
             endures(&$case).await;
@@ -120,13 +142,14 @@ each_proxy! {
 }
 
 impl Stage {
-    async fn set(case: &'static Case) -> Self {
+    /// `bend` changes the proxy's documents.
+    async fn set(case: &'static Case, bend: &[(&str, &str)]) -> Self {
         let identity = case.recipe.identity();
         let overrides: Vec<(&str, &str)> = identity.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let program = Program::start(LOCAL, &overrides, &[]).await;
         let (login, app) = (Login::start().await, App::start().await);
         let upstreams = Upstreams { sidemint: program.front, login: login.address, app: app.address };
-        let proxy = Arc::new(Proxy::start(case.recipe, &upstreams, &[]).await);
+        let proxy = Arc::new(Proxy::start(case.recipe, &upstreams, bend).await);
         let pages = MEMBERS - 8..MEMBERS;
         let mut all: Vec<Who> = pages.map(Who::Page).chain([Who::Stranger]).collect();
         if case.recipe.application.is_some() {

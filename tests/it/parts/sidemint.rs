@@ -61,6 +61,18 @@ impl Program {
         Some(probe.answer().await?.status)
     }
 
+    /// Waits until somebody has asked it for a session or a token since it was started.
+    pub async fn is_asked(&self) {
+        self.until("it is asked", async |program| program.has_requests().await == Some(true)).await;
+    }
+
+    async fn has_requests(&self) -> Option<bool> {
+        let mut ops = Connection::over(TcpStream::connect(self.ops).await.ok()?);
+        let metrics = ops.ask("GET", "/metrics", &[]).await;
+        let counts = metrics.text().lines().filter(|line| line.starts_with("sidemint_requests_total{"));
+        Some(counts.into_iter().any(|line| !line.ends_with(" 0")))
+    }
+
     /// Sends a signal; what it does takes its time.
     pub fn signal(&self, name: &str) {
         let kill = format!("kill -s {name} {}", self.id());

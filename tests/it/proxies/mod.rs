@@ -15,6 +15,16 @@ use crate::parts::proxies::{self, Proxy, Recipe, Upstreams};
 mod application;
 mod session;
 
+/// What the application gets on each request: all six, or the last alone.
+pub const SET: [&str; 6] = [
+    "X-Chat-Token",
+    "X-Chat-Token-Expires-At",
+    "X-Chat-Api-Url",
+    "X-Chat-User-Id",
+    "X-Chat-Display-Name",
+    "X-Chat-Status",
+];
+
 /// The service as the proxy's page configures it, a login, an application, and the proxy in front of them.
 pub struct Scene {
     pub proxy: Proxy,
