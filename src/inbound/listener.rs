@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -23,7 +23,8 @@ use crate::metrics::{Counter, Gauge, Metrics};
 
 /// Pause after an accept that failed for want of file descriptors or memory.
 const BREATHER: Duration = Duration::from_millis(50);
-/// While draining: how long an idle connection still takes a request. One may be on its way, or here and not yet read.
+/// While draining: how long a handshake may still take, and an idle connection still takes a request. One may be on its
+/// way, or here and not yet read.
 const LAST_CALL: Duration = Duration::from_millis(100);
 /// HTTP/2: streams of one connection at once, and streams that clients may reset before the connection is given up.
 const MAX_STREAMS: u32 = 100;
@@ -172,11 +173,18 @@ pub async fn serve<R: Answers>(
         };
         shared.begin(stream, peer, permit);
     }
-    // Those for whom there is no room are reset with the socket.
-    for (stream, peer) in bound.queued() {
-        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
-        shared.begin(stream, peer, permit);
-    }
+    let queued = bound.queued();
+    let lifecycle = shared.lifecycle.clone();
+    lifecycle.spawn(async move {
+        for (stream, peer) in queued {
+            // There may be no room until others have ended.
+            let permit = tokio::select! {
+                Ok(permit) = Arc::clone(&permits).acquire_owned() => permit,
+                () = shared.lifecycle.cut().cancelled() => return,
+            };
+            shared.begin(stream, peer, permit);
+        }
+    });
 }
 
 /// Whether hops of a chain could disagree about where this request ends (RFC 9112, 6.1). Few requests have a body, so
@@ -215,10 +223,14 @@ impl<R: Answers> Shared<R> {
             };
             return self.run(stream, self.peers.meet(peer, &[]), draining).await;
         };
+        let last_call = async {
+            draining.cancelled().await;
+            tokio::time::sleep(LAST_CALL).await;
+        };
         // Boxed: it is over before the first request, whose task would carry its room about.
         let shaken = tokio::select! {
             shaken = Box::pin(handshakes.shake(stream)) => shaken,
-            () = draining.cancelled() => None,
+            () = last_call => None,
         };
         let Some(shaken) = shaken else { return };
         let (stream, names, retired) = shaken.into_parts();
@@ -252,49 +264,37 @@ impl<R: Answers> Shared<R> {
             }
             routes.answer(request, standing, Arc::clone(&phase), ambiguous)
         });
-        match limits.protocol {
-            Protocol::Either => {
-                let mut builder = auto::Builder::new(TokioExecutor::new());
-                builder
-                    .http1()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(None)
-                    .max_buf_size(limits.head_bytes)
-                    .max_headers(limits.headers);
-                builder
-                    .http2()
-                    .timer(TokioTimer::new())
-                    .max_concurrent_streams(MAX_STREAMS)
-                    .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
-                    .max_header_list_size(MAX_HEADER_LIST)
-                    .keep_alive_interval(limits.idle_timeout)
-                    .keep_alive_timeout(limits.header_timeout);
-                let connection = std::pin::pin!(builder.serve_connection(io, service));
-                self.drive(connection, &own, finish, auto::Connection::graceful_shutdown).await;
-            }
-            Protocol::Http1 => {
-                let mut builder = http1::Builder::new();
-                builder
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(None)
-                    .max_buf_size(limits.head_bytes)
-                    .max_headers(limits.headers);
-                let connection = std::pin::pin!(builder.serve_connection(io, service));
-                self.drive(connection, &own, finish, http1::Connection::graceful_shutdown).await;
-            }
-            Protocol::Http2 => {
-                let mut builder = http2::Builder::new(TokioExecutor::new());
-                builder
-                    .timer(TokioTimer::new())
-                    .max_concurrent_streams(MAX_STREAMS)
-                    .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
-                    .max_header_list_size(MAX_HEADER_LIST)
-                    .keep_alive_interval(limits.idle_timeout)
-                    .keep_alive_timeout(limits.header_timeout);
-                let connection = std::pin::pin!(builder.serve_connection(io, service));
-                self.drive(connection, &own, finish, http2::Connection::graceful_shutdown).await;
-            }
+        if limits.protocol == Protocol::Http1 {
+            // Without the look at what is spoken: a request costs less so.
+            let mut builder = http1::Builder::new();
+            builder
+                .timer(TokioTimer::new())
+                .header_read_timeout(None)
+                .max_buf_size(limits.head_bytes)
+                .max_headers(limits.headers);
+            let connection = std::pin::pin!(builder.serve_connection(io, service));
+            return self.drive(connection, &own, finish, http1::Connection::graceful_shutdown).await;
         }
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        if limits.protocol == Protocol::Http2 {
+            builder = builder.http2_only();
+        }
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_buf_size(limits.head_bytes)
+            .max_headers(limits.headers);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+            .max_header_list_size(MAX_HEADER_LIST)
+            .keep_alive_interval(limits.idle_timeout)
+            .keep_alive_timeout(limits.header_timeout);
+        let connection = std::pin::pin!(builder.serve_connection(io, service));
+        self.drive(connection, &own, finish, auto::Connection::graceful_shutdown).await;
     }
 
     /// Runs a connection to its end. When `finish` completes it ends after the request in hand, and when the drain

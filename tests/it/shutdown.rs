@@ -1,5 +1,6 @@
 //! Stopping: readiness drops first, what is in flight is finished, what is stuck is cut, and nothing is left behind.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 
@@ -8,6 +9,7 @@ use sidemint::config::{Environment, Listen};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::client::{Connection, request};
+use crate::fakes::http::Wire;
 use crate::harness::{LOCAL, SESSION, Service, clock, config};
 
 const ALICE: [(&str, &str); 2] = [("X-Forwarded-User", "alice"), ("X-Forwarded-Name", "alice")];
@@ -21,6 +23,14 @@ async fn closed(address: SocketAddr) {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     panic!("{address} is still open");
+}
+
+async fn open(front: &Listen) -> Connection<Box<dyn Wire>> {
+    let stream: Box<dyn Wire> = match front {
+        Listen::Tcp(address) => Box::new(TcpStream::connect(address).await.unwrap()),
+        Listen::Unix(path) => Box::new(UnixStream::connect(path).await.unwrap()),
+    };
+    Connection::over(stream)
 }
 
 async fn readiness(service: &Service) -> (u16, Vec<String>) {
@@ -40,9 +50,12 @@ async fn readiness_drops_first_and_requests_are_served_as_before() {
     assert_eq!(readiness(&service).await, (503, vec!["draining".to_owned()]));
     assert_eq!(service.ops("/livez").await.status, 200);
     for user in ["alice", "bob", "alice"] {
-        assert_eq!(service.session(user).await.status, 200);
-        assert_eq!(kept.ask("GET", SESSION, &[("X-Forwarded-User", user)]).await.status, 200);
+        let answer = service.session(user).await;
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
     }
+    let last = kept.ask("GET", SESSION, &[("X-Forwarded-User", "alice")]).await;
+    assert_eq!((last.status, last.header("connection")), (200, Some("close")), "a kept connection is let go of");
+    assert!(kept.is_closed().await);
     assert!(service.metric("sidemint_ready").await.abs() < 0.1);
 }
 
@@ -75,6 +88,69 @@ async fn idle_connections_are_closed_and_hold_nothing_up() {
     assert!(used.is_closed().await);
     assert!(fresh.is_closed().await);
     assert_eq!(service.stop().await, Ended::Drained);
+}
+
+/// A proxy cannot know that we stop: what it has sent by then is answered, and told to be the last. One thread, so that
+/// nothing is read between the end of the service and the request.
+#[tokio::test]
+async fn a_request_that_is_on_its_way_when_the_drain_begins_is_answered() {
+    let service = Service::local().await;
+    let mut socket = std::net::TcpStream::connect(service.address()).unwrap();
+    let own = socket.try_clone().unwrap();
+    own.set_nonblocking(true).unwrap();
+    let mut kept = Connection::over(TcpStream::from_std(own).unwrap());
+    assert_eq!(kept.ask("GET", SESSION, &ALICE).await.header("connection"), None);
+    service.begin_stop();
+    service.lifecycle.draining().cancelled().await;
+    socket.write_all(&request("GET", SESSION, &ALICE, b"")).unwrap();
+    let answer = kept.answer().await.expect("an answer, not a broken connection");
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert!(kept.is_closed().await);
+    assert_eq!(service.stop().await, Ended::Drained);
+}
+
+/// The kernel takes connections for us, and requests on them: they are answered, and not reset with the socket.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_nobody_has_accepted_are_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let unix = format!("\"unix:{}\"", folder.path().join("front.sock").display());
+    let uids = format!("[{}]", folder.path().metadata().unwrap().uid());
+    for listen in ["\"127.0.0.1:0\"", &unix] {
+        // As many as there is room for; the rest wait in the kernel.
+        let overrides =
+            [("server.listen", listen), ("server.max_connections", "1"), ("identity.peers.unix_uids", uids.as_str())];
+        let service = Service::start(&config(LOCAL, &overrides), &Environment::default(), clock()).await;
+        let mut first = open(&service.front).await;
+        assert_eq!(first.ask("GET", SESSION, &ALICE).await.status, 200);
+        let mut queued = [open(&service.front).await, open(&service.front).await];
+        for connection in &mut queued {
+            connection.send(request("GET", SESSION, &ALICE, b"")).await;
+        }
+        service.begin_stop();
+        for connection in &mut queued {
+            let answer = connection.answer().await.expect("an answer, not a broken connection");
+            assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{listen}");
+            assert!(connection.is_closed().await);
+        }
+        assert_eq!(service.stop().await, Ended::Drained);
+    }
+}
+
+/// T-49: connections that wait for room do not keep the process either.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_behind_a_stuck_client_is_cut_with_it() {
+    let overrides = [("server.drain_timeout", "\"200ms\""), ("server.max_connections", "1")];
+    let service = Service::start(&config(LOCAL, &overrides), &Environment::default(), clock()).await;
+    let mut stuck = service.connect().await;
+    stuck
+        .send("POST /api/chat/session HTTP/1.1\r\nHost: x\r\nX-Forwarded-User: alice\r\nContent-Length: 9\r\n\r\n")
+        .await;
+    service.metric_reaches("sidemint_connections", 1.0).await;
+    let mut queued = service.connect().await;
+    queued.send(request("GET", SESSION, &ALICE, b"")).await;
+    let ended = service.stop().await;
+    assert!(matches!(ended, Ended::Cut(left) if left > 1), "{ended:?}");
+    assert!(queued.is_closed().await);
 }
 
 /// T-49: a client that does not come to an end does not keep the process.

@@ -395,6 +395,33 @@ async fn a_drain_ends_handshakes_and_connections() {
     open.wait_for_the_end().await;
 }
 
+/// A handshake that has begun when the drain begins comes to its end, and the request behind it is answered. There is a
+/// tenth of a second for it, so a machine that stands still has more than one try.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_lets_handshakes_come_to_their_end() {
+    let ca = Authority::new();
+    let mount = Mount::of_pair(&ca.server(), "");
+    for _ in 0..20 {
+        // The second waits in the kernel until the first has gone, which goes with the drain.
+        let service = start(&mount, &[("server.max_connections", "1")]).await;
+        let client = TlsClient::new(&ca.pem, None);
+        let mut first = Connection::over(client.connect(service.address()).await.unwrap());
+        assert_eq!(first.ask("GET", SESSION, &[ALICE]).await.status, 200);
+        let asked = [ALICE];
+        let second = client.ask(service.address(), &asked);
+        let stop = async {
+            service.begin_stop();
+            first.wait_for_the_end().await;
+        };
+        let (answer, ()) = tokio::join!(second, stop);
+        if let Some(answer) = answer {
+            assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+            return;
+        }
+    }
+    panic!("no handshake comes to its end");
+}
+
 // What `sidemint check` says.
 
 #[test]

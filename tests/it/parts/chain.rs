@@ -57,15 +57,18 @@ impl Chain {
             _ => panic!("{name}"),
         };
         self.run(&[name]);
-        self.until(address, true).await;
+        self.until("it listens", async || TcpStream::connect(address).await.is_ok()).await;
     }
 
-    /// Stops sidemint, and nothing else.
+    /// Stops sidemint, and nothing else. Until it has ended, it answers on connections that are kept.
     pub async fn stop_sidemint(&self) {
         let pid = std::fs::read_to_string(self.state.path().join("sidemint.pid")).unwrap();
-        let sent = Command::new("sh").args(["-c", &format!("kill {}", pid.trim())]).status().expect("sh");
+        let pid = pid.trim();
+        let sent = Command::new("sh").args(["-c", &format!("kill {pid}")]).status().expect("sh");
         assert!(sent.success());
-        self.until(self.chat, false).await;
+        // A process that has ended has no command line, whether or not its parent knows.
+        let is_over = || std::fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |line| line.is_empty());
+        self.until("sidemint has ended", async || is_over()).await;
     }
 
     fn run(&mut self, arguments: &[&str]) -> &mut Part {
@@ -77,15 +80,14 @@ impl Chain {
         self.parts.last_mut().unwrap()
     }
 
-    /// Waits until somebody, or nobody, listens there.
-    async fn until(&self, address: SocketAddr, listens: bool) {
+    async fn until(&self, what: &str, fits: impl AsyncFn() -> bool) {
         for _ in 0..8000 {
-            if TcpStream::connect(address).await.is_ok() == listens {
+            if fits().await {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("{address}: listening is not {listens} in time");
+        panic!("not in time: {what}");
     }
 }
 

@@ -23,8 +23,10 @@ pub mod sidemint;
 pub mod synapse;
 
 /// Runs a server, and ends its whole process group when this process lets go of the pipe to it: on drop, and also when a
-/// test is killed for hanging and drops nothing. A server that ends by itself takes the group with it.
-const LEASH: &str = "{ \"$@\" </dev/null; kill -KILL 0; } & cat >/dev/null; kill -KILL 0";
+/// test is killed for hanging and drops nothing. A server that ends by itself takes the group with it, the leash too, so
+/// the log keeps how it ended: 137 is a SIGKILL from elsewhere.
+const LEASH: &str =
+    "{ \"$@\" </dev/null; echo \"ended with status $?\"; kill -KILL 0; } & cat >/dev/null; kill -KILL 0";
 
 /// A server in its folder.
 pub struct Part {

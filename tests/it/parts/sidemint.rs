@@ -1,46 +1,56 @@
 //! The program itself as a process of its own: what signals do to it, they do.
 
+use std::fs::File;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use super::Part;
 use super::proxies::own_address;
 use crate::client::Connection;
 use crate::harness::config;
 
-/// Writes down its process, forgets the environment, and becomes the program.
-const PLAIN: &str = "echo $$ >pid; exec env -i \"$@\"";
-
-/// A running program that can be started again at the same address. Ends with the test.
+/// A program that can be started again at the same address. Ends with the test.
 pub struct Program {
     pub front: SocketAddr,
     ops: SocketAddr,
-    text: String,
-    part: Option<Part>,
+    folder: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+    /// A child of ours and not of a shell's: until we have waited for it, no other process gets its number, and with it
+    /// our signals.
+    child: Option<Child>,
 }
 
 impl Program {
     /// Starts it with this configuration over the base one; ready when this returns.
-    pub async fn start(rest: &str, overrides: &[(&str, &str)]) -> Self {
+    pub async fn start(rest: &str, overrides: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
         let (front, ops) = (own_address(), own_address());
         let (listen, probes) = (format!("\"{front}\""), format!("\"{ops}\""));
         let own = [("server.listen", listen.as_str()), ("ops.listen", probes.as_str()), ("log.requests", "\"none\"")];
-        let mut program = Self { front, ops, text: config(rest, &[&own, overrides].concat()), part: None };
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.toml"), config(rest, &[&own, overrides].concat())).unwrap();
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut program = Self { front, ops, folder, environment, child: None };
         program.start_again().await;
         program
     }
 
     /// Starts it once more, where it was.
     pub async fn start_again(&mut self) {
-        assert!(self.part.is_none(), "it has ended");
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("config.toml"), &self.text).unwrap();
-        let arguments = ["-c", PLAIN, "sh", env!("CARGO_BIN_EXE_sidemint"), "--config", "config.toml"];
-        self.part = Some(Part::start("sidemint", folder, Path::new("/bin/sh"), arguments, &[]));
+        assert!(self.child.is_none(), "it has ended");
+        let log = File::create(self.folder.path().join("log")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_sidemint"))
+            .args(["--config", "config.toml"])
+            .current_dir(self.folder.path())
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .expect("starts");
+        self.child = Some(child);
         self.until("it is ready", async |program| program.readiness().await == Some(200)).await;
     }
 
@@ -51,32 +61,44 @@ impl Program {
         Some(probe.answer().await?.status)
     }
 
+    /// Waits until somebody has asked it for a session or a token since it was started.
+    pub async fn is_asked(&self) {
+        self.until("it is asked", async |program| program.has_requests().await == Some(true)).await;
+    }
+
+    async fn has_requests(&self) -> Option<bool> {
+        let mut ops = Connection::over(TcpStream::connect(self.ops).await.ok()?);
+        let metrics = ops.ask("GET", "/metrics", &[]).await;
+        let counts = metrics.text().lines().filter(|line| line.starts_with("sidemint_requests_total{"));
+        Some(counts.into_iter().any(|line| !line.ends_with(" 0")))
+    }
+
     /// Sends a signal; what it does takes its time.
     pub fn signal(&self, name: &str) {
-        let kill = format!("kill -s {name} $(cat pid)");
-        let folder = self.part().folder.path();
-        let sent = Command::new("sh").args(["-c", &kill]).current_dir(folder).status().expect("sh");
+        let kill = format!("kill -s {name} {}", self.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status().expect("sh");
         assert!(sent.success());
     }
 
     /// Stops it where it stands: from here on the kernel takes connections for it, and nobody answers.
     pub async fn freeze(&self) {
         self.signal("STOP");
-        let stat = format!("/proc/{}/stat", std::fs::read_to_string(self.part().path("pid")).unwrap().trim());
+        let stat = format!("/proc/{}/stat", self.id());
         let state = || std::fs::read_to_string(&stat).unwrap().rsplit_once(") ").unwrap().1.starts_with('T');
         self.until("it stands still", async |_| state()).await;
     }
 
-    /// Waits for the end, and gives the log.
-    pub async fn ended(&mut self) -> String {
-        let mut part = self.part.take().expect("it was started");
+    /// Waits for the end, and gives how that came and the log.
+    pub async fn ended(&mut self) -> (ExitStatus, String) {
+        let mut child = self.child.take().expect("it was started");
         for _ in 0..4000 {
-            if part.leash.try_wait().expect("a child").is_some() {
-                return part.log();
+            if let Some(status) = child.try_wait().expect("a child") {
+                return (status, self.log());
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("it does not end:\n{}", part.last_lines());
+        self.child = Some(child);
+        panic!("it does not end");
     }
 
     async fn until(&self, what: &str, fits: impl AsyncFn(&Self) -> bool) {
@@ -86,10 +108,27 @@ impl Program {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("not in time: {what}:\n{}", self.part().last_lines());
+        panic!("not in time: {what}");
     }
 
-    fn part(&self) -> &Part {
-        self.part.as_ref().expect("it was started")
+    fn id(&self) -> u32 {
+        self.child.as_ref().expect("it was started").id()
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // One that stands still is woken by it, too.
+            drop(child.kill());
+            drop(child.wait());
+        }
+        if std::thread::panicking() {
+            eprintln!("--- sidemint ---\n{}", self.log());
+        }
     }
 }

@@ -4,21 +4,11 @@
 
 use serde_json::json;
 
-use super::{Scene, has_chat_header};
+use super::{SET, Scene, has_chat_header};
 use crate::fakes::app::Request;
 use crate::fakes::http::Script;
 use crate::fakes::sendsar::{Sendsar, subject_of};
 use crate::parts::proxies::{self, Application, Recipe, Visit};
-
-/// The complete set.
-const SET: [&str; 6] = [
-    "X-Chat-Token",
-    "X-Chat-Token-Expires-At",
-    "X-Chat-Api-Url",
-    "X-Chat-User-Id",
-    "X-Chat-Display-Name",
-    "X-Chat-Status",
-];
 
 /// A proxy with all around it.
 struct Stage {

@@ -15,6 +15,16 @@ use crate::parts::proxies::{self, Proxy, Recipe, Upstreams};
 mod application;
 mod session;
 
+/// What the application gets on each request: all six, or the last alone.
+pub const SET: [&str; 6] = [
+    "X-Chat-Token",
+    "X-Chat-Token-Expires-At",
+    "X-Chat-Api-Url",
+    "X-Chat-User-Id",
+    "X-Chat-Display-Name",
+    "X-Chat-Status",
+];
+
 /// The service as the proxy's page configures it, a login, an application, and the proxy in front of them.
 pub struct Scene {
     pub proxy: Proxy,
@@ -61,9 +71,8 @@ impl Scene {
 
 /// Whether an answer tells a client what is for the application or the proxy.
 pub fn has_chat_header(answer: &Answer) -> bool {
-    // Envoy itself tells how long an application took.
-    let envoys = if answer.status == 200 { "x-envoy-auth" } else { "x-envoy" };
-    answer.headers.iter().any(|(name, _)| name.starts_with("x-chat") || name.starts_with(envoys))
+    // Other names of this kind are Envoy's own: it tells how long whoever answered took.
+    answer.headers.iter().any(|(name, _)| name.starts_with("x-chat") || name.starts_with("x-envoy-auth"))
 }
 
 /// Routes and provider as given, identity as the page of the proxy says.

@@ -25,7 +25,7 @@ pub use apache::APACHE;
 pub use caddy::CADDY;
 pub use envoy::ENVOY;
 pub use haproxy::HAPROXY;
-pub use nginx::NGINX;
+pub use nginx::{NGINX, PAIR};
 pub use traefik::TRAEFIK;
 
 /// Every proxy there is a document for.

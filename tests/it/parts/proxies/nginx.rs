@@ -27,6 +27,12 @@ pub const NGINX: Recipe = Recipe {
     gap: ("$login_email;\n        proxy_set_header X-Forwarded-Groups \"\";\n", "$login_email;\n"),
 };
 
+/// The upstream of one instance, and that of two as the page shows it.
+pub const PAIR: (&str, &str) = (
+    "server 127.0.0.1:8080; keepalive 32;",
+    "server 127.0.0.1:8080 fail_timeout=2s; server 127.0.0.1:8081 fail_timeout=2s; keepalive 32;",
+);
+
 /// What is around the documented file on a test's nginx: one process, and everything in its folder.
 fn around(folder: &Path) -> Vec<(&'static str, String)> {
     let folder = folder.display();
