@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
 use std::sync::{Arc, Once};
 
-use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
+use envoy_types::pb::envoy::service::auth::v3::{AttributeContext, CheckResponse};
 use http::HeaderMap;
 use tonic::server::UnaryService;
 use tonic::{Response, Status};
@@ -96,7 +96,7 @@ impl Checks {
     fn refuse_unread(&self, standing: Standing) -> Result<CheckResponse, Status> {
         let guard = self.routes.get(&self.first).and_then(|guards| guards.first());
         let guard = guard.ok_or_else(|| Status::unavailable("no such route"))?;
-        let nothing = Question::of(HeaderMap::new(), Default::default(), standing);
+        let nothing = Question::of(HeaderMap::new(), AttributeContext::default(), standing);
         answer::of(guard.handler.refuse_malformed(&nothing.asked))
     }
 
