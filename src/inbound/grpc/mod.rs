@@ -7,6 +7,8 @@
 mod answer;
 mod checks;
 mod codec;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod health;
 mod question;
 

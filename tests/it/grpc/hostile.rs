@@ -5,9 +5,12 @@ use envoy_types::pb::envoy::config::core::v3::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use tonic::Code;
 
+use sidemint::config::Environment;
+
 use super::client::{Check, Wire, ask_with};
 use super::{ALICE, GRPC, assert_denied, assert_empty, assert_session, start, start_with};
-use crate::harness::Service;
+use crate::harness::{LOCAL, Service, clock, config};
+use crate::inputs::with_inputs;
 
 /// T-57: what cannot be read is denied like any other nonsense, and is no failure.
 #[tokio::test(flavor = "multi_thread")]
@@ -86,15 +89,35 @@ async fn headers_told_in_two_ways_are_refused() {
     assert_denied(&spellings.ask(&service).await.unwrap(), Code::Unauthenticated, 401);
 }
 
+/// T-09: an input that could be two, joined, is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn joined_inputs_are_refused() {
+    let definition = with_inputs().replace("[a-z0-9_-]{1,20}", "[a-z,]{1,20}");
+    let text = config(&LOCAL.replace("\"local\"", "\"with-inputs\""), &GRPC);
+    let definitions = [("with-inputs", definition.as_str())];
+    let service = Service::start_with(&text, &Environment::default(), clock(), &definitions).await;
+    let status = async |check: Check| check.ask(&service).await.unwrap().header("x-chat-status").map(str::to_owned);
+    let room = |lines: &[(&str, &str)]| Check::of(&[&[ALICE], lines].concat());
+    let (one, two) = ([("X-Room", "lobby")], [("X-Room", "a"), ("X-Room", "b")]);
+    for (check, told) in [
+        (room(&one), "ok"),
+        (room(&one).joined(), "ok"),
+        (room(&[("X-Room", "a,b")]), "ok"),
+        (room(&two), "denied"),
+        (room(&two).joined(), "denied"),
+    ] {
+        assert_eq!(status(check).await.as_deref(), Some(told));
+    }
+}
+
 /// Joined headers hold text of any language, as separate ones do.
 #[tokio::test(flavor = "multi_thread")]
 async fn joined_headers_hold_any_text() {
     let (service, _fake) = start().await;
-    for check in [Check::of(&[ALICE, ("X-Forwarded-Name", "Ålice"), ("Cookie", "a=ö")]).joined()] {
-        let verdict = check.ask(&service).await.unwrap();
-        assert_session(&verdict, "alice");
-        assert_eq!(verdict.header("x-chat-display-name"), Some("%C3%85lice"));
-    }
+    let check = Check::of(&[ALICE, ("X-Forwarded-Name", "Ålice"), ("Cookie", "a=ö")]).joined();
+    let verdict = check.ask(&service).await.unwrap();
+    assert_session(&verdict, "alice");
+    assert_eq!(verdict.header("x-chat-display-name"), Some("%C3%85lice"));
 }
 
 /// T-12, T-57: the host is the client's word. It chooses among the routes for hosts, and it makes nothing fail.

@@ -140,7 +140,7 @@ async fn health_is_readiness() {
     assert_eq!(stopped.await.unwrap(), Ended::Drained);
 }
 
-/// Nor does one who watches and reads nothing: the stream has no room for the news.
+/// T-49: nor does one who watches and reads nothing: the stream has no room for the news.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watcher_that_reads_nothing_does_not_hold_up_the_end() {
     let (service, _fake) = start_with(&[("server.header_timeout", "\"300ms\"")]).await;
