@@ -137,7 +137,8 @@ async fn a_call_that_trickles_is_given_up() {
         .body(tonic::body::Body::new(endless))
         .unwrap();
     let mut wire = Wire::to(&service).await;
-    let answer = tonic::codegen::Service::call(&mut wire, request).await.expect("an answer");
+    let answer = tonic::codegen::Service::call(&mut wire, request);
+    let answer = tokio::time::timeout(Duration::from_secs(30), answer).await.expect("given up").expect("an answer");
     assert_eq!(Status::from_header_map(answer.headers()).map(|status| status.code()), Some(Code::DeadlineExceeded));
     assert_session(&Check::of(&[ALICE]).ask_over(&wire).await.unwrap(), "alice");
 }
