@@ -325,8 +325,9 @@ impl<R: Answers> Shared<R> {
         }
         shut_down(connection.as_mut());
         let patience = async {
-            if end == End::Drained {
-                phase.all_answered().await;
+            match end {
+                End::Drained => phase.all_answered().await,
+                End::Retired => {}
             }
             tokio::time::sleep(self.limits.header_timeout).await;
         };
@@ -334,7 +335,10 @@ impl<R: Answers> Shared<R> {
             biased;
             ended = connection => note(ended),
             () = self.lifecycle.cut().cancelled() => self.cut.inc(),
-            () = patience => (if end == End::Drained { &self.cut } else { &self.retired }).inc(),
+            () = patience => match end {
+                End::Drained => self.cut.inc(),
+                End::Retired => self.retired.inc(),
+            },
         }
     }
 }
