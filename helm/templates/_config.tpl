@@ -18,6 +18,11 @@ The configuration that is served: the operator's, and what the chart decides. Al
 {{- if dig "ops" "listen" "" $config -}}
   {{- $wrong = append $wrong "config.ops.listen is set by the chart: use ops.port and ops.expose" -}}
 {{- end -}}
+{{- if dig "grpc" "listen" "" $config -}}
+  {{- $wrong = append $wrong "config.grpc.listen is set by the chart: use grpc.enabled and grpc.port" -}}
+{{- else if and $config.grpc (not .Values.grpc.enabled) -}}
+  {{- $wrong = append $wrong "config.grpc needs grpc.enabled: true, or nobody listens" -}}
+{{- end -}}
 
 {{- if not $identity.source -}}
   {{- $wrong = append $wrong "config.identity.source must be given: who tells the user (plain, oauth2-proxy, authelia, or a source of yours)" -}}
@@ -70,7 +75,7 @@ The configuration that is served: the operator's, and what the chart decides. Al
   {{- end -}}
 {{- end -}}
 {{- range $name, $_ := .Values.env -}}
-  {{- if has $name (list "SIDEMINT_CONFIG" "SIDEMINT_DEFINITIONS" "SIDEMINT_OPS__LISTEN" "SIDEMINT_SERVER__LISTEN") -}}
+  {{- if has $name (list "SIDEMINT_CONFIG" "SIDEMINT_DEFINITIONS" "SIDEMINT_OPS__LISTEN" "SIDEMINT_SERVER__LISTEN" "SIDEMINT_GRPC__LISTEN") -}}
     {{- $wrong = append $wrong (printf "env.%s is set by the chart" $name) -}}
   {{- end -}}
   {{- if regexMatch "(KEY|SECRET|TOKEN|PASSWORD)$" $name -}}
@@ -112,6 +117,10 @@ The configuration that is served: the operator's, and what the chart decides. Al
 {{- $_ := set $identity "peers" $peers -}}
 {{- $_ := set $config "identity" $identity -}}
 {{- $_ := set $config "server" $server -}}
+{{- if .Values.grpc.enabled -}}
+  {{- $grpc := dict "listen" (printf "%s:%d" $address (int .Values.grpc.port)) -}}
+  {{- $_ := set $config "grpc" (merge $grpc ($config.grpc | default dict)) -}}
+{{- end -}}
 {{- $config | toJson -}}
 {{- end -}}
 

@@ -74,6 +74,10 @@ volumeMounts:
 {{- if eq .Values.mode "shared" -}}
 - name: http
   containerPort: {{ .Values.port }}
+{{ if .Values.grpc.enabled -}}
+- name: grpc
+  containerPort: {{ .Values.grpc.port }}
+{{ end -}}
 {{ end -}}
 {{- if .Values.ops.expose -}}
 - name: sidemint-ops

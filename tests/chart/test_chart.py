@@ -166,6 +166,9 @@ def configuration(name, values, text, proofs=None):
         check(f"{name}: server.{key} is set", isinstance(server.pop(key, None), str))
     wanted = copy.deepcopy(values["config"])
     wanted.setdefault("server", {})
+    if values.get("grpc", {}).get("enabled"):
+        check(f"{name}: grpc.listen is set", isinstance(got["grpc"].pop("listen", None), str))
+        wanted.setdefault("grpc", {})
     wanted["identity"].setdefault("peers", {"networks": ["127.0.0.0/8", "::1/128"]})
     wanted = merged(wanted, proofs or {})
     # repr also tells 64 from 64.0 and true from 1.
@@ -234,7 +237,15 @@ def test_shared_full():
     check("shared-full: the monitor's labels", monitor["metadata"]["labels"].get("release") == "prometheus")
     endpoint = monitor["spec"]["podMetricsEndpoints"][0]
     check("shared-full: the monitor's port exists", endpoint["port"] in {port["name"] for port in container["ports"]})
-    scrape = pick(documents, "NetworkPolicy")[0]["spec"]["ingress"][1]
+    grpc = tomllib.loads(config_of(documents))["grpc"]["listen"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    check("shared-full: gRPC listens on its port", grpc == f"[::]:{ports['grpc']}", grpc)
+    second = pick(documents, "Service")[0]["spec"]["ports"][1]
+    protocol = (second["targetPort"], second["appProtocol"])
+    check("shared-full: the service finds gRPC", protocol == ("grpc", "kubernetes.io/h2c"))
+    rules = pick(documents, "NetworkPolicy")[0]["spec"]["ingress"]
+    check("shared-full: whoever asks may ask over gRPC", [port["port"] for port in rules[0]["ports"]] == ["http", "grpc"])
+    scrape = rules[1]
     check("shared-full: Prometheus may scrape", scrape["ports"][0]["port"] == endpoint["port"])
 
 
@@ -402,6 +413,8 @@ def test_refusals():
         ("everybody believed, IPv6", peers(["::/0"]), "::/0, which believes everybody"),
         ("listen in config", {"config": {"server": {"listen": "0.0.0.0:1234"}}}, "use port and bindAddress"),
         ("ops in config", {"config": {"ops": {"listen": "0.0.0.0:1234"}}}, "use ops.port and ops.expose"),
+        ("gRPC in config", {"config": {"grpc": {"listen": "0.0.0.0:1234"}}}, "use grpc.enabled and grpc.port"),
+        ("gRPC that nobody listens for", {"config": {"grpc": {"route": "/auth"}}}, "config.grpc needs grpc.enabled"),
         ("drain in config", {"config": {"server": {"drain_timeout": "9s"}}}, "use drain.timeoutSeconds"),
         ("a secret that is not mounted", {"config": {"providers": {"chat": {"api_key_file": "/run/secrets/sidemint/other/key"}}}}, "secrets.other is not given"),
         ("a certificate that is not mounted", {"config": {"server": {"tls": {"cert_file": "/run/secrets/sidemint/tls/tls.crt"}}}}, "config.server.tls.cert_file is", "secrets.tls is not given"),

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tonic::codegen::Service as _;
@@ -78,6 +79,11 @@ impl Calls {
         request: Request<Incoming>,
         standing: Standing,
     ) -> Result<http::Response<body::Body>, Infallible> {
+        if let Some(status) = no_call(&request) {
+            let mut refused = http::Response::new(body::Body::empty());
+            *refused.status_mut() = status;
+            return Ok(refused);
+        }
         let path = request.uri().path();
         let is_check = path == CHECK;
         if !is_check && !path.starts_with(HEALTH) {
@@ -101,6 +107,16 @@ impl Calls {
             self.health.call(request).await
         }
     }
+}
+
+/// What is wrong with a request that is no call. A page in a browser, and an application that is made to ask for somebody,
+/// can send neither this type nor, unasked, this method with it (T-40, T-43).
+fn no_call(request: &Request<Incoming>) -> Option<StatusCode> {
+    if request.method() != Method::POST {
+        return Some(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let media = request.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    (!media.starts_with(b"application/grpc")).then_some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
 }
 
 impl Answers for Calls {

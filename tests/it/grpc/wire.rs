@@ -40,6 +40,11 @@ async fn call(service: &Service, path: &str, body: Vec<u8>) -> Code {
     told.map_or(Code::Ok, |status| status.code())
 }
 
+/// The bytes of a check.
+fn prost_of(check: Check) -> Vec<u8> {
+    tonic_prost::prost::Message::encode_to_vec(&check.request().into_inner())
+}
+
 /// A message in its envelope: not compressed, and its length.
 fn message(bytes: &[u8]) -> Vec<u8> {
     [&[0][..], &u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
@@ -74,6 +79,36 @@ async fn other_services_methods_and_protocols_are_not_there() {
     assert_eq!(service.ask("POST", path, &[ALICE, ("content-type", "application/grpc")]).await.status, 404);
 }
 
+/// T-40, T-43: what a browser or a tricked application can send is no call, and a browser is allowed nothing more.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_but_grpc_is_a_call() {
+    let (service, fake) = start().await;
+    let check = message(&prost_of(Check::of(&[ALICE])));
+    for (method, media, status) in [
+        ("POST", Some("text/plain"), 415),
+        ("POST", Some("application/x-www-form-urlencoded"), 415),
+        ("POST", Some("multipart/form-data; boundary=application/grpc"), 415),
+        ("POST", Some("application/json"), 415),
+        ("POST", None, 415),
+        ("GET", Some("application/grpc"), 405),
+        ("OPTIONS", None, 405),
+        ("POST", Some("application/grpc"), 200),
+        ("POST", Some("application/grpc+proto"), 200),
+    ] {
+        let mut request = http::Request::builder().method(method);
+        request =
+            request.uri(format!("http://sidemint.test/{AUTHORIZATION}/Check")).header("origin", "https://evil.test");
+        if let Some(media) = media {
+            request = request.header("content-type", media);
+        }
+        let request = request.body(tonic::body::Body::new(Full::new(check.clone().into()))).unwrap();
+        let answer = tonic::codegen::Service::call(&mut Wire::to(&service).await, request).await.expect("an answer");
+        assert_eq!(answer.status(), status, "{method} {media:?}");
+        assert!(!answer.headers().keys().any(|name| name.as_str().starts_with("access-control")), "{answer:?}");
+        assert_eq!(fake.mints(), usize::from(status == 200), "{method} {media:?}");
+    }
+}
+
 /// T-24: nothing is decoded that is too large, too deep, or no message.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_a_check_is_refused_and_harms_nobody() {
@@ -98,10 +133,12 @@ async fn a_call_that_trickles_is_given_up() {
     let endless =
         http_body_util::StreamBody::new(tokio_stream::pending::<Result<hyper::body::Frame<bytes::Bytes>, Status>>());
     let request = http::Request::post(format!("http://sidemint.test/{AUTHORIZATION}/Check"))
+        .header("content-type", "application/grpc")
         .body(tonic::body::Body::new(endless))
         .unwrap();
     let mut wire = Wire::to(&service).await;
-    let answer = tonic::codegen::Service::call(&mut wire, request).await.expect("an answer");
+    let answer = tonic::codegen::Service::call(&mut wire, request);
+    let answer = tokio::time::timeout(Duration::from_secs(30), answer).await.expect("given up").expect("an answer");
     assert_eq!(Status::from_header_map(answer.headers()).map(|status| status.code()), Some(Code::DeadlineExceeded));
     assert_session(&Check::of(&[ALICE]).ask_over(&wire).await.unwrap(), "alice");
 }
