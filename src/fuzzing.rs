@@ -39,6 +39,7 @@ targets! {
     identity::key_set,
     inbound::input,
     inbound::origins,
+    inbound::check,
     provider::provider_definition,
     provider::template,
     provider::user_id,

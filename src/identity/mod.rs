@@ -13,6 +13,7 @@ pub(crate) mod fuzzing;
 mod keys;
 mod namespace;
 mod peer;
+mod profile;
 mod refusal;
 mod relayed;
 mod resolver;
@@ -38,7 +39,7 @@ pub use resolver::Resolver;
 pub use roles::Roles;
 pub use sources::{Around, Sources};
 
-use source::Profile;
+use profile::Profile;
 use source::headers::Told as Lines;
 
 /// What of a request may tell identity.

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::clock::Stopwatch;
 use crate::lifecycle::Lifecycle;
@@ -24,6 +26,8 @@ pub struct Phase {
     /// As it was sent: hyper drops a length beside an encoding, and with it the sign that two hops may disagree.
     head: Mutex<Vec<u8>>,
     lifecycle: Lifecycle,
+    /// Calls under way, where there are many at once and some never end by themselves.
+    calls: Option<TaskTracker>,
 }
 
 impl std::fmt::Debug for Phase {
@@ -47,6 +51,27 @@ const LENGTH: &[u8] = b"content-length";
 impl Phase {
     pub(super) fn of(lifecycle: &Lifecycle) -> Self {
         Self { lifecycle: lifecycle.clone(), ..Self::default() }
+    }
+
+    /// The same, of a connection whose calls are told apart.
+    pub(super) fn of_calls(lifecycle: &Lifecycle) -> Self {
+        Self { calls: Some(TaskTracker::new()), ..Self::of(lifecycle) }
+    }
+
+    /// Holds a call to be under way until this is dropped.
+    pub(super) fn under_way(&self) -> Option<TaskTrackerToken> {
+        self.calls.as_ref().map(TaskTracker::token)
+    }
+
+    /// Completes once no call is under way; never where they are not told apart.
+    pub(super) async fn all_answered(&self) {
+        match &self.calls {
+            None => std::future::pending().await,
+            Some(calls) => {
+                calls.close();
+                calls.wait().await;
+            }
+        }
     }
 
     /// Whether the answer in hand is the last one of this connection: proxies that are told so let go of it, and have no

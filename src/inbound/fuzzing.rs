@@ -7,6 +7,8 @@ use super::browser::Rules;
 use super::input;
 use crate::config;
 
+pub(crate) use super::grpc::fuzzing::check;
+
 /// A body or a query. JSON members come as often as they were sent; a pair survives being written and read again.
 pub(crate) fn input(bytes: &[u8]) {
     if let Some(members) = input::members(bytes) {

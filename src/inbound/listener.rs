@@ -249,7 +249,10 @@ impl<R: Answers> Shared<R> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let phase = Arc::new(Phase::of(&self.lifecycle));
+        let tells_calls_apart = self.limits.protocol == Protocol::Http2;
+        let phase = if tells_calls_apart { Phase::of_calls } else { Phase::of };
+        let phase = Arc::new(phase(&self.lifecycle));
+        let own = Arc::clone(&phase);
         let io = TokioIo::new(Patient::new(stream, Arc::clone(&phase), Arc::clone(&self.patience)));
         let routes = Arc::clone(&self.routes);
         let closed = self.ambiguous.clone();
@@ -271,7 +274,7 @@ impl<R: Answers> Shared<R> {
                 .max_buf_size(limits.head_bytes)
                 .max_headers(limits.headers);
             let connection = std::pin::pin!(builder.serve_connection(io, service));
-            return self.drive(connection, finish, http1::Connection::graceful_shutdown).await;
+            return self.drive(connection, &own, finish, http1::Connection::graceful_shutdown).await;
         }
         let mut builder = auto::Builder::new(TokioExecutor::new());
         if limits.protocol == Protocol::Http2 {
@@ -292,15 +295,17 @@ impl<R: Answers> Shared<R> {
             .keep_alive_interval(limits.idle_timeout)
             .keep_alive_timeout(limits.header_timeout);
         let connection = std::pin::pin!(builder.serve_connection(io, service));
-        self.drive(connection, finish, auto::Connection::graceful_shutdown).await;
+        self.drive(connection, &own, finish, auto::Connection::graceful_shutdown).await;
     }
 
     /// Runs a connection to its end. When `finish` completes it ends after the request in hand, and when the drain
     /// deadline has passed, at once. A client that must prove itself anew has as long as a head may take: one that speaks
-    /// HTTP/2 could go on for ever by not confirming the end (RFC 9113, 6.8).
+    /// HTTP/2 could go on for ever by not confirming the end (RFC 9113, 6.8). One that was given every answer of a drain
+    /// has as long to take them: whoever watches and reads nothing would hold up the stop.
     async fn drive<C, E>(
         &self,
         mut connection: std::pin::Pin<&mut C>,
+        phase: &Phase,
         finish: impl Future<Output = End>,
         shut_down: impl FnOnce(std::pin::Pin<&mut C>),
     ) where
@@ -326,16 +331,16 @@ impl<R: Answers> Shared<R> {
         }
         shut_down(connection.as_mut());
         let patience = async {
-            match end {
-                End::Drained => std::future::pending().await,
-                End::Retired => tokio::time::sleep(self.limits.header_timeout).await,
+            if end == End::Drained {
+                phase.all_answered().await;
             }
+            tokio::time::sleep(self.limits.header_timeout).await;
         };
         tokio::select! {
             biased;
             ended = connection => note(ended),
             () = self.lifecycle.cut().cancelled() => self.cut.inc(),
-            () = patience => self.retired.inc(),
+            () = patience => (if end == End::Drained { &self.cut } else { &self.retired }).inc(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::fakes::http::Script;
 use crate::fakes::sendsar::{Sendsar, subject_of};
 use crate::harness::SESSION;
-use crate::parts::proxies::{COOKIES, NGINX, PASSWORDS};
+use crate::parts::proxies::{COOKIES, NGINX, PAIR, PASSWORDS};
 use crate::proxies::{Scene, has_chat_header};
 
 const CONFIGURATION: &str = include_str!("../../docs/proxies/nginx.conf");
@@ -24,6 +24,8 @@ async fn everything() -> (Scene, Sendsar) {
 fn the_page_prints_the_file_that_is_tested() {
     let mut blocks = PAGE.split("```nginx\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     assert_eq!(blocks.next(), Some(CONFIGURATION));
+    // The variant for two instances, which `outages` runs.
+    assert!(blocks.next().is_some_and(|two| two.contains(PAIR.1)));
     assert_eq!(blocks.next(), None);
 }
 

@@ -44,10 +44,32 @@ impl Sources {
 
     /// The source called `name`, by this definition where it is no preset.
     fn defined_for_fuzzing(name: &str, own: Option<serde_json::Value>, network: IpNet) -> Option<Self> {
+        let sources = own.map(|own| (name.to_owned(), own)).into_iter().collect();
+        let peers = config::Peers { networks: vec![network], ..config::Peers::default() };
+        Self::configured_for_fuzzing(vec![name.to_owned()], sources, peers)
+    }
+
+    /// The two sources that Envoy relays, and a header.
+    fn relayed_for_fuzzing(peers: config::Peers) -> Option<Self> {
+        let sources = [
+            ("envoy-metadata", serde_json::json!({ "issuer": "https://idp.example.com/", "namespace": "" })),
+            ("envoy-principal", serde_json::json!({ "namespace": "mesh" })),
+            ("plain", serde_json::json!({ "namespace": "" })),
+        ];
+        let names = sources.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let sources = sources.into_iter().map(|(name, own)| (name.to_owned(), own)).collect();
+        Self::configured_for_fuzzing(names, sources, peers)
+    }
+
+    fn configured_for_fuzzing(
+        source: Vec<String>,
+        sources: BTreeMap<String, serde_json::Value>,
+        peers: config::Peers,
+    ) -> Option<Self> {
         let identity = config::Identity {
-            source: vec![name.to_owned()],
-            sources: own.map(|own| (name.to_owned(), own)).into_iter().collect(),
-            peers: config::Peers { networks: vec![network], ..config::Peers::default() },
+            source,
+            sources,
+            peers,
             callers: BTreeMap::new(),
             users: config::Users::default(),
             roles: BTreeMap::new(),
@@ -55,6 +77,23 @@ impl Sources {
         };
         Self::configure(&identity, &[], AROUND.as_ref()?).ok()
     }
+}
+
+/// What Envoy verified, then what its client says: where a mesh must name Envoy in its own call, and where it is near.
+/// With each, what its connection proves, and whether that is enough.
+pub(crate) fn relayed() -> &'static [(Resolver, Standing, bool)] {
+    static RELAYED: LazyLock<Vec<(Resolver, Standing, bool)>> = LazyLock::new(|| {
+        let near = || config::Peers { networks: "127.0.0.0/8".parse().into_iter().collect(), ..Default::default() };
+        let named = config::Peers { xfcc: vec!["spiffe://corp/envoy".to_owned()], ..near() };
+        let resolver = |peers, is_proven| {
+            let resolver = Sources::relayed_for_fuzzing(peers)?.resolver(&route());
+            let standing = resolver.peers().meet(Peer::tcp(IpAddr::from([127, 0, 0, 1])), &[]);
+            Some((resolver, standing, is_proven))
+        };
+        [resolver(named, false), resolver(near(), true)].into_iter().flatten().collect()
+    });
+    assert_eq!(RELAYED.len(), 2);
+    &RELAYED
 }
 
 fn route() -> config::Route {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use http::header::{CONTENT_TYPE, HeaderMap};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
-use super::Profile;
+use crate::identity::profile::Profile;
 use crate::identity::{Asking, PeerProof, Refusal, text};
 
 /// The member that names the user.

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Profile;
 use super::headers::{self, Lines};
 use crate::clock::{Clock, Timestamp};
 use crate::identity::Refusal;
 use crate::identity::decode::claims::Claims;
 use crate::identity::decode::{Encoding, Texts, Undecodable};
 use crate::identity::definition::{Decoding, Expiry, HeaderNames, Issuer, Payload, Place};
+use crate::identity::profile::Profile;
 use crate::identity::text::{self, SubjectFault};
 
 /// How long after its `exp` a payload is believed. Envoy has checked the time already, with the same allowance.

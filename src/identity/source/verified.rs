@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::Profile;
 use super::headers::Told as Lines;
 use crate::clock::{Clock, Timestamp};
 use crate::identity::definition::{ClaimNames, Expiry, MetadataRules, Path, PrincipalRules};
+use crate::identity::profile::Profile;
 use crate::identity::{PeerProof, Refusal, Relayed, text};
 
 /// How long after its `exp` a token is believed. Envoy has checked the time already, with the same allowance.

@@ -27,7 +27,7 @@ use told::ProfileReader;
 use super::ambiguity;
 use super::definition::TokenRules;
 use super::keys::{Found, KeySet, Keys};
-use super::source::Profile;
+use super::profile::Profile;
 use super::{Asking, PeerProof, Refusal};
 use crate::clock::Clock;
 

@@ -2,7 +2,7 @@
 
 use super::json::{Said, Slot, Values, Wanted};
 use crate::identity::definition::{Path, TokenRules};
-use crate::identity::source::Profile;
+use crate::identity::profile::Profile;
 use crate::identity::{Refusal, text};
 
 /// Groups of one user at most (R10), and bytes of one.

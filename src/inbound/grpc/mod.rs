@@ -1,46 +1,56 @@
 //! Envoy's external authorization over gRPC: `envoy.service.auth.v3.Authorization/Check`, and the standard health service.
 //!
-//! A check is the question of the auth subrequest in another dress. [`question`] makes an [`Asked`] of it, the same
-//! handler answers, and [`answer`] turns that into what Envoy wants: one table of outcomes, one set of counters.
+//! A check is the question of the auth subrequest in another dress. [`codec`] reads it and [`question`] makes an `Asked` of
+//! it; [`checks`] finds the handler that answers, and [`answer`] turns that into what Envoy wants: one table of outcomes,
+//! one set of counters.
 
 mod answer;
+mod checks;
+mod codec;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod health;
 mod question;
 
-use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::Duration;
 
-use envoy_types::pb::envoy::service::auth::v3::authorization_server::{Authorization, AuthorizationServer};
-use envoy_types::pb::envoy::service::auth::v3::{CheckRequest, CheckResponse};
+use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tonic::codegen::Service as _;
-use tonic::{Response, Status};
+use tonic::server::Grpc;
+use tonic::{Status, body};
 
 use super::Rooms;
-use super::asked::{self, Asked, Body};
+use super::asked::{self, Body};
 use super::connection::Phase;
 use super::listener::{Answers, Content};
-use super::subrequest_route::SubrequestRoute;
-use crate::config::{self, Answer};
+use crate::config;
 use crate::identity::Standing;
 use crate::lifecycle::Lifecycle;
+use checks::{Check, Checks};
+use codec::Checked;
 use health::{Health, HealthServer};
-use question::Question;
 
 /// Bytes of a call at most. The head that Envoy asks about has 60 KiB in its own defaults, and metadata comes on top.
 const MOST_BYTES: usize = 256 * 1024;
-/// Name in `context_extensions` of the route that answers. They are written in Envoy's configuration; no client has a
-/// say in them.
-const ROUTE: &str = "sidemint.route";
+/// The path of a check, and how those of the health service begin.
+const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
+const HEALTH: &str = "/grpc.health.v1.Health/";
+/// A message of no bytes, in its envelope.
+const NOTHING: Bytes = Bytes::from_static(&[0; 5]);
+
+/// Marks a call that was not read because of its size.
+#[derive(Clone, Copy)]
+struct TooLarge;
 
 /// Every service that the gRPC listener has.
 #[derive(Clone)]
 pub struct Calls {
-    authorization: AuthorizationServer<Checks>,
+    checks: Arc<Checks>,
     health: HealthServer<Health>,
     /// For the rest of a call, once its head is here.
     patience: Duration,
@@ -55,24 +65,45 @@ impl std::fmt::Debug for Calls {
 impl Calls {
     /// The services of this configuration. `lifecycle` is what health tells of.
     pub fn new(grpc: &config::Grpc, routes: &[config::Route], rooms: &Rooms, lifecycle: &Lifecycle) -> Self {
-        let mut own: BTreeMap<String, Vec<Guard>> = BTreeMap::new();
-        for (route, plan) in routes.iter().zip(rooms.sessions.plans()) {
-            if route.answer == Answer::Subrequest {
-                let handler = Arc::new(super::subrequest(route, plan, rooms));
-                own.entry(route.path.clone()).or_default().push(Guard { host: route.host.clone(), handler });
-            }
-        }
-        let checks = Checks { routes: own, first: grpc.route.clone(), unknown: Once::new() };
         Self {
-            authorization: AuthorizationServer::new(checks),
+            checks: Arc::new(Checks::new(grpc, routes, rooms)),
             health: HealthServer::new(Health::new(lifecycle)),
             patience: rooms.body.1,
+        }
+    }
+
+    /// Answers one call. It is read as a whole first, within a size and a time: nothing is decoded before.
+    async fn call(
+        &mut self,
+        request: Request<Incoming>,
+        standing: Standing,
+    ) -> Result<http::Response<body::Body>, Infallible> {
+        let path = request.uri().path();
+        let is_check = path == CHECK;
+        if !is_check && !path.starts_with(HEALTH) {
+            return Ok(Status::unimplemented("there is no such service").into_http());
+        }
+        let (mut head, body) = request.into_parts();
+        let bytes = match asked::read(body, MOST_BYTES, self.patience).await {
+            Body::Whole(bytes) => bytes,
+            Body::Empty => Bytes::new(),
+            Body::TooLarge => {
+                head.extensions.insert(TooLarge);
+                NOTHING
+            }
+            Body::Broken => return Ok(Status::deadline_exceeded("the call did not come to its end").into_http()),
+        };
+        head.extensions.insert(standing);
+        let request = Request::from_parts(head, Full::new(bytes));
+        if is_check {
+            Ok(Grpc::new(Checked::default()).unary(Check(Arc::clone(&self.checks)), request).await)
+        } else {
+            self.health.call(request).await
         }
     }
 }
 
 impl Answers for Calls {
-    /// Answers one call. It is read as a whole first, within a size and a time: nothing is decoded before.
     fn answer(
         &self,
         request: Request<Incoming>,
@@ -82,91 +113,11 @@ impl Answers for Calls {
     ) -> impl Future<Output = Result<http::Response<impl Content + use<>>, Infallible>> + Send + 'static + use<> {
         let mut services = self.clone();
         async move {
+            let under_way = phase.under_way();
             let answer = services.call(request, standing).await;
             phase.answered();
+            drop(under_way);
             answer
         }
-    }
-}
-
-impl Calls {
-    async fn call(
-        &mut self,
-        request: Request<Incoming>,
-        standing: Standing,
-    ) -> Result<http::Response<tonic::body::Body>, Infallible> {
-        let service = request.uri().path().rsplit_once('/').map_or("", |(service, _)| service).to_owned();
-        if !matches!(service.as_str(), AUTHORIZATION | HEALTH) {
-            return Ok(Status::unimplemented("there is no such service").into_http());
-        }
-        let (mut head, body) = request.into_parts();
-        let bytes = match asked::read(body, MOST_BYTES, self.patience).await {
-            Body::Whole(bytes) => bytes,
-            Body::Empty => bytes::Bytes::new(),
-            Body::TooLarge => return Ok(Status::resource_exhausted("the call is too large").into_http()),
-            Body::Broken => return Ok(Status::deadline_exceeded("the call did not come to its end").into_http()),
-        };
-        head.extensions.insert(standing);
-        let request = Request::from_parts(head, Full::new(bytes));
-        if service == AUTHORIZATION { self.authorization.call(request).await } else { self.health.call(request).await }
-    }
-}
-
-/// What paths of calls begin with.
-const AUTHORIZATION: &str = "/envoy.service.auth.v3.Authorization";
-const HEALTH: &str = "/grpc.health.v1.Health";
-
-/// The subrequest routes, asked over gRPC.
-struct Checks {
-    /// By path; those for one host beside those for any.
-    routes: BTreeMap<String, Vec<Guard>>,
-    /// The path that answers where Envoy names none.
-    first: String,
-    /// The first check that named no route was told of.
-    unknown: Once,
-}
-
-struct Guard {
-    host: Option<String>,
-    handler: Arc<SubrequestRoute>,
-}
-
-#[tonic::async_trait]
-impl Authorization for Checks {
-    async fn check(&self, call: tonic::Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
-        let (metadata, extensions, check) = call.into_parts();
-        let standing = *extensions.get::<Standing>().ok_or_else(|| Status::unavailable("no connection"))?;
-        let mut attributes = check.attributes.unwrap_or_default();
-        let named = std::mem::take(&mut attributes.context_extensions);
-        let question = Question::of(metadata.into_headers(), attributes, standing);
-        let handler = self.handler(&named, &question.asked)?;
-        let answer = if question.is_malformed {
-            handler.refuse_malformed(&question.asked)
-        } else {
-            super::Handler::answer(&**handler, &question.asked).await
-        };
-        answer::of(answer).map(Response::new)
-    }
-}
-
-impl Checks {
-    /// The route that Envoy names, or the configured one. A name that nobody serves is a mistake in Envoy's
-    /// configuration: no client is let in for it, nor told that it was refused.
-    fn handler(&self, named: &HashMap<String, String>, asked: &Asked) -> Result<&Arc<SubrequestRoute>, Status> {
-        let path = named.get(ROUTE).unwrap_or(&self.first);
-        let guards = self.routes.get(path).map(Vec::as_slice).unwrap_or_default();
-        let host = asked.host();
-        let of_host = guards.iter().find(|guard| guard.host.is_some() && guard.host == host);
-        let guard = of_host.or_else(|| guards.iter().find(|guard| guard.host.is_none()));
-        guard.map(|guard| &guard.handler).ok_or_else(|| {
-            self.unknown.call_once(|| {
-                let known = self.routes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-                tracing::error!(
-                    known,
-                    "Envoy names no subrequest route in context_extensions, \"{ROUTE}\"; name a known one"
-                );
-            });
-            Status::unavailable("no such route")
-        })
     }
 }

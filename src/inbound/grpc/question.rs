@@ -66,11 +66,15 @@ impl Parts {
             "" => None,
             path => Some(path.parse().map_err(|_| Malformed)?),
         };
-        let joined = request.header_map.is_none();
-        let mut headers = match request.header_map {
-            Some(lines) => apart(lines)?,
-            None => together(&request.headers)?,
-        };
+        let lines = request.header_map.unwrap_or_default();
+        let joined = lines.headers.is_empty();
+        if !joined && !request.headers.is_empty() {
+            // Told twice, they could tell of two users.
+            return Err(Malformed);
+        }
+        let mut headers = if joined { together(&request.headers)? } else { apart(lines)? };
+        // A header of this name is not what Envoy went by.
+        headers.remove(HOST);
         if !request.host.is_empty() {
             headers.insert(HOST, HeaderValue::from_str(&request.host).map_err(|_| Malformed)?);
         }
@@ -80,10 +84,15 @@ impl Parts {
 
 /// Lines as they were sent (`encode_raw_headers`).
 fn apart(lines: Lines) -> Result<HeaderMap, Malformed> {
-    let mut headers = HeaderMap::with_capacity(lines.headers.len());
+    // There is no saying how many will come, and a map of too many panics when it is made, but not when it is filled.
+    let mut headers = HeaderMap::new();
     for Line { key, value, raw_value } in lines.headers {
         if let Some(name) = name(&key)? {
-            let bytes = if raw_value.is_empty() { value.into_bytes() } else { raw_value };
+            let bytes = match (value.is_empty(), raw_value.is_empty()) {
+                (_, true) => value.into_bytes(),
+                (true, false) => raw_value,
+                (false, false) => return Err(Malformed),
+            };
             let value = HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)).map_err(|_| Malformed)?;
             headers.try_append(name, value).map_err(|_| Malformed)?;
         }
@@ -93,7 +102,7 @@ fn apart(lines: Lines) -> Result<HeaderMap, Malformed> {
 
 /// Lines of which those of one name were joined.
 fn together(lines: &HashMap<String, String>) -> Result<HeaderMap, Malformed> {
-    let mut headers = HeaderMap::with_capacity(lines.len());
+    let mut headers = HeaderMap::new();
     for (key, value) in lines {
         if let Some(name) = name(key)? {
             // Two keys that are one name were never joined, and stay two lines.

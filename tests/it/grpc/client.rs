@@ -12,14 +12,16 @@ use envoy_types::pb::envoy::service::auth::v3::{AttributeContext, CheckRequest, 
 use envoy_types::pb::google::protobuf::value::Kind;
 use envoy_types::pb::google::protobuf::{ListValue, Struct, Value};
 use hyper::body::Incoming;
-use hyper::client::conn::http2::SendRequest;
+use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sidemint::config::Listen;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tonic::body::Body;
+use tonic::codec::{Codec, EncodeBuf, Encoder};
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue};
 use tonic::{Code, Status};
+use tonic_prost::ProstDecoder;
 
 use crate::harness::Service;
 
@@ -29,8 +31,15 @@ pub struct Wire(SendRequest<Body>);
 
 impl Wire {
     pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
-        let shaken = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
-        let (sender, connection) = shaken.expect("HTTP/2");
+        Self::shaken(&mut Builder::new(TokioExecutor::new()), stream).await
+    }
+
+    /// With settings of one's own.
+    pub async fn shaken(
+        client: &mut Builder<TokioExecutor>,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Self {
+        let (sender, connection) = client.handshake(TokioIo::new(stream)).await.expect("HTTP/2");
         tokio::spawn(connection);
         Self(sender)
     }
@@ -61,11 +70,47 @@ pub fn origin() -> http::Uri {
     http::Uri::from_static("http://sidemint.test")
 }
 
+/// Sends bytes as they are where a message belongs.
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Vec<u8>;
+    type Decode = CheckResponse;
+    type Encoder = Self;
+    type Decoder = ProstDecoder<CheckResponse>;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstDecoder::default()
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, bytes: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        bytes::BufMut::put_slice(buffer, &bytes);
+        Ok(())
+    }
+}
+
+/// Asks with bytes that need not be a check.
+pub async fn ask_with(bytes: Vec<u8>, service: &Service) -> Result<Verdict, Status> {
+    let mut client = tonic::client::Grpc::with_origin(Wire::to(service).await, origin());
+    let path = http::uri::PathAndQuery::from_static("/envoy.service.auth.v3.Authorization/Check");
+    let answer = client.unary(tonic::Request::new(bytes), path, Raw).await;
+    answer.map(|answer| Verdict::of(answer.into_inner()))
+}
+
 /// A check in the making.
 #[derive(Clone, Default)]
 pub struct Check {
     pub http: HttpRequest,
-    lines: Vec<HeaderValue>,
+    pub lines: Vec<HeaderValue>,
     joined: bool,
     own: Vec<(String, String)>,
     attributes: AttributeContext,
@@ -132,7 +177,7 @@ impl Check {
                 let own: &mut String = self.http.headers.entry(line.key).or_default();
                 *own = if own.is_empty() { text } else { format!("{own},{text}") };
             }
-        } else {
+        } else if !self.lines.is_empty() {
             self.http.header_map = Some(HeaderMap { headers: self.lines });
         }
         self.attributes.request = Some(Request { http: Some(self.http), ..Request::default() });

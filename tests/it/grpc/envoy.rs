@@ -68,10 +68,7 @@ impl Envoy {
         let folder = tempfile::tempdir().unwrap();
         let address = own_address();
         let Some(sidemint::config::Listen::Tcp(grpc)) = service.grpc else { panic!("gRPC on TCP") };
-        let mut text = DOCUMENT.to_owned();
-        for (port, there) in [(8000, address), (9001, grpc), (3000, app().await)] {
-            text = moved(&text, port, there);
-        }
+        let mut text = moved(DOCUMENT, &[(8000, address), (9001, grpc), (3000, app().await)]);
         text = text.replace("/etc/envoy/", &format!("{}/", folder.path().display()));
         // Machines that run everything at once are slower than 200 ms.
         assert_eq!(text.matches("timeout: 0.2s").count(), 1);

@@ -52,7 +52,7 @@ async fn a_secret_counts_in_envoys_own_call_only() {
     assert_session(&beside.ask(&service).await.unwrap(), "alice");
 }
 
-/// A mesh's header counts in Envoy's own call only.
+/// T-01: a mesh's header counts in Envoy's own call only.
 #[tokio::test(flavor = "multi_thread")]
 async fn workloads_are_named_in_envoys_own_call_only() {
     for (key, header, shown, listed) in [
@@ -70,7 +70,7 @@ async fn workloads_are_named_in_envoys_own_call_only() {
     }
 }
 
-/// No signature fits a call over gRPC: one in the client's headers signs the client's request, not Envoy's word.
+/// T-01: no signature fits a call over gRPC: one in the client's headers signs the client's request, not Envoy's word.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signed_request_of_the_client_proves_nothing() {
     let key = SECRET;
@@ -213,7 +213,7 @@ async fn numeric_subjects_are_whole_or_refused() {
     }
 }
 
-/// Claims that are there and wrong end it: nobody falls through to a header (threats, section 1, rule 4).
+/// T-21, T-22: claims that are there and wrong end it: nobody falls through to a header (threats, section 1, rule 4).
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_claims_are_never_passed_over() {
     let (service, fake) = verified(&[]).await;
@@ -263,7 +263,7 @@ async fn wrong_claims_are_never_passed_over() {
     assert!(fake.calls().is_empty());
 }
 
-/// An address decides nothing unless somebody looked at it, and time runs out.
+/// T-29: an address decides nothing unless somebody looked at it, and time runs out.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_holds_is_told() {
     let by_mail = "{ issuer = \"https://idp.example.com/\", claims = { subject = \"email\" } }";
@@ -281,7 +281,7 @@ async fn only_what_holds_is_told() {
     assert_denied(&check(&told).ask(&service).await.unwrap(), Code::Unauthenticated, 401);
 }
 
-/// Nothing but a check can carry what Envoy verified: its words in headers, over HTTP or in a check, are only headers.
+/// T-01: nothing but a check can carry what Envoy verified: its words in headers, over HTTP or in a check, are only headers.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_can_write_what_envoy_verified() {
     let only = [

@@ -167,9 +167,7 @@ impl Proxy {
         let mut is_told = false;
         for (name, mut text) in documents {
             let Upstreams { sidemint, login, app } = *upstreams;
-            for (port, there) in [(8000, address), (8080, sidemint), (4180, login), (3000, app)] {
-                text = moved(&text, port, there);
-            }
+            text = moved(&text, &[(8000, address), (8080, sidemint), (4180, login), (3000, app)]);
             text = text.replace("bind 127.0.0.1\n", &format!("bind {}\n", address.ip()));
             text = text.replace(recipe.folder, &format!("{}/", folder.path().display()));
             is_told |= text.contains(&address.ip().to_string());
@@ -251,11 +249,17 @@ impl Visit {
     }
 }
 
-/// Replaces an address of the documents, in either form that they write it.
-pub fn moved(text: &str, port: u16, there: SocketAddr) -> String {
-    let spelled = format!("address: {}, port_value: {}", there.ip(), there.port());
-    let text = text.replace(&format!("127.0.0.1:{port}"), &there.to_string());
-    text.replace(&format!("address: 127.0.0.1, port_value: {port}"), &spelled)
+/// Replaces addresses of the documents, in either form that they write them. Marks come between: an address that was put
+/// in may begin like one that is still to be replaced.
+pub fn moved(text: &str, places: &[(u16, SocketAddr)]) -> String {
+    let marked = places.iter().fold(text.to_owned(), |text, (port, _)| {
+        let text = text.replace(&format!("127.0.0.1:{port}"), &format!("<{port}>"));
+        text.replace(&format!("address: 127.0.0.1, port_value: {port}"), &format!("<<{port}>>"))
+    });
+    places.iter().fold(marked, |text, (port, there)| {
+        let spelled = format!("address: {}, port_value: {}", there.ip(), there.port());
+        text.replace(&format!("<<{port}>>"), &spelled).replace(&format!("<{port}>"), &there.to_string())
+    })
 }
 
 /// An address that nobody else listens on: these programs cannot tell which free port they chose, and one that was
