@@ -10,7 +10,7 @@
 //! ```
 //!
 //! 1. [`inbound`] accepts a connection and decides, once, whether its peer may tell identity. A request on it goes
-//!    through the route table to a handler.
+//!    through the route table to a handler; a check over gRPC is the question of an auth subrequest in another dress.
 //! 2. [`identity`] turns its headers into an [`identity::Identity`], or a refusal with a reason. Whatever proxies
 //!    disagree about is refused.
 //! 3. The handler encodes what the answer depends on as a session key. [`session`] hands out the finished answer from
@@ -22,8 +22,8 @@
 //! Behind this, sessions in use are renewed by the [`clock`], and [`secrets`] are read again when their files change.
 //!
 //! [`config`] is what the operator wrote, checked. [`app`] puts the rooms together, [`lifecycle`] starts and stops
-//! them, [`cli`] is the command line. Users and providers are paced by [`rate`]. [`metrics`] and [`telemetry`] tell what happens. Arrows point down only, and each
-//! large crate has one door; a test holds both rules.
+//! them, [`cli`] is the command line. Users and providers are paced by [`rate`]. [`metrics`] and [`telemetry`] tell what
+//! happens. Arrows point down only, and each large crate has one door; a test holds both rules.
 
 pub mod app;
 pub mod cli;

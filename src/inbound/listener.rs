@@ -179,8 +179,9 @@ pub async fn serve<R: Answers>(
         for (stream, peer) in queued {
             // There may be no room until others have ended.
             let permit = tokio::select! {
-                Ok(permit) = Arc::clone(&permits).acquire_owned() => permit,
+                biased;
                 () = shared.lifecycle.cut().cancelled() => return,
+                Ok(permit) = Arc::clone(&permits).acquire_owned() => permit,
             };
             shared.begin(stream, peer, permit);
         }
@@ -317,10 +318,15 @@ impl<R: Answers> Shared<R> {
             end = finish => end,
         };
         if end == End::Drained {
+            let last_call = async {
+                tokio::time::sleep(LAST_CALL).await;
+                // Where all stood still for that long, the time is over before what came is seen: one more look.
+                tokio::task::yield_now().await;
+            };
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => return note(ended),
-                () = tokio::time::sleep(LAST_CALL) => {}
+                () = last_call => {}
             }
         }
         shut_down(connection.as_mut());

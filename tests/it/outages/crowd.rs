@@ -103,6 +103,16 @@ impl Crowd {
     }
 }
 
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.shared.proxy.log();
+            let lines: Vec<&str> = log.lines().filter(|line| !line.contains("[info]")).collect();
+            eprintln!("--- the proxy ---\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+        }
+    }
+}
+
 impl Shared {
     async fn client(self: Arc<Self>, who: Who, signed_in: Option<(&'static str, String)>) {
         let headers: Vec<(&str, &str)> = signed_in.iter().map(|(name, value)| (*name, value.as_str())).collect();

@@ -19,6 +19,10 @@ mod idle;
 mod provider;
 mod rolling;
 
+/// When sidemint is to end, each answer is the last one of its connection for so long: then none is left on which a
+/// request could be lost.
+const DELAY: (&str, &str) = ("server.drain_delay", "\"1s\"");
+
 /// What the page of a proxy says of it while sidemint does not answer. What the application gets while nobody listens is
 /// in the recipe.
 struct Case {
@@ -146,7 +150,7 @@ impl Stage {
     async fn set(case: &'static Case, bend: &[(&str, &str)]) -> Self {
         let identity = case.recipe.identity();
         let overrides: Vec<(&str, &str)> = identity.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        let program = Program::start(LOCAL, &overrides, &[]).await;
+        let program = Program::start(LOCAL, &[&overrides[..], &[DELAY]].concat(), &[]).await;
         let (login, app) = (Login::start().await, App::start().await);
         let upstreams = Upstreams { sidemint: program.front, login: login.address, app: app.address };
         let proxy = Arc::new(Proxy::start(case.recipe, &upstreams, bend).await);

@@ -115,8 +115,9 @@ pub struct Upstreams {
 impl Recipe {
     /// The configuration of sidemint that the page prints, as the harness takes it.
     pub fn identity(&self) -> Vec<(String, String)> {
-        let Some(block) = self.page.split("```toml,fragment\n").nth(1) else { return Vec::new() };
-        let table: toml::Table = block.split("```").next().unwrap().parse().expect("TOML");
+        let blocks = self.page.split("```toml,fragment\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        let Some(block) = blocks.into_iter().find(|block| block.contains("[identity]")) else { return Vec::new() };
+        let table: toml::Table = block.parse().expect("TOML");
         let identity = table["identity"].as_table().expect("[identity]").clone();
         identity.into_iter().map(|(key, value)| (format!("identity.{key}"), value.to_string())).collect()
     }
