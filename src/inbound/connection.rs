@@ -19,8 +19,21 @@ use crate::clock::Stopwatch;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Metrics};
 
+/// What a listener, or a connection of it, speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1 alone.
+    Http1,
+    /// HTTP/1.1, or HTTP/2 with prior knowledge: the first bytes tell.
+    Either,
+    /// HTTP/2 alone, as gRPC is.
+    Http2,
+}
+
+/// How a connection of HTTP/2 begins (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// Where a connection is between two requests, and the head that it read last.
-#[derive(Default)]
 pub struct Phase {
     now: AtomicU8,
     /// As it was sent: hyper drops a length beside an encoding, and with it the sign that two hops may disagree.
@@ -49,13 +62,14 @@ const WRITING: u8 = 3;
 const LENGTH: &[u8] = b"content-length";
 
 impl Phase {
-    pub(super) fn of(lifecycle: &Lifecycle) -> Self {
-        Self { lifecycle: lifecycle.clone(), ..Self::default() }
-    }
-
-    /// The same, of a connection whose calls are told apart.
-    pub(super) fn of_calls(lifecycle: &Lifecycle) -> Self {
-        Self { calls: Some(TaskTracker::new()), ..Self::of(lifecycle) }
+    /// The phase of a new connection, and whether calls on it are told apart.
+    pub(super) fn new(lifecycle: &Lifecycle, tells_calls_apart: bool) -> Self {
+        Self {
+            now: AtomicU8::new(IDLE),
+            head: Mutex::default(),
+            lifecycle: lifecycle.clone(),
+            calls: tells_calls_apart.then(TaskTracker::new),
+        }
     }
 
     /// Holds a call to be under way until this is dropped.
@@ -115,6 +129,17 @@ impl Phase {
         head.extend_from_slice(bytes);
     }
 
+    /// What the first bytes say is spoken. While they could become either they are a head, which has its time.
+    fn spoken(&self) -> Protocol {
+        let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        if head.starts_with(PREFACE) {
+            *head = Vec::new();
+            self.now.store(IDLE, Ordering::Relaxed);
+            return Protocol::Http2;
+        }
+        if PREFACE.starts_with(&head) { Protocol::Either } else { Protocol::Http1 }
+    }
+
     fn now(&self) -> u8 {
         self.now.load(Ordering::Relaxed)
     }
@@ -143,9 +168,9 @@ pub(super) struct Patient<S> {
     stream: S,
     phase: Arc<Phase>,
     patience: Arc<Patience>,
-    /// Whether the first bytes were those of HTTP/2 (RFC 9113, 3.4), whose frames come at any time: there is no
-    /// «between the first byte of a head and its end», and pings find out who is gone.
-    http2: Option<bool>,
+    /// What is spoken, as far as it is known. Frames of HTTP/2 come at any time: there is no «between the first byte of
+    /// a head and its end», and pings find out who is gone.
+    protocol: Protocol,
     /// What is waited for, and since when, while a head is incomplete or an answer is not taken.
     waiting: Option<(u8, Instant)>,
     /// Quarters of the idle time that went by without a byte.
@@ -159,8 +184,8 @@ pub(super) struct Patient<S> {
 const QUIET_TICKS: u8 = 5;
 
 impl<S> Patient<S> {
-    pub(super) fn new(stream: S, phase: Arc<Phase>, patience: Arc<Patience>) -> Self {
-        Self { stream, phase, patience, http2: None, waiting: None, quiet: 0, timer: None }
+    pub(super) fn new(stream: S, protocol: Protocol, phase: Arc<Phase>, patience: Arc<Patience>) -> Self {
+        Self { stream, phase, patience, protocol, waiting: None, quiet: 0, timer: None }
     }
 
     /// Called when nothing moves. Ready when that has lasted too long.
@@ -221,13 +246,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         if let Poll::Ready(outcome) = Pin::new(&mut self.stream).poll_read(cx, buffer) {
             self.quiet = 0;
             let came = buffer.filled().get(before..).unwrap_or_default();
-            let http2 = *self.http2.get_or_insert_with(|| came.starts_with(b"PRI "));
             // A wait goes on only while one and the same head trickles in.
             if self.phase.now() != HEAD {
                 self.waiting = None;
             }
-            if !came.is_empty() && !http2 {
+            if !came.is_empty() && self.protocol != Protocol::Http2 {
                 self.phase.bytes_came(came);
+                if self.protocol == Protocol::Either {
+                    self.protocol = self.phase.spoken();
+                }
             }
             return Poll::Ready(outcome);
         }
@@ -279,5 +306,45 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// What is made of the first bytes, in the pieces in which they come.
+    async fn told(protocol: Protocol, pieces: &[&[u8]]) -> (Protocol, u8, usize) {
+        let phase = Arc::new(Phase::new(&Lifecycle::default(), false));
+        let patience =
+            Patience::new(Duration::from_secs(60), Duration::from_secs(60), &Metrics::new().expect("metrics"));
+        let (mut client, server) = tokio::io::duplex(1024);
+        let mut server = Patient::new(server, protocol, Arc::clone(&phase), Arc::new(patience));
+        for piece in pieces {
+            client.write_all(piece).await.expect("room");
+            let mut taken = vec![0; piece.len()];
+            server.read_exact(&mut taken).await.expect("bytes");
+        }
+        let head = phase.head.lock().expect("whole").len();
+        (server.protocol, phase.now(), head)
+    }
+
+    /// T-49, T-50: a head of HTTP/1 has its time however it begins, and frames of HTTP/2 are never kept as a head.
+    #[tokio::test]
+    async fn the_first_bytes_tell_what_is_spoken() {
+        let (frames, begin) = (&[0_u8; 900][..], &PREFACE[..5]);
+        for (protocol, pieces, expected) in [
+            (Protocol::Either, &[PREFACE, frames][..], (Protocol::Http2, IDLE, 0)),
+            (Protocol::Either, &[begin, &PREFACE[5..], frames], (Protocol::Http2, IDLE, 0)),
+            (Protocol::Either, &[begin], (Protocol::Either, HEAD, 5)),
+            (Protocol::Either, &[b"PRI /x HTTP/1.1\r\n"], (Protocol::Http1, HEAD, 17)),
+            (Protocol::Either, &[b"P", b"OST /"], (Protocol::Http1, HEAD, 6)),
+            (Protocol::Http1, &[PREFACE], (Protocol::Http1, HEAD, 24)),
+            (Protocol::Http2, &[b"P", &PREFACE[1..], frames], (Protocol::Http2, IDLE, 0)),
+        ] {
+            assert_eq!(told(protocol, pieces).await, expected, "{pieces:?}");
+        }
     }
 }

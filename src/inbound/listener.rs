@@ -13,7 +13,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::connection::{Patience, Patient, Phase};
+use super::connection::{Patience, Patient, Phase, Protocol};
 use super::socket::{Bound, Stream, is_of_one_connection};
 use super::tls::{Handshakes, Tls};
 use crate::config::Server;
@@ -49,17 +49,6 @@ pub struct Limits {
     pub protocol: Protocol,
     /// Whether open connections are shown in the gauge: those of the front are, probes and scrapes are not.
     pub counted: bool,
-}
-
-/// What a listener speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/1.1 alone.
-    Http1,
-    /// HTTP/1.1, and HTTP/2 with prior knowledge.
-    Either,
-    /// HTTP/2 alone, as gRPC is.
-    Http2,
 }
 
 /// What bodies of answers are made of.
@@ -249,21 +238,20 @@ impl<R: Answers> Shared<R> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let tells_calls_apart = self.limits.protocol == Protocol::Http2;
-        let phase = if tells_calls_apart { Phase::of_calls } else { Phase::of };
-        let phase = Arc::new(phase(&self.lifecycle));
-        let own = Arc::clone(&phase);
-        let io = TokioIo::new(Patient::new(stream, Arc::clone(&phase), Arc::clone(&self.patience)));
+        let limits = self.limits;
+        let phase = Arc::new(Phase::new(&self.lifecycle, limits.protocol == Protocol::Http2));
+        let io = Patient::new(stream, limits.protocol, Arc::clone(&phase), Arc::clone(&self.patience));
+        let io = TokioIo::new(io);
         let routes = Arc::clone(&self.routes);
         let closed = self.ambiguous.clone();
-        let limits = self.limits;
+        let served = Arc::clone(&phase);
         let service = service_fn(move |request: http::Request<Incoming>| {
-            phase.serving();
-            let ambiguous = is_ambiguous(&request, &phase);
+            served.serving();
+            let ambiguous = is_ambiguous(&request, &served);
             if ambiguous {
                 closed.inc();
             }
-            routes.answer(request, standing, Arc::clone(&phase), ambiguous)
+            routes.answer(request, standing, Arc::clone(&served), ambiguous)
         });
         if limits.protocol == Protocol::Http1 {
             // Without the look at what is spoken: a request costs less so.
@@ -274,7 +262,7 @@ impl<R: Answers> Shared<R> {
                 .max_buf_size(limits.head_bytes)
                 .max_headers(limits.headers);
             let connection = std::pin::pin!(builder.serve_connection(io, service));
-            return self.drive(connection, &own, finish, http1::Connection::graceful_shutdown).await;
+            return self.drive(connection, &phase, finish, http1::Connection::graceful_shutdown).await;
         }
         let mut builder = auto::Builder::new(TokioExecutor::new());
         if limits.protocol == Protocol::Http2 {
@@ -295,13 +283,13 @@ impl<R: Answers> Shared<R> {
             .keep_alive_interval(limits.idle_timeout)
             .keep_alive_timeout(limits.header_timeout);
         let connection = std::pin::pin!(builder.serve_connection(io, service));
-        self.drive(connection, &own, finish, auto::Connection::graceful_shutdown).await;
+        self.drive(connection, &phase, finish, auto::Connection::graceful_shutdown).await;
     }
 
     /// Runs a connection to its end. When `finish` completes it ends after the request in hand, and when the drain
     /// deadline has passed, at once. A client that must prove itself anew has as long as a head may take: one that speaks
-    /// HTTP/2 could go on for ever by not confirming the end (RFC 9113, 6.8). One that was given every answer of a drain
-    /// has as long to take them: whoever watches and reads nothing would hold up the stop.
+    /// HTTP/2 could go on for ever by not confirming the end (RFC 9113, 6.8). Over gRPC, one that was given every answer
+    /// of a drain has as long to take them: whoever watches and reads nothing would hold up the stop.
     async fn drive<C, E>(
         &self,
         mut connection: std::pin::Pin<&mut C>,

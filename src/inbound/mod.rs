@@ -37,8 +37,9 @@ use warp::filters::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
+pub use connection::Protocol;
 pub use grpc::Calls;
-pub use listener::{Answers, Content, Entrance, Limits, Protocol, serve};
+pub use listener::{Answers, Content, Entrance, Limits, serve};
 pub use reply::{Outcome, Row};
 pub use socket::Bound;
 pub use tls::Tls;

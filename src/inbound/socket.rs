@@ -1,8 +1,9 @@
 //! The sockets that are listened on: bound, accepted from, and emptied before they close.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
@@ -17,8 +18,8 @@ const BACKLOG: u32 = 1024;
 pub enum Bound {
     /// TCP.
     Tcp(TcpListener),
-    /// Unix; the file is removed when the listener goes.
-    Unix(UnixListener, SocketFile),
+    /// Unix; the file is removed before the listener goes: a file of that name may be another's from then on.
+    Unix(SocketFile, UnixListener),
 }
 
 /// Removes its file on drop.
@@ -45,14 +46,12 @@ impl Bound {
                 Ok(Self::Tcp(socket.listen(BACKLOG)?))
             }
             Listen::Unix(path) => {
-                if std::os::unix::net::UnixStream::connect(path)
-                    .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
-                {
+                if is_left_over(path) {
                     std::fs::remove_file(path)?;
                 }
                 let listener = UnixListener::bind(path)?;
                 std::fs::set_permissions(path, std::fs::Permissions::from_mode(unix_mode))?;
-                Ok(Self::Unix(listener, SocketFile(path.clone())))
+                Ok(Self::Unix(SocketFile(path.clone()), listener))
             }
         }
     }
@@ -61,7 +60,7 @@ impl Bound {
     pub fn address(&self) -> io::Result<Listen> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Listen::Tcp),
-            Self::Unix(_, SocketFile(path)) => Ok(Listen::Unix(path.clone())),
+            Self::Unix(SocketFile(path), _) => Ok(Listen::Unix(path.clone())),
         }
     }
 
@@ -72,7 +71,7 @@ impl Bound {
                 let (stream, address) = listener.accept().await?;
                 Ok((Stream::Tcp(stream), Peer::tcp(address.ip())))
             }
-            Self::Unix(listener, _) => {
+            Self::Unix(_, listener) => {
                 let (stream, _) = listener.accept().await?;
                 let uid = stream.peer_cred()?.uid();
                 Ok((Stream::Unix(stream), Peer::Unix { uid }))
@@ -81,31 +80,49 @@ impl Bound {
     }
 
     /// Closes the socket, and gives the connections that the kernel has already taken for us: otherwise they would be
-    /// reset, with requests on them.
+    /// reset, with requests on them. A socket file goes first, so that nobody comes to one that is about to close.
     pub(super) fn queued(self) -> Vec<(Stream, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let Ok(listener) = listener.into_std() else { return Vec::new() };
-                std::iter::from_fn(|| listener.accept().ok())
-                    .filter_map(|(stream, address)| {
-                        stream.set_nonblocking(true).ok()?;
-                        Some((Stream::Tcp(TcpStream::from_std(stream).ok()?), Peer::tcp(address.ip())))
-                    })
-                    .collect()
+                let tcp = |(stream, address): (std::net::TcpStream, SocketAddr)| {
+                    stream.set_nonblocking(true).ok()?;
+                    Some((Stream::Tcp(TcpStream::from_std(stream).ok()?), Peer::tcp(address.ip())))
+                };
+                waiting(|| listener.accept()).filter_map(tcp).collect()
             }
-            Self::Unix(listener, _file) => {
+            Self::Unix(file, listener) => {
+                drop(file);
                 let Ok(listener) = listener.into_std() else { return Vec::new() };
-                std::iter::from_fn(|| listener.accept().ok())
-                    .filter_map(|(stream, _)| {
-                        stream.set_nonblocking(true).ok()?;
-                        let stream = UnixStream::from_std(stream).ok()?;
-                        let uid = stream.peer_cred().ok()?.uid();
-                        Some((Stream::Unix(stream), Peer::Unix { uid }))
-                    })
-                    .collect()
+                let unix = |(stream, _)| {
+                    let stream: std::os::unix::net::UnixStream = stream;
+                    stream.set_nonblocking(true).ok()?;
+                    let stream = UnixStream::from_std(stream).ok()?;
+                    let uid = stream.peer_cred().ok()?.uid();
+                    Some((Stream::Unix(stream), Peer::Unix { uid }))
+                };
+                waiting(|| listener.accept()).filter_map(unix).collect()
             }
         }
     }
+}
+
+/// Whoever waits in a queue; no more than it holds, for others may go on coming.
+fn waiting<C>(accept: impl Fn() -> io::Result<C>) -> impl Iterator<Item = C> {
+    let next = move || loop {
+        match accept() {
+            Err(error) if is_of_one_connection(&error) => {}
+            accepted => return accepted.ok(),
+        }
+    };
+    std::iter::from_fn(next).take(usize::try_from(BACKLOG).unwrap_or(usize::MAX))
+}
+
+/// Whether a path is a socket that nobody listens on any more. The kernel refuses what is no socket in the same way.
+fn is_left_over(path: &Path) -> bool {
+    let is_refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    is_socket && std::os::unix::net::UnixStream::connect(path).is_err_and(is_refused)
 }
 
 /// A connection that was taken.

@@ -233,4 +233,10 @@ async fn a_left_over_socket_file_is_replaced() {
     let second = sidemint::inbound::Bound::bind(&service.front, 0o660);
     assert_eq!(second.expect_err("in use").kind(), std::io::ErrorKind::AddrInUse);
     assert!(UnixStream::connect(&socket).await.is_ok(), "the living one is untouched");
+    // Nor that of what is no socket: a mistake in the configuration costs no file.
+    let file = folder.path().join("config.toml");
+    std::fs::write(&file, "precious").unwrap();
+    let third = sidemint::inbound::Bound::bind(&Listen::Unix(file.clone()), 0o660);
+    assert_eq!(third.expect_err("in use").kind(), std::io::ErrorKind::AddrInUse);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
 }
