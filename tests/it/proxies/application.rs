@@ -29,6 +29,7 @@ async fn asks(recipe: &'static Recipe) {
     stage.methods_and_bodies_pass().await;
     stage.a_query_changes_nothing().await;
     stage.websockets_pass().await;
+    stage.nothing_else_is_upgraded().await;
     stage.connections_are_kept().await;
     stage.the_longest_token_passes().await;
     stage.an_outage_of_the_provider_leaves_nothing_of_the_clients().await;
@@ -257,6 +258,35 @@ impl Stage {
         assert_eq!(request.header("Upgrade"), Some("websocket"), "{}", self.name());
         let connection = request.header("Connection").unwrap_or_default().to_lowercase();
         assert!(connection.contains("upgrade"), "{}: {connection}", self.name());
+    }
+
+    /// An application that answers such a request with 101 has given the client a tunnel, and nobody asks within it.
+    async fn nothing_else_is_upgraded(&self) {
+        let upgrades: [&[&str]; 8] = [
+            &["h2c"],
+            &["H2C"],
+            &["TLS/1.0"],
+            &["websocket, h2c"],
+            &["h2c, websocket"],
+            &["websocket/13"],
+            &["websocket", "h2c"],
+            &["h2c", "websocket"],
+        ];
+        for upgrade in upgrades {
+            for connection in ["Upgrade, HTTP2-Settings", "upgrade", "keep-alive, Upgrade"] {
+                let mut headers = vec![("Connection", connection), ("HTTP2-Settings", "AAMAAABkAAQAoAAA")];
+                headers.extend(upgrade.iter().map(|protocol| ("Upgrade", *protocol)));
+                headers.push(self.application.users.alice);
+                self.scene.proxy.visit().await.try_ask("GET", "/socket", &headers).await;
+                for request in self.scene.app.all() {
+                    assert!(!request.holds("h2c"), "{}: {upgrade:?}: {request:?}", self.name());
+                    let connection = request.header("Connection").unwrap_or_default().to_lowercase();
+                    let is_upgraded = connection.contains("upgrade");
+                    let is_websocket = request.header("Upgrade").is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
+                    assert!(!is_upgraded || is_websocket, "{}: {upgrade:?}: {request:?}", self.name());
+                }
+            }
+        }
     }
 
     /// A3: an answer with a body would cost a connection each.
