@@ -112,6 +112,21 @@ async fn people_sign_in_with_a_browser_and_have_their_session() {
     alice.visit(&format!("{home}signed-out.html")).await;
     leaves_nothing(&chain, &alice, &next, &["503"]).await;
     leaves_nothing(&chain, &bob, &his, &["401"]).await;
+    aliases_are_refused(&chain).await;
+}
+
+/// Apache passes names that it is not told one by one, and sidemint refuses them.
+async fn aliases_are_refused(chain: &Chain) {
+    let (host, cookie) = (chain.app.to_string(), cookie(chain).await);
+    for alias in
+        ["X_Forwarded_User", "X-Forwarded_User", "X.Forwarded.User", "X_Forwarded_Name", "X.Forwarded.Name", ""]
+    {
+        let forged = (!alias.is_empty()).then_some((alias, "mallory"));
+        let headers: Vec<(&str, &str)> =
+            [("Host", host.as_str()), ("Cookie", &cookie)].into_iter().chain(forged).collect();
+        let answer = Connection::open(chain.app).await.ask("POST", SESSION, &headers).await;
+        assert_eq!(answer.status, if alias.is_empty() { 200 } else { 401 }, "{alias}: {answer:?}");
+    }
 }
 
 /// Signs alice in without a browser; gives the cookie of her session.
@@ -162,6 +177,8 @@ async fn nothing_but_the_name_leaves_the_login() {
         "X-Forwarded-Email",
         "X-Forwarded-Groups",
         "OIDC_CLAIM_sub",
+        "OIDC_CLAIM_name",
+        "OIDC-CLAIM-name",
         "OIDC_access_token",
         "Authorization",
     ];

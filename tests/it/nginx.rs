@@ -24,9 +24,42 @@ async fn everything() -> (Scene, Sendsar) {
 fn the_page_prints_the_file_that_is_tested() {
     let mut blocks = PAGE.split("```nginx\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     assert_eq!(blocks.next(), Some(CONFIGURATION));
+    // The names of certificates, which a test below runs.
+    assert_eq!(blocks.next(), Some(certified()));
     // The variant for two instances, which `outages` runs.
     assert!(blocks.next().is_some_and(|two| two.contains(PAIR.1)));
     assert_eq!(blocks.next(), None);
+}
+
+/// The map of the page that takes the name out of a certificate.
+fn certified() -> &'static str {
+    let blocks = PAGE.split("```nginx\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.into_iter().find(|block| block.contains("$certified")).expect("a map")
+}
+
+/// A certificate's subject is the user's name where nginx has verified it and the name comes first and whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_names_one_user_or_nobody() {
+    // What nginx says of the certificate comes in headers here.
+    let map = certified().replace("$ssl_client_verify $ssl_client_s_dn", "$http_test_verify $http_test_subject");
+    let map = format!("{map}\nmap $http_authorization");
+    let bend = [("map $http_authorization", map.as_str()), ("$remote_user", "$certified")];
+    let (scene, _fake) = Scene::sendsar(&NGINX, &bend).await;
+    for (verified, subject, user) in [
+        ("SUCCESS", "CN=alice,O=Example", Some("alice")),
+        ("SUCCESS", "CN=alice", Some("alice")),
+        ("NONE", "CN=alice", None),
+        ("FAILED:self-signed certificate", "CN=alice", None),
+        ("SUCCESS", "CN=alice\\,bob,O=Example", None),
+        ("SUCCESS", "CN=alice+UID=1,O=Example", None),
+        ("SUCCESS", "O=x\\,CN=mallory", None),
+        ("SUCCESS", "O=Example,CN=alice", None),
+        ("SUCCESS", "", None),
+    ] {
+        let answer = scene.ask("GET", "/", &[("Test-Verify", verified), ("Test-Subject", subject)]).await;
+        assert_eq!(answer.status, 200, "{verified} {subject}: {answer:?}");
+        assert_eq!(scene.app.last().said("X-Chat-User-Id"), user, "{verified} {subject}");
+    }
 }
 
 #[test]

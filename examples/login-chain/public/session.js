@@ -25,7 +25,9 @@ async function ask() {
   due = Infinity;
   try {
     const signal = AbortSignal.timeout(15_000);
-    const answer = await fetch(SESSION, { method: "POST", cache: "no-store", redirect: "error", signal });
+    // Some logins send to a sign-in page whoever does not say this.
+    const headers = { Accept: "application/json" };
+    const answer = await fetch(SESSION, { method: "POST", headers, cache: "no-store", redirect: "error", signal });
     const body = answer.ok ? await answer.json() : undefined;
     if (leaving) return;
     if (body) take(body);
@@ -42,8 +44,13 @@ async function ask() {
 function take(answer) {
   session = answer;
   failures = 0;
-  due = Math.max(Date.parse(session.expiresAt) - MARGIN_SECONDS * 1000, Date.now() + 5_000);
+  due = Math.max(end() - MARGIN_SECONDS * 1000, Date.now() + 5_000);
   say("Your session is ready.");
+}
+
+// When the session ends, in milliseconds; never, where `expiresAt` is null.
+function end() {
+  return session.expiresAt === null ? Infinity : Date.parse(session.expiresAt);
 }
 
 function refused(answer) {
@@ -95,14 +102,14 @@ function say(text, { trouble = false, signIn = false } = {}) {
 }
 
 function show() {
-  const left = session ? Math.floor((Date.parse(session.expiresAt) - Date.now()) / 1000) : 0;
+  const left = session ? Math.floor((end() - Date.now()) / 1000) : 0;
   if (left <= 0) forget();
   part("session").hidden = !session;
   for (const member of ["displayName", "chatUserId", "apiUrl", "expiresAt"]) write(member, session?.[member] ?? "");
   const token = session?.token ?? "";
   write("token", revealed || !token ? token : `${token.slice(0, 12)}…`);
   part("expiresAt").dateTime = session?.expiresAt ?? "";
-  write("countdown", session ? `in ${duration(left)}` : "");
+  write("countdown", session && left < Infinity ? `in ${duration(left)}` : "");
   write("reveal", revealed ? "Hide" : "Show");
   part("reveal").setAttribute("aria-expanded", String(revealed));
   const pause = Math.ceil((due - Date.now()) / 1000);

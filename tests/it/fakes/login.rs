@@ -39,25 +39,49 @@ impl Login {
     async fn serve(self, mut stream: TcpStream) -> std::io::Result<()> {
         let mut buffer = Vec::new();
         while let Some(call) = read_call(&mut stream, &mut buffer).await? {
-            let member = call.header("cookie").strip_prefix("login=").filter(|name| name.starts_with("member"));
-            let member = member.map(|name| ("X-Auth-Request-User", name.to_owned()));
-            let member = member.as_ref().map(|(header, name)| (*header, name.as_str()));
-            let said: &[(&str, &str)] = match call.header("cookie") {
-                _ if !call.path.starts_with("/oauth2/auth") => &[],
-                cookie if cookie == ALICE.1 => &[
-                    ("X-Auth-Request-User", "alice"),
-                    ("X-Auth-Request-Preferred-Username", "Alice Doe"),
-                    ("X-Auth-Request-Email", "alice@example.org"),
-                ],
-                cookie if cookie == PLACEHOLDER.1 => &[("X-Auth-Request-User", "{x}")],
-                cookie if cookie == BOB.1 => &[("X-Auth-Request-User", "bob")],
-                _ => member.as_slice(),
-            };
+            let (status, said) = answer(&call);
             self.calls.lock().unwrap().push(call);
-            let headers = said.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-            let status = if said.is_empty() { 401 } else { 200 };
+            let headers = said.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             Script::Answer { status, headers, body: Vec::new() }.play(&mut stream).await?;
         }
         Ok(())
     }
+}
+
+/// As oauth2-proxy does with `--set-xauthrequest --skip-provider-button --upstream=static://200`: the auth endpoint is this
+/// one path and answers 202, some paths are open to all and say of nobody who it is, and every other one is the upstream.
+fn answer(call: &Call) -> (u16, Vec<(&'static str, String)>) {
+    let said = user(call.header("cookie"));
+    let sign_in = || {
+        let renewed = "login_csrf=1; HttpOnly".to_owned();
+        (302, vec![("Location", "https://idp.example.com/authorize".to_owned()), ("Set-Cookie", renewed)])
+    };
+    match (call.path.as_str(), said.is_empty()) {
+        ("/ping" | "/ready" | "/robots.txt" | "/oauth2/static/css/all.css", _) => (200, Vec::new()),
+        ("/oauth2/start", _) => sign_in(),
+        ("/oauth2/auth", false) => (202, said),
+        ("/oauth2/auth", true) => (401, Vec::new()),
+        (_, false) => (200, [said, vec![("Set-Cookie", "login_renewed=1".to_owned())]].concat()),
+        // A script that asks for JSON cannot follow to a sign-in page.
+        (_, true) if call.header("accept").contains("application/json") => (401, Vec::new()),
+        (_, true) => sign_in(),
+    }
+}
+
+/// What it says of whom a cookie signs in.
+fn user(cookie: &str) -> Vec<(&'static str, String)> {
+    let said: &[(&'static str, &str)] = match cookie {
+        cookie if cookie == ALICE.1 => &[
+            ("X-Auth-Request-User", "alice"),
+            ("X-Auth-Request-Preferred-Username", "Alice Doe"),
+            ("X-Auth-Request-Email", "alice@example.org"),
+        ],
+        cookie if cookie == PLACEHOLDER.1 => &[("X-Auth-Request-User", "{x}")],
+        cookie if cookie == BOB.1 => &[("X-Auth-Request-User", "bob")],
+        cookie => {
+            let member = cookie.strip_prefix("login=").filter(|name| name.starts_with("member"));
+            return member.map(|name| vec![("X-Auth-Request-User", name.to_owned())]).unwrap_or_default();
+        }
+    };
+    said.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
 }

@@ -125,9 +125,15 @@ async fn envoy_asks_and_heeds_the_answer() {
         // Who has no name is shown by the id. Nothing forged is left, under no spelling.
         assert_eq!((&seen["x-chat-display-name"], &seen["x.chat.user.id"]), (&json!("alice"), &Value::Null), "{seen}");
     }
-    // Numbers come as they are, and large ones do not come at all.
-    let answer = envoy.ask("/", &[("Authorization", &login.token(&json!("42")))]).await;
-    assert_eq!(answer.json()["x-chat-user-id"], "42");
+    // Digits in a text stay a text, beyond what a double can hold as well. A number is no subject, and Envoy refuses it.
+    for digits in ["42", "9007199254740993"] {
+        let answer = envoy.ask("/", &[("Authorization", &login.token(&json!(digits)))]).await;
+        assert_eq!(answer.json()["x-chat-user-id"], digits);
+    }
+    for number in [42, 9_007_199_254_740_993_u64] {
+        let answer = envoy.ask("/", &[("Authorization", &login.token(&json!(number)))]).await;
+        assert_eq!(answer.status, 401, "{number}: {answer:?}");
+    }
     // A visitor, and what is no token.
     let visitor = envoy.ask("/", &forged).await;
     let seen = visitor.json();
@@ -140,6 +146,28 @@ async fn envoy_asks_and_heeds_the_answer() {
     assert_eq!((refused.status, refused.header("www-authenticate")), (401, Some("Bearer")));
     assert_eq!(refused.body.len(), 0);
     assert!(!refused.headers.iter().any(|(name, _)| name.starts_with("x-chat")), "{refused:?}");
+    // The guard holds under every spelling that an application may take for this path.
+    for path in [
+        "/members",
+        "/members?a=b",
+        "//members/x",
+        "/members//x",
+        "/members%2Fx",
+        "/members%2fx",
+        "/members%5Cx",
+        "/members\\x",
+        "/%2Fmembers/x",
+        "/./members/x",
+        "/x/../members/x",
+        "/x/%2e%2e/members/x",
+        "/%6dembers/x",
+    ] {
+        let answer = envoy.ask(path, &forged).await;
+        // The spelling that this leads to is guarded as well.
+        let path = if answer.status == 307 { answer.header("location").unwrap() } else { path };
+        let last = envoy.ask(path, &forged).await;
+        assert_eq!(last.status, 401, "{path}: {answer:?}, {last:?}");
+    }
     let other = Login::new().token(&json!("alice"));
     assert_eq!(envoy.ask("/", &[("Authorization", &other)]).await.status, 401, "Envoy verifies");
     // Our failure is the operator's failure mode: status_on_error, or a pass without a session.

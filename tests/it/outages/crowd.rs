@@ -115,7 +115,10 @@ impl Drop for Crowd {
 
 impl Shared {
     async fn client(self: Arc<Self>, who: Who, signed_in: Option<(&'static str, String)>) {
-        let headers: Vec<(&str, &str)> = signed_in.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        // A page's script says what it takes; without that word some logins send to a sign-in page.
+        let accept = matches!(who, Who::Page(_) | Who::Stranger).then_some(("Accept", "application/json"));
+        let signed_in = signed_in.iter().map(|(name, value)| (*name, value.as_str()));
+        let headers: Vec<(&str, &str)> = signed_in.chain(accept).collect();
         let mut visit = self.proxy.visit().await;
         for posts in [matches!(who, Who::Page(_)), false].into_iter().cycle() {
             let sent = self.phase.load(Ordering::SeqCst);

@@ -8,7 +8,7 @@ use super::{SET, Scene, has_chat_header};
 use crate::fakes::app::Request;
 use crate::fakes::http::Script;
 use crate::fakes::sendsar::{Sendsar, subject_of};
-use crate::parts::proxies::{self, Application, Recipe, Visit};
+use crate::parts::proxies::{self, Application, COOKIES, Recipe, Visit};
 
 /// A proxy with all around it.
 struct Stage {
@@ -29,6 +29,7 @@ async fn asks(recipe: &'static Recipe) {
     stage.methods_and_bodies_pass().await;
     stage.a_query_changes_nothing().await;
     stage.websockets_pass().await;
+    stage.nothing_else_is_upgraded().await;
     stage.connections_are_kept().await;
     stage.the_longest_token_passes().await;
     stage.an_outage_of_the_provider_leaves_nothing_of_the_clients().await;
@@ -51,6 +52,48 @@ each_proxy! {
     the_application_behind_haproxy: HAPROXY,
     the_application_behind_traefik: TRAEFIK,
     the_application_behind_envoy: ENVOY,
+}
+
+/// Behind Envoy the login is asked about the path itself, and some paths it answers to everybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_login_shows_to_all_makes_nobody_somebody() {
+    let scene = Scene::local(&proxies::ENVOY, &[]).await;
+    let forged = [("X-Auth-Request-User", "mallory"), ("X-Chat-Token", "mallory"), ("X-Chat-User-Id", "mallory")];
+    let signed_in = [&forged[..], &[COOKIES.alice]].concat();
+    // Visitors are sent to sign in, and what the login sets on the way comes with it; a script is told.
+    let answer = scene.ask("GET", "/", &forged).await;
+    assert_eq!((answer.status, answer.header("location")), (302, Some("https://idp.example.com/authorize")));
+    assert_eq!(answer.header("set-cookie"), Some("login_csrf=1; HttpOnly"));
+    assert_eq!(scene.ask("GET", "/", &[("Accept", "application/json")]).await.status, 401);
+    let answer = scene.ask("GET", "/", &signed_in).await;
+    assert_eq!((answer.status, answer.header("set-cookie")), (200, Some("login_renewed=1")));
+    assert_eq!(scene.app.last().header("X-Auth-Request-User"), Some("alice"));
+    // Nobody signs in on the way to these, so whoever asks is a visitor.
+    for path in ["/ping", "/ready", "/robots.txt"] {
+        for headers in [&forged[..], &signed_in] {
+            assert_eq!(scene.ask("GET", path, headers).await.status, 200, "{path}");
+            let request = scene.app.last();
+            let said = [SET[0], SET[3], SET[5], "X-Auth-Request-User"].map(|name| request.said(name));
+            assert_eq!(said, [None, None, Some("anonymous"), None], "{path}: {request:?}");
+            assert!(!request.holds("mallory"), "{path}: {request:?}");
+        }
+    }
+    // The login's own pages are its own, under every spelling, and the session route asks the login under each.
+    let own = [("/oauth2/start", 302), ("/oauth2/auth", 401), ("/oauth2/static/css/all.css", 200)];
+    for (path, status) in own {
+        assert_eq!(scene.ask("GET", path, &forged).await.status, status, "{path}");
+        assert_eq!(scene.login.calls().last().unwrap().path, path);
+    }
+    for path in ["//oauth2/static/css/all.css", "/oauth2%2Fstatic/css/all.css", "/x/..%5Coauth2/static/css/all.css"] {
+        scene.ask("GET", path, &forged).await;
+    }
+    for path in
+        ["/api/chat/session", "//api/chat/session", "/api%2fchat/session", "/api/chat/session/", "/api/chat/Session"]
+    {
+        let answer = scene.ask("GET", path, &forged).await;
+        assert!((300..=499).contains(&answer.status), "{path}: {answer:?}");
+    }
+    assert!(scene.app.is_untouched());
 }
 
 impl Stage {
@@ -116,6 +159,7 @@ impl Stage {
                     (200, Some(_)) => self.assert_alices(&self.scene.app.last()),
                     (200, None) => self.assert_nobodys(&self.scene.app.last(), "anonymous"),
                     (400..=499, _) => {}
+                    (status, None) if status == self.application.visitor => {}
                     _ => panic!("{}: {attack:?}: {answer:?}", self.name()),
                 }
                 assert!(self.scene.app.is_untouched(), "{}: {attack:?}", self.name());
@@ -187,6 +231,8 @@ impl Stage {
             assert!((400..=499).contains(&answer.status), "{}: {query}", self.name());
             assert!(self.scene.app.is_untouched(), "{}: {query}", self.name());
             let answer = self.scene.ask("GET", &path, &[self.application.users.alice]).await;
+            // A fragment is no part of a request; who refuses one is right.
+            assert!(answer.status == 200 || query.contains('#'), "{}: {query}: {answer:?}", self.name());
             if answer.status == 200 {
                 let token = self.scene.app.last().header(SET[0]).map(subject_of);
                 assert_eq!(token.as_deref(), Some("alice"), "{}: {query}", self.name());
@@ -212,6 +258,35 @@ impl Stage {
         assert_eq!(request.header("Upgrade"), Some("websocket"), "{}", self.name());
         let connection = request.header("Connection").unwrap_or_default().to_lowercase();
         assert!(connection.contains("upgrade"), "{}: {connection}", self.name());
+    }
+
+    /// An application that answers such a request with 101 has given the client a tunnel, and nobody asks within it.
+    async fn nothing_else_is_upgraded(&self) {
+        let upgrades: [&[&str]; 8] = [
+            &["h2c"],
+            &["H2C"],
+            &["TLS/1.0"],
+            &["websocket, h2c"],
+            &["h2c, websocket"],
+            &["websocket/13"],
+            &["websocket", "h2c"],
+            &["h2c", "websocket"],
+        ];
+        for upgrade in upgrades {
+            for connection in ["Upgrade, HTTP2-Settings", "upgrade", "keep-alive, Upgrade"] {
+                let mut headers = vec![("Connection", connection), ("HTTP2-Settings", "AAMAAABkAAQAoAAA")];
+                headers.extend(upgrade.iter().map(|protocol| ("Upgrade", *protocol)));
+                headers.push(self.application.users.alice);
+                self.scene.proxy.visit().await.try_ask("GET", "/socket", &headers).await;
+                for request in self.scene.app.all() {
+                    assert!(!request.holds("h2c"), "{}: {upgrade:?}: {request:?}", self.name());
+                    let connection = request.header("Connection").unwrap_or_default().to_lowercase();
+                    let is_upgraded = connection.contains("upgrade");
+                    let is_websocket = request.header("Upgrade").is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
+                    assert!(!is_upgraded || is_websocket, "{}: {upgrade:?}: {request:?}", self.name());
+                }
+            }
+        }
     }
 
     /// A3: an answer with a body would cost a connection each.

@@ -15,7 +15,7 @@ pub const ENVOY: Recipe = Recipe {
     application: Some(Application {
         users: COOKIES,
         alices_name: "Alice%20Doe",
-        visitor: 401,
+        visitor: 302,
         outage: 503,
         passes_websockets: true,
     }),

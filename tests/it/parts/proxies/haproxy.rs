@@ -23,7 +23,7 @@ pub const HAPROXY: Recipe = Recipe {
     }),
     hole: &[
         ("    http-request del-header X-Forwarded-User\n", ""),
-        ("    http-request deny deny_status 401 unless { var(txn.login_status) -m int 200 }\n", ""),
+        ("    http-request deny deny_status 401 unless { var(txn.login_status) -m int 200:299 }\n", ""),
         ("    http-request set-header X-Forwarded-User  %[var(txn.login_user)]\n", ""),
     ],
     gap: ("    http-request del-header X-Forwarded-Groups\n", ""),

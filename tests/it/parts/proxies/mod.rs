@@ -97,7 +97,7 @@ pub struct Application {
     pub users: Users,
     /// Display name of alice, as it reaches the application.
     pub alices_name: &'static str,
-    /// What a visitor gets: 200 where the proxy lets visitors pass without a token.
+    /// What a visitor gets: 200 where the proxy lets visitors pass without a token, 302 where the login sends them to sign in.
     pub visitor: u16,
     /// What everybody gets while sidemint is down.
     pub outage: u16,
