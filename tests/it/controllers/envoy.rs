@@ -15,8 +15,16 @@ pub struct Envoy {
     /// Filters before the router, in the order that the controller gives them.
     pub filters: Vec<Value>,
     pub routes: Vec<Value>,
-    /// Services by name, and their ports.
-    pub services: BTreeMap<String, u16>,
+    /// Where requests go to, by name.
+    pub clusters: BTreeMap<String, Cluster>,
+}
+
+/// A Service, as one of those who ask it sees it.
+#[derive(Clone, Default)]
+pub struct Cluster {
+    pub port: u16,
+    /// How long a connection may be idle; an hour where nothing is said.
+    pub idle_timeout: Option<String>,
 }
 
 impl Envoy {
@@ -36,18 +44,31 @@ impl Envoy {
             "http_filters": filters,
         });
         manager.as_object_mut().unwrap().extend(self.options.clone());
-        let clusters = self.services.iter().map(|(name, port)| {
-            format!(
-                "  - {{ name: {name}, load_assignment: {{ cluster_name: {name}, endpoints: [{{ lb_endpoints: [{{ endpoint: \
-                 {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }} }} }}] }}] }} }}\n"
-            )
-        });
+        let clusters: String = self.clusters.iter().map(|(name, cluster)| cluster.text(name)).collect();
         format!(
             "static_resources:\n  listeners:\n  - name: web\n    \
              address: {{ socket_address: {{ address: 127.0.0.1, port_value: 8000 }} }}\n    \
              filter_chains: [{{ filters: [{{ name: envoy.filters.network.http_connection_manager, typed_config: {manager} }}] }}]\n  \
-             clusters:\n{}",
-            clusters.collect::<String>()
+             clusters:\n{clusters}"
+        )
+    }
+}
+
+impl Cluster {
+    fn text(&self, name: &str) -> String {
+        const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+        let Self { port, idle_timeout } = self;
+        let options = idle_timeout.as_ref().map_or(json!({}), |time| {
+            json!({ OPTIONS: {
+                "@type": kind(OPTIONS),
+                "explicit_http_config": { "http_protocol_options": {} },
+                "common_http_protocol_options": { "idle_timeout": time },
+            } })
+        });
+        format!(
+            "  - {{ name: {name}, typed_extension_protocol_options: {options}, load_assignment: {{ cluster_name: {name}, \
+             endpoints: [{{ lb_endpoints: [{{ endpoint: \
+             {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }} }} }}] }}] }} }}\n"
         )
     }
 }
@@ -64,6 +85,6 @@ pub fn names(headers: &[String]) -> Value {
 }
 
 /// `server_uri` of a Service.
-pub fn server(service: &str) -> Value {
-    json!({ "uri": format!("http://{service}"), "cluster": service, "timeout": PATIENCE })
+pub fn server(service: &str, cluster: &str) -> Value {
+    json!({ "uri": format!("http://{service}"), "cluster": cluster, "timeout": PATIENCE })
 }

@@ -1,15 +1,16 @@
 //! Envoy Gateway: its policies, as Envoy gets them.
 //!
 //! The filter of a policy is off, and is turned on for the routes of the `HTTPRoute` that it is for. It comes before the
-//! filters that verify tokens. No registry carries schemas of these resources; the fields are those of the reference.
+//! filters that verify tokens. Whoever asks a Service, a rule of a route or a policy, has a cluster of its own. No registry carries schemas of these resources; the fields are those of the reference.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::envoy::{Envoy, kind, names, server};
+use super::envoy::{Cluster, Envoy, kind, names, server};
 use super::gateway_api::{BackendRef, TargetRef};
 
 const FILTER: &str = "envoy.filters.http.ext_authz/securitypolicy/shop/chat-token";
+const QUESTION: &str = "securitypolicy/shop/chat-token/extauth/0";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -31,6 +32,7 @@ struct Question {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct HttpService {
     backend_refs: Vec<BackendRef>,
+    backend_settings: BackendSettings,
     path_override: String,
     headers_to_backend: Vec<String>,
 }
@@ -57,9 +59,40 @@ enum Underscores {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Early {
-    remove: Vec<String>,
+    remove_on_match: Vec<Matcher>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", content = "value")]
+enum Matcher {
+    RegularExpression(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BackendSettings {
+    timeout: Timeout,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct BackendTrafficPolicy {
+    target_refs: Vec<TargetRef>,
+    timeout: Timeout,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Timeout {
+    http: HttpTimeout,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct HttpTimeout {
+    connection_idle_timeout: String,
 }
 
 /// Envoy's configuration, made of the documents of `docs/proxies/envoy-gateway.yaml`.
@@ -67,7 +100,7 @@ pub fn envoy(documents: &[Value]) -> Envoy {
     let mut envoy = Envoy::default();
     let of = |kind: &'static str| documents.iter().filter(move |document| document["kind"] == kind);
     for route in of("HTTPRoute") {
-        envoy.add_route(route);
+        envoy.add_route(route, |route, number, _| format!("httproute/shop/{route}/rule/{number}"));
     }
     for document in of("SecurityPolicy") {
         envoy.ask(&serde_json::from_value(document["spec"].clone()).expect("a SecurityPolicy"));
@@ -75,7 +108,10 @@ pub fn envoy(documents: &[Value]) -> Envoy {
     for document in of("ClientTrafficPolicy") {
         envoy.clean(&serde_json::from_value(document["spec"].clone()).expect("a ClientTrafficPolicy"));
     }
-    assert_eq!(documents.len(), 4, "every document means something here");
+    for document in of("BackendTrafficPolicy") {
+        envoy.hold(&serde_json::from_value(document["spec"].clone()).expect("a BackendTrafficPolicy"));
+    }
+    assert_eq!(documents.len(), 5, "every document means something here");
     envoy
 }
 
@@ -85,7 +121,8 @@ impl Envoy {
         assert_eq!((target.group.as_str(), target.kind.as_str()), ("gateway.networking.k8s.io", "HTTPRoute"));
         assert!(asked.timeout.ends_with("ms"), "{}", asked.timeout);
         let [backend] = &asked.http.backend_refs[..] else { panic!("one backend") };
-        self.services.insert(backend.name.clone(), backend.port);
+        let idle_timeout = Some(asked.http.backend_settings.timeout.http.connection_idle_timeout.clone());
+        self.clusters.insert(QUESTION.to_owned(), Cluster { port: backend.port, idle_timeout });
         self.filters.push(json!({
             "name": FILTER,
             "disabled": true,
@@ -95,7 +132,7 @@ impl Envoy {
                 "failure_mode_allow": asked.fail_open,
                 "allowed_headers": names(&asked.headers_to_ext_auth),
                 "http_service": {
-                    "server_uri": server(&backend.name),
+                    "server_uri": server(&backend.name, QUESTION),
                     "path_override": asked.http.path_override,
                     "authorization_response": { "allowed_upstream_headers": names(&asked.http.headers_to_backend) },
                 },
@@ -116,8 +153,12 @@ impl Envoy {
             Underscores::RejectRequest => "REJECT_REQUEST",
             Underscores::DropHeader => "DROP_HEADER",
         };
-        let removed: Vec<Value> =
-            policy.headers.early_request_headers.remove.iter().map(|name| json!({ "remove": name })).collect();
+        let matchers = policy.headers.early_request_headers.remove_on_match.iter();
+        let removed: Vec<Value> = matchers
+            .map(|Matcher::RegularExpression(regex)| {
+                json!({ "remove_on_match": { "key_matcher": { "safe_regex": { "regex": regex } } } })
+            })
+            .collect();
         self.options
             .insert("common_http_protocol_options".to_owned(), json!({ "headers_with_underscores_action": action }));
         self.options.insert(
@@ -130,5 +171,17 @@ impl Envoy {
                 },
             }]),
         );
+    }
+    /// How long the connections of a route are kept.
+    fn hold(&mut self, policy: &BackendTrafficPolicy) {
+        for target in &policy.target_refs {
+            assert_eq!((target.group.as_str(), target.kind.as_str()), ("gateway.networking.k8s.io", "HTTPRoute"));
+            let prefix = format!("httproute/shop/{}/", target.name);
+            let clusters = self.clusters.iter_mut().filter(|(name, _)| name.starts_with(&prefix));
+            let held = clusters.map(|(_, cluster)| {
+                cluster.idle_timeout = Some(policy.timeout.http.connection_idle_timeout.clone());
+            });
+            assert_eq!(held.count(), 1, "the policy is for a route that is there");
+        }
     }
 }

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::envoy::Envoy;
+use super::envoy::{Cluster, Envoy};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -83,17 +83,19 @@ struct Modifier {
 }
 
 impl Envoy {
-    /// Adds the routes of an `HTTPRoute`, exact paths before prefixes, each under the name of the `HTTPRoute`.
-    pub fn add_route(&mut self, document: &Value) {
+    /// Adds the routes of an `HTTPRoute`, exact paths before prefixes, each under the name of the `HTTPRoute`. What a
+    /// cluster is called depends on the controller: `cluster` makes it of route, number of the rule, and Service.
+    pub fn add_route(&mut self, document: &Value, cluster: fn(&str, usize, &str) -> String) {
         let metadata: Metadata = serde_json::from_value(document["metadata"].clone()).expect("metadata");
         let spec: Spec = serde_json::from_value(document["spec"].clone()).expect("an HTTPRoute");
         assert_eq!(
             (spec.parents[0].name.as_str(), spec.hostnames.len(), metadata.namespace.as_str()),
             ("web", 1, "shop")
         );
-        for rule in &spec.rules {
+        for (number, rule) in spec.rules.iter().enumerate() {
             let [backend] = &rule.backends[..] else { panic!("one backend") };
-            self.services.insert(backend.name.clone(), backend.port);
+            let cluster = cluster(&metadata.name, number, &backend.name);
+            self.clusters.insert(cluster.clone(), Cluster { port: backend.port, idle_timeout: None });
             let removed: Vec<&String> =
                 rule.filters.iter().flat_map(|Filter::RequestHeaderModifier { modifier }| &modifier.remove).collect();
             for each in &rule.matches {
@@ -104,7 +106,7 @@ impl Envoy {
                 let route = json!({
                     "name": metadata.name,
                     "match": path,
-                    "route": { "cluster": backend.name },
+                    "route": { "cluster": cluster },
                     "request_headers_to_remove": removed,
                 });
                 self.routes.insert(place, route);

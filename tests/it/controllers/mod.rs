@@ -19,6 +19,7 @@ use crate::proxies::has_chat_header;
 mod envoy;
 mod envoy_gateway;
 mod gateway_api;
+mod idle;
 mod ingress_nginx;
 mod istio;
 
@@ -204,6 +205,19 @@ fn told(request: &Request) -> Option<String> {
     Some(subject(token))
 }
 
+/// What an application may take for a header of the set, and should not: CGI, WSGI and PHP make the same of `-`, `_` and
+/// `.`. Our own has its exact name, and never the value of a client.
+fn forged(request: &Request) -> Vec<&str> {
+    let head = request.0.lines().skip(1).take_while(|line| !line.is_empty());
+    let chat = head.filter(|line| line.to_lowercase().replace(['_', '.'], "-").starts_with("x-chat-"));
+    chat.filter(|line| {
+        let (name, value) = line.split_once(':').expect("a header");
+        let is_clients = value.contains("mallory") || value.contains("yyyy");
+        is_clients || !SET.iter().any(|own| own.eq_ignore_ascii_case(name))
+    })
+    .collect()
+}
+
 async fn the_token_reaches_the_application(controller: &'static Controller) {
     let scene = Scene::of(controller).await;
     let (alice, bob) = (scene.bearer("alice"), scene.bearer("bob"));
@@ -267,11 +281,12 @@ async fn nothing_forged_passes(controller: &'static Controller) {
     for attack in &attacks {
         let attack: Vec<(&str, &str)> = attack.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         if let Some(request) = scene.seen("/", &attack).await {
-            assert_eq!(told(&request), None, "{attack:?}");
+            assert_eq!((told(&request), forged(&request)), (None, vec![]), "{attack:?}");
         }
         let own = [&attack[..], &[proof]].concat();
         if let Some(request) = scene.seen("/", &own).await {
             assert_eq!(told(&request).as_deref(), Some(controller.alice), "{attack:?}");
+            assert_eq!(forged(&request), [""; 0], "{attack:?}");
         }
         assert_eq!(scene.session(&attack).await, None, "{attack:?}");
         let own = [&attack[..], &[sign_in]].concat();
@@ -280,29 +295,47 @@ async fn nothing_forged_passes(controller: &'static Controller) {
     }
 }
 
-/// What the pages say of the lists: of what is not in them, the application believes the client.
+/// What the pages say of the lists: of what is not in them, the application believes the client, unless it is removed early.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_listed_is_the_clients() {
-    for (controller, line) in [
-        (&INGRESS_NGINX, "X-Chat-User-Id,"),
-        (&ISTIO, "          - x-chat-user-id\n"),
-        (&ENVOY_GATEWAY, "        - x-chat-user-id\n"),
+    for (controller, line, passed) in [
+        (&INGRESS_NGINX, "X-Chat-User-Id,", Some("mallory")),
+        (&ISTIO, "          - x-chat-user-id\n", None),
+        (&ENVOY_GATEWAY, "        - x-chat-user-id\n", None),
     ] {
         let scene = Scene::bent(controller, &[(line, "")]).await;
         let alice = scene.bearer("alice");
         let request = scene.seen("/", &[("Authorization", &alice), ("X-Chat-User-Id", "mallory")]).await;
-        assert_eq!(request.expect("let through").said("X-Chat-User-Id"), Some("mallory"), "{}", controller.recipe.name);
+        assert_eq!(request.expect("let through").said("X-Chat-User-Id"), passed, "{}", controller.recipe.name);
+    }
+}
+
+/// What the pages say of other spellings: nothing but the regular expression keeps them from the application.
+#[tokio::test(flavor = "multi_thread")]
+async fn other_spellings_pass_where_they_are_not_removed() {
+    for (controller, passes_underscores) in [(&ISTIO, true), (&ENVOY_GATEWAY, false)] {
+        let scene = Scene::bent(controller, &[("x[-_.]chat[-_.].*", "x-chat-.*")]).await;
+        for (spelled, passes) in
+            [("X-Chat-User-Id", false), ("x.chat.user.id", true), ("X_Chat_User_Id", passes_underscores)]
+        {
+            let request = scene.seen("/", &[(spelled, "mallory")]).await;
+            let found = request.as_ref().map(forged).unwrap_or_default();
+            assert_eq!(found.len(), usize::from(passes), "{}: {spelled}: {found:?}", controller.recipe.name);
+        }
     }
 }
 
 /// What the pages say of `failOpen`: a client's headers pass with it, unless they are removed before anything else.
 #[tokio::test(flavor = "multi_thread")]
 async fn failing_open_needs_headers_to_be_removed_early() {
-    for (controller, passed) in [(&ISTIO, Some("forged")), (&ENVOY_GATEWAY, None)] {
-        let scene = Scene::bent(controller, &[("failOpen: false", "failOpen: true")]).await;
-        drop((scene.way, scene.service));
-        let answer = scene.proxy.ask("/", &[(TOKEN, "forged")]).await.expect("an answer");
-        assert_eq!((answer.status, scene.app.last().said(TOKEN)), (200, passed), "{}", controller.recipe.name);
+    let regex = "x[-_.]chat[-_.].*";
+    for controller in [&ISTIO, &ENVOY_GATEWAY] {
+        for (other, passed) in [(regex, None), ("x-other", Some("forged"))] {
+            let scene = Scene::bent(controller, &[("failOpen: false", "failOpen: true"), (regex, other)]).await;
+            drop((scene.way, scene.service));
+            let answer = scene.proxy.ask("/", &[(TOKEN, "forged")]).await.expect("an answer");
+            assert_eq!((answer.status, scene.app.last().said(TOKEN)), (200, passed), "{}", controller.recipe.name);
+        }
     }
 }
 
@@ -346,6 +379,8 @@ fn a_mistake_in_a_file_is_seen() {
         ("action: CUSTOM", "action: ASK", "AuthorizationPolicy: /spec/action"),
         ("rules: [{}]", "rule: [{}]", "AuthorizationPolicy: /spec/rule is unknown"),
         ("type: PathPrefix", "type: Prefix", "HTTPRoute: /spec/rules/0/matches/0/path/type"),
+        ("idleTimeout: 60s", "idleTime: 60s", "connectionPool/http/idleTime is unknown"),
+        ("operation: MERGE", "operation: MIX", "EnvoyFilter: /spec/configPatches/0/patch/operation"),
         ("{ remove: [Cookie] }", "{ removes: [Cookie] }", "requestHeaderModifier/removes is unknown"),
     ] {
         assert!(all.contains(right), "{right}");

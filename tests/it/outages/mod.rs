@@ -15,7 +15,7 @@ use crate::proxies::{SET, has_chat_header};
 use crowd::{Crowd, Seen, Who};
 
 mod crowd;
-mod idle;
+pub mod idle;
 mod provider;
 mod rolling;
 
