@@ -13,7 +13,7 @@ use crate::harness::SESSION;
 use crate::parts::proxies::{Proxy, Users};
 
 /// Between two requests of a client: a pace that leaves the machine to the programs under test.
-const PACE: Duration = Duration::from_millis(10);
+pub const PACE: Duration = Duration::from_millis(10);
 
 /// Who asks for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,11 @@ impl Crowd {
     /// Everything so far.
     pub fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().clone()
+    }
+
+    /// How much that is.
+    pub fn answers(&self) -> usize {
+        self.shared.seen.lock().unwrap().len()
     }
 
     /// Waits until a condition holds for what was seen.

@@ -3,6 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
 
 use crate::fakes::app::{App, Request};
 use crate::fakes::login::Login;
@@ -12,7 +15,7 @@ use crate::parts::proxies::{self, MEMBERS, Proxy, Recipe, Upstreams};
 use crate::parts::sidemint::Program;
 use crate::proxies::{SET, has_chat_header};
 
-use crowd::{Crowd, Seen, Who};
+use crowd::{Crowd, PACE, Seen, Who};
 
 mod crowd;
 pub mod idle;
@@ -22,6 +25,7 @@ mod rolling;
 /// When sidemint is to end, each answer is the last one of its connection for so long: then none is left on which a
 /// request could be lost.
 const DELAY: (&str, &str) = ("server.drain_delay", "\"1s\"");
+const DELAY_TIME: Duration = Duration::from_secs(1);
 
 /// What the page of a proxy says of it while sidemint does not answer. What the application gets while nobody listens is
 /// in the recipe.
@@ -45,7 +49,7 @@ enum State {
     Stalled,
     /// What was stalled is answered, late or not at all.
     Waking,
-    /// What is in flight is finished, then nobody listens.
+    /// All is well until nobody listens any more; what is in flight then is finished.
     Ending,
     /// From one moment to the next nobody listens, and what is in flight is cut.
     Breaking,
@@ -61,6 +65,8 @@ struct Stage {
     app: App,
     crowd: Crowd,
     phases: Vec<State>,
+    /// So many of the answers were there while somebody still listened.
+    listened: usize,
     _login: Login,
 }
 
@@ -115,7 +121,7 @@ async fn endures(case: &'static Case) {
     stage.everybody_is_served(2).await;
 
     stage.enter(State::Ending);
-    stage.program.signal("TERM");
+    stage.ends().await;
     let (status, log) = stage.program.ended().await;
     assert!(status.success() && log.contains("\"stopped\"") && !log.contains("cut"), "drained, not cut: {log}");
     stage.comes_back().await;
@@ -161,7 +167,7 @@ impl Stage {
         }
         let application = case.recipe.application.map_or(case.recipe.users, |application| application.users);
         let crowd = Crowd::gather(&proxy, &all, application, case.recipe.users);
-        Self { case, program, app, crowd, phases: vec![State::Well], _login: login }
+        Self { case, program, app, crowd, phases: vec![State::Well], listened: 0, _login: login }
     }
 
     /// Judges what was seen so far, and begins a phase.
@@ -192,6 +198,22 @@ impl Stage {
             answers.len() == self.crowd.size() && answers.values().all(|(who, count)| waits(*who) || *count >= times)
         };
         self.crowd.until(&what, enough).await;
+    }
+
+    /// Stops it, and waits until nobody listens any more. While a new connection is taken, the delay has not passed: what
+    /// was answered before is as ever.
+    async fn ends(&mut self) {
+        let since = Instant::now();
+        self.program.signal("TERM");
+        loop {
+            let answers = self.crowd.answers();
+            if TcpStream::connect(self.program.front).await.is_err() {
+                break;
+            }
+            self.listened = answers;
+            tokio::time::sleep(PACE).await;
+        }
+        assert!(since.elapsed() >= DELAY_TIME, "{}: it listens for so long", self.case.recipe.name);
     }
 
     /// From the end of one process to the first answers of the next.
@@ -243,8 +265,11 @@ impl Stage {
     /// Holds everything that clients and application have seen so far against what the page says.
     fn judge(&self) {
         let name = self.case.recipe.name;
-        for seen in self.crowd.seen() {
-            let phases = &self.phases[seen.sent..=seen.got];
+        for (number, seen) in self.crowd.seen().iter().enumerate() {
+            let mut phases = self.phases[seen.sent..=seen.got].to_vec();
+            if number < self.listened {
+                phases.iter_mut().filter(|state| **state == State::Ending).for_each(|state| *state = State::Well);
+            }
             let Some(answer) = &seen.answer else {
                 let may_close = self.case.closes && phases.contains(&State::Breaking);
                 assert!(may_close, "{name}: closed without an answer: {phases:?} {seen:?}");
