@@ -178,14 +178,21 @@ fn every_mutant_changes_a_check_that_is_there() {
     }
 }
 
-/// A test counts once it has been seen to fail: every row has a check that `make mutants` removes.
+/// A test counts once it has been seen to fail: every row has a check that `make mutants` removes, and so has every test.
 #[test]
-fn every_row_has_a_mutant() {
+fn every_row_and_every_test_of_it_has_a_mutant() {
     let list: toml::Table = fs::read_to_string(root().join("tests/mutants/list.toml")).unwrap().parse().unwrap();
-    let removed: BTreeSet<&str> =
-        list["mutant"].as_array().unwrap().iter().map(|mutant| mutant["row"].as_str().unwrap()).collect();
-    let left: Vec<&str> = rows().into_iter().map(|(id, _)| id).filter(|id| !removed.contains(id)).collect();
-    assert_eq!(left, Vec::<&str>::new());
+    let mutants = list["mutant"].as_array().unwrap();
+    let rows_removed: BTreeSet<&str> = mutants.iter().map(|mutant| mutant["row"].as_str().unwrap()).collect();
+    let fail = mutants.iter().flat_map(|mutant| mutant["tests"].as_array().unwrap());
+    let fail: BTreeSet<String> = fail.map(|test| whole(test.as_str().unwrap())).collect();
+    let mut left = Vec::new();
+    for (id, named) in table() {
+        left.extend((!rows_removed.contains(id.as_str())).then(|| id.clone()));
+        let tests = named.into_iter().filter(|name| name.contains("::") && !fail.contains(name));
+        left.extend(tests.map(|test| format!("{id}: {test}")));
+    }
+    assert_eq!(left, Vec::<String>::new());
 }
 
 /// The rules see what they should see: otherwise they would hold for any page.
