@@ -96,7 +96,7 @@ fn read(text: &str) -> (Vec<Value>, Vec<Value>) {
 /// Everything around the proxy.
 struct Scene {
     proxy: Proxy,
-    service: Service,
+    _service: Service,
     way: Counted,
     app: App,
     signer: Signer,
@@ -122,7 +122,7 @@ impl Scene {
         let (way, login, app) = (Counted::way_to(service.address()).await, Login::start().await, App::start().await);
         let upstreams = Upstreams { sidemint: way.address, login: login.address, app: app.address };
         let proxy = Proxy::start_with(&controller.recipe, &upstreams, vec![(controller.writes, written)]).await;
-        Self { proxy, service, way, app, signer, _login: login, _folder: folder }
+        Self { proxy, _service: service, way, app, signer, _login: login, _folder: folder }
     }
 
     fn bearer(&self, user: &str) -> String {
@@ -219,7 +219,7 @@ fn forged(request: &Request) -> Vec<&str> {
 }
 
 async fn the_token_reaches_the_application(controller: &'static Controller) {
-    let scene = Scene::of(controller).await;
+    let mut scene = Scene::of(controller).await;
     let (alice, bob) = (scene.bearer("alice"), scene.bearer("bob"));
     for path in ["/", "/page?mode=required&user=bob", "/a/b.css", "/auth"] {
         let request = scene.seen(path, &[("Authorization", &alice)]).await.expect("let through");
@@ -250,7 +250,7 @@ async fn the_token_reaches_the_application(controller: &'static Controller) {
         assert!(answer.header("www-authenticate").is_some_and(|value| value.starts_with("Bearer")), "{answer:?}");
     }
     // And while sidemint is down, nobody passes.
-    drop((scene.way, scene.service));
+    scene.way.close().await;
     let answer = scene.proxy.ask("/", &[(TOKEN, "forged")]).await.expect("an answer");
     assert_eq!(answer.status, controller.outage);
     assert!(scene.app.is_untouched());
@@ -331,8 +331,8 @@ async fn failing_open_needs_headers_to_be_removed_early() {
     let regex = "x[-_.]chat[-_.].*";
     for controller in [&ISTIO, &ENVOY_GATEWAY] {
         for (other, passed) in [(regex, None), ("x-other", Some("forged"))] {
-            let scene = Scene::bent(controller, &[("failOpen: false", "failOpen: true"), (regex, other)]).await;
-            drop((scene.way, scene.service));
+            let mut scene = Scene::bent(controller, &[("failOpen: false", "failOpen: true"), (regex, other)]).await;
+            scene.way.close().await;
             let answer = scene.proxy.ask("/", &[(TOKEN, "forged")]).await.expect("an answer");
             assert_eq!((answer.status, scene.app.last().said(TOKEN)), (200, passed), "{}", controller.recipe.name);
         }

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 /// Forwards to a server for as long as it lives.
 pub struct Counted {
     pub address: SocketAddr,
     count: Arc<AtomicUsize>,
+    /// The way closes when something is said here, or nobody can any more.
+    end: Option<oneshot::Sender<()>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -19,10 +22,15 @@ impl Counted {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, count) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
         let counter = Arc::clone(&count);
+        let (end, mut ended) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
-            // Dropped with this task, and every connection with it.
             let mut connections = JoinSet::new();
-            while let Ok((mut near, _)) = listener.accept().await {
+            loop {
+                let accepted = tokio::select! {
+                    _said = &mut ended => break,
+                    accepted = listener.accept() => accepted,
+                };
+                let Ok((mut near, _)) = accepted else { break };
                 counter.fetch_add(1, Ordering::Relaxed);
                 connections.spawn(async move {
                     if let Ok(mut far) = TcpStream::connect(server).await {
@@ -30,8 +38,10 @@ impl Counted {
                     }
                 });
             }
+            drop(listener);
+            connections.shutdown().await;
         });
-        Self { address, count, task }
+        Self { address, count, end: Some(end), task }
     }
 
     /// Connections so far.
@@ -39,15 +49,9 @@ impl Counted {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// From now on connections are refused, and those that were open are closed.
+    /// When this returns, connections are refused, and those that were open are closed.
     pub async fn close(&mut self) {
-        self.task.abort();
-        assert!((&mut self.task).await.is_err_and(|end| end.is_cancelled()));
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.task.abort();
+        drop(self.end.take());
+        (&mut self.task).await.expect("the way ends");
     }
 }
