@@ -51,6 +51,7 @@ mod namespaces;
 mod nginx;
 mod observability;
 mod outages;
+mod pages;
 mod peer_proof;
 mod peers;
 mod presets;
