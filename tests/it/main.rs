@@ -66,4 +66,5 @@ mod subrequest;
 mod tls;
 mod users;
 mod vectors;
+mod wall_clock;
 mod wire;
