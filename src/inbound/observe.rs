@@ -83,6 +83,8 @@ impl Observer {
             trace_id: trace.as_ref().map(TraceContext::trace_id),
             peer: untrusted(asked, seen.outcome),
             hit: seen.hit,
+            // A subrequest may pass without a session because something failed.
+            failed: seen.status >= 500 || seen.outcome.row().status.is_server_error(),
         });
     }
 }
