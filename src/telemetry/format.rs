@@ -82,7 +82,7 @@ impl Format {
         } else {
             ["", time, " ", "", column, " ", target, ": "]
         };
-        pieces.iter().for_each(|piece| out.push_str(piece));
+        out.extend(pieces);
     }
 
     /// The end of a message.
@@ -96,7 +96,7 @@ impl Format {
     pub(super) fn text(self, out: &mut String, name: &str, value: &str) {
         self.name(out, name);
         let quote = if self.json { "\"" } else { "" };
-        [quote, value, quote].iter().for_each(|piece| out.push_str(piece));
+        out.extend([quote, value, quote]);
     }
 
     /// One more field whose value is written as it is: a number, or what is quoted already.
@@ -113,7 +113,7 @@ impl Format {
         } else {
             [" ", name, "="]
         };
-        pieces.iter().for_each(|piece| out.push_str(piece));
+        out.extend(pieces);
     }
 
     /// The end of a line.

@@ -1,5 +1,7 @@
-//! Logging: events through `tracing`, request lines through a [`RequestLog`] of their own, because a line per request is
-//! the dearest thing that a warm request can do. Both wait in one [`LogQueue`] for the thread that writes.
+//! Logging: events through `tracing`, request lines through a [`RequestLog`] of their own.
+//!
+//! A line per request is the dearest thing that a warm request can do. Both wait in one [`LogQueue`] for the thread that
+//! writes.
 
 mod format;
 mod queue;

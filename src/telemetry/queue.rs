@@ -356,7 +356,7 @@ pub(super) mod tests {
             queue.push(format!("{n}\n").as_bytes(), n % 3 == 0);
         }
         queue.flush(Duration::MAX);
-        let expected: String = (0..2000).map(|n| format!("{n}\n")).collect();
+        let expected = (0..2000).map(|n| n.to_string()).collect::<Vec<_>>().join("\n") + "\n";
         assert_eq!(sink.text(), expected);
     }
 }

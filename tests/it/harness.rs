@@ -199,7 +199,8 @@ impl Service {
     pub async fn of(blueprint: Blueprint, clock: Arc<ManualClock>, folder: tempfile::TempDir) -> Self {
         let lines = Lines::default();
         let (format, dropped) = (Format { json: true, colour: false }, blueprint.metrics().log_lines_dropped.clone());
-        let log = LogQueue::start(Box::new(lines.clone()), format, Arc::clone(&clock) as Arc<dyn Clock>, dropped);
+        let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+        let log = LogQueue::start(Box::new(lines.clone()), format, time, dropped);
         let log = log.expect("a thread");
         let app = App::bind(blueprint, log.clone()).expect("ports");
         let (front, ops) = app.addresses().expect("addresses");

@@ -205,7 +205,7 @@ fn when_it_heeds_sigterm(child: &Child) {
 #[test]
 fn sigterm_while_files_are_read_ends_with_0() {
     let folder = tempfile::tempdir().unwrap();
-    let users: String = (0..1_000_000).map(|n| format!("user-{n}\n")).collect();
+    let users = (0..1_000_000).map(|n| format!("user-{n}")).collect::<Vec<_>>().join("\n");
     let denied = file(folder.path(), "denied", &users);
     let any = [("SIDEMINT_SERVER__LISTEN", "127.0.0.1:0"), ("SIDEMINT_OPS__LISTEN", "127.0.0.1:0")];
     let environment = [&any[..], &[("SIDEMINT_IDENTITY__USERS__DENY_FILE", denied.as_str())]].concat();
