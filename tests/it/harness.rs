@@ -198,7 +198,8 @@ impl Service {
     /// The service of a blueprint; the folder lives as long.
     pub async fn of(blueprint: Blueprint, clock: Arc<ManualClock>, folder: tempfile::TempDir) -> Self {
         let lines = Lines::default();
-        let (format, dropped) = (Format { json: true, colour: false }, blueprint.metrics().log_lines_dropped.clone());
+        let format = Format::of(&blueprint.config().log, false, &Environment::default());
+        let dropped = blueprint.metrics().log_lines_dropped.clone();
         let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let log = LogQueue::start(Box::new(lines.clone()), format, time, dropped);
         let log = log.expect("a thread");
