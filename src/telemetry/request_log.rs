@@ -18,7 +18,8 @@ const MAX_USER_CHARS: usize = 128;
 /// Where request lines come from, as events come from modules.
 const TARGET: &str = "sidemint::request";
 
-/// What is said about one request. Never a token, a header value or a path of the client's choosing.
+/// What is said about one request. Never a token, a path of the client's choosing or a header value, but for the origin
+/// of a page that was refused.
 #[derive(Clone, Debug)]
 pub struct RequestLine<'l> {
     /// Request id, as in the answer.
@@ -41,6 +42,8 @@ pub struct RequestLine<'l> {
     pub trace_id: Option<&'l str>,
     /// Address of the peer, where it matters.
     pub peer: Option<IpAddr>,
+    /// Origin of the page that was refused.
+    pub origin: Option<&'l str>,
     /// Whether this was a plain cache hit.
     pub hit: bool,
     /// Whether the service could not do its part: then the line is a warning.
@@ -154,7 +157,7 @@ impl Draft {
             format.message(text);
             let micros = line.took.as_micros();
             format.raw(text, "duration_ms", format_args!("{}.{:03}", micros / 1000, micros % 1000));
-            format.text(text, "request_id", line.request_id);
+            format.text(text, "id", line.request_id);
         }
         if let Some(reason) = line.reason {
             format.text(text, "reason", reason);
@@ -163,10 +166,16 @@ impl Draft {
             format.raw(text, "user", escaped(user));
         }
         if let Some(peer) = line.peer {
-            format.raw(text, "peer", format_args!("\"{peer}\""));
+            format.text(text, "peer", &peer.to_string());
+        }
+        if let Some(origin) = line.origin {
+            format.raw(text, "origin", escaped(origin));
+        }
+        if let Some(origin) = line.origin {
+            write!(self.text, ",\"origin\":{}", escaped(origin))?;
         }
         if let Some(trace_id) = line.trace_id {
-            format.text(text, "trace_id", trace_id);
+            format.text(text, if format.json { "trace_id" } else { "trace" }, trace_id);
         }
         format.end(text);
     }
@@ -230,6 +239,7 @@ mod tests {
             took: Duration::from_micros(5_002_236),
             trace_id: None,
             peer: Some(IpAddr::from([127, 0, 0, 1])),
+            origin: None,
             hit: false,
             failed: true,
         });
@@ -263,7 +273,7 @@ mod tests {
     #[test]
     fn people_read_columns_and_milliseconds() {
         let plain = "2026-05-30T12:00:00.007Z  WARN sidemint::request: GET /api/chat/session 503 draining \
-                     duration_ms=5002.236 request_id=0123456789abcdef reason=draining peer=\"127.0.0.1\"\n";
+                     duration_ms=5002.236 id=0123456789abcdef reason=draining peer=127.0.0.1\n";
         assert_eq!(line(UserLines::None, "alice", TEXT), plain);
         let coloured = line(UserLines::None, "alice", Format { json: false, colour: true });
         assert!(
