@@ -241,8 +241,7 @@ fn people_read_one_format() {
     let columns = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG| INFO| WARN|ERROR) [a-z0-9_]+(::[a-z0-9_]+)*: \S";
     let columns = regex_lite::Regex::new(columns).expect("a pattern");
     assert!(log.lines().all(|line| columns.is_match(line)), "{log}");
-    let request =
-        r"(?m) INFO sidemint::request: GET other 404 not_found duration_ms=\d+\.\d{3} id=[0-9a-f]{16}$";
+    let request = r"(?m) INFO sidemint::request: GET other 404 not_found duration_ms=\d+\.\d{3} id=[0-9a-f]{16}$";
     assert!(regex_lite::Regex::new(request).expect("a pattern").is_match(&log), "{log}");
     let route =
         format!("route path=\"{SESSION}\" answer=\"session\" provider=\"chat\" sources=\"plain\" listener=unix:/");
