@@ -171,9 +171,6 @@ impl Draft {
         if let Some(origin) = line.origin {
             format.raw(text, "origin", escaped(origin));
         }
-        if let Some(origin) = line.origin {
-            write!(self.text, ",\"origin\":{}", escaped(origin))?;
-        }
         if let Some(trace_id) = line.trace_id {
             format.text(text, if format.json { "trace_id" } else { "trace" }, trace_id);
         }
