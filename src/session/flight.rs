@@ -8,7 +8,6 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use super::SessionError;
 use super::key::SessionKey;
@@ -19,24 +18,7 @@ use crate::lifecycle::Lifecycle;
 pub(super) type Outcome = Result<Arc<Entry>, SessionError>;
 
 /// A seat on a flight.
-#[derive(Clone)]
-pub(super) struct Seat {
-    outcome: watch::Receiver<Option<Outcome>>,
-    /// Cancelled when the user leaves.
-    left: CancellationToken,
-}
-
-/// What flies: a mint, and what becomes of its outcome.
-pub(super) trait Mission: Send + Sync + 'static {
-    /// Mints.
-    fn mint(&self) -> impl Future<Output = Outcome> + Send;
-
-    /// Takes over what the mint brought, while nobody else can begin the same flight.
-    fn land(&self, entry: &Arc<Entry>);
-
-    /// Looks after what came when the user had left.
-    fn take_back(&self) -> impl Future<Output = ()> + Send;
-}
+pub(super) type Seat = watch::Receiver<Option<Outcome>>;
 
 /// Calls to providers that one user may have under way: as many rooms as a page opens at once.
 const MOST: usize = 16;
@@ -68,8 +50,6 @@ struct User {
     /// Flights and other calls, listed or not.
     running: usize,
     listed: Vec<SessionKey>,
-    /// Cancelled, and replaced, when the user leaves.
-    left: CancellationToken,
 }
 
 /// What a request finds when it wants to fly.
@@ -85,20 +65,23 @@ pub(super) enum Boarding {
 }
 
 impl Flights {
-    /// Takes a seat on the flight for `key`; begins it where none is under way. `cached` is asked once more under the
-    /// lock: a flight that has just landed is in the cache before it is gone from here. `may_begin` is asked only where a
-    /// flight would begin.
+    /// Takes a seat on the flight for `key`; begins it with `mint` if none is under way. `cached` is asked once more
+    /// under the lock: a flight that has just landed is in the cache before it is gone from here. `mint` may refuse, and
+    /// is asked only where a flight would begin.
     ///
-    /// The flight is a task of its own, so it goes on when those who wait for it have left. Its outcome counts only while
-    /// it is still listed: what comes after a user was [dismissed](Self::dismiss) is taken back.
-    pub(super) fn board<M: Mission>(
+    /// The flight is a task of its own, so it goes on when those who wait for it have left. Its outcome counts, by
+    /// `land`, only while it is still listed: a flight that was [dismissed](Self::dismiss) lands unseen.
+    pub(super) fn board<F>(
         self: &Arc<Self>,
         key: &SessionKey,
         lifecycle: &Lifecycle,
         cached: impl FnOnce() -> Option<Arc<Entry>>,
-        may_begin: impl FnOnce() -> Result<(), SessionError>,
-        mission: impl FnOnce() -> M,
-    ) -> Boarding {
+        mint: impl FnOnce() -> Result<F, SessionError>,
+        land: impl FnOnce(&Arc<Entry>) + Send + 'static,
+    ) -> Boarding
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
         let mut table = self.lock();
         if let Some((_, seat)) = table.listed.get(key) {
             return Boarding::Joined(seat.clone());
@@ -110,33 +93,28 @@ impl Flights {
         if !table.has_room(user) {
             return Boarding::Refused(SessionError::Busy);
         }
-        if let Err(error) = may_begin() {
-            return Boarding::Refused(error);
-        }
+        let mint = match mint() {
+            Ok(mint) => mint,
+            Err(error) => return Boarding::Refused(error),
+        };
         let number = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let (report, outcome) = watch::channel(None);
+        let (report, seat) = watch::channel(None);
+        table.listed.insert(key.clone(), (number, seat.clone()));
         let own = table.users.entry(Box::from(user)).or_default();
         own.running += 1;
         own.listed.push(key.clone());
-        let seat = Seat { outcome, left: own.left.clone() };
-        table.listed.insert(key.clone(), (number, seat.clone()));
         drop(table);
         // Frees the key even if the mint panics; those who wait then see the channel close.
-        let running = Running { flights: Arc::clone(self), user: Box::from(user), left: seat.left.clone() };
+        let running = Running { flights: Arc::clone(self), user: Box::from(user) };
         let guard = Listed { running, key: key.clone(), number };
-        let mission = mission();
         lifecycle.spawn(async move {
-            let outcome = mission.mint().await;
-            let landed = guard.strike_off(|| {
+            let outcome = mint.await;
+            let _alone = report.send(Some(outcome.clone()));
+            guard.strike_off(|| {
                 if let Ok(entry) = &outcome {
-                    mission.land(entry);
+                    land(entry);
                 }
             });
-            if landed {
-                let _alone = report.send(Some(outcome));
-            } else if outcome.is_ok() {
-                mission.take_back().await;
-            }
         });
         Boarding::Began(seat)
     }
@@ -147,27 +125,17 @@ impl Flights {
         if !table.has_room(chat_subject) {
             return Err(SessionError::Busy);
         }
-        let user = table.users.entry(Box::from(chat_subject)).or_default();
-        user.running += 1;
-        let left = user.left.clone();
-        drop(table);
-        Ok(Running { flights: Arc::clone(self), user: Box::from(chat_subject), left })
+        table.users.entry(Box::from(chat_subject)).or_default().running += 1;
+        Ok(Running { flights: Arc::clone(self), user: Box::from(chat_subject) })
     }
 
-    /// The user signed out or was denied. Whoever waits for a flight of this user is told so at once; the flights go on,
-    /// and their outcomes are taken back.
+    /// Lets the user's flights go on, but keeps their outcomes out of the cache: the user signed out meanwhile.
     pub(super) fn dismiss(&self, chat_subject: &str) {
         let mut table = self.lock();
-        let Some(user) = table.users.get_mut(chat_subject) else { return };
-        std::mem::take(&mut user.left).cancel();
-        for key in std::mem::take(&mut user.listed) {
+        let keys = table.users.get_mut(chat_subject).map(|user| std::mem::take(&mut user.listed)).unwrap_or_default();
+        for key in keys {
             table.listed.remove(&key);
         }
-    }
-
-    /// What is under way for the user, since the user last left.
-    pub(super) fn of(&self, chat_subject: &str) -> Vec<SessionKey> {
-        self.lock().users.get(chat_subject).map(|user| user.listed.clone()).unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -186,14 +154,6 @@ impl Table {
 pub(super) struct Running {
     flights: Arc<Flights>,
     user: Box<str>,
-    left: CancellationToken,
-}
-
-impl Running {
-    /// Whether the user has left since the call began.
-    pub(super) fn is_dismissed(&self) -> bool {
-        self.left.is_cancelled()
-    }
 }
 
 impl Drop for Running {
@@ -215,39 +175,30 @@ struct Listed {
 }
 
 impl Listed {
-    /// Takes the flight off the list, and runs `land` under the same lock if it was still on it. Says whether it was.
-    fn strike_off(&self, land: impl FnOnce()) -> bool {
+    /// Takes the flight off the list, and runs `land` under the same lock if it was still on it.
+    fn strike_off(&self, land: impl FnOnce()) {
         let mut table = self.running.flights.lock();
-        let listed = table.listed.get(&self.key).is_some_and(|(number, _)| *number == self.number);
-        if listed {
+        if table.listed.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
             land();
             table.listed.remove(&self.key);
             if let Some(user) = table.users.get_mut(&self.running.user) {
                 user.listed.retain(|key| *key != self.key);
             }
         }
-        listed
     }
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        let _struck_off_before = self.strike_off(|| {});
+        self.strike_off(|| {});
     }
 }
 
-/// Waits for the outcome of a flight, or for the user to leave.
+/// Waits for the outcome of a flight.
 pub(super) async fn wait(mut seat: Seat) -> Outcome {
-    let outcome = async {
-        match seat.outcome.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().unwrap_or(Err(SessionError::Internal)),
-            // The task ended without an outcome: it panicked, or the process is stopping.
-            Err(_closed) => Err(SessionError::Internal),
-        }
-    };
-    tokio::select! {
-        biased;
-        () = seat.left.cancelled() => Err(SessionError::SignedOut),
-        outcome = outcome => outcome,
+    match seat.wait_for(Option::is_some).await {
+        Ok(outcome) => outcome.clone().unwrap_or(Err(SessionError::Internal)),
+        // The task ended without an outcome: it panicked, or the process is stopping.
+        Err(_closed) => Err(SessionError::Internal),
     }
 }

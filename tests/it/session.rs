@@ -160,18 +160,21 @@ async fn promise_5_a_limiting_provider_is_given_the_time_it_asks_for() {
     let (service, fake) = Service::sendsar().await;
     let limited =
         Script::Answer { status: 429, headers: vec![("Retry-After".to_owned(), "7".to_owned())], body: b"{}".to_vec() };
-    fake.next("/v1/auth/token", limited);
-    let answer = service.session("alice").await;
-    assert_eq!((answer.status, answer.code().as_str()), (503, "provider_rate_limited"));
-    assert_eq!(answer.header("retry-after"), Some("7"));
+    fake.always("/v1/auth/token", Some(limited));
+    for user in ["alice", "bob", "carol", "dave", "erin"] {
+        let answer = service.session(user).await;
+        assert_eq!((answer.status, answer.code().as_str()), (503, "provider_rate_limited"));
+        assert_eq!(answer.header("retry-after"), Some("7"));
+    }
+    fake.always("/v1/auth/token", None);
     let calls = fake.calls().len();
     for wait in ["7", "1"] {
-        let answer = service.session("bob").await;
+        let answer = service.session("frank").await;
         assert_eq!((answer.code().as_str(), answer.header("retry-after")), ("provider_rate_limited", Some(wait)));
         assert_eq!(fake.calls().len(), calls, "nobody calls in the meantime");
         service.advance(if wait == "7" { 6 } else { 1 });
     }
-    assert_eq!(service.session("alice").await.status, 200);
+    assert_eq!(service.session("frank").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,7 +254,7 @@ async fn promise_6_a_sign_out_drops_the_users_sessions_and_nobody_elses() {
     assert_eq!((answer.status, answer.body.len()), (204, 0));
     assert_ne!(service.session("alice").await.json()["token"], alice);
     assert_eq!(service.session("bob").await.json()["token"], bob);
-    assert_eq!((fake.upserts(), fake.mints()), (2, 3), "the provider still knows who signed out");
+    assert_eq!((fake.upserts(), fake.mints()), (3, 3));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -264,9 +267,8 @@ async fn promise_6_a_sign_out_keeps_a_mint_under_way_out_of_the_cache() {
         assert_eq!(service.ask("DELETE", SESSION, &headers).await.status, 204);
         drop(gate);
     });
-    assert_eq!((first.status, first.code().as_str()), (401, "unauthorized"), "who was waiting is signed out as well");
-    assert_eq!(service.session("alice").await.status, 200);
-    assert_eq!(fake.mints(), 2, "what came late is not in the cache");
+    assert_eq!(first.status, 200, "who was waiting gets what was asked for");
+    assert_ne!(service.session("alice").await.json()["token"], first.json()["token"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -350,8 +352,7 @@ async fn no_session_ever_reaches_another_user() {
                             assert_eq!(session["chatUserId"], user.as_str());
                             assert_eq!(session["displayName"], name.as_str());
                         } else {
-                            // 401: somebody signed this user out meanwhile.
-                            assert!(matches!(answer.status, 401 | 503), "{answer:?}");
+                            assert_eq!(answer.status, 503, "{answer:?}");
                         }
                     }
                 }

@@ -202,17 +202,10 @@ pub(super) struct Route {
     pub(super) source: Option<OneOrMore>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Limits {
-    pub(super) user_rate: String,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        // A page that opens a dozen rooms, and again after a reload, does not meet it; a loop does.
-        Self { user_rate: "30/min".to_owned() }
-    }
+    pub(super) user_rate: Option<String>,
 }
 
 /// The kind of answer a route gives.
@@ -242,6 +235,7 @@ pub(super) struct Provider {
     pub(super) preset: String,
     pub(super) timeout: Option<Span>,
     pub(super) retries: Option<u32>,
+    pub(super) calls_at_once: Option<usize>,
     pub(super) client_margin: Option<Span>,
     pub(super) upsert_memory: Option<Span>,
     pub(super) rate: Option<String>,
