@@ -47,6 +47,11 @@ impl Environment {
         Ok(self.texts.get(name).map(String::as_str).filter(|text| !text.is_empty()))
     }
 
+    /// The same, where a variable that is no text is as good as none.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.text(name).ok().flatten()
+    }
+
     /// The variables that set configuration keys, as the names in `files` are spelled, and what is wrong with them.
     pub(super) fn variables(&self, files: &Dict) -> (Variables, Vec<ConfigError>) {
         Variables::read(self.texts.iter().map(|(name, text)| (name.as_str(), text.as_str())), &self.broken, files)
