@@ -42,7 +42,8 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let alg = options.alg;
     let secret = generate(alg).map_err(|error| failed(&error))?;
     let Some(path) = &options.out else {
-        return print(&format!("{}\n", String::from_utf8_lossy(secret.expose()).trim_end()));
+        print(&format!("{}\n", String::from_utf8_lossy(secret.expose()).trim_end()));
+        return Ok(());
     };
     let mut file = std::fs::OpenOptions::new()
         .write(true)
@@ -57,5 +58,6 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         Public::Pem => key.public_pem(),
         Public::Kid => key.thumbprint().map(|kid| kid + "\n"),
     };
-    print(&public.unwrap_or_default())
+    print(&public.unwrap_or_default());
+    Ok(())
 }

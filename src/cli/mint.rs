@@ -1,13 +1,17 @@
 //! `sidemint mint`: one session to standard output.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::{Failure, blueprint, print, runtime, say};
+use crate::clock::Stopwatch;
 use crate::config::{Environment, Sources, did_you_mean};
 use crate::identity::Identity;
 use crate::lifecycle::Lifecycle;
 use crate::provider::ProviderError;
 use crate::session::{Answer, SessionError};
+use crate::trace::Origin;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -56,27 +60,42 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     if options.explain || options.dry_run {
         let told = sessions.explain(plan, &key).map_err(|error| Failure::Running(error.to_string()))?;
         if options.dry_run {
-            return print(&told.to_string());
+            print(&told.to_string());
+            return Ok(());
         }
         say(&told.to_string());
     }
     let runtime = runtime(Some(1))?;
-    let outcome = runtime.block_on(sessions.cold(plan, &key, None));
+    // A request waits no longer than the route says, and is told nothing more than that. Here somebody wants to know why.
+    let watch = Stopwatch::start();
+    let outcome = runtime.block_on(sessions.cold(&plan.with_patience(), &key, Origin::default()));
+    if watch.elapsed() > plan.deadline {
+        let [took, waits] = [watch.elapsed(), plan.deadline].map(|span| Duration::from_millis(millis(span)));
+        let [took, waits] = [took, waits].map(humantime::format_duration);
+        say(&format!(
+            "note: this took {took}; a request to {} is answered after {waits}, without a session\n",
+            plan.path
+        ));
+    }
     if let (true, Err(SessionError::Provider(error))) = (options.explain, &outcome) {
         show_answer(error);
     }
     let (entry, _) = outcome.map_err(|error| Failure::Running(format!("no session: {error}")))?;
     match &entry.answer {
-        Answer::Json(body) => print(&format!("{}\n", String::from_utf8_lossy(body)))?,
+        Answer::Json(body) => print(&format!("{}\n", String::from_utf8_lossy(body))),
         Answer::Unsayable => return Err(Failure::Running(format!("no session: {}", SessionError::TooLarge))),
         Answer::Headers(headers) => {
             // The rest belongs to the transport.
             for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with("x-chat-")) {
-                print(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())))?;
+                print(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
             }
         }
     }
     Ok(())
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What the provider said, for whoever writes its definition. It goes to the operator's own terminal and nowhere else.

@@ -8,7 +8,6 @@ mod mint;
 mod presets;
 mod serve;
 
-use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -118,20 +117,14 @@ fn complain(text: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Errors and asides of a command line go to standard error. Where that is closed, nobody is there to be told.
+#[expect(clippy::print_stderr, reason = "errors and asides of a command line go to standard error")]
 pub(crate) fn say(text: &str) {
-    let _closed = std::io::stderr().write_all(text.as_bytes());
+    eprint!("{text}");
 }
 
-/// Results of a command line go to standard output. Whoever closed it has read enough; a full disk has lost the result.
-pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::Running(format!("standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
+#[expect(clippy::print_stdout, reason = "results of a command line go to standard output")]
+pub(crate) fn print(text: &str) {
+    print!("{text}");
 }
 
 impl SourceArgs {
@@ -149,7 +142,8 @@ pub(crate) fn blueprint(sources: &Sources, environment: &Environment) -> Result<
 
 fn check(sources: &Sources, environment: &Environment) -> Result<(), Failure> {
     let blueprint = blueprint(sources, environment)?;
-    print(&format!("{blueprint}configuration is good\n"))
+    print(&format!("{blueprint}configuration is good\n"));
+    Ok(())
 }
 
 /// A runtime for verbs that need one.

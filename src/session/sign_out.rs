@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::key::SessionKey;
 use super::{Plan, SessionError, Sessions};
 use crate::identity::Identity;
-use crate::trace::TraceContext;
+use crate::trace::Origin;
 
 impl Sessions {
     /// Drops every session of the user, on all routes, and keeps those under way out of the cache. Then each provider
@@ -18,7 +18,7 @@ impl Sessions {
         self: &Arc<Self>,
         plan: &Plan,
         identity: &Identity<'_>,
-        trace: Option<TraceContext>,
+        origin: Origin,
     ) -> Result<(), SessionError> {
         let user = identity.chat_subject();
         self.count(&user)?;
@@ -36,10 +36,10 @@ impl Sessions {
         let running = Arc::new(self.flights.pass(&user)?);
         let (report, mut reports) = mpsc::channel(keys.len());
         for key in keys {
-            let (own, report, trace) = (Arc::clone(self), report.clone(), trace.clone());
+            let (own, report, origin) = (Arc::clone(self), report.clone(), origin.clone());
             let running = Arc::clone(&running);
             self.lifecycle.spawn(async move {
-                let _unheard = report.send(own.revoke(&key, trace).await).await;
+                let _unheard = report.send(own.revoke(&key, origin).await).await;
                 drop(running);
             });
         }
@@ -63,9 +63,9 @@ impl Sessions {
         }
     }
 
-    async fn revoke(&self, key: &SessionKey, trace: Option<TraceContext>) -> Result<(), SessionError> {
+    async fn revoke(&self, key: &SessionKey, origin: Origin) -> Result<(), SessionError> {
         let (question, plan) = self.asked_by(key).ok_or(SessionError::Internal)?;
-        let revoked = match Self::order(plan, &question, trace) {
+        let revoked = match Self::order(plan, &question, origin) {
             Ok(order) => plan.provider.revoke(&order).await.map_err(SessionError::from),
             Err(error) => Err(error),
         };

@@ -26,7 +26,7 @@ const ANY_PORTS: [(&str, &str); 2] =
     [("SIDEMINT_SERVER__LISTEN", "127.0.0.1:0"), ("SIDEMINT_OPS__LISTEN", "127.0.0.1:0")];
 
 /// The program in an empty environment, at the root of the repository: there `config.toml` is the shipped one.
-pub fn sidemint(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+fn sidemint(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sidemint"));
     command.args(arguments).env_clear().envs(environment.iter().copied()).current_dir(env!("CARGO_MANIFEST_DIR"));
     command
@@ -60,7 +60,7 @@ fn bad(code: i32, arguments: &[&str], environment: &[(&str, &str)]) -> String {
     ran.err
 }
 
-pub fn file(folder: &Path, name: &str, text: &str) -> String {
+fn file(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
     fs::write(&path, text).unwrap();
     path.display().to_string()
@@ -68,7 +68,7 @@ pub fn file(folder: &Path, name: &str, text: &str) -> String {
 
 /// A serving process; killed when the test ends first.
 pub struct Process {
-    pub child: Child,
+    child: Child,
     out: BufReader<ChildStdout>,
     pub front: SocketAddr,
     pub ops: SocketAddr,
@@ -97,13 +97,13 @@ impl Process {
         panic!("never ready");
     }
 
-    pub fn signal(&self, name: &str) {
+    fn signal(&self, name: &str) {
         let kill = format!("kill -s {name} {}", self.child.id());
         let sent = Command::new("sh").args(["-c", &kill]).status().expect("sh");
         assert!(sent.success());
     }
 
-    pub fn wait_for(&mut self, message: &str) -> Value {
+    fn wait_for(&mut self, message: &str) -> Value {
         next_line(&mut self.out, message)
     }
 
@@ -398,7 +398,12 @@ fn a_dry_run_shows_everything_but_secrets_and_does_nothing() {
     insta::assert_snapshot!("dry_run", said.out);
     let done = run(&[&arguments[..], &["--explain"]].concat(), &environment);
     assert_eq!((done.code, done.out.as_str()), (Some(1), ""));
-    assert!(done.err.starts_with(&said.out) && done.err.contains("login: unavailable (no connection)"), "{}", done.err);
+    assert!(
+        done.err.starts_with(&said.out)
+            && done.err.contains("login: unavailable (no connection: connection refused) at 127.0.0.1:1"),
+        "{}",
+        done.err
+    );
     assert!(!done.err.contains(SECRET) && !said.out.contains(SECRET));
     let listed = good(&["presets", "--definitions", &own]);
     assert!(listed.contains("explained") && listed.contains("for the test"), "{listed}");
@@ -426,7 +431,7 @@ fn explain_shows_what_a_provider_answered() {
     let path = file(folder.path(), "config.toml", &text);
     let mint = ["mint", "--user", "alice", "-c", &path];
     let said = bad(1, &mint, &[("SENDSAR_API_KEY", API_KEY)]);
-    assert_eq!(said, "sidemint: no session: upsert: rejected (answered 400)\n");
+    assert_eq!(said, format!("sidemint: no session: upsert: rejected (answered 400) at {address}\n"));
     let explained = run(&[&mint[..], &["--explain"]].concat(), &[("SENDSAR_API_KEY", API_KEY)]).err;
     assert!(explained.contains("upsert answered\n  {\"code\":\"no_such_member\"}\n") && explained.ends_with(&said));
     server.join().unwrap();
@@ -460,7 +465,8 @@ fn mint_ends_with_1_when_the_provider_fails() {
         format!("{routes}[providers.chat]\npreset = \"sendsar\"\nretries = 0\napi_url = \"http://{address}/v1\"\n");
     let path = file(folder.path(), "config.toml", &text);
     let said = bad(1, &["mint", "--user", "alice", "-c", &path], &[("SENDSAR_API_KEY", API_KEY)]);
-    assert_eq!(said, "sidemint: no session: upsert: unavailable (no connection)\n");
+    let expected = format!("upsert: unavailable (no connection: connection refused) at {address}");
+    assert_eq!(said, format!("sidemint: no session: {expected}\n"));
 }
 
 #[test]

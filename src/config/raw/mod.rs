@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use address::Address;
-use bounds::{Count, DAY, HOUR, MILLI, MINUTE, Span};
+pub(super) use bounds::Count;
+use bounds::{DAY, HOUR, MILLI, MINUTE, Span};
 pub(super) use identity::{Identity, OneOrMore, Peers};
 
 #[derive(Debug, Deserialize)]
@@ -213,6 +214,8 @@ pub(super) struct Provider {
     pub(super) preset: String,
     pub(super) timeout: Option<Span<{ 10 * MINUTE }, MILLI>>,
     pub(super) retries: Option<Count<10>>,
+    /// More is a mistake: each call has a connection of its own.
+    pub(super) calls_at_once: Option<Count<4096, 1>>,
     pub(super) client_margin: Option<Span<DAY>>,
     pub(super) upsert_memory: Option<Span<{ 366 * DAY }>>,
     pub(super) rate: Option<String>,
