@@ -28,17 +28,16 @@ pub(super) fn run(options: &Options, sources: &Sources) -> Result<(), Failure> {
                 did_you_mean(wanted, &known)
             )));
         };
-        print(text);
-        return Ok(());
+        return print(text);
     }
-    print("providers (preset = …)\n");
+    print("providers (preset = …)\n")?;
     for (name, text) in definitions.texts() {
         let summary = Definition::parse(text).map(|definition| definition.summary).unwrap_or_default();
-        print(&format!("  {name:<16} {summary}\n"));
+        print(&format!("  {name:<16} {summary}\n"))?;
     }
-    print("identity sources (identity.source = …)\n");
+    print("identity sources (identity.source = …)\n")?;
     for (name, text) in identity::PRESETS {
-        print(&format!("  {name:<23} {}\n", identity::summary(text)));
+        print(&format!("  {name:<23} {}\n", identity::summary(text)))?;
     }
     Ok(())
 }
