@@ -74,6 +74,7 @@ pub struct Metrics {
     request_seconds: HistogramVec,
     sessions: IntCounterVec,
     identity_refusals: IntCounterVec,
+    identity_left_out: IntCounterVec,
     provider_calls: IntCounterVec,
     provider_seconds: HistogramVec,
     upserts: IntCounterVec,
@@ -176,6 +177,11 @@ impl Metrics {
                 "sidemint_identity_refusals_total",
                 "Requests whose identity was refused, by reason.",
                 &["reason"],
+            )?,
+            identity_left_out: counter(
+                "sidemint_identity_values_left_out_total",
+                "Identity headers that were too long to be read; users are signed in without what they hold.",
+                &["source", "value"],
             )?,
             provider_calls: counter(
                 "sidemint_provider_calls_total",
@@ -322,6 +328,11 @@ impl Metrics {
     /// Sessions of `route` that came about by `how`.
     pub fn sessions(&self, route: &str, how: &str) -> Counter {
         self.sessions.with_label_values(&[route, how])
+    }
+
+    /// Values of `source` that were too long to be read.
+    pub fn identity_left_out(&self, source: &str, value: &str) -> Counter {
+        self.identity_left_out.with_label_values(&[source, value])
     }
 
     /// Identity refusals for `reason`.

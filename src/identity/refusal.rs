@@ -57,6 +57,9 @@ pub enum Refusal {
     /// Longer than allowed.
     #[error("an identity value is too long")]
     TooLong,
+    /// A subject that no provider could have as a user id. Signing in again changes nothing, so this is no 401.
+    #[error("the subject is too long")]
+    SubjectTooLong,
     /// The body names no user as it should.
     #[error("the member `user` of the body is malformed")]
     Body,
@@ -112,7 +115,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, for metrics that exist from the start.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::NoSource,
         Self::PeerUntrusted,
         Self::PeerSecret,
@@ -131,6 +134,7 @@ impl Refusal {
         Self::Character,
         Self::Condition,
         Self::TooLong,
+        Self::SubjectTooLong,
         Self::Body,
         Self::TokenMalformed,
         Self::TokenAlgorithm,
@@ -176,6 +180,7 @@ impl Refusal {
             Self::Character => "character",
             Self::Condition => "condition",
             Self::TooLong => "too_long",
+            Self::SubjectTooLong => "subject_too_long",
             Self::Body => "body",
             Self::TokenMalformed => "token_malformed",
             Self::TokenAlgorithm => "token_algorithm",

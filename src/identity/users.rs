@@ -140,12 +140,12 @@ fn read(path: &Path, namespaces: &Namespaces) -> Result<Entries, String> {
 fn entries(texts: Vec<(usize, &str)>, namespaces: &Namespaces) -> Result<Entries, (usize, String)> {
     texts.into_iter().try_fold(Entries::default(), |mut entries, (at, entry)| {
         let subject = namespaces.subject_of(entry).map_err(|problem| (at, problem))?;
-        match text::subject(subject.as_bytes(), true) {
-            Ok(exact) if exact == subject => {
+        match text::subject(subject.as_bytes(), text::Told::Signed) {
+            Ok(_) => {
                 entries.insert(Box::from(entry));
                 Ok(entries)
             }
-            _ => Err((at, "can be no subject, so it would name nobody".to_owned())),
+            Err(_) => Err((at, "can be no subject, so it would name nobody".to_owned())),
         }
     })
 }

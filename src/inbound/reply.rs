@@ -171,6 +171,7 @@ impl From<Refusal> for Outcome {
             | Refusal::CallerRoute => Self::PeerUntrusted,
             Refusal::Denied | Refusal::NotAllowed => Self::UserDenied,
             Refusal::KeysUnavailable => Self::IdentityUnavailable,
+            Refusal::SubjectTooLong => Self::UserIdInvalid,
             Refusal::Absent
             | Refusal::SubjectMissing
             | Refusal::Malformed

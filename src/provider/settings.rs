@@ -9,6 +9,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::definition::{Definition, Setting, SettingKind};
+use super::keys::Alg;
 use super::pattern::whole;
 use super::template;
 use crate::config::Environment;
@@ -258,6 +259,9 @@ fn checked(setting: &Setting, value: Value) -> Result<Value, String> {
         (_, Value::Bool(flag)) => Value::String(flag.to_string()),
         (_, other) => return Err(format!("is {other}; write text")),
     };
+    let older = Alg::EdDsa.name();
+    let is_newer = value == Alg::ED25519 && setting.one_of.iter().any(|allowed| allowed == older);
+    let value = if is_newer { Value::from(older) } else { value };
     let text = value.as_str().unwrap_or_default();
     if !setting.one_of.is_empty() && !setting.one_of.iter().any(|allowed| allowed == text) {
         return Err(format!("\"{text}\" is not one of {}", setting.one_of.join(", ")));

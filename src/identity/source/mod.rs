@@ -3,12 +3,14 @@
 pub(super) mod body;
 mod decoded;
 pub(super) mod headers;
+mod left_out;
 mod verified;
 
 use std::sync::Arc;
 
 use http::HeaderName;
 
+use self::left_out::LeftOut;
 use super::definition::{self, Definition, HeaderNames, MetadataRules, PrincipalRules};
 use super::keys::{Found, KeySet};
 use super::token::Verifier;
@@ -34,6 +36,8 @@ pub(super) enum Kind {
         names: HeaderNames,
         /// For payloads that end.
         clock: Arc<dyn Clock>,
+        /// What was too long.
+        left_out: LeftOut,
     },
     /// In a signed token, which is proof by itself.
     Token(Box<Verifier>),
@@ -49,7 +53,10 @@ impl Source {
     /// Compiles a definition. `Err` is what is wrong with its keys: key and the rest of a sentence.
     pub(super) fn new(name: &str, definition: Definition, around: &Around) -> Result<Self, (&'static str, String)> {
         let kind = match definition.kind {
-            definition::Kind::Headers(names) => Kind::Headers { names, clock: Arc::clone(&around.clock) },
+            definition::Kind::Headers(names) => {
+                let left_out = LeftOut::new(name, &around.metrics);
+                Kind::Headers { names, clock: Arc::clone(&around.clock), left_out }
+            }
             definition::Kind::Token(token) => {
                 let (rules, plan) = *token;
                 let keys = Arc::new(KeySet::configure(name, &plan, around)?);
@@ -113,7 +120,9 @@ impl Source {
         proof: impl FnOnce() -> Result<PeerProof, Refusal>,
     ) -> Result<Told<'r>, Refusal> {
         match &self.kind {
-            Kind::Headers { names, clock } => headers::read(names, clock.as_ref(), proof()?, asking.headers),
+            Kind::Headers { names, clock, left_out } => {
+                headers::read(names, clock.as_ref(), left_out, proof()?, asking.headers)
+            }
             Kind::Token(verifier) => verifier.read(asking, proof).map(Told::Profile),
             Kind::Body => body::read(proof()?, asking).map(Told::Profile),
             // A request that no proxy relays tells nothing here, whoever sent it.
