@@ -4,7 +4,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::clock::Moment;
 
 /// Longest period; quotas of a week or a month are nothing that a process can hold.
 const MAX_PERIOD: Duration = Duration::from_hours(24);
@@ -75,10 +75,8 @@ impl Pace {
     }
 
     /// Takes a slot if one is free now; otherwise tells when the next will be.
-    pub fn take(&self, due: &mut i128, now: Timestamp) -> Result<(), Timestamp> {
+    pub fn take(&self, due: &mut i128, now: Moment) -> Result<(), Moment> {
         let now_units = self.units(now);
-        // After a call, this is the most that can be due: more means that the wall clock was set back.
-        *due = (*due).min(now_units + self.tolerance + self.interval);
         let slot = self.slot(*due, now, 0);
         if slot > now {
             return Err(slot);
@@ -88,20 +86,20 @@ impl Pace {
     }
 
     /// When a call with `before` others before it will pass.
-    pub fn slot(&self, due: i128, now: Timestamp, before: usize) -> Timestamp {
+    pub fn slot(&self, due: i128, now: Moment, before: usize) -> Moment {
         let before = i128::try_from(before).unwrap_or(i128::MAX);
         let due = due.max(self.units(now)).saturating_add(self.interval.saturating_mul(before));
         // Rounded up: the clock has no parts of a millisecond.
         let slot = due.saturating_sub(self.tolerance).saturating_add(self.refill - 1).div_euclid(self.refill);
-        Timestamp::from_millis(i64::try_from(slot).unwrap_or(i64::MAX)).max(now)
+        Moment::from_millis(i64::try_from(slot).unwrap_or(i64::MAX)).max(now)
     }
 
     /// Whether what is due says no more than [`Pace::UNUSED`] would.
-    pub fn is_rested(&self, due: i128, now: Timestamp) -> bool {
+    pub fn is_rested(&self, due: i128, now: Moment) -> bool {
         due <= self.units(now)
     }
 
-    fn units(&self, point: Timestamp) -> i128 {
+    fn units(&self, point: Moment) -> i128 {
         i128::from(point.as_millis()) * self.refill
     }
 }

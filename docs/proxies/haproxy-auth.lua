@@ -1,4 +1,4 @@
--- /etc/haproxy/auth.lua: asks the login whose session a request carries, and sidemint for that user's chat token.
+-- /etc/haproxy/haproxy-auth.lua: asks the login whose session a request carries, and sidemint for that user's chat token.
 
 -- Asks `url` with these headers of the request; variable NAME_status is 0 where nobody answers.
 local function ask(txn, name, url, timeout, headers, said)

@@ -112,7 +112,7 @@ async fn rotate(provider: &Arc<Provider>, options: &Rotate) -> Result<(), Failur
             }
             Progress::Waits(until) if options.wait => {
                 print(&format!("waiting until {}\n", until.to_rfc3339()));
-                SystemClock.sleep_until(until).await;
+                SystemClock.sleep_until_time(until).await;
             }
             Progress::Waits(until) => {
                 print(&format!("nothing to do before {}; run it again then\n", until.to_rfc3339()));

@@ -9,6 +9,7 @@ mod environment;
 mod error;
 mod identity;
 mod layers;
+pub mod origin;
 mod raw;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -168,7 +169,7 @@ pub struct Log {
 /// Protection of session routes against other sites' pages.
 #[derive(Clone, Debug, Default)]
 pub struct Browser {
-    /// Origins that may call from other sites, exactly as browsers send them.
+    /// Origins that may call from other sites, as browsers send them: without a default port.
     pub allow_origins: BTreeSet<String>,
     /// Hosts that are served, lower case without port; empty means any.
     pub allow_hosts: BTreeSet<String>,

@@ -48,6 +48,11 @@ impl Resolver {
         self.sources.iter().flat_map(|source| source.headers())
     }
 
+    /// Those of them that clients may write: what they hold is proof by itself, whoever sends it.
+    pub fn page_headers(&self) -> impl Iterator<Item = &HeaderName> {
+        self.sources.iter().filter(|source| source.stands_alone()).flat_map(|source| source.headers())
+    }
+
     /// The same headers, and what each is worth.
     pub fn evidence(&self) -> impl Iterator<Item = (&HeaderName, Worth)> {
         self.sources.iter().flat_map(|source| {

@@ -3,36 +3,53 @@
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HOST, HeaderMap, HeaderName,
-    HeaderValue, ORIGIN,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
+    HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
 };
 
 use super::asked::Asked;
 use super::reply::Outcome;
-use crate::config;
+use crate::config::{self, origin};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// Headers that a page of an allowed origin may send.
-const ALLOWED_HEADERS: &str = "content-type, x-requested-with";
+/// Headers that a page of an allowed origin may send, beside those that its route reads.
+const ALLOWED_HEADERS: [HeaderName; 2] = [http::header::CONTENT_TYPE, HeaderName::from_static("x-requested-with")];
+/// Headers of ours that such a page may read: when to ask again, and what to show to whoever helps.
+const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("Retry-After, X-Request-Id");
 
-/// The rules of the `[browser]` section.
+/// The rules of the `[browser]` section on one route.
 #[derive(Clone, Debug)]
-pub(super) struct Rules(config::Browser);
+pub(super) struct Rules {
+    browser: config::Browser,
+    /// Headers that a preflight allows.
+    allowed: HeaderValue,
+}
 
 impl Rules {
-    pub(super) fn new(browser: config::Browser) -> Self {
-        Self(browser)
+    /// `read` are the headers of the route that pages write themselves, so no header that only a proxy may write.
+    pub(super) fn new<'h, I: Iterator<Item = &'h HeaderName>>(browser: config::Browser, read: I) -> Self {
+        let mut names: Vec<HeaderName> = Vec::new();
+        for name in ALLOWED_HEADERS.into_iter().chain(browser.require_header.clone()).chain(read.cloned()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
+        // Names of headers, commas and blanks are a value.
+        let allowed = HeaderValue::try_from(names.join(", ")).unwrap_or_else(|_| HeaderValue::from_static(""));
+        Self { browser, allowed }
     }
 
     /// Refuses a request that a page of another site, a rebound name or a forged server-side request made.
     pub(super) fn check(&self, asked: &Asked) -> Result<(), Outcome> {
-        if !self.0.allow_hosts.is_empty() && !asked.host().is_some_and(|host| self.0.allow_hosts.contains(&host)) {
+        let hosts = &self.browser.allow_hosts;
+        if !hosts.is_empty() && !asked.host().is_some_and(|host| hosts.contains(&host)) {
             return Err(Outcome::HostRefused);
         }
         if !self.origin_is_fine(asked) {
             return Err(Outcome::OriginRefused);
         }
-        match &self.0.require_header {
+        match &self.browser.require_header {
             Some(name) if !asked.headers.contains_key(name) => Err(Outcome::HeaderMissing),
             _ => Ok(()),
         }
@@ -50,27 +67,28 @@ impl Rules {
         }
         match (site, origin) {
             (None | Some(b"same-site"), None) | (Some(b"same-origin" | b"none"), _) => true,
-            (_, Some(origin)) if self.lists(origin) => asked.headers.get_all(ORIGIN).iter().count() == 1,
+            (_, Some(origin)) if self.listed(origin).is_some() => asked.headers.get_all(ORIGIN).iter().count() == 1,
             // A browser without Fetch Metadata names its own origin on POST.
             (None, Some(origin)) => is_own(origin, asked),
             _ => false,
         }
     }
 
-    fn lists(&self, origin: &HeaderValue) -> bool {
-        origin.to_str().is_ok_and(|origin| self.0.allow_origins.contains(origin))
+    /// The origin as it stands on the list, if it does.
+    fn listed(&self, origin: &HeaderValue) -> Option<&String> {
+        self.browser.allow_origins.get(origin::without_default_port(origin.to_str().ok()?))
     }
 
     /// Headers that let a page of a listed origin read the answer. The origin is ours: it comes from the list.
     pub(super) fn cors(&self, asked: &Asked) -> Option<HeaderMap> {
-        if self.0.allow_origins.is_empty() {
+        if self.browser.allow_origins.is_empty() {
             return None;
         }
-        let origin = asked.header(&ORIGIN)?;
-        let listed = self.0.allow_origins.get(origin)?;
-        let mut headers = HeaderMap::with_capacity(2);
+        let listed = self.listed(asked.headers.get(ORIGIN)?)?;
+        let mut headers = HeaderMap::with_capacity(3);
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::try_from(listed).ok()?);
         headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
         Some(headers)
     }
 
@@ -81,17 +99,28 @@ impl Rules {
         }
         let Some(mut headers) = self.cors(asked) else { return Some(Err(Outcome::OriginRefused)) };
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
-        let required = self.0.require_header.as_ref().map(|name| format!("{ALLOWED_HEADERS}, {name}"));
-        let allowed = required.and_then(|text| HeaderValue::try_from(text).ok());
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed.unwrap_or(HeaderValue::from_static(ALLOWED_HEADERS)));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, self.allowed.clone());
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
         Some(Ok(headers))
     }
 }
 
-/// Whether `Origin` is the host that was asked, by http or https.
+/// Whether `Origin` is the host that was asked, by http or https. `Origin` names no default port, `Host` may: a proxy
+/// writes it so.
 fn is_own(origin: &HeaderValue, asked: &Asked) -> bool {
     let (Ok(origin), Some(host)) = (origin.to_str(), asked.header(&HOST)) else { return false };
-    let authority = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-    authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+    let same = |scheme: &str, port: &str| {
+        let authority = origin.strip_prefix(scheme)?;
+        let bare = |text: &str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
+        Some(bare(authority) == bare(host))
+    };
+    same("https://", ":443").or_else(|| same("http://", ":80")).unwrap_or(false)
+}
+
+/// The origin of a refused request, for whoever may want to list it; what is no origin is not repeated.
+pub(super) fn told_origin(asked: &Asked) -> Option<&str> {
+    match asked.header(&ORIGIN)? {
+        "null" => Some("null"),
+        origin => origin::parse(origin),
+    }
 }

@@ -25,7 +25,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+};
 use http::{Method, Request, Version};
 use http_body_util::Empty;
 use hyper::body::Incoming;
@@ -236,7 +238,7 @@ fn session(kind: Kind, route: &config::Route, plan: &Arc<Plan>, rooms: &Rooms) -
         kind,
         plan: Arc::clone(plan),
         sessions: Arc::clone(&rooms.sessions),
-        rules: Rules::new(rooms.browser.clone()),
+        rules: Rules::new(rooms.browser.clone(), resolver.page_headers().chain(plan.provider.inputs().headers())),
         base: Base::new(&looked_at(&resolver, plan.provider.inputs()), Some("application/json")),
         resolver,
         observer: Observer::new(&route.path, &rooms.metrics, rooms.log.clone()),
@@ -300,6 +302,9 @@ fn for_host(host: Option<&str>) -> impl Filter<Extract = (Ask,), Error = Rejecti
     })
 }
 
+/// Pages of every origin may read what is public.
+const ANYBODY: HeaderValue = HeaderValue::from_static("*");
+
 /// Public keys of every local signing key (RFC 7517, section 5). They are public: anybody may read and keep them.
 fn jwks(rooms: &Rooms) -> BoxedFilter<(Response,)> {
     let providers = rooms.providers.clone();
@@ -309,7 +314,8 @@ fn jwks(rooms: &Rooms) -> BoxedFilter<(Response,)> {
         .and(warp::ext::get::<Ask>())
         .map(move |asked: Ask| {
             if !matches!(asked.method, Method::GET | Method::HEAD) {
-                let extras = Extras { allow: Some("GET, HEAD"), ..Extras::default() };
+                let cors = Some(HeaderMap::from_iter([(ACCESS_CONTROL_ALLOW_ORIGIN, ANYBODY)]));
+                let extras = Extras { allow: Some("GET, HEAD"), cors, ..Extras::default() };
                 observer.request(
                     &asked,
                     Seen { outcome: Outcome::MethodNotAllowed, status: 405, reason: None, hit: false },
@@ -322,6 +328,7 @@ fn jwks(rooms: &Rooms) -> BoxedFilter<(Response,)> {
             let headers = response.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANYBODY);
             headers.insert(reply::X_REQUEST_ID, asked.id.header());
             observer.request(&asked, Seen { outcome: Outcome::Ok, status: 200, reason: None, hit: true }, || None);
             response

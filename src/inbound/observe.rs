@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::asked::Asked;
+use super::browser::told_origin;
 use super::reply::Outcome;
 use crate::identity::{Identity, Peer, Refusal};
 use crate::metrics::{Counter, Histogram, Metrics};
@@ -82,6 +83,7 @@ impl Observer {
             took,
             trace_id: trace.as_ref().map(TraceContext::trace_id),
             peer: untrusted(asked, seen.outcome),
+            origin: (seen.outcome == Outcome::OriginRefused).then(|| told_origin(asked)).flatten(),
             hit: seen.hit,
         });
     }

@@ -16,7 +16,7 @@ use url::Url;
 pub use address::Reach;
 pub use reader::{ReadError, Reader};
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Moment};
 
 /// Bytes of an answer at most; token answers have a few hundred.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
@@ -98,7 +98,7 @@ impl Outbound {
     }
 
     /// Sends `call` and reads the whole answer before `deadline`.
-    pub async fn send(&self, call: Call, deadline: Timestamp) -> Result<Reply, SendError> {
+    pub async fn send(&self, call: Call, deadline: Moment) -> Result<Reply, SendError> {
         within(&self.clock, deadline, exchange(&self.client, call)).await.map_err(|failure| failure.kind())
     }
 }
@@ -142,10 +142,10 @@ impl From<reqwest::Error> for Failure {
 
 async fn within(
     clock: &Arc<dyn Clock>,
-    deadline: Timestamp,
+    deadline: Moment,
     exchange: impl Future<Output = Result<Reply, Failure>>,
 ) -> Result<Reply, Failure> {
-    if clock.now() >= deadline {
+    if clock.moment() >= deadline {
         return Err(Failure::Timeout);
     }
     tokio::select! {

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::address::Reach;
 use super::{Call, Failure, Reply, SendError, base, exchange, within};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Moment};
 
 /// Why a document could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +46,7 @@ impl Reader {
     }
 
     /// Reads `url` before `deadline`.
-    pub async fn read(&self, url: Url, headers: HeaderMap, deadline: Timestamp) -> Result<Reply, ReadError> {
+    pub async fn read(&self, url: Url, headers: HeaderMap, deadline: Moment) -> Result<Reply, ReadError> {
         // Addresses that stand in the URL itself are never resolved, so they are looked at here.
         if self.reach.check(&url).is_err() {
             return Err(ReadError::Address);
@@ -98,7 +98,7 @@ mod tests {
 
     async fn read(reach: Reach, url: &str) -> Result<Reply, ReadError> {
         let reader = Reader::new(reach, None, Arc::new(SystemClock)).expect("a client");
-        let deadline = SystemClock.now().plus(Duration::from_secs(20));
+        let deadline = SystemClock.moment().plus(Duration::from_secs(20));
         reader.read(url.parse().expect(url), HeaderMap::new(), deadline).await
     }
 

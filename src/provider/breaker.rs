@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::error::{Class, ProviderError};
-use crate::clock::Timestamp;
+use crate::clock::Moment;
 use crate::metrics::Gauge;
 
 /// Failures in a row that open the breaker.
@@ -33,7 +33,7 @@ struct State {
     /// Users, as hashes, whose answers failed in this row; at most as many as open the breaker.
     failed_for: Vec<u64>,
     /// No calls before this point, and why.
-    pause: Option<(Timestamp, Class)>,
+    pause: Option<(Moment, Class)>,
     /// A probe is under way after a pause.
     probing: bool,
     pauses: u32,
@@ -52,7 +52,7 @@ impl Breaker {
     }
 
     /// Lets a mint through, or says when to come back.
-    pub(super) fn admit(&self, now: Timestamp) -> Result<Permit<'_>, ProviderError> {
+    pub(super) fn admit(&self, now: Moment) -> Result<Permit<'_>, ProviderError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((until, class)) = state.pause {
             let refuse = |wait: Duration| {
@@ -81,7 +81,7 @@ impl Breaker {
         }
     }
 
-    fn failed(&self, error: &ProviderError, user: &str, now: Timestamp) {
+    fn failed(&self, error: &ProviderError, user: &str, now: Moment) {
         let user = self.hasher.hash_one(user);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let probed = std::mem::take(&mut state.probing);
@@ -124,7 +124,7 @@ fn may_be_about_the_user(error: &ProviderError) -> bool {
 
 impl Permit<'_> {
     /// Tells how it went for `user`.
-    pub(super) fn tell<T>(mut self, outcome: &Result<T, ProviderError>, user: &str, now: Timestamp) {
+    pub(super) fn tell<T>(mut self, outcome: &Result<T, ProviderError>, user: &str, now: Moment) {
         self.told = true;
         match outcome {
             Ok(_) => self.breaker.succeeded(),
@@ -145,13 +145,13 @@ impl Drop for Permit<'_> {
 mod tests {
     use super::*;
 
-    const START: Timestamp = Timestamp::from_seconds(1000);
+    const START: Moment = Moment::from_millis(1_000_000);
 
     fn breaker() -> Breaker {
         Breaker::new(Gauge::new("state", "state").expect("a gauge"))
     }
 
-    fn fail(breaker: &Breaker, class: Class, advice: Option<u64>, now: Timestamp) {
+    fn fail(breaker: &Breaker, class: Class, advice: Option<u64>, now: Moment) {
         let error = ProviderError::new(class, "step", "test").retry_after(advice.map(Duration::from_secs));
         breaker.admit(now).expect("admitted").tell::<()>(&Err(error), "alice", now);
     }

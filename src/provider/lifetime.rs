@@ -15,7 +15,7 @@ pub struct Lifetime {
     pub margin: Duration,
     /// Whether sessions end with the credential they were minted with.
     pub drop_on_credential_change: bool,
-    /// Whether sessions end after the lifetime asked for, although tokens live longer.
+    /// Whether sessions end after the lifetime asked for, although the tokens have no end.
     pub shorten: bool,
     /// What the provider counts lifetimes in.
     pub unit: Duration,

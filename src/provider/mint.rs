@@ -17,7 +17,7 @@ use super::template::json::MissingValue;
 use super::template::{Profile, Variables};
 use super::token::{Let, Mint};
 use super::user::UserId;
-use crate::clock::Timestamp;
+use crate::clock::{Moment, Timestamp};
 use crate::trace::TraceContext;
 
 /// Bytes of a token at most.
@@ -86,8 +86,8 @@ impl Provider {
         }
         // Whoever cannot be a user is told so, whatever the provider is up to.
         self.user_of(order)?;
-        let permit = self.breaker.admit(self.clock.now())?;
-        let deadline = self.clock.now().plus(self.timeout);
+        let permit = self.breaker.admit(self.clock.moment())?;
+        let deadline = self.clock.moment().plus(self.timeout);
         let credentials = self.vault.current().clone();
         let mut outcome = self.mint_remotely(&credentials, order, deadline).await;
         // The credential may have been replaced a moment ago. One look, one try: with an old one it would fail for ever.
@@ -106,7 +106,7 @@ impl Provider {
     fn tell<T>(&self, permit: Permit<'_>, order: &Order<'_>, outcome: &Result<T, ProviderError>) {
         match outcome {
             Err(error) if error.is_ours() => drop(permit),
-            outcome => permit.tell(outcome, order.profile.chat_subject(), self.clock.now()),
+            outcome => permit.tell(outcome, order.profile.chat_subject(), self.clock.moment()),
         }
     }
 
@@ -114,7 +114,7 @@ impl Provider {
         &self,
         credentials: &Credentials,
         order: &Order<'_>,
-        deadline: Timestamp,
+        deadline: Moment,
     ) -> Result<Minted, ProviderError> {
         let user = self.user_of(order)?;
         let run = self.run(credentials, order.trace.as_ref(), deadline);
@@ -122,7 +122,7 @@ impl Provider {
         // Once: a password that an upsert sets is the one that a token step logs in with.
         let lets = self.work_out(credentials, &variables)?;
         let variables = Variables { lets: &lets, ..variables };
-        let known = self.upserts.remembers(&user.id, self.session_generation(), order, self.clock.now());
+        let known = self.upserts.remembers(&user.id, self.session_generation(), order, self.clock.moment());
         if !known {
             self.upsert(&run, &variables, order).await?;
         }
@@ -148,8 +148,8 @@ impl Provider {
         }
         let user = self.user_of(order)?;
         let credentials = self.vault.current().clone();
-        let permit = self.breaker.admit(self.clock.now())?;
-        let run = self.run(&credentials, order.trace.as_ref(), self.clock.now().plus(self.timeout));
+        let permit = self.breaker.admit(self.clock.moment())?;
+        let run = self.run(&credentials, order.trace.as_ref(), self.clock.moment().plus(self.timeout));
         let variables = self.variables(&user, order, &credentials);
         let lets = Let::work_out_known(&self.lets, &credentials, &variables);
         let outcome = self.revoke.run(&run, &Variables { lets: &lets, ..variables }).await.map(|_harvest| ());
@@ -161,7 +161,7 @@ impl Provider {
         &'r self,
         credentials: &'r Credentials,
         trace: Option<&'r TraceContext>,
-        deadline: Timestamp,
+        deadline: Moment,
     ) -> Run<'r> {
         Run {
             outbound: &self.outbound,
@@ -180,7 +180,7 @@ impl Provider {
             return Ok(());
         }
         self.upsert.run(run, variables).await?;
-        self.upserts.remember(&variables.user.id, self.session_generation(), order, self.clock.now());
+        self.upserts.remember(&variables.user.id, self.session_generation(), order, self.clock.moment());
         Ok(())
     }
 
@@ -242,11 +242,11 @@ impl Provider {
         if !visible || token.len() > MAX_TOKEN_BYTES {
             return Err(wrong("token is empty, too long, or not visible ASCII"));
         }
-        let expires = if self.lifetime.shorten {
-            let wanted = variables.expires();
-            Some(expires.map_or(wanted, |told| told.min(wanted)))
-        } else {
-            expires
+        // A provider whose clock is ahead, or one that takes no wishes, does not give a longer life than was asked for.
+        let wanted = variables.now.plus(variables.ttl);
+        let expires = match expires {
+            Some(told) => Some(told.min(wanted)),
+            None => self.lifetime.shorten.then_some(wanted),
         };
         if expires.is_some_and(|end| end <= self.clock.now().plus(self.lifetime.margin)) {
             return Err(wrong("token ends within the client's refresh margin"));

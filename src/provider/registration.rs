@@ -35,7 +35,7 @@ impl Provider {
     pub(super) async fn call_about(&self, key: &PublicKey, calls: &Sequence) -> Result<(), ProviderError> {
         let credentials = self.vault.current().clone();
         let now = self.clock.now();
-        let run = self.run(&credentials, None, now.plus(self.timeout));
+        let run = self.run(&credentials, None, self.clock.moment().plus(self.timeout));
         let (nobody, nothing) = (UserId::default(), Profile::default());
         let variables =
             Variables { key: Some(key), now, parts: &credentials.parts, ..Variables::of(&nobody, &nothing) };

@@ -18,7 +18,7 @@ use super::limiter::Limiter;
 use super::template::json::{JsonTemplate, MissingValue};
 use super::template::text::{TextTemplate, UrlTemplate, append_query, header_value};
 use super::template::{Expression, Variables};
-use crate::clock::{Clock, Stopwatch, Timestamp};
+use crate::clock::{Clock, Moment, Stopwatch};
 use crate::jitter;
 use crate::metrics::{Counter, Histogram, Metrics};
 use crate::outbound::{Call, Outbound, Reply, SendError};
@@ -137,7 +137,7 @@ pub(super) struct Run<'r> {
     /// Headers with retry advice of the provider's own.
     pub(super) retry_headers: &'r [HeaderName],
     pub(super) trace: Option<&'r TraceContext>,
-    pub(super) deadline: Timestamp,
+    pub(super) deadline: Moment,
     pub(super) retries: u32,
 }
 
@@ -163,11 +163,11 @@ impl Step {
             self.metrics.count(counted, watch.elapsed());
             let Err(error) = outcome else { return outcome };
             let pause = error.retry_after.unwrap_or_else(|| jitter::spread(wait));
-            let fits = run.clock.now().plus(pause) < run.deadline;
+            let fits = run.clock.moment().plus(pause) < run.deadline;
             if attempt >= run.retries || !self.may_repeat(&sent, &error) || !fits {
                 return Err(error);
             }
-            run.clock.sleep_until(run.clock.now().plus(pause)).await;
+            run.clock.sleep_until(run.clock.moment().plus(pause)).await;
             wait = wait.saturating_mul(2);
         }
         Err(ProviderError::new(Class::Unavailable, &self.id, "no attempt was made"))

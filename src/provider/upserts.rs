@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use super::Order;
-use crate::clock::Timestamp;
+use crate::clock::Moment;
 use crate::metrics::{Counter, Metrics};
 
 /// Users remembered at most; a forgotten one costs one harmless call.
@@ -22,7 +22,7 @@ pub(super) struct Upserts {
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     fingerprint: u64,
-    at: Timestamp,
+    at: Moment,
 }
 
 impl std::fmt::Debug for Upserts {
@@ -49,7 +49,7 @@ impl Upserts {
     }
 
     /// Whether this profile was sent, and not too long ago.
-    pub(super) fn remembers(&self, user_id: &str, generation: u32, order: &Order<'_>, now: Timestamp) -> bool {
+    pub(super) fn remembers(&self, user_id: &str, generation: u32, order: &Order<'_>, now: Moment) -> bool {
         let known = self.sent.get(user_id).is_some_and(|sent| {
             sent.fingerprint == self.fingerprint(generation, order) && now.since(sent.at) < self.remember
         });
@@ -60,7 +60,7 @@ impl Upserts {
     }
 
     /// Notes that this profile was sent.
-    pub(super) fn remember(&self, user_id: &str, generation: u32, order: &Order<'_>, now: Timestamp) {
+    pub(super) fn remember(&self, user_id: &str, generation: u32, order: &Order<'_>, now: Moment) {
         self.done.inc();
         if !self.remember.is_zero() {
             self.sent.insert(user_id.to_owned(), Sent { fingerprint: self.fingerprint(generation, order), at: now });

@@ -49,7 +49,7 @@ pub fn start(
             tokio::select! {
                 () = stop.cancelled() => return,
                 event = incoming.recv() => if event.is_none() { return },
-                () = clock.sleep_until(clock.now().plus(POLL)) => {}
+                () = clock.sleep_until(clock.moment().plus(POLL)) => {}
             }
             tokio::time::sleep(SETTLE).await;
             while incoming.try_recv().is_ok() {}

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::clock::Moment;
 use crate::rate::{Pace, Rate};
 
 /// Users that are remembered at most.
@@ -37,7 +37,7 @@ impl UserRate {
     }
 
     /// Counts one request of `user`, or says when there is room for it.
-    pub(super) fn count(&self, user: &str, now: Timestamp) -> Result<(), Duration> {
+    pub(super) fn count(&self, user: &str, now: Moment) -> Result<(), Duration> {
         let user = self.hasher.hash_one(user);
         let mut users = self.due.lock().unwrap_or_else(PoisonError::into_inner);
         if users.len() >= self.capacity && !users.contains_key(&user) {
@@ -48,7 +48,7 @@ impl UserRate {
     }
 
     /// Forgets those who are rested; where that is not a quarter of all, those who are nearest to it.
-    fn make_room(&self, users: &mut HashMap<u64, i128, ahash::RandomState>, now: Timestamp) {
+    fn make_room(&self, users: &mut HashMap<u64, i128, ahash::RandomState>, now: Moment) {
         users.retain(|_, due| !self.pace.is_rested(*due, now));
         let keep = self.capacity - self.capacity.div_ceil(4);
         let surplus = users.len().saturating_sub(keep);
@@ -70,7 +70,7 @@ impl UserRate {
 mod tests {
     use super::*;
 
-    const NOW: Timestamp = Timestamp::from_seconds(1_777_920_000);
+    const NOW: Moment = Moment::from_millis(1_777_920_000);
 
     fn rate(text: &str) -> UserRate {
         UserRate::new(text.parse().expect("a rate"))

@@ -34,7 +34,7 @@ use limit::UserRate;
 use renewal::Renewals;
 use store::Store;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::config;
 use crate::identity::{Identity, Roles};
 use crate::jitter;
@@ -170,8 +170,8 @@ impl Sessions {
     /// A session that can be handed out at once.
     pub fn warm(self: &Arc<Self>, plan: &Plan, key: &[u8]) -> Option<(Arc<Entry>, How)> {
         let entry = self.store.get(key)?;
-        let now = self.clock.now();
-        if !entry.is_usable(now) {
+        let now = self.clock.moment();
+        if !entry.is_usable(now, self.clock.now()) {
             return None;
         }
         entry.mark_used();
@@ -221,7 +221,7 @@ impl Sessions {
     fn count(&self, chat_subject: &str) -> Result<(), SessionError> {
         self.user_rate
             .as_ref()
-            .map_or(Ok(()), |rate| rate.count(chat_subject, self.clock.now()).map_err(SessionError::Rate))
+            .map_or(Ok(()), |rate| rate.count(chat_subject, self.clock.moment()).map_err(SessionError::Rate))
     }
 
     /// The outcome of work, as long as the request may wait for it.
@@ -230,7 +230,7 @@ impl Sessions {
         plan: &Plan,
         work: impl Future<Output = Result<T, SessionError>>,
     ) -> Result<T, SessionError> {
-        let deadline = self.clock.now().plus(plan.deadline);
+        let deadline = self.clock.moment().plus(plan.deadline);
         tokio::select! {
             biased;
             outcome = work => outcome,
@@ -243,7 +243,7 @@ impl Sessions {
     fn mint_here(self: &Arc<Self>, plan: &Plan, key: &SessionKey) -> Result<(Arc<Entry>, How), SessionError> {
         if !plan.provider.may_be_cached() {
             self.count(key.chat_subject())?;
-            let entry = Self::sign(plan, key, true)?;
+            let entry = self.sign(plan, key, true)?;
             plan.counters.minted.inc();
             return Ok((entry, How::Minted));
         }
@@ -253,7 +253,7 @@ impl Sessions {
             return Ok((entry, How::Hit));
         }
         self.count(key.chat_subject())?;
-        let entry = Self::sign(plan, key, true)?;
+        let entry = self.sign(plan, key, true)?;
         self.land(key, &entry);
         plan.counters.minted.inc();
         Ok((entry, How::Minted))
@@ -267,15 +267,20 @@ impl Sessions {
         self.stripes.get(stripe).map(|stripe| stripe.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn sign(plan: &Plan, key: &SessionKey, used: bool) -> Outcome {
+    fn sign(&self, plan: &Plan, key: &SessionKey, used: bool) -> Outcome {
         let question = key.question().ok_or(SessionError::Internal)?;
         let order = Self::order(plan, &question, None)?;
+        let began = self.clock.moment();
         let minted = plan.provider.mint_here(&order)?;
-        Ok(Self::entry(plan, &question, &minted, used))
+        Ok(Self::entry(plan, &question, &minted, began, used))
+    }
+
+    fn is_usable(&self, entry: &Entry) -> bool {
+        entry.is_usable(self.clock.moment(), self.clock.now())
     }
 
     fn usable(&self, key: &SessionKey) -> Option<Arc<Entry>> {
-        self.store.get(std::borrow::Borrow::borrow(key)).filter(|entry| entry.is_usable(self.clock.now()))
+        self.store.get(std::borrow::Borrow::borrow(key)).filter(|entry| self.is_usable(entry))
     }
 
     /// Takes a seat on the flight for `key`, beginning one where there is none.
@@ -303,8 +308,9 @@ impl Sessions {
         let question = key.question().ok_or(SessionError::Internal)?;
         let plan = self.plans.get(usize::from(question.route)).ok_or(SessionError::Internal)?;
         let order = Self::order(plan, &question, trace)?;
+        let began = self.clock.moment();
         let minted = plan.provider.mint(&order).await?;
-        Ok(Self::entry(plan, &question, &minted, used))
+        Ok(Self::entry(plan, &question, &minted, began, used))
     }
 
     fn order<'q>(plan: &Plan, question: &Question<'q>, trace: Option<TraceContext>) -> Result<Order<'q>, SessionError> {
@@ -313,19 +319,23 @@ impl Sessions {
     }
 
     /// Decides how long a fresh token is handed out and when it is renewed, and renders it.
-    fn entry(plan: &Plan, question: &Question<'_>, minted: &Minted, used: bool) -> Arc<Entry> {
+    ///
+    /// Life is a span from the moment at which the mint `began`, so that a wall clock that is set does not make it longer
+    /// (T-65); and it ends when the wall clock says so as well.
+    fn entry(plan: &Plan, question: &Question<'_>, minted: &Minted, began: Moment, used: bool) -> Arc<Entry> {
         let answer = Answer::render(&plan.form, minted, plan.provider.api_url(), &question.profile);
-        let usable_until = match minted.expires {
-            Some(expires) => expires.minus(plan.provider.lifetime().margin),
-            None => minted.minted.plus(plan.ttl),
-        };
-        let usable = usable_until.since(minted.minted);
+        let margin = plan.provider.lifetime().margin;
+        // The wall clock may have been set while the mint was under way: no life is longer than what was asked for.
+        let life = minted
+            .expires
+            .map_or(plan.ttl, |expires| expires.since(minted.minted).min(plan.ttl).saturating_sub(margin));
         let share = RENEW_AFTER + RENEW_JITTER * (2.0 * jitter::fraction() - 1.0);
         Arc::new(Entry {
             answer,
             user: OnceLock::new(),
-            usable_until,
-            renew_at: minted.minted.plus(usable.mul_f64(share)),
+            usable_until: began.plus(life),
+            ends: minted.expires.map(|expires| expires.minus(margin)),
+            renew_at: began.plus(life.mul_f64(share)),
             used: AtomicBool::new(used),
             failures: AtomicU32::new(0),
         })

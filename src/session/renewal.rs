@@ -15,7 +15,7 @@ use super::flight::{self, Boarding};
 use super::key::SessionKey;
 use super::store::Entry;
 use super::{Plan, SessionError, Sessions};
-use crate::clock::Timestamp;
+use crate::clock::Moment;
 use crate::jitter;
 use crate::metrics::Gauge;
 
@@ -26,7 +26,7 @@ const LONGEST_RETRY: Duration = Duration::from_mins(1);
 
 /// An appointment with an entry.
 struct Item {
-    at: Timestamp,
+    at: Moment,
     key: SessionKey,
     entry: Weak<Entry>,
 }
@@ -74,7 +74,7 @@ impl Renewals {
     }
 
     /// Makes an appointment with `entry` at `at`.
-    pub(super) fn schedule(&self, at: Timestamp, key: SessionKey, entry: &Arc<Entry>) {
+    pub(super) fn schedule(&self, at: Moment, key: SessionKey, entry: &Arc<Entry>) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if queue.len() >= self.limit {
             queue.retain(|Reverse(item)| item.entry.strong_count() > 0);
@@ -89,7 +89,7 @@ impl Renewals {
     }
 
     /// The next point, if there is one.
-    pub(super) fn next_at(&self) -> Option<Timestamp> {
+    pub(super) fn next_at(&self) -> Option<Moment> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.peek().map(|Reverse(item)| item.at)
     }
@@ -100,7 +100,7 @@ impl Renewals {
     }
 
     /// Takes the next appointment whose time has come and whose entry is still there.
-    pub(super) fn take_due(&self, now: Timestamp) -> Option<(SessionKey, Arc<Entry>)> {
+    pub(super) fn take_due(&self, now: Moment) -> Option<(SessionKey, Arc<Entry>)> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         while queue.peek().is_some_and(|Reverse(item)| item.at <= now) {
             let Reverse(item) = queue.pop()?;
@@ -129,7 +129,7 @@ impl Sessions {
                 () = self.renewals.changed() => continue,
                 () = next => {}
             }
-            while let Some((key, entry)) = self.renewals.take_due(self.clock.now()) {
+            while let Some((key, entry)) = self.renewals.take_due(self.clock.moment()) {
                 let Ok(permit) = Arc::clone(&self.renewing).acquire_owned().await else { return };
                 self.keep_appointment(&key, &entry, permit);
             }
@@ -141,7 +141,7 @@ impl Sessions {
         let in_service = self.store.get(bytes).is_some_and(|current| Arc::ptr_eq(&current, entry));
         let Some((question, plan)) = self.asked_by(key).filter(|_| in_service) else { return };
         let outdated = question.generation != plan.provider.session_generation();
-        if outdated || !entry.is_usable(self.clock.now()) {
+        if outdated || !self.is_usable(entry) {
             self.store.remove(bytes);
             plan.counters.expired.inc();
             return;
@@ -161,7 +161,7 @@ impl Sessions {
             Boarding::Began(seat) => seat,
             Boarding::Refused(_) => {
                 // So many sessions of one user were due at once; this one has time left.
-                let at = self.clock.now().plus(jitter::spread(FIRST_RETRY));
+                let at = self.clock.moment().plus(jitter::spread(FIRST_RETRY));
                 return self.renewals.schedule(at, key.clone(), entry);
             }
             // Whoever began a flight looks after its failure; once is enough.
@@ -187,7 +187,7 @@ impl Sessions {
             _ => None,
         };
         let wait = jitter::spread(doubled.min(LONGEST_RETRY)).max(advice.unwrap_or_default().min(LONGEST_RETRY));
-        let now = self.clock.now();
+        let now = self.clock.moment();
         // Towards the end the tries come closer: a provider that is back in the last minute still saves the session.
         let left = entry.usable_until.since(now);
         let wait = if left > 2 * FIRST_RETRY { wait.min(left / 2) } else { left };

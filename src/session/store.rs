@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use super::answer::Answer;
 use super::index::Index;
 use super::key::SessionKey;
-use crate::clock::Timestamp;
+use crate::clock::{Moment, Timestamp};
 use crate::config;
 use crate::metrics::{Gauge, Metrics};
 use crate::telemetry::UserTag;
@@ -26,9 +26,11 @@ pub struct Entry {
     /// The user, for request lines; made when the first line wants it.
     pub(super) user: OnceLock<Option<UserTag>>,
     /// Handed out strictly before this point, so that what is handed out outlives the client's margin.
-    pub usable_until: Timestamp,
+    pub usable_until: Moment,
+    /// Nor when the wall clock says so much: the provider knows no other.
+    pub ends: Option<Timestamp>,
     /// Renewed at this point.
-    pub renew_at: Timestamp,
+    pub renew_at: Moment,
     /// Whether it was handed out since it was minted.
     pub(super) used: AtomicBool,
     /// Failed renewals in a row.
@@ -37,12 +39,12 @@ pub struct Entry {
 
 impl Entry {
     /// Whether it may be handed out now.
-    pub fn is_usable(&self, now: Timestamp) -> bool {
-        now < self.usable_until
+    pub fn is_usable(&self, now: Moment, time: Timestamp) -> bool {
+        now < self.usable_until && self.ends.is_none_or(|end| time < end)
     }
 
     /// Whether its time to be renewed has come.
-    pub fn is_due(&self, now: Timestamp) -> bool {
+    pub fn is_due(&self, now: Moment) -> bool {
         now >= self.renew_at
     }
 
@@ -171,8 +173,9 @@ mod tests {
         Arc::new(Entry {
             answer: Answer::Unsayable,
             user: OnceLock::new(),
-            usable_until: Timestamp::from_seconds(2),
-            renew_at: Timestamp::from_seconds(1),
+            usable_until: Moment::from_millis(2),
+            ends: None,
+            renew_at: Moment::from_millis(1),
             used: AtomicBool::new(false),
             failures: AtomicU32::new(0),
         })

@@ -19,7 +19,8 @@ const FLUSH_EVERY: Duration = Duration::from_millis(200);
 /// Characters of a user shown in plain, at most.
 const MAX_USER_CHARS: usize = 128;
 
-/// What is said about one request. Never a token, a header value or a path of the client's choosing.
+/// What is said about one request. Never a token, a path of the client's choosing or a header value, but for the origin
+/// of a page that was refused.
 #[derive(Clone, Debug)]
 pub struct RequestLine<'l> {
     /// Request id, as in the answer.
@@ -42,6 +43,8 @@ pub struct RequestLine<'l> {
     pub trace_id: Option<&'l str>,
     /// Address of the peer, where it matters.
     pub peer: Option<IpAddr>,
+    /// Origin of the page that was refused.
+    pub origin: Option<&'l str>,
     /// Whether this was a plain cache hit.
     pub hit: bool,
 }
@@ -195,6 +198,9 @@ impl Buffer {
         if let Some(peer) = line.peer {
             write!(self.text, ",\"peer\":\"{peer}\"")?;
         }
+        if let Some(origin) = line.origin {
+            write!(self.text, ",\"origin\":{}", escaped(origin))?;
+        }
         if let Some(trace_id) = line.trace_id {
             write!(self.text, ",\"trace_id\":\"{trace_id}\"")?;
         }
@@ -222,6 +228,9 @@ impl Buffer {
         }
         if let Some(peer) = line.peer {
             write!(self.text, " peer={peer}")?;
+        }
+        if let Some(origin) = line.origin {
+            write!(self.text, " origin={}", escaped(origin))?;
         }
         if let Some(trace_id) = line.trace_id {
             write!(self.text, " trace={trace_id}")?;
@@ -295,6 +304,7 @@ mod tests {
             took: Duration::from_micros(42),
             trace_id: None,
             peer: None,
+            origin: None,
             hit: true,
         });
         log.flush();

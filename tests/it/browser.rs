@@ -113,7 +113,9 @@ async fn origins_are_compared_exactly() {
         "http://shop.example.com",
         "https://SHOP.example.com",
         "HTTPS://shop.example.com",
-        "https://shop.example.com:443",
+        "https://shop.example.com:80",
+        "https://shop.example.com:0443",
+        "https://shop.example.com:443:443",
         "https://shop.example.com:8443",
         "https://shop.example.com/",
         "https://shop.example.com.",
@@ -148,6 +150,7 @@ async fn a_listed_origin_may_read_every_answer() {
         assert_eq!(answer.status, status, "{method}");
         assert_eq!(answer.header("access-control-allow-origin"), Some(LISTED), "{method}");
         assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
+        assert_eq!(answer.header("access-control-expose-headers"), Some("Retry-After, X-Request-Id"), "{method}");
         let vary = answer.header("vary").expect("Vary");
         assert!(vary.split(", ").any(|name| name == "origin"), "{vary}");
     }
@@ -246,12 +249,195 @@ fn what_cannot_be_an_origin_is_refused_at_load() {
         "https://shop.example.com/",
         "https://SHOP.example.com",
         "https://*.example.com",
-        "https://shop.example.com:443",
+        "https://shop.example.com:0443",
         "ftp://shop.example.com",
         "https://a.example/x",
+        "file://",
+        "capacitor://",
+        "chrome-extension://*",
+        "moz-extension://",
     ] {
         let text = config(LOCAL, &[("browser.allow_origins", &format!("[\"{origin}\"]"))]);
         let errors = draw(&text, &Environment::default(), clock()).expect_err(origin).to_string();
         assert!(errors.contains("browser.allow_origins"), "{origin}: {errors}");
+    }
+}
+
+/// What a preflight on `path` allows.
+async fn allowed(service: &Service, path: &str) -> Vec<String> {
+    let asked = [HOST, ("Origin", LISTED), ("Access-Control-Request-Method", "GET")];
+    let answer = service.ask("OPTIONS", path, &asked).await;
+    assert_eq!(answer.status, 204, "{answer:?}");
+    answer.header("access-control-allow-headers").expect("a list").split(", ").map(str::to_owned).collect()
+}
+
+/// A page may send what its route reads of it. What only a proxy may write stays refused: the name of the user, and a
+/// token that needs a proven peer beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preflight_allows_what_the_route_reads_of_a_page() {
+    let own = |header: &str, more: &str| {
+        format!(
+            "{{ kind = \"jwt\", jwt = {{ header = \"{header}\", algorithms = [\"EdDSA\"], issuer = \"https://i.example\", \
+             audience = \"chat\"{more} }}, keys = {{ url = \"http://127.0.0.1:1/keys\", network = \"private\" }} }}"
+        )
+    };
+    let sources = [
+        ("identity.sources.bearer", own("Authorization", "")),
+        ("identity.sources.token", own("X-Login-Jwt", "")),
+        ("identity.sources.relayed", own("X-Proxy-Jwt", ", require_peer = true")),
+    ];
+    let route = |path: &str, source: &str| {
+        format!("[[routes]]\npath = \"{path}\"\nanswer = \"session\"\nprovider = \"chat\"\nsource = [\"{source}\"]\n")
+    };
+    let routes = ["bearer", "token", "relayed", "plain"].map(|source| route(&format!("/{source}"), source)).concat();
+    // One person has one name in this test, whoever tells it.
+    let spaces = ["bearer", "token", "relayed", "plain"].map(|name| format!("identity.sources.{name}.namespace"));
+    let mut overrides: Vec<(&str, &str)> = sources.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    overrides.extend(spaces.iter().map(|key| (key.as_str(), "\"corp\"")));
+    overrides.push(("browser.allow_origins", "[\"https://shop.example.com\"]"));
+    let text = config(&format!("{routes}{LOCAL}"), &overrides);
+    let service = Service::start(&text, &Environment::default(), clock()).await;
+    let usual = ["content-type", "x-requested-with"];
+    for (path, more) in
+        [("/bearer", Some("authorization")), ("/token", Some("x-login-jwt")), ("/relayed", None), ("/plain", None)]
+    {
+        let expected: Vec<&str> = usual.into_iter().chain(more).collect();
+        assert_eq!(allowed(&service, path).await, expected, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preflight_allows_declared_inputs_once() {
+    let text = config(
+        &LOCAL.replace("\"local\"", "\"with-inputs\""),
+        &[("browser.allow_origins", "[\"https://shop.example.com\"]"), ("browser.require_header", "\"X-Room\"")],
+    );
+    let own = crate::inputs::with_inputs();
+    let service = Service::start_with(&text, &Environment::default(), clock(), &[("with-inputs", &own)]).await;
+    let allowed = allowed(&service, SESSION).await;
+    assert_eq!(allowed.iter().filter(|name| *name == "x-room").count(), 1, "{allowed:?}");
+}
+
+/// The shells of apps and extensions are listed by name; what stands for many of them is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn apps_and_extensions_are_listed_by_name() {
+    let extension = "chrome-extension://abcdefghijklmnopabcdefghijklmnop";
+    let listed =
+        ["capacitor://localhost", "ionic://localhost", "tauri://localhost", "http://tauri.localhost", extension];
+    let service = service(&[("browser.allow_origins", &format!("{listed:?}"))]).await;
+    for origin in listed {
+        for site in [None, Some("cross-site")] {
+            let answer = ask(&service, "POST", site, Some(origin)).await;
+            assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, Some(origin)), "{origin}");
+        }
+    }
+    for origin in [
+        "null",
+        "capacitor://localhost2",
+        "capacitor://localhost:80",
+        "ionic://LOCALHOST",
+        "tauri://tauri.localhost",
+        "https://localhost",
+        "chrome-extension://abcdefghijklmnopabcdefghijklmnoa",
+        "moz-extension://abcdefghijklmnopabcdefghijklmnop",
+        "file://",
+    ] {
+        let answer = ask(&service, "POST", Some("cross-site"), Some(origin)).await;
+        assert_eq!((answer.status, has_cors(&answer)), (403, false), "{origin}");
+    }
+}
+
+/// T-41: a default port is no difference of origin, and any other port is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_default_port_is_no_difference_of_origin() {
+    let service = service(&[]).await;
+    for (origin, host, fine) in [
+        ("https://app.example.com", "app.example.com:443", true),
+        ("https://app.example.com:443", "app.example.com", true),
+        ("https://app.example.com:443", "APP.example.com:443", true),
+        ("http://app.example.com", "app.example.com:80", true),
+        ("http://app.example.com:80", "app.example.com", true),
+        ("https://app.example.com:8443", "app.example.com:8443", true),
+        ("https://[::1]", "[::1]:443", true),
+        ("http://app.example.com", "app.example.com:443", false),
+        ("https://app.example.com", "app.example.com:80", false),
+        ("https://app.example.com", "app.example.com:8443", false),
+        ("https://app.example.com:8443", "app.example.com", false),
+        ("https://app.example.com:80", "app.example.com", false),
+        ("https://app.example.com", "app.example.com:4430", false),
+        ("https://app.example.com", "app.example.com:1443", false),
+        ("app.example.com", "app.example.com", false),
+    ] {
+        let answer = service.ask("POST", SESSION, &[ALICE, ("Host", host), ("Origin", origin)]).await;
+        assert_eq!(answer.status, if fine { 200 } else { 403 }, "{origin} at {host}");
+    }
+    for written in ["https://shop.example.com", "https://shop.example.com:443"] {
+        let listing = self::service(&[("browser.allow_origins", &format!("[\"{written}\"]"))]).await;
+        for origin in [LISTED, "https://shop.example.com:443"] {
+            let answer = ask(&listing, "GET", Some("cross-site"), Some(origin)).await;
+            assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, Some(LISTED)), "{origin}");
+        }
+        assert_eq!(ask(&listing, "GET", Some("cross-site"), Some("https://shop.example.com:80")).await.status, 403);
+    }
+}
+
+/// Public keys are for everybody, and so for pages and workers of every origin; nothing else is.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_every_origin_may_read_public_keys() {
+    let service = listing().await;
+    let path = "/.well-known/jwks.json";
+    for origin in [EVIL, LISTED, "null", "capacitor://localhost"] {
+        for method in ["GET", "HEAD", "POST"] {
+            let answer = service.ask(method, path, &[("Origin", origin), ("Sec-Fetch-Site", "cross-site")]).await;
+            assert_eq!(answer.status, if method == "POST" { 405 } else { 200 }, "{method} {origin}");
+            assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{method} {origin}");
+            assert_eq!(answer.header("access-control-allow-credentials"), None);
+        }
+        let elsewhere = service.ask("GET", "/nowhere", &[("Origin", origin)]).await;
+        assert!(!has_cors(&elsewhere), "{elsewhere:?}");
+    }
+}
+
+/// Whoever may want to list an origin finds it in the request line; what is no origin is not repeated there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_origin_is_told_in_the_request_line() {
+    let service = listing().await;
+    let long = format!("https://{}.example", "a".repeat(400));
+    let asked = [
+        (Some("https://admin.example.com:8443"), Some("https://admin.example.com:8443")),
+        (Some("capacitor://localhost"), Some("capacitor://localhost")),
+        (Some("null"), Some("null")),
+        (Some("https://alice:secret@evil.example"), None),
+        (Some("https://evil.example/?token=secret"), None),
+        (Some("\"},{\"level\":\"ERROR"), None),
+        (Some(long.as_str()), None),
+        (None, None),
+    ];
+    for (origin, _) in asked {
+        assert_eq!(ask(&service, "GET", Some("cross-site"), origin).await.status, 403);
+    }
+    assert_eq!(ask(&service, "GET", Some("cross-site"), Some(LISTED)).await.status, 200);
+    let lines = service.log_lines(asked.len() + 1).await;
+    for ((origin, told), line) in asked.iter().zip(&lines) {
+        assert_eq!(line.get("origin").and_then(|told| told.as_str()), *told, "{origin:?}: {line}");
+    }
+    assert!(lines.last().unwrap().get("origin").is_none(), "only of those that are refused");
+}
+
+#[test]
+fn a_host_that_is_listed_with_a_port_is_refused_because_ports_are_not_looked_at() {
+    for (host, fine) in [
+        ("app.example.com", true),
+        ("127.0.0.1", true),
+        ("[::1]", true),
+        ("app.example.com:443", false),
+        ("[::1]:8080", false),
+    ] {
+        let text = config(LOCAL, &[("browser.allow_hosts", &format!("[\"{host}\"]"))]);
+        let drawn = draw(&text, &Environment::default(), clock());
+        assert_eq!(drawn.is_ok(), fine, "{host}");
+        if let Err(errors) = drawn {
+            assert!(errors.to_string().contains("browser.allow_hosts"), "{errors}");
+        }
     }
 }

@@ -156,7 +156,8 @@ async fn exercise(service: &Service) {
     let query = format!("{SESSION}?CANARYquery=1");
     let twice = [HEADERS.as_slice(), &[("X-Forwarded-User", USER)]].concat();
     let alias = [HEADERS.as_slice(), &[("X_Forwarded_User", USER)]].concat();
-    let origin = [HEADERS.as_slice(), &[("Origin", "https://CANARYorigin.example")]].concat();
+    let origin =
+        [HEADERS.as_slice(), &[("Origin", "https://CANARYuser:CANARYsecret@other.example/CANARYpath")]].concat();
     for (path, headers) in [(query.as_str(), &HEADERS[..]), (SESSION, &twice), (SESSION, &alias), (SESSION, &origin)] {
         assert_in_place(&service.ask("GET", path, headers).await);
         assert_in_place(&service.ask("GET", "/guard", headers).await);

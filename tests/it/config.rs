@@ -414,7 +414,7 @@ fn origins_are_refused_unless_browsers_send_them_so() {
         "*",
         "https://*.example",
         "null",
-        "https://app.example:443",
+        "https://app.example:0443",
         "file:///",
     ] {
         let value = format!("[\"{bad}\"]");

@@ -21,25 +21,25 @@ use crate::fakes::sendsar::API_KEY;
 use crate::harness::clock;
 use crate::pki::Authority;
 
-struct Page {
+pub struct Page {
     /// Below the root of the repository.
-    path: String,
-    text: String,
+    pub path: String,
+    pub text: String,
 }
 
 /// A fenced block.
-struct Block {
-    page: String,
-    line: usize,
-    language: String,
-    text: String,
+pub struct Block {
+    pub page: String,
+    pub line: usize,
+    pub language: String,
+    pub text: String,
 }
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn pages() -> Vec<Page> {
+pub fn pages() -> Vec<Page> {
     let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
     for folder in ["docs", "docs/identity", "docs/providers", "docs/proxies", "examples/login-chain"] {
         let entries = fs::read_dir(root().join(folder)).unwrap();
@@ -51,7 +51,7 @@ fn pages() -> Vec<Page> {
     paths.into_iter().map(|path| Page { text: fs::read_to_string(root().join(&path)).unwrap(), path }).collect()
 }
 
-fn blocks(page: &Page) -> Vec<Block> {
+pub fn blocks(page: &Page) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut open: Option<(Block, usize)> = None;
     for (n, line) in page.text.lines().enumerate() {
@@ -83,8 +83,9 @@ fn all_blocks(language: &str) -> Vec<Block> {
     blocks
 }
 
-/// Puts a secret where the text names a file below /run/secrets.
-fn with_secrets(text: &str, folder: &Path) -> String {
+/// Puts a secret where the text names a file below /run/secrets: a key where the name of the file or its setting asks for
+/// one, and otherwise `secret`.
+pub fn with_secrets(text: &str, folder: &Path, secret: &str) -> String {
     let key = generate(Alg::EdDsa).unwrap();
     let pair = Authority::new().server();
     for line in text.lines().filter(|line| line.contains("\"/run/secrets/")) {
@@ -97,7 +98,7 @@ fn with_secrets(text: &str, folder: &Path) -> String {
                 continue;
             }
             // The name of the file says what is in it.
-            let secret = match (path, Path::new(path).extension().and_then(|end| end.to_str())) {
+            let content = match (path, Path::new(path).extension().and_then(|end| end.to_str())) {
                 ("ably-api-key", _) => b"app.key:0123456789abcdef".to_vec(),
                 ("firebase.json", _) => service_account(),
                 (_, Some("crt")) => pair.certificate.clone().into_bytes(),
@@ -108,9 +109,9 @@ fn with_secrets(text: &str, folder: &Path) -> String {
                 (path, _) if line.trim_start().starts_with("key_file") && !path.contains("secret") => {
                     key.expose().to_vec()
                 }
-                _ => API_KEY.as_bytes().to_vec(),
+                _ => secret.as_bytes().to_vec(),
             };
-            fs::write(file, secret).unwrap();
+            fs::write(file, content).unwrap();
         }
     }
     text.replace("/run/secrets", &folder.display().to_string())
@@ -135,7 +136,7 @@ fn every_configuration_loads() {
     for block in all_blocks("toml") {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.toml");
-        fs::write(&file, with_secrets(&block.text, folder.path())).unwrap();
+        fs::write(&file, with_secrets(&block.text, folder.path(), API_KEY)).unwrap();
         let outcome = load(vec![file]);
         assert_eq!(outcome, Ok(()), "{}:{}\n{}", block.page, block.line, block.text);
         assert!(block.text.contains("[[routes]]"), "{}:{} is a fragment", block.page, block.line);
@@ -147,7 +148,7 @@ fn every_fragment_holds_over_the_shipped_configuration() {
     for block in all_blocks("toml,fragment") {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("fragment.toml");
-        fs::write(&file, with_secrets(&block.text, folder.path())).unwrap();
+        fs::write(&file, with_secrets(&block.text, folder.path(), API_KEY)).unwrap();
         let outcome = load(vec![root().join("config.toml"), file]);
         assert_eq!(outcome, Ok(()), "{}:{}\n{}", block.page, block.line, block.text);
     }

@@ -21,7 +21,7 @@ const LEAVES: [&str; 9] =
     ["clock", "config", "jitter", "lifecycle", "metrics", "rate", "secrets", "telemetry", "trace"];
 
 /// Large crates, and the only places that may name them.
-const DOORS: [(&str, &[&str]); 19] = [
+const DOORS: [(&str, &[&str]); 20] = [
     ("warp", &["inbound/"]),
     ("hyper", &["inbound/"]),
     ("hyper_util", &["inbound/"]),
@@ -29,6 +29,7 @@ const DOORS: [(&str, &[&str]); 19] = [
     ("figment", &["config/"]),
     ("prometheus", &["metrics.rs"]),
     ("notify", &["secrets/"]),
+    ("rustix", &["clock/"]),
     ("jsonwebtoken", &["provider/keys/"]),
     ("minijinja", &["provider/template/"]),
     ("moka", &["session/store.rs", "provider/upserts.rs"]),

@@ -84,10 +84,24 @@ async fn the_token_reaches_the_application() {
         assert_eq!(request.header("X-Chat-Token-Expires-At"), Some("2026-05-04T19:40:00.000Z"));
         assert_eq!(request.header("X-Chat-Api-Url"), Some("https://api.sendsar.com/v1"));
         assert_eq!(request.header("X-Chat-User-Id"), Some("alice"));
-        assert_eq!(request.header("X-Chat-Display-Name"), Some("alice"));
+        assert_eq!(request.header("X-Chat-Display-Name"), Some("Alice%20Doe"));
         assert_eq!(request.header("X-Chat-Status"), Some("ok"));
         assert_eq!(request.header("X-Forwarded-User"), Some("alice"));
     }
+}
+
+/// Two names of one user would rename the user at the provider at each change.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_shapes_send_the_same_name() {
+    let (scene, fake) = everything().await;
+    for _ in 0..2 {
+        for path in ["/", "/members/"] {
+            assert_eq!(scene.ask("GET", path, &[ALICE]).await.status, 200);
+            assert_eq!(scene.app.last().header("X-Forwarded-Name"), Some("Alice Doe"), "{path}");
+        }
+        assert_eq!(scene.ask("GET", SESSION, &[COOKIES.alice]).await.json()["displayName"], "Alice Doe");
+    }
+    assert_eq!((fake.upserts(), fake.mints()), (1, 3), "one user, and a session for each route");
 }
 
 /// T-01, T-03 and T-05, through the proxy.

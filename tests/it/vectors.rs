@@ -1,5 +1,6 @@
 //! Test vectors: every exchange with Sendsar, and every answer that its browser client was seen to take.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -74,7 +75,11 @@ async fn the_provider_s_expiry_is_handed_out_only_where_the_client_can_live_with
     let with_session: Vec<_> = cases.iter().filter(|case| case["answer"]["status"] == 200).collect();
     assert_eq!(with_session.len(), 8);
     for case in with_session {
-        let (service, fake) = Service::sendsar_with("retries = 0", &[]).await;
+        // Asked for a day: what is told beyond the lifetime that was asked for is not handed out.
+        let clock = clock();
+        let fake = Sendsar::start(Arc::clone(&clock)).await;
+        let config = config(&sendsar(&fake, "retries = 0"), &[]).replace("ttl = \"1h\"", "ttl = \"24h\"");
+        let service = Service::start(&config, &sendsar_key(), clock).await;
         let told = &case["answer"]["json"];
         let body = json!({"token": told["token"], "expiresAt": told["expiresAt"]});
         fake.always("/v1/auth/token", Some(Script::json(200, &body)));

@@ -58,7 +58,7 @@ impl Probe {
             headers.append(name, value.clone());
         }
         let call = Call { method: Method::GET, url: self.url.clone(), headers, body: None };
-        let deadline = self.clock.now().plus(PATIENCE);
+        let deadline = self.clock.moment().plus(PATIENCE);
         let reply = self.outbound.send(call, deadline).await;
         tokio::time::sleep(self.pause).await;
         match reply {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::layers::Layers;
 use super::{
     Answer, Browser, Cache, ClientCertificates, Config, ConfigError, JWKS_PATH, LIVEKIT_PATH, Listen, Log, Mode,
-    Provider, Route, Server, Tls, UserLimits, raw,
+    Provider, Route, Server, Tls, UserLimits, origin, raw,
 };
 
 /// One pass over the raw sections, collecting mistakes.
@@ -146,16 +146,14 @@ impl Check<'_> {
         let raw: raw::Browser = self.layers.section("browser", self.errors);
         let mut allow_origins = BTreeSet::new();
         for text in raw.allow_origins {
-            let canonical = url::Url::parse(&text).ok().map(|url| url.origin().ascii_serialization());
-            // A wildcard would never match: origins are compared whole.
-            if canonical.as_deref() == Some(text.as_str()) && text.starts_with("http") && !text.contains('*') {
-                allow_origins.insert(text);
+            if let Some(origin) = origin::parse(&text) {
+                allow_origins.insert(origin.to_owned());
             } else {
                 self.refuse(
                     "browser.allow_origins",
                     format!(
                         "\"{text}\" is not an origin as browsers send it; write scheme, host and port only, such as \
-                         \"https://app.example.com\""
+                         \"https://app.example.com\" or \"capacitor://localhost\""
                     ),
                 );
             }
@@ -170,6 +168,10 @@ impl Check<'_> {
                 Some,
             ),
         };
+        for host in raw.allow_hosts.iter().filter(|host| has_port(host)) {
+            let problem = format!("\"{host}\" has a port, which is not looked at; write the host alone");
+            self.refuse("browser.allow_hosts", problem);
+        }
         let allow_hosts = raw.allow_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
         Browser { allow_origins, allow_hosts, require_header }
     }
@@ -286,6 +288,11 @@ impl Route {
     fn clashes_with(&self, other: &Self) -> bool {
         self.host == other.host && (self.covers(&other.path) || other.covers(&self.path))
     }
+}
+
+/// Whether a host is written with a port: `[::1]` has none.
+fn has_port(host: &str) -> bool {
+    host.rsplit_once(':').is_some_and(|(name, _)| !name.starts_with('[') || name.ends_with(']'))
 }
 
 fn check_path(text: &str) -> Result<(), String> {

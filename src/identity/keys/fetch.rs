@@ -13,7 +13,7 @@ use url::Url;
 use super::client::Client;
 use super::schedule::fresh_for;
 use super::{Key, Keys, jwks, local};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Moment};
 use crate::identity::definition::{KeyForm, KeyPlace, KeyPlan, PemUrl};
 use crate::metrics::KeySetMetrics;
 use crate::outbound::{ReadError, Reply, SendError};
@@ -129,7 +129,7 @@ impl Fetcher {
 
     /// One look for everything. `known` are the keys that are here.
     pub(super) async fn everything(&self, known: &Keys) -> Result<Fetched, Fault> {
-        let deadline = self.clock.now().plus(PATIENCE);
+        let deadline = self.clock.moment().plus(PATIENCE);
         match &self.plan.place {
             KeyPlace::Url(url) => self.set(url, deadline).await,
             KeyPlace::Discovery { issuer, url } => {
@@ -144,7 +144,7 @@ impl Fetcher {
 
     /// One look because a token names `kid`, which is not here.
     pub(super) async fn one(&self, kid: Option<&str>, known: &Keys) -> Result<Fetched, Fault> {
-        let deadline = self.clock.now().plus(PATIENCE);
+        let deadline = self.clock.moment().plus(PATIENCE);
         let discovered = self.discovered.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match (&self.plan.place, discovered, kid) {
             (KeyPlace::Discovery { .. }, Some(url), _) => self.set(&url, deadline).await,
@@ -170,7 +170,7 @@ impl Fetcher {
         }
     }
 
-    async fn discover(&self, issuer: &str, url: &Url, deadline: Timestamp) -> Result<Url, Fault> {
+    async fn discover(&self, issuer: &str, url: &Url, deadline: Moment) -> Result<Url, Fault> {
         let reply = self.document(url, deadline).await?;
         let described: Description = serde_json::from_slice(&reply.body).map_err(|_not_one| Fault::Content)?;
         if described.issuer != issuer {
@@ -183,7 +183,7 @@ impl Fetcher {
         Ok(found)
     }
 
-    async fn set(&self, url: &Url, deadline: Timestamp) -> Result<Fetched, Fault> {
+    async fn set(&self, url: &Url, deadline: Moment) -> Result<Fetched, Fault> {
         let reply = self.document(url, deadline).await?;
         let keys = match self.plan.form {
             KeyForm::Jwks => jwks::read(&reply.body).map_err(|_broken| Fault::Content)?,
@@ -197,14 +197,14 @@ impl Fetcher {
     async fn pems(&self, url: &PemUrl, known: &Keys) -> Result<Fetched, Fault> {
         let mut keys = Vec::new();
         for kid in known.all().iter().filter_map(|key| key.kid.as_deref()) {
-            let deadline = self.clock.now().plus(PATIENCE);
+            let deadline = self.clock.moment().plus(PATIENCE);
             keys.extend(self.pem(url, kid, deadline).await?.map(Arc::new));
         }
         Ok(Fetched { keys, text: None, fresh_for: None })
     }
 
     /// `None` where the source says that there is no such key.
-    async fn pem(&self, url: &PemUrl, kid: &str, deadline: Timestamp) -> Result<Option<Key>, Fault> {
+    async fn pem(&self, url: &PemUrl, kid: &str, deadline: Moment) -> Result<Option<Key>, Fault> {
         let Some(url) = url.of(kid) else { return Ok(None) };
         let reply = self.read(url, deadline).await?;
         match reply.status {
@@ -216,12 +216,12 @@ impl Fetcher {
     }
 
     /// A document that must be there.
-    async fn document(&self, url: &Url, deadline: Timestamp) -> Result<Reply, Fault> {
+    async fn document(&self, url: &Url, deadline: Moment) -> Result<Reply, Fault> {
         let reply = self.read(url.clone(), deadline).await?;
         if reply.status == 200 { Ok(reply) } else { Err(Fault::Status) }
     }
 
-    async fn read(&self, url: Url, deadline: Timestamp) -> Result<Reply, Fault> {
+    async fn read(&self, url: Url, deadline: Moment) -> Result<Reply, Fault> {
         let mut headers = HeaderMap::new();
         if self.plan.place.is_named(&url)
             && let Some(credential) = self.credential()?

@@ -13,7 +13,7 @@ use super::fetch::{Fault, Fetched, Fetcher, PATIENCE};
 use super::schedule::Schedule;
 use super::unknown::{Budget, Unknown};
 use super::{Found, Keys, MOST_KID_BYTES, Waiting};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Moment};
 use crate::identity::Around;
 use crate::identity::definition::{KeyPlace, KeyPlan};
 use crate::metrics::KeySetMetrics;
@@ -78,9 +78,9 @@ enum Boarding {
 /// When what happens next.
 struct Times {
     schedule: Schedule,
-    next: Timestamp,
+    next: Moment,
     /// The last good keys may be used until then.
-    good_until: Option<Timestamp>,
+    good_until: Option<Moment>,
 }
 
 impl Remote {
@@ -125,7 +125,7 @@ impl Remote {
 
     /// Looks whenever it is time, or somebody asks.
     pub(super) async fn run(&self, current: &ArcSwap<Keys>, stop: &CancellationToken, waiting: &Waiting) {
-        let now = self.clock.now();
+        let now = self.clock.moment();
         let mut times = Times { schedule: Schedule::new(self.refresh), next: now, good_until: None };
         loop {
             let wake = times.good_until.map_or(times.next, |until| until.min(times.next));
@@ -134,7 +134,7 @@ impl Remote {
                 () = self.demand.notified() => {}
                 () = self.clock.sleep_until(wake) => {}
             }
-            let now = self.clock.now();
+            let now = self.clock.moment();
             if times.good_until.is_some_and(|until| until <= now) {
                 times.good_until = None;
                 self.drop_keys(current);
@@ -181,7 +181,7 @@ impl Remote {
     }
 
     fn take(&self, fetched: Fetched, look: &Look, known: &Keys, current: &ArcSwap<Keys>, times: &mut Times) {
-        let now = self.clock.now();
+        let now = self.clock.moment();
         times.good_until = Some(now.plus(self.max_age));
         if !self.by_key || *look == Look::Everything {
             // Whatever an answer says of its freshness: before the keys are too old, with time left for a second try.
@@ -207,12 +207,12 @@ impl Remote {
             current.store(Arc::new(Keys::of(fetched.keys)));
         }
         drop(state);
-        self.metrics.fetched(now.as_seconds(), number);
+        self.metrics.fetched(self.clock.now().as_seconds(), number);
     }
 
     fn fail(&self, fault: Fault, look: &Look, times: &mut Times) {
         if *look == Look::Everything {
-            times.next = self.clock.now().plus(times.schedule.after_failure());
+            times.next = self.clock.moment().plus(times.schedule.after_failure());
         }
         self.metrics.failed(fault.label());
         let answered = std::mem::replace(&mut self.state().answers, false);
@@ -261,7 +261,7 @@ impl Remote {
     }
 
     fn board(&self, kid: Option<&str>, current: &ArcSwap<Keys>) -> Boarding {
-        let now = self.clock.now();
+        let now = self.clock.moment();
         let mut state = self.state();
         // Looked at under the lock: a look that has just ended has published before it let go.
         if kid.is_some_and(|kid| current.load().has(kid)) {
@@ -295,7 +295,7 @@ impl Remote {
             Some(kid) if current.load().has(kid) => Found::Changed,
             _ if !state.answers => Found::Unreachable,
             Some(kid) => {
-                state.unknown.remember(kid, self.clock.now());
+                state.unknown.remember(kid, self.clock.moment());
                 self.metrics.unknown();
                 // The keys are others now; they may be the first, or have no ids.
                 Found::Changed
@@ -306,7 +306,7 @@ impl Remote {
 
     /// Waits for the end of a look, which ends by itself; the limit is for a task that does not.
     async fn wait(&self, mut end: watch::Receiver<u64>) {
-        let limit = self.clock.now().plus(PATIENCE.saturating_mul(2));
+        let limit = self.clock.moment().plus(PATIENCE.saturating_mul(2));
         tokio::select! {
             _closed = end.changed() => {}
             () = self.clock.sleep_until(limit) => {}

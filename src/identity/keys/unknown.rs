@@ -4,7 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::clock::Moment;
 
 /// After a call for an unknown key id, the next one waits this long.
 const COOL_DOWN: Duration = Duration::from_secs(10);
@@ -19,12 +19,12 @@ pub(super) struct Unknown {
     hasher: ahash::RandomState,
     known: HashSet<u64>,
     /// Oldest first.
-    order: VecDeque<(u64, Timestamp)>,
+    order: VecDeque<(u64, Moment)>,
 }
 
 impl Unknown {
     /// Whether `kid` was asked for in vain a moment ago.
-    pub(super) fn holds(&mut self, kid: &str, now: Timestamp) -> bool {
+    pub(super) fn holds(&mut self, kid: &str, now: Moment) -> bool {
         while let Some((print, _)) = self.order.front().filter(|(_, at)| now.since(*at) >= MEMORY).copied() {
             self.known.remove(&print);
             self.order.pop_front();
@@ -33,7 +33,7 @@ impl Unknown {
     }
 
     /// Remembers that `kid` was asked for in vain; the oldest makes room.
-    pub(super) fn remember(&mut self, kid: &str, now: Timestamp) {
+    pub(super) fn remember(&mut self, kid: &str, now: Moment) {
         let print = self.hasher.hash_one(kid);
         if !self.known.insert(print) {
             return;
@@ -58,7 +58,7 @@ impl Unknown {
 pub(super) struct Budget {
     /// Calls within one cool-down.
     most: usize,
-    spent: VecDeque<Timestamp>,
+    spent: VecDeque<Moment>,
 }
 
 impl Budget {
@@ -67,7 +67,7 @@ impl Budget {
     }
 
     /// Takes one call; `false` while there is none left.
-    pub(super) fn take(&mut self, now: Timestamp) -> bool {
+    pub(super) fn take(&mut self, now: Moment) -> bool {
         while self.spent.front().is_some_and(|at| now.since(*at) >= COOL_DOWN) {
             self.spent.pop_front();
         }
@@ -86,7 +86,7 @@ mod tests {
     /// T-25: the memory of unknown key ids has an end.
     #[test]
     fn memory_is_bounded_in_number_and_time() {
-        let (mut unknown, start) = (Unknown::default(), Timestamp::from_seconds(1000));
+        let (mut unknown, start) = (Unknown::default(), Moment::from_millis(1_000_000));
         for n in 0..5000 {
             unknown.remember(&n.to_string(), start);
         }
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn one_call_per_cool_down() {
-        let (mut budget, start) = (Budget::new(1), Timestamp::from_seconds(1000));
+        let (mut budget, start) = (Budget::new(1), Moment::from_millis(1_000_000));
         assert!(budget.take(start));
         for n in 0..9999 {
             assert!(!budget.take(start.plus(Duration::from_millis(n))));

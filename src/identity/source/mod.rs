@@ -103,6 +103,11 @@ impl Source {
         matches!(self.kind, Kind::Token(_))
     }
 
+    /// Whether what it reads is proof whoever sends it: no peer has to be proven beside it.
+    pub(super) fn stands_alone(&self) -> bool {
+        matches!(&self.kind, Kind::Token(verifier) if !verifier.requires_peer())
+    }
+
     /// Whether the body of a request may name the user.
     pub(super) const fn reads_body(&self) -> bool {
         matches!(self.kind, Kind::Body)

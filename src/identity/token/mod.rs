@@ -63,6 +63,11 @@ impl Verifier {
         &self.rules.header
     }
 
+    /// Whether a token is worth nothing unless a proven peer sends it.
+    pub(super) fn requires_peer(&self) -> bool {
+        self.rules.require_peer
+    }
+
     /// The user whom the token of a request stands for. It never waits: a key that is not here is
     /// [`Refusal::KeyUnknown`] or [`Refusal::KeysUnavailable`], and [`Verifier::look_for_key`] may change that.
     pub(super) fn read(

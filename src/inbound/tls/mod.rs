@@ -152,7 +152,7 @@ impl Tls {
     /// Completes when a verified certificate expires: a connection is worth no more than a handshake would be now.
     fn end_of(&self, certificate: &CertificateDer<'_>) -> Sleep {
         let expires = dates::expiry(certificate).unwrap_or(Timestamp::from_seconds(0));
-        self.clock.sleep_until(expires)
+        self.clock.sleep_until_time(expires)
     }
 
     fn current(&self, http2_only: bool) -> (Arc<ServerConfig>, CancellationToken) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Signer;
-use crate::clock::Timestamp;
+use crate::clock::{Moment, Timestamp};
 use crate::provider::keys::Alg;
 use crate::secrets::Secret;
 
@@ -58,13 +58,13 @@ pub struct KeyState {
 #[derive(Debug)]
 struct Member {
     found: Found,
-    seen: Timestamp,
+    seen: Moment,
     /// Signs from here on, unless it is named.
-    may_sign: Timestamp,
+    may_sign: Moment,
     /// Whether tokens that it signed may be alive.
     used: bool,
     /// Set when its file is gone.
-    until: Option<Timestamp>,
+    until: Option<Moment>,
 }
 
 /// All keys that matter now, by id.
@@ -76,7 +76,7 @@ pub(super) struct Ring {
 
 impl Ring {
     /// The keys of the start. Any of them may have signed in an earlier run, and may sign at once.
-    pub(super) fn open(found: Vec<Found>, now: Timestamp) -> Self {
+    pub(super) fn open(found: Vec<Found>, now: Moment) -> Self {
         let member = |found| Member { found, seen: now, may_sign: now, used: true, until: None };
         let mut ring = Self { members: found.into_iter().map(member).collect(), signs: None };
         ring.sort();
@@ -89,7 +89,7 @@ impl Ring {
 
     /// Takes over what was found now. Says whether sessions have lost their key: it is gone, and whoever verifies them
     /// may not accept it any more.
-    pub(super) fn update(&mut self, found: Vec<Found>, rules: Rules, now: Timestamp) -> Result<bool, String> {
+    pub(super) fn update(&mut self, found: Vec<Found>, rules: Rules, now: Moment) -> Result<bool, String> {
         self.members.retain(|member| member.until.is_none_or(|until| until > now));
         let same = |member: &Member, key: &Found| member.found.id == key.id && member.found.secret.same_as(&key.secret);
         if rules.folder {
@@ -125,7 +125,7 @@ impl Ring {
 
     /// The key that signs now: the one that is named, else the last by name of those that were announced long enough.
     /// Where none was (all others are gone), the last one: an unknown id is better than no token.
-    pub(super) fn choose(&mut self, named: Option<&str>, now: Timestamp) -> Option<Arc<Signer>> {
+    pub(super) fn choose(&mut self, named: Option<&str>, now: Moment) -> Option<Arc<Signer>> {
         let present = || self.members.iter().enumerate().rev().filter(|(_, member)| member.until.is_none());
         let chosen = match named {
             Some(name) => present().find(|(_, member)| member.found.id == name),
@@ -148,7 +148,7 @@ impl Ring {
     }
 
     /// Those that are still published, the one that signs first, then the newest.
-    fn current(&self, now: Timestamp) -> impl Iterator<Item = &Member> {
+    fn current(&self, now: Moment) -> impl Iterator<Item = &Member> {
         let live = move |member: &&Member| member.until.is_none_or(|until| until > now);
         let (signs, rest): (Vec<_>, Vec<_>) =
             self.members.iter().rev().filter(live).partition(|member| self.signs_with(member));
@@ -156,18 +156,18 @@ impl Ring {
     }
 
     /// Public keys as JWKs.
-    pub(super) fn jwks(&self, now: Timestamp) -> Vec<Value> {
+    pub(super) fn jwks(&self, now: Moment) -> Vec<Value> {
         self.current(now).filter_map(|member| member.found.signer.jwk()).collect()
     }
 
-    /// The keys, as people may see them.
-    pub(super) fn states(&self, now: Timestamp) -> Vec<KeyState> {
+    /// The keys, as people may see them: `time` is what the wall clock says now.
+    pub(super) fn states(&self, now: Moment, time: Timestamp) -> Vec<KeyState> {
         let state = |member: &Member| KeyState {
             kid: member.found.id.clone(),
             alg: member.found.signer.key.alg(),
-            since: member.found.written.unwrap_or(member.seen),
+            since: member.found.written.unwrap_or_else(|| time.minus(now.since(member.seen))),
             signs: self.signs_with(member),
-            until: member.until,
+            until: member.until.map(|until| time.plus(until.since(now))),
         };
         self.current(now).map(state).collect()
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::read::{read, sources};
 use super::ring::{KeyState, Ring, Rules};
 use super::{Credentials, Needs, Signer};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Moment};
 use crate::provider::keys;
 use crate::secrets::{SIGNING, SecretSet, SecretSource};
 
@@ -27,7 +27,7 @@ pub(in crate::provider) struct Vault {
     /// Held while the sources are read, so that two readers do not publish in the wrong order.
     reading: Mutex<()>,
     /// When a refused call last asked for a look.
-    asked: Mutex<Option<Timestamp>>,
+    asked: Mutex<Option<Moment>>,
     /// Milliseconds that a token lives at most.
     longest: AtomicU64,
     clock: Arc<dyn Clock>,
@@ -66,7 +66,7 @@ impl Vault {
             generated = true;
         }
         let (mut first, found) = read(&needs, sources(SecretSet::read(&needs.sources))?)?;
-        let now = clock.now();
+        let now = clock.moment();
         let mut ring = Ring::open(found, now);
         (first.generation, first.sessions) = (1, 1);
         first.signer = ring.choose(named(&needs, &first.secrets), now);
@@ -132,7 +132,7 @@ impl Vault {
         let old = self.current.load_full();
         let secrets = sources(SecretSet::read_again(&self.needs.sources, &old.secrets))?;
         let changed = !secrets.same_as(&old.secrets);
-        let now = self.clock.now();
+        let now = self.clock.moment();
         // In a folder that did not change, another key may have been announced long enough by now.
         if !changed && self.key_folder().is_none() {
             return Ok(News::default());
@@ -168,9 +168,8 @@ impl Vault {
     pub(in crate::provider) fn is_newer(&self, used: u32, look: impl FnOnce()) -> bool {
         let mut asked = lock(&self.asked);
         let is_newer = || self.current.load().generation != used;
-        let now = self.clock.now();
-        // A clock that was set back asks once more.
-        let rests = asked.is_some_and(|last| last <= now && now < last.plus(COOL_DOWN));
+        let now = self.clock.moment();
+        let rests = asked.is_some_and(|last| now < last.plus(COOL_DOWN));
         if is_newer() || rests {
             return is_newer();
         }
@@ -181,12 +180,12 @@ impl Vault {
 
     /// Public keys: the one that signs first, then those whose tokens may still live.
     pub(in crate::provider) fn jwks(&self) -> Vec<Value> {
-        lock(&self.ring).jwks(self.clock.now())
+        lock(&self.ring).jwks(self.clock.moment())
     }
 
     /// The keys of tokens, as people may see them.
     pub(in crate::provider) fn key_states(&self) -> Vec<KeyState> {
-        lock(&self.ring).states(self.clock.now())
+        lock(&self.ring).states(self.clock.moment(), self.clock.now())
     }
 
     /// The key of this name whose file is there.

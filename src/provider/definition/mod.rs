@@ -118,8 +118,8 @@ pub struct Lifetime {
     pub margin: Duration,
     /// What happens to sessions when secrets or keys change.
     pub on_credential_change: OnCredentialChange,
-    /// Whether sessions end after the lifetime asked for, although the provider's tokens live longer and cannot be
-    /// asked to live shorter.
+    /// Whether sessions end after the lifetime asked for where the provider's tokens have no end. Where they have one,
+    /// a session never lives longer than was asked for.
     #[serde(default)]
     pub shorten: bool,
 }

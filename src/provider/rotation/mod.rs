@@ -17,7 +17,7 @@ use super::keys;
 use super::registration::PublicKey;
 use crate::clock::Timestamp;
 use crate::secrets::{KEY_ENDS, SIGNING, is_key_name, write};
-use record::{Moment, Record};
+use record::{Date, Record};
 
 /// What is added to the longest life of a token: services notice the switch within half a minute, and clocks differ.
 const SLACK: Duration = Duration::from_secs(120);
@@ -135,7 +135,7 @@ impl<'p> Rotation<'p> {
         let stage = match self.record.stage {
             Stage::Begun => {
                 self.make()?;
-                self.record.made = Some(Moment(now));
+                self.record.made = Some(Date(now));
                 Stage::Made
             }
             Stage::Made => {
@@ -163,7 +163,7 @@ impl<'p> Rotation<'p> {
                 self.switch()?;
                 let longest = self.provider.vault.longest().saturating_add(SLACK);
                 let now = self.provider.clock.now();
-                self.record.retire_at = Some(Moment(now.plus(self.plan.overlap.unwrap_or(longest))));
+                self.record.retire_at = Some(Date(now.plus(self.plan.overlap.unwrap_or(longest))));
                 Stage::Switched
             }
             Stage::Switched => {
@@ -231,7 +231,7 @@ impl<'p> Rotation<'p> {
     /// Asks until the provider has the key in service. Providers take their time; a refused credential is refused again.
     async fn verify(&self) -> Result<(), RotationError> {
         let clock = &self.provider.clock;
-        let until = clock.now().plus(self.plan.patience);
+        let until = clock.moment().plus(self.plan.patience);
         let mut pause = FIRST_PAUSE;
         loop {
             let outcome = self.call("verify").await;
@@ -240,8 +240,8 @@ impl<'p> Rotation<'p> {
                 _ => true,
             };
             match outcome {
-                Err(error) if hopeless(&error) || clock.now().plus(pause) > until => return Err(error),
-                Err(_) => clock.sleep_until(clock.now().plus(pause)).await,
+                Err(error) if hopeless(&error) || clock.moment().plus(pause) > until => return Err(error),
+                Err(_) => clock.sleep_until(clock.moment().plus(pause)).await,
                 Ok(()) => return Ok(()),
             }
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
@@ -316,7 +316,7 @@ fn begin(provider: &Provider, plan: &Plan) -> Result<Record, RotationError> {
         old,
         new_kid: kid,
         new: None,
-        begun: Moment(now),
+        begun: Date(now),
         made: None,
         retire_at: None,
     })

@@ -73,9 +73,9 @@ pub(super) struct Record {
     pub(super) old: PublicKey,
     pub(super) new_kid: String,
     pub(super) new: Option<PublicKey>,
-    pub(super) begun: Moment,
-    pub(super) made: Option<Moment>,
-    pub(super) retire_at: Option<Moment>,
+    pub(super) begun: Date,
+    pub(super) made: Option<Date>,
+    pub(super) retire_at: Option<Date>,
 }
 
 impl Record {
@@ -113,15 +113,15 @@ impl Record {
 /// A time, as RFC 3339 text.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub(super) struct Moment(pub(super) Timestamp);
+pub(super) struct Date(pub(super) Timestamp);
 
-impl From<Moment> for String {
-    fn from(moment: Moment) -> Self {
-        moment.0.to_rfc3339()
+impl From<Date> for String {
+    fn from(date: Date) -> Self {
+        date.0.to_rfc3339()
     }
 }
 
-impl TryFrom<String> for Moment {
+impl TryFrom<String> for Date {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {

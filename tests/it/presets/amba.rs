@@ -16,7 +16,7 @@ use crate::fakes::provider::Fake;
 use crate::harness::{NOW, SESSION, Service, clock, config, draw};
 
 const CLIENT_KEY: &str = "amb_dev_ck_0123456789";
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const LOGIN: &str = "/v1/client/auth/email/login";
 const SIGNUP: &str = "/v1/client/auth/email/signup";
 const ME: &str = "/v1/client/users/me";
@@ -168,6 +168,12 @@ fn honest(accounts: &Accounts, call: &Call) -> Script {
 fn settings(fake: &Fake, extra: &str) -> String {
     let route = format!("[[routes]]\npath = \"{SESSION}\"\nanswer = \"session\"\nprovider = \"chat\"\n");
     format!("{route}[providers.chat]\npreset = \"amba\"\nretries = 0\napi_url = \"{}\"\n{extra}\n", fake.base_url())
+}
+
+/// The service that the pages describe, with nobody in it.
+pub async fn strict() -> Fake {
+    let accounts = Accounts::default();
+    Fake::start(move |call| honest(&accounts, call)).await
 }
 
 async fn service(extra: &str) -> (Service, Fake, Accounts) {

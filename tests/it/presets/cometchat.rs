@@ -9,7 +9,7 @@ use super::front::{complaint, error, members, refused, session, session_of_alice
 use crate::fakes::http::{Call, Script};
 use crate::fakes::provider::Fake;
 
-const KEY: &str = "0f4e1b7c9a2d4c6e8f";
+pub const KEY: &str = "0f4e1b7c9a2d4c6e8f";
 const MINT: &str = "/v3/users/alice/auth_tokens";
 
 fn failure(status: u16, code: &str) -> Script {
@@ -47,7 +47,7 @@ fn app_of(users: &mut BTreeSet<String>, call: &Call) -> Script {
     }
 }
 
-async fn app(users: &[&str]) -> Fake {
+pub async fn app(users: &[&str]) -> Fake {
     let users: BTreeSet<String> = users.iter().map(|user| (*user).to_owned()).collect();
     let users = Arc::new(Mutex::new(users));
     Fake::start(move |call| app_of(&mut users.lock().unwrap(), call)).await

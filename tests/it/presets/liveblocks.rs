@@ -61,12 +61,15 @@ async fn the_browser_client_takes_the_route_as_its_endpoint() {
     assert!(complaint.contains("token was issued from the backend before"), "{complaint}");
 }
 
+/// The secret key that the fake takes.
+pub const KEY: &str = "sk_test";
+
 /// A project that signs tokens of its own number.
 fn project(call: &Call) -> Script {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    if call.header("authorization") != "Bearer sk_test" || call.method != "POST" {
+    if call.header("authorization") != format!("Bearer {KEY}") || call.method != "POST" {
         return error(403, json!({"error": "INVALID_SECRET_KEY", "message": "…"}));
     }
     let optional: &[&str] = match call.path.as_str() {
@@ -82,7 +85,7 @@ fn project(call: &Call) -> Script {
     Script::json(200, &json!({"token": format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()))}))
 }
 
-async fn fake() -> Fake {
+pub async fn fake() -> Fake {
     Fake::start(project).await
 }
 

@@ -10,6 +10,7 @@ use sidemint::config::Environment;
 use sidemint::provider::PRESETS;
 
 use crate::client::{Answer, request};
+use crate::fakes::sendsar::{API_KEY, Sendsar};
 use crate::harness::{SESSION, Service, clock, config, draw};
 
 mod ably;
@@ -34,6 +35,42 @@ mod talkjs;
 mod techsup_io;
 mod twilio;
 mod zendesk;
+
+pub use front::today;
+
+/// What stands in for the provider of a preset.
+pub struct StandIn {
+    /// Its address, as `api_url` has it.
+    pub api_url: String,
+    /// The address of the real one.
+    pub real: &'static str,
+    /// The secret that it takes.
+    pub secret: &'static str,
+}
+
+/// The strict fake of a preset that calls its provider; `None` for a preset that makes its tokens by itself.
+pub async fn stand_in(preset: &str) -> Option<StandIn> {
+    let (api_url, real, secret) = match preset {
+        "amba" => (amba::strict().await.base_url(), "https://api.amba.dev", amba::SECRET),
+        "cometchat" => {
+            let api_url = format!("{}/v3", cometchat::app(&[]).await.base_url());
+            (api_url, "https://2561a0b3c4d5e6f7.api-eu.cometchat.io/v3", cometchat::KEY)
+        }
+        "liveblocks" => (liveblocks::fake().await.base_url(), "https://api.liveblocks.io", liveblocks::KEY),
+        "sendbird" => (
+            sendbird::app(&[]).await.base_url(),
+            "https://api-2D7B4CDB-932F-4082-9B09-A1153792DC8D.sendbird.com",
+            sendbird::TOKEN,
+        ),
+        "sendsar" => (Sendsar::start(clock()).await.base_url(), "https://api.sendsar.com/v1", API_KEY),
+        "stream" => (stream::strict().await.base_url(), "https://chat.stream-io-api.com", stream::SECRET),
+        "synapse" => (synapse::strict("example.com").await.base_url(), "http://synapse:8008", synapse::TOKEN),
+        "talkjs" => (talkjs::strict().await.base_url(), "https://api.talkjs.com", talkjs::SECRET),
+        "techsup-io" => (techsup_io::strict().await.base_url(), "https://io.example.com", techsup_io::SECRET),
+        _ => return None,
+    };
+    Some(StandIn { api_url, real, secret })
+}
 
 /// A session route on `preset` with `lines` of settings.
 fn route(preset: &str, lines: &str) -> String {

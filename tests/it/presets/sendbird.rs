@@ -10,7 +10,7 @@ use crate::fakes::http::{Call, Script};
 use crate::fakes::provider::Fake;
 use crate::harness::NOW;
 
-const TOKEN: &str = "61a5f3e0b8c94d2f";
+pub const TOKEN: &str = "61a5f3e0b8c94d2f";
 const ALICE: &str = "/v3/users/alice";
 const MINT: &str = "/v3/users/alice/token";
 
@@ -55,7 +55,7 @@ fn application(users: &mut BTreeMap<String, Value>, call: &Call) -> Script {
     }
 }
 
-async fn app(users: &[&str]) -> Fake {
+pub async fn app(users: &[&str]) -> Fake {
     let users = users.iter().map(|user| ((*user).to_owned(), Value::Null)).collect();
     let users = Arc::new(Mutex::new(users));
     Fake::start(move |call| application(&mut users.lock().unwrap(), call)).await

@@ -9,7 +9,7 @@ use crate::harness::{NOW, SESSION};
 use crate::judge::judge;
 
 const KEY: &str = "ym4hhpnpvx2j";
-const SECRET: &str = "57gzvbebnexgf8h6pkx9a4c6zqwq6rx9u3tw3zs2qd7w5zqk5b2m9zqv7v3pj6xe";
+pub const SECRET: &str = "57gzvbebnexgf8h6pkx9a4c6zqwq6rx9u3tw3zs2qd7w5zqk5b2m9zqv7v3pj6xe";
 const SECRETS: [(&str, &str); 2] = [("STREAM_API_KEY", KEY), ("STREAM_API_SECRET", SECRET)];
 
 fn problem(status: u16, code: u16) -> Script {
@@ -44,9 +44,14 @@ fn stream(call: &Call) -> Script {
     }
 }
 
+/// The provider as far as it is documented.
+pub async fn strict() -> Fake {
+    Fake::start(stream).await
+}
+
 /// The service on a fake, and the fake.
 async fn service(lines: &str) -> (crate::harness::Service, Fake) {
-    let fake = Fake::start(stream).await;
+    let fake = strict().await;
     let lines = format!("api_url = \"{}\"\nretries = 0\n{lines}", fake.base_url());
     (on("stream", &lines, SECRETS).await, fake)
 }

@@ -13,7 +13,7 @@ use crate::fakes::provider::Fake;
 use crate::harness::{NOW, Service};
 use crate::parts::synapse::{SERVER_NAME, Synapse};
 
-const TOKEN: &str = "syt_admin";
+pub const TOKEN: &str = "syt_admin";
 const USER: &str = "/_synapse/admin/v2/users/%40alice%3Achat.test";
 const LOGIN: &str = "/_synapse/admin/v1/users/%40alice%3Achat.test/login";
 
@@ -90,17 +90,23 @@ async fn ids_that_synapse_would_fold_or_refuse_are_refused() {
     assert_eq!(synapse.whoami(own["token"].as_str().unwrap()).await.as_deref(), Some("@u123:chat.test"));
 }
 
-/// A homeserver with alice in it, or without her.
-fn homeserver(call: &Call) -> Script {
+/// A homeserver of this name with alice in it, or without her.
+pub async fn strict(server: &'static str) -> Fake {
+    Fake::start(move |call| homeserver(server, call)).await
+}
+
+fn homeserver(server: &str, call: &Call) -> Script {
     if call.header("authorization") != "Bearer syt_admin" {
         return error(401, json!({"errcode": "M_UNKNOWN_TOKEN"}));
     }
-    match (call.method.as_str(), call.path.as_str()) {
+    let user = json!({"name": format!("@alice:{server}"), "deactivated": false, "locked": false});
+    let path = call.path.replace(&format!("%3A{server}"), "%3Achat.test");
+    match (call.method.as_str(), path.as_str()) {
         ("PUT", USER) => match complaint(call, &[], &["displayname"]) {
             Some(problem) => error(400, json!({"errcode": "M_UNKNOWN", "error": problem})),
-            None => Script::json(201, &json!({"name": "@alice:chat.test", "deactivated": false, "locked": false})),
+            None => Script::json(201, &user),
         },
-        ("GET", USER) => Script::json(200, &json!({"name": "@alice:chat.test", "deactivated": false, "locked": false})),
+        ("GET", USER) => Script::json(200, &user),
         ("POST", LOGIN) => match complaint(call, &["valid_until_ms"], &[]) {
             Some(problem) => error(400, json!({"errcode": "M_UNKNOWN", "error": problem})),
             None if !call.json["valid_until_ms"].is_i64() => error(400, json!({"errcode": "M_BAD_JSON"})),
@@ -112,7 +118,7 @@ fn homeserver(call: &Call) -> Script {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_say_what_they_must_and_nothing_more() {
-    let fake = Fake::start(homeserver).await;
+    let fake = strict(SERVER_NAME).await;
     let service = start("synapse", &lines(&fake.base_url()), [("SYNAPSE_ADMIN_TOKEN", TOKEN)]).await;
     let own = session(&service, "alice").await.json();
     assert_eq!((&own["token"], &own["expiresAt"]), (&json!("syt_alice"), &json!("2026-05-04T19:40:00.000Z")));
@@ -134,7 +140,7 @@ async fn calls_say_what_they_must_and_nothing_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_name_in_the_profile_can_be_left_to_the_user() {
-    let fake = Fake::start(homeserver).await;
+    let fake = strict(SERVER_NAME).await;
     let lines = format!("{}set_display_name = false\n", lines(&fake.base_url()));
     let service = start("synapse", &lines, [("SYNAPSE_ADMIN_TOKEN", TOKEN)]).await;
     assert_eq!(session_of_alice(&service).await["displayName"], "Alice \"A\" Liddell");
@@ -143,7 +149,7 @@ async fn the_name_in_the_profile_can_be_left_to_the_user() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_goes_wrong_is_told_apart() {
-    let fake = Fake::start(homeserver).await;
+    let fake = strict(SERVER_NAME).await;
     let service = start("synapse", &lines(&fake.base_url()), [("SYNAPSE_ADMIN_TOKEN", TOKEN)]).await;
     for (status, body, code, retry) in [
         (401, json!({"errcode": "M_UNKNOWN_TOKEN"}), "provider_credentials", None),

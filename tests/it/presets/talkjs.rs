@@ -8,7 +8,7 @@ use crate::fakes::provider::Fake;
 use crate::harness::{NOW, SESSION, Service};
 use crate::judge::judge;
 
-const SECRET: &str = "sk_test_9f8YdmqP2xYv4Qk1Lr7TzWc3";
+pub const SECRET: &str = "sk_test_9f8YdmqP2xYv4Qk1Lr7TzWc3";
 const SECRETS: [(&str, &str); 2] = [("TALKJS_APP_ID", "tAbc123"), ("TALKJS_SECRET_KEY", SECRET)];
 
 /// The claims of a token that this secret signed.
@@ -39,8 +39,13 @@ fn talkjs(call: &Call) -> Script {
     Script::json(if fits { 200 } else { 400 }, &json!({}))
 }
 
+/// The provider as far as it is documented.
+pub async fn strict() -> Fake {
+    Fake::start(talkjs).await
+}
+
 async fn service(lines: &str) -> (Service, Fake) {
-    let fake = Fake::start(talkjs).await;
+    let fake = strict().await;
     (on("talkjs", &format!("api_url = \"{}\"\nretries = 0\n{lines}", fake.base_url()), SECRETS).await, fake)
 }
 

@@ -12,7 +12,7 @@ use crate::fakes::http::{Call, Script};
 use crate::fakes::provider::Fake;
 use crate::harness::{NOW, SESSION, Service, clock, config, draw};
 
-const SECRET: &str = "test-app-secret";
+pub const SECRET: &str = "test-app-secret";
 
 /// A file with the secret, and the lines of a provider's table that name it.
 fn lines(extra: &str) -> (tempfile::NamedTempFile, String) {
@@ -86,8 +86,13 @@ fn honest(call: &Call) -> Script {
     Script::json(200, &json!({ "success": true, "token": "T", "expires_in": 86_400, "expires_at": end }))
 }
 
+/// The provider as far as it is documented.
+pub async fn strict() -> Fake {
+    Fake::start(honest).await
+}
+
 async fn service(extra: &str, ttl: &str) -> (Service, Fake, tempfile::NamedTempFile) {
-    let fake = Fake::start(honest).await;
+    let fake = strict().await;
     let (secret, lines) = lines(extra);
     let text = config(&route(&lines.replace("{mock}", &fake.base_url())), &[]);
     let text = text.replace("answer = \"session\"", &format!("answer = \"session\"\nttl = \"{ttl}\""));

@@ -8,7 +8,7 @@ pub const HAPROXY: Recipe = Recipe {
     arguments: &["-db", "-f", "haproxy.cfg"],
     documents: &[
         ("haproxy.cfg", include_str!("../../../../docs/proxies/haproxy.cfg")),
-        ("auth.lua", include_str!("../../../../docs/proxies/haproxy-auth.lua")),
+        ("haproxy-auth.lua", include_str!("../../../../docs/proxies/haproxy-auth.lua")),
     ],
     page: include_str!("../../../../docs/proxies/haproxy.md"),
     folder: "/etc/haproxy/",

@@ -15,7 +15,7 @@ pub const NGINX: Recipe = Recipe {
     users: COOKIES,
     application: Some(Application {
         users: PASSWORDS,
-        alices_name: "alice",
+        alices_name: "Alice%20Doe",
         visitor: 200,
         outage: 500,
         passes_websockets: false,
