@@ -105,7 +105,7 @@ async fn tokens_of_every_algorithm_name_the_user() {
     }
 }
 
-/// RFC 9864 names EdDSA with its one curve `Ed25519`: in the configuration, in the key and in the token, each is the other.
+/// `Ed25519` (RFC 9864) is `EdDSA` with its one curve: in the configuration, in the key and in the token, each is the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn ed25519_is_another_name_of_eddsa() {
     let mut issued = issue(
