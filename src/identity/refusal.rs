@@ -15,6 +15,9 @@ pub enum Refusal {
     /// The signature over the request is missing or wrong.
     #[error("the signature over the request is missing or wrong")]
     PeerSignature,
+    /// The signature over the request is of the form that did not cover the host.
+    #[error("the signature over the request is of the older form v1, which does not cover the host; sign v2")]
+    PeerSignatureVersion,
     /// The signature over the request is too old, or of the future.
     #[error("the signature over the request is of another time")]
     PeerSignatureTime,
@@ -115,11 +118,12 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, for metrics that exist from the start.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::NoSource,
         Self::PeerUntrusted,
         Self::PeerSecret,
         Self::PeerSignature,
+        Self::PeerSignatureVersion,
         Self::PeerSignatureTime,
         Self::PeerWorkload,
         Self::CallerRoute,
@@ -166,6 +170,7 @@ impl Refusal {
             Self::PeerUntrusted => "peer_untrusted",
             Self::PeerSecret => "peer_secret",
             Self::PeerSignature => "peer_signature",
+            Self::PeerSignatureVersion => "peer_signature_version",
             Self::PeerSignatureTime => "peer_signature_time",
             Self::PeerWorkload => "peer_workload",
             Self::CallerRoute => "caller_route",

@@ -154,7 +154,7 @@ proptest::proptest! {
         };
         if let (Some(one), Some(two)) = (told(&a), told(&b)) {
             proptest::prop_assert_eq!(one == two, a == b);
-            let entry = namespaces.subject_of(&one).expect("somebody");
+            let entry = namespaces.taken_apart(&one).expect("somebody").1;
             proptest::prop_assert_eq!(entry, &a.1);
         }
     }

@@ -166,6 +166,7 @@ impl From<Refusal> for Outcome {
             | Refusal::PeerUntrusted
             | Refusal::PeerSecret
             | Refusal::PeerSignature
+            | Refusal::PeerSignatureVersion
             | Refusal::PeerSignatureTime
             | Refusal::PeerWorkload
             | Refusal::CallerRoute => Self::PeerUntrusted,

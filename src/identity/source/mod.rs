@@ -13,6 +13,7 @@ use http::HeaderName;
 use self::left_out::LeftOut;
 use super::definition::{self, Definition, HeaderNames, MetadataRules, PrincipalRules};
 use super::keys::{Found, KeySet};
+use super::text::{SubjectRules, Told as HowTold};
 use super::token::Verifier;
 use super::{Around, Asking, PeerProof, Refusal, Told};
 use crate::clock::Clock;
@@ -78,6 +79,23 @@ impl Source {
     /// What its subjects are kept apart by; empty for none.
     pub(super) fn namespace(&self) -> &str {
         self.declared_namespace().unwrap_or_default()
+    }
+
+    /// What its subjects are like.
+    pub(super) fn subject_rules(&self) -> SubjectRules {
+        match &self.kind {
+            Kind::Headers { names, .. } => SubjectRules {
+                nobody: names.nobody.clone(),
+                lower_case: names.decoding.as_ref().is_some_and(|decoding| decoding.lower_case),
+                ..SubjectRules::of(names.subject_told())
+            },
+            Kind::Token(verifier) => verifier.subject_rules(),
+            Kind::Body => SubjectRules::of(HowTold::Value),
+            Kind::Metadata { .. } => SubjectRules::of(HowTold::Signed),
+            Kind::Principal(rules) => {
+                SubjectRules { prefixes: rules.prefixes.clone(), ..SubjectRules::of(HowTold::Signed) }
+            }
+        }
     }
 
     /// Its keys, where it verifies tokens.

@@ -1,11 +1,13 @@
 //! What counts as a subject, a display name and an e-mail address, once the bytes are here (R6–R8, R10, T-13 to T-16).
 
+mod entry;
 mod hidden;
 mod look;
 mod name;
 mod nobody;
 mod subject;
 
+pub(super) use entry::{SubjectRules, written_as_id};
 pub(super) use name::display_name;
 pub(super) use subject::{SubjectFault, Told, subject};
 
