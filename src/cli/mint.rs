@@ -1,13 +1,17 @@
 //! `sidemint mint`: one session to standard output.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::{Failure, blueprint, print, runtime, say};
-use crate::config::{Environment, Sources};
+use crate::clock::Stopwatch;
+use crate::config::{Environment, Sources, did_you_mean};
 use crate::identity::Identity;
 use crate::lifecycle::Lifecycle;
 use crate::provider::ProviderError;
 use crate::session::{Answer, SessionError};
+use crate::trace::Origin;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -46,7 +50,8 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     let wanted = |path: &str| options.route.as_deref().is_none_or(|route| route == path);
     let Some(plan) = blueprint.plans().iter().find(|plan| wanted(&plan.path)) else {
         let known: Vec<_> = blueprint.plans().iter().map(|plan| plan.path.as_str()).collect();
-        return Err(Failure::Usage(format!("--route: no such route; configured: {}", known.join(", "))));
+        let meant = did_you_mean(options.route.as_deref().unwrap_or_default(), &known);
+        return Err(Failure::Usage(format!("--route: no such route; configured: {}{meant}", known.join(", "))));
     };
     let inputs = plan.provider.inputs().of_operator(&options.inputs);
     let inputs = inputs.map_err(|fault| Failure::Usage(format!("--input: {fault}")))?;
@@ -60,7 +65,17 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
         say(&told.to_string());
     }
     let runtime = runtime(Some(1))?;
-    let outcome = runtime.block_on(sessions.cold(plan, &key, None));
+    // A request waits no longer than the route says, and is told nothing more than that. Here somebody wants to know why.
+    let watch = Stopwatch::start();
+    let outcome = runtime.block_on(sessions.cold(&plan.with_patience(), &key, Origin::default()));
+    if watch.elapsed() > plan.deadline {
+        let [took, waits] = [watch.elapsed(), plan.deadline].map(|span| Duration::from_millis(millis(span)));
+        let [took, waits] = [took, waits].map(humantime::format_duration);
+        say(&format!(
+            "note: this took {took}; a request to {} is answered after {waits}, without a session\n",
+            plan.path
+        ));
+    }
     if let (true, Err(SessionError::Provider(error))) = (options.explain, &outcome) {
         show_answer(error);
     }
@@ -76,6 +91,10 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
         }
     }
     Ok(())
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What the provider said, for whoever writes its definition. It goes to the operator's own terminal and nowhere else.

@@ -29,6 +29,7 @@ pub(crate) fn provider_definition(bytes: &[u8]) {
         preset: definition.name.clone(),
         timeout: std::time::Duration::from_secs(5),
         retries: 0,
+        calls_at_once: 1,
         client_margin: None,
         upsert_memory: None,
         rate: None,
@@ -36,6 +37,7 @@ pub(crate) fn provider_definition(bytes: &[u8]) {
         user_unfit: Unfit::default(),
         settings: BTreeMap::new(),
         origin: String::new(),
+        origins: BTreeMap::new(),
     };
     if let Err(mistakes) = compile::compile("chat", &definition, settings, &table, &metrics) {
         assert!(mistakes.iter().all(|(_, problem)| !problem.is_empty()), "every mistake is told");

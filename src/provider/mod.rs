@@ -5,11 +5,12 @@
 //!
 //! Read in this order: [`definition`] is the format, word for word. [`compile`] turns one, and the operator's [`settings`],
 //! into what runs; its values are [`template`]s. [`credentials`] are the secrets and [`keys`] of one moment. [`mint`]
-//! tells the story of a token: made here ([`token`]), or asked for by a [`sequence`] of [`step`]s, within the [`limiter`]
-//! and behind the [`breaker`]. [`explain`] shows the same without doing it. [`rotation`] replaces keys.
+//! tells the story of a token: made here ([`token`]), or asked for by a [`sequence`] of [`step`]s, within the [`limiter`],
+//! in one of so many [`places`] and behind the [`breaker`]; the [`journal`] logs what fails. [`explain`] shows the same without doing it. [`rotation`] replaces keys.
 
 mod advice;
 mod auth;
+mod blamed;
 mod breaker;
 mod compile;
 mod credentials;
@@ -20,12 +21,14 @@ mod explain;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod inputs;
+mod journal;
 mod keys;
 mod lifetime;
 mod limiter;
 mod mint;
 mod pattern;
 mod permit;
+mod places;
 mod registration;
 mod rotation;
 mod sequence;
@@ -45,7 +48,7 @@ use serde_json::Value;
 
 pub use credentials::KeyState;
 pub use definition::{Definition, Definitions, Input, PRESETS, Setting};
-pub use error::{Class, ProviderError};
+pub use error::{Cause, Class, ProviderError};
 pub use explain::Explanation;
 pub use inputs::{Given, InputFault, Inputs};
 pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
@@ -57,8 +60,10 @@ pub use template::{Profile, ProfileUse};
 use breaker::Breaker;
 use compile::{Compiled, Registration};
 use credentials::{News, Vault};
+use journal::Journal;
 use limiter::Limiter;
 use permit::Permit;
+use places::{PlaceMetrics, Places};
 use sequence::Sequence;
 use template::json::JsonTemplate;
 use template::text::TextTemplate;
@@ -98,6 +103,8 @@ pub struct Provider {
     vault: Vault,
     upserts: Upserts,
     breaker: Breaker,
+    places: Places,
+    journal: Journal,
     timeout: Duration,
     retries: u32,
     generation_gauge: Gauge,
@@ -128,14 +135,17 @@ impl Provider {
         around: &Surroundings,
     ) -> Result<Self, Vec<ConfigError>> {
         let at = |key: &str, problem: String| {
-            ConfigError::new(table.origin.clone(), format!("providers.{name}.{key}"), problem)
+            ConfigError::new(table.origin_of(key), format!("providers.{name}.{key}"), problem)
         };
         let (definition, file) =
             around.definitions.get(&table.preset).map_err(|problem| vec![at("preset", problem)])?;
         let error = |(place, problem): (String, String)| match file {
             // What is wrong in the operator's own definition is told with its file.
             Some(file) if definition.has(&place) => ConfigError::new(file, place, problem),
-            _ => at(&place, problem),
+            _ => match settings::variable(&definition, &place, &table.settings, environment) {
+                Some(variable) => ConfigError::new(variable, format!("providers.{name}.{place}"), problem),
+                None => at(&place, problem),
+            },
         };
         Self::assemble(name, table, &definition, environment, around)
             .map_err(|mistakes| mistakes.into_iter().map(error).collect())
@@ -148,7 +158,8 @@ impl Provider {
         environment: &Environment,
         around: &Surroundings,
     ) -> Result<Self, Vec<(String, String)>> {
-        let settings = settings::resolve(definition, &table.settings, environment)?;
+        let mut settings = settings::resolve(definition, &table.settings, environment)?;
+        let given_twice = std::mem::take(&mut settings.cautions);
         let compiled = compile::compile(name, definition, settings, table, &around.metrics)?;
         let Compiled { user, lifetime, limiter, retry_headers, lets, mint, cache, upsert, remember, revoke, .. } =
             compiled;
@@ -174,10 +185,12 @@ impl Provider {
             inputs,
             permits,
             uses,
-            cautions,
+            cautions: cautions.into_iter().chain(given_twice).collect(),
             vault,
             upserts: Upserts::new(table.upsert_memory.unwrap_or(remember), name, &around.metrics),
             breaker: Breaker::new(around.metrics.breaker(name)),
+            places: Places::new(table.calls_at_once, place_metrics(name, &around.metrics)),
+            journal: Journal::default(),
             timeout: table.timeout,
             retries: table.retries,
             generation_gauge: around.metrics.credentials_generation(name),
@@ -202,6 +215,12 @@ impl Provider {
     /// Address that browsers use.
     pub fn api_url(&self) -> &str {
         &self.api_url
+    }
+
+    /// Longest time that a mint takes: the wait for its turn, and its calls.
+    pub fn patience(&self) -> Duration {
+        const MARGIN: Duration = Duration::from_secs(1);
+        self.timeout.saturating_mul(2).saturating_add(MARGIN)
     }
 
     /// How long tokens live.
@@ -306,13 +325,19 @@ impl Provider {
                 }
                 changed
             }
-            Err(problems) => {
+            Err(refused) if !refused.is_news => false,
+            Err(refused) => {
                 self.rejected_counter.inc();
-                for (setting, problem) in problems {
+                for (setting, problem) in refused.problem {
                     tracing::error!(provider = %self.name, setting, problem, "new credentials are unusable; the last good ones stay");
                 }
                 false
             }
         }
     }
+}
+
+fn place_metrics(provider: &str, metrics: &Metrics) -> PlaceMetrics {
+    let (running, waiting, refused) = metrics.calls(provider);
+    PlaceMetrics { running, waiting, refused }
 }

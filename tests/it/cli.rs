@@ -53,7 +53,7 @@ fn good(arguments: &[&str]) -> String {
 }
 
 /// A run that must fail with `code`, say nothing on standard output, and begin each line with its name.
-fn bad(code: i32, arguments: &[&str], environment: &[(&str, &str)]) -> String {
+pub fn bad(code: i32, arguments: &[&str], environment: &[(&str, &str)]) -> String {
     let ran = run(arguments, environment);
     assert_eq!((ran.code, ran.out.as_str()), (Some(code), ""), "{arguments:?}: {}", ran.err);
     assert!(!ran.err.is_empty() && ran.err.lines().all(|line| line.starts_with("sidemint: ")), "{}", ran.err);
@@ -261,12 +261,12 @@ provider = \"nobody\"
     let said = bad(2, &["check", "--config", &path], &[]).replace(&path, "config.toml");
     let said = said.replace(&sources.join(", "), "SOURCES");
     insta::assert_snapshot!(said, @r#"
-    sidemint: config.toml: server.idle_timeout: is 5, write a duration as text, such as "90s", "5m" or "1h"
-    sidemint: config.toml: server.listn: unknown key; known here: listen, unix_mode, max_connections, header_timeout, idle_timeout, max_headers, max_head_bytes, max_body_bytes, http2, drain_delay, drain_timeout, workers, tls
+    sidemint: config.toml: server.idle_timeout: is 5, write a span of time as text, from "0s" to "1day"
+    sidemint: config.toml: server.listn: unknown key; known here: listen, unix_mode, max_connections, header_timeout, idle_timeout, max_headers, max_head_bytes, max_body_bytes, http2, drain_delay, drain_timeout, workers, tls; did you mean listen?
     sidemint: config.toml: identity.peers.networks: "10.0.0.1/8" has host bits set; write "10.0.0.0/8"
     sidemint: config.toml: routes[1].provider: no provider "nobody"; configured: chat, dev, own
     sidemint: config.toml: routes[1].path: "/a" is already served by the route "/a"
-    sidemint: config.toml: identity.source: no source "plane"; presets: SOURCES; or define identity.sources.plane
+    sidemint: config.toml: identity.source: no source "plane"; presets: SOURCES; or define identity.sources.plane; did you mean plain?
     sidemint: config.toml: log.level: "loud" is not a level (error, warn, info, debug, trace) nor a filter such as "info,sidemint=debug"
     sidemint: config.toml: providers.chat.api_key: is a secret, and secrets are never written in configuration; write api_key_file = "/path"
     sidemint: config.toml: providers.dev.public_api_url: is missing; write public_api_url = "…" (Address of the chat API as the browser reaches it; it becomes the session's apiUrl)
@@ -398,7 +398,12 @@ fn a_dry_run_shows_everything_but_secrets_and_does_nothing() {
     insta::assert_snapshot!("dry_run", said.out);
     let done = run(&[&arguments[..], &["--explain"]].concat(), &environment);
     assert_eq!((done.code, done.out.as_str()), (Some(1), ""));
-    assert!(done.err.starts_with(&said.out) && done.err.contains("login: unavailable (no connection)"), "{}", done.err);
+    assert!(
+        done.err.starts_with(&said.out)
+            && done.err.contains("login: unavailable (no connection: connection refused) at 127.0.0.1:1"),
+        "{}",
+        done.err
+    );
     assert!(!done.err.contains(SECRET) && !said.out.contains(SECRET));
     let listed = good(&["presets", "--definitions", &own]);
     assert!(listed.contains("explained") && listed.contains("for the test"), "{listed}");
@@ -426,7 +431,7 @@ fn explain_shows_what_a_provider_answered() {
     let path = file(folder.path(), "config.toml", &text);
     let mint = ["mint", "--user", "alice", "-c", &path];
     let said = bad(1, &mint, &[("SENDSAR_API_KEY", API_KEY)]);
-    assert_eq!(said, "sidemint: no session: upsert: rejected (answered 400)\n");
+    assert_eq!(said, format!("sidemint: no session: upsert: rejected (answered 400) at {address}\n"));
     let explained = run(&[&mint[..], &["--explain"]].concat(), &[("SENDSAR_API_KEY", API_KEY)]).err;
     assert!(explained.contains("upsert answered\n  {\"code\":\"no_such_member\"}\n") && explained.ends_with(&said));
     server.join().unwrap();
@@ -460,7 +465,8 @@ fn mint_ends_with_1_when_the_provider_fails() {
         format!("{routes}[providers.chat]\npreset = \"sendsar\"\nretries = 0\napi_url = \"http://{address}/v1\"\n");
     let path = file(folder.path(), "config.toml", &text);
     let said = bad(1, &["mint", "--user", "alice", "-c", &path], &[("SENDSAR_API_KEY", API_KEY)]);
-    assert_eq!(said, "sidemint: no session: upsert: unavailable (no connection)\n");
+    let expected = format!("upsert: unavailable (no connection: connection refused) at {address}");
+    assert_eq!(said, format!("sidemint: no session: {expected}\n"));
 }
 
 #[test]
@@ -525,6 +531,35 @@ fn keygen_knows_every_algorithm() {
         let shown = serde_json::from_str::<Value>(&public).map(|jwk| jwk["alg"].clone()).ok();
         assert_eq!(shown, (!alg.is_hmac()).then(|| alg.name().into()));
         assert!(SigningKey::read(alg, &Secret::new(fs::read(&key).unwrap())).is_ok());
+    }
+    let newer = folder.path().join("newer").display().to_string();
+    assert!(good(&["keygen", "--alg", "Ed25519", "--out", &newer]).contains("\"alg\":\"EdDSA\""));
+}
+
+/// A key that is only too short is called that, however it is written.
+#[test]
+fn a_short_rsa_key_is_called_too_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    for (format, name) in [("-traditional", "pkcs1"), ("", "pkcs8")] {
+        let key = at(name);
+        let made = std::process::Command::new("sh")
+            .args([
+                "-c",
+                &format!("openssl genrsa {format} -out {key} 1024 && openssl rsa -in {key} -pubout -out {key}.pub"),
+            ])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let over = format!("[providers.chat]\nalg = \"RS256\"\nkey_file = \"{key}\"\n");
+        let said = bad(2, &["check", "--config", &file(folder.path(), "over.toml", &over)], &[]);
+        assert!(said.contains("the modulus is shorter than 2048 bits"), "{said}");
+        let source = format!(
+            "[identity]\nsource = \"login\"\n[identity.sources.login]\nkind = \"jwt\"\njwt = {{ header = \"Authorization\", \
+             algorithms = [\"RS256\"], issuer = \"https://i.example/\", audience = \"a\" }}\nkeys = {{ file = \"{key}.pub\" }}\n"
+        );
+        let said = bad(2, &["check", "--config", &file(folder.path(), "source.toml", &source)], &[]);
+        assert!(said.contains("holds an RSA key that is shorter than 2048 bits"), "{said}");
     }
 }
 

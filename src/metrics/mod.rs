@@ -3,10 +3,14 @@
 //! Labels come from small closed sets (configured names and enums), never from requests. Handles are resolved once,
 //! by the room that counts, so that counting on the warm path is one atomic addition.
 
+mod calls;
+
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use calls::CallMetrics;
 
 /// A count that only grows.
 pub type Counter = prometheus::IntCounter;
@@ -79,6 +83,7 @@ pub struct Metrics {
     provider_seconds: HistogramVec,
     upserts: IntCounterVec,
     breaker: IntGaugeVec,
+    calls: CallMetrics,
     limiter_waiting: IntGaugeVec,
     limiter_refused: IntCounterVec,
     credentials_generation: IntGaugeVec,
@@ -105,6 +110,8 @@ pub struct Metrics {
     pub connections: Gauge,
     /// 1 while the service is ready.
     pub ready: Gauge,
+    /// Configured files whose reading does not come to an end.
+    pub files_stuck: Gauge,
     /// Lines of the log that were lost.
     pub log_lines_dropped: Counter,
     /// 1 when networks that hold everybody are believed.
@@ -205,6 +212,7 @@ impl Metrics {
                 "State of the provider's circuit breaker: 0 closed, 1 half open, 2 open.",
                 &["provider"],
             )?,
+            calls: CallMetrics::register(&registry)?,
             limiter_waiting: gauge(
                 "sidemint_limiter_waiting",
                 "Calls that wait for their turn under our own limit for the provider.",
@@ -282,6 +290,10 @@ impl Metrics {
             cache_bytes: single("sidemint_cache_bytes", "Bytes that cached sessions take, keys included.")?,
             connections: single("sidemint_connections", "Open connections on the front listener.")?,
             ready: single("sidemint_ready", "1 while the service is ready.")?,
+            files_stuck: single(
+                "sidemint_files_stuck",
+                "Configured files whose reading does not come to an end; their last good content stays in service.",
+            )?,
             log_lines_dropped: plain(
                 "sidemint_log_lines_dropped_total",
                 "Lines of the log that were lost, because standard output was not read or could not be written.",
@@ -364,6 +376,11 @@ impl Metrics {
     /// State of the breaker of `provider`.
     pub fn breaker(&self, provider: &str) -> Gauge {
         self.breaker.with_label_values(&[provider])
+    }
+
+    /// Mints and sign-outs at work at `provider`, those that wait, and those that were refused.
+    pub fn calls(&self, provider: &str) -> (Gauge, Gauge, Counter) {
+        self.calls.of(provider)
     }
 
     /// Calls that wait for their turn under the limit of `provider`.
