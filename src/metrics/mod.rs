@@ -4,6 +4,7 @@
 //! by the room that counts, so that counting on the warm path is one atomic addition.
 
 mod calls;
+mod identity;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -11,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use calls::CallMetrics;
+use identity::IdentityMetrics;
 
 /// A count that only grows.
 pub type Counter = prometheus::IntCounter;
@@ -77,8 +79,7 @@ pub struct Metrics {
     requests: IntCounterVec,
     request_seconds: HistogramVec,
     sessions: IntCounterVec,
-    identity_refusals: IntCounterVec,
-    identity_left_out: IntCounterVec,
+    identity: IdentityMetrics,
     provider_calls: IntCounterVec,
     provider_seconds: HistogramVec,
     upserts: IntCounterVec,
@@ -182,16 +183,7 @@ impl Metrics {
                  waited), renewed (by the clock), expired (left unused).",
                 &["route", "how"],
             )?,
-            identity_refusals: counter(
-                "sidemint_identity_refusals_total",
-                "Requests whose identity was refused, by reason.",
-                &["reason"],
-            )?,
-            identity_left_out: counter(
-                "sidemint_identity_values_left_out_total",
-                "Identity headers that were too long to be read; users are signed in without what they hold.",
-                &["source", "value"],
-            )?,
+            identity: IdentityMetrics::register(&registry)?,
             provider_calls: counter(
                 "sidemint_provider_calls_total",
                 "Calls to the provider, by step and outcome class.",
@@ -350,12 +342,12 @@ impl Metrics {
 
     /// Values of `source` that were too long to be read.
     pub fn identity_left_out(&self, source: &str, value: &str) -> Counter {
-        self.identity_left_out.with_label_values(&[source, value])
+        self.identity.left_out(source, value)
     }
 
     /// Identity refusals for `reason`.
     pub fn identity_refusals(&self, reason: &str) -> Counter {
-        self.identity_refusals.with_label_values(&[reason])
+        self.identity.refusals(reason)
     }
 
     /// Calls of `step` at `provider` that ended with `outcome`.
