@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounterVec, Opts, Registry};
 
-use super::Counter;
+use super::{Counter, Metrics};
 
 /// The series of identity.
 #[derive(Debug)]
@@ -26,12 +26,16 @@ impl IdentityMetrics {
         registry.register(Box::new(own.left_out.clone()))?;
         Ok(own)
     }
+}
 
-    pub(super) fn refusals(&self, reason: &str) -> Counter {
-        self.refusals.with_label_values(&[reason])
+impl Metrics {
+    /// Identity refusals for `reason`.
+    pub fn identity_refusals(&self, reason: &str) -> Counter {
+        self.identity.refusals.with_label_values(&[reason])
     }
 
-    pub(super) fn left_out(&self, source: &str, value: &str) -> Counter {
-        self.left_out.with_label_values(&[source, value])
+    /// Values of `source` that were too long to be read.
+    pub fn identity_left_out(&self, source: &str, value: &str) -> Counter {
+        self.identity.left_out.with_label_values(&[source, value])
     }
 }

@@ -340,16 +340,6 @@ impl Metrics {
         self.sessions.with_label_values(&[route, how])
     }
 
-    /// Values of `source` that were too long to be read.
-    pub fn identity_left_out(&self, source: &str, value: &str) -> Counter {
-        self.identity.left_out(source, value)
-    }
-
-    /// Identity refusals for `reason`.
-    pub fn identity_refusals(&self, reason: &str) -> Counter {
-        self.identity.refusals(reason)
-    }
-
     /// Calls of `step` at `provider` that ended with `outcome`.
     pub fn provider_calls(&self, provider: &str, step: &str, outcome: &str) -> Counter {
         self.provider_calls.with_label_values(&[provider, step, outcome])
