@@ -82,6 +82,10 @@ impl Blueprint {
                 Err(mistakes) => errors.extend(mistakes),
             }
         }
+        for (name, problem) in Provider::mixed_up(&providers) {
+            let origin = config.providers.get(&name).map(|table| table.origin.clone()).unwrap_or_default();
+            errors.push(ConfigError::new(origin, format!("providers.{name}.user_prefix"), problem));
+        }
         let tls = Tls::open(&config.server, &clock, &metrics).unwrap_or_else(|mistakes| {
             errors.extend(mistakes);
             None

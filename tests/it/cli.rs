@@ -359,6 +359,8 @@ secret = true
 env = "OWN_SECRET"
 [let]
 password = { hmac = "sha256", key = "secret", text = "{{ user.id }}", encode = "hex" }
+[user]
+case = "counts"
 [lifetime]
 default = "1h"
 margin = "1m"

@@ -119,7 +119,8 @@ async fn particular() -> Service {
     let text = format!("{LOCAL}{guard}").replace("\"local\"", "\"with-inputs\"");
     let rooms =
         "[settings.rooms]\nabout = \"Rooms.\"\nkind = \"list\"\noptional = true\n[inputs.room]\nallow = \"rooms\"\n";
-    let definition = with_inputs().replace("[inputs.room]\n", rooms) + "\n[user]\npattern = '[^#]+'\n";
+    let user = "[user]\npattern = '[^#]+'\n";
+    let definition = with_inputs().replace("[inputs.room]\n", rooms).replace("[user]\n", user);
     Service::start_with(&config(&text, &[]), &Environment::default(), clock(), &[("with-inputs", &definition)]).await
 }
 

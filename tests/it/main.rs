@@ -23,6 +23,7 @@ mod judge;
 mod parts;
 mod pki;
 
+mod accounts;
 mod answers;
 mod body;
 mod browser;
