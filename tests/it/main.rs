@@ -18,6 +18,7 @@ mod client;
 mod exchange;
 mod fakes;
 mod harness;
+mod heads;
 mod judge;
 mod parts;
 mod pki;
