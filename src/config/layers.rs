@@ -22,6 +22,9 @@ pub(super) struct Layers {
 /// Bytes of a configuration file at most.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
+/// What people name where no file is wanted; it is a device, and no other device is read.
+const NO_FILE: &str = "/dev/null";
+
 /// Top-level tables of the file.
 pub(super) const SECTIONS: [&str; 10] =
     ["server", "grpc", "ops", "log", "identity", "browser", "limits", "cache", "routes", "providers"];
@@ -308,7 +311,7 @@ fn without_values(line: &str) -> String {
 }
 
 fn all_files(sources: &Sources, errors: &mut Vec<ConfigError>) -> Vec<PathBuf> {
-    let mut files = sources.files.clone();
+    let mut files: Vec<_> = sources.files.iter().filter(|file| *file != Path::new(NO_FILE)).cloned().collect();
     if let Some(folder) = &sources.folder {
         match list(folder, "toml") {
             Err(cause) => {

@@ -602,7 +602,9 @@ fn healthcheck_asks_the_service_of_the_same_configuration() {
     let process = Process::serve(&[], &[]).ready();
     let ops = process.ops.to_string();
     let environment = [("SIDEMINT_OPS__LISTEN", ops.as_str())];
-    for arguments in [&["healthcheck"][..], &["healthcheck", "--live"]] {
+    // As the probes of the chart ask: without a configuration file.
+    let no_file = &["healthcheck", "--live", "--config", "/dev/null"];
+    for arguments in [&["healthcheck"][..], &["healthcheck", "--live"], no_file] {
         let ran = run(arguments, &environment);
         assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (Some(0), "ok\n", ""));
     }
