@@ -58,8 +58,11 @@ impl Blueprint {
     pub fn draw(config: Config, environment: &Environment, clock: Arc<dyn Clock>) -> Result<Self, ConfigErrors> {
         let fault = |problem: String| ConfigErrors(vec![ConfigError::new("sidemint", "", problem)]);
         let metrics = Arc::new(Metrics::new().map_err(|error| fault(error.to_string()))?);
-        let outbound = Outbound::new(Arc::clone(&clock)).map_err(|error| fault(error.without_url().to_string()))?;
         let mut errors = Vec::new();
+        let outbound = Outbound::configured(&config.outbound, Arc::clone(&clock)).or_else(|mistake| {
+            errors.push(mistake);
+            Outbound::new(Arc::clone(&clock)).map_err(fault)
+        })?;
         let (definitions, mistakes) = Definitions::read(config.definitions.as_deref());
         errors.extend(mistakes);
         let definitions = Arc::new(definitions);
@@ -373,8 +376,15 @@ fn warn(blueprint: &Blueprint) {
         tracing::warn!("{caution}");
     }
     warn_of_bodies(&blueprint.sources);
+    warn_of_variables(&blueprint.config);
     for provider in blueprint.providers.values() {
         warn_of(provider);
+    }
+}
+
+fn warn_of_variables(config: &Config) {
+    for caution in &config.outbound.cautions {
+        tracing::warn!("{caution}");
     }
 }
 

@@ -18,8 +18,8 @@ pub(super) struct Layers {
 }
 
 /// Top-level tables of the file.
-const SECTIONS: [&str; 10] =
-    ["server", "grpc", "ops", "log", "identity", "browser", "limits", "cache", "routes", "providers"];
+const SECTIONS: [&str; 11] =
+    ["server", "grpc", "ops", "log", "identity", "browser", "outbound", "limits", "cache", "routes", "providers"];
 
 impl Layers {
     /// Reads every file; `errors` takes those that are missing or are not TOML.

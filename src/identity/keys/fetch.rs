@@ -14,6 +14,7 @@ use super::client::Client;
 use super::schedule::fresh_for;
 use super::{Key, Keys, jwks, local};
 use crate::clock::{Clock, Moment};
+use crate::identity::Around;
 use crate::identity::definition::{KeyForm, KeyPlace, KeyPlan, PemUrl};
 use crate::metrics::KeySetMetrics;
 use crate::outbound::{ReadError, Reply, SendError};
@@ -118,11 +119,12 @@ impl Fetcher {
     /// Reads the files that the calls need. `Err` is key and problem.
     pub(super) fn new(
         plan: &KeyPlan,
-        clock: &Arc<dyn Clock>,
+        around: &Around,
         metrics: &KeySetMetrics,
     ) -> Result<Self, (&'static str, String)> {
-        let client = Client::new(plan, clock, metrics).map_err(|problem| ("keys.ca_file", problem))?;
-        let fetcher = Self { plan: plan.clone(), client, clock: Arc::clone(clock), discovered: Mutex::default() };
+        let client = Client::new(plan, &around.outbound, metrics).map_err(|problem| ("keys.ca_file", problem))?;
+        let clock = Arc::clone(&around.clock);
+        let fetcher = Self { plan: plan.clone(), client, clock, discovered: Mutex::default() };
         fetcher.credential().map_err(|_fault| ("keys.bearer_file", "cannot be read, or holds no token".to_owned()))?;
         Ok(fetcher)
     }

@@ -157,7 +157,7 @@ impl Compiler<'_> {
             ..lifetime
         };
         Some(Compiled {
-            user,
+            user: UserRule { in_path: self.scope.segment_users, ..user },
             lifetime,
             limiter,
             retry_headers,
