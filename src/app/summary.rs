@@ -35,7 +35,7 @@ impl Blueprint {
         if let Some(file) = &outbound.ca_file {
             writeln!(f, "outbound        trusts {} beside the system's authorities", file.display())?;
         }
-        for caution in &outbound.cautions {
+        for caution in &self.config().cautions {
             writeln!(f, "warning         {caution}")?;
         }
         Ok(())

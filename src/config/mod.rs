@@ -12,6 +12,7 @@ mod layers;
 pub mod origin;
 mod outbound;
 mod raw;
+mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use environment::Environment;
-pub use error::{ConfigError, ConfigErrors};
+pub use error::{ConfigError, ConfigErrors, did_you_mean};
 pub use identity::{Caller, CallerToken, Identity, Peers, Users};
 pub use outbound::{Bypass, Outbound, Proxy, ProxyAuth};
 pub use raw::{Answer, ClientCertificates, LogFormat, Mode, RequestLines, Unfit, UserLines};
@@ -73,6 +74,8 @@ pub struct Config {
     pub providers: BTreeMap<String, Provider>,
     /// A folder with definitions of the operator's own.
     pub definitions: Option<PathBuf>,
+    /// What the operator should know: one sentence each.
+    pub cautions: Vec<String>,
 }
 
 /// The front listener.
@@ -247,6 +250,15 @@ pub struct Provider {
     pub settings: BTreeMap<String, Value>,
     /// File of the table, for messages.
     pub origin: String,
+    /// Files and variables of settings that stand elsewhere, by setting.
+    pub origins: BTreeMap<String, String>,
+}
+
+impl Provider {
+    /// Where `setting` comes from, for messages.
+    pub fn origin_of(&self, setting: &str) -> &str {
+        self.origins.get(setting).unwrap_or(&self.origin)
+    }
 }
 
 impl Config {
@@ -261,7 +273,8 @@ impl Config {
         let mut errors = Vec::new();
         let layers = Layers::read(sources, environment, &mut errors);
         layers.check_sections(&mut errors);
-        let config = Check { layers: &layers, errors: &mut errors }.config(environment);
+        let mut config = Check { layers: &layers, errors: &mut errors }.config(environment);
+        config.cautions.extend(environment.cautions());
         (Self { definitions: sources.definitions.clone(), ..config }, errors)
     }
 }

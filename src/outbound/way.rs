@@ -1,7 +1,6 @@
 //! The way out: which authorities are trusted, and which addresses are called through a proxy.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::Path;
 
 use http::HeaderValue;
@@ -9,7 +8,7 @@ use url::Url;
 
 use super::base;
 use crate::config::{self, ConfigError, Proxy, ProxyAuth};
-use crate::secrets::{Secret, SecretSet, SecretSource};
+use crate::secrets::{Secret, SecretSet, SecretSource, read_text};
 
 /// Bytes of a file with authorities at most; those of a whole system are some hundred thousand.
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
@@ -95,18 +94,8 @@ fn credentials(proxy: &Proxy) -> Result<Option<HeaderValue>, String> {
 
 /// The content of a file with authorities. Those of a system are larger than any secret.
 fn bundle(path: &Path) -> Result<Vec<u8>, String> {
-    let shown = path.display();
-    let unreadable = |cause: std::io::Error| format!("{shown} cannot be read: {cause}");
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(format!("{shown} is not a file"));
-    }
-    let mut pem = Vec::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(MOST_BYTES + 1).read_to_end(&mut pem).map_err(unreadable)?;
-    if u64::try_from(pem.len()).unwrap_or(u64::MAX) > MOST_BYTES {
-        return Err(format!("{shown} is larger than {MOST_BYTES} bytes; is it the right file?"));
-    }
-    Ok(pem)
+    let text = read_text(path, MOST_BYTES).map_err(|error| format!("{} {error}", path.display()))?;
+    Ok(text.into_bytes())
 }
 
 fn content(path: &Path) -> Result<Secret, String> {

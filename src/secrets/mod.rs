@@ -3,18 +3,24 @@
 //! A [`SecretSet`] is all secrets of one provider, read in one go: it is published as a whole or not at all, so that an
 //! API key and its companion never come from two different moments. [`watch`] tells when to read again.
 
+mod content;
+mod file;
 mod folder;
+mod refusals;
 pub mod watch;
 pub mod write;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read as _;
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretSlice};
 
+pub use content::line;
+pub use file::{FileError, read_text, stuck};
 pub use folder::{KEY_ENDS, KeyFile, KeyFolder, SIGNING, is_key_name};
+pub use refusals::{Refusals, Refused};
 
 use crate::clock::Timestamp;
 
@@ -51,6 +57,20 @@ impl Secret {
     }
 }
 
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.same_as(other)
+    }
+}
+
+impl Eq for Secret {}
+
+impl Hash for Secret {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.expose().hash(state);
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
@@ -65,31 +85,36 @@ pub enum SecretSource {
     /// A folder of keys that is read again when it changes.
     Folder(PathBuf),
     /// The text of an environment variable; it never changes.
-    Environment(Secret),
+    Variable {
+        /// Name of the variable.
+        name: String,
+        /// Its text.
+        text: Secret,
+    },
+    /// A key that was made at start.
+    Made(Secret),
 }
 
 /// Why a secret could not be read. Names the place, never the content.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum SecretError {
-    /// The file is missing or may not be read.
-    #[error("{path} cannot be read: {cause}")]
+    /// The file is missing, may not be read, or is none.
+    #[error("{path} {cause}")]
     Unreadable {
         /// The file.
         path: String,
-        /// What the system said.
-        cause: String,
+        /// What is wrong.
+        cause: FileError,
     },
-    /// The file has no content.
-    #[error("{path} is empty")]
-    Empty {
-        /// The file.
-        path: String,
-    },
-    /// The file is larger than any secret.
-    #[error("{path} is larger than {MAX_BYTES} bytes; is it the right file?")]
-    TooLarge {
-        /// The file.
-        path: String,
+    /// What stands there can be no secret.
+    #[error("{place} {problem}")]
+    Content {
+        /// The file or the variable.
+        place: String,
+        /// What is wrong, as the rest of a sentence.
+        problem: String,
+        /// What stands there, so that other content with the same fault is known to be other content.
+        content: Secret,
     },
     /// A folder of keys is not as it must be.
     #[error("{path} {problem}")]
@@ -118,9 +143,14 @@ impl SecretSet {
         let mut errors = Vec::new();
         for (name, source) in sources {
             let outcome = match source {
-                SecretSource::Environment(secret) => {
+                SecretSource::Made(secret) => {
                     set.single.insert(name.clone(), KeyFile { secret: secret.clone(), written: None });
                     Ok(())
+                }
+                SecretSource::Variable { name: variable, text } => {
+                    cleaned(text.expose().to_vec(), variable).map(|secret| {
+                        set.single.insert(name.clone(), KeyFile { secret, written: None });
+                    })
                 }
                 SecretSource::File(path) => read_file(path).map(|(secret, written)| {
                     set.single.insert(name.clone(), KeyFile { secret, written });
@@ -194,6 +224,18 @@ impl SecretSet {
     }
 }
 
+impl Hash for SecretSet {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for (name, file) in &self.single {
+            (name, &file.secret).hash(state);
+        }
+        for (name, folder) in &self.folders {
+            (name, &folder.signing).hash(state);
+            folder.keys.iter().for_each(|(name, key)| (name, &key.secret).hash(state));
+        }
+    }
+}
+
 /// A path as messages show it. What is long and no full path may be the secret itself, put in the wrong place (T-36).
 fn shown(path: &Path) -> String {
     if path.is_absolute() || path.as_os_str().len() < SHORT {
@@ -203,23 +245,21 @@ fn shown(path: &Path) -> String {
 }
 
 fn read_file(path: &Path) -> Result<(Secret, Option<Timestamp>), SecretError> {
+    secret_of(path, file::within_limit(path, |path| file::read_here(path, MAX_BYTES)))
+}
+
+/// The secret in what was read from `path`.
+fn secret_of(path: &Path, read: Result<file::Content, FileError>) -> Result<(Secret, Option<Timestamp>), SecretError> {
     let shown = shown(path);
-    let unreadable = |cause: std::io::Error| SecretError::Unreadable { path: shown.clone(), cause: cause.to_string() };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let written = file.metadata().ok().and_then(|about| about.modified().ok()).map(Timestamp::from);
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_BYTES {
-        return Err(SecretError::TooLarge { path: shown });
-    }
-    // Editors and `echo` end files with a line break that is no part of the secret.
-    if bytes.ends_with(b"\n") {
-        bytes.pop();
-        if bytes.ends_with(b"\r") {
-            bytes.pop();
-        }
-    }
-    if bytes.is_empty() { Err(SecretError::Empty { path: shown }) } else { Ok((Secret::new(bytes), written)) }
+    let (bytes, written) = read.map_err(|cause| SecretError::Unreadable { path: shown.clone(), cause })?;
+    Ok((cleaned(bytes, &shown)?, written))
+}
+
+/// The secret in `bytes`, which stand at `place`.
+fn cleaned(bytes: Vec<u8>, place: &str) -> Result<Secret, SecretError> {
+    let content = Secret::new(bytes.clone());
+    let fault = |problem| SecretError::Content { place: place.to_owned(), problem, content };
+    content::cleaned(bytes).map(Secret::new).map_err(fault)
 }
 
 #[cfg(test)]
@@ -233,23 +273,11 @@ mod tests {
     }
 
     #[test]
-    fn one_line_break_at_the_end_is_not_part_of_a_secret() {
-        for (content, secret) in [
-            (&b"abc"[..], &b"abc"[..]),
-            (b"abc\n", b"abc"),
-            (b"abc\r\n", b"abc"),
-            (b"abc\n\n", b"abc\n"),
-            (b"0012", b"0012"),
-        ] {
-            assert_eq!(read(content).expect("a secret").expose(), secret);
-        }
-    }
-
-    #[test]
     fn empty_missing_and_huge_files_are_refused() {
-        assert!(matches!(read(b""), Err(SecretError::Empty { .. })));
-        assert!(matches!(read(b"\n"), Err(SecretError::Empty { .. })));
-        assert!(matches!(read(&vec![b'a'; 70_000]), Err(SecretError::TooLarge { .. })));
+        assert!(matches!(read(b""), Err(SecretError::Content { .. })));
+        assert!(matches!(read(b"\n"), Err(SecretError::Content { .. })));
+        let large = read(&vec![b'a'; 70_000]).expect_err("refused").to_string();
+        assert!(large.ends_with("is larger than 65536 bytes; is it the right file?"), "{large}");
         assert!(matches!(read_file(Path::new("/nonexistent")), Err(SecretError::Unreadable { .. })));
     }
 
