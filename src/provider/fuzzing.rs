@@ -116,6 +116,7 @@ pub(crate) fn user_id(bytes: &[u8]) {
                 max_bytes,
                 unfit,
                 in_path: false,
+                folds: false,
             };
             let ids = [&one, &two].map(|subject| rule.id(subject, None));
             for id in ids.iter().flatten() {

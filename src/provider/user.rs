@@ -60,6 +60,8 @@ pub(super) struct UserRule {
     pub(super) unfit: Unfit,
     /// Whether the id is a segment of a path, where `.` and `..` would climb.
     pub(super) in_path: bool,
+    /// Whether the provider takes ids that differ in case alone for one: then only folded ones fit.
+    pub(super) folds: bool,
 }
 
 impl UserRule {
@@ -85,7 +87,8 @@ impl UserRule {
     fn fitting(&self, local: &str) -> Option<UserId> {
         let id = UserId::new(&self.prefix, local, &self.suffix);
         let fits = id.id.len() <= self.max_bytes.unwrap_or(MAX_BYTES)
-            && self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&id.id));
+            && self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&id.id))
+            && !(self.folds && has_case(local));
         let climbs = self.in_path && [id.id.as_str(), local].iter().any(|text| matches!(*text, "." | ".."));
         (fits && !climbs).then_some(id)
     }
@@ -103,6 +106,12 @@ impl UserRule {
         let digits = Encode::Hex.encode(hash.as_ref());
         self.fitting(&format!("{rest}-{}", digits.get(..DIGITS)?))
     }
+}
+
+/// Whether some other text is the same without regard to case, and this one is not what folding makes of both.
+fn has_case(text: &str) -> bool {
+    let is_folded = |c: char| c.to_lowercase().eq([c]) && c.to_uppercase().flat_map(char::to_lowercase).eq([c]);
+    !text.chars().all(is_folded)
 }
 
 /// Whether a subject ends as [`UserRule::fold`] makes ids end.
@@ -128,6 +137,7 @@ mod tests {
             max_bytes: Some(if unfit == Unfit::Hash { 60 } else { 14 }),
             unfit,
             in_path: false,
+            folds: false,
         }
     }
 
@@ -156,6 +166,24 @@ mod tests {
         assert!(id(&rule, &"ü".repeat(300)).is_some_and(|id| id.len() <= 60));
     }
 
+    /// T-67: whatever folding of case a provider does, those who differ in it alone are kept apart or refused.
+    #[test]
+    fn where_case_does_not_count_only_folded_subjects_are_ids() {
+        let refuse = UserRule { folds: true, ..UserRule::default() };
+        let hash = UserRule { unfit: Unfit::Hash, ..UserRule { folds: true, ..UserRule::default() } };
+        for subject in ["bob", "bob-1@example", "李小龙", "zoë", "άλφα"] {
+            assert_eq!(id(&refuse, subject).as_deref(), Some(subject));
+            assert_eq!(id(&hash, subject).as_deref(), Some(subject));
+        }
+        // The long s, the sign of kelvin, sharp s, the i without a dot, and a digraph in title case fold as well.
+        for subject in ["Bob", "boB", "bo\u{17F}", "\u{212A}ob", "stra\u{DF}e", "d\u{131}a", "\u{1C5}", "ZOË", "ΆΛΦΑ"]
+        {
+            assert_eq!(id(&refuse, subject), None, "{subject}");
+            let folded = id(&hash, subject).expect("folded");
+            assert!(folded.is_ascii() && !has_case(&folded) && folded.len() > DIGITS, "{folded}");
+        }
+    }
+
     #[test]
     fn a_keyed_hash_says_nothing_of_the_subject() {
         let rule = UserRule { prefix: "u-".to_owned(), ..UserRule::default() };
@@ -179,8 +207,17 @@ mod tests {
             };
             let secret = Secret::new(b"0123456789abcdef0123456789abcdef".to_vec());
             let key = MacKey::read_as(Hash::Sha256, &secret, &Form::default()).expect("a key");
-            for (rule, key) in [(rule(Unfit::Refuse), None), (rule(Unfit::Hash), None), (UserRule::default(), Some(&key))] {
-                let id = |subject: &str| rule.id(subject, key).map(|id| id.id);
+            let folds = |unfit| UserRule { unfit, folds: true, ..UserRule::default() };
+            for (rule, key) in [
+                (rule(Unfit::Refuse), None),
+                (rule(Unfit::Hash), None),
+                (UserRule::default(), Some(&key)),
+                (folds(Unfit::Refuse), None),
+                (folds(Unfit::Hash), None),
+                (folds(Unfit::Hash), Some(&key)),
+            ] {
+                let seen = |id: String| if rule.folds { id.to_lowercase() } else { id };
+                let id = |subject: &str| rule.id(subject, key).map(|id| seen(id.id));
                 proptest::prop_assert!(a == b || id(&a).is_none() || id(&a) != id(&b));
             }
         }
