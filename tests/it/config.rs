@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sidemint::app::Blueprint;
-use sidemint::config::{Config, ConfigErrors, Environment, Listen, Sources};
+use sidemint::config::{ConfigErrors, Environment, Listen, Sources};
 use sidemint::identity;
 use sidemint::provider::{Alg, PRESETS, generate};
 
@@ -24,7 +24,7 @@ preset = \"sendsar\"
 
 /// Loads and compiles, as `sidemint check` does.
 fn load(sources: &Sources, environment: &Environment) -> Result<Blueprint, ConfigErrors> {
-    Blueprint::draw(Config::load(sources, environment)?, environment, clock())
+    Blueprint::load(sources, environment, clock())
 }
 
 /// The mistakes in `text`, one a line; empty when there are none. `DIR` stands for the folder of the file.
