@@ -5,6 +5,10 @@ use std::path::Path;
 
 use super::{Definition, PRESETS};
 use crate::config::{ConfigError, did_you_mean};
+use crate::secrets::{FileError, list, read_text};
+
+/// Bytes of a definition at most.
+const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Definitions by name. Those of the operator come first.
 #[derive(Debug, Default)]
@@ -30,16 +34,18 @@ impl Definitions {
         let mut definitions = Self::default();
         let Some(folder) = folder else { return (definitions, Vec::new()) };
         let fault = |origin: &Path, problem: String| ConfigError::new(origin.display().to_string(), "", problem);
-        let entries = match std::fs::read_dir(folder) {
-            Ok(entries) => entries,
+        let paths = match list(folder, "toml") {
+            Ok(paths) => paths,
             Err(error) => {
-                return (definitions, vec![fault(folder, format!("is not a folder that can be read: {error}"))]);
+                let problem = match error {
+                    FileError::Unreadable(cause) => format!("is not a folder that can be read: {cause}"),
+                    other => other.to_string(),
+                };
+                return (definitions, vec![fault(folder, problem)]);
             }
         };
-        let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        paths.sort();
         let mut errors = Vec::new();
-        for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "toml")) {
+        for path in &paths {
             match Own::read(path) {
                 Ok(own) => {
                     definitions.own.insert(own.definition.name.clone(), own);
@@ -80,12 +86,7 @@ impl Definitions {
 
 impl Own {
     fn read(path: &Path) -> Result<Self, String> {
-        let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
-        // A pipe would be waited for, a device has no end.
-        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-            return Err("is not a file".to_owned());
-        }
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let text = read_text(path, MAX_BYTES).map_err(|error| error.to_string())?;
         let definition = Definition::parse(&text)?;
         if path.file_stem().is_none_or(|stem| *stem != *definition.name) {
             return Err(format!("holds name = \"{0}\"; call the file {0}.toml", definition.name));
