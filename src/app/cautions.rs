@@ -7,7 +7,7 @@ use crate::provider::Provider;
 impl Blueprint {
     /// One sentence each. Those of providers are with them.
     pub(super) fn cautions(&self) -> Vec<String> {
-        let mut told = self.config.cautions.clone();
+        let mut told = self.stray_variables.clone();
         if self.config.identity.peers.insecure_trust_every_peer {
             told.push(
                 "INSECURE: identity.peers.insecure_trust_every_peer is set; whoever reaches this port can be anybody"

@@ -33,6 +33,8 @@ const AFTER_CUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Blueprint {
     config: Config,
+    /// Variables that look like ours and set nothing: one sentence each.
+    stray_variables: Vec<String>,
     sources: Arc<identity::Sources>,
     providers: BTreeMap<String, Arc<Provider>>,
     plans: Vec<Arc<Plan>>,
@@ -64,6 +66,8 @@ impl Blueprint {
         let mut errors = Vec::new();
         let (definitions, mistakes) = Definitions::read(config.definitions.as_deref());
         errors.extend(mistakes);
+        let is_read = |name: &str| definitions.texts().any(|(_, text)| text.contains(&format!("\"{name}\"")));
+        let stray_variables = environment.cautions(is_read);
         let definitions = Arc::new(definitions);
         let around =
             identity::Around { outbound: outbound.clone(), clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
@@ -90,7 +94,7 @@ impl Blueprint {
         let sources = sources.unwrap_or_default();
         let plans = plan(&config, &sources, &providers, &metrics, &mut errors);
         if errors.is_empty() {
-            Ok(Self { config, sources: Arc::new(sources), providers, plans, tls, clock, metrics })
+            Ok(Self { config, stray_variables, sources: Arc::new(sources), providers, plans, tls, clock, metrics })
         } else {
             Err(ConfigErrors(errors))
         }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use sidemint::provider::{Alg, generate};
+
 use crate::cli::run;
 use crate::harness::{LOCAL, config};
 
@@ -45,6 +47,12 @@ fn variables_that_set_nothing_are_told() {
     let told = "warning         the variable SIDEMINT_SERVER_LISTEN is set and not used; two underscores stand between a section and \
                 its key: SIDEMINT_SERVER__LISTEN\n";
     assert!(said.contains(told) && !said.contains("SIDEMINT_PORT"), "{said}");
+    let key = generate(Alg::EdDsa).unwrap();
+    let said = check(LOCAL, &[], &[("SIDEMINT_SIGNING_KEY", key.expose_text().unwrap())]);
+    assert!(
+        said.contains("chat: key from the variable SIDEMINT_SIGNING_KEY\n") && !said.contains("not used"),
+        "{said}"
+    );
 }
 
 #[test]
