@@ -4,6 +4,8 @@
 //! by the room that counts, so that counting on the warm path is one atomic addition.
 
 mod calls;
+mod identity;
+mod key_sets;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -11,6 +13,8 @@ use std::sync::{Mutex, PoisonError};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use calls::CallMetrics;
+use identity::IdentityMetrics;
+pub use key_sets::KeySetMetrics;
 
 /// A count that only grows.
 pub type Counter = prometheus::IntCounter;
@@ -30,45 +34,6 @@ pub struct SigningKeyLine {
     pub since: i64,
 }
 
-/// What is counted of one key set.
-#[derive(Clone, Debug)]
-pub struct KeySetMetrics {
-    since: Gauge,
-    keys: Gauge,
-    looks: Vec<(&'static str, Counter)>,
-    unknown: Counter,
-}
-
-impl KeySetMetrics {
-    /// The source has told `keys` keys at this second.
-    pub fn fetched(&self, now: i64, keys: usize) {
-        self.since.set(now);
-        self.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
-        self.count("ok");
-    }
-
-    /// A look brought nothing.
-    pub fn failed(&self, outcome: &str) {
-        self.count(outcome);
-    }
-
-    /// The last good keys are too old to be used.
-    pub fn dropped(&self) {
-        self.keys.set(0);
-    }
-
-    /// A token named a key that the source does not have.
-    pub fn unknown(&self) {
-        self.unknown.inc();
-    }
-
-    fn count(&self, outcome: &str) {
-        if let Some((_, counter)) = self.looks.iter().find(|(own, _)| *own == outcome) {
-            counter.inc();
-        }
-    }
-}
-
 /// The registry and every family in it.
 #[derive(Debug)]
 #[expect(clippy::partial_pub_fields, reason = "families need labels, so they have methods; single gauges have none")]
@@ -77,7 +42,8 @@ pub struct Metrics {
     requests: IntCounterVec,
     request_seconds: HistogramVec,
     sessions: IntCounterVec,
-    identity_refusals: IntCounterVec,
+    identity: IdentityMetrics,
+    head_refusals: IntCounterVec,
     provider_calls: IntCounterVec,
     provider_seconds: HistogramVec,
     upserts: IntCounterVec,
@@ -181,9 +147,10 @@ impl Metrics {
                  waited), renewed (by the clock), expired (left unused).",
                 &["route", "how"],
             )?,
-            identity_refusals: counter(
-                "sidemint_identity_refusals_total",
-                "Requests whose identity was refused, by reason.",
+            identity: IdentityMetrics::register(&registry)?,
+            head_refusals: counter(
+                "sidemint_head_refusals_total",
+                "Request heads that were refused before any route saw them, by reason.",
                 &["reason"],
             )?,
             provider_calls: counter(
@@ -342,9 +309,9 @@ impl Metrics {
         self.sessions.with_label_values(&[route, how])
     }
 
-    /// Identity refusals for `reason`.
-    pub fn identity_refusals(&self, reason: &str) -> Counter {
-        self.identity_refusals.with_label_values(&[reason])
+    /// Heads that were refused for `reason`.
+    pub fn head_refusals(&self, reason: &str) -> Counter {
+        self.head_refusals.with_label_values(&[reason])
     }
 
     /// Calls of `step` at `provider` that ended with `outcome`.

@@ -262,7 +262,7 @@ provider = \"nobody\"
     let said = said.replace(&sources.join(", "), "SOURCES");
     insta::assert_snapshot!(said, @r#"
     sidemint: config.toml: server.idle_timeout: is 5, write a span of time as text, from "0s" to "1day"
-    sidemint: config.toml: server.listn: unknown key; known here: listen, unix_mode, max_connections, header_timeout, idle_timeout, max_headers, max_head_bytes, max_body_bytes, http2, drain_delay, drain_timeout, workers, tls; did you mean listen?
+    sidemint: config.toml: server.listn: unknown key; known here: listen, unix_mode, max_connections, header_timeout, idle_timeout, max_headers, max_head_bytes, max_body_bytes, max_unfinished_bytes, http2, drain_delay, drain_timeout, workers, tls; did you mean listen?
     sidemint: config.toml: identity.peers.networks: "10.0.0.1/8" has host bits set; write "10.0.0.0/8"
     sidemint: config.toml: routes[1].provider: no provider "nobody"; configured: chat, dev, own
     sidemint: config.toml: routes[1].path: "/a" is already served by the route "/a"
@@ -359,6 +359,8 @@ secret = true
 env = "OWN_SECRET"
 [let]
 password = { hmac = "sha256", key = "secret", text = "{{ user.id }}", encode = "hex" }
+[user]
+case = "counts"
 [lifetime]
 default = "1h"
 margin = "1m"
@@ -531,6 +533,36 @@ fn keygen_knows_every_algorithm() {
         let shown = serde_json::from_str::<Value>(&public).map(|jwk| jwk["alg"].clone()).ok();
         assert_eq!(shown, (!alg.is_hmac()).then(|| alg.name().into()));
         assert!(SigningKey::read(alg, &Secret::new(fs::read(&key).unwrap())).is_ok());
+    }
+    let newer = folder.path().join("newer").display().to_string();
+    assert!(good(&["keygen", "--alg", "Ed25519", "--out", &newer]).contains("\"alg\":\"EdDSA\""));
+}
+
+/// A key that is only too short is called that, however it is written.
+#[test]
+fn a_short_rsa_key_is_called_too_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let base = file(folder.path(), "config.toml", &config(LOCAL, &[]));
+    for (format, name) in [("-traditional", "pkcs1"), ("", "pkcs8")] {
+        let key = at(name);
+        let made = Command::new("sh")
+            .args([
+                "-c",
+                &format!("openssl genrsa {format} -out {key} 1024 && openssl rsa -in {key} -pubout -out {key}.pub"),
+            ])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let over = format!("[providers.chat]\nalg = \"RS256\"\nkey_file = \"{key}\"\n");
+        let said = bad(2, &["check", "-c", &base, "-c", &file(folder.path(), "over.toml", &over)], &[]);
+        assert!(said.contains("the modulus is shorter than 2048 bits"), "{said}");
+        let source = format!(
+            "[identity]\nsource = \"login\"\n[identity.sources.login]\nkind = \"jwt\"\njwt = {{ header = \"Authorization\", \
+             algorithms = [\"RS256\"], issuer = \"https://i.example/\", audience = \"a\" }}\nkeys = {{ file = \"{key}.pub\" }}\n"
+        );
+        let said = bad(2, &["check", "-c", &base, "-c", &file(folder.path(), "source.toml", &source)], &[]);
+        assert!(said.contains("holds an RSA key that is shorter than 2048 bits"), "{said}");
     }
 }
 

@@ -21,13 +21,14 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tonic::Status;
+use tonic::body::Body as Answer;
 use tonic::codegen::Service as _;
 use tonic::server::Grpc;
-use tonic::{Status, body};
 
 use super::Rooms;
-use super::asked::{self, Body};
-use super::connection::Phase;
+use super::body::{self, Body};
+use super::connection::{HeadFault, Held, Phase};
 use super::listener::{Answers, Content};
 use crate::config;
 use crate::identity::Standing;
@@ -78,9 +79,10 @@ impl Calls {
         &mut self,
         request: Request<Incoming>,
         standing: Standing,
-    ) -> Result<http::Response<body::Body>, Infallible> {
+        room: Held,
+    ) -> Result<http::Response<Answer>, Infallible> {
         if let Some(status) = no_call(&request) {
-            let mut refused = http::Response::new(body::Body::empty());
+            let mut refused = http::Response::new(Answer::empty());
             *refused.status_mut() = status;
             return Ok(refused);
         }
@@ -90,13 +92,14 @@ impl Calls {
             return Ok(Status::unimplemented("there is no such service").into_http());
         }
         let (mut head, body) = request.into_parts();
-        let bytes = match asked::read(body, MOST_BYTES, self.patience).await {
+        let bytes = match body::read(body, MOST_BYTES, self.patience, room).await {
             Body::Whole(bytes) => bytes,
             Body::Empty => Bytes::new(),
             Body::TooLarge => {
                 head.extensions.insert(TooLarge);
                 NOTHING
             }
+            Body::NoRoom => return Ok(Status::resource_exhausted("too many calls at once").into_http()),
             Body::Broken => return Ok(Status::deadline_exceeded("the call did not come to its end").into_http()),
         };
         head.extensions.insert(standing);
@@ -125,12 +128,12 @@ impl Answers for Calls {
         request: Request<Incoming>,
         standing: Standing,
         phase: Arc<Phase>,
-        _ambiguous: bool,
+        _fault: Option<HeadFault>,
     ) -> impl Future<Output = Result<http::Response<impl Content + use<>>, Infallible>> + Send + 'static + use<> {
         let mut services = self.clone();
         async move {
             let under_way = phase.under_way();
-            let answer = services.call(request, standing).await;
+            let answer = services.call(request, standing, phase.room()).await;
             phase.answered();
             drop(under_way);
             answer
