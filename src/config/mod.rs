@@ -74,8 +74,6 @@ pub struct Config {
     pub providers: BTreeMap<String, Provider>,
     /// A folder with definitions of the operator's own.
     pub definitions: Option<PathBuf>,
-    /// What the operator should know: one sentence each.
-    pub cautions: Vec<String>,
 }
 
 /// The front listener.
@@ -275,8 +273,7 @@ impl Config {
         let mut errors = Vec::new();
         let layers = Layers::read(sources, environment, &mut errors);
         layers.check_sections(&mut errors);
-        let mut config = Check { layers: &layers, errors: &mut errors }.config(environment);
-        config.cautions.extend(environment.cautions());
+        let config = Check { layers: &layers, errors: &mut errors }.config(environment);
         (Self { definitions: sources.definitions.clone(), ..config }, errors)
     }
 }

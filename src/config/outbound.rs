@@ -21,6 +21,8 @@ pub struct Outbound {
     pub ca_file: Option<PathBuf>,
     /// Where the variable `SSL_CERT_FILE` says that the system's authorities are. The library of TLS reads it by itself.
     pub system_ca: Option<PathBuf>,
+    /// What the operator should be told at start: one sentence each.
+    pub cautions: Vec<String>,
     /// File of the section, for messages.
     pub origin: String,
 }

@@ -44,7 +44,7 @@ impl Check<'_> {
         let log: raw::Log = self.layers.section("log", self.errors);
         let identity = self.identity();
         let browser = self.browser();
-        let (outbound, cautions) = self.outbound(environment);
+        let outbound = self.outbound(environment);
         let limits = self.limits();
         let cache: raw::Cache = self.layers.section("cache", self.errors);
         let tables: Vec<(String, Option<raw::Provider>)> = self.layers.tables("providers", self.errors);
@@ -72,7 +72,6 @@ impl Check<'_> {
             routes,
             providers,
             definitions: None,
-            cautions,
         }
     }
 

@@ -17,8 +17,7 @@ const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 const SYSTEM_CA: &str = "SSL_CERT_FILE";
 
 impl Check<'_> {
-    /// The section, and what the operator should be told.
-    pub(super) fn outbound(&mut self, environment: &Environment) -> (Outbound, Vec<String>) {
+    pub(super) fn outbound(&mut self, environment: &Environment) -> Outbound {
         let raw: raw::Outbound = self.layers.section("outbound", self.errors);
         let mut used = Vec::new();
         let mut cautions = Vec::new();
@@ -56,15 +55,15 @@ impl Check<'_> {
             }
         }
         cautions.extend(ignored(environment, &used, raw.from_env));
-        let outbound = Outbound {
+        Outbound {
             https_proxy,
             http_proxy,
             no_proxy,
             ca_file: raw.ca_file.filter(|file| !file.is_empty()).map(Into::into),
             system_ca: environment.get(SYSTEM_CA).map(Into::into),
+            cautions,
             origin: self.layers.origin("outbound"),
-        };
-        (outbound, cautions)
+        }
     }
 
     fn proxy_of_file(&mut self, text: &str, auth_file: Option<String>) -> Option<Proxy> {
