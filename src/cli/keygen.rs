@@ -4,10 +4,10 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
-use super::{Failure, print};
+use super::{Failure, NoConfiguration, print};
 use crate::provider::{Alg, SigningKey, generate};
 
 #[derive(Debug, Args)]
@@ -21,6 +21,8 @@ pub(super) struct Options {
     /// How the public half is printed: a JWK, PEM, or only the id that the key has where none is given
     #[arg(long, value_enum, default_value_t = Public::Jwk, requires = "out")]
     public: Public,
+    #[command(flatten)]
+    _unread: NoConfiguration,
 }
 
 /// Forms of a public key.
@@ -33,8 +35,11 @@ enum Public {
 
 /// The names that [`Alg`] knows.
 fn algorithms() -> impl TypedValueParser<Value = Alg> {
-    PossibleValuesParser::new(Alg::ALL.map(Alg::name))
-        .try_map(|name| Alg::named(&name).ok_or("is none of the possible values"))
+    let names = Alg::ALL.map(|alg| match alg {
+        Alg::EdDsa => PossibleValue::new(alg.name()).alias(Alg::ED25519),
+        alg => PossibleValue::new(alg.name()),
+    });
+    PossibleValuesParser::new(names).try_map(|name| Alg::named(&name).ok_or("is none of the possible values"))
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {

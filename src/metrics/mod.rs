@@ -4,6 +4,7 @@
 //! by the room that counts, so that counting on the warm path is one atomic addition.
 
 mod calls;
+mod identity;
 mod key_sets;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use calls::CallMetrics;
+use identity::IdentityMetrics;
 pub use key_sets::KeySetMetrics;
 
 /// A count that only grows.
@@ -40,15 +42,13 @@ pub struct Metrics {
     requests: IntCounterVec,
     request_seconds: HistogramVec,
     sessions: IntCounterVec,
-    identity_refusals: IntCounterVec,
+    identity: IdentityMetrics,
     head_refusals: IntCounterVec,
     provider_calls: IntCounterVec,
     provider_seconds: HistogramVec,
     upserts: IntCounterVec,
     breaker: IntGaugeVec,
     calls: CallMetrics,
-    limiter_waiting: IntGaugeVec,
-    limiter_refused: IntCounterVec,
     credentials_generation: IntGaugeVec,
     credentials_rejected: IntCounterVec,
     signing_key_signs: IntGaugeVec,
@@ -145,11 +145,7 @@ impl Metrics {
                  waited), renewed (by the clock), expired (left unused).",
                 &["route", "how"],
             )?,
-            identity_refusals: counter(
-                "sidemint_identity_refusals_total",
-                "Requests whose identity was refused, by reason.",
-                &["reason"],
-            )?,
+            identity: IdentityMetrics::register(&registry)?,
             head_refusals: counter(
                 "sidemint_head_refusals_total",
                 "Request heads that were refused before any route saw them, by reason.",
@@ -176,16 +172,6 @@ impl Metrics {
                 &["provider"],
             )?,
             calls: CallMetrics::register(&registry)?,
-            limiter_waiting: gauge(
-                "sidemint_limiter_waiting",
-                "Calls that wait for their turn under our own limit for the provider.",
-                &["provider"],
-            )?,
-            limiter_refused: counter(
-                "sidemint_limiter_refused_total",
-                "Calls that our own limit for the provider refused.",
-                &["provider"],
-            )?,
             credentials_generation: gauge(
                 "sidemint_credentials_generation",
                 "Generation of the provider's secrets and keys; grows with each accepted change.",
@@ -311,11 +297,6 @@ impl Metrics {
         self.sessions.with_label_values(&[route, how])
     }
 
-    /// Identity refusals for `reason`.
-    pub fn identity_refusals(&self, reason: &str) -> Counter {
-        self.identity_refusals.with_label_values(&[reason])
-    }
-
     /// Heads that were refused for `reason`.
     pub fn head_refusals(&self, reason: &str) -> Counter {
         self.head_refusals.with_label_values(&[reason])
@@ -348,12 +329,12 @@ impl Metrics {
 
     /// Calls that wait for their turn under the limit of `provider`.
     pub fn limiter_waiting(&self, provider: &str) -> Gauge {
-        self.limiter_waiting.with_label_values(&[provider])
+        self.calls.limiter_waiting.with_label_values(&[provider])
     }
 
     /// Calls that the limit of `provider` refused.
     pub fn limiter_refused(&self, provider: &str) -> Counter {
-        self.limiter_refused.with_label_values(&[provider])
+        self.calls.limiter_refused.with_label_values(&[provider])
     }
 
     /// Generation of the credentials of `provider`.

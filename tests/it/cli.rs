@@ -442,7 +442,7 @@ fn explain_shows_what_a_provider_answered() {
 #[test]
 fn mint_takes_only_inputs_that_the_preset_declares() {
     let said = bad(2, &["mint", "--user", "alice", "--input", "room=lobby"], &[]);
-    assert_eq!(said, "sidemint: --input: not a declared input\n");
+    assert_eq!(said, "sidemint: --input: room: not a declared input; this provider takes none\n");
     assert_eq!(run(&["mint", "--user", "alice", "--input", "room"], &[]).code, Some(2), "without a value");
 }
 
@@ -534,6 +534,36 @@ fn keygen_knows_every_algorithm() {
         assert_eq!(shown, (!alg.is_hmac()).then(|| alg.name().into()));
         assert!(SigningKey::read(alg, &Secret::new(fs::read(&key).unwrap())).is_ok());
     }
+    let newer = folder.path().join("newer").display().to_string();
+    assert!(good(&["keygen", "--alg", "Ed25519", "--out", &newer]).contains("\"alg\":\"EdDSA\""));
+}
+
+/// A key that is only too short is called that, however it is written.
+#[test]
+fn a_short_rsa_key_is_called_too_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let base = file(folder.path(), "config.toml", &config(LOCAL, &[]));
+    for (format, name) in [("-traditional", "pkcs1"), ("", "pkcs8")] {
+        let key = at(name);
+        let made = Command::new("sh")
+            .args([
+                "-c",
+                &format!("openssl genrsa {format} -out {key} 1024 && openssl rsa -in {key} -pubout -out {key}.pub"),
+            ])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let over = format!("[providers.chat]\nalg = \"RS256\"\nkey_file = \"{key}\"\n");
+        let said = bad(2, &["check", "-c", &base, "-c", &file(folder.path(), "over.toml", &over)], &[]);
+        assert!(said.contains("the modulus is shorter than 2048 bits"), "{said}");
+        let source = format!(
+            "[identity]\nsource = \"login\"\n[identity.sources.login]\nkind = \"jwt\"\njwt = {{ header = \"Authorization\", \
+             algorithms = [\"RS256\"], issuer = \"https://i.example/\", audience = \"a\" }}\nkeys = {{ file = \"{key}.pub\" }}\n"
+        );
+        let said = bad(2, &["check", "-c", &base, "-c", &file(folder.path(), "source.toml", &source)], &[]);
+        assert!(said.contains("holds an RSA key that is shorter than 2048 bits"), "{said}");
+    }
 }
 
 #[test]
@@ -604,7 +634,10 @@ fn a_port_that_is_taken_ends_with_1_and_a_sentence() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let said = bad(1, &["--listen", &address], &[("SIDEMINT_OPS__LISTEN", "127.0.0.1:0")]);
-    assert!(said.starts_with(&format!("sidemint: cannot listen on {address}: Address already in use")), "{said}");
+    assert!(
+        said.starts_with(&format!("sidemint: server.listen: cannot listen on {address}: Address already in use")),
+        "{said}"
+    );
 }
 
 #[test]

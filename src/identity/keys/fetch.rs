@@ -14,6 +14,7 @@ use super::client::Client;
 use super::schedule::fresh_for;
 use super::{Key, Keys, jwks, local};
 use crate::clock::{Clock, Moment};
+use crate::identity::Around;
 use crate::identity::definition::{KeyForm, KeyPlace, KeyPlan, PemUrl};
 use crate::metrics::KeySetMetrics;
 use crate::outbound::{ReadError, Reply, SendError};
@@ -119,15 +120,16 @@ impl Fetcher {
     /// Reads the files that the calls need. `Err` is key and problem.
     pub(super) fn new(
         plan: &KeyPlan,
-        clock: &Arc<dyn Clock>,
+        around: &Around,
         metrics: &KeySetMetrics,
     ) -> Result<Self, (&'static str, String)> {
-        let client = Arc::new(Client::new(plan, clock, metrics).map_err(|problem| ("keys.ca_file", problem))?);
+        let client =
+            Arc::new(Client::new(plan, &around.outbound, metrics).map_err(|problem| ("keys.ca_file", problem))?);
         if let Some(path) = &plan.bearer_file {
             let token = local::content(path).map_err(|problem| ("keys.bearer_file", problem))?;
             bearer(&token).ok_or_else(|| ("keys.bearer_file", format!("{} holds no token", path.display())))?;
         }
-        Ok(Self { plan: plan.clone(), client, clock: Arc::clone(clock), discovered: Mutex::default() })
+        Ok(Self { plan: plan.clone(), client, clock: Arc::clone(&around.clock), discovered: Mutex::default() })
     }
 
     /// One look for everything. `known` are the keys that are here.
@@ -211,7 +213,7 @@ impl Fetcher {
         let Some(url) = url.of(kid) else { return Ok(None) };
         let reply = self.read(url, deadline).await?;
         match reply.status {
-            200 => Key::of_pem(Some(kid), &reply.body).map(Some).ok_or(Fault::Content),
+            200 => Key::of_pem(Some(kid), &reply.body).map(Some).map_err(|_unusable| Fault::Content),
             // Stores of objects say 403 for what is not there.
             400 | 403 | 404 | 410 => Ok(None),
             _ => Err(Fault::Status),
@@ -254,7 +256,7 @@ fn bearer(token: &Secret) -> Option<HeaderValue> {
 /// A JSON object from key id to PEM, as Google publishes it.
 fn pem_map(text: &[u8]) -> Result<Vec<Key>, Fault> {
     let map: Map<String, Value> = serde_json::from_slice(text).map_err(|_not_one| Fault::Content)?;
-    let read = |(kid, pem): (&String, &Value)| Key::of_pem(Some(kid), pem.as_str()?.as_bytes());
+    let read = |(kid, pem): (&String, &Value)| Key::of_pem(Some(kid), pem.as_str()?.as_bytes()).ok();
     let keys: Vec<Key> = map.iter().filter_map(read).collect();
     if keys.is_empty() || map.len() > MOST_PEMS { Err(Fault::Content) } else { Ok(keys) }
 }
