@@ -26,8 +26,8 @@ const MAX_BYTES: u64 = 16 * 1024 * 1024;
 const NO_FILE: &str = "/dev/null";
 
 /// Top-level tables of the file.
-pub(super) const SECTIONS: [&str; 10] =
-    ["server", "grpc", "ops", "log", "identity", "browser", "limits", "cache", "routes", "providers"];
+pub(super) const SECTIONS: [&str; 11] =
+    ["server", "grpc", "ops", "log", "identity", "browser", "outbound", "limits", "cache", "routes", "providers"];
 
 impl Layers {
     /// Reads every file; `errors` takes those that are missing or are not TOML.
