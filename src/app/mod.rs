@@ -3,6 +3,7 @@
 //! [`Blueprint::draw`] checks everything that can be checked without binding a port: it is what `sidemint check` does.
 //! [`App::bind`] opens the listeners, and [`App::run`] serves until it is told to stop.
 
+mod descriptors;
 mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,10 @@ use crate::provider::{Definitions, Provider, Surroundings, warm_up_randomness};
 use crate::secrets::watch::{self, Nudge};
 use crate::session::{Plan, RouteId, Sessions};
 use crate::telemetry::{self, RequestLog};
+
+pub(crate) use descriptors::raise as raise_descriptor_limit;
+
+use descriptors::Budget;
 
 /// Time for connections to notice that they were cut.
 const AFTER_CUT: Duration = Duration::from_secs(1);
@@ -119,6 +124,13 @@ impl Blueprint {
         let clock = Arc::clone(&self.clock);
         let limits = (self.config.cache, self.config.limits);
         Sessions::new(self.plans.clone(), limits, clock, lifecycle.clone(), &self.metrics)
+    }
+
+    /// How descriptors are shared.
+    fn descriptors(&self) -> Budget {
+        let calls = self.config.providers.len() * 128;
+        let listeners = if self.config.grpc.is_some() { 2 } else { 1 };
+        Budget::now(self.config.server.max_connections, listeners, calls)
     }
 
     fn secret_files(&self) -> BTreeSet<PathBuf> {
@@ -259,8 +271,9 @@ impl App {
         // The ops listener has a life of its own: probes are answered until the last request is done.
         let ops_life = Lifecycle::new();
         let ops_routes: Routes = inbound::ops::routes(&lifecycle, &rooms).into();
-        let limits = Limits::from(server);
-        let ops_limits = Limits { connections: 64, protocol: Protocol::Http1, counted: false, ..limits };
+        let budget = blueprint.descriptors();
+        let limits = Limits { connections: budget.connections, ..Limits::from(server) };
+        let ops_limits = limits.of_ops(budget.ops);
         let front_routes = Routes::front(&blueprint.config.routes, &rooms);
         let entrance = Entrance { peers: Arc::clone(rooms.sources.peers()), tls: blueprint.tls.clone() };
         let serve_ops = inbound::serve(ops, ops_routes, ops_limits, Entrance::default(), ops_life.clone(), metrics);
@@ -362,6 +375,9 @@ fn warn(blueprint: &Blueprint) {
         tracing::warn!(
             "identity headers are believed by network address alone; any process in those networks can name any user"
         );
+    }
+    if let Some(caution) = blueprint.descriptors().caution() {
+        tracing::warn!("{caution}");
     }
     if let Some(caution) = blueprint.tls.as_ref().and_then(|tls| tls.caution()) {
         tracing::warn!("{caution}");

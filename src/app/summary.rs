@@ -61,6 +61,9 @@ impl fmt::Display for Blueprint {
                 writeln!(f, "warning         {name}: {caution}")?;
             }
         }
+        if let Some(caution) = self.descriptors().caution() {
+            writeln!(f, "warning         {caution}")?;
+        }
         if let Some(caution) = self.tls.as_ref().and_then(|tls| tls.caution()) {
             writeln!(f, "warning         {caution}")?;
         }

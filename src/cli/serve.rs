@@ -3,13 +3,14 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, blueprint, runtime};
-use crate::app::{App, Ended};
+use crate::app::{App, Ended, raise_descriptor_limit};
 use crate::config::{Environment, Sources};
 use crate::secrets::watch::Nudge;
 use crate::telemetry;
 
 #[expect(clippy::disallowed_methods, reason = "the service itself: it is waited for here")]
 pub(super) fn run(sources: &Sources, environment: &Environment) -> Result<(), Failure> {
+    raise_descriptor_limit();
     let blueprint = blueprint(sources, environment)?;
     telemetry::install(&blueprint.config().log).map_err(Failure::Usage)?;
     let runtime = runtime(blueprint.config().server.workers)?;

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
-use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::streams::Streams;
 use crate::clock::Stopwatch;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Metrics};
@@ -39,8 +39,8 @@ pub struct Phase {
     /// As it was sent: hyper drops a length beside an encoding, and with it the sign that two hops may disagree.
     head: Mutex<Vec<u8>>,
     lifecycle: Lifecycle,
-    /// Calls under way, where there are many at once and some never end by themselves.
-    calls: Option<TaskTracker>,
+    /// Where there may be many requests at once, and some never end by themselves.
+    streams: Option<Streams>,
 }
 
 impl std::fmt::Debug for Phase {
@@ -62,29 +62,52 @@ const WRITING: u8 = 3;
 const LENGTH: &[u8] = b"content-length";
 
 impl Phase {
-    /// The phase of a new connection, and whether calls on it are told apart.
-    pub(super) fn new(lifecycle: &Lifecycle, tells_calls_apart: bool) -> Self {
+    /// The phase of a new connection, and whether there may be many requests at once on it.
+    pub(super) fn new(lifecycle: &Lifecycle, has_streams: bool) -> Self {
         Self {
             now: AtomicU8::new(IDLE),
             head: Mutex::default(),
             lifecycle: lifecycle.clone(),
-            calls: tells_calls_apart.then(TaskTracker::new),
+            streams: has_streams.then(Streams::default),
         }
+    }
+
+    /// One in which a request is in hand.
+    #[cfg(test)]
+    pub(super) fn busy_for_test() -> Arc<Self> {
+        let phase = Self::new(&Lifecycle::default(), false);
+        phase.serving();
+        Arc::new(phase)
+    }
+
+    /// Whether a request is in hand.
+    pub(super) fn is_busy(&self) -> bool {
+        self.streams.as_ref().map_or_else(|| self.now() == SERVING, Streams::is_busy)
     }
 
     /// Holds a call to be under way until this is dropped.
     pub(super) fn under_way(&self) -> Option<TaskTrackerToken> {
-        self.calls.as_ref().map(TaskTracker::token)
+        self.streams.as_ref().map(Streams::call)
+    }
+
+    /// Holds an answer to go on until this is dropped.
+    pub(super) fn answering(&self) -> Option<TaskTrackerToken> {
+        self.streams.as_ref().map(Streams::answer)
+    }
+
+    /// Completes once there was no stream for this long; never where there are none.
+    pub(super) async fn unused(&self, span: Duration) {
+        match &self.streams {
+            None => std::future::pending().await,
+            Some(streams) => streams.unused(span).await,
+        }
     }
 
     /// Completes once no call is under way; never where they are not told apart.
     pub(super) async fn all_answered(&self) {
-        match &self.calls {
+        match &self.streams {
             None => std::future::pending().await,
-            Some(calls) => {
-                calls.close();
-                calls.wait().await;
-            }
+            Some(streams) => streams.all_answered().await,
         }
     }
 

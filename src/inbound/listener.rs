@@ -1,7 +1,7 @@
 //! The accept loop: limits, timeouts, peer proof and a drain with a deadline, which warp's own server does not have.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,9 +11,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::{Patience, Patient, Phase, Protocol};
+use super::minute::OnceAMinute;
+use super::places::{Place, Places, Seat, Shares};
 use super::socket::{Bound, Stream, is_of_one_connection};
 use super::tls::{Handshakes, Tls};
 use crate::config::Server;
@@ -23,12 +24,17 @@ use crate::metrics::{Counter, Gauge, Metrics};
 
 /// Pause after an accept that failed for want of file descriptors or memory.
 const BREATHER: Duration = Duration::from_millis(50);
+/// How long whoever has a place of the ops listener may say nothing.
+const OPS_PATIENCE: Duration = Duration::from_secs(4);
 /// While draining: how long a handshake may still take, and an idle connection still takes a request. One may be on its
 /// way, or here and not yet read.
 const LAST_CALL: Duration = Duration::from_millis(100);
 /// HTTP/2: streams of one connection at once, and streams that clients may reset before the connection is given up.
 const MAX_STREAMS: u32 = 100;
 const MAX_RESET_STREAMS: usize = 20;
+/// HTTP/2: bytes of bodies that a client may send before they are read, on one stream and on all.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// HTTP/2: bytes of a header list.
 const MAX_HEADER_LIST: u32 = 16 * 1024;
 
@@ -47,8 +53,9 @@ pub struct Limits {
     pub head_bytes: usize,
     /// What is spoken.
     pub protocol: Protocol,
-    /// Whether open connections are shown in the gauge: those of the front are, probes and scrapes are not.
-    pub counted: bool,
+    /// Whether this is a listener of identity. Peers are told apart there, and open connections are shown in the gauge;
+    /// probes and scrapes are all alike.
+    pub of_identity: bool,
 }
 
 /// What bodies of answers are made of.
@@ -78,7 +85,21 @@ impl From<&Server> for Limits {
             headers: server.max_headers,
             head_bytes: server.max_head_bytes,
             protocol: if server.http2 { Protocol::Either } else { Protocol::Http1 },
-            counted: true,
+            of_identity: true,
+        }
+    }
+}
+
+impl Limits {
+    /// Those of the ops listener. Probes and scrapes are over at once, so whoever says nothing for seconds is none.
+    pub fn of_ops(self, connections: usize) -> Self {
+        Self {
+            connections,
+            header_timeout: self.header_timeout.min(OPS_PATIENCE),
+            idle_timeout: self.idle_timeout.min(OPS_PATIENCE),
+            protocol: Protocol::Http1,
+            of_identity: false,
+            ..self
         }
     }
 }
@@ -101,7 +122,10 @@ struct Shared<R> {
     patience: Arc<Patience>,
     lifecycle: Lifecycle,
     open: Option<Gauge>,
+    places: Arc<Places>,
+    refusals: Mutex<OnceAMinute>,
     cut: Counter,
+    idle: Counter,
     retired: Counter,
     ambiguous: Counter,
 }
@@ -113,6 +137,10 @@ enum End {
     Drained,
     /// What the client has proven is worth nothing any more.
     Retired,
+    /// Another connection needs the place.
+    Displaced,
+    /// No stream was open for too long.
+    Unused,
 }
 
 /// Accepts and serves connections until the lifecycle drains. Connections are tracked by `lifecycle`.
@@ -124,6 +152,8 @@ pub async fn serve<R: Answers>(
     lifecycle: Lifecycle,
     metrics: &Metrics,
 ) {
+    let all = limits.connections;
+    let shares = if limits.of_identity { Shares::by_rank(all) } else { Shares::alike(all) };
     let patience = Arc::new(Patience::new(limits.header_timeout, limits.idle_timeout, metrics));
     let shared = Arc::new(Shared {
         routes: Arc::new(routes),
@@ -134,18 +164,17 @@ pub async fn serve<R: Answers>(
         limits,
         patience,
         lifecycle,
-        open: limits.counted.then(|| metrics.connections.clone()),
+        open: limits.of_identity.then(|| metrics.connections.clone()),
+        places: Places::new(shares, metrics),
+        refusals: Mutex::default(),
         cut: metrics.connections_closed("drain_timeout"),
+        idle: metrics.connections_closed("idle_timeout"),
         retired: metrics.connections_closed("retired"),
         ambiguous: metrics.connections_closed("ambiguous_length"),
     });
-    let permits = Arc::new(Semaphore::new(limits.connections));
+    let mut unacceptable = OnceAMinute::default();
+    let mut in_hand = None;
     loop {
-        // The permit comes first: connections beyond the limit wait in the kernel's queue, and cost us nothing.
-        let permit = tokio::select! {
-            Ok(permit) = Arc::clone(&permits).acquire_owned() => permit,
-            () = shared.lifecycle.draining().cancelled() => break,
-        };
         let accepted = tokio::select! {
             accepted = bound.accept() => accepted,
             () = shared.lifecycle.draining().cancelled() => break,
@@ -154,27 +183,49 @@ pub async fn serve<R: Answers>(
             Ok(accepted) => accepted,
             Err(error) => {
                 if !is_of_one_connection(&error) {
-                    tracing::error!(%error, "cannot accept connections");
+                    if let Some(count) = unacceptable.count() {
+                        tracing::error!(%error, count, "cannot accept connections");
+                    }
                     tokio::time::sleep(BREATHER).await;
                 }
                 continue;
             }
         };
-        shared.begin(stream, peer, permit);
+        // Where every place is taken by peers that are known, the rest waits in the kernel's queue and costs us nothing.
+        let newcomer = shared.meet(peer);
+        let place = tokio::select! {
+            place = shared.place(&newcomer) => place,
+            () = shared.lifecycle.draining().cancelled() => {
+                in_hand = Some((stream, peer));
+                break;
+            }
+        };
+        if let Some(place) = place {
+            shared.begin(stream, newcomer, place);
+        }
     }
     let queued = bound.queued();
     let lifecycle = shared.lifecycle.clone();
     lifecycle.spawn(async move {
-        for (stream, peer) in queued {
+        for (stream, peer) in in_hand.into_iter().chain(queued) {
+            let newcomer = shared.meet(peer);
             // There may be no room until others have ended.
-            let permit = tokio::select! {
+            let place = tokio::select! {
                 biased;
                 () = shared.lifecycle.cut().cancelled() => return,
-                Ok(permit) = Arc::clone(&permits).acquire_owned() => permit,
+                place = shared.place(&newcomer) => place,
             };
-            shared.begin(stream, peer, permit);
+            if let Some(place) = place {
+                shared.begin(stream, newcomer, place);
+            }
         }
     });
+}
+
+/// A connection that was accepted: what it proves so far, and its place or the wait for one.
+struct Newcomer {
+    standing: Standing,
+    seat: Arc<Seat>,
 }
 
 /// Whether hops of a chain could disagree about where this request ends (RFC 9112, 6.1). Few requests have a body, so
@@ -186,36 +237,58 @@ fn is_ambiguous(request: &http::Request<Incoming>, phase: &Phase) -> bool {
 }
 
 impl<R: Answers> Shared<R> {
+    fn meet(&self, peer: Peer) -> Newcomer {
+        Newcomer { standing: self.peers.meet(peer, &[]), seat: Seat::new(peer, self.lifecycle.draining()) }
+    }
+
+    /// A place for a connection; none where it is refused, which is told once a minute.
+    async fn place(&self, newcomer: &Newcomer) -> Option<Place> {
+        let refused = match self.places.take(&newcomer.seat, newcomer.standing.rank()).await {
+            Ok(place) => return Some(place),
+            Err(refused) => refused,
+        };
+        let count = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).count()?;
+        let reason = refused.label();
+        tracing::warn!(
+            reason,
+            count,
+            "connections are refused: peers that can prove nothing have all the places that they get. If your proxy is among \
+             them, list it in identity.peers"
+        );
+        None
+    }
+
     /// Serves a connection in the background.
-    fn begin(self: &Arc<Self>, stream: Stream, peer: Peer, permit: OwnedSemaphorePermit) {
+    fn begin(self: &Arc<Self>, stream: Stream, newcomer: Newcomer, place: Place) {
         let connection = Arc::clone(self);
         self.lifecycle.spawn(async move {
             connection.open.iter().for_each(Gauge::inc);
             match stream {
-                Stream::Tcp(stream) => connection.welcome(stream, peer).await,
-                Stream::Unix(stream) => connection.welcome(stream, peer).await,
+                Stream::Tcp(stream) => connection.welcome(stream, newcomer, place).await,
+                Stream::Unix(stream) => connection.welcome(stream, newcomer, place).await,
             }
             connection.open.iter().for_each(Gauge::dec);
-            drop(permit);
         });
     }
 
     /// Finds out what a new connection proves, and serves it.
-    async fn welcome<S>(&self, stream: S, peer: Peer)
+    async fn welcome<S>(&self, stream: S, newcomer: Newcomer, mut place: Place)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let draining = self.lifecycle.draining();
+        let Newcomer { standing, seat } = newcomer;
+        let over = async {
+            seat.end().cancelled().await;
+            if self.lifecycle.draining().is_cancelled() { End::Drained } else { End::Displaced }
+        };
         let Some(handshakes) = &self.handshakes else {
-            let draining = async {
-                draining.cancelled().await;
-                End::Drained
-            };
-            return self.run(stream, self.peers.meet(peer, &[]), draining).await;
+            return self.run(stream, standing, &seat, over).await;
         };
         let last_call = async {
-            draining.cancelled().await;
-            tokio::time::sleep(LAST_CALL).await;
+            seat.end().cancelled().await;
+            if self.lifecycle.draining().is_cancelled() {
+                tokio::time::sleep(LAST_CALL).await;
+            }
         };
         // Boxed: it is over before the first request, whose task would carry its room about.
         let shaken = tokio::select! {
@@ -227,19 +300,22 @@ impl<R: Answers> Shared<R> {
         let finish = async {
             tokio::select! {
                 () = retired => End::Retired,
-                () = draining.cancelled() => End::Drained,
+                end = over => end,
             }
         };
-        self.run(stream, self.peers.meet(peer, &names), finish).await;
+        let standing = self.peers.meet(standing.peer(), &names);
+        place.rise(standing.rank());
+        self.run(stream, standing, &seat, finish).await;
     }
 
     /// Serves a connection until it ends; once `finish` completes, no further request is taken.
-    async fn run<S>(&self, stream: S, standing: Standing, finish: impl Future<Output = End>)
+    async fn run<S>(&self, stream: S, standing: Standing, seat: &Seat, finish: impl Future<Output = End>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limits = self.limits;
-        let phase = Arc::new(Phase::new(&self.lifecycle, limits.protocol == Protocol::Http2));
+        let phase = Arc::new(Phase::new(&self.lifecycle, limits.protocol != Protocol::Http1));
+        seat.follow(&phase);
         let io = Patient::new(stream, limits.protocol, Arc::clone(&phase), Arc::clone(&self.patience));
         let io = TokioIo::new(io);
         let routes = Arc::clone(&self.routes);
@@ -264,6 +340,13 @@ impl<R: Answers> Shared<R> {
             let connection = std::pin::pin!(builder.serve_connection(io, service));
             return self.drive(connection, &phase, finish, http1::Connection::graceful_shutdown).await;
         }
+        let finish = async {
+            tokio::select! {
+                biased;
+                end = finish => end,
+                () = phase.unused(limits.idle_timeout) => End::Unused,
+            }
+        };
         let mut builder = auto::Builder::new(TokioExecutor::new());
         if limits.protocol == Protocol::Http2 {
             builder = builder.http2_only();
@@ -280,6 +363,8 @@ impl<R: Answers> Shared<R> {
             .max_concurrent_streams(MAX_STREAMS)
             .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
             .max_header_list_size(MAX_HEADER_LIST)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .keep_alive_interval(limits.idle_timeout)
             .keep_alive_timeout(limits.header_timeout);
         let connection = std::pin::pin!(builder.serve_connection(io, service));
@@ -305,6 +390,12 @@ impl<R: Answers> Shared<R> {
             ended = connection.as_mut() => return note(ended),
             end = finish => end,
         };
+        match end {
+            // Whoever is idle is not told: over HTTP/1.1 there is no way to.
+            End::Displaced if !phase.is_busy() => return,
+            End::Unused => self.idle.inc(),
+            End::Displaced | End::Drained | End::Retired => {}
+        }
         if end == End::Drained {
             let last_call = async {
                 tokio::time::sleep(LAST_CALL).await;
@@ -321,7 +412,7 @@ impl<R: Answers> Shared<R> {
         let patience = async {
             match end {
                 End::Drained => phase.all_answered().await,
-                End::Retired => {}
+                End::Retired | End::Displaced | End::Unused => {}
             }
             tokio::time::sleep(self.limits.header_timeout).await;
         };
@@ -332,6 +423,8 @@ impl<R: Answers> Shared<R> {
             () = patience => match end {
                 End::Drained => self.cut.inc(),
                 End::Retired => self.retired.inc(),
+                // Counted already.
+                End::Displaced | End::Unused => {}
             },
         }
     }

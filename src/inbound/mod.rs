@@ -12,11 +12,14 @@ pub(crate) mod fuzzing;
 mod grpc;
 mod input;
 mod listener;
+mod minute;
 mod observe;
 pub mod ops;
+mod places;
 mod reply;
 mod session_route;
 mod socket;
+mod streams;
 mod subrequest_route;
 mod tls;
 
@@ -191,6 +194,7 @@ impl Way {
         // HTTP/2 has frames for that, and no such header.
         let is_http1 = request.version() < Version::HTTP_2;
         let asked = Asked::of(request, standing);
+        let under_way = phase.under_way();
         async move {
             let mut answer = match self {
                 Self::Session(handler) => handler.answer(&asked).await,
@@ -202,6 +206,7 @@ impl Way {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             phase.answered();
+            drop(under_way);
             Ok(answer)
         }
     }

@@ -19,8 +19,9 @@ impl Sources {
     ) -> Result<Self, Vec<ConfigError>> {
         let mut draft = Draft { identity, routes, errors: Vec::new() };
         let peers = Peers::configure(identity, &around.clock, &around.metrics);
-        let peers = peers.unwrap_or_else(|problems| draft.refuse_all(problems, ""));
+        let mut peers = peers.unwrap_or_else(|problems| draft.refuse_all(problems, ""));
         let mut sources = draft.sources(&peers, around);
+        peers.hears_anybody = hears_anybody(&peers, &sources);
         draft.refuse_all::<()>(clashes(&peers, &sources), "");
         draft.refuse_all::<()>(misplaced_bodies(identity, routes, &sources), "");
         let namespaces = draft.namespaces(&mut sources);
@@ -73,7 +74,7 @@ impl<'c> Draft<'c> {
 
     /// The sources that are asked. What nobody asks is compiled as well: a mistake in it would show on the day it is put
     /// in use.
-    fn sources(&mut self, peers: &'c Peers, around: &Around) -> Vec<Source> {
+    fn sources(&mut self, peers: &Peers, around: &Around) -> Vec<Source> {
         let identity = self.identity;
         let mut asked = self.asked();
         for (key, name) in peers.token_sources() {
@@ -140,6 +141,12 @@ impl<'c> Draft<'c> {
         }
         namespaces
     }
+}
+
+/// Whether a source that tells users needs no proven peer. The token of a caller proves a peer, and no user.
+fn hears_anybody(peers: &Peers, sources: &[Source]) -> bool {
+    let of_callers: Vec<&str> = peers.token_sources().map(|(_, name)| name).collect();
+    sources.iter().any(|source| source.stands_alone() && !of_callers.contains(&source.name.as_str()))
 }
 
 /// Whether requests on `route` ask the source called `name`.
