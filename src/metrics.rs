@@ -105,6 +105,8 @@ pub struct Metrics {
     pub connections: Gauge,
     /// 1 while the service is ready.
     pub ready: Gauge,
+    /// Lines of the log that were lost.
+    pub log_lines_dropped: Counter,
     /// 1 when networks that hold everybody are believed.
     pub insecure_peers: Gauge,
     /// Generation of the secrets that prove a peer; 0 where there are none.
@@ -280,6 +282,10 @@ impl Metrics {
             cache_bytes: single("sidemint_cache_bytes", "Bytes that cached sessions take, keys included.")?,
             connections: single("sidemint_connections", "Open connections on the front listener.")?,
             ready: single("sidemint_ready", "1 while the service is ready.")?,
+            log_lines_dropped: plain(
+                "sidemint_log_lines_dropped_total",
+                "Lines of the log that were lost, because standard output was not read or could not be written.",
+            )?,
             insecure_peers: single(
                 "sidemint_insecure_peers",
                 "1 when identity headers are believed from networks that hold everybody.",

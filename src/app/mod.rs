@@ -23,7 +23,7 @@ use crate::outbound::Outbound;
 use crate::provider::{Definitions, Provider, Surroundings, warm_up_randomness};
 use crate::secrets::watch::{self, Nudge};
 use crate::session::{Plan, RouteId, Sessions};
-use crate::telemetry::{self, RequestLog};
+use crate::telemetry::{self, LogQueue, RequestLog};
 
 pub(crate) use descriptors::raise as raise_descriptor_limit;
 
@@ -102,6 +102,11 @@ impl Blueprint {
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// The routes, planned.
@@ -205,8 +210,8 @@ pub enum Ended {
 }
 
 impl App {
-    /// Opens the listeners and starts what runs in the background. `out` takes request lines.
-    pub fn bind(blueprint: Blueprint, out: Box<dyn io::Write + Send>) -> io::Result<Self> {
+    /// Opens the listeners and starts what runs in the background. `log` takes request lines.
+    pub fn bind(blueprint: Blueprint, log: LogQueue) -> io::Result<Self> {
         let config = &blueprint.config;
         let named = |listen: &Listen, error: io::Error| {
             io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))
@@ -221,8 +226,7 @@ impl App {
         let grpc = grpc.transpose()?;
         let lifecycle = Lifecycle::new();
         let clock = Arc::clone(&blueprint.clock);
-        let log = RequestLog::new(config.log.requests, config.log.users, telemetry::is_json(&config.log), clock, out);
-        log.start(&lifecycle);
+        let log = RequestLog::new(config.log.requests, config.log.users, clock, log);
         let rooms = Rooms {
             sources: Arc::clone(&blueprint.sources),
             sessions: blueprint.sessions(&lifecycle),
@@ -266,6 +270,9 @@ impl App {
         let Self { blueprint, front, grpc, ops, lifecycle, rooms, nudge: _nudge } = self;
         let server = &blueprint.config.server;
         object(&blueprint, &lifecycle);
+        if let Ok(address) = front.address() {
+            summary::log_routes(&blueprint, &address);
+        }
         warn(&blueprint);
         let metrics = &blueprint.metrics;
         // The ops listener has a life of its own: probes are answered until the last request is done.
@@ -299,7 +306,6 @@ impl App {
             ended
         };
         let (ended, ()) = tokio::join!(front_life, serve_ops);
-        rooms.log.flush();
         ended
     }
 }

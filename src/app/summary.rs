@@ -3,7 +3,26 @@
 use std::fmt;
 
 use super::Blueprint;
-use crate::config::{Answer, ClientCertificates, Mode};
+use crate::config::{Answer, ClientCertificates, Listen, Mode, Route};
+
+/// Logs what is served where, one line for each route.
+pub(super) fn log_routes(blueprint: &Blueprint, front: &Listen) {
+    for route in &blueprint.config().routes {
+        let host = route.host.as_ref().map(ToString::to_string);
+        let sources = route.sources.as_deref().unwrap_or(blueprint.sources.default_names()).join(", ");
+        let (path, answer, provider) = (route.path.as_str(), kind(route), route.provider.as_str());
+        tracing::info!(path, host, answer, provider, sources, listener = %front, "route");
+    }
+}
+
+fn kind(route: &Route) -> &'static str {
+    match (route.answer, route.mode) {
+        (Answer::Session, _) => "session",
+        (Answer::LiveKit, _) => "livekit",
+        (Answer::Subrequest, Mode::Optional) => "subrequest, optional",
+        (Answer::Subrequest, Mode::Required) => "subrequest, required",
+    }
+}
 
 impl fmt::Display for Blueprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,12 +53,7 @@ impl fmt::Display for Blueprint {
             writeln!(f, "told by         {proof}")?;
         }
         for (route, plan) in config.routes.iter().zip(self.plans()) {
-            let kind = match (route.answer, route.mode) {
-                (Answer::Session, _) => "session",
-                (Answer::LiveKit, _) => "livekit",
-                (Answer::Subrequest, Mode::Optional) => "subrequest, optional",
-                (Answer::Subrequest, Mode::Required) => "subrequest, required",
-            };
+            let kind = kind(route);
             let host = route.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
             let ttl = humantime::format_duration(plan.ttl);
             writeln!(f, "route           {}{host}: {kind}, provider {}, lifetime {ttl}", route.path, route.provider)?;

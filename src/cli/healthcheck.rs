@@ -26,12 +26,7 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     let answer =
         ask(&config.ops, path).map_err(|error| Failure::Running(format!("{} does not answer: {error}", config.ops)))?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    if head.starts_with("HTTP/1.1 200 ") {
-        print("ok\n");
-        Ok(())
-    } else {
-        Err(Failure::Running(format!("not ready: {body}")))
-    }
+    if head.starts_with("HTTP/1.1 200 ") { print("ok\n") } else { Err(Failure::Running(format!("not ready: {body}"))) }
 }
 
 /// One request, small enough to need no client: a health check must start and end quickly.

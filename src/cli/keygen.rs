@@ -42,8 +42,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let alg = options.alg;
     let secret = generate(alg).map_err(|error| failed(&error))?;
     let Some(path) = &options.out else {
-        print(&format!("{}\n", String::from_utf8_lossy(secret.expose()).trim_end()));
-        return Ok(());
+        return print(&format!("{}\n", String::from_utf8_lossy(secret.expose()).trim_end()));
     };
     let mut file = std::fs::OpenOptions::new()
         .write(true)
@@ -58,6 +57,5 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         Public::Pem => key.public_pem(),
         Public::Kid => key.thumbprint().map(|kid| kid + "\n"),
     };
-    print(&public.unwrap_or_default());
-    Ok(())
+    print(&public.unwrap_or_default())
 }

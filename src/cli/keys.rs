@@ -71,8 +71,7 @@ pub(super) fn run(verb: &Verb, sources: &Sources, environment: &Environment) -> 
     };
     if options.status {
         let status = Rotation::status(provider)?;
-        print(&status.map_or_else(|| "no rotation yet\n".to_owned(), |status| told(&status)));
-        return Ok(());
+        return print(&status.map_or_else(|| "no rotation yet\n".to_owned(), |status| told(&status)));
     }
     runtime(Some(1))?.block_on(rotate(provider, options))
 }
@@ -101,22 +100,21 @@ async fn rotate(provider: &Arc<Provider>, options: &Rotate) -> Result<(), Failur
         patience: options.verify_timeout,
     };
     let mut rotation = Rotation::open(provider, plan)?;
-    print(&format!("from key {} to key {}\n", rotation.now_at().old, rotation.now_at().new));
+    print(&format!("from key {} to key {}\n", rotation.now_at().old, rotation.now_at().new))?;
     loop {
         match rotation.step().await? {
             Progress::Reached(stage) => {
-                print(&format!("{stage}\n"));
+                print(&format!("{stage}\n"))?;
                 if stage == Stage::Made {
-                    print(&rotation.now_at().pem.unwrap_or_default());
+                    print(&rotation.now_at().pem.unwrap_or_default())?;
                 }
             }
             Progress::Waits(until) if options.wait => {
-                print(&format!("waiting until {}\n", until.to_rfc3339()));
+                print(&format!("waiting until {}\n", until.to_rfc3339()))?;
                 SystemClock.sleep_until_time(until).await;
             }
             Progress::Waits(until) => {
-                print(&format!("nothing to do before {}; run it again then\n", until.to_rfc3339()));
-                return Ok(());
+                return print(&format!("nothing to do before {}; run it again then\n", until.to_rfc3339()));
             }
             Progress::Done => return Ok(()),
         }

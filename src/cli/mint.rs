@@ -55,8 +55,7 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     if options.explain || options.dry_run {
         let told = sessions.explain(plan, &key).map_err(|error| Failure::Running(error.to_string()))?;
         if options.dry_run {
-            print(&told.to_string());
-            return Ok(());
+            return print(&told.to_string());
         }
         say(&told.to_string());
     }
@@ -67,12 +66,12 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     }
     let (entry, _) = outcome.map_err(|error| Failure::Running(format!("no session: {error}")))?;
     match &entry.answer {
-        Answer::Json(body) => print(&format!("{}\n", String::from_utf8_lossy(body))),
+        Answer::Json(body) => print(&format!("{}\n", String::from_utf8_lossy(body)))?,
         Answer::Unsayable => return Err(Failure::Running(format!("no session: {}", SessionError::TooLarge))),
         Answer::Headers(headers) => {
             // The rest belongs to the transport.
             for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with("x-chat-")) {
-                print(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
+                print(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())))?;
             }
         }
     }

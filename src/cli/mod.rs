@@ -8,6 +8,7 @@ mod mint;
 mod presets;
 mod serve;
 
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -117,14 +118,20 @@ fn complain(text: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-#[expect(clippy::print_stderr, reason = "errors and asides of a command line go to standard error")]
+/// Errors and asides of a command line go to standard error. Where that is closed, nobody is there to be told.
 pub(crate) fn say(text: &str) {
-    eprint!("{text}");
+    let _closed = std::io::stderr().write_all(text.as_bytes());
 }
 
-#[expect(clippy::print_stdout, reason = "results of a command line go to standard output")]
-pub(crate) fn print(text: &str) {
-    print!("{text}");
+/// Results of a command line go to standard output. Whoever closed it has read enough; a full disk has lost the result.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::Running(format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl SourceArgs {
@@ -144,8 +151,7 @@ fn check(sources: &Sources, environment: &Environment) -> Result<(), Failure> {
     // As the service itself would do.
     raise_descriptor_limit();
     let blueprint = blueprint(sources, environment)?;
-    print(&format!("{blueprint}configuration is good\n"));
-    Ok(())
+    print(&format!("{blueprint}configuration is good\n"))
 }
 
 /// A runtime for verbs that need one.

@@ -24,17 +24,16 @@ pub(super) fn run(options: &Options, sources: &Sources) -> Result<(), Failure> {
             let known: Vec<_> = all().map(|(name, _)| name).collect();
             return Err(Failure::Usage(format!("no preset \"{wanted}\"; there are {}", known.join(", "))));
         };
-        print(text);
-        return Ok(());
+        return print(text);
     }
-    print("providers (preset = …)\n");
+    print("providers (preset = …)\n")?;
     for (name, text) in definitions.texts() {
         let summary = Definition::parse(text).map(|definition| definition.summary).unwrap_or_default();
-        print(&format!("  {name:<16} {summary}\n"));
+        print(&format!("  {name:<16} {summary}\n"))?;
     }
-    print("identity sources (identity.source = …)\n");
+    print("identity sources (identity.source = …)\n")?;
     for (name, text) in identity::PRESETS {
-        print(&format!("  {name:<23} {}\n", identity::summary(text)));
+        print(&format!("  {name:<23} {}\n", identity::summary(text)))?;
     }
     Ok(())
 }

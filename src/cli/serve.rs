@@ -1,55 +1,110 @@
 //! `sidemint serve`.
 
-use tokio::signal::unix::{SignalKind, signal};
+use std::io;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::{Failure, blueprint, runtime};
-use crate::app::{App, Ended, raise_descriptor_limit};
+use crate::app::{App, Blueprint, Ended, raise_descriptor_limit};
 use crate::config::{Environment, Sources};
 use crate::secrets::watch::Nudge;
 use crate::telemetry;
 
-#[expect(clippy::disallowed_methods, reason = "the service itself: it is waited for here")]
+/// The last lines are waited for so long, and no longer: nobody may be reading them.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// The signals that the service heeds.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
 pub(super) fn run(sources: &Sources, environment: &Environment) -> Result<(), Failure> {
     raise_descriptor_limit();
-    let blueprint = blueprint(sources, environment)?;
-    telemetry::install(&blueprint.config().log).map_err(Failure::Usage)?;
-    let runtime = runtime(blueprint.config().server.workers)?;
-    let failed = |error: std::io::Error| Failure::Running(error.to_string());
-    let ended = runtime.block_on(async {
-        let app = App::bind(blueprint, Box::new(std::io::stdout())).map_err(failed)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-        let hangup = signal(SignalKind::hangup()).map_err(failed)?;
-        // Who reads this line may send signals at once, so they are taken by now.
-        let (front, ops) = app.addresses().map_err(failed)?;
-        tracing::info!(%front, %ops, version = env!("CARGO_PKG_VERSION"), "serving");
-        app.lifecycle().spawn(reload_on(hangup, app.nudge(), app.lifecycle().draining().clone()));
-        let shutdown = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        // On a worker, not on this thread: connections are spawned beside it, not handed over.
-        tokio::spawn(app.run(shutdown)).await.map_err(|error| Failure::Running(error.to_string()))
-    })?;
-    runtime.shutdown_background();
+    let failed = |error: io::Error| Failure::Running(error.to_string());
+    // This thread listens to signals and does nothing else, so they are heeded whatever is slow or stuck.
+    let listening = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let outcome = {
+        let _context = listening.enter();
+        Signals::take().map_err(failed).and_then(|signals| serve(&listening, signals, sources, environment))
+    };
+    // What is still being read is not waited for.
+    listening.shutdown_background();
+    outcome
+}
+
+fn serve(
+    listening: &tokio::runtime::Runtime,
+    mut signals: Signals,
+    sources: &Sources,
+    environment: &Environment,
+) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::Running(error.to_string());
+    let Some(blueprint) = listening.block_on(signals.draw(sources.clone(), environment.clone()))? else {
+        return Ok(());
+    };
+    let dropped = blueprint.metrics().log_lines_dropped.clone();
+    let log = telemetry::start(&blueprint.config().log, environment, dropped).map_err(failed)?;
+    let workers = runtime(blueprint.config().server.workers)?;
+    let app = {
+        let _context = workers.enter();
+        App::bind(blueprint, log.clone()).map_err(failed)?
+    };
+    let (front, ops) = app.addresses().map_err(failed)?;
+    tracing::info!(%front, %ops, version = env!("CARGO_PKG_VERSION"), "serving");
+    let (nudge, stop) = (app.nudge(), CancellationToken::new());
+    let running = workers.spawn(app.run(stop.clone().cancelled_owned()));
+    let ended = listening.block_on(signals.heed(running, &nudge, &stop))?;
+    workers.shutdown_background();
     match ended {
         Ended::Drained => tracing::info!("stopped"),
         Ended::Cut(left) => tracing::warn!(left, "stopped; the drain deadline cut what was left"),
     }
+    log.flush(LAST_LINES);
     Ok(())
 }
 
-/// SIGHUP reads secrets and keys again.
-async fn reload_on(mut hangup: tokio::signal::unix::Signal, nudge: Nudge, stop: tokio_util::sync::CancellationToken) {
-    loop {
+impl Signals {
+    /// From now on they end nothing by themselves.
+    fn take() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Draws the blueprint, which may have to wait for files; `None` where the service is to end before that.
+    async fn draw(&mut self, sources: Sources, environment: Environment) -> Result<Option<Blueprint>, Failure> {
+        let drawing = tokio::task::spawn_blocking(move || blueprint(&sources, &environment));
         tokio::select! {
-            _ = hangup.recv() => {
-                tracing::info!("SIGHUP: reading secrets and keys again");
-                nudge.now();
+            _ = self.terminate.recv() => Ok(None),
+            _ = self.interrupt.recv() => Ok(None),
+            drawn = drawing => drawn.map_err(|error| Failure::Running(error.to_string()))?.map(Some),
+        }
+    }
+
+    /// Waits for the end of the service. SIGTERM and SIGINT begin it, SIGHUP reads secrets and keys again.
+    async fn heed(
+        mut self,
+        mut running: JoinHandle<Ended>,
+        nudge: &Nudge,
+        stop: &CancellationToken,
+    ) -> Result<Ended, Failure> {
+        loop {
+            tokio::select! {
+                ended = &mut running => return ended.map_err(|error| Failure::Running(error.to_string())),
+                _ = self.terminate.recv() => stop.cancel(),
+                _ = self.interrupt.recv() => stop.cancel(),
+                _ = self.hangup.recv() => {
+                    tracing::info!("SIGHUP: reading secrets and keys again");
+                    nudge.now();
+                }
             }
-            () = stop.cancelled() => return,
         }
     }
 }

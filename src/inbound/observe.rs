@@ -85,6 +85,8 @@ impl Observer {
             peer: untrusted(asked, seen.outcome),
             origin: (seen.outcome == Outcome::OriginRefused).then(|| told_origin(asked)).flatten(),
             hit: seen.hit,
+            // A subrequest may pass without a session because something failed.
+            failed: seen.status >= 500 || seen.outcome.row().status.is_server_error(),
         });
     }
 }

@@ -1,30 +1,66 @@
-//! Logging: events through `tracing`, request lines through a [`RequestLog`] of their own, because a line per request is
-//! the dearest thing that a warm request can do.
+//! Logging: events through `tracing`, request lines through a [`RequestLog`] of their own.
+//!
+//! A line per request is the dearest thing that a warm request can do. Both wait in one [`LogQueue`] for the thread that
+//! writes.
 
+mod format;
+mod queue;
 mod request_log;
 
-use std::io::IsTerminal as _;
+use std::fs::File;
+use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
 use std::str::FromStr as _;
+use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+pub use format::Format;
+pub use queue::{Events, LogQueue};
 pub use request_log::{RequestLine, RequestLog, UserTag};
 
-use crate::config::{Log, LogFormat};
+use crate::clock::SystemClock;
+use crate::config::{Environment, Log};
+use crate::metrics::Counter;
 
-/// Installs the subscriber for the process. Fails with a sentence when the filter cannot be read.
-pub fn install(log: &Log) -> Result<(), String> {
-    let filter = filter(&log.level)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stdout);
-    let installed = if is_json(log) {
+/// Starts the log of the process on standard output. Lines that are lost are counted in `dropped`.
+pub fn start(log: &Log, environment: &Environment, dropped: Counter) -> io::Result<LogQueue> {
+    let stdout = io::stdout();
+    let format = Format::of(log, stdout.is_terminal(), environment);
+    // Not through the buffer of the standard library: its lock would be held for as long as nobody reads.
+    let out = File::from(stdout.as_fd().try_clone_to_owned()?);
+    let queue = LogQueue::start(Box::new(out), format, Arc::new(SystemClock), dropped)?;
+    install(log, queue.clone()).map_err(io::Error::other)?;
+    report_panics();
+    Ok(queue)
+}
+
+/// Installs the subscriber for the process.
+fn install(log: &Log, queue: LogQueue) -> Result<(), String> {
+    let format = queue.format();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter(&log.level)?)
+        .with_timer(format::Milliseconds)
+        // It would tell them on standard error, which may be as unread as the log.
+        .log_internal_errors(false)
+        .with_ansi(format.colour)
+        .with_writer(queue);
+    let installed = if format.json {
         builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
     } else {
-        builder.with_ansi(std::io::stdout().is_terminal()).try_init()
+        builder.try_init()
     };
-    // Another subscriber is there already: in tests, where one process runs many services.
-    let _again = installed;
-    Ok(())
+    installed.map_err(|error| error.to_string())
+}
+
+/// Panics are told in the log: standard error may be a pipe that nobody reads, and a worker would wait there for ever.
+fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let problem = panic.payload_as_str().unwrap_or_default();
+        tracing::error!(place, problem, "panicked");
+    }));
 }
 
 /// Reads a level or filter.
@@ -38,13 +74,4 @@ pub fn filter(text: &str) -> Result<EnvFilter, String> {
             "\"{text}\" is not a level (error, warn, info, debug, trace) nor a filter such as \"info,sidemint=debug\""
         )
     })
-}
-
-/// Whether lines are JSON.
-pub fn is_json(log: &Log) -> bool {
-    match log.format {
-        LogFormat::Json => true,
-        LogFormat::Text => false,
-        LogFormat::Auto => !std::io::stdout().is_terminal(),
-    }
 }

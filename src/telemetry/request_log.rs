@@ -1,23 +1,22 @@
-//! One line a request, written into a shared buffer and flushed in batches.
+//! One line a request, made on the thread that answers it and handed to the queue.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
 
+use super::format::{Format, Level};
+use super::queue::LogQueue;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{RequestLines, UserLines};
-use crate::lifecycle::Lifecycle;
 
-/// Bytes after which the buffer is written by whoever fills it.
-const BATCH: usize = 16 * 1024;
-/// A line waits this long at most.
-const FLUSH_EVERY: Duration = Duration::from_millis(200);
 /// Characters of a user shown in plain, at most.
 const MAX_USER_CHARS: usize = 128;
+/// Where request lines come from, as events come from modules.
+const TARGET: &str = "sidemint::request";
 
 /// What is said about one request. Never a token, a path of the client's choosing or a header value, but for the origin
 /// of a page that was refused.
@@ -47,6 +46,8 @@ pub struct RequestLine<'l> {
     pub origin: Option<&'l str>,
     /// Whether this was a plain cache hit.
     pub hit: bool,
+    /// Whether the service could not do its part: then the line is a warning.
+    pub failed: bool,
 }
 
 /// A user as it appears in lines.
@@ -62,17 +63,19 @@ pub struct RequestLog {
 struct Shared {
     which: RequestLines,
     users: UserLines,
-    json: bool,
     key: hmac::Key,
     clock: Arc<dyn Clock>,
-    buffer: Mutex<Buffer>,
-    out: Mutex<Box<dyn std::io::Write + Send>>,
+    queue: LogQueue,
 }
 
-#[derive(Default)]
-struct Buffer {
+thread_local! {
+    /// The line in the making.
+    static DRAFT: RefCell<Draft> = const { RefCell::new(Draft { text: String::new(), second: (i64::MIN, String::new()) }) };
+}
+
+struct Draft {
     text: String,
-    /// Text of the second of the last line; lines of one second share it.
+    /// Time of the second of the last line, to the point; lines of one second share it.
     second: (i64, String),
 }
 
@@ -83,14 +86,8 @@ impl std::fmt::Debug for RequestLog {
 }
 
 impl RequestLog {
-    /// A log that writes to `out`. User hashes are keyed anew for each process: equal within it, meaningless outside.
-    pub fn new(
-        which: RequestLines,
-        users: UserLines,
-        json: bool,
-        clock: Arc<dyn Clock>,
-        out: Box<dyn std::io::Write + Send>,
-    ) -> Self {
+    /// A log that writes to `queue`. User hashes are keyed anew for each process: equal within it, meaningless outside.
+    pub fn new(which: RequestLines, users: UserLines, clock: Arc<dyn Clock>, queue: LogQueue) -> Self {
         let mut key = [0_u8; 32];
         // From the system: the crypto library's own generator takes tens of milliseconds to start.
         if getrandom::fill(&mut key).is_err() {
@@ -98,8 +95,7 @@ impl RequestLog {
             tracing::error!("no randomness for the key of user hashes");
         }
         let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
-        let shared = Shared { which, users, json, key, clock, buffer: Mutex::default(), out: Mutex::new(out) };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(Shared { which, users, key, clock, queue }) }
     }
 
     /// Whether a request gets a line.
@@ -133,121 +129,66 @@ impl RequestLog {
             return;
         }
         let now = self.shared.clock.now();
-        let mut buffer = self.shared.buffer.lock().unwrap_or_else(PoisonError::into_inner);
-        let _infallible = if self.shared.json { buffer.json(now, line) } else { buffer.plain(now, line) };
-        if buffer.text.len() >= BATCH {
-            let batch = std::mem::replace(&mut buffer.text, String::with_capacity(BATCH + 1024));
-            drop(buffer);
-            self.put(&batch);
-        }
-    }
-
-    /// Writes out what is waiting.
-    pub fn flush(&self) {
-        let batch = std::mem::take(&mut self.shared.buffer.lock().unwrap_or_else(PoisonError::into_inner).text);
-        if !batch.is_empty() {
-            self.put(&batch);
-        }
-    }
-
-    fn put(&self, batch: &str) {
-        let mut out = self.shared.out.lock().unwrap_or_else(PoisonError::into_inner);
-        // A closed standard output is no reason to stop serving.
-        let _closed = out.write_all(batch.as_bytes()).and_then(|()| out.flush());
-    }
-
-    /// Flushes regularly until the service has drained.
-    pub fn start(&self, lifecycle: &Lifecycle) {
-        let log = self.clone();
-        let stop = lifecycle.draining().clone();
-        lifecycle.spawn(async move {
-            let mut every = tokio::time::interval(FLUSH_EVERY);
-            loop {
-                tokio::select! {
-                    _ = every.tick() => log.flush(),
-                    () = stop.cancelled() => break,
-                }
-            }
+        DRAFT.with_borrow_mut(|draft| {
+            draft.line(self.shared.queue.format(), now, line);
+            self.shared.queue.push(draft.text.as_bytes(), false);
         });
     }
 }
 
-impl Buffer {
-    fn json(&mut self, now: Timestamp, line: &RequestLine<'_>) -> std::fmt::Result {
-        self.text.push_str("{\"timestamp\":\"");
-        self.time(now)?;
+impl Draft {
+    fn line(&mut self, format: Format, now: Timestamp, line: &RequestLine<'_>) {
+        let Self { text, second } = self;
+        text.clear();
+        let level = if line.failed { Level::Warn } else { Level::Info };
+        format.head(text, time(second, now), level, TARGET);
         // What is written without escaping is ours: configured paths are plain, codes are constants, ids are hex.
-        write!(
-            self.text,
-            "\",\"level\":\"INFO\",\"message\":\"request\",\"target\":\"sidemint::request\",\"request_id\":\"{}\",\"route\":\"{}\",\
-             \"method\":\"{}\",\"status\":{},\"outcome\":\"{}\",\"duration_us\":{}",
-            line.request_id,
-            line.route,
-            line.method,
-            line.status,
-            line.outcome,
-            line.took.as_micros()
-        )?;
+        if format.json {
+            text.push_str("request");
+            format.message(text);
+            format.text(text, "request_id", line.request_id);
+            format.text(text, "route", line.route);
+            format.text(text, "method", line.method);
+            format.raw(text, "status", line.status);
+            format.text(text, "outcome", line.outcome);
+            format.raw(text, "duration_us", line.took.as_micros());
+        } else {
+            let _infallible = write!(text, "{} {} {} {}", line.method, line.route, line.status, line.outcome);
+            format.message(text);
+            let micros = line.took.as_micros();
+            format.raw(text, "duration_ms", format_args!("{}.{:03}", micros / 1000, micros % 1000));
+            format.text(text, "id", line.request_id);
+        }
         if let Some(reason) = line.reason {
-            write!(self.text, ",\"reason\":\"{reason}\"")?;
+            format.text(text, "reason", reason);
         }
         if let Some(UserTag(user)) = line.user {
-            self.text.push_str(",\"user\":");
-            self.text.push_str(&escaped(user));
+            format.raw(text, "user", escaped(user));
         }
         if let Some(peer) = line.peer {
-            write!(self.text, ",\"peer\":\"{peer}\"")?;
+            format.text(text, "peer", &peer.to_string());
         }
         if let Some(origin) = line.origin {
-            write!(self.text, ",\"origin\":{}", escaped(origin))?;
+            format.raw(text, "origin", escaped(origin));
         }
         if let Some(trace_id) = line.trace_id {
-            write!(self.text, ",\"trace_id\":\"{trace_id}\"")?;
+            format.text(text, if format.json { "trace_id" } else { "trace" }, trace_id);
         }
-        self.text.push_str("}\n");
-        Ok(())
+        format.end(text);
     }
+}
 
-    fn plain(&mut self, now: Timestamp, line: &RequestLine<'_>) -> std::fmt::Result {
-        self.time(now)?;
-        write!(
-            self.text,
-            "  INFO request {} {} {} {} {}us id={}",
-            line.method,
-            line.route,
-            line.status,
-            line.outcome,
-            line.took.as_micros(),
-            line.request_id
-        )?;
-        if let Some(reason) = line.reason {
-            write!(self.text, " reason={reason}")?;
-        }
-        if let Some(UserTag(user)) = line.user {
-            write!(self.text, " user={}", escaped(user))?;
-        }
-        if let Some(peer) = line.peer {
-            write!(self.text, " peer={peer}")?;
-        }
-        if let Some(origin) = line.origin {
-            write!(self.text, " origin={}", escaped(origin))?;
-        }
-        if let Some(trace_id) = line.trace_id {
-            write!(self.text, " trace={trace_id}")?;
-        }
-        self.text.push('\n');
-        Ok(())
+/// RFC 3339 in UTC with milliseconds.
+fn time(second: &mut (i64, String), now: Timestamp) -> &str {
+    const TO_THE_POINT: usize = "2026-05-30T12:00:00.".len();
+    let (last, text) = second;
+    if *last != now.as_seconds() {
+        *last = now.as_seconds();
+        *text = now.to_rfc3339();
     }
-
-    fn time(&mut self, now: Timestamp) -> std::fmt::Result {
-        let second = now.as_seconds();
-        if self.second.0 != second || self.second.1.is_empty() {
-            let text = Timestamp::from_seconds(second).to_rfc3339();
-            self.second = (second, text.split('.').next().unwrap_or_default().to_owned());
-        }
-        let millis = now.as_millis().rem_euclid(1000);
-        write!(self.text, "{}.{millis:03}Z", self.second.1)
-    }
+    text.truncate(TO_THE_POINT);
+    let _infallible = write!(text, "{:03}Z", now.as_millis().rem_euclid(1000));
+    text
 }
 
 /// JSON text in ASCII: no control, bidi or other character can disturb a terminal or a parser (T-47).
@@ -274,62 +215,70 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
+    use crate::telemetry::queue;
 
-    #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
+    const JSON: Format = Format { json: true, colour: false };
+    const TEXT: Format = Format { json: false, colour: false };
 
-    impl std::io::Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("lock").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn lines(users: UserLines, subject: &str, json: bool) -> String {
-        let sink = Sink::default();
+    fn line(users: UserLines, subject: &str, format: Format) -> String {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_780_142_400_007)));
-        let log = RequestLog::new(RequestLines::All, users, json, clock, Box::new(sink.clone()));
+        let (queue, written) = queue::for_test(format);
+        let log = RequestLog::new(RequestLines::All, users, clock, queue.clone());
         let tag = log.tag(subject);
         log.write(&RequestLine {
             request_id: "0123456789abcdef",
             route: "/api/chat/session",
             method: "GET",
-            status: 200,
-            outcome: "ok",
-            reason: None,
+            status: 503,
+            outcome: "draining",
+            reason: Some("draining"),
             user: tag.as_ref(),
-            took: Duration::from_micros(42),
+            took: Duration::from_micros(5_002_236),
             trace_id: None,
-            peer: None,
+            peer: Some(IpAddr::from([127, 0, 0, 1])),
             origin: None,
-            hit: true,
+            hit: false,
+            failed: true,
         });
-        log.flush();
-        let bytes = sink.0.lock().expect("lock").clone();
-        String::from_utf8(bytes).expect("text")
+        queue.flush(Duration::MAX);
+        written.text()
     }
 
     #[test]
     fn a_line_is_json_whatever_the_user_is_called() {
         for subject in ["alice", "a\"b\\c", "x\n{\"level\":\"ERROR\"}", "\u{1b}[31m", "\u{202e}😀\u{85}"] {
-            let text = lines(UserLines::Plain, subject, true);
+            let text = line(UserLines::Plain, subject, JSON);
             assert_eq!(text.lines().count(), 1, "{text}");
             assert!(text.is_ascii());
             let line: serde_json::Value = serde_json::from_str(&text).expect("JSON");
             assert_eq!(line["user"], subject);
             assert_eq!(line["timestamp"], "2026-05-30T12:00:00.007Z");
-            assert_eq!(line["duration_us"], 42);
+            assert_eq!(line["level"], "WARN");
+            assert_eq!(line["duration_us"], 5_002_236);
         }
     }
 
     #[test]
     fn users_are_hashed_unless_asked_for() {
-        assert!(!lines(UserLines::Hashed, "alice", true).contains("alice"));
-        assert!(lines(UserLines::Hashed, "alice", true).contains("\"user\":\""));
-        assert!(!lines(UserLines::None, "alice", true).contains("\"user\""));
-        assert!(lines(UserLines::Plain, "alice", false).contains("user=\"alice\""));
+        assert!(!line(UserLines::Hashed, "alice", JSON).contains("alice"));
+        assert!(line(UserLines::Hashed, "alice", JSON).contains("\"user\":\""));
+        assert!(!line(UserLines::None, "alice", JSON).contains("\"user\""));
+        assert!(line(UserLines::Plain, "alice", TEXT).contains("user=\"alice\""));
+    }
+
+    /// The columns of `tracing`'s own text, in the colours of its own.
+    #[test]
+    fn people_read_columns_and_milliseconds() {
+        let plain = "2026-05-30T12:00:00.007Z  WARN sidemint::request: GET /api/chat/session 503 draining \
+                     duration_ms=5002.236 id=0123456789abcdef reason=draining peer=127.0.0.1\n";
+        assert_eq!(line(UserLines::None, "alice", TEXT), plain);
+        let coloured = line(UserLines::None, "alice", Format { json: false, colour: true });
+        assert!(
+            coloured.starts_with("\u{1b}[2m2026-05-30T12:00:00.007Z\u{1b}[0m \u{1b}[33m WARN\u{1b}[0m "),
+            "{coloured:?}"
+        );
+        let letters: String =
+            coloured.split('\u{1b}').map(|part| part.split_once('m').map_or(part, |(_, rest)| rest)).collect();
+        assert_eq!(letters, plain);
     }
 }

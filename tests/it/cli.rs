@@ -26,7 +26,7 @@ const ANY_PORTS: [(&str, &str); 2] =
     [("SIDEMINT_SERVER__LISTEN", "127.0.0.1:0"), ("SIDEMINT_OPS__LISTEN", "127.0.0.1:0")];
 
 /// The program in an empty environment, at the root of the repository: there `config.toml` is the shipped one.
-fn sidemint(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+pub fn sidemint(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sidemint"));
     command.args(arguments).env_clear().envs(environment.iter().copied()).current_dir(env!("CARGO_MANIFEST_DIR"));
     command
@@ -60,7 +60,7 @@ fn bad(code: i32, arguments: &[&str], environment: &[(&str, &str)]) -> String {
     ran.err
 }
 
-fn file(folder: &Path, name: &str, text: &str) -> String {
+pub fn file(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
     fs::write(&path, text).unwrap();
     path.display().to_string()
@@ -68,7 +68,7 @@ fn file(folder: &Path, name: &str, text: &str) -> String {
 
 /// A serving process; killed when the test ends first.
 pub struct Process {
-    child: Child,
+    pub child: Child,
     out: BufReader<ChildStdout>,
     pub front: SocketAddr,
     pub ops: SocketAddr,
@@ -97,13 +97,13 @@ impl Process {
         panic!("never ready");
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let kill = format!("kill -s {name} {}", self.child.id());
         let sent = Command::new("sh").args(["-c", &kill]).status().expect("sh");
         assert!(sent.success());
     }
 
-    fn wait_for(&mut self, message: &str) -> Value {
+    pub fn wait_for(&mut self, message: &str) -> Value {
         next_line(&mut self.out, message)
     }
 

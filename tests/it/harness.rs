@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sidemint::app::{App, Blueprint, Ended};
-use sidemint::clock::{ManualClock, Timestamp};
+use sidemint::clock::{Clock, ManualClock, Timestamp};
 use sidemint::config::{Config, ConfigErrors, Environment, Listen, Sources};
 use sidemint::lifecycle::Lifecycle;
 use sidemint::secrets::watch::Nudge;
+use sidemint::telemetry::{Format, LogQueue};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,7 @@ pub struct Service {
     pub nudge: Nudge,
     stop: CancellationToken,
     run: Option<JoinHandle<Ended>>,
+    log: LogQueue,
     lines: Lines,
     _folder: tempfile::TempDir,
 }
@@ -196,13 +198,19 @@ impl Service {
     /// The service of a blueprint; the folder lives as long.
     pub async fn of(blueprint: Blueprint, clock: Arc<ManualClock>, folder: tempfile::TempDir) -> Self {
         let lines = Lines::default();
-        let app = App::bind(blueprint, Box::new(lines.clone())).expect("ports");
+        let format = Format::of(&blueprint.config().log, false, &Environment::default());
+        let dropped = blueprint.metrics().log_lines_dropped.clone();
+        let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+        let log = LogQueue::start(Box::new(lines.clone()), format, time, dropped);
+        let log = log.expect("a thread");
+        let app = App::bind(blueprint, log.clone()).expect("ports");
         let (front, ops) = app.addresses().expect("addresses");
         let Listen::Tcp(ops) = ops else { panic!("ops on TCP") };
         let grpc = app.grpc_address().expect("an address");
         let (lifecycle, nudge, stop) = (app.lifecycle().clone(), app.nudge(), CancellationToken::new());
         let run = tokio::spawn(app.run(stop.clone().cancelled_owned()));
-        let service = Self { clock, front, grpc, ops, lifecycle, nudge, stop, run: Some(run), lines, _folder: folder };
+        let service =
+            Self { clock, front, grpc, ops, lifecycle, nudge, stop, run: Some(run), log, lines, _folder: folder };
         service
             .until("the service has started", || {
                 !service.lifecycle.objections().iter().any(|objection| objection.code == "starting")
@@ -299,8 +307,9 @@ impl Service {
 impl Service {
     /// Stops, and gives all the request lines of the run as JSON.
     pub async fn stop_and_log(self) -> (Ended, Vec<serde_json::Value>) {
-        let lines = self.lines.clone();
+        let (lines, log) = (self.lines.clone(), self.log.clone());
         let ended = self.stop().await;
+        log.flush(Duration::MAX);
         let text = String::from_utf8_lossy(&lines.0.lock().unwrap()).into_owned();
         (ended, text.lines().map(|line| serde_json::from_str(line).expect(line)).collect())
     }

@@ -47,6 +47,7 @@ mod key_sets;
 mod keys;
 mod layout;
 mod limits;
+mod log;
 mod login_chain;
 mod namespaces;
 mod nginx;

@@ -156,13 +156,19 @@ async fn users_are_shown_as_the_operator_wants_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_request_line_has_the_documented_fields() {
-    let (service, fake) = Service::sendsar_with("retries = 0", &[]).await;
+    let only = [("identity.peers.networks", "[\"127.0.0.1/32\"]")];
+    let (service, fake) = Service::sendsar_with("retries = 0", &only).await;
     let line = format!("00-{TRACE}-00f067aa0ba902b7-01");
     let answer = service.ask("GET", SESSION, &with("alice", &[("traceparent", &line)])).await;
     fake.breaks(Some(Script::Reset));
     assert_eq!(service.session("bob").await.status, 503);
     assert_eq!(service.ask("BREW", "/private/path", &[]).await.status, 404);
-    let lines = service.log_lines(3).await;
+    let stranger = tokio::net::TcpSocket::new_v4().unwrap();
+    stranger.bind("127.0.0.9:0".parse().unwrap()).unwrap();
+    let mut stranger = Connection::over(stranger.connect(service.address()).await.unwrap());
+    assert_eq!(stranger.ask("GET", SESSION, &with("alice", &[])).await.status, 403);
+    assert_eq!(service.ask("GET", SESSION, &with("alice", &[("Origin", "https://evil.example")])).await.status, 403);
+    let lines = service.log_lines(5).await;
     let fields = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     let rows = documented("field");
     let all: BTreeSet<_> = rows.iter().map(|row| row[0].clone()).collect();
@@ -174,6 +180,7 @@ async fn the_request_line_has_the_documented_fields() {
     assert!(lines[0]["duration_us"].is_u64() && lines[0]["status"] == 200);
     assert_eq!((&lines[1]["outcome"], &lines[1]["reason"]), (&json!("provider_unavailable"), &json!("unavailable")));
     assert_eq!((&lines[2]["route"], &lines[2]["method"]), (&json!("other"), &json!("other")));
+    assert_eq!((&lines[3]["peer"], &lines[4]["origin"]), (&json!("127.0.0.9"), &json!("https://evil.example")));
 }
 
 /// A source whose keys never come.

@@ -98,7 +98,7 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     }
     let probe = Probe { outbound, clock, url: url.clone(), always, sign_in, pause: options.pause };
     let report = runtime(Some(1))?.block_on(examine(&probe, &plan, options.proxy))?;
-    print(&if options.json { report.json() } else { report.to_string() });
+    print(&if options.json { report.json() } else { report.to_string() })?;
     report.outcome().map_err(Failure::Running)
 }
 

@@ -9,7 +9,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+mod application;
 mod providers;
+mod readme;
 
 /// Runs lines of a page in a shell, and gives what they print. The address that pages print stands for `front`.
 async fn shell(lines: &str, front: SocketAddr) -> String {

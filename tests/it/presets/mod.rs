@@ -36,6 +36,8 @@ mod techsup_io;
 mod twilio;
 mod zendesk;
 
+pub use front::today;
+
 /// What stands in for the provider of a preset.
 pub struct StandIn {
     /// Its address, as `api_url` has it.
