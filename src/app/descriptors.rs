@@ -39,7 +39,7 @@ impl Budget {
         let ops = (all / 8).clamp(4, OPS);
         let left = all.saturating_sub(OWN + ops + calls.min(all / 4));
         let each = left / listeners.max(1);
-        let most = each.saturating_sub((each / 5).clamp(1, LEAVING)).max(1);
+        let most = each.saturating_sub(each.div_ceil(5).clamp(1, LEAVING)).max(1);
         Self { limit, wanted, connections: wanted.min(most), ops }
     }
 

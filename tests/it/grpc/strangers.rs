@@ -67,7 +67,7 @@ async fn a_strangers_probe_is_told_of_the_whole_service() {
 /// T-70: connections of strangers keep no Envoy out.
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_keep_no_envoy_out() {
-    let limits = [ONE, ("server.max_connections", "8"), ("server.header_timeout", "\"10m\"")];
+    let limits = [ONE, ("server.max_connections", "1"), ("server.header_timeout", "\"10m\"")];
     let (service, _fake) = start_with(&limits).await;
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     let held = strangers(address(&service), 30, preface).await;
