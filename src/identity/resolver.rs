@@ -91,9 +91,7 @@ impl Resolver {
                     if source.is_reserved(identity.subject()) {
                         return Err(Refusal::Namespace);
                     }
-                    if let Some(users) = &self.users {
-                        users.admit(&identity)?;
-                    }
+                    self.admits(&identity)?;
                     return Ok(identity);
                 }
                 Err(Refusal::Absent) => outcome = Refusal::Absent,
@@ -133,6 +131,11 @@ impl Resolver {
         // Nobody can say whether the token is good: that is no fault of who sent it (T-27).
         let nobody_knows = unreachable && matches!(refusal, Refusal::KeyUnknown | Refusal::KeysUnavailable);
         Err(if nobody_knows { Refusal::KeysUnavailable } else { refusal })
+    }
+
+    /// Whether somebody who was told before is still served.
+    pub fn admits(&self, identity: &Identity<'_>) -> Result<(), Refusal> {
+        self.users.as_ref().map_or(Ok(()), |users| users.admit(identity))
     }
 
     /// Subject of a caller's own token, which the source called `name` verifies.

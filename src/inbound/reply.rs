@@ -203,6 +203,7 @@ impl From<Refusal> for Outcome {
 impl From<&SessionError> for Outcome {
     fn from(error: &SessionError) -> Self {
         match error {
+            SessionError::SignedOut => Self::Unauthorized,
             SessionError::UserId => Self::UserIdInvalid,
             SessionError::Input => Self::InputRefused,
             SessionError::Rate(_) | SessionError::Busy => Self::RateLimited,

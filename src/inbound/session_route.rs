@@ -113,7 +113,14 @@ impl SessionRoute {
             return self.hand_out(asked, identity, &entry, how);
         }
         // Boxed: a mint is rare and its future is large, and every hit would carry it about.
-        match Box::pin(self.sessions.cold(&self.plan, &key, TraceContext::of(&asked.headers))).await {
+        let outcome = Box::pin(self.sessions.cold(&self.plan, &key, TraceContext::of(&asked.headers))).await;
+        // Whoever was denied meanwhile is told so, whatever came of the mint (T-66).
+        if let Err(refusal) = self.resolver.admits(identity) {
+            self.sessions.forget(&identity.chat_subject());
+            self.observer.refused(refusal);
+            return self.finish(asked, Outcome::from(refusal), Some(refusal.label()), Extras::default());
+        }
+        match outcome {
             Ok((entry, how)) => self.hand_out(asked, identity, &entry, how),
             Err(error) => self.refuse(asked, &error),
         }

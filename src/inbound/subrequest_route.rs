@@ -63,7 +63,14 @@ impl Handler for SubrequestRoute {
             return self.pass(asked, &identity, &entry, how);
         }
         // Boxed: a mint is rare and its future is large, and every hit would carry it about.
-        match Box::pin(self.sessions.cold(&self.plan, &key, TraceContext::of(&asked.headers))).await {
+        let outcome = Box::pin(self.sessions.cold(&self.plan, &key, TraceContext::of(&asked.headers))).await;
+        // Whoever was denied meanwhile is told so, whatever came of the mint (T-66).
+        if let Err(refusal) = self.resolver.admits(&identity) {
+            self.sessions.forget(&identity.chat_subject());
+            self.observer.refused(refusal);
+            return self.without_identity(asked, refusal);
+        }
+        match outcome {
             Ok((entry, how)) => self.pass(asked, &identity, &entry, how),
             Err(error) => self.without_session(asked, &error),
         }
@@ -129,6 +136,10 @@ impl SubrequestRoute {
         let outcome = Outcome::from(error);
         let reason = Some(error.reason());
         let (status, required) = match outcome {
+            Outcome::Unauthorized if self.mode == Mode::Optional => {
+                return self.pass_without(asked, Outcome::Anonymous, reason, "anonymous");
+            }
+            Outcome::Unauthorized => ("anonymous", StatusCode::UNAUTHORIZED),
             Outcome::UserIdInvalid | Outcome::InputRefused => ("denied", StatusCode::FORBIDDEN),
             Outcome::ProviderRateLimited | Outcome::RateLimited => ("limited", StatusCode::FORBIDDEN),
             _ => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),

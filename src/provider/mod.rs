@@ -315,11 +315,4 @@ impl Provider {
             }
         }
     }
-
-    /// Forgets that the user was sent, so that the next mint sends it again.
-    pub fn forget_user(&self, chat_subject: &str) {
-        if let Some(user) = self.map_user(chat_subject) {
-            self.upserts.forget(&user.id);
-        }
-    }
 }

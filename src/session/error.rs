@@ -25,6 +25,9 @@ pub enum SessionError {
     /// The user has too many mints under way.
     #[error("too many mints of this user are under way")]
     Busy,
+    /// The user signed out, or was denied, while the session was minted.
+    #[error("the user signed out meanwhile")]
+    SignedOut,
     /// The provider failed.
     #[error(transparent)]
     Provider(ProviderError),
@@ -56,6 +59,7 @@ impl SessionError {
             Self::Input => "input_refused",
             Self::Rate(_) => "user_rate",
             Self::Busy => "user_busy",
+            Self::SignedOut => "signed_out",
             Self::Provider(error) => error.class.label(),
             Self::TooLarge => "too_large",
             Self::Deadline => "deadline",

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::SessionError;
 use super::key::SessionKey;
@@ -18,7 +19,24 @@ use crate::lifecycle::Lifecycle;
 pub(super) type Outcome = Result<Arc<Entry>, SessionError>;
 
 /// A seat on a flight.
-pub(super) type Seat = watch::Receiver<Option<Outcome>>;
+#[derive(Clone)]
+pub(super) struct Seat {
+    outcome: watch::Receiver<Option<Outcome>>,
+    /// Cancelled when the user leaves.
+    left: CancellationToken,
+}
+
+/// What flies: a mint, and what becomes of its outcome.
+pub(super) trait Mission: Send + Sync + 'static {
+    /// Mints.
+    fn mint(&self) -> impl Future<Output = Outcome> + Send;
+
+    /// Takes over what the mint brought, while nobody else can begin the same flight.
+    fn land(&self, entry: &Arc<Entry>);
+
+    /// Looks after what came when the user had left.
+    fn take_back(&self) -> impl Future<Output = ()> + Send;
+}
 
 /// Calls to providers that one user may have under way: as many rooms as a page opens at once.
 const MOST: usize = 16;
@@ -50,6 +68,8 @@ struct User {
     /// Flights and other calls, listed or not.
     running: usize,
     listed: Vec<SessionKey>,
+    /// Cancelled, and replaced, when the user leaves.
+    left: CancellationToken,
 }
 
 /// What a request finds when it wants to fly.
@@ -65,23 +85,20 @@ pub(super) enum Boarding {
 }
 
 impl Flights {
-    /// Takes a seat on the flight for `key`; begins it with `mint` if none is under way. `cached` is asked once more
-    /// under the lock: a flight that has just landed is in the cache before it is gone from here. `mint` may refuse, and
-    /// is asked only where a flight would begin.
+    /// Takes a seat on the flight for `key`; begins it where none is under way. `cached` is asked once more under the
+    /// lock: a flight that has just landed is in the cache before it is gone from here. `may_begin` is asked only where a
+    /// flight would begin.
     ///
-    /// The flight is a task of its own, so it goes on when those who wait for it have left. Its outcome counts, by
-    /// `land`, only while it is still listed: a flight that was [dismissed](Self::dismiss) lands unseen.
-    pub(super) fn board<F>(
+    /// The flight is a task of its own, so it goes on when those who wait for it have left. Its outcome counts only while
+    /// it is still listed: what comes after a user was [dismissed](Self::dismiss) is taken back.
+    pub(super) fn board<M: Mission>(
         self: &Arc<Self>,
         key: &SessionKey,
         lifecycle: &Lifecycle,
         cached: impl FnOnce() -> Option<Arc<Entry>>,
-        mint: impl FnOnce() -> Result<F, SessionError>,
-        land: impl FnOnce(&Arc<Entry>) + Send + 'static,
-    ) -> Boarding
-    where
-        F: Future<Output = Outcome> + Send + 'static,
-    {
+        may_begin: impl FnOnce() -> Result<(), SessionError>,
+        mission: impl FnOnce() -> M,
+    ) -> Boarding {
         let mut table = self.lock();
         if let Some((_, seat)) = table.listed.get(key) {
             return Boarding::Joined(seat.clone());
@@ -93,28 +110,33 @@ impl Flights {
         if !table.has_room(user) {
             return Boarding::Refused(SessionError::Busy);
         }
-        let mint = match mint() {
-            Ok(mint) => mint,
-            Err(error) => return Boarding::Refused(error),
-        };
+        if let Err(error) = may_begin() {
+            return Boarding::Refused(error);
+        }
         let number = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let (report, seat) = watch::channel(None);
-        table.listed.insert(key.clone(), (number, seat.clone()));
+        let (report, outcome) = watch::channel(None);
         let own = table.users.entry(Box::from(user)).or_default();
         own.running += 1;
         own.listed.push(key.clone());
+        let seat = Seat { outcome, left: own.left.clone() };
+        table.listed.insert(key.clone(), (number, seat.clone()));
         drop(table);
         // Frees the key even if the mint panics; those who wait then see the channel close.
-        let running = Running { flights: Arc::clone(self), user: Box::from(user) };
+        let running = Running { flights: Arc::clone(self), user: Box::from(user), left: seat.left.clone() };
         let guard = Listed { running, key: key.clone(), number };
+        let mission = mission();
         lifecycle.spawn(async move {
-            let outcome = mint.await;
-            let _alone = report.send(Some(outcome.clone()));
-            guard.strike_off(|| {
+            let outcome = mission.mint().await;
+            let landed = guard.strike_off(|| {
                 if let Ok(entry) = &outcome {
-                    land(entry);
+                    mission.land(entry);
                 }
             });
+            if landed {
+                let _alone = report.send(Some(outcome));
+            } else if outcome.is_ok() {
+                mission.take_back().await;
+            }
         });
         Boarding::Began(seat)
     }
@@ -125,17 +147,27 @@ impl Flights {
         if !table.has_room(chat_subject) {
             return Err(SessionError::Busy);
         }
-        table.users.entry(Box::from(chat_subject)).or_default().running += 1;
-        Ok(Running { flights: Arc::clone(self), user: Box::from(chat_subject) })
+        let user = table.users.entry(Box::from(chat_subject)).or_default();
+        user.running += 1;
+        let left = user.left.clone();
+        drop(table);
+        Ok(Running { flights: Arc::clone(self), user: Box::from(chat_subject), left })
     }
 
-    /// Lets the user's flights go on, but keeps their outcomes out of the cache: the user signed out meanwhile.
+    /// The user signed out or was denied. Whoever waits for a flight of this user is told so at once; the flights go on,
+    /// and their outcomes are taken back.
     pub(super) fn dismiss(&self, chat_subject: &str) {
         let mut table = self.lock();
-        let keys = table.users.get_mut(chat_subject).map(|user| std::mem::take(&mut user.listed)).unwrap_or_default();
-        for key in keys {
+        let Some(user) = table.users.get_mut(chat_subject) else { return };
+        std::mem::take(&mut user.left).cancel();
+        for key in std::mem::take(&mut user.listed) {
             table.listed.remove(&key);
         }
+    }
+
+    /// What is under way for the user, since the user last left.
+    pub(super) fn of(&self, chat_subject: &str) -> Vec<SessionKey> {
+        self.lock().users.get(chat_subject).map(|user| user.listed.clone()).unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -154,6 +186,14 @@ impl Table {
 pub(super) struct Running {
     flights: Arc<Flights>,
     user: Box<str>,
+    left: CancellationToken,
+}
+
+impl Running {
+    /// Whether the user has left since the call began.
+    pub(super) fn is_dismissed(&self) -> bool {
+        self.left.is_cancelled()
+    }
 }
 
 impl Drop for Running {
@@ -175,30 +215,39 @@ struct Listed {
 }
 
 impl Listed {
-    /// Takes the flight off the list, and runs `land` under the same lock if it was still on it.
-    fn strike_off(&self, land: impl FnOnce()) {
+    /// Takes the flight off the list, and runs `land` under the same lock if it was still on it. Says whether it was.
+    fn strike_off(&self, land: impl FnOnce()) -> bool {
         let mut table = self.running.flights.lock();
-        if table.listed.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
+        let listed = table.listed.get(&self.key).is_some_and(|(number, _)| *number == self.number);
+        if listed {
             land();
             table.listed.remove(&self.key);
             if let Some(user) = table.users.get_mut(&self.running.user) {
                 user.listed.retain(|key| *key != self.key);
             }
         }
+        listed
     }
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        self.strike_off(|| {});
+        let _struck_off_before = self.strike_off(|| {});
     }
 }
 
-/// Waits for the outcome of a flight.
+/// Waits for the outcome of a flight, or for the user to leave.
 pub(super) async fn wait(mut seat: Seat) -> Outcome {
-    match seat.wait_for(Option::is_some).await {
-        Ok(outcome) => outcome.clone().unwrap_or(Err(SessionError::Internal)),
-        // The task ended without an outcome: it panicked, or the process is stopping.
-        Err(_closed) => Err(SessionError::Internal),
+    let outcome = async {
+        match seat.outcome.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(Err(SessionError::Internal)),
+            // The task ended without an outcome: it panicked, or the process is stopping.
+            Err(_closed) => Err(SessionError::Internal),
+        }
+    };
+    tokio::select! {
+        biased;
+        () = seat.left.cancelled() => Err(SessionError::SignedOut),
+        outcome = outcome => outcome,
     }
 }

@@ -28,7 +28,7 @@ pub use error::SessionError;
 pub use key::{RouteId, SessionKey};
 pub use store::Entry;
 
-use flight::{Boarding, Flights, Outcome};
+use flight::{Boarding, Flights, Mission, Outcome};
 use key::{Depends, Question};
 use limit::UserRate;
 use renewal::Renewals;
@@ -200,10 +200,15 @@ impl Sessions {
         }
         if !plan.provider.may_be_cached() {
             self.count(key.chat_subject())?;
-            let _running = self.flights.pass(key.chat_subject())?;
+            let running = self.flights.pass(key.chat_subject())?;
             // Good for one request: nobody else waits for this mint, and nothing keeps what it brings.
             // Boxed: a mint by calls is large, and every local one would carry its room about.
             let entry = self.within(plan, Box::pin(self.mint(&key, trace, true))).await?;
+            if running.is_dismissed() {
+                let own = Arc::clone(self);
+                self.lifecycle.spawn(async move { own.take_back(&key).await });
+                return Err(SessionError::SignedOut);
+            }
             plan.counters.minted.inc();
             return Ok((entry, How::Minted));
         }
@@ -291,17 +296,10 @@ impl Sessions {
         used: bool,
         cached: impl FnOnce() -> Option<Arc<Entry>>,
     ) -> Boarding {
-        let mint = || {
-            // What is used from the start is wanted by a request; renewals are our own doing, and do not count.
-            if used {
-                self.count(key.chat_subject())?;
-            }
-            let (own, key) = (Arc::clone(self), key.clone());
-            Ok(async move { own.mint(&key, trace, used).await })
-        };
-        let (own, landing) = (Arc::clone(self), key.clone());
-        let land = move |entry: &Arc<Entry>| own.land(&landing, entry);
-        self.flights.board(key, &self.lifecycle, cached, mint, land)
+        // What is used from the start is wanted by a request; renewals are our own doing, and do not count.
+        let may_begin = || if used { self.count(key.chat_subject()) } else { Ok(()) };
+        let mission = || Mint { sessions: Arc::clone(self), key: key.clone(), trace, used };
+        self.flights.board(key, &self.lifecycle, cached, may_begin, mission)
     }
 
     async fn mint(&self, key: &SessionKey, trace: Option<TraceContext>, used: bool) -> Outcome {
@@ -365,5 +363,28 @@ impl Sessions {
     /// Brings the cache's gauges up to date.
     pub fn report(&self) {
         self.store.report();
+    }
+}
+
+/// One mint by calls.
+struct Mint {
+    sessions: Arc<Sessions>,
+    key: SessionKey,
+    trace: Option<TraceContext>,
+    /// Whether a request wants it.
+    used: bool,
+}
+
+impl Mission for Mint {
+    async fn mint(&self) -> Outcome {
+        self.sessions.mint(&self.key, self.trace.clone(), self.used).await
+    }
+
+    fn land(&self, entry: &Arc<Entry>) {
+        self.sessions.land(&self.key, entry);
+    }
+
+    async fn take_back(&self) {
+        self.sessions.take_back(&self.key).await;
     }
 }

@@ -174,6 +174,8 @@ impl Sessions {
             let Some((_, plan)) = own.asked_by(&key) else { return };
             match outcome {
                 Ok(_) => plan.counters.renewed.inc(),
+                // The entry is gone as well.
+                Err(SessionError::SignedOut) => {}
                 Err(error) => own.renewal_failed(plan, &key, &entry, &error),
             }
         });

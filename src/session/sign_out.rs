@@ -1,4 +1,5 @@
 //! Signing out: no session of the user is handed out any more, and providers that can take tokens back are asked to.
+//! Whoever is denied loses the same, and what is minted meanwhile is taken back in both cases (T-66).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use crate::identity::Identity;
 use crate::trace::TraceContext;
 
 impl Sessions {
-    /// Drops every session of the user, on all routes, and keeps those under way out of the cache. Then each provider
+    /// Drops every session of the user, on all routes; those under way are handed to nobody. Then each provider
     /// with a call for it takes the user's tokens back, all at once and within the deadline of the route; the first
     /// failure is told after all have answered. One that takes longer is not waited for, but goes on.
     pub async fn sign_out(
@@ -21,8 +22,9 @@ impl Sessions {
         trace: Option<TraceContext>,
     ) -> Result<(), SessionError> {
         let user = identity.chat_subject();
-        self.count(&user)?;
+        // First, and whatever the rate: it costs nobody anything, and who signs out must be out.
         self.forget(&user);
+        self.count(&user)?;
         let mut asked = BTreeSet::new();
         let mut keys = Vec::new();
         for plan in &self.plans {
@@ -54,12 +56,26 @@ impl Sessions {
         self.within(plan, all).await
     }
 
-    /// Drops every session of a user, named as [`Identity::chat_subject`] does, and what providers are known to know.
+    /// Drops every session of a user, named as [`Identity::chat_subject`] does. That the provider knows the user stays
+    /// known.
     pub fn forget(&self, chat_subject: &str) {
         self.flights.dismiss(chat_subject);
         self.store.remove_user(chat_subject);
-        for plan in &self.plans {
-            plan.provider.forget_user(chat_subject);
+    }
+
+    /// Has the provider take back what it minted for somebody who signed out or was denied meanwhile. Nobody was handed
+    /// it. So it is left alone where the user has come back: the call would end the new sessions as well.
+    pub(super) async fn take_back(&self, key: &SessionKey) {
+        let Some((_, plan)) = self.asked_by(key).filter(|(_, plan)| plan.provider.can_revoke()) else { return };
+        let same = |other: &SessionKey| {
+            self.asked_by(other).is_some_and(|(_, other)| other.provider.name() == plan.provider.name())
+        };
+        let user = key.chat_subject();
+        if self.flights.of(user).iter().chain(&self.store.of(user)).any(same) {
+            return;
+        }
+        if let Err(error) = self.revoke(key, None).await {
+            tracing::warn!(route = plan.path, provider = plan.provider.name(), %error, "a token of somebody who left while it was minted could not be taken back; nobody was handed it");
         }
     }
 

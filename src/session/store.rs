@@ -128,9 +128,14 @@ impl Store {
         self.entries.invalidate(key);
     }
 
+    /// All sessions of a user.
+    pub(super) fn of(&self, chat_subject: &str) -> Vec<SessionKey> {
+        self.index.of(chat_subject)
+    }
+
     /// Removes all sessions of a user.
     pub(super) fn remove_user(&self, chat_subject: &str) {
-        for key in self.index.of(chat_subject) {
+        for key in self.of(chat_subject) {
             self.entries.invalidate(&key);
         }
     }

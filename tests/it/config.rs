@@ -969,7 +969,7 @@ fn the_shipped_file_states_the_defaults() {
     let shipped = fs::read_to_string(root("config.toml")).unwrap();
     let mut table: toml::Table = shipped.parse().unwrap();
     let with = write(folder.path(), "config.toml", &shipped);
-    for section in ["server", "ops", "log", "browser", "cache"] {
+    for section in ["server", "ops", "log", "browser", "limits", "cache"] {
         assert!(table.remove(section).is_some(), "{section}");
     }
     for key in ["timeout", "retries"] {

@@ -42,7 +42,7 @@ pub struct Service {
     _folder: tempfile::TempDir,
 }
 
-/// Listeners on free ports, and loopback believed.
+/// Listeners on free ports, loopback believed, and no limit on what a user may ask: time stands still here.
 const BASE: &str = "
 [server]
 listen = \"127.0.0.1:0\"
@@ -55,6 +55,8 @@ format = \"json\"
 source = \"plain\"
 [identity.peers]
 networks = [\"127.0.0.0/8\"]
+[limits]
+user_rate = \"none\"
 ";
 
 /// A session and a subrequest route on preset `local`, below [`BASE`].

@@ -9,7 +9,8 @@ use sidemint::config::Environment;
 use crate::client::{Answer, request};
 use crate::fakes::http::{Call, Script};
 use crate::fakes::provider::Fake;
-use crate::harness::{LOCAL, SESSION, Service, clock, config, draw};
+use crate::fakes::sendsar::Sendsar;
+use crate::harness::{LOCAL, SESSION, Service, clock, config, draw, sendsar, sendsar_key};
 
 const GUARD: &str =
     "[[routes]]\npath = \"/guard\"\nanswer = \"subrequest\"\nmode = \"required\"\nprovider = \"chat\"\n";
@@ -72,6 +73,43 @@ async fn renewals_by_the_clock_do_not_count() {
 
 fn routes() -> String {
     format!("[{{ path = \"{SESSION}\", answer = \"session\", provider = \"chat\", ttl = \"1h\" }}]")
+}
+
+/// T-66: by default a user who signs out and in in a loop meets a limit, and the provider is told of the user once.
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_out_and_in_in_a_loop_ends_with_429() {
+    let clock = clock();
+    let fake = Sendsar::start(Arc::clone(&clock)).await;
+    let mut text: toml::Table = config(&sendsar(&fake, ""), &[]).parse().unwrap();
+    text.remove("limits");
+    let service = Service::start(&text.to_string(), &sendsar_key(), clock).await;
+    let mut rounds = 0;
+    let limited = loop {
+        rounds += 1;
+        let out = of(&service, "DELETE", SESSION, "loop", "Loop").await;
+        let back = of(&service, "GET", SESSION, "loop", "Loop").await;
+        if let Some(limited) = [out, back].into_iter().find(|answer| answer.status == 429) {
+            break limited;
+        }
+        assert!(rounds < 30, "30 a minute, and no time passes");
+    };
+    assert_eq!(limited.header("retry-after"), Some("4"));
+    assert_eq!((fake.upserts(), fake.mints()), (1, 7));
+    assert_eq!(of(&service, "GET", SESSION, "other", "Other").await.status, 200);
+    let service = Service::local().await;
+    for _ in 0..100 {
+        assert_eq!(of(&service, "DELETE", SESSION, "loop", "Loop").await.status, 204);
+    }
+}
+
+/// T-66: who signs out is out, also where that is once too often.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_beyond_the_rate_drops_the_sessions_all_the_same() {
+    let text = config(LOCAL, &[("limits.user_rate", "\"1/min\"")]);
+    let service = Service::start(&text, &Environment::default(), clock()).await;
+    assert_eq!(of(&service, "GET", SESSION, "alice", "Alice").await.status, 200);
+    assert_eq!(of(&service, "DELETE", SESSION, "alice", "Alice").await.status, 429);
+    assert_eq!(of(&service, "GET", SESSION, "alice", "Alice").await.status, 429, "the cache has nothing");
 }
 
 /// T-54: whoever asks for very much at once waits behind nobody's back: others are served meanwhile.
@@ -208,7 +246,8 @@ async fn users_make_no_metrics() {
 fn a_rate_that_is_none_is_refused() {
     for (text, expected) in [
         ("\"thirty\"", "limits.user_rate: is \"thirty\"; write calls and a time: \"90/min\""),
-        ("\"0/min\"", "limits.user_rate: is \"0/min\", which lets no call pass"),
+        ("\"0/min\"", "limits.user_rate: is \"0/min\", which lets no call pass; or \"none\""),
+        ("\"\"", "limits.user_rate: is \"\"; write calls and a time"),
     ] {
         let drawn = draw(&config(LOCAL, &[("limits.user_rate", text)]), &Environment::default(), clock());
         let errors = drawn.map(|_| ()).expect_err("refused").to_string();

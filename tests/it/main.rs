@@ -31,6 +31,7 @@ mod cli;
 mod config;
 mod controllers;
 mod definitions;
+mod departures;
 mod descriptors;
 mod dialects;
 mod docs;

@@ -251,7 +251,7 @@ async fn promise_6_a_sign_out_drops_the_users_sessions_and_nobody_elses() {
     assert_eq!((answer.status, answer.body.len()), (204, 0));
     assert_ne!(service.session("alice").await.json()["token"], alice);
     assert_eq!(service.session("bob").await.json()["token"], bob);
-    assert_eq!((fake.upserts(), fake.mints()), (3, 3));
+    assert_eq!((fake.upserts(), fake.mints()), (2, 3), "the provider still knows who signed out");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -264,8 +264,9 @@ async fn promise_6_a_sign_out_keeps_a_mint_under_way_out_of_the_cache() {
         assert_eq!(service.ask("DELETE", SESSION, &headers).await.status, 204);
         drop(gate);
     });
-    assert_eq!(first.status, 200, "who was waiting gets what was asked for");
-    assert_ne!(service.session("alice").await.json()["token"], first.json()["token"]);
+    assert_eq!((first.status, first.code().as_str()), (401, "unauthorized"), "who was waiting is signed out as well");
+    assert_eq!(service.session("alice").await.status, 200);
+    assert_eq!(fake.mints(), 2, "what came late is not in the cache");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -349,7 +350,8 @@ async fn no_session_ever_reaches_another_user() {
                             assert_eq!(session["chatUserId"], user.as_str());
                             assert_eq!(session["displayName"], name.as_str());
                         } else {
-                            assert_eq!(answer.status, 503, "{answer:?}");
+                            // 401: somebody signed this user out meanwhile.
+                            assert!(matches!(answer.status, 401 | 503), "{answer:?}");
                         }
                     }
                 }

@@ -178,9 +178,12 @@ impl Check<'_> {
 
     fn limits(&mut self) -> UserLimits {
         let raw: raw::Limits = self.layers.section("limits", self.errors);
-        let user_rate = raw
-            .user_rate
-            .and_then(|text| text.parse().map_err(|problem: String| self.refuse("limits.user_rate", problem)).ok());
+        let text = raw.user_rate.as_str();
+        let rate = (text != "none").then(|| text.parse()).transpose();
+        let user_rate = rate.unwrap_or_else(|problem: String| {
+            self.refuse("limits.user_rate", format!("{problem}; or \"none\""));
+            None
+        });
         UserLimits { user_rate }
     }
 

@@ -1,10 +1,12 @@
 //! What every fake provider is made of: calls as they came, answers good and bad.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 /// What a call comes over.
 pub trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -57,6 +59,8 @@ pub enum Script {
     Stall(Vec<u8>),
     /// Send the first, then the second again and again until the peer has had enough.
     Endless(Vec<u8>, Vec<u8>),
+    /// Wait for a permit, then do this.
+    After(Arc<Semaphore>, Box<Script>),
     /// Never answer.
     Silence,
     /// Close without an answer.
@@ -98,6 +102,10 @@ impl Script {
                 loop {
                     stream.write_all(&more).await?;
                 }
+            }
+            Self::After(permits, then) => {
+                permits.acquire().await.expect("never closed").forget();
+                Box::pin(then.play(stream)).await
             }
             Self::Silence => std::future::pending().await,
             Self::Reset => Ok(Then::Close),
