@@ -7,6 +7,15 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Bytes of `tracestate` that must be carried at least (Trace Context, 3.3.1.5); longer ones are dropped.
 const MAX_STATE_BYTES: usize = 512;
 
+/// The request that something is done for; empty where we do it by ourselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Its id, for the log.
+    pub request_id: Option<String>,
+    /// Its trace.
+    pub trace: Option<TraceContext>,
+}
+
 /// The trace that a request belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceContext {

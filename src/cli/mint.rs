@@ -1,13 +1,17 @@
 //! `sidemint mint`: one session to standard output.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::{Failure, blueprint, print, runtime, say};
+use crate::clock::Stopwatch;
 use crate::config::{Environment, Sources};
 use crate::identity::Identity;
 use crate::lifecycle::Lifecycle;
 use crate::provider::ProviderError;
 use crate::session::{Answer, SessionError};
+use crate::trace::Origin;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -60,7 +64,17 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
         say(&told.to_string());
     }
     let runtime = runtime(Some(1))?;
-    let outcome = runtime.block_on(sessions.cold(plan, &key, None));
+    // A request waits no longer than the route says, and is told nothing more than that. Here somebody wants to know why.
+    let watch = Stopwatch::start();
+    let outcome = runtime.block_on(sessions.cold(&plan.with_patience(), &key, Origin::default()));
+    if watch.elapsed() > plan.deadline {
+        let [took, waits] = [watch.elapsed(), plan.deadline].map(|span| Duration::from_millis(millis(span)));
+        let [took, waits] = [took, waits].map(humantime::format_duration);
+        say(&format!(
+            "note: this took {took}; a request to {} is answered after {waits}, without a session\n",
+            plan.path
+        ));
+    }
     if let (true, Err(SessionError::Provider(error))) = (options.explain, &outcome) {
         show_answer(error);
     }
@@ -76,6 +90,10 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
         }
     }
     Ok(())
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What the provider said, for whoever writes its definition. It goes to the operator's own terminal and nowhere else.

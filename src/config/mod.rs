@@ -231,6 +231,8 @@ pub struct Provider {
     pub client_margin: Option<Duration>,
     /// How long an upsert is remembered, if not as the definition says.
     pub upsert_memory: Option<Duration>,
+    /// Mints and sign-outs that may have the provider at work at once.
+    pub calls_at_once: usize,
     /// Calls in a span of time, if not as the definition says: `"90/min"`.
     pub rate: Option<String>,
     /// Text before every chat user id.

@@ -14,6 +14,7 @@ use hyper::body::{Body as _, Incoming};
 use crate::clock::Stopwatch;
 use crate::identity::{Asking, Relayed, Standing};
 use crate::jitter;
+use crate::trace::{Origin, TraceContext};
 
 /// One request. The headers are taken out of it, so that a handler can look at all of them without a copy.
 pub(super) struct Asked {
@@ -114,6 +115,11 @@ impl Asked {
         let target = self.target.as_ref().map_or("", PathAndQuery::as_str);
         let relayed = self.relayed.as_deref();
         Asking { standing: self.standing, method: &self.method, target, headers: &self.headers, body, relayed }
+    }
+
+    /// What our own calls say of the request that they are made for.
+    pub(super) fn origin(&self) -> Origin {
+        Origin { request_id: Some(self.id.as_str().to_owned()), trace: TraceContext::of(&self.headers) }
     }
 
     /// The address for whoever routes by it.

@@ -17,7 +17,6 @@ use super::reply::{self, Base, Extras, Outcome};
 use crate::identity::{Identity, Refusal, Resolver};
 use crate::provider::Inputs;
 use crate::session::{Answer, Entry, How, Plan, SessionError, Sessions};
-use crate::trace::TraceContext;
 
 /// A request that ends before anybody looks for a session: how, and why for the request line.
 type Refused = (Outcome, Option<&'static str>);
@@ -113,7 +112,7 @@ impl SessionRoute {
             return self.hand_out(asked, identity, &entry, how);
         }
         // Boxed: a mint is rare and its future is large, and every hit would carry it about.
-        let outcome = Box::pin(self.sessions.cold(&self.plan, &key, TraceContext::of(&asked.headers))).await;
+        let outcome = Box::pin(self.sessions.cold(&self.plan, &key, asked.origin())).await;
         // Whoever was denied meanwhile is told so, whatever came of the mint (T-66).
         if let Err(refusal) = self.resolver.admits(identity) {
             self.sessions.forget(&identity.chat_subject());
@@ -233,7 +232,7 @@ impl SessionRoute {
         let identity = self.admit(asked, body.as_deref()).await?;
         input::of_body(asked, &Inputs::default(), body.as_deref().filter(|_| named.is_some()), named)
             .map_err(|fault| (fault.outcome, Some(fault.reason)))?;
-        Ok(self.sessions.sign_out(&self.plan, &identity, TraceContext::of(&asked.headers)).await)
+        Ok(self.sessions.sign_out(&self.plan, &identity, asked.origin()).await)
     }
 
     fn options(&self, asked: &Asked) -> Response {

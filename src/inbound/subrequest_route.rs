@@ -21,7 +21,6 @@ use crate::provider::{InputFault, Inputs};
 use crate::session::{
     Answer, ENVOY_REMOVE, Entry, How, Plan, SESSION_HEADERS, STATUS, SessionError, Sessions, left_empty,
 };
-use crate::trace::TraceContext;
 
 /// What the handler needs, put together at start.
 #[derive(Debug)]
@@ -63,7 +62,7 @@ impl Handler for SubrequestRoute {
             return self.pass(asked, &identity, &entry, how);
         }
         // Boxed: a mint is rare and its future is large, and every hit would carry it about.
-        let outcome = Box::pin(self.sessions.cold(&self.plan, &key, TraceContext::of(&asked.headers))).await;
+        let outcome = Box::pin(self.sessions.cold(&self.plan, &key, asked.origin())).await;
         // Whoever was denied meanwhile is told so, whatever came of the mint (T-66).
         if let Err(refusal) = self.resolver.admits(&identity) {
             self.sessions.forget(&identity.chat_subject());

@@ -3,6 +3,7 @@
 //! [`Outbound`] calls what the operator named; [`Reader`] reads documents whose address may come from others.
 
 mod address;
+mod fault;
 mod reader;
 
 use std::future::Future;
@@ -14,7 +15,10 @@ use http::{HeaderMap, Method};
 use url::Url;
 
 pub use address::Reach;
+pub use fault::{ConnectError, SendError};
 pub use reader::{ReadError, Reader};
+
+use fault::Failure;
 
 use crate::clock::{Clock, Moment};
 
@@ -66,23 +70,6 @@ impl std::fmt::Debug for Reply {
     }
 }
 
-/// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// No connection: the request was not sent, so a repeat is always safe.
-    #[error("no connection")]
-    Connect,
-    /// The deadline passed.
-    #[error("no answer within the deadline")]
-    Timeout,
-    /// The connection broke or the answer was cut short.
-    #[error("connection broke")]
-    Broken,
-    /// The answer is larger than any honest one.
-    #[error("answer too large")]
-    TooLarge,
-}
-
 /// The client; one for the whole process.
 #[derive(Clone, Debug)]
 pub struct Outbound {
@@ -114,32 +101,6 @@ fn base() -> reqwest::ClientBuilder {
         .connect_timeout(CONNECT_TIMEOUT)
 }
 
-/// Why there is no answer, with what the client says of it.
-#[derive(Debug)]
-enum Failure {
-    Timeout,
-    TooLarge,
-    Transport(reqwest::Error),
-}
-
-impl Failure {
-    fn kind(&self) -> SendError {
-        match self {
-            Self::Timeout => SendError::Timeout,
-            Self::TooLarge => SendError::TooLarge,
-            Self::Transport(error) if error.is_connect() => SendError::Connect,
-            Self::Transport(error) if error.is_timeout() => SendError::Timeout,
-            Self::Transport(_) => SendError::Broken,
-        }
-    }
-}
-
-impl From<reqwest::Error> for Failure {
-    fn from(error: reqwest::Error) -> Self {
-        Self::Transport(error)
-    }
-}
-
 async fn within(
     clock: &Arc<dyn Clock>,
     deadline: Moment,
@@ -158,7 +119,8 @@ async fn exchange(client: &reqwest::Client, call: Call) -> Result<Reply, Failure
     let mut request = reqwest::Request::new(call.method, call.url);
     *request.headers_mut() = call.headers;
     *request.body_mut() = call.body.map(Into::into);
-    let mut response = client.execute(request).await?;
+    let broken = |error| Failure::Transport(error, false);
+    let mut response = client.execute(request).await.map_err(broken)?;
     let status = response.status().as_u16();
     let headers = std::mem::take(response.headers_mut());
     if response
@@ -168,7 +130,7 @@ async fn exchange(client: &reqwest::Client, call: Call) -> Result<Reply, Failure
         return Err(Failure::TooLarge);
     }
     let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await? {
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
         if body.len() + chunk.len() > MAX_ANSWER_BYTES {
             return Err(Failure::TooLarge);
         }

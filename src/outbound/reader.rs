@@ -8,7 +8,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::Url;
 
 use super::address::Reach;
-use super::{Call, Failure, Reply, SendError, base, exchange, within};
+use super::{Call, Reply, SendError, base, exchange, within};
 use crate::clock::{Clock, Moment};
 
 /// Why a document could not be read.
@@ -77,15 +77,6 @@ impl Resolve for Within {
             let admitted: Addrs = Box::new(admitted.into_iter());
             Ok(admitted)
         })
-    }
-}
-
-impl Failure {
-    /// Whether an error of this type is behind it.
-    fn is<E: std::error::Error + 'static>(&self) -> bool {
-        let Self::Transport(error) = self else { return false };
-        let first: &(dyn std::error::Error + 'static) = error;
-        std::iter::successors(Some(first), |error| error.source()).any(<dyn std::error::Error>::is::<E>)
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Deserialize;
 
+use crate::outbound::ConnectError;
+
 /// Class of a failure. Labels, answers and retries follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -64,9 +66,101 @@ impl Class {
     }
 }
 
+/// Whom an answer is about, where its definition says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Blame {
+    /// The user of the call, and nobody else.
+    User,
+    /// The operator's account, so all calls.
+    Account,
+}
+
+/// Whom a failure is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meant {
+    /// The user of the call, and nobody else.
+    User,
+    /// Our account: all calls.
+    Account,
+    /// The provider or the way there, whoever asks.
+    Provider,
+    /// Our credential.
+    Credential,
+    /// The user of the call, until it happens to several.
+    Either,
+}
+
+/// What went wrong on the way, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The name of the host leads nowhere.
+    Dns,
+    /// Nobody listens there.
+    Refused,
+    /// No connection in time.
+    ConnectTimeout,
+    /// No encrypted connection.
+    Tls,
+    /// The proxy makes no connection.
+    Proxy,
+    /// No connection for another reason.
+    Unreachable,
+    /// No answer in time.
+    Timeout,
+    /// The connection broke.
+    Broken,
+    /// The status of the answer.
+    Status,
+    /// The answer makes no sense.
+    Shape,
+    /// Nothing was sent.
+    Own,
+}
+
+impl Cause {
+    /// Stable label for logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Refused => "refused",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Tls => "tls",
+            Self::Proxy => "proxy",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+            Self::Status => "status",
+            Self::Shape => "shape",
+            Self::Own => "own",
+        }
+    }
+
+    /// Whether no connection was made, which is so whoever asks.
+    const fn is_connecting(self) -> bool {
+        matches!(self, Self::Dns | Self::Refused | Self::ConnectTimeout | Self::Tls | Self::Proxy | Self::Unreachable)
+    }
+}
+
+impl From<ConnectError> for Cause {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Dns => Self::Dns,
+            ConnectError::Refused => Self::Refused,
+            ConnectError::Timeout => Self::ConnectTimeout,
+            ConnectError::TlsAuthority | ConnectError::TlsExpired | ConnectError::TlsName | ConnectError::Tls => {
+                Self::Tls
+            }
+            ConnectError::Proxy | ConnectError::ProxyAuth | ConnectError::ProxyRefused => Self::Proxy,
+            ConnectError::Unreachable => Self::Unreachable,
+        }
+    }
+}
+
 /// What a provider answered. It may hold personal data and secrets, so nothing shows it but a call of `expose`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Answer(Bytes);
+pub struct Answer(Box<[u8]>);
 
 impl Answer {
     /// The body.
@@ -83,16 +177,27 @@ impl fmt::Debug for Answer {
 
 /// A failed mint or upsert. Its words hold nothing of the provider's answer, so nothing of it can leak.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{step}: {} ({detail}{})", class.label(), status.map(|status| format!(" {status}")).unwrap_or_default())]
+#[error(
+    "{step}: {} ({detail}{}){}",
+    class.label(),
+    status.map(|status| format!(" {status}")).unwrap_or_default(),
+    host.as_ref().map(|host| format!(" at {host}")).unwrap_or_default()
+)]
 pub struct ProviderError {
     /// Class of the failure.
     pub class: Class,
     /// Step of the definition that failed.
-    pub step: String,
+    pub step: Box<str>,
+    /// Host that the step calls.
+    pub host: Option<Box<str>>,
+    /// What went wrong on the way.
+    pub cause: Cause,
     /// What happened, in words of ours.
     pub detail: &'static str,
     /// Status of the provider's answer, where there was one.
     pub status: Option<u16>,
+    /// Whom the answer is about, where the definition says so.
+    pub blame: Option<Blame>,
     /// The answer itself, for the author of a definition at the command line.
     pub answer: Option<Answer>,
     /// Advice of the provider, or of our breaker, on when to come back.
@@ -101,19 +206,30 @@ pub struct ProviderError {
 
 /// Our own limit refused the call.
 const LIMITED: &str = "our own limit for this provider";
+/// As many calls as there may be are under way.
+const BUSY: &str = "as many calls as calls_at_once allows are under way";
 /// A template needs a value that is not there.
 const MISSING: &str = "a required value is missing";
 /// No rule makes a user id of the subject.
 const UNFIT: &str = "the subject cannot be a user id here";
+/// When to come back where all places are taken.
+const UNTIL_A_CALL_ENDS: Duration = Duration::from_secs(1);
 
 impl ProviderError {
     pub(super) fn new(class: Class, step: &str, detail: &'static str) -> Self {
-        Self { class, step: step.to_owned(), detail, status: None, answer: None, retry_after: None }
+        let cause = if class == Class::BadResponse { Cause::Shape } else { Cause::Own };
+        let (host, status, blame, answer, retry_after) = (None, None, None, None, None);
+        Self { class, step: Box::from(step), host, cause, detail, status, blame, answer, retry_after }
     }
 
     /// Our own limit for the provider leaves no room; `wait` is when it does again.
     pub(super) fn limited_here(wait: Duration) -> Self {
         Self::new(Class::RateLimited, "limiter", LIMITED).retry_after(Some(wait))
+    }
+
+    /// As many calls as there may be are under way.
+    pub(super) fn busy_here() -> Self {
+        Self::new(Class::Unavailable, "places", BUSY).retry_after(Some(UNTIL_A_CALL_ENDS))
     }
 
     /// A value that `step` needs is not there.
@@ -126,6 +242,17 @@ impl ProviderError {
         Self::new(Class::Rejected, "user", UNFIT)
     }
 
+    /// Whom it is about.
+    pub(super) fn meant(&self) -> Meant {
+        match (self.blame, self.class) {
+            (Some(Blame::User), _) | (None, Class::Rejected | Class::UserMissing | Class::SessionLost) => Meant::User,
+            (Some(Blame::Account), _) => Meant::Account,
+            (None, Class::CredentialRejected) => Meant::Credential,
+            (None, _) if self.cause.is_connecting() => Meant::Provider,
+            (None, Class::RateLimited | Class::Unavailable | Class::BadResponse) => Meant::Either,
+        }
+    }
+
     /// Whether the subject cannot be a user.
     pub fn is_unfit(&self) -> bool {
         self.detail == UNFIT
@@ -134,17 +261,32 @@ impl ProviderError {
     /// Whether the provider was not asked, so that this says nothing about it. Told by words that are ours alone: steps
     /// are called as their definitions like.
     pub(super) fn is_ours(&self) -> bool {
-        [LIMITED, MISSING, UNFIT].contains(&self.detail)
+        [LIMITED, BUSY, MISSING, UNFIT].contains(&self.detail)
     }
 
     #[must_use]
     pub(super) fn status(self, status: u16) -> Self {
-        Self { status: Some(status), ..self }
+        Self { status: Some(status), cause: Cause::Status, ..self }
+    }
+
+    #[must_use]
+    pub(super) fn cause(self, cause: Cause) -> Self {
+        Self { cause, ..self }
+    }
+
+    #[must_use]
+    pub(super) fn at(self, host: &str) -> Self {
+        Self { host: Some(Box::from(host)), ..self }
+    }
+
+    #[must_use]
+    pub(super) fn blame(self, blame: Option<Blame>) -> Self {
+        Self { blame, ..self }
     }
 
     #[must_use]
     pub(super) fn answer(self, body: Bytes) -> Self {
-        Self { answer: Some(Answer(body)), ..self }
+        Self { answer: Some(Answer(Box::from(&body[..]))), ..self }
     }
 
     #[must_use]

@@ -29,6 +29,7 @@ pub(crate) fn provider_definition(bytes: &[u8]) {
         preset: definition.name.clone(),
         timeout: std::time::Duration::from_secs(5),
         retries: 0,
+        calls_at_once: 1,
         client_margin: None,
         upsert_memory: None,
         rate: None,

@@ -9,16 +9,17 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Provider;
-use super::breaker::Permit;
+use super::breaker::{Errand, Permit};
 use super::credentials::Credentials;
 use super::error::{Class, ProviderError};
+use super::places::Place;
 use super::step::Run;
 use super::template::json::MissingValue;
 use super::template::{Profile, Variables};
 use super::token::{Let, Mint};
 use super::user::UserId;
 use crate::clock::{Moment, Timestamp};
-use crate::trace::TraceContext;
+use crate::trace::{Origin, TraceContext};
 
 /// Bytes of a token at most.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -32,8 +33,8 @@ pub struct Order<'a> {
     pub inputs: Vec<Option<&'a str>>,
     /// Lifetime to ask for.
     pub ttl: Duration,
-    /// Trace of the request that wants the token.
-    pub trace: Option<TraceContext>,
+    /// The request that wants the token.
+    pub origin: Origin,
 }
 
 impl std::fmt::Debug for Order<'_> {
@@ -86,7 +87,7 @@ impl Provider {
         }
         // Whoever cannot be a user is told so, whatever the provider is up to.
         self.user_of(order)?;
-        let permit = self.breaker.admit(self.clock.moment())?;
+        let (_place, permit) = self.admit(order, Errand::Mint).await?;
         let deadline = self.clock.moment().plus(self.timeout);
         let credentials = self.vault.current().clone();
         let mut outcome = self.mint_remotely(&credentials, order, deadline).await;
@@ -103,10 +104,24 @@ impl Provider {
         outcome
     }
 
+    /// A place among the calls that are under way, and the word of the breaker. Whom the breaker would not let through
+    /// waits for no place, and it is asked again behind the wait: the provider may have failed those before.
+    async fn admit(&self, order: &Order<'_>, errand: Errand) -> Result<(Place<'_>, Permit<'_>), ProviderError> {
+        let user = order.profile.chat_subject();
+        self.breaker.check(user, errand, self.clock.moment())?;
+        let place = self.places.take(&self.clock, self.clock.moment().plus(self.timeout)).await?;
+        let permit = self.breaker.admit(user, errand, self.clock.moment())?;
+        Ok((place, permit))
+    }
+
     fn tell<T>(&self, permit: Permit<'_>, order: &Order<'_>, outcome: &Result<T, ProviderError>) {
+        let now = self.clock.moment();
         match outcome {
             Err(error) if error.is_ours() => drop(permit),
-            outcome => permit.tell(outcome, order.profile.chat_subject(), self.clock.moment()),
+            outcome => {
+                let change = permit.tell(outcome, now);
+                self.journal.note(&self.name, outcome, change, order.origin.request_id.as_deref(), now);
+            }
         }
     }
 
@@ -117,7 +132,7 @@ impl Provider {
         deadline: Moment,
     ) -> Result<Minted, ProviderError> {
         let user = self.user_of(order)?;
-        let run = self.run(credentials, order.trace.as_ref(), deadline);
+        let run = self.run(credentials, order.origin.trace.as_ref(), deadline);
         let variables = self.variables(&user, order, credentials);
         // Once: a password that an upsert sets is the one that a token step logs in with.
         let lets = self.work_out(credentials, &variables)?;
@@ -147,9 +162,9 @@ impl Provider {
             return Ok(());
         }
         let user = self.user_of(order)?;
+        let (_place, permit) = self.admit(order, Errand::Revoke).await?;
         let credentials = self.vault.current().clone();
-        let permit = self.breaker.admit(self.clock.moment())?;
-        let run = self.run(&credentials, order.trace.as_ref(), self.clock.moment().plus(self.timeout));
+        let run = self.run(&credentials, order.origin.trace.as_ref(), self.clock.moment().plus(self.timeout));
         let variables = self.variables(&user, order, &credentials);
         let lets = Let::work_out_known(&self.lets, &credentials, &variables);
         let outcome = self.revoke.run(&run, &Variables { lets: &lets, ..variables }).await.map(|_harvest| ());

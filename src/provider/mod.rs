@@ -5,11 +5,12 @@
 //!
 //! Read in this order: [`definition`] is the format, word for word. [`compile`] turns one, and the operator's [`settings`],
 //! into what runs; its values are [`template`]s. [`credentials`] are the secrets and [`keys`] of one moment. [`mint`]
-//! tells the story of a token: made here ([`token`]), or asked for by a [`sequence`] of [`step`]s, within the [`limiter`]
-//! and behind the [`breaker`]. [`explain`] shows the same without doing it. [`rotation`] replaces keys.
+//! tells the story of a token: made here ([`token`]), or asked for by a [`sequence`] of [`step`]s, within the [`limiter`],
+//! in one of so many [`places`] and behind the [`breaker`]; the [`journal`] logs what fails. [`explain`] shows the same without doing it. [`rotation`] replaces keys.
 
 mod advice;
 mod auth;
+mod blamed;
 mod breaker;
 mod compile;
 mod credentials;
@@ -20,12 +21,14 @@ mod explain;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod inputs;
+mod journal;
 mod keys;
 mod lifetime;
 mod limiter;
 mod mint;
 mod pattern;
 mod permit;
+mod places;
 mod registration;
 mod rotation;
 mod sequence;
@@ -45,7 +48,7 @@ use serde_json::Value;
 
 pub use credentials::KeyState;
 pub use definition::{Definition, Definitions, Input, PRESETS, Setting};
-pub use error::{Class, ProviderError};
+pub use error::{Cause, Class, ProviderError};
 pub use explain::Explanation;
 pub use inputs::{Given, InputFault, Inputs};
 pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
@@ -57,8 +60,10 @@ pub use template::{Profile, ProfileUse};
 use breaker::Breaker;
 use compile::{Compiled, Registration};
 use credentials::{News, Vault};
+use journal::Journal;
 use limiter::Limiter;
 use permit::Permit;
+use places::{PlaceMetrics, Places};
 use sequence::Sequence;
 use template::json::JsonTemplate;
 use template::text::TextTemplate;
@@ -98,6 +103,8 @@ pub struct Provider {
     vault: Vault,
     upserts: Upserts,
     breaker: Breaker,
+    places: Places,
+    journal: Journal,
     timeout: Duration,
     retries: u32,
     generation_gauge: Gauge,
@@ -178,6 +185,8 @@ impl Provider {
             vault,
             upserts: Upserts::new(table.upsert_memory.unwrap_or(remember), name, &around.metrics),
             breaker: Breaker::new(around.metrics.breaker(name)),
+            places: Places::new(table.calls_at_once, place_metrics(name, &around.metrics)),
+            journal: Journal::default(),
             timeout: table.timeout,
             retries: table.retries,
             generation_gauge: around.metrics.credentials_generation(name),
@@ -202,6 +211,12 @@ impl Provider {
     /// Address that browsers use.
     pub fn api_url(&self) -> &str {
         &self.api_url
+    }
+
+    /// Longest time that a mint takes: the wait for its turn, and its calls.
+    pub fn patience(&self) -> Duration {
+        const MARGIN: Duration = Duration::from_secs(1);
+        self.timeout.saturating_mul(2).saturating_add(MARGIN)
     }
 
     /// How long tokens live.
@@ -315,4 +330,9 @@ impl Provider {
             }
         }
     }
+}
+
+fn place_metrics(provider: &str, metrics: &Metrics) -> PlaceMetrics {
+    let (running, waiting, refused) = metrics.calls(provider);
+    PlaceMetrics { running, waiting, refused }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::definition::Then;
-use super::error::{Class, ProviderError};
+use super::error::{Cause, Class, ProviderError};
 use super::expiry;
 use super::step::{Run, Step, Verdict};
 use super::template::Variables;
@@ -40,8 +40,8 @@ impl Sequence {
             if step.when.as_ref().is_some_and(|when| !when.expression.is_true(&own)) {
                 continue;
             }
-            let answer = self.answer(step, run, &variables, &mut harvest).await?;
-            step.harvest(&answer, &variables, &mut harvest)?;
+            let (answer, status) = self.answer(step, run, &variables, &mut harvest).await?;
+            step.harvest((&answer, status), &variables, &mut harvest)?;
         }
         Ok(harvest)
     }
@@ -53,22 +53,22 @@ impl Sequence {
         run: &Run<'_>,
         variables: &Variables<'_>,
         harvest: &mut Harvest,
-    ) -> Result<Value, ProviderError> {
+    ) -> Result<(Value, u16), ProviderError> {
         let (index, then, error) = match step.run(run, &Variables { taken: &harvest.taken, ..*variables }).await? {
-            Verdict::Done(answer) => return Ok(answer),
+            Verdict::Done(answer, status) => return Ok((answer, status)),
             Verdict::Run(index, then, error) => (index, then, error),
         };
         let Some(other) = self.steps.get(index) else { return Err(error) };
         let called = match other.run(run, &Variables { taken: &harvest.taken, ..*variables }).await? {
-            Verdict::Done(answer) => answer,
+            Verdict::Done(answer, status) => (answer, status),
             Verdict::Run(_, _, error) => return Err(error),
         };
-        other.harvest(&called, variables, harvest)?;
+        other.harvest((&called.0, called.1), variables, harvest)?;
         if then == Then::Instead {
             return Ok(called);
         }
         match step.run(run, &Variables { taken: &harvest.taken, ..*variables }).await? {
-            Verdict::Done(answer) => Ok(answer),
+            Verdict::Done(answer, status) => Ok((answer, status)),
             Verdict::Run(_, _, error) => Err(error),
         }
     }
@@ -76,8 +76,16 @@ impl Sequence {
 
 impl Step {
     /// Takes out of an answer what the definition wants of it.
-    fn harvest(&self, answer: &Value, variables: &Variables<'_>, harvest: &mut Harvest) -> Result<(), ProviderError> {
-        let wrong = |detail| ProviderError::new(Class::BadResponse, &self.id, detail).answer(answer.to_string().into());
+    fn harvest(
+        &self,
+        (answer, status): (&Value, u16),
+        variables: &Variables<'_>,
+        harvest: &mut Harvest,
+    ) -> Result<(), ProviderError> {
+        let wrong = |detail| {
+            let error = ProviderError::new(Class::BadResponse, &self.id, detail).at(&self.host).status(status);
+            error.cause(Cause::Shape).answer(answer.to_string().into())
+        };
         if let Some(at) = &self.token {
             let token = answer.pointer(at).and_then(Value::as_str).ok_or_else(|| wrong("no token in the answer"))?;
             // Spans count from before the call: on its way the answer grew older, and the token with it.

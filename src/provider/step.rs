@@ -13,7 +13,7 @@ use super::advice::advice;
 use super::auth::StepAuth;
 use super::credentials::Credentials;
 use super::definition::{Expires, Rule, Then};
-use super::error::{Class, ProviderError};
+use super::error::{Blame, Cause, Class, ProviderError};
 use super::limiter::Limiter;
 use super::template::json::{JsonTemplate, MissingValue};
 use super::template::text::{TextTemplate, UrlTemplate, append_query, header_value};
@@ -33,6 +33,8 @@ pub(super) struct Step {
     pub(super) id: String,
     pub(super) method: Method,
     pub(super) url: UrlTemplate,
+    /// Where it is, for the log.
+    pub(super) host: String,
     /// Runs only where this is true.
     pub(super) when: Option<Condition>,
     /// Runs only where a rule of another step says so.
@@ -88,15 +90,15 @@ pub(super) struct Meaning {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Follows {
     Success,
-    Failure(Class),
+    Failure(Class, Option<Blame>),
     /// The step with this index runs.
     Run(usize, Then),
 }
 
 /// How a step ended. Answers hold tokens, so there is no `Debug`.
 pub(super) enum Verdict {
-    /// The answer as JSON; null where the body is not JSON and nothing is taken from it.
-    Done(Value),
+    /// The answer as JSON, null where the body is not JSON and nothing is taken from it; and its status.
+    Done(Value, u16),
     /// Another step is to run first; the failure counts where it does not help.
     Run(usize, Then, ProviderError),
 }
@@ -155,9 +157,9 @@ impl Step {
             }
             let watch = Stopwatch::start();
             let sent = run.outbound.send(call.clone(), run.deadline).await;
-            let outcome = self.judge(&sent, run);
+            let outcome = self.judge(&sent, run).map_err(|error| error.at(&self.host));
             let counted = match &outcome {
-                Ok(Verdict::Done(_)) => Ok(()),
+                Ok(Verdict::Done(..)) => Ok(()),
                 Ok(Verdict::Run(_, _, error)) | Err(error) => Err(error.class),
             };
             self.metrics.count(counted, watch.elapsed());
@@ -176,7 +178,7 @@ impl Step {
     fn may_repeat(&self, sent: &Result<Reply, SendError>, error: &ProviderError) -> bool {
         match sent {
             // Nothing was sent, so a repeat cannot do anything twice.
-            Err(SendError::Connect) => true,
+            Err(SendError::Connect(_)) => true,
             Err(SendError::Timeout | SendError::TooLarge) => false,
             Err(SendError::Broken) | Ok(_) => self.retry && error.class == Class::Unavailable,
         }
@@ -218,16 +220,18 @@ impl Step {
         Ok(())
     }
 
+    fn unanswered(&self, error: SendError) -> ProviderError {
+        let (class, cause) = match error {
+            SendError::Connect(error) => (Class::Unavailable, Cause::from(error)),
+            SendError::Timeout => (Class::Unavailable, Cause::Timeout),
+            SendError::Broken => (Class::Unavailable, Cause::Broken),
+            SendError::TooLarge => (Class::BadResponse, Cause::Shape),
+        };
+        ProviderError::new(class, &self.id, error.words()).cause(cause)
+    }
+
     fn judge(&self, sent: &Result<Reply, SendError>, run: &Run<'_>) -> Result<Verdict, ProviderError> {
-        let reply = sent.as_ref().map_err(|error| {
-            let (class, detail) = match error {
-                SendError::Connect => (Class::Unavailable, "no connection"),
-                SendError::Timeout => (Class::Unavailable, "no answer within the deadline"),
-                SendError::Broken => (Class::Unavailable, "connection broke"),
-                SendError::TooLarge => (Class::BadResponse, "answer too large"),
-            };
-            ProviderError::new(class, &self.id, detail)
-        })?;
+        let reply = sent.as_ref().map_err(|error| self.unanswered(*error))?;
         let body = serde_json::from_slice::<Value>(&reply.body).ok();
         let failure = |class: Class, detail| {
             // Headers of the provider's own often come with every answer, and mean something only here.
@@ -242,7 +246,7 @@ impl Step {
         let success =
             if self.ok.is_empty() { (200..300).contains(&reply.status) } else { self.ok.contains(&reply.status) };
         match told.map(|meaning| meaning.then) {
-            Some(Follows::Failure(class)) => return Err(failure(class, "answered")),
+            Some(Follows::Failure(class, blame)) => return Err(failure(class, "answered").blame(blame)),
             Some(Follows::Run(step, then)) => {
                 return Ok(Verdict::Run(step, then, failure(Class::of_status(reply.status), "answered")));
             }
@@ -254,12 +258,13 @@ impl Step {
             Some(Follows::Success) | None => {}
         }
         match body {
-            Some(body) => Ok(Verdict::Done(body)),
+            Some(body) => Ok(Verdict::Done(body, reply.status)),
             None if self.token.is_none() && self.take.iter().all(|take| take.optional) => {
-                Ok(Verdict::Done(Value::Null))
+                Ok(Verdict::Done(Value::Null, reply.status))
             }
             None => {
-                Err(ProviderError::new(Class::BadResponse, &self.id, "answer is not JSON").answer(reply.body.clone()))
+                let error = ProviderError::new(Class::BadResponse, &self.id, "answer is not JSON").status(reply.status);
+                Err(error.cause(Cause::Shape).answer(reply.body.clone()))
             }
         }
     }

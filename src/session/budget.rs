@@ -20,7 +20,7 @@ impl Plan {
             },
             inputs: inputs.iter().map(Option::as_deref).collect(),
             ttl: self.ttl,
-            trace: None,
+            origin: crate::trace::Origin::default(),
         };
         let made = if self.provider.is_local() { self.provider.mint_here(&order).ok() } else { None };
         let minted = made.unwrap_or_else(|| Minted {

@@ -41,7 +41,7 @@ use crate::jitter;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Metrics};
 use crate::provider::{Explanation, Minted, Order, ProfileUse, Provider};
-use crate::trace::TraceContext;
+use crate::trace::Origin;
 
 /// Share of a session's usable life after which it is renewed, before jitter.
 const RENEW_AFTER: f64 = 0.80;
@@ -53,7 +53,7 @@ const RENEWALS_AT_ONCE: usize = 64;
 const STRIPES: usize = 64;
 
 /// What is served under one route.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[expect(clippy::partial_pub_fields, reason = "a record that handlers read, and counters that only this room counts")]
 pub struct Plan {
     /// Number of the route.
@@ -72,7 +72,7 @@ pub struct Plan {
     counters: Counters,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Counters {
     hit: Counter,
     stale: Counter,
@@ -101,6 +101,12 @@ impl Plan {
         };
         let ttl = route.ttl.unwrap_or(provider.lifetime().default);
         Self { id, path: route.path.clone(), ttl, deadline: route.deadline, form, roles, counters, provider }
+    }
+
+    /// The same for somebody who waits until the provider has answered or its own time is over.
+    #[must_use]
+    pub fn with_patience(&self) -> Self {
+        Self { deadline: self.deadline.max(self.provider.patience()), ..self.clone() }
     }
 
     fn uses(&self) -> ProfileUse {
@@ -192,7 +198,7 @@ impl Sessions {
         self: &Arc<Self>,
         plan: &Plan,
         key: &[u8],
-        trace: Option<TraceContext>,
+        origin: Origin,
     ) -> Result<(Arc<Entry>, How), SessionError> {
         let key = SessionKey::from(key);
         if plan.provider.is_local() {
@@ -203,7 +209,7 @@ impl Sessions {
             let running = self.flights.pass(key.chat_subject())?;
             // Good for one request: nobody else waits for this mint, and nothing keeps what it brings.
             // Boxed: a mint by calls is large, and every local one would carry its room about.
-            let entry = self.within(plan, Box::pin(self.mint(&key, trace, true))).await?;
+            let entry = self.within(plan, Box::pin(self.mint(&key, origin, true))).await?;
             if running.is_dismissed() {
                 let own = Arc::clone(self);
                 self.lifecycle.spawn(async move { own.take_back(&key).await });
@@ -212,7 +218,7 @@ impl Sessions {
             plan.counters.minted.inc();
             return Ok((entry, How::Minted));
         }
-        let seat = match self.board(&key, trace, true, || self.usable(&key)) {
+        let seat = match self.board(&key, origin, true, || self.usable(&key)) {
             Boarding::Landed(entry) => return Ok((entry, How::Hit)),
             Boarding::Joined(seat) | Boarding::Began(seat) => seat,
             Boarding::Refused(error) => return Err(error),
@@ -274,7 +280,7 @@ impl Sessions {
 
     fn sign(&self, plan: &Plan, key: &SessionKey, used: bool) -> Outcome {
         let question = key.question().ok_or(SessionError::Internal)?;
-        let order = Self::order(plan, &question, None)?;
+        let order = Self::order(plan, &question, Origin::default())?;
         let began = self.clock.moment();
         let minted = plan.provider.mint_here(&order)?;
         Ok(Self::entry(plan, &question, &minted, began, used))
@@ -292,27 +298,27 @@ impl Sessions {
     fn board(
         self: &Arc<Self>,
         key: &SessionKey,
-        trace: Option<TraceContext>,
+        origin: Origin,
         used: bool,
         cached: impl FnOnce() -> Option<Arc<Entry>>,
     ) -> Boarding {
         // What is used from the start is wanted by a request; renewals are our own doing, and do not count.
         let may_begin = || if used { self.count(key.chat_subject()) } else { Ok(()) };
-        let mission = || Mint { sessions: Arc::clone(self), key: key.clone(), trace, used };
+        let mission = || Mint { sessions: Arc::clone(self), key: key.clone(), origin, used };
         self.flights.board(key, &self.lifecycle, cached, may_begin, mission)
     }
 
-    async fn mint(&self, key: &SessionKey, trace: Option<TraceContext>, used: bool) -> Outcome {
+    async fn mint(&self, key: &SessionKey, origin: Origin, used: bool) -> Outcome {
         let question = key.question().ok_or(SessionError::Internal)?;
         let plan = self.plans.get(usize::from(question.route)).ok_or(SessionError::Internal)?;
-        let order = Self::order(plan, &question, trace)?;
+        let order = Self::order(plan, &question, origin)?;
         let began = self.clock.moment();
         let minted = plan.provider.mint(&order).await?;
         Ok(Self::entry(plan, &question, &minted, began, used))
     }
 
-    fn order<'q>(plan: &Plan, question: &Question<'q>, trace: Option<TraceContext>) -> Result<Order<'q>, SessionError> {
-        let order = Order { profile: question.profile.clone(), inputs: question.inputs.clone(), ttl: plan.ttl, trace };
+    fn order<'q>(plan: &Plan, question: &Question<'q>, origin: Origin) -> Result<Order<'q>, SessionError> {
+        let order = Order { profile: question.profile.clone(), inputs: question.inputs.clone(), ttl: plan.ttl, origin };
         if plan.provider.permits(&order) { Ok(order) } else { Err(SessionError::Input) }
     }
 
@@ -356,7 +362,7 @@ impl Sessions {
     pub fn explain(&self, plan: &Plan, key: &[u8]) -> Result<Explanation, SessionError> {
         let key = SessionKey::from(key);
         let question = key.question().ok_or(SessionError::Internal)?;
-        let order = Self::order(plan, &question, None)?;
+        let order = Self::order(plan, &question, Origin::default())?;
         Ok(plan.provider.explain(&order)?)
     }
 
@@ -370,14 +376,14 @@ impl Sessions {
 struct Mint {
     sessions: Arc<Sessions>,
     key: SessionKey,
-    trace: Option<TraceContext>,
+    origin: Origin,
     /// Whether a request wants it.
     used: bool,
 }
 
 impl Mission for Mint {
     async fn mint(&self) -> Outcome {
-        self.sessions.mint(&self.key, self.trace.clone(), self.used).await
+        self.sessions.mint(&self.key, self.origin.clone(), self.used).await
     }
 
     fn land(&self, entry: &Arc<Entry>) {

@@ -18,6 +18,7 @@ use super::{Plan, SessionError, Sessions};
 use crate::clock::Moment;
 use crate::jitter;
 use crate::metrics::Gauge;
+use crate::trace::Origin;
 
 /// First wait after a failed renewal; it doubles up to the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -157,7 +158,7 @@ impl Sessions {
     /// to try again.
     pub(super) fn renew(self: &Arc<Self>, key: &SessionKey, entry: &Arc<Entry>, permit: Option<OwnedSemaphorePermit>) {
         let replaced = || self.usable(key).filter(|current| !Arc::ptr_eq(current, entry));
-        let seat = match self.board(key, None, false, replaced) {
+        let seat = match self.board(key, Origin::default(), false, replaced) {
             Boarding::Began(seat) => seat,
             Boarding::Refused(_) => {
                 // So many sessions of one user were due at once; this one has time left.

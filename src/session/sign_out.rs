@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::key::SessionKey;
 use super::{Plan, SessionError, Sessions};
 use crate::identity::Identity;
-use crate::trace::TraceContext;
+use crate::trace::Origin;
 
 impl Sessions {
     /// Drops every session of the user, on all routes; those under way are handed to nobody. Then each provider
@@ -19,7 +19,7 @@ impl Sessions {
         self: &Arc<Self>,
         plan: &Plan,
         identity: &Identity<'_>,
-        trace: Option<TraceContext>,
+        origin: Origin,
     ) -> Result<(), SessionError> {
         let user = identity.chat_subject();
         // First, and whatever the rate: it costs nobody anything, and who signs out must be out.
@@ -38,10 +38,10 @@ impl Sessions {
         let running = Arc::new(self.flights.pass(&user)?);
         let (report, mut reports) = mpsc::channel(keys.len());
         for key in keys {
-            let (own, report, trace) = (Arc::clone(self), report.clone(), trace.clone());
+            let (own, report, origin) = (Arc::clone(self), report.clone(), origin.clone());
             let running = Arc::clone(&running);
             self.lifecycle.spawn(async move {
-                let _unheard = report.send(own.revoke(&key, trace).await).await;
+                let _unheard = report.send(own.revoke(&key, origin).await).await;
                 drop(running);
             });
         }
@@ -74,14 +74,14 @@ impl Sessions {
         if self.flights.of(user).iter().chain(&self.store.of(user)).any(same) {
             return;
         }
-        if let Err(error) = self.revoke(key, None).await {
+        if let Err(error) = self.revoke(key, Origin::default()).await {
             tracing::warn!(route = plan.path, provider = plan.provider.name(), %error, "a token of somebody who left while it was minted could not be taken back; nobody was handed it");
         }
     }
 
-    async fn revoke(&self, key: &SessionKey, trace: Option<TraceContext>) -> Result<(), SessionError> {
+    async fn revoke(&self, key: &SessionKey, origin: Origin) -> Result<(), SessionError> {
         let (question, plan) = self.asked_by(key).ok_or(SessionError::Internal)?;
-        let revoked = match Self::order(plan, &question, trace) {
+        let revoked = match Self::order(plan, &question, origin) {
             Ok(order) => plan.provider.revoke(&order).await.map_err(SessionError::from),
             Err(error) => Err(error),
         };

@@ -13,6 +13,7 @@ use sidemint::outbound::{Call, Outbound, Reply};
 use sidemint::provider::{Alg, Order, Profile, Provider, SigningKey, Surroundings, generate};
 use sidemint::secrets::Secret;
 use sidemint::session::{SessionError, SessionKey};
+use sidemint::trace::Origin;
 
 use crate::client::{Answer, Connection, request};
 use crate::fakes::http::Script;
@@ -264,11 +265,11 @@ async fn debug_and_display_show_nothing() {
     let sessions = blueprint.sessions(&sidemint::lifecycle::Lifecycle::new());
     fake.accept_key(API_KEY);
     fake.always("/v1/auth/token", Some(token_answer()));
-    let minted = sessions.cold(&blueprint.plans()[0], &key, None).await.unwrap();
+    let minted = sessions.cold(&blueprint.plans()[0], &key, Origin::default()).await.unwrap();
     assert_clean("a session in the cache", &format!("{minted:?} {sessions:?}"));
     fake.breaks(Some(Script::text(500, "text/plain", BODY)));
     let other = blueprint.plans()[1].key(&identity, &[]);
-    let (failed, ()) = tokio::join!(sessions.cold(&blueprint.plans()[1], &other, None), async {
+    let (failed, ()) = tokio::join!(sessions.cold(&blueprint.plans()[1], &other, Origin::default()), async {
         fake.until(|fake| fake.mints() == 2).await;
         clock.advance(Duration::from_secs(10));
     });
@@ -285,7 +286,7 @@ async fn the_parts_of_a_mint_show_nothing_in_debug() {
     let profile =
         Profile { subject: USER, name: Some(NAME), email: Some(MAIL), groups: vec![GROUP], ..Profile::default() };
     assert_clean("Profile", &format!("{profile:?}"));
-    let order = Order { profile, inputs: vec![], ttl: Duration::from_secs(3600), trace: None };
+    let order = Order { profile, inputs: vec![], ttl: Duration::from_secs(3600), origin: Origin::default() };
     assert_clean("Order", &format!("{order:?}"));
     let minted = provider.mint_here(&order).unwrap();
     let shown = format!("{minted:?} {provider:?}");

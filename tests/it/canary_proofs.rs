@@ -10,6 +10,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::json;
 use sidemint::config::Environment;
 use sidemint::provider::{Alg, Order, Profile, generate};
+use sidemint::trace::Origin;
 
 use crate::canary::{Traces, assert_clean};
 use crate::client::Answer;
@@ -205,7 +206,7 @@ async fn debug_errors_and_explanations_show_no_proof() {
     let blueprint = draw_with(&secrets.text(&fake), &environment, Arc::clone(&clock), &DEFINITIONS).unwrap();
     secrets.assert_kept("Blueprint", &format!("{blueprint:?} {blueprint} {:?}", blueprint.config()));
     let profile = Profile { subject: "alice", ..Profile::default() };
-    let order = Order { profile, inputs: vec![], ttl: Duration::from_secs(3600), trace: None };
+    let order = Order { profile, inputs: vec![], ttl: Duration::from_secs(3600), origin: Origin::default() };
     for plan in blueprint.plans() {
         let explained = plan.provider.explain(&order).unwrap();
         assert!(explained.to_string().contains("alice"), "{explained}");

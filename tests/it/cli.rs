@@ -398,7 +398,12 @@ fn a_dry_run_shows_everything_but_secrets_and_does_nothing() {
     insta::assert_snapshot!("dry_run", said.out);
     let done = run(&[&arguments[..], &["--explain"]].concat(), &environment);
     assert_eq!((done.code, done.out.as_str()), (Some(1), ""));
-    assert!(done.err.starts_with(&said.out) && done.err.contains("login: unavailable (no connection)"), "{}", done.err);
+    assert!(
+        done.err.starts_with(&said.out)
+            && done.err.contains("login: unavailable (no connection: connection refused) at 127.0.0.1:1"),
+        "{}",
+        done.err
+    );
     assert!(!done.err.contains(SECRET) && !said.out.contains(SECRET));
     let listed = good(&["presets", "--definitions", &own]);
     assert!(listed.contains("explained") && listed.contains("for the test"), "{listed}");
@@ -426,7 +431,7 @@ fn explain_shows_what_a_provider_answered() {
     let path = file(folder.path(), "config.toml", &text);
     let mint = ["mint", "--user", "alice", "-c", &path];
     let said = bad(1, &mint, &[("SENDSAR_API_KEY", API_KEY)]);
-    assert_eq!(said, "sidemint: no session: upsert: rejected (answered 400)\n");
+    assert_eq!(said, format!("sidemint: no session: upsert: rejected (answered 400) at {address}\n"));
     let explained = run(&[&mint[..], &["--explain"]].concat(), &[("SENDSAR_API_KEY", API_KEY)]).err;
     assert!(explained.contains("upsert answered\n  {\"code\":\"no_such_member\"}\n") && explained.ends_with(&said));
     server.join().unwrap();
@@ -460,7 +465,8 @@ fn mint_ends_with_1_when_the_provider_fails() {
         format!("{routes}[providers.chat]\npreset = \"sendsar\"\nretries = 0\napi_url = \"http://{address}/v1\"\n");
     let path = file(folder.path(), "config.toml", &text);
     let said = bad(1, &["mint", "--user", "alice", "-c", &path], &[("SENDSAR_API_KEY", API_KEY)]);
-    assert_eq!(said, "sidemint: no session: upsert: unavailable (no connection)\n");
+    let expected = format!("upsert: unavailable (no connection: connection refused) at {address}");
+    assert_eq!(said, format!("sidemint: no session: {expected}\n"));
 }
 
 #[test]

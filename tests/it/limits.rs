@@ -147,39 +147,6 @@ async fn one_noisy_user_does_not_delay_others() {
     assert_eq!(of(&service, "GET", SESSION, "mallory", "later").await.status, 200, "there is room again");
 }
 
-/// T-54: answers that fail for one user say nothing about the provider.
-#[tokio::test(flavor = "multi_thread")]
-async fn one_users_bad_answers_do_not_open_the_breaker() {
-    for bad in [
-        Script::json(500, &json!({})),
-        Script::json(400, &json!({})),
-        Script::json(422, &json!({})),
-        Script::text(200, "text/html", "<html>"),
-    ] {
-        let fake = Fake::start(move |call: &Call| {
-            if String::from_utf8_lossy(&call.body).contains("mallory") {
-                bad.clone()
-            } else {
-                Script::json(200, &json!({"token": "tok"}))
-            }
-        })
-        .await;
-        let text = config(
-            &format!(
-                "[[routes]]\npath = \"{SESSION}\"\nanswer = \"session\"\nprovider = \"chat\"\n[providers.chat]\npreset = \"own\"\nretries = 0\n"
-            ),
-            &[],
-        );
-        let own = definition("own", &fake);
-        let service = Service::start_with(&text, &Environment::default(), clock(), &[("own", &own)]).await;
-        for _ in 0..20 {
-            assert_eq!(of(&service, "GET", SESSION, "mallory", "m").await.status, 503);
-        }
-        assert_eq!(fake.calls().len(), 20);
-        assert_eq!(of(&service, "GET", SESSION, "alice", "a").await.status, 200);
-    }
-}
-
 /// All providers are asked at once to take tokens back, and nobody waits longer than the route says.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_out_asks_all_providers_at_once_and_keeps_the_deadline() {

@@ -59,6 +59,7 @@ mod peer_proof;
 mod peers;
 mod places;
 mod presets;
+mod provider_care;
 mod proxies;
 mod reload;
 mod rotation;

@@ -160,18 +160,21 @@ async fn promise_5_a_limiting_provider_is_given_the_time_it_asks_for() {
     let (service, fake) = Service::sendsar().await;
     let limited =
         Script::Answer { status: 429, headers: vec![("Retry-After".to_owned(), "7".to_owned())], body: b"{}".to_vec() };
-    fake.next("/v1/auth/token", limited);
-    let answer = service.session("alice").await;
-    assert_eq!((answer.status, answer.code().as_str()), (503, "provider_rate_limited"));
-    assert_eq!(answer.header("retry-after"), Some("7"));
+    fake.always("/v1/auth/token", Some(limited));
+    for user in ["alice", "bob", "carol", "dave", "erin"] {
+        let answer = service.session(user).await;
+        assert_eq!((answer.status, answer.code().as_str()), (503, "provider_rate_limited"));
+        assert_eq!(answer.header("retry-after"), Some("7"));
+    }
+    fake.always("/v1/auth/token", None);
     let calls = fake.calls().len();
     for wait in ["7", "1"] {
-        let answer = service.session("bob").await;
+        let answer = service.session("frank").await;
         assert_eq!((answer.code().as_str(), answer.header("retry-after")), ("provider_rate_limited", Some(wait)));
         assert_eq!(fake.calls().len(), calls, "nobody calls in the meantime");
         service.advance(if wait == "7" { 6 } else { 1 });
     }
-    assert_eq!(service.session("alice").await.status, 200);
+    assert_eq!(service.session("frank").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

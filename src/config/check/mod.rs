@@ -15,6 +15,12 @@ use super::{
     Provider, Route, Server, Tls, UserLimits, origin, raw,
 };
 
+/// Mints and sign-outs at one provider at once, where nothing is said: some hundred connections fit beside those of clients
+/// under the usual limit of 1,024 descriptors, and at 100 ms a call they are 1,280 mints a second.
+const CALLS_AT_ONCE: usize = 128;
+/// More than this is a mistake: each has a connection of its own.
+const MOST_CALLS_AT_ONCE: usize = 4096;
+
 /// One pass over the raw sections, collecting mistakes.
 pub(super) struct Check<'a> {
     pub(super) layers: &'a Layers,
@@ -197,6 +203,11 @@ impl Check<'_> {
             if raw.timeout.is_some_and(|span| span.0.is_zero()) {
                 self.refuse(&format!("providers.{name}.timeout"), "is 0; write a positive duration such as \"5s\"");
             }
+            let calls_at_once = raw.calls_at_once.unwrap_or(CALLS_AT_ONCE);
+            if !(1..=MOST_CALLS_AT_ONCE).contains(&calls_at_once) {
+                let problem = format!("is {calls_at_once}; write a number from 1 to {MOST_CALLS_AT_ONCE}");
+                self.refuse(&format!("providers.{name}.calls_at_once"), problem);
+            }
             let origin = self.layers.origin(&format!("providers.{name}"));
             providers.insert(
                 name,
@@ -204,6 +215,7 @@ impl Check<'_> {
                     preset: raw.preset,
                     timeout: raw.timeout.map_or(Duration::from_secs(5), |span| span.0),
                     retries: raw.retries.unwrap_or(2),
+                    calls_at_once,
                     client_margin: raw.client_margin.map(|span| span.0),
                     upsert_memory: raw.upsert_memory.map(|span| span.0),
                     rate: raw.rate,

@@ -242,6 +242,7 @@ pub(super) struct Provider {
     pub(super) preset: String,
     pub(super) timeout: Option<Span>,
     pub(super) retries: Option<u32>,
+    pub(super) calls_at_once: Option<usize>,
     pub(super) client_margin: Option<Span>,
     pub(super) upsert_memory: Option<Span>,
     pub(super) rate: Option<String>,

@@ -79,7 +79,7 @@ impl From<ReadError> for Fault {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Address => Self::Address,
-            ReadError::Send(SendError::Connect) => Self::Connect,
+            ReadError::Send(SendError::Connect(_)) => Self::Connect,
             ReadError::Send(SendError::Timeout) => Self::Timeout,
             ReadError::Send(SendError::Broken) => Self::Broken,
             ReadError::Send(SendError::TooLarge) => Self::TooLarge,

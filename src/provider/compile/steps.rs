@@ -76,6 +76,7 @@ impl Compiler<'_> {
         Some(Step {
             id: step.id.clone(),
             method,
+            host: url.as_ref().map(UrlTemplate::host).unwrap_or_default(),
             url: url?,
             when,
             called: step.only == Some(Only::Called),
@@ -236,9 +237,12 @@ impl Compiler<'_> {
             if rule.status.is_none() && rule.code.is_none() {
                 self.refuse(&place, "would fit every answer; write status, or code and is");
             }
+            if rule.blame.is_some() && rule.class.is_none() {
+                self.refuse(&place, "blame says whom a failure is about; without class there is none");
+            }
             let called = rule.run.as_ref().map(|id| all.iter().position(|other| other.id == *id));
             let then = match (rule.class, rule.accept, called) {
-                (Some(class), false, None) => Follows::Failure(class),
+                (Some(class), false, None) => Follows::Failure(class, rule.blame),
                 (None, true, None) => Follows::Success,
                 (None, false, Some(Some(index))) => {
                     if all.get(index).is_none_or(|other| other.only.is_none()) || step.only.is_some() {

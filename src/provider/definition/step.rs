@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::auth::Auth;
-use crate::provider::error::Class;
+use crate::provider::error::{Blame, Class};
 
 /// One HTTP call.
 #[derive(Clone, Debug, Deserialize)]
@@ -184,6 +184,9 @@ pub struct Rule {
     /// It is a failure, of this class.
     #[serde(default)]
     pub class: Option<Class>,
+    /// Whom the failure is about. Without it: the user of the call, until it happens to several in a row.
+    #[serde(default)]
+    pub blame: Option<Blame>,
     /// It is a success.
     #[serde(default)]
     pub accept: bool,

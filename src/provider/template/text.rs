@@ -241,15 +241,30 @@ impl UrlTemplate {
         Ok(Self::Varying(template))
     }
 
+    /// Scheme, host, port, and what of the path is fixed.
+    fn start(&self) -> Option<Url> {
+        match self {
+            Self::Fixed(url) => Some(url.clone()),
+            Self::Varying(template) => match template.pieces.first() {
+                Some(Piece::Literal(start)) => Url::parse(start).ok(),
+                _ => None,
+            },
+        }
+    }
+
+    /// Host and port, for people.
+    pub(in crate::provider) fn host(&self) -> String {
+        let url = self.start();
+        let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+        match url.as_ref().and_then(Url::port) {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        }
+    }
+
     /// The host, where calls travel to it unencrypted through a network that may be anybody's.
     pub(in crate::provider) fn open_host(&self) -> Option<String> {
-        let url = match self {
-            Self::Fixed(url) => url.clone(),
-            Self::Varying(template) => match template.pieces.first() {
-                Some(Piece::Literal(start)) => Url::parse(start).ok()?,
-                _ => return None,
-            },
-        };
+        let url = self.start()?;
         let private = match url.host()? {
             url::Host::Domain(name) => {
                 // Names without a dot, and these endings, are not given out in public.

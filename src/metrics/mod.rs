@@ -3,10 +3,14 @@
 //! Labels come from small closed sets (configured names and enums), never from requests. Handles are resolved once,
 //! by the room that counts, so that counting on the warm path is one atomic addition.
 
+mod calls;
+
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use calls::CallMetrics;
 
 /// A count that only grows.
 pub type Counter = prometheus::IntCounter;
@@ -78,6 +82,7 @@ pub struct Metrics {
     provider_seconds: HistogramVec,
     upserts: IntCounterVec,
     breaker: IntGaugeVec,
+    calls: CallMetrics,
     limiter_waiting: IntGaugeVec,
     limiter_refused: IntCounterVec,
     credentials_generation: IntGaugeVec,
@@ -200,6 +205,7 @@ impl Metrics {
                 "State of the provider's circuit breaker: 0 closed, 1 half open, 2 open.",
                 &["provider"],
             )?,
+            calls: CallMetrics::register(&registry)?,
             limiter_waiting: gauge(
                 "sidemint_limiter_waiting",
                 "Calls that wait for their turn under our own limit for the provider.",
@@ -359,6 +365,11 @@ impl Metrics {
     /// State of the breaker of `provider`.
     pub fn breaker(&self, provider: &str) -> Gauge {
         self.breaker.with_label_values(&[provider])
+    }
+
+    /// Mints and sign-outs at work at `provider`, those that wait, and those that were refused.
+    pub fn calls(&self, provider: &str) -> (Gauge, Gauge, Counter) {
+        self.calls.of(provider)
     }
 
     /// Calls that wait for their turn under the limit of `provider`.
