@@ -133,7 +133,7 @@ impl Blueprint {
 
     /// How descriptors are shared.
     fn descriptors(&self) -> Budget {
-        let calls = self.config.providers.len() * 128;
+        let calls = self.config.providers.values().map(|provider| provider.calls_at_once).sum();
         let listeners = if self.config.grpc.is_some() { 2 } else { 1 };
         Budget::now(self.config.server.max_connections, listeners, calls)
     }
