@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::{Failure, blueprint, print, runtime};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Environment, Sources};
+use crate::config::{Config, Environment, Sources, did_you_mean};
 use crate::provider::{Definitions, Progress, Provider, Rotation, RotationError, RotationPlan, RotationStatus, Stage};
 
 #[derive(Debug, Subcommand)]
@@ -66,8 +66,13 @@ pub(super) fn run(verb: &Verb, sources: &Sources, environment: &Environment) -> 
     }
     let blueprint = blueprint(&sources, environment)?;
     let Some(provider) = blueprint.provider(&options.provider) else {
-        let known = blueprint.provider_names().join(", ");
-        return Err(Failure::Usage(format!("no provider \"{}\"; configured: {known}", options.provider)));
+        let known = blueprint.provider_names();
+        let meant = did_you_mean(&options.provider, &known);
+        return Err(Failure::Usage(format!(
+            "no provider \"{}\"; configured: {}{meant}",
+            options.provider,
+            known.join(", ")
+        )));
     };
     if options.status {
         let status = Rotation::status(provider)?;

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Failure, blueprint, print, runtime, say};
 use crate::clock::Stopwatch;
-use crate::config::{Environment, Sources};
+use crate::config::{Environment, Sources, did_you_mean};
 use crate::identity::Identity;
 use crate::lifecycle::Lifecycle;
 use crate::provider::ProviderError;
@@ -50,7 +50,8 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     let wanted = |path: &str| options.route.as_deref().is_none_or(|route| route == path);
     let Some(plan) = blueprint.plans().iter().find(|plan| wanted(&plan.path)) else {
         let known: Vec<_> = blueprint.plans().iter().map(|plan| plan.path.as_str()).collect();
-        return Err(Failure::Usage(format!("--route: no such route; configured: {}", known.join(", "))));
+        let meant = did_you_mean(options.route.as_deref().unwrap_or_default(), &known);
+        return Err(Failure::Usage(format!("--route: no such route; configured: {}{meant}", known.join(", "))));
     };
     let inputs = plan.provider.inputs().of_operator(&options.inputs);
     let inputs = inputs.map_err(|fault| Failure::Usage(format!("--input: {fault}")))?;

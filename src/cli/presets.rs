@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Failure, print};
-use crate::config::{ConfigErrors, Sources};
+use crate::config::{ConfigErrors, Sources, did_you_mean};
 use crate::identity;
 use crate::provider::{Definition, Definitions};
 
@@ -22,7 +22,11 @@ pub(super) fn run(options: &Options, sources: &Sources) -> Result<(), Failure> {
     if let Some(wanted) = &options.name {
         let Some((_, text)) = all().find(|(name, _)| name == wanted) else {
             let known: Vec<_> = all().map(|(name, _)| name).collect();
-            return Err(Failure::Usage(format!("no preset \"{wanted}\"; there are {}", known.join(", "))));
+            return Err(Failure::Usage(format!(
+                "no preset \"{wanted}\"; there are {}{}",
+                known.join(", "),
+                did_you_mean(wanted, &known)
+            )));
         };
         return print(text);
     }

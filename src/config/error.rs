@@ -37,8 +37,12 @@ impl std::error::Error for ConfigError {}
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
 impl fmt::Display for ConfigErrors {
+    /// One line for each mistake. A secret that is used in four places is one mistake.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, error) in self.0.iter().enumerate() {
+            if self.0.iter().take(n).any(|before| before == error) {
+                continue;
+            }
             if n > 0 {
                 writeln!(f)?;
             }
@@ -49,3 +53,39 @@ impl fmt::Display for ConfigErrors {
 }
 
 impl std::error::Error for ConfigErrors {}
+
+/// The one of `known` that was probably meant by `written`, as the end of a message; empty where none is near.
+pub fn did_you_mean<K: AsRef<str>>(written: &str, known: impl IntoIterator<Item = K>) -> String {
+    // `canPublish`, `can_publish` and `CANPUBLISH` are one name to whoever writes it.
+    let plain = |name: &str| name.to_lowercase().replace(['_', '-', '.'], "");
+    let written = plain(written);
+    let far = |name: &str| strsim::osa_distance(&plain(name), &written);
+    let nearest = known.into_iter().map(|name| (far(name.as_ref()), name)).min_by_key(|(far, _)| *far);
+    let near = written.chars().count().div_ceil(4).min(3);
+    nearest
+        .filter(|(far, _)| *far <= near)
+        .map_or_else(String::new, |(_, name)| format!("; did you mean {}?", name.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_suggested_where_one_is_near() {
+        let known = ["sendsar", "sendbird", "listen", "canPublish", "api_url"];
+        for (written, meant) in [
+            ("sendser", "; did you mean sendsar?"),
+            ("listn", "; did you mean listen?"),
+            ("CANPUBLISH", "; did you mean canPublish?"),
+            ("can_publish", "; did you mean canPublish?"),
+            ("api_ulr", "; did you mean api_url?"),
+            ("colour", ""),
+            ("x", ""),
+            ("", ""),
+        ] {
+            assert_eq!(did_you_mean(written, known), meant, "{written}");
+        }
+        assert_eq!(did_you_mean("x", [""; 0]), "");
+    }
+}

@@ -4,21 +4,22 @@ use std::path::{Path, PathBuf};
 
 use figment::error::{Actual, Kind};
 use figment::providers::{Format, Serialized, Toml};
-use figment::value::Value;
+use figment::value::{Dict, Value};
 use figment::{Figment, Source};
 use serde::de::DeserializeOwned;
 
-use super::{ConfigError, Environment, Sources};
+use super::variables::Variables;
+use super::{ConfigError, Environment, Sources, did_you_mean};
 
 /// The merged layers, to be read section by section, so that one pass finds the mistakes of all sections.
 pub(super) struct Layers {
     merged: Figment,
     files: Vec<PathBuf>,
-    environment: Environment,
+    variables: Variables,
 }
 
 /// Top-level tables of the file.
-const SECTIONS: [&str; 10] =
+pub(super) const SECTIONS: [&str; 10] =
     ["server", "grpc", "ops", "log", "identity", "browser", "limits", "cache", "routes", "providers"];
 
 impl Layers {
@@ -33,32 +34,29 @@ impl Layers {
                     format!("cannot be read ({cause}); name a configuration file with --config"),
                 )),
                 Ok(text) => match text.parse::<toml::Table>() {
-                    Err(cause) => errors.push(ConfigError::new(
-                        path.display().to_string(),
-                        "",
-                        // Not its `Display`, which prints the line: a secret may be in it.
-                        format!(
-                            "is not TOML: {} in {}",
-                            cause.message().replace('\n', ", "),
-                            line(&text, cause.span())
-                        ),
-                    )),
+                    Err(cause) => {
+                        errors.push(ConfigError::new(path.display().to_string(), "", not_toml(&text, &cause)));
+                    }
                     Ok(_) => files.push(path),
                 },
             }
         }
         let merged = files.iter().fold(Figment::new(), |all, file| all.merge(Toml::file_exact(file)));
-        let merged = merged.merge(environment.layer());
+        let known = merged.extract::<Dict>().unwrap_or_default();
+        let (variables, mistakes) = environment.variables(&known);
+        errors.extend(mistakes);
+        let merged = merged.merge(&variables);
         let merged =
             sources.overrides.iter().fold(merged, |all, (key, value)| all.merge(Serialized::default(key, value)));
-        Self { merged, files, environment: environment.clone() }
+        Self { merged, files, variables }
     }
 
     /// Refuses top-level tables that do not exist.
     pub(super) fn check_sections(&self, errors: &mut Vec<ConfigError>) {
-        let Ok(all) = self.merged.extract::<figment::value::Dict>() else { return };
+        let Ok(all) = self.merged.extract::<Dict>() else { return };
         for name in all.keys().filter(|name| !SECTIONS.contains(&name.as_str())) {
-            let problem = format!("unknown section; the sections are {}", SECTIONS.join(", "));
+            let meant = did_you_mean(name, SECTIONS);
+            let problem = format!("unknown section; the sections are {}{meant}", SECTIONS.join(", "));
             errors.push(ConfigError::new(self.origin(name), name, problem));
         }
     }
@@ -116,14 +114,15 @@ impl Layers {
                 Err(_) => {}
             }
         }
-        for variable in self.environment.variables_below(name) {
+        for variable in self.variables.below(name) {
             errors.push(ConfigError::new(variable, name, "is a list, which only files can give"));
         }
         items
     }
 
     /// Reads `value`, which stands at `key`. serde stops at the first mistake, so a mistake that has been told is taken
-    /// out and the rest is read again.
+    /// out and the rest is read again. What is left is handed on, so that the stages after this one tell their mistakes in
+    /// the same run; it is never served.
     fn read_value<T: DeserializeOwned>(
         mut value: Value,
         key: &str,
@@ -133,7 +132,7 @@ impl Layers {
         let mut told: Vec<Vec<String>> = Vec::new();
         loop {
             let error = match value.deserialize::<T>() {
-                Ok(read) => return told.is_empty().then_some(read),
+                Ok(read) => return Some(read),
                 Err(error) => error,
             };
             let path = path_of(&error);
@@ -166,7 +165,7 @@ impl Layers {
     fn name_of(&self, source: Option<&Source>, key: &str) -> String {
         match source {
             Some(Source::File(path)) => short(path),
-            _ => self.environment.variable_for(key).unwrap_or_else(|| "environment or flags".to_owned()),
+            _ => self.variables.of(key).or_else(|| self.variables.below(key).next()).unwrap_or("flags").to_owned(),
         }
     }
 }
@@ -220,12 +219,18 @@ fn take_out(value: &mut Value, path: &[String]) -> bool {
 
 fn problem(kind: &Kind) -> String {
     match kind {
-        Kind::UnknownField(_, known) => format!("unknown key; known here: {}", known.join(", ")),
+        Kind::UnknownField(field, known) => {
+            let meant = did_you_mean(field, *known);
+            format!("unknown key; known here: {}{meant}", known.join(", "))
+        }
         Kind::MissingField(_) => "is missing".to_owned(),
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
             format!("is {}, write {}", shown(found), wanted(expected))
         }
-        Kind::UnknownVariant(found, known) => format!("\"{found}\" is not one of {}", known.join(", ")),
+        Kind::UnknownVariant(found, known) => {
+            let meant = did_you_mean(found, *known);
+            format!("\"{found}\" is not one of {}{meant}", known.join(", "))
+        }
         other => other.to_string(),
     }
 }
@@ -247,7 +252,7 @@ fn shown(found: &Actual) -> String {
 /// A type of ours in words for people.
 fn wanted(expected: &str) -> &str {
     match expected {
-        "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        "u32" => "a whole number, 0 or more",
         "a boolean" => "true or false",
         "a string" | "enum LogFormat" | "enum RequestLines" | "enum UserLines" | "enum Answer" | "enum Mode" => "text",
         "a sequence" => "a list",
@@ -262,9 +267,37 @@ fn short(path: &Path) -> String {
     path.strip_prefix(here).unwrap_or(path).display().to_string()
 }
 
-fn line(text: &str, span: Option<std::ops::Range<usize>>) -> String {
-    let before = span.and_then(|span| text.get(..span.start)).unwrap_or_default();
-    format!("line {}", before.split('\n').count())
+/// Where a file stops being TOML. The parser's own text would print the line as it is, with a secret that may be in it.
+fn not_toml(text: &str, cause: &toml::de::Error) -> String {
+    let problem = cause.message().replace('\n', ", ");
+    let Some(before) = cause.span().and_then(|span| text.get(..span.start)) else {
+        return format!("is not TOML: {problem}");
+    };
+    let begin = before.rfind('\n').map_or(0, |at| at + 1);
+    let column = before.get(begin..).unwrap_or_default().chars().count() + 1;
+    let number = before.matches('\n').count() + 1;
+    let line = text.get(begin..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    format!("is not TOML in line {number}, column {column}: {problem}; the line reads {}", without_values(line))
+}
+
+/// A line of configuration without what stands in it as a value: only keys in lower case and marks are shown (T-36).
+fn without_values(line: &str) -> String {
+    let is_key =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-' | '.' | '[' | ']' | ' ');
+    let (key, value) = match line.split_once('=') {
+        Some((key, value)) if key.chars().all(is_key) => (format!("{key}="), value),
+        _ if line.starts_with('[') && line.chars().all(is_key) => (line.to_owned(), ""),
+        _ => (String::new(), line),
+    };
+    let mut shown = key;
+    for c in value.chars() {
+        if c.is_ascii_whitespace() || matches!(c, '"' | '\'' | '[' | ']' | '{' | '}' | ',' | '=') {
+            shown.push(if c.is_ascii_whitespace() { ' ' } else { c });
+        } else if !shown.ends_with('…') {
+            shown.push('…');
+        }
+    }
+    shown.trim().to_owned()
 }
 
 fn all_files(sources: &Sources, errors: &mut Vec<ConfigError>) -> Vec<PathBuf> {

@@ -11,6 +11,7 @@ mod identity;
 mod layers;
 pub mod origin;
 mod raw;
+mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use environment::Environment;
-pub use error::{ConfigError, ConfigErrors};
+pub use error::{ConfigError, ConfigErrors, did_you_mean};
 pub use identity::{Caller, CallerToken, Identity, Peers, Users};
 pub use raw::{Answer, ClientCertificates, LogFormat, Mode, RequestLines, Unfit, UserLines};
 
@@ -69,6 +70,8 @@ pub struct Config {
     pub providers: BTreeMap<String, Provider>,
     /// A folder with definitions of the operator's own.
     pub definitions: Option<PathBuf>,
+    /// What the operator should know: one sentence each.
+    pub cautions: Vec<String>,
 }
 
 /// The front listener.
@@ -243,6 +246,15 @@ pub struct Provider {
     pub settings: BTreeMap<String, Value>,
     /// File of the table, for messages.
     pub origin: String,
+    /// Files and variables of settings that stand elsewhere, by setting.
+    pub origins: BTreeMap<String, String>,
+}
+
+impl Provider {
+    /// Where `setting` comes from, for messages.
+    pub fn origin_of(&self, setting: &str) -> &str {
+        self.origins.get(setting).unwrap_or(&self.origin)
+    }
 }
 
 impl Config {
@@ -258,7 +270,7 @@ impl Config {
         let layers = Layers::read(sources, environment, &mut errors);
         layers.check_sections(&mut errors);
         let config = Check { layers: &layers, errors: &mut errors }.config();
-        (Self { definitions: sources.definitions.clone(), ..config }, errors)
+        (Self { definitions: sources.definitions.clone(), cautions: environment.cautions(), ..config }, errors)
     }
 }
 

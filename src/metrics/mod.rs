@@ -4,11 +4,14 @@
 //! by the room that counts, so that counting on the warm path is one atomic addition.
 
 mod calls;
+mod key_sets;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+
+pub use key_sets::KeySetMetrics;
 
 use calls::CallMetrics;
 
@@ -28,45 +31,6 @@ pub struct SigningKeyLine {
     pub signs: bool,
     /// When its file was written, in seconds since 1970.
     pub since: i64,
-}
-
-/// What is counted of one key set.
-#[derive(Clone, Debug)]
-pub struct KeySetMetrics {
-    since: Gauge,
-    keys: Gauge,
-    looks: Vec<(&'static str, Counter)>,
-    unknown: Counter,
-}
-
-impl KeySetMetrics {
-    /// The source has told `keys` keys at this second.
-    pub fn fetched(&self, now: i64, keys: usize) {
-        self.since.set(now);
-        self.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
-        self.count("ok");
-    }
-
-    /// A look brought nothing.
-    pub fn failed(&self, outcome: &str) {
-        self.count(outcome);
-    }
-
-    /// The last good keys are too old to be used.
-    pub fn dropped(&self) {
-        self.keys.set(0);
-    }
-
-    /// A token named a key that the source does not have.
-    pub fn unknown(&self) {
-        self.unknown.inc();
-    }
-
-    fn count(&self, outcome: &str) {
-        if let Some((_, counter)) = self.looks.iter().find(|(own, _)| *own == outcome) {
-            counter.inc();
-        }
-    }
 }
 
 /// The registry and every family in it.

@@ -37,6 +37,7 @@ pub(crate) fn provider_definition(bytes: &[u8]) {
         user_unfit: Unfit::default(),
         settings: BTreeMap::new(),
         origin: String::new(),
+        origins: BTreeMap::new(),
     };
     if let Err(mistakes) = compile::compile("chat", &definition, settings, &table, &metrics) {
         assert!(mistakes.iter().all(|(_, problem)| !problem.is_empty()), "every mistake is told");

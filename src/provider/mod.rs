@@ -135,14 +135,17 @@ impl Provider {
         around: &Surroundings,
     ) -> Result<Self, Vec<ConfigError>> {
         let at = |key: &str, problem: String| {
-            ConfigError::new(table.origin.clone(), format!("providers.{name}.{key}"), problem)
+            ConfigError::new(table.origin_of(key), format!("providers.{name}.{key}"), problem)
         };
         let (definition, file) =
             around.definitions.get(&table.preset).map_err(|problem| vec![at("preset", problem)])?;
         let error = |(place, problem): (String, String)| match file {
             // What is wrong in the operator's own definition is told with its file.
             Some(file) if definition.has(&place) => ConfigError::new(file, place, problem),
-            _ => at(&place, problem),
+            _ => match settings::variable(&definition, &place, &table.settings, environment) {
+                Some(variable) => ConfigError::new(variable, format!("providers.{name}.{place}"), problem),
+                None => at(&place, problem),
+            },
         };
         Self::assemble(name, table, &definition, environment, around)
             .map_err(|mistakes| mistakes.into_iter().map(error).collect())
@@ -155,7 +158,8 @@ impl Provider {
         environment: &Environment,
         around: &Surroundings,
     ) -> Result<Self, Vec<(String, String)>> {
-        let settings = settings::resolve(definition, &table.settings, environment)?;
+        let mut settings = settings::resolve(definition, &table.settings, environment)?;
+        let given_twice = std::mem::take(&mut settings.cautions);
         let compiled = compile::compile(name, definition, settings, table, &around.metrics)?;
         let Compiled { user, lifetime, limiter, retry_headers, lets, mint, cache, upsert, remember, revoke, .. } =
             compiled;
@@ -181,7 +185,7 @@ impl Provider {
             inputs,
             permits,
             uses,
-            cautions,
+            cautions: cautions.into_iter().chain(given_twice).collect(),
             vault,
             upserts: Upserts::new(table.upsert_memory.unwrap_or(remember), name, &around.metrics),
             breaker: Breaker::new(around.metrics.breaker(name)),

@@ -3,6 +3,7 @@
 //! A [`SecretSet`] is all secrets of one provider, read in one go: it is published as a whole or not at all, so that an
 //! API key and its companion never come from two different moments. [`watch`] tells when to read again.
 
+mod content;
 mod folder;
 pub mod watch;
 pub mod write;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretSlice};
 
+pub use content::line;
 pub use folder::{KEY_ENDS, KeyFile, KeyFolder, SIGNING, is_key_name};
 
 use crate::clock::Timestamp;
@@ -65,7 +67,14 @@ pub enum SecretSource {
     /// A folder of keys that is read again when it changes.
     Folder(PathBuf),
     /// The text of an environment variable; it never changes.
-    Environment(Secret),
+    Variable {
+        /// Name of the variable.
+        name: String,
+        /// Its text.
+        text: Secret,
+    },
+    /// A key that was made at start.
+    Made(Secret),
 }
 
 /// Why a secret could not be read. Names the place, never the content.
@@ -79,11 +88,13 @@ pub enum SecretError {
         /// What the system said.
         cause: String,
     },
-    /// The file has no content.
-    #[error("{path} is empty")]
-    Empty {
-        /// The file.
-        path: String,
+    /// What stands there can be no secret.
+    #[error("{place} {problem}")]
+    Content {
+        /// The file or the variable.
+        place: String,
+        /// What is wrong, as the rest of a sentence.
+        problem: String,
     },
     /// The file is larger than any secret.
     #[error("{path} is larger than {MAX_BYTES} bytes; is it the right file?")]
@@ -118,9 +129,14 @@ impl SecretSet {
         let mut errors = Vec::new();
         for (name, source) in sources {
             let outcome = match source {
-                SecretSource::Environment(secret) => {
+                SecretSource::Made(secret) => {
                     set.single.insert(name.clone(), KeyFile { secret: secret.clone(), written: None });
                     Ok(())
+                }
+                SecretSource::Variable { name: variable, text } => {
+                    cleaned(text.expose().to_vec(), variable).map(|secret| {
+                        set.single.insert(name.clone(), KeyFile { secret, written: None });
+                    })
                 }
                 SecretSource::File(path) => read_file(path).map(|(secret, written)| {
                     set.single.insert(name.clone(), KeyFile { secret, written });
@@ -212,14 +228,13 @@ fn read_file(path: &Path) -> Result<(Secret, Option<Timestamp>), SecretError> {
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_BYTES {
         return Err(SecretError::TooLarge { path: shown });
     }
-    // Editors and `echo` end files with a line break that is no part of the secret.
-    if bytes.ends_with(b"\n") {
-        bytes.pop();
-        if bytes.ends_with(b"\r") {
-            bytes.pop();
-        }
-    }
-    if bytes.is_empty() { Err(SecretError::Empty { path: shown }) } else { Ok((Secret::new(bytes), written)) }
+    Ok((cleaned(bytes, &shown)?, written))
+}
+
+/// The secret in `bytes`, which stand at `place`.
+fn cleaned(bytes: Vec<u8>, place: &str) -> Result<Secret, SecretError> {
+    let fault = |problem| SecretError::Content { place: place.to_owned(), problem };
+    content::cleaned(bytes).map(Secret::new).map_err(fault)
 }
 
 #[cfg(test)]
@@ -233,22 +248,9 @@ mod tests {
     }
 
     #[test]
-    fn one_line_break_at_the_end_is_not_part_of_a_secret() {
-        for (content, secret) in [
-            (&b"abc"[..], &b"abc"[..]),
-            (b"abc\n", b"abc"),
-            (b"abc\r\n", b"abc"),
-            (b"abc\n\n", b"abc\n"),
-            (b"0012", b"0012"),
-        ] {
-            assert_eq!(read(content).expect("a secret").expose(), secret);
-        }
-    }
-
-    #[test]
     fn empty_missing_and_huge_files_are_refused() {
-        assert!(matches!(read(b""), Err(SecretError::Empty { .. })));
-        assert!(matches!(read(b"\n"), Err(SecretError::Empty { .. })));
+        assert!(matches!(read(b""), Err(SecretError::Content { .. })));
+        assert!(matches!(read(b"\n"), Err(SecretError::Content { .. })));
         assert!(matches!(read(&vec![b'a'; 70_000]), Err(SecretError::TooLarge { .. })));
         assert!(matches!(read_file(Path::new("/nonexistent")), Err(SecretError::Unreadable { .. })));
     }

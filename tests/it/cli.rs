@@ -261,12 +261,12 @@ provider = \"nobody\"
     let said = bad(2, &["check", "--config", &path], &[]).replace(&path, "config.toml");
     let said = said.replace(&sources.join(", "), "SOURCES");
     insta::assert_snapshot!(said, @r#"
-    sidemint: config.toml: server.idle_timeout: is 5, write a duration as text, such as "90s", "5m" or "1h"
-    sidemint: config.toml: server.listn: unknown key; known here: listen, unix_mode, max_connections, header_timeout, idle_timeout, max_headers, max_head_bytes, max_body_bytes, http2, drain_delay, drain_timeout, workers, tls
+    sidemint: config.toml: server.idle_timeout: is 5, write a span of time as text, from "0s" to "1day"
+    sidemint: config.toml: server.listn: unknown key; known here: listen, unix_mode, max_connections, header_timeout, idle_timeout, max_headers, max_head_bytes, max_body_bytes, http2, drain_delay, drain_timeout, workers, tls; did you mean listen?
     sidemint: config.toml: identity.peers.networks: "10.0.0.1/8" has host bits set; write "10.0.0.0/8"
     sidemint: config.toml: routes[1].provider: no provider "nobody"; configured: chat, dev, own
     sidemint: config.toml: routes[1].path: "/a" is already served by the route "/a"
-    sidemint: config.toml: identity.source: no source "plane"; presets: SOURCES; or define identity.sources.plane
+    sidemint: config.toml: identity.source: no source "plane"; presets: SOURCES; or define identity.sources.plane; did you mean plain?
     sidemint: config.toml: log.level: "loud" is not a level (error, warn, info, debug, trace) nor a filter such as "info,sidemint=debug"
     sidemint: config.toml: providers.chat.api_key: is a secret, and secrets are never written in configuration; write api_key_file = "/path"
     sidemint: config.toml: providers.dev.public_api_url: is missing; write public_api_url = "…" (Address of the chat API as the browser reaches it; it becomes the session's apiUrl)

@@ -28,7 +28,7 @@ fn load(sources: &Sources, environment: &Environment) -> Result<Blueprint, Confi
 }
 
 /// The mistakes in `text`, one a line; empty when there are none. `DIR` stands for the folder of the file.
-fn mistakes(text: &str, environment: &Environment) -> String {
+pub fn mistakes(text: &str, environment: &Environment) -> String {
     mistakes_beside(tempfile::tempdir().unwrap().path(), text, environment)
 }
 
@@ -78,19 +78,19 @@ fn an_unknown_key_is_refused_with_file_and_key_and_the_known_ones() {
             (
                 "server.listn",
                 "\"127.0.0.1:0\"",
-                "config.toml: server.listn: unknown key; known here: listen, unix_mode, max_connections, header_timeout, idle_timeout, max_headers, max_head_bytes, max_body_bytes, http2, drain_delay, drain_timeout, workers, tls",
+                "config.toml: server.listn: unknown key; known here: listen, unix_mode, max_connections, header_timeout, idle_timeout, max_headers, max_head_bytes, max_body_bytes, http2, drain_delay, drain_timeout, workers, tls; did you mean listen?",
             ),
             ("ops.port", "9090", "config.toml: ops.port: unknown key; known here: listen"),
             ("log.colour", "true", "config.toml: log.colour: unknown key; known here: format, level, requests, users"),
             (
                 "identity.sauce",
                 "\"plain\"",
-                "config.toml: identity.sauce: unknown key; known here: source, peers, callers, users, roles, sources",
+                "config.toml: identity.sauce: unknown key; known here: source, peers, callers, users, roles, sources; did you mean source?",
             ),
             (
                 "identity.peers.network",
                 "[]",
-                "config.toml: identity.peers.network: unknown key; known here: networks, unix_uids, certificates, xfcc, linkerd, hmac_key_files, secret_files, secret_header, insecure_trust_every_peer",
+                "config.toml: identity.peers.network: unknown key; known here: networks, unix_uids, certificates, xfcc, linkerd, hmac_key_files, secret_files, secret_header, insecure_trust_every_peer; did you mean networks?",
             ),
             (
                 "identity.callers.shop.insecure_trust_every_peer",
@@ -110,18 +110,22 @@ fn an_unknown_key_is_refused_with_file_and_key_and_the_known_ones() {
             (
                 "browser.allow_origin",
                 "[]",
-                "config.toml: browser.allow_origin: unknown key; known here: allow_origins, allow_hosts, require_header",
+                "config.toml: browser.allow_origin: unknown key; known here: allow_origins, allow_hosts, require_header; did you mean allow_origins?",
             ),
-            ("cache.max_entrys", "5", "config.toml: cache.max_entrys: unknown key; known here: max_entries, max_bytes"),
+            (
+                "cache.max_entrys",
+                "5",
+                "config.toml: cache.max_entrys: unknown key; known here: max_entries, max_bytes; did you mean max_entries?",
+            ),
             (
                 "routes",
                 "[{ path = \"/a\", answer = \"session\", provider = \"chat\", tll = \"1h\" }]",
-                "config.toml: routes[0].tll: unknown key; known here: path, answer, provider, ttl, deadline, host, mode, source",
+                "config.toml: routes[0].tll: unknown key; known here: path, answer, provider, ttl, deadline, host, mode, source; did you mean ttl?",
             ),
             (
                 "providers.chat.audiance",
                 "\"chat\"",
-                "config.toml: providers.chat.audiance: preset \"local\" has no such setting; it has alg, audience, claims, issuer, key_file, kid, public_api_url",
+                "config.toml: providers.chat.audiance: preset \"local\" has no such setting; it has alg, audience, claims, issuer, key_file, kid, public_api_url; did you mean audience?",
             ),
         ],
     );
@@ -136,26 +140,30 @@ fn a_value_of_another_type_is_refused_with_what_to_write() {
             (
                 "server.idle_timeout",
                 "90",
-                "config.toml: server.idle_timeout: is 90, write a duration as text, such as \"90s\", \"5m\" or \"1h\"",
+                "config.toml: server.idle_timeout: is 90, write a span of time as text, from \"0s\" to \"1day\"",
             ),
             (
                 "server.idle_timeout",
                 "\"soon\"",
-                "config.toml: server.idle_timeout: is \"soon\", write a duration as text, such as \"90s\", \"5m\" or \"1h\"",
+                "config.toml: server.idle_timeout: is \"soon\", write a span of time as text, from \"0s\" to \"1day\"",
             ),
             ("server.http2", "\"yes\"", "config.toml: server.http2: is \"yes\", write true or false"),
             (
                 "server.max_connections",
                 "\"many\"",
-                "config.toml: server.max_connections: is \"many\", write a whole number, 0 or more",
+                "config.toml: server.max_connections: is \"many\", write a whole number from 1 to 1000000",
             ),
             (
                 "server.max_connections",
                 "-1",
-                "config.toml: server.max_connections: is -1, write a whole number, 0 or more",
+                "config.toml: server.max_connections: is -1, write a whole number from 1 to 1000000",
             ),
-            ("server.workers", "1.5", "config.toml: server.workers: is 1.5, write a whole number, 0 or more"),
-            ("server.listen", "8080", "config.toml: server.listen: is 8080, write text"),
+            ("server.workers", "1.5", "config.toml: server.workers: is 1.5, write a whole number from 0 to 1024"),
+            (
+                "server.listen",
+                "8080",
+                "config.toml: server.listen: is 8080, write IP and port such as \"127.0.0.1:8080\", or \"unix:/path\"",
+            ),
             ("log.format", "\"xml\"", "config.toml: log.format: \"xml\" is not one of auto, json, text"),
             ("log.requests", "true", "config.toml: log.requests: is true, write text"),
             (
@@ -176,17 +184,17 @@ fn a_value_of_another_type_is_refused_with_what_to_write() {
             (
                 "cache.max_bytes",
                 "\"128MiB\"",
-                "config.toml: cache.max_bytes: is \"128MiB\", write a whole number, 0 or more",
+                "config.toml: cache.max_bytes: is \"128MiB\", write a whole number from 0 to 1099511627776",
             ),
             (
                 "providers.chat.timeout",
                 "5",
-                "config.toml: providers.chat.timeout: is 5, write a duration as text, such as \"90s\", \"5m\" or \"1h\"",
+                "config.toml: providers.chat.timeout: is 5, write a span of time as text, from \"1ms\" to \"10m\"",
             ),
             (
                 "providers.chat.retries",
                 "\"two\"",
-                "config.toml: providers.chat.retries: is \"two\", write a whole number, 0 or more",
+                "config.toml: providers.chat.retries: is \"two\", write a whole number from 0 to 10",
             ),
             ("providers.chat.audience", "[\"a\"]", "config.toml: providers.chat.audience: is [\"a\"]; write text"),
             (
@@ -230,13 +238,17 @@ fn a_value_out_of_range_is_refused_with_what_to_write() {
             (
                 "server.max_connections",
                 "0",
-                "config.toml: server.max_connections: is 0, so nothing could be served; write a positive number",
+                "config.toml: server.max_connections: is 0, write a whole number from 1 to 1000000",
             ),
-            ("server.max_head_bytes", "4096", "config.toml: server.max_head_bytes: is too small; write at least 8192"),
+            (
+                "server.max_head_bytes",
+                "4096",
+                "config.toml: server.max_head_bytes: is 4096, write a whole number from 8192 to 1048576",
+            ),
             (
                 "server.header_timeout",
                 "\"0s\"",
-                "config.toml: server.header_timeout: is 0; write a positive duration such as \"5s\"",
+                "config.toml: server.header_timeout: is \"0s\", write a span of time as text, from \"1ms\" to \"10m\"",
             ),
             (
                 "ops.listen",
@@ -261,7 +273,7 @@ fn a_source_or_setting_that_cannot_be_is_refused_with_what_to_write() {
             (
                 "identity.source",
                 "\"plane\"",
-                "config.toml: identity.source: no source \"plane\"; presets: SOURCES; or define identity.sources.plane",
+                "config.toml: identity.source: no source \"plane\"; presets: SOURCES; or define identity.sources.plane; did you mean plain?",
             ),
             (
                 "identity.sources.plain",
@@ -301,7 +313,7 @@ fn a_source_or_setting_that_cannot_be_is_refused_with_what_to_write() {
             (
                 "providers.chat.timeout",
                 "\"0s\"",
-                "config.toml: providers.chat.timeout: is 0; write a positive duration such as \"5s\"",
+                "config.toml: providers.chat.timeout: is \"0s\", write a span of time as text, from \"1ms\" to \"10m\"",
             ),
             (
                 "providers.chat.alg",
@@ -437,7 +449,7 @@ fn a_route_that_cannot_be_served_is_refused() {
             (
                 "routes",
                 "[{ path = \"/a\", answer = \"sesion\", provider = \"chat\" }]",
-                "config.toml: routes[0].answer: \"sesion\" is not one of session, livekit, subrequest",
+                "config.toml: routes[0].answer: \"sesion\" is not one of session, livekit, subrequest; did you mean session?",
             ),
             (
                 "routes",
@@ -462,7 +474,7 @@ fn a_route_that_cannot_be_served_is_refused() {
             (
                 "routes",
                 "[{ path = \"/a\", answer = \"session\", provider = \"chatt\" }]",
-                "config.toml: routes[0].provider: no provider \"chatt\"; configured: chat",
+                "config.toml: routes[0].provider: no provider \"chatt\"; configured: chat; did you mean chat?",
             ),
             (
                 "routes",
@@ -493,7 +505,7 @@ fn a_route_that_cannot_be_served_is_refused() {
             (
                 "routes",
                 "[{ path = \"/a\", answer = \"session\", provider = \"chat\", deadline = \"0s\" }]",
-                "config.toml: routes[0].deadline: is 0; write a positive duration",
+                "config.toml: routes[0].deadline: is \"0s\", write a span of time as text, from \"1ms\" to \"10m\"",
             ),
             (
                 "routes",
@@ -566,7 +578,7 @@ fn a_secret_that_is_missing_unreadable_or_of_the_wrong_shape_is_refused() {
     let twice = Environment::of([("SENDSAR_API_KEY", API_KEY), ("SENDSAR_API_KEY_FILE", "/run/key")]);
     assert_eq!(
         mistakes(&config(SENDSAR, &[]), &twice),
-        "config.toml: providers.chat.api_key_file: SENDSAR_API_KEY and SENDSAR_API_KEY_FILE are both set; unset one"
+        "SENDSAR_API_KEY: providers.chat.api_key_file: SENDSAR_API_KEY and SENDSAR_API_KEY_FILE are both set; unset one"
     );
     let empty = Environment::of([("SENDSAR_API_KEY", "")]);
     assert_eq!(mistakes(&config(SENDSAR, &[]), &empty), mistakes(&config(SENDSAR, &[]), &none), "empty is not set");
@@ -750,7 +762,7 @@ fn a_file_that_is_missing_or_not_toml_is_named() {
     let found = load(&missing, &Environment::default()).unwrap_err().to_string();
     assert!(found.contains("nowhere.toml: cannot be read (No such file"), "{found}");
     let found = mistakes("[server\n", &Environment::default());
-    assert!(found.starts_with("config.toml: is not TOML: ") && found.contains("line 1"), "{found}");
+    assert!(found.starts_with("config.toml: is not TOML in line 1, column 8: "), "{found}");
     let no_folder = Sources { folder: Some(folder.path().join("conf.d")), ..Sources::default() };
     let found = load(&no_folder, &Environment::default()).unwrap_err().to_string();
     assert!(found.contains("conf.d: cannot be listed (No such file"), "{found}");
@@ -761,11 +773,11 @@ fn a_bad_variable_or_flag_is_named() {
     let with = |name, value| mistakes(&config(LOCAL, &[]), &Environment::of([(name, value)]));
     assert_eq!(
         with("SIDEMINT_SERVER__IDLE_TIMEOUT", "soon"),
-        "SIDEMINT_SERVER__IDLE_TIMEOUT: server.idle_timeout: is \"soon\", write a duration as text, such as \"90s\", \"5m\" or \"1h\""
+        "SIDEMINT_SERVER__IDLE_TIMEOUT: server.idle_timeout: is \"soon\", write a span of time as text, from \"0s\" to \"1day\""
     );
     assert_eq!(
         with("SIDEMINT_SERVER__IDLE_TIMOUT", "5s"),
-        "SIDEMINT_SERVER__IDLE_TIMOUT: server.idle_timout: unknown key; known here: listen, unix_mode, max_connections, header_timeout, idle_timeout, max_headers, max_head_bytes, max_body_bytes, http2, drain_delay, drain_timeout, workers, tls"
+        "SIDEMINT_SERVER__IDLE_TIMOUT: server.idle_timout: unknown key; known here: listen, unix_mode, max_connections, header_timeout, idle_timeout, max_headers, max_head_bytes, max_body_bytes, http2, drain_delay, drain_timeout, workers, tls; did you mean idle_timeout?"
     );
     assert_eq!(
         with("SIDEMINT_SERVER__LISTEN", "nowhere"),
@@ -773,11 +785,11 @@ fn a_bad_variable_or_flag_is_named() {
     );
     assert_eq!(
         with("SIDEMINT_COLOUR__RED", "1"),
-        "environment or flags: colour: unknown section; the sections are server, grpc, ops, log, identity, browser, limits, cache, routes, providers"
+        "SIDEMINT_COLOUR__RED: colour: unknown section; the sections are server, grpc, ops, log, identity, browser, limits, cache, routes, providers"
     );
     assert_eq!(
         with("SIDEMINT_PROVIDERS__CHAT__TIMEOUT", "never"),
-        "SIDEMINT_PROVIDERS__CHAT__TIMEOUT: providers.chat.timeout: is \"never\", write a duration as text, such as \"90s\", \"5m\" or \"1h\""
+        "SIDEMINT_PROVIDERS__CHAT__TIMEOUT: providers.chat.timeout: is \"never\", write a span of time as text, from \"1ms\" to \"10m\""
     );
     assert_eq!(
         with("SIDEMINT_ROUTES__0__TTL", "5m"),
@@ -789,7 +801,7 @@ fn a_bad_variable_or_flag_is_named() {
     let found = load(&Sources { files, overrides, ..Sources::default() }, &Environment::default()).unwrap_err();
     assert_eq!(
         found.to_string(),
-        "environment or flags: server.listen: \"nowhere\" is not an address; write IP and port such as \"127.0.0.1:8080\", or \"unix:/path\""
+        "flags: server.listen: \"nowhere\" is not an address; write IP and port such as \"127.0.0.1:8080\", or \"unix:/path\""
     );
 }
 

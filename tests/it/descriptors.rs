@@ -70,8 +70,6 @@ impl Limited {
 #[tokio::test(flavor = "multi_thread")]
 async fn few_descriptors_are_enough_for_probes_and_trusted_peers() {
     let service = Limited::serve("ulimit -n 64").await;
-    let told = service.said("WARN", "server.max_connections is 4096");
-    assert!(told.len() == 1 && told[0].contains("64 files"), "{told:?}");
     for to in [service.front, service.ops] {
         let held = strangers(to, 200, b"").await;
         for path in ["/livez", "/metrics"] {
@@ -81,6 +79,8 @@ async fn few_descriptors_are_enough_for_probes_and_trusted_peers() {
         assert_eq!(answer.status, 200);
         drop(held);
     }
+    let told = service.said("WARN", "server.max_connections is 4096");
+    assert!(told.len() == 1 && told[0].contains("64 files"), "{told:?}");
     assert_eq!(service.said("ERROR", "cannot accept connections"), Vec::<String>::new());
 }
 
@@ -96,9 +96,9 @@ fn check(limits: &str, overrides: &[(&str, &str)]) -> String {
 #[test]
 fn check_tells_where_places_are_fewer_than_configured() {
     let hundred = [("server.max_connections", "100")];
-    assert!(!check("ulimit -Hn 512 && ulimit -Sn 64", &hundred).contains("ulimit"), "raised to 512");
+    assert!(!check("ulimit -Sn 64 && ulimit -Hn 512", &hundred).contains("ulimit"), "raised to 512");
     let both = [("server.max_connections", "100"), ("grpc.listen", "\"127.0.0.1:0\"")];
-    assert!(!check("ulimit -Hn 512 && ulimit -Sn 64", &both).contains("ulimit"), "both listeners fit");
+    assert!(!check("ulimit -Sn 64 && ulimit -Hn 512", &both).contains("ulimit"), "both listeners fit");
     for overrides in [&hundred[..], &both] {
         let said = check("ulimit -n 128", overrides);
         assert!(

@@ -29,6 +29,7 @@ mod canary;
 mod canary_proofs;
 mod cli;
 mod config;
+mod configured;
 mod controllers;
 mod definitions;
 mod departures;

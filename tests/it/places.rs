@@ -236,9 +236,9 @@ async fn probes_get_a_place_among_idle_connections() {
     assert_eq!(service.session("alice").await.status, 200);
 }
 
-/// T-70: those that were pushed out are told nothing, and the rest of the service is not touched.
+/// Whoever comes, a request in hand is answered.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_in_hand_is_finished_before_its_connection_makes_room() {
+async fn strangers_end_no_request_in_hand() {
     let (service, fake) = Service::sendsar_with("", &[("server.max_connections", "2"), ONE]).await;
     let gate = fake.hold().await;
     let mut waiting = service.connect().await;

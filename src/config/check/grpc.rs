@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Check;
-use crate::config::{Answer, Grpc, Listen, Route, raw};
+use crate::config::{Answer, Grpc, Listen, Route, did_you_mean, raw};
 
 impl Check<'_> {
     /// The listener for Envoy's checks, where one is asked for. `others` are the other listeners, with their keys.
@@ -15,7 +15,7 @@ impl Check<'_> {
             }
             return None;
         };
-        let listen = self.listen("grpc.listen", &listen);
+        let listen = self.listen("grpc.listen", &listen.0);
         for (key, other) in others {
             // Port 0 is another port each time.
             let is_chosen = matches!(other, Listen::Tcp(address) if address.port() == 0);
@@ -38,7 +38,11 @@ impl Check<'_> {
             (Some(own), _) => {
                 self.refuse(
                     "grpc.route",
-                    format!("no route \"{own}\"; those that answer subrequests: {}", or_none(&known())),
+                    format!(
+                        "no route \"{own}\"; those that answer subrequests: {}{}",
+                        or_none(&known()),
+                        did_you_mean(&own, &paths)
+                    ),
                 );
                 own
             }

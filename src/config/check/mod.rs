@@ -12,14 +12,12 @@ use std::time::Duration;
 use super::layers::Layers;
 use super::{
     Answer, Browser, Cache, ClientCertificates, Config, ConfigError, JWKS_PATH, LIVEKIT_PATH, Listen, Log, Mode,
-    Provider, Route, Server, Tls, UserLimits, origin, raw,
+    Provider, Route, Server, Tls, UserLimits, did_you_mean, origin, raw,
 };
 
 /// Mints and sign-outs at one provider at once, where nothing is said: some hundred connections fit beside those of clients
 /// under the usual limit of 1,024 descriptors, and at 100 ms a call they are 1,280 mints a second.
 const CALLS_AT_ONCE: usize = 128;
-/// More than this is a mistake: each has a connection of its own.
-const MOST_CALLS_AT_ONCE: usize = 4096;
 
 /// One pass over the raw sections, collecting mistakes.
 pub(super) struct Check<'a> {
@@ -28,7 +26,12 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
+    /// Notes a mistake. Where one below `key` is told already, this one may come of it, and is not told.
     fn refuse(&mut self, key: &str, problem: impl Into<String>) {
+        let below = |error: &ConfigError| error.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+        if self.errors.iter().any(below) {
+            return;
+        }
         let origin = self.layers.origin(key);
         self.errors.push(ConfigError::new(origin, key, problem));
     }
@@ -36,7 +39,7 @@ impl Check<'_> {
     pub(super) fn config(&mut self) -> Config {
         let server = self.server();
         let ops: raw::Ops = self.layers.section("ops", self.errors);
-        let ops = self.listen("ops.listen", &ops.listen);
+        let ops = self.listen("ops.listen", &ops.listen.0);
         let log: raw::Log = self.layers.section("log", self.errors);
         let identity = self.identity();
         let browser = self.browser();
@@ -62,48 +65,33 @@ impl Check<'_> {
             identity,
             browser,
             limits,
-            cache: Cache { max_entries: cache.max_entries, max_bytes: cache.max_bytes },
+            cache: Cache { max_entries: cache.max_entries.0, max_bytes: cache.max_bytes.0 },
             routes,
             providers,
             definitions: None,
+            cautions: Vec::new(),
         }
     }
 
     fn server(&mut self) -> Server {
         let raw: raw::Server = self.layers.section("server", self.errors);
-        for (key, value) in [
-            ("server.max_connections", raw.max_connections),
-            ("server.max_headers", raw.max_headers),
-            ("server.max_head_bytes", raw.max_head_bytes),
-        ] {
-            if value == 0 {
-                self.refuse(key, "is 0, so nothing could be served; write a positive number");
-            }
-        }
-        // hyper refuses smaller read buffers.
-        if (1..8192).contains(&raw.max_head_bytes) {
-            self.refuse("server.max_head_bytes", "is too small; write at least 8192");
-        }
-        if raw.header_timeout.0.is_zero() {
-            self.refuse("server.header_timeout", "is 0; write a positive duration such as \"5s\"");
-        }
         let unix_mode = u32::from_str_radix(&raw.unix_mode, 8).unwrap_or(u32::MAX);
         if unix_mode > 0o777 {
             self.refuse("server.unix_mode", "is not a file mode; write octal text such as \"0660\"");
         }
         Server {
-            listen: self.listen("server.listen", &raw.listen),
+            listen: self.listen("server.listen", &raw.listen.0),
             unix_mode,
-            max_connections: raw.max_connections,
+            max_connections: raw.max_connections.size(),
             header_timeout: raw.header_timeout.0,
             idle_timeout: raw.idle_timeout.0,
-            max_headers: raw.max_headers,
-            max_head_bytes: raw.max_head_bytes,
-            max_body_bytes: raw.max_body_bytes,
+            max_headers: raw.max_headers.size(),
+            max_head_bytes: raw.max_head_bytes.size(),
+            max_body_bytes: raw.max_body_bytes.size(),
             http2: raw.http2,
             drain_delay: raw.drain_delay.0,
             drain_timeout: raw.drain_timeout.0,
-            workers: (raw.workers > 0).then_some(raw.workers),
+            workers: Some(raw.workers.size()).filter(|workers| *workers > 0),
             tls: raw.tls.map(|tls| self.tls(tls)),
             origin: self.layers.origin("server"),
         }
@@ -200,22 +188,17 @@ impl Check<'_> {
             if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
                 self.refuse(&format!("providers.{name}"), "is not a usable name; use letters, digits, - and _");
             }
-            if raw.timeout.is_some_and(|span| span.0.is_zero()) {
-                self.refuse(&format!("providers.{name}.timeout"), "is 0; write a positive duration such as \"5s\"");
-            }
-            let calls_at_once = raw.calls_at_once.unwrap_or(CALLS_AT_ONCE);
-            if !(1..=MOST_CALLS_AT_ONCE).contains(&calls_at_once) {
-                let problem = format!("is {calls_at_once}; write a number from 1 to {MOST_CALLS_AT_ONCE}");
-                self.refuse(&format!("providers.{name}.calls_at_once"), problem);
-            }
             let origin = self.layers.origin(&format!("providers.{name}"));
+            let origin_of =
+                |setting: &String| (setting.clone(), self.layers.origin(&format!("providers.{name}.{setting}")));
+            let origins = raw.settings.keys().map(origin_of).filter(|(_, own)| *own != origin).collect();
             providers.insert(
                 name,
                 Provider {
                     preset: raw.preset,
                     timeout: raw.timeout.map_or(Duration::from_secs(5), |span| span.0),
-                    retries: raw.retries.unwrap_or(2),
-                    calls_at_once,
+                    retries: raw.retries.map_or(2, |retries| u32::try_from(retries.0).unwrap_or(u32::MAX)),
+                    calls_at_once: raw.calls_at_once.map_or(CALLS_AT_ONCE, raw::Count::size),
                     client_margin: raw.client_margin.map(|span| span.0),
                     upsert_memory: raw.upsert_memory.map(|span| span.0),
                     rate: raw.rate,
@@ -223,6 +206,7 @@ impl Check<'_> {
                     user_unfit: raw.user_unfit,
                     settings: raw.settings,
                     origin,
+                    origins,
                 },
             );
         }
@@ -250,7 +234,8 @@ impl Check<'_> {
             if !providers.contains(&raw.provider) {
                 let known: Vec<_> = providers.iter().map(String::as_str).collect();
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                refuse("provider", format!("no provider \"{}\"; configured: {known}", raw.provider));
+                let meant = did_you_mean(&raw.provider, providers);
+                refuse("provider", format!("no provider \"{}\"; configured: {known}{meant}", raw.provider));
             }
             if raw.mode.is_some() && raw.answer != Answer::Subrequest {
                 refuse("mode", "only a subrequest route has a mode; remove it".to_owned());
@@ -263,9 +248,6 @@ impl Check<'_> {
                 },
                 |span| span.0,
             );
-            if deadline.is_zero() {
-                refuse("deadline", "is 0; write a positive duration".to_owned());
-            }
             let route = Route {
                 path,
                 host: raw.host.map(|host| host.to_ascii_lowercase()),

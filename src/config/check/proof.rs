@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::Check;
-use crate::config::{Grpc, Identity, Listen, Peers, Route, Server};
+use crate::config::{Grpc, Identity, Listen, Peers, Route, Server, did_you_mean};
 
 /// Callers at most: each has a bit of what a connection proves.
 const MAX_CALLERS: usize = 63;
@@ -34,7 +34,8 @@ impl Check<'_> {
             }
             for name in caller.routes.iter().filter(|name| !names.contains(*name)) {
                 let known = names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-                self.refuse(&format!("{key}.routes"), format!("no route \"{name}\"; configured: {known}"));
+                let meant = did_you_mean(name, &names);
+                self.refuse(&format!("{key}.routes"), format!("no route \"{name}\"; configured: {known}{meant}"));
             }
         }
     }

@@ -1,74 +1,53 @@
 //! The configuration file, word for word. Unknown keys are refused; nothing is computed here.
 
+mod address;
+mod bounds;
 mod identity;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
 
+use address::Address;
+pub(super) use bounds::Count;
+use bounds::{DAY, HOUR, MILLI, MINUTE, Span};
 pub(super) use identity::{Identity, OneOrMore, Peers};
-
-/// A duration written as text: `"90s"`, `"5m"`, `"1h 30m"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span(pub(super) Duration);
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = Span;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a duration as text, such as \"90s\", \"5m\" or \"1h\"")
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Span, E> {
-                let span = humantime::parse_duration(text)
-                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))?;
-                Ok(Span(span))
-            }
-        }
-        deserializer.deserialize_str(Visitor)
-    }
-}
-
-const fn seconds(n: u64) -> Span {
-    Span(Duration::from_secs(n))
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Server {
-    pub(super) listen: String,
+    pub(super) listen: Address,
     pub(super) unix_mode: String,
-    pub(super) max_connections: usize,
-    pub(super) header_timeout: Span,
-    pub(super) idle_timeout: Span,
-    pub(super) max_headers: usize,
-    pub(super) max_head_bytes: usize,
-    pub(super) max_body_bytes: usize,
+    pub(super) max_connections: Count<1_000_000, 1>,
+    pub(super) header_timeout: Span<{ 10 * MINUTE }, MILLI>,
+    pub(super) idle_timeout: Span<DAY>,
+    pub(super) max_headers: Count<4096, 1>,
+    /// hyper refuses smaller read buffers.
+    pub(super) max_head_bytes: Count<{ 1024 * 1024 }, 8192>,
+    pub(super) max_body_bytes: Count<{ 16 * 1024 * 1024 }>,
     pub(super) http2: bool,
-    pub(super) drain_delay: Span,
-    pub(super) drain_timeout: Span,
-    pub(super) workers: usize,
+    pub(super) drain_delay: Span<HOUR>,
+    pub(super) drain_timeout: Span<HOUR>,
+    pub(super) workers: Count<1024>,
     pub(super) tls: Option<Tls>,
 }
 
 impl Default for Server {
     fn default() -> Self {
         Self {
-            listen: "127.0.0.1:8080".to_owned(),
+            listen: Address("127.0.0.1:8080".to_owned()),
             unix_mode: "0660".to_owned(),
-            max_connections: 4096,
-            header_timeout: seconds(5),
-            idle_timeout: seconds(90),
-            max_headers: 64,
-            max_head_bytes: 32 * 1024,
-            max_body_bytes: 8 * 1024,
+            max_connections: Count(4096),
+            header_timeout: Span::seconds(5),
+            idle_timeout: Span::seconds(90),
+            max_headers: Count(64),
+            max_head_bytes: Count(32 * 1024),
+            max_body_bytes: Count(8 * 1024),
             http2: false,
-            drain_delay: seconds(0),
-            drain_timeout: seconds(20),
-            workers: 0,
+            drain_delay: Span::seconds(0),
+            drain_timeout: Span::seconds(20),
+            workers: Count(0),
             tls: None,
         }
     }
@@ -96,19 +75,19 @@ pub enum ClientCertificates {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Grpc {
-    pub(super) listen: Option<String>,
+    pub(super) listen: Option<Address>,
     pub(super) route: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Ops {
-    pub(super) listen: String,
+    pub(super) listen: Address,
 }
 
 impl Default for Ops {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9090".to_owned() }
+        Self { listen: Address("127.0.0.1:9090".to_owned()) }
     }
 }
 
@@ -179,13 +158,13 @@ pub(super) struct Browser {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Cache {
-    pub(super) max_entries: u64,
-    pub(super) max_bytes: u64,
+    pub(super) max_entries: Count<100_000_000>,
+    pub(super) max_bytes: Count<{ 1 << 40 }>,
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { max_entries: 100_000, max_bytes: 128 * 1024 * 1024 }
+        Self { max_entries: Count(100_000), max_bytes: Count(128 * 1024 * 1024) }
     }
 }
 
@@ -195,8 +174,8 @@ pub(super) struct Route {
     pub(super) path: Option<String>,
     pub(super) answer: Answer,
     pub(super) provider: String,
-    pub(super) ttl: Option<Span>,
-    pub(super) deadline: Option<Span>,
+    pub(super) ttl: Option<Span<{ 366 * DAY }>>,
+    pub(super) deadline: Option<Span<{ 10 * MINUTE }, MILLI>>,
     pub(super) host: Option<String>,
     pub(super) mode: Option<Mode>,
     pub(super) source: Option<OneOrMore>,
@@ -240,11 +219,12 @@ pub enum Mode {
 #[derive(Debug, Deserialize)]
 pub(super) struct Provider {
     pub(super) preset: String,
-    pub(super) timeout: Option<Span>,
-    pub(super) retries: Option<u32>,
-    pub(super) calls_at_once: Option<usize>,
-    pub(super) client_margin: Option<Span>,
-    pub(super) upsert_memory: Option<Span>,
+    pub(super) timeout: Option<Span<{ 10 * MINUTE }, MILLI>>,
+    pub(super) retries: Option<Count<10>>,
+    /// More is a mistake: each call has a connection of its own.
+    pub(super) calls_at_once: Option<Count<4096, 1>>,
+    pub(super) client_margin: Option<Span<DAY>>,
+    pub(super) upsert_memory: Option<Span<{ 366 * DAY }>>,
     pub(super) rate: Option<String>,
     #[serde(default)]
     pub(super) user_prefix: String,

@@ -59,7 +59,7 @@ impl<T> Rotation<T> {
     pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
         self.sources.values().filter_map(|source| match source {
             SecretSource::File(path) => Some(path.clone()),
-            SecretSource::Folder(_) | SecretSource::Environment(_) => None,
+            SecretSource::Folder(_) | SecretSource::Variable { .. } | SecretSource::Made(_) => None,
         })
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Around, Sources};
-use crate::config::{self, Answer, ConfigError};
+use crate::config::{self, Answer, ConfigError, did_you_mean};
 use crate::identity::definition;
 use crate::identity::namespace::Namespaces;
 use crate::identity::peer::Peers;
@@ -97,9 +97,11 @@ impl<'c> Draft<'c> {
             let own = identity.sources.get(name);
             if own.is_none() && !definition::is_preset(name) {
                 let presets = definition::names();
+                let own = identity.sources.keys().map(String::as_str);
+                let meant = did_you_mean(name, own.chain(presets.split(", ")));
                 self.refuse(
                     key,
-                    format!("no source \"{name}\"; presets: {presets}; or define identity.sources.{name}"),
+                    format!("no source \"{name}\"; presets: {presets}; or define identity.sources.{name}{meant}"),
                 );
                 continue;
             }

@@ -109,6 +109,24 @@ impl Compiler<'_> {
         (limiter, headers)
     }
 
+    /// Refuses numbers of the definition that nothing could hold (T-74).
+    pub(super) fn bounds(&mut self) {
+        let definition = self.definition;
+        let numbers = [
+            ("limits.burst", definition.limits.burst.map(u64::from), 1..=1_000_000),
+            ("limits.queue", definition.limits.queue.map(wide), 0..=100_000),
+            ("user.max_bytes", definition.user.max_bytes.map(wide), 1..=4096),
+        ];
+        for (place, number, bounds) in numbers {
+            if let Some(number) = number.filter(|number| !bounds.contains(number)) {
+                self.refuse(
+                    place,
+                    format!("is {number}, write a whole number from {} to {}", bounds.start(), bounds.end()),
+                );
+            }
+        }
+    }
+
     /// Which values of inputs the operator allows.
     pub(super) fn permits(&mut self) -> Vec<Permit> {
         let mut permits = Vec::new();
@@ -165,4 +183,8 @@ impl Compiler<'_> {
             self.mistakes.push((format!("settings.{name}"), problem));
         }
     }
+}
+
+fn wide(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }

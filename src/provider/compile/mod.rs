@@ -128,6 +128,7 @@ impl Compiler<'_> {
 
     fn compile(&mut self) -> Option<Compiled> {
         let definition = self.definition;
+        self.bounds();
         self.parts();
         let lifetime = self.lifetime();
         let user = self.user();

@@ -62,7 +62,8 @@ impl Reader {
             let differs = |secret: &Secret| !secret.expose_text().is_some_and(|text| pattern.is_match(text));
             let folder = self.secrets.folder(name).into_iter().flat_map(|folder| folder.keys.values());
             if self.secrets.get(name).into_iter().chain(folder.map(|key| &key.secret)).any(differs) {
-                let problem = "does not look like one: it does not match the preset's pattern".to_owned();
+                let wanted = pattern.as_str().trim_start_matches("^(?:").trim_end_matches(")$");
+                let problem = format!("does not look like one: it does not match {wanted}");
                 self.problems.push((name.clone(), problem));
             }
         }

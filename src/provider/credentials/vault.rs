@@ -62,7 +62,7 @@ impl Vault {
                 return Err(vec![(secret.clone(), problem)]);
             }
             let made = keys::generate(alg).map_err(|error| vec![(secret.clone(), error.to_string())])?;
-            needs.sources.insert(secret.clone(), SecretSource::Environment(made));
+            needs.sources.insert(secret.clone(), SecretSource::Made(made));
             generated = true;
         }
         let (mut first, found) = read(&needs, sources(SecretSet::read(&needs.sources))?)?;
@@ -102,7 +102,7 @@ impl Vault {
     pub(in crate::provider) fn key_folder(&self) -> Option<&PathBuf> {
         match self.needs.sources.get(&self.needs.key.as_ref()?.signer.secret)? {
             SecretSource::Folder(folder) => Some(folder),
-            SecretSource::File(_) | SecretSource::Environment(_) => None,
+            SecretSource::File(_) | SecretSource::Variable { .. } | SecretSource::Made(_) => None,
         }
     }
 
@@ -112,7 +112,7 @@ impl Vault {
             SecretSource::File(path) => Some(path.clone()),
             // Any file stands for its folder.
             SecretSource::Folder(folder) => Some(folder.join(SIGNING)),
-            SecretSource::Environment(_) => None,
+            SecretSource::Variable { .. } | SecretSource::Made(_) => None,
         })
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{Definition, PRESETS};
-use crate::config::ConfigError;
+use crate::config::{ConfigError, did_you_mean};
 
 /// Definitions by name. Those of the operator come first.
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ impl Definitions {
             Some(shipped) => Ok((shipped?, None)),
             None => {
                 let known: Vec<_> = self.texts().map(|(name, _)| name).collect();
-                Err(format!("no preset \"{name}\"; there are {}", known.join(", ")))
+                Err(format!("no preset \"{name}\"; there are {}{}", known.join(", "), did_you_mean(name, &known)))
             }
         }
     }

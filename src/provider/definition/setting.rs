@@ -36,6 +36,9 @@ pub struct Setting {
     /// Members that the operator's table must not have: the provider gives them a meaning of its own.
     #[serde(default)]
     pub reserved: Vec<String>,
+    /// The only members that the operator's table may have: the provider ignores every other.
+    #[serde(default)]
+    pub names: Vec<String>,
     /// The public part of a secret that this setting is, in place of something that the operator gives.
     #[serde(default)]
     pub part_of: Option<Part>,

@@ -1,0 +1,4 @@
+//! What operators write, from files, variables and flags: slips that are told, and bounds that hold.
+
+mod bounds;
+mod slips;
