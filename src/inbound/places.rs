@@ -18,7 +18,8 @@ use crate::metrics::{Counter, Metrics};
 
 /// One of so many places is for strangers, and of these one of as many for one address.
 const PART: usize = 4;
-/// Connections that made room and have not ended yet, at most. They end at once, unless the machine has no time for them.
+/// Connections that made room and have not ended yet, at most. They end at once, unless the machine has no time for them;
+/// then newcomers wait for that time as well.
 const LEAVING: usize = 16;
 /// Whoever waits for a place looks this often for a connection that has fallen idle.
 const LOOK: Duration = Duration::from_millis(50);
@@ -66,6 +67,15 @@ impl Refused {
             Self::Full => "full",
         }
     }
+}
+
+/// Why there is no place now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoPlace {
+    /// There will not be one soon.
+    Refused(Refused),
+    /// So many are leaving that the next one has to wait for them.
+    Leaving,
 }
 
 /// A connection that has a place or waits for one.
@@ -165,36 +175,37 @@ impl Places {
     pub(super) async fn take(self: &Arc<Self>, seat: &Arc<Seat>, rank: Rank) -> Result<Place, Refused> {
         loop {
             match self.try_take(seat, rank) {
-                Err(Refused::Full) if rank != Rank::Stranger => {
-                    // When nothing was freed, one may have fallen idle.
-                    let _looked = tokio::time::timeout(LOOK, self.freed.notified()).await;
-                }
-                Err(refused) => {
+                Ok(place) => return Ok(place),
+                Err(NoPlace::Refused(refused)) if refused != Refused::Full || rank == Rank::Stranger => {
                     self.refused.iter().filter(|(own, _)| *own == refused).for_each(|(_, count)| count.inc());
                     return Err(refused);
                 }
-                taken => return taken,
+                Err(_) => {
+                    // When nothing was freed, one may have fallen idle.
+                    let _looked = tokio::time::timeout(LOOK, self.freed.notified()).await;
+                }
             }
         }
     }
 
-    fn try_take(self: &Arc<Self>, seat: &Arc<Seat>, rank: Rank) -> Result<Place, Refused> {
+    fn try_take(self: &Arc<Self>, seat: &Arc<Seat>, rank: Rank) -> Result<Place, NoPlace> {
         let mut taken = self.taken();
         if rank == Rank::Stranger {
             let own = taken.strangers.holders.get(&seat.holder()).copied().unwrap_or_default();
-            if own >= self.shares.one_address && !self.displace(&mut taken, Rank::Stranger, Some(seat.holder())) {
-                return Err(Refused::Address);
+            if own >= self.shares.one_address && !self.displace(&mut taken, Rank::Stranger, Some(seat.holder()))? {
+                return Err(NoPlace::Refused(Refused::Address));
             }
-            if taken.strangers.seats.len() >= self.shares.strangers && !self.displace(&mut taken, Rank::Stranger, None)
+            if taken.strangers.seats.len() >= self.shares.strangers
+                && !self.displace(&mut taken, Rank::Stranger, None)?
             {
-                return Err(Refused::Strangers);
+                return Err(NoPlace::Refused(Refused::Strangers));
             }
         }
         while taken.count() >= self.shares.all {
-            let has_room = self.displace(&mut taken, Rank::Stranger, None)
-                || (rank != Rank::Stranger && self.displace(&mut taken, Rank::Open, None));
+            let has_room = self.displace(&mut taken, Rank::Stranger, None)?
+                || (rank != Rank::Stranger && self.displace(&mut taken, Rank::Open, None)?);
             if !has_room {
-                return Err(Refused::Full);
+                return Err(NoPlace::Refused(Refused::Full));
             }
         }
         let number = taken.next;
@@ -204,18 +215,19 @@ impl Places {
     }
 
     /// Ends the connection of this rank that can best be spared, of one peer if that is given; false where there is none.
-    fn displace(&self, taken: &mut Taken, rank: Rank, of: Option<Peer>) -> bool {
-        if taken.leaving >= (self.shares.all / PART).clamp(1, LEAVING) {
-            return false;
+    fn displace(&self, taken: &mut Taken, rank: Rank, of: Option<Peer>) -> Result<bool, NoPlace> {
+        let may_leave = taken.leaving < (self.shares.all / PART).clamp(1, LEAVING);
+        let Some(crowd) = taken.crowd(rank) else { return Ok(false) };
+        let Some(number) = crowd.spare(of) else { return Ok(false) };
+        if !may_leave {
+            return Err(NoPlace::Leaving);
         }
-        let Some(crowd) = taken.crowd(rank) else { return false };
-        let Some(number) = crowd.spare(of) else { return false };
         if let Some(seat) = crowd.remove(number) {
             seat.end.cancel();
             taken.leaving += 1;
             self.displaced.inc();
         }
-        true
+        Ok(true)
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -328,7 +340,7 @@ mod tests {
             Self { places: Places::new(shares, &metrics), draining: CancellationToken::new() }
         }
 
-        fn enter(&self, address: &str, rank: Rank) -> Result<Place, Refused> {
+        fn enter(&self, address: &str, rank: Rank) -> Result<Place, NoPlace> {
             let seat = Seat::new(Peer::tcp(address.parse().expect("an address")), &self.draining);
             self.places.try_take(&seat, rank)
         }
@@ -366,9 +378,9 @@ mod tests {
     fn busy_connections_keep_their_places() {
         let hall = Hall::new(Shares::by_rank(32));
         let busy: Vec<_> = (0..2).map(|_| hall.busy("203.0.113.1", Rank::Stranger)).collect();
-        assert_eq!(hall.enter("203.0.113.1", Rank::Stranger).err(), Some(Refused::Address));
+        assert_eq!(hall.enter("203.0.113.1", Rank::Stranger).err(), Some(NoPlace::Refused(Refused::Address)));
         let more: Vec<_> = (2..8).map(|n| hall.busy(&format!("203.0.113.{n}"), Rank::Stranger)).collect();
-        assert_eq!(hall.enter("203.0.113.9", Rank::Stranger).err(), Some(Refused::Strangers));
+        assert_eq!(hall.enter("203.0.113.9", Rank::Stranger).err(), Some(NoPlace::Refused(Refused::Strangers)));
         assert!(has_ended(&busy).iter().chain(&has_ended(&more)).all(|ended| !ended));
         drop(busy);
         drop(hall.idle("203.0.113.9", Rank::Stranger));
@@ -389,12 +401,13 @@ mod tests {
             assert_eq!(others.len() + known.len(), 8);
         }
         for rank in [Rank::Stranger, Rank::Open, Rank::Known] {
-            assert_eq!(hall.enter("127.0.0.1", rank).err(), Some(Refused::Full), "{rank:?}");
+            assert_eq!(hall.enter("127.0.0.1", rank).err(), Some(NoPlace::Refused(Refused::Full)), "{rank:?}");
         }
         assert_eq!(has_ended(&known), [false; 8]);
         drop(known);
         let open: Vec<_> = (1..=8).map(|n| hall.busy(&format!("203.0.113.{n}"), Rank::Open)).collect();
-        assert_eq!(hall.enter("127.0.0.1", Rank::Known).err(), Some(Refused::Full), "nobody is cut off in a request");
+        let refused = hall.enter("127.0.0.1", Rank::Known).err();
+        assert_eq!(refused, Some(NoPlace::Refused(Refused::Full)), "nobody is cut off in a request");
         drop(open);
     }
 
@@ -442,7 +455,7 @@ mod tests {
     fn so_many_may_be_leaving_and_no_more() {
         let hall = Hall::new(Shares::alike(40));
         let mut places: Vec<_> = (0..40 + 40 / PART).map(|_| hall.idle("192.0.2.1", Rank::Stranger)).collect();
-        assert_eq!(hall.enter("192.0.2.1", Rank::Stranger).err(), Some(Refused::Address));
+        assert_eq!(hall.enter("192.0.2.1", Rank::Stranger).err(), Some(NoPlace::Leaving));
         drop(places.remove(0));
         places.push(hall.idle("192.0.2.1", Rank::Stranger));
     }
