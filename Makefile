@@ -1,23 +1,29 @@
-# Two commands: `make run` and `make test`. Everything else is a part of them, or for benchmarks.
+# Two commands: `make run` and `make test`. Everything else is a part of them, or for benchmarks: `make help` lists it.
 
 TOOLS := $(CURDIR)/.tools/venv/bin
 CARGO ?= cargo
+# The parts of `make test`, in order.
+TESTS := parts lint docs policy unit chart instructions bench-smoke image
 
-.PHONY: run test check lint docs policy unit chart image instructions bench fuzz mutants parts screenshot clean
+.PHONY: help run test release bench fuzz screenshot mutants clean $(TESTS)
 
 run: ## Build and start on config.toml: no account anywhere
 	$(CARGO) run --locked -- --config config.toml
 
-test: parts lint docs policy unit chart instructions image ## Install what the tests need, and run all of them
+test: ## Install what the tests need, and run all parts: $(TESTS)
+	tests/run $(TESTS)
 
-parts: ## Real parts: proxies, chat servers, their libraries, JOSE libraries, chart and image tools
+help: ## List the targets
+	@sed -n 's/$$(TESTS)/$(TESTS)/; s/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
+
+parts: ## Install proxies, chat servers and their libraries, JOSE libraries, chart and image tools
 	tests/install-parts
 
-lint:
+lint: ## Formatting, and Clippy without warnings
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-docs:
+docs: ## API documentation without warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
 policy: ## Licences, bans and sources; known vulnerabilities where a database is at hand
@@ -34,14 +40,19 @@ chart: ## The chart through the real Helm engine, against Kubernetes schemas and
 	$(CARGO) build --locked
 	CI=1 SIDEMINT_BIN=$(CURDIR)/target/debug/sidemint $(TOOLS)/python tests/chart/test_chart.py
 
-image: ## The Dockerfile, really built and run
+image: ## The Dockerfile, built and run
 	PROFILE=dev tests/image/run.sh
 
-instructions: ## Instructions per warm request: a gate that does not depend on the machine's mood
+release: ## The release build, and the small servers that benchmarks compare it with
 	$(CARGO) build --locked --release
 	cp Cargo.lock benches/peers/rust/Cargo.lock
 	$(CARGO) build --release --manifest-path benches/peers/rust/Cargo.toml
+
+instructions: release ## Instructions per warm request: a gate that does not depend on the load of the machine
 	python3 benches/instructions.py target/release/sidemint benches/peers/rust/target/release/floor_warp
+
+bench-smoke: release ## Each part of the benchmarks for a second, to see that it runs
+	BENCH_SMOKE=1 SIDEMINT=$(CURDIR)/target/release/sidemint python3 benches/run.py
 
 bench: ## One table of ratios, side by side in one run
 	benches/run.sh
@@ -51,13 +62,13 @@ SECONDS_EACH ?= 20
 fuzz: parts ## libFuzzer on every target, for SECONDS_EACH seconds; crashes are written to fuzz/artifacts
 	tests/fuzz $(SECONDS_EACH)
 
-screenshot: parts ## The picture of examples/login-chain in the documents, taken anew
+screenshot: parts ## Take the picture of examples/login-chain in the documents again
 	$(CARGO) build --locked
 	node tests/parts/screenshot.mjs
 
-mutants: parts ## Removes one check at a time, and sees the test fail that is named for it
+mutants: parts ## Remove one check at a time, and see the test fail that is named for it
 	tests/mutants/run.py
 
-clean:
+clean: ## Remove everything that was built or installed here
 	$(CARGO) clean
 	rm -rf .tools

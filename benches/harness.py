@@ -26,7 +26,16 @@ SESSION = "/api/chat/session"
 CPUS = sorted(os.sched_getaffinity(0))
 SERVER_CPU, LOAD_CPU = CPUS[0], CPUS[-1]
 
-ROUNDS, ROUND_SECONDS = 5, 2
+# A quick run, which tells whether every part still runs: its figures are good for nothing else.
+SMOKE = bool(os.environ.get("BENCH_SMOKE"))
+
+
+def quick(short, full):
+    """`short` in a quick run, and otherwise `full`."""
+    return short if SMOKE else full
+
+
+ROUNDS, ROUND_SECONDS = quick(1, 5), quick(1, 2)
 START_TIMEOUT = 60
 PORTS = itertools.count(9100)
 

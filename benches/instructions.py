@@ -49,8 +49,8 @@ def per_request(server):
 def measure():
     """For each row: what is measured and what it is compared with, by name."""
     floor = per_request(peers.rust("floor_warp"))
-    session = per_request(peers.sidemint("warm session", "local"))
-    subrequest = per_request(peers.sidemint("warm subrequest", "local", path="/auth"))
+    session = per_request(peers.sidemint("warm session", "local", "subrequest"))
+    subrequest = per_request(peers.sidemint("warm subrequest", "local", "subrequest", path="/auth"))
     return {
         "instructions/warm": {"sidemint": session, "bare warp": floor},
         "instructions/subrequest": {"subrequest": subrequest, "session": session},

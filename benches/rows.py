@@ -9,11 +9,13 @@ from pathlib import Path
 
 import instructions
 import peers
-from harness import LOAD_CPU, SCRATCH, SERVER_CPU, Connection, interleave, note, on_cpu, present, wrk
+from harness import LOAD_CPU, SCRATCH, SERVER_CPU, Connection, interleave, note, on_cpu, present, quick, wrk
 
 # Set over a configuration of subject/, these make it mint for every request.
 UNCACHED = ("uncached",)
 MINT = ("local", "claims", *UNCACHED)
+# The session route and the subrequest route. Tokens of the rows that mint are too long for a header, so they have the first alone.
+BOTH = ("local", "subrequest")
 COLD = ("remote", "life-1h", *UNCACHED)
 
 # What a mint signs in the configuration above: iss, sub, aud, iat, exp, name, and six grants.
@@ -32,9 +34,9 @@ def warm():
     with peers.provider():
         rounds = interleave([
             peers.rust("floor_warp"),
-            peers.sidemint("sidemint", "local"),
-            peers.sidemint("sidemint, log", "local", log__requests="all"),
-            peers.sidemint("sidemint, subrequest", "local", path="/auth"),
+            peers.sidemint("sidemint", *BOTH),
+            peers.sidemint("sidemint, log", *BOTH, log__requests="all"),
+            peers.sidemint("sidemint, subrequest", *BOTH, path="/auth"),
             peers.nginx(),
             peers.envoy(),
             peers.go("cached"),
@@ -95,7 +97,7 @@ def mint():
 def verify():
     """Against the limit, our own warm session's time and one raw verification's. What sidemint remembers of tokens holds
     a quarter of these at most, so nearly each is verified; the last row shows what remembering is worth."""
-    env = os.environ | {"FOLDER": SCRATCH.name, "COUNT": "32000"}
+    env = os.environ | {"FOLDER": SCRATCH.name, "COUNT": str(quick(2000, 32000))}
     with on_cpu(SERVER_CPU):
         raw = json.loads(subprocess.check_output([peers.RUST / "assertions"], env=env))
 
@@ -191,9 +193,9 @@ def open_loop_alone(server, **plan):
 
 
 def tail():
-    plan = {"rate": 2000, "secs": 16, "connections": 200, "users": 500, "skip": 4}
+    plan = {"rate": 2000, "secs": quick(2, 16), "connections": 200, "users": 500, "skip": quick(1, 4)}
     measured = {row: [] for row in ("tail/p99", "tail/p999", "tail/waited", "tail/mints")}
-    for _ in range(2):
+    for _ in range(quick(1, 2)):
         hits = open_loop_alone(peers.sidemint("hits", "remote", "life-1h"), **plan)
         usual = open_loop_alone(peers.rust("refresh_on_request", TTL=3), **plan)
         ours = open_loop_alone(peers.sidemint("sidemint", "remote", "life-3s", providers__chat__client_margin="0s"), **plan)
@@ -208,10 +210,10 @@ def guard():
     """What a question to sidemint adds to a request through nginx, at a rate that leaves nginx idle half of the time."""
     if present([peers.nginx_guard(0)]) == []:
         return {}
-    plan = {"rate": 2000, "secs": 5, "connections": 50, "users": 500, "skip": 1}
+    plan = {"rate": 2000, "secs": quick(2, 5), "connections": 50, "users": 500, "skip": 1}
     measured = {"guard/median": [], "guard/p99": []}
-    with peers.sidemint("sidemint", "local", path="/auth") as ours, peers.nginx_guard(ours.port) as nginx:
-        for _ in range(7):
+    with peers.sidemint("sidemint", *BOTH, path="/auth") as ours, peers.nginx_guard(ours.port) as nginx:
+        for _ in range(quick(1, 7)):
             itself = open_loop(nginx, target="/by-itself", **plan)
             asked = open_loop(nginx, target="/by-sidemint", **plan)
             if itself["failed"] or asked["failed"]:
@@ -224,7 +226,7 @@ def guard():
 
 def herd():
     """The first mint opens the first life, so it is not counted as a renewal."""
-    lives = 16
+    lives = quick(2, 16)
     server = peers.sidemint("sidemint", "remote", "life-1s", providers__chat__client_margin="0s")
     report = open_loop_alone(server, rate=4000, secs=lives, connections=200, users=1, skip=1)
     return {
@@ -250,16 +252,16 @@ def outage():
     """Lives are long beside the breaker's pauses (one second, doubling), as they are in production."""
     margin = 4
     server = peers.sidemint("sidemint", "remote", "life-40s", providers__chat__client_margin=f"{margin}s")
-    with provider_that_goes(down=2, back=29), server:
-        report = open_loop(server, rate=500, secs=42, connections=50, users=100)
+    with provider_that_goes(down=quick(0.5, 2), back=quick(0.7, 29)), server:
+        report = open_loop(server, rate=500, secs=quick(1, 42), connections=50, users=100)
     return {"outage/failed": [report["failed"]]} | least_life()
 
 
 def least_life():
     margin = 2
     server = peers.sidemint("sidemint", "remote", "life-5s", providers__chat__client_margin=f"{margin}s")
-    with provider_that_goes(down=1), server:
-        report = open_loop(server, rate=1000, secs=6, connections=50, users=100)
+    with provider_that_goes(down=quick(0.5, 1)), server:
+        report = open_loop(server, rate=1000, secs=quick(1, 6), connections=50, users=100)
     return {"outage/least_life": [report["least_life_ms"] / (margin * 1000)]}
 
 
@@ -279,17 +281,18 @@ def every(server, users):
 
 def memory():
     """Users come in the same order each time round, so a cache that holds a fifth of them misses on every request."""
+    few, many = quick(100, 1000), quick(2000, 100_000)
     with peers.sidemint("sidemint", "start", env=rsa_key()) as idle:
         idle_bytes = idle.memory()
     with peers.sidemint("sidemint", "local", cache__max_entries=200_000, cache__max_bytes=2**30) as filling:
-        every(filling, 1000)
-        few = filling.memory()
-        every(filling, 100_000)
-        a_user = (filling.memory() - few) / 99_000 - len(filling.body)
-    with peers.sidemint("sidemint", "local", cache__max_entries=20_000) as churning:
-        every(churning, 20_000)
+        every(filling, few)
+        before = filling.memory()
+        every(filling, many)
+        a_user = (filling.memory() - before) / (many - few) - len(filling.body)
+    with peers.sidemint("sidemint", "local", cache__max_entries=many // 5) as churning:
+        every(churning, many // 5)
         once = churning.memory()
-        every(churning, 100_000)
+        every(churning, many)
         churn = churning.memory() / once
     return {"memory/idle": [idle_bytes / 1e6], "memory/user": [a_user], "memory/churn": [churn]}
 
@@ -297,7 +300,7 @@ def memory():
 def start():
     key = rsa_key()
     ratios = []
-    for _ in range(15):
+    for _ in range(quick(1, 15)):
         with peers.rust("floor_hyper") as floor, peers.sidemint("sidemint", "start", env=key) as ours:
             ratios.append(ours.ready_ms / floor.ready_ms)
     return {"start/hyper": ratios}

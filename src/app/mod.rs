@@ -21,6 +21,7 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::provider::{Definitions, Provider, Surroundings, warm_up_randomness};
+use crate::secrets;
 use crate::secrets::watch::{self, Nudge};
 use crate::session::{Plan, RouteId, Sessions};
 use crate::telemetry::{self, LogQueue, RequestLog};
@@ -336,6 +337,7 @@ fn ready_when_random(lifecycle: &Lifecycle) {
 fn watch_files(blueprint: &Blueprint, sessions: &Arc<Sessions>, lifecycle: &Lifecycle) -> Nudge {
     let (sources, sessions) = (Arc::clone(&blueprint.sources), Arc::clone(sessions));
     let providers: Vec<_> = blueprint.providers.values().cloned().collect();
+    let metrics = Arc::clone(&blueprint.metrics);
     let (clock, time, tls) = (Arc::clone(&blueprint.clock), Arc::clone(&blueprint.clock), blueprint.tls.clone());
     watch::start(&blueprint.secret_files(), clock, lifecycle, move || {
         for provider in &providers {
@@ -348,6 +350,7 @@ fn watch_files(blueprint: &Blueprint, sessions: &Arc<Sessions>, lifecycle: &Life
         for user in sources.reload(time.now()) {
             sessions.forget(&user);
         }
+        metrics.files_stuck.set(i64::try_from(secrets::stuck()).unwrap_or(i64::MAX));
     })
 }
 

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::variables::Variables;
 use super::{ConfigError, Environment, Sources, did_you_mean};
+use crate::secrets::{FileError, read_text};
 
 /// The merged layers, to be read section by section, so that one pass finds the mistakes of all sections.
 pub(super) struct Layers {
@@ -17,6 +18,9 @@ pub(super) struct Layers {
     files: Vec<PathBuf>,
     variables: Variables,
 }
+
+/// Bytes of a configuration file at most.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Top-level tables of the file.
 pub(super) const SECTIONS: [&str; 10] =
@@ -27,12 +31,15 @@ impl Layers {
     pub(super) fn read(sources: &Sources, environment: &Environment, errors: &mut Vec<ConfigError>) -> Self {
         let mut files = Vec::new();
         for path in all_files(sources, errors) {
-            match std::fs::read_to_string(&path) {
-                Err(cause) => errors.push(ConfigError::new(
-                    path.display().to_string(),
-                    "",
-                    format!("cannot be read ({cause}); name a configuration file with --config"),
-                )),
+            match read_text(&path, MAX_BYTES) {
+                Err(cause) => {
+                    let problem = match cause {
+                        FileError::Unreadable(cause) => format!("cannot be read ({cause})"),
+                        other => other.to_string(),
+                    };
+                    let problem = format!("{problem}; name a configuration file with --config");
+                    errors.push(ConfigError::new(path.display().to_string(), "", problem));
+                }
                 Ok(text) => match text.parse::<toml::Table>() {
                     Err(cause) => {
                         errors.push(ConfigError::new(path.display().to_string(), "", not_toml(&text, &cause)));

@@ -5,7 +5,6 @@
 //! cannot be read, or is empty, never replaces what was (T-58).
 
 use std::collections::HashSet;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use arc_swap::ArcSwap;
 use super::namespace::Namespaces;
 use super::{Identity, Refusal, text};
 use crate::config;
+use crate::secrets::{FileError, Refusals, Refused, read_text};
 
 /// Bytes of the file at most.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
@@ -35,6 +35,7 @@ struct DenyFile {
     path: PathBuf,
     namespaces: Namespaces,
     entries: ArcSwap<Entries>,
+    refusals: Refusals,
 }
 
 impl std::fmt::Debug for Users {
@@ -63,16 +64,22 @@ impl Users {
         if allow_groups.iter().any(|group| group.trim().is_empty()) {
             mistakes.push(("allow_groups", "holds an empty name, which no group has".to_owned()));
         }
-        let file = deny_file.as_deref().and_then(|path| match read(path, namespaces) {
-            Ok(entries) => {
-                let entries = ArcSwap::from_pointee(entries);
-                Some(DenyFile { path: path.to_owned(), namespaces: namespaces.clone(), entries })
-            }
-            Err(problem) => {
-                mistakes.push(("deny_file", problem));
-                None
-            }
-        });
+        let file =
+            deny_file.as_deref().and_then(|path| match read(path, read_text(path, MAX_FILE_BYTES), namespaces) {
+                Ok(entries) => {
+                    let entries = ArcSwap::from_pointee(entries);
+                    Some(DenyFile {
+                        path: path.to_owned(),
+                        namespaces: namespaces.clone(),
+                        entries,
+                        refusals: Refusals::default(),
+                    })
+                }
+                Err(problem) => {
+                    mistakes.push(("deny_file", problem));
+                    None
+                }
+            });
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -105,9 +112,19 @@ impl Users {
     }
 
     /// Reads the file again. Tells who is denied now and was not before; an unusable file changes nothing.
-    pub(super) fn reload(&self) -> Result<Vec<Box<str>>, String> {
+    pub(super) fn reload(&self) -> Result<Vec<Box<str>>, Refused<String>> {
         let Some(file) = &self.file else { return Ok(Vec::new()) };
-        let fresh = read(&file.path, &file.namespaces)?;
+        let text = read_text(&file.path, MAX_FILE_BYTES);
+        let look = file.refusals.look(&text);
+        file.refusals.note(look, file.take(text))
+    }
+}
+
+impl DenyFile {
+    /// Puts a new list in service, if it is good, and tells who is new on it.
+    fn take(&self, text: Result<String, FileError>) -> Result<Vec<Box<str>>, String> {
+        let file = self;
+        let fresh = read(&file.path, text, &file.namespaces)?;
         let old = file.entries.load_full();
         let newly = fresh.iter().filter(|entry| !old.contains(*entry)).cloned().collect();
         if fresh != *old {
@@ -117,16 +134,10 @@ impl Users {
     }
 }
 
-/// The entries of a file: one a line, and lines of comment. The mistake is the rest of a sentence.
-fn read(path: &Path, namespaces: &Namespaces) -> Result<Entries, String> {
+/// The entries in the text of a file: one a line, and lines of comment. The mistake is the rest of a sentence.
+fn read(path: &Path, text: Result<String, FileError>, namespaces: &Namespaces) -> Result<Entries, String> {
     let shown = path.display();
-    let mut text = String::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text))
-        .map_err(|error| format!("{shown} cannot be read: {error}"))?;
-    if u64::try_from(text.len()).unwrap_or(u64::MAX) > MAX_FILE_BYTES {
-        return Err(format!("{shown} is larger than {} MiB", MAX_FILE_BYTES / (1024 * 1024)));
-    }
+    let text = text.map_err(|error| format!("{shown} {error}"))?;
     // A file that is being written is empty for a moment, and that must not let everybody in.
     if text.trim().is_empty() {
         return Err(format!("{shown} is empty; where nobody is denied, write a line of comment: # nobody"));
@@ -205,7 +216,7 @@ mod tests {
         let long = "x".repeat(300);
         for broken in ["", "\n \n", "alice\n-\n", "a\u{200b}b\n", long.as_str()] {
             std::fs::write(&path, broken).expect("written");
-            let problem = users.reload().expect_err("refused");
+            let problem = users.reload().expect_err("refused").problem;
             assert!(!problem.contains("alice"), "{problem}");
             assert_eq!(judge(&users, "bob", ""), Err(Refusal::Denied), "{broken:?}");
         }

@@ -74,6 +74,8 @@ pub struct Metrics {
     pub connections: Gauge,
     /// 1 while the service is ready.
     pub ready: Gauge,
+    /// Configured files whose reading does not come to an end.
+    pub files_stuck: Gauge,
     /// Lines of the log that were lost.
     pub log_lines_dropped: Counter,
     /// 1 when networks that hold everybody are believed.
@@ -252,6 +254,10 @@ impl Metrics {
             cache_bytes: single("sidemint_cache_bytes", "Bytes that cached sessions take, keys included.")?,
             connections: single("sidemint_connections", "Open connections on the front listener.")?,
             ready: single("sidemint_ready", "1 while the service is ready.")?,
+            files_stuck: single(
+                "sidemint_files_stuck",
+                "Configured files whose reading does not come to an end; their last good content stays in service.",
+            )?,
             log_lines_dropped: plain(
                 "sidemint_log_lines_dropped_total",
                 "Lines of the log that were lost, because standard output was not read or could not be written.",

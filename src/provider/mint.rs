@@ -4,6 +4,7 @@
 //! makes sure that it knows the user, and asks; the breaker stands before it, and what went wrong once because our
 //! knowledge was old (a user that the provider forgot, a credential that was replaced) is tried once more.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -23,6 +24,9 @@ use crate::trace::{Origin, TraceContext};
 
 /// Bytes of a token at most.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// A refused credential is looked for anew, and waited for so long.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// What a mint needs beside the definition.
 #[derive(Clone)]
@@ -81,7 +85,7 @@ impl Provider {
     }
 
     /// Makes sure that the provider knows the user, then gets a token.
-    pub async fn mint(&self, order: &Order<'_>) -> Result<Minted, ProviderError> {
+    pub async fn mint(self: &Arc<Self>, order: &Order<'_>) -> Result<Minted, ProviderError> {
         if self.is_local() {
             return self.mint_here(order);
         }
@@ -93,9 +97,7 @@ impl Provider {
         let mut outcome = self.mint_remotely(&credentials, order, deadline).await;
         // The credential may have been replaced a moment ago. One look, one try: with an old one it would fail for ever.
         if matches!(&outcome, Err(error) if error.class == Class::CredentialRejected)
-            && self.vault.is_newer(credentials.generation, || {
-                self.reload();
-            })
+            && self.vault.is_newer(credentials.generation, self.look()).await
         {
             let credentials = self.vault.current().clone();
             outcome = self.mint_remotely(&credentials, order, deadline).await;
@@ -123,6 +125,14 @@ impl Provider {
                 self.journal.note(&self.name, outcome, change, order.origin.request_id.as_deref(), now);
             }
         }
+    }
+
+    /// Reads the secrets again, not on a worker. A file that is slow is not waited for by those who ask for sessions.
+    async fn look(self: &Arc<Self>) {
+        let own = Arc::clone(self);
+        let looking = tokio::task::spawn_blocking(move || own.reload());
+        // What came of it is in the vault.
+        let _late = tokio::time::timeout(LOOK, looking).await;
     }
 
     async fn mint_remotely(

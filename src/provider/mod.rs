@@ -325,9 +325,10 @@ impl Provider {
                 }
                 changed
             }
-            Err(problems) => {
+            Err(refused) if !refused.is_news => false,
+            Err(refused) => {
                 self.rejected_counter.inc();
-                for (setting, problem) in problems {
+                for (setting, problem) in refused.problem {
                     tracing::error!(provider = %self.name, setting, problem, "new credentials are unusable; the last good ones stay");
                 }
                 false

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Secret, SecretError, read_file};
+use super::{FileError, MAX_BYTES, Secret, SecretError, file, secret_of};
 use crate::clock::Timestamp;
 
 /// The file that names the key that signs.
@@ -35,9 +35,15 @@ impl KeyFolder {
     /// Reads every key of the folder. Names that begin with a dot are passed over: editors, Kubernetes and `sidemint keys
     /// rotate` put files under such names that are not finished or not meant.
     pub fn read(folder: &Path) -> Result<Self, SecretError> {
+        let read = file::within_limit(folder, |folder| Ok(Self::read_here(folder)));
+        read.unwrap_or_else(|cause| Err(SecretError::Unreadable { path: folder.display().to_string(), cause }))
+    }
+
+    fn read_here(folder: &Path) -> Result<Self, SecretError> {
         let shown = folder.display().to_string();
         let unreadable =
-            |cause: std::io::Error| SecretError::Unreadable { path: shown.clone(), cause: cause.to_string() };
+            |cause: std::io::Error| SecretError::Unreadable { path: shown.clone(), cause: FileError::from(cause) };
+        let read_file = |path: &Path| secret_of(path, file::read_here(path, MAX_BYTES));
         let mut found = Self::default();
         for entry in std::fs::read_dir(folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();

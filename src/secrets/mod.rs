@@ -4,19 +4,23 @@
 //! API key and its companion never come from two different moments. [`watch`] tells when to read again.
 
 mod content;
+mod file;
 mod folder;
+mod refusals;
 pub mod watch;
 pub mod write;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read as _;
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretSlice};
 
 pub use content::line;
+pub use file::{FileError, read_text, stuck};
 pub use folder::{KEY_ENDS, KeyFile, KeyFolder, SIGNING, is_key_name};
+pub use refusals::{Refusals, Refused};
 
 use crate::clock::Timestamp;
 
@@ -53,6 +57,20 @@ impl Secret {
     }
 }
 
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.same_as(other)
+    }
+}
+
+impl Eq for Secret {}
+
+impl Hash for Secret {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.expose().hash(state);
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
@@ -78,15 +96,15 @@ pub enum SecretSource {
 }
 
 /// Why a secret could not be read. Names the place, never the content.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum SecretError {
-    /// The file is missing or may not be read.
-    #[error("{path} cannot be read: {cause}")]
+    /// The file is missing, may not be read, or is none.
+    #[error("{path} {cause}")]
     Unreadable {
         /// The file.
         path: String,
-        /// What the system said.
-        cause: String,
+        /// What is wrong.
+        cause: FileError,
     },
     /// What stands there can be no secret.
     #[error("{place} {problem}")]
@@ -95,12 +113,8 @@ pub enum SecretError {
         place: String,
         /// What is wrong, as the rest of a sentence.
         problem: String,
-    },
-    /// The file is larger than any secret.
-    #[error("{path} is larger than {MAX_BYTES} bytes; is it the right file?")]
-    TooLarge {
-        /// The file.
-        path: String,
+        /// What stands there, so that other content with the same fault is known to be other content.
+        content: Secret,
     },
     /// A folder of keys is not as it must be.
     #[error("{path} {problem}")]
@@ -210,6 +224,18 @@ impl SecretSet {
     }
 }
 
+impl Hash for SecretSet {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for (name, file) in &self.single {
+            (name, &file.secret).hash(state);
+        }
+        for (name, folder) in &self.folders {
+            (name, &folder.signing).hash(state);
+            folder.keys.iter().for_each(|(name, key)| (name, &key.secret).hash(state));
+        }
+    }
+}
+
 /// A path as messages show it. What is long and no full path may be the secret itself, put in the wrong place (T-36).
 fn shown(path: &Path) -> String {
     if path.is_absolute() || path.as_os_str().len() < SHORT {
@@ -219,21 +245,20 @@ fn shown(path: &Path) -> String {
 }
 
 fn read_file(path: &Path) -> Result<(Secret, Option<Timestamp>), SecretError> {
+    secret_of(path, file::within_limit(path, |path| file::read_here(path, MAX_BYTES)))
+}
+
+/// The secret in what was read from `path`.
+fn secret_of(path: &Path, read: Result<file::Content, FileError>) -> Result<(Secret, Option<Timestamp>), SecretError> {
     let shown = shown(path);
-    let unreadable = |cause: std::io::Error| SecretError::Unreadable { path: shown.clone(), cause: cause.to_string() };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let written = file.metadata().ok().and_then(|about| about.modified().ok()).map(Timestamp::from);
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_BYTES {
-        return Err(SecretError::TooLarge { path: shown });
-    }
+    let (bytes, written) = read.map_err(|cause| SecretError::Unreadable { path: shown.clone(), cause })?;
     Ok((cleaned(bytes, &shown)?, written))
 }
 
 /// The secret in `bytes`, which stand at `place`.
 fn cleaned(bytes: Vec<u8>, place: &str) -> Result<Secret, SecretError> {
-    let fault = |problem| SecretError::Content { place: place.to_owned(), problem };
+    let content = Secret::new(bytes.clone());
+    let fault = |problem| SecretError::Content { place: place.to_owned(), problem, content };
     content::cleaned(bytes).map(Secret::new).map_err(fault)
 }
 
@@ -251,7 +276,8 @@ mod tests {
     fn empty_missing_and_huge_files_are_refused() {
         assert!(matches!(read(b""), Err(SecretError::Content { .. })));
         assert!(matches!(read(b"\n"), Err(SecretError::Content { .. })));
-        assert!(matches!(read(&vec![b'a'; 70_000]), Err(SecretError::TooLarge { .. })));
+        let large = read(&vec![b'a'; 70_000]).expect_err("refused").to_string();
+        assert!(large.ends_with("is larger than 65536 bytes; is it the right file?"), "{large}");
         assert!(matches!(read_file(Path::new("/nonexistent")), Err(SecretError::Unreadable { .. })));
     }
 

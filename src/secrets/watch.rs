@@ -37,11 +37,11 @@ pub fn start(
     files: &BTreeSet<PathBuf>,
     clock: Arc<dyn Clock>,
     lifecycle: &Lifecycle,
-    look_again: impl Fn() + Send + 'static,
+    look_again: impl Fn() + Send + Sync + 'static,
 ) -> Nudge {
     let (events, mut incoming) = mpsc::channel(1);
     let watcher = watch_folders(files, events.clone());
-    let stop = lifecycle.draining().clone();
+    let (stop, look_again) = (lifecycle.draining().clone(), Arc::new(look_again));
     lifecycle.spawn(async move {
         // Dropped with the task: the watch ends with it.
         let _watcher = watcher;
@@ -53,7 +53,13 @@ pub fn start(
             }
             tokio::time::sleep(SETTLE).await;
             while incoming.try_recv().is_ok() {}
-            look_again();
+            let look_again = Arc::clone(&look_again);
+            // Files may be slow, so no worker reads them, and the end of the service does not wait for them (T-62).
+            let looking = tokio::task::spawn_blocking(move || look_again());
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ended = looking => {}
+            }
         }
     });
     Nudge(events)
@@ -93,4 +99,38 @@ fn watch_folders(files: &BTreeSet<PathBuf>, events: mpsc::Sender<()>) -> Option<
         }
     }
     Some(watcher)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{self, RecvTimeoutError};
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    /// T-62: files that are slow hold up no worker, here the only one, and not the end of the service.
+    #[tokio::test]
+    async fn a_look_that_hangs_holds_nobody_up() {
+        let lifecycle = Lifecycle::new();
+        let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+        let (free, waits) = mpsc::channel::<()>();
+        let waits = std::sync::Mutex::new(waits);
+        let ended = Arc::new(std::sync::Mutex::new(None));
+        let told = Arc::clone(&ended);
+        let nudge = start(&BTreeSet::new(), Arc::new(SystemClock), &lifecycle, move || {
+            let _nobody = begun.send(());
+            let outcome = waits.lock().expect("lock").recv_timeout(Duration::from_secs(20));
+            *told.lock().expect("lock") = Some(outcome);
+        });
+        nudge.now();
+        assert_eq!(begins.recv().await, Some(()));
+        lifecycle.draining().cancel();
+        lifecycle.finished().await;
+        assert_eq!(*ended.lock().expect("lock"), None, "the look goes on, and nobody waited for it");
+        drop(free);
+        while ended.lock().expect("lock").is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*ended.lock().expect("lock"), Some(Err(RecvTimeoutError::Disconnected)));
+    }
 }

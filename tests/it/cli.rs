@@ -53,7 +53,7 @@ fn good(arguments: &[&str]) -> String {
 }
 
 /// A run that must fail with `code`, say nothing on standard output, and begin each line with its name.
-fn bad(code: i32, arguments: &[&str], environment: &[(&str, &str)]) -> String {
+pub fn bad(code: i32, arguments: &[&str], environment: &[(&str, &str)]) -> String {
     let ran = run(arguments, environment);
     assert_eq!((ran.code, ran.out.as_str()), (Some(code), ""), "{arguments:?}: {}", ran.err);
     assert!(!ran.err.is_empty() && ran.err.lines().all(|line| line.starts_with("sidemint: ")), "{}", ran.err);

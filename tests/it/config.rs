@@ -569,7 +569,7 @@ fn a_secret_that_is_missing_unreadable_or_of_the_wrong_shape_is_refused() {
     );
     assert_eq!(
         with("providers.chat.api_key_file", "\"/\"", &none),
-        "config.toml: providers.chat.api_key: / cannot be read: Is a directory (os error 21)"
+        "config.toml: providers.chat.api_key: / is not a regular file"
     );
     assert_eq!(
         with("providers.chat.api_key_file", "[\"a\"]", &none),

@@ -201,7 +201,7 @@ fn when_it_heeds_sigterm(child: &Child) {
     signal(child, "TERM");
 }
 
-/// The configuration takes its time; whoever ends the service meanwhile does not wait for that.
+/// T-62: the configuration takes its time; whoever ends the service meanwhile does not wait for that.
 #[test]
 fn sigterm_while_files_are_read_ends_with_0() {
     let folder = tempfile::tempdir().unwrap();

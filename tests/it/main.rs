@@ -38,6 +38,7 @@ mod dialects;
 mod docs;
 mod doctor;
 mod errors;
+mod files;
 mod grpc;
 mod identity_headers;
 mod identity_tokens;

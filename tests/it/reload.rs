@@ -322,9 +322,9 @@ async fn a_key_that_only_the_provider_changed_costs_one_call_a_request_and_few_r
     let file = Unwatched::of(API_KEY);
     let (service, fake) = sendsar_with_file(file.file()).await;
     fake.accept_key(NEW_KEY);
-    // Unusable, so that each look is counted.
-    file.write("pk_live_of_another_kind");
     for n in 1..=50 {
+        // Unusable, and each time another one, so that each look is counted.
+        file.write(&format!("pk_live_of_another_kind_{n}"));
         let answer = service.session(&format!("user{n}")).await;
         assert_eq!((answer.status, answer.code().as_str()), (503, "provider_credentials"));
         assert_eq!(fake.calls().len(), n, "one call a request");

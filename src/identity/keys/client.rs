@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::identity::definition::KeyPlan;
 use crate::metrics::KeySetMetrics;
 use crate::outbound::{Reach, Reader};
-use crate::secrets::Secret;
+use crate::secrets::{Refusals, Refused, Secret};
 
 /// A client of which there may be a newer one.
 #[derive(Debug)]
@@ -18,6 +18,7 @@ pub(super) struct Client {
     ca_file: Option<PathBuf>,
     clock: Arc<dyn Clock>,
     metrics: KeySetMetrics,
+    refusals: Refusals,
     current: Mutex<Current>,
 }
 
@@ -38,25 +39,35 @@ impl Client {
             ca_file: plan.ca_file.clone(),
             clock: Arc::clone(clock),
             metrics: metrics.clone(),
+            refusals: Refusals::default(),
             current: Mutex::new(Current { reader, authorities }),
         })
     }
 
     /// The client for the next look. A file that cannot be used is told, and changes nothing (T-58).
-    pub(super) fn renewed(&self) -> Reader {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(path) = &self.ca_file
-            && let Err(problem) = self.renew(&mut current, path)
-        {
+    pub(super) async fn renewed(self: &Arc<Self>) -> Reader {
+        if self.ca_file.is_some() {
+            let own = Arc::clone(self);
+            // Files may be slow, so no worker reads them. Where it fails, the last client is good still.
+            let _renewed = tokio::task::spawn_blocking(move || own.read_again()).await;
+        }
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).reader.clone()
+    }
+
+    fn read_again(&self) {
+        let Some(path) = &self.ca_file else { return };
+        let outcome = self.renew(path);
+        let look = self.refusals.look(&outcome);
+        if let Err(Refused { problem, is_news: true }) = self.refusals.note(look, outcome) {
             self.metrics.failed("file");
             let file = path.display();
             tracing::error!(%file, problem, "keys.ca_file is not usable; the last good authorities stay in use");
         }
-        current.reader.clone()
     }
 
-    fn renew(&self, current: &mut Current, path: &Path) -> Result<(), String> {
+    fn renew(&self, path: &Path) -> Result<(), String> {
         let content = local::content(path)?;
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.authorities.as_ref().is_some_and(|last| last.same_as(&content)) {
             return Ok(());
         }

@@ -17,6 +17,7 @@ use crate::clock::{Clock, Moment};
 use crate::identity::definition::{KeyForm, KeyPlace, KeyPlan, PemUrl};
 use crate::metrics::KeySetMetrics;
 use crate::outbound::{ReadError, Reply, SendError};
+use crate::secrets::Secret;
 
 /// Time for all the calls of one look.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
@@ -101,7 +102,7 @@ pub(super) struct Fetched {
 #[derive(Debug)]
 pub(super) struct Fetcher {
     plan: KeyPlan,
-    client: Client,
+    client: Arc<Client>,
     clock: Arc<dyn Clock>,
     /// Where the issuer says that its keys are; from the last description.
     discovered: Mutex<Option<Url>>,
@@ -121,10 +122,12 @@ impl Fetcher {
         clock: &Arc<dyn Clock>,
         metrics: &KeySetMetrics,
     ) -> Result<Self, (&'static str, String)> {
-        let client = Client::new(plan, clock, metrics).map_err(|problem| ("keys.ca_file", problem))?;
-        let fetcher = Self { plan: plan.clone(), client, clock: Arc::clone(clock), discovered: Mutex::default() };
-        fetcher.credential().map_err(|_fault| ("keys.bearer_file", "cannot be read, or holds no token".to_owned()))?;
-        Ok(fetcher)
+        let client = Arc::new(Client::new(plan, clock, metrics).map_err(|problem| ("keys.ca_file", problem))?);
+        if let Some(path) = &plan.bearer_file {
+            let token = local::content(path).map_err(|problem| ("keys.bearer_file", problem))?;
+            bearer(&token).ok_or_else(|| ("keys.bearer_file", format!("{} holds no token", path.display())))?;
+        }
+        Ok(Self { plan: plan.clone(), client, clock: Arc::clone(clock), discovered: Mutex::default() })
     }
 
     /// One look for everything. `known` are the keys that are here.
@@ -224,22 +227,28 @@ impl Fetcher {
     async fn read(&self, url: Url, deadline: Moment) -> Result<Reply, Fault> {
         let mut headers = HeaderMap::new();
         if self.plan.place.is_named(&url)
-            && let Some(credential) = self.credential()?
+            && let Some(credential) = self.credential().await?
         {
             headers.insert(AUTHORIZATION, credential);
         }
-        Ok(self.client.renewed().read(url, headers, deadline).await?)
+        Ok(self.client.renewed().await.read(url, headers, deadline).await?)
     }
 
     /// What is shown to the server.
-    fn credential(&self) -> Result<Option<HeaderValue>, Fault> {
-        let Some(path) = &self.plan.bearer_file else { return Ok(None) };
-        let token = local::content(path).map_err(|_unread| Fault::File)?;
-        let value = [b"Bearer ", token.expose().trim_ascii()].concat();
-        let mut value = HeaderValue::from_bytes(&value).map_err(|_no_token| Fault::File)?;
-        value.set_sensitive(true);
-        Ok(Some(value))
+    async fn credential(&self) -> Result<Option<HeaderValue>, Fault> {
+        let Some(path) = self.plan.bearer_file.clone() else { return Ok(None) };
+        // Files may be slow, so no worker reads them.
+        let token = tokio::task::spawn_blocking(move || local::content(&path)).await;
+        let token = token.ok().and_then(Result::ok).ok_or(Fault::File)?;
+        bearer(&token).map(Some).ok_or(Fault::File)
     }
+}
+
+fn bearer(token: &Secret) -> Option<HeaderValue> {
+    let value = [b"Bearer ", token.expose().trim_ascii()].concat();
+    let mut value = HeaderValue::from_bytes(&value).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// A JSON object from key id to PEM, as Google publishes it.

@@ -11,7 +11,7 @@ use crate::identity::Around;
 use crate::identity::definition::{KeyPlace, KeyPlan};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::KeySetMetrics;
-use crate::secrets::Secret;
+use crate::secrets::{Refusals, Refused, Secret};
 
 /// Keys tried for one token at most.
 const MOST_TRIED: usize = 4;
@@ -82,6 +82,7 @@ pub(in crate::identity) enum Found {
 pub(in crate::identity) struct KeySet {
     current: ArcSwap<Keys>,
     origin: Origin,
+    refusals: Refusals,
     /// Where they come from, for people.
     place: String,
 }
@@ -122,13 +123,13 @@ impl KeySet {
             KeyPlace::Url(_) | KeyPlace::Discovery { .. } | KeyPlace::PemUrl(_) => {
                 let remote = Remote::new(source, plan, around)?;
                 let current = ArcSwap::from_pointee(remote.first());
-                return Ok(Self { current, origin: Origin::Remote(Box::new(remote)), place: shown });
+                return Ok(Self { current, origin: Origin::Remote(Box::new(remote)), place: shown, ..Self::default() });
             }
         };
         let metrics = around.metrics.key_set(source, &["file"]);
         let (source, place) = (source.to_owned(), plan.place.clone());
         let origin = Origin::File { source, place, last: Mutex::default(), metrics };
-        let set = Self { current: ArcSwap::default(), origin, place: shown };
+        let set = Self { origin, place: shown, ..Self::default() };
         set.read_file(around.clock.now().as_seconds()).map_err(|problem| (key, problem))?;
         Ok(set)
     }
@@ -173,9 +174,10 @@ impl KeySet {
 
     /// Reads the file again. What is not usable is told, and the last good keys stay.
     pub(in crate::identity) fn reload(&self, now: i64) {
-        if let Err(problem) = self.read_file(now)
-            && let Origin::File { source, metrics, .. } = &self.origin
-        {
+        let Origin::File { source, metrics, .. } = &self.origin else { return };
+        let outcome = self.read_file(now);
+        let look = self.refusals.look(&outcome);
+        if let Err(Refused { problem, is_news: true }) = self.refusals.note(look, outcome) {
             metrics.failed("file");
             tracing::error!(source, %problem, "keys are not usable; the last good ones stay in service");
         }

@@ -23,6 +23,7 @@ use super::{Asking, Refusal, Worth, ambiguity};
 use crate::clock::Clock;
 use crate::config;
 use crate::metrics::{Counter, Gauge, Metrics};
+use crate::secrets::Refused;
 
 use proof::Proof;
 use token::Tokens;
@@ -194,10 +195,11 @@ impl Peers {
     /// stays.
     pub(super) fn reload(&self) {
         let mut changed = false;
-        for proof in &self.proofs {
-            match proof.reload() {
+        for outcome in self.proofs.iter().flat_map(Proof::reload) {
+            match outcome {
                 Ok(new) => changed |= new,
-                Err((key, problem)) => {
+                Err(refused) if !refused.is_news => {}
+                Err(Refused { problem: (key, problem), .. }) => {
                     self.counts.iter().for_each(|counts| counts.rejected.inc());
                     tracing::error!(key, problem, "new secrets of a peer are unusable; the last good ones stay");
                 }

@@ -16,6 +16,7 @@ use super::{Gate, Peer, Rank};
 use crate::clock::Clock;
 use crate::config::{self, CallerToken, Listen};
 use crate::identity::{Asking, Refusal, Worth};
+use crate::secrets::Refused;
 
 /// How far a request came before it failed, and why.
 pub(super) type Failed = (u8, Refusal);
@@ -113,11 +114,10 @@ impl Proof {
         secrets.chain(self.signatures.iter().flat_map(|signatures| signatures.valid.files()))
     }
 
-    /// Reads them again, and says whether anything is new.
-    pub(super) fn reload(&self) -> Result<bool, Problem> {
-        let secrets = self.secrets.as_ref().map_or(Ok(false), |secrets| secrets.valid.reload());
-        let keys = self.signatures.as_ref().map_or(Ok(false), |signatures| signatures.valid.reload());
-        Ok(secrets? | keys?)
+    /// Reads them again, and says of each list whether anything is new.
+    pub(super) fn reload(&self) -> impl Iterator<Item = Result<bool, Refused<Problem>>> {
+        let secrets = self.secrets.iter().map(|secrets| secrets.valid.reload());
+        secrets.chain(self.signatures.iter().map(|signatures| signatures.valid.reload()))
     }
 
     /// Whether a connection is as it should be.

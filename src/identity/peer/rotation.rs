@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::secrets::{Secret, SecretSet, SecretSource};
+use crate::secrets::{Refusals, Refused, Secret, SecretSet, SecretSource};
 
 /// What is wrong: key of the configuration, and the rest of a sentence.
 pub(super) type Problem = (String, String);
@@ -22,6 +22,7 @@ pub(super) struct Rotation<T> {
     sources: BTreeMap<String, SecretSource>,
     make: Make<T>,
     current: ArcSwap<Generation<T>>,
+    refusals: Refusals,
 }
 
 /// Secrets from one moment.
@@ -42,7 +43,8 @@ impl<T> Rotation<T> {
         let wrong = |(key, error): (String, crate::secrets::SecretError)| (key, error.to_string());
         let set = SecretSet::read(&sources).map_err(|errors| errors.into_iter().map(wrong).collect::<Vec<_>>())?;
         let first = Generation::of(set, &sources, make).map_err(|problem| vec![problem])?;
-        Ok(Some(Self { key, sources, make, current: ArcSwap::from_pointee(first) }))
+        let (current, refusals) = (ArcSwap::from_pointee(first), Refusals::default());
+        Ok(Some(Self { key, sources, make, current, refusals }))
     }
 
     /// Those that are valid now.
@@ -64,12 +66,18 @@ impl<T> Rotation<T> {
     }
 
     /// Reads the files again, and says whether anything is new.
-    pub(super) fn reload(&self) -> Result<bool, Problem> {
+    pub(super) fn reload(&self) -> Result<bool, Refused<Problem>> {
         let old = self.current.load_full();
-        let set = SecretSet::read_again(&self.sources, &old.set).map_err(|errors| {
+        let read = SecretSet::read_again(&self.sources, &old.set);
+        let look = self.refusals.look(&read);
+        let read = read.map_err(|errors| {
             let first = errors.into_iter().next();
             first.map_or_else(|| (self.key.clone(), String::new()), |(key, error)| (key, error.to_string()))
-        })?;
+        });
+        self.refusals.note(look, read.and_then(|set| self.take(set, &old)))
+    }
+
+    fn take(&self, set: SecretSet, old: &Generation<T>) -> Result<bool, Problem> {
         if set.same_as(&old.set) {
             return Ok(false);
         }

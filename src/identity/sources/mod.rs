@@ -15,6 +15,7 @@ use crate::config;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
+use crate::secrets::Refused;
 
 /// What sources need of the rest of the process.
 #[derive(Clone, Debug)]
@@ -106,7 +107,8 @@ impl Sources {
                 self.show_users();
                 newly
             }
-            Err(problem) => {
+            Err(refused) if !refused.is_news => Vec::new(),
+            Err(Refused { problem, .. }) => {
                 if let Some(metrics) = &self.metrics {
                     metrics.deny_list_rejected.inc();
                 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Sleep, Timestamp};
 use crate::config::{self, ConfigError};
 use crate::metrics::Metrics;
-use crate::secrets::{SecretSet, SecretSource};
+use crate::secrets::{Refusals, Refused, SecretSet, SecretSource};
 
 pub(super) use handshake::Handshakes;
 
@@ -28,6 +28,7 @@ pub struct Tls {
     http2: bool,
     sources: BTreeMap<String, SecretSource>,
     current: ArcSwap<Generation>,
+    refusals: Refusals,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
 }
@@ -71,6 +72,7 @@ impl Tls {
             http2: server.http2,
             sources,
             current: ArcSwap::from_pointee(first),
+            refusals: Refusals::default(),
             clock: Arc::clone(clock),
             metrics: Arc::clone(metrics),
         };
@@ -106,7 +108,8 @@ impl Tls {
                     tracing::warn!("{caution}");
                 }
             }
-            Err((name, problem)) => {
+            Err(refused) if !refused.is_news => {}
+            Err(Refused { problem: (name, problem), .. }) => {
                 self.metrics.tls_rejected.inc();
                 let key = format!("server.tls.{name}");
                 tracing::error!(key, problem, "new certificates are unusable; the last good ones stay");
@@ -114,12 +117,19 @@ impl Tls {
         }
     }
 
-    fn read_again(&self) -> Result<bool, files::Problem> {
+    fn read_again(&self) -> Result<bool, Refused<files::Problem>> {
         let old = self.current.load_full();
-        let set = SecretSet::read_again(&self.sources, &old.files).map_err(|errors| {
+        let read = SecretSet::read_again(&self.sources, &old.files);
+        let look = self.refusals.look(&read);
+        let read = read.map_err(|errors| {
             let first = errors.into_iter().next();
             first.map_or_else(Default::default, |(name, error)| (name, error.to_string()))
-        })?;
+        });
+        self.refusals.note(look, read.and_then(|set| self.take(set, &old)))
+    }
+
+    /// Puts new files in service, if they are good, and says whether they are others.
+    fn take(&self, set: SecretSet, old: &Generation) -> Result<bool, files::Problem> {
         if set.same_as(&old.files) {
             return Ok(false);
         }

@@ -13,7 +13,7 @@ use super::ring::{KeyState, Ring, Rules};
 use super::{Credentials, Needs, Signer};
 use crate::clock::{Clock, Moment};
 use crate::provider::keys;
-use crate::secrets::{SIGNING, SecretSet, SecretSource};
+use crate::secrets::{Refusals, Refused, SIGNING, SecretSet, SecretSource};
 
 /// Between two looks at the files that refused calls ask for: a wrong key under load must not become a storm of reads.
 const COOL_DOWN: Duration = Duration::from_secs(1);
@@ -26,8 +26,9 @@ pub(in crate::provider) struct Vault {
     ring: Mutex<Ring>,
     /// Held while the sources are read, so that two readers do not publish in the wrong order.
     reading: Mutex<()>,
+    refusals: Refusals,
     /// When a refused call last asked for a look.
-    asked: Mutex<Option<Moment>>,
+    asked: tokio::sync::Mutex<Option<Moment>>,
     /// Milliseconds that a token lives at most.
     longest: AtomicU64,
     clock: Arc<dyn Clock>,
@@ -75,7 +76,8 @@ impl Vault {
             current: ArcSwap::from_pointee(first),
             ring: Mutex::new(ring),
             reading: Mutex::default(),
-            asked: Mutex::default(),
+            refusals: Refusals::default(),
+            asked: tokio::sync::Mutex::default(),
             longest: AtomicU64::new(millis(longest)),
             needs,
             clock,
@@ -127,10 +129,16 @@ impl Vault {
     }
 
     /// Reads the sources again, and sees which key signs now.
-    pub(in crate::provider) fn reload(&self) -> Result<News, Problems> {
+    pub(in crate::provider) fn reload(&self) -> Result<News, Refused<Problems>> {
         let _alone = lock(&self.reading);
         let old = self.current.load_full();
-        let secrets = sources(SecretSet::read_again(&self.needs.sources, &old.secrets))?;
+        let read = SecretSet::read_again(&self.needs.sources, &old.secrets);
+        let look = self.refusals.look(&read);
+        self.refusals.note(look, sources(read).and_then(|secrets| self.take(secrets, &old)))
+    }
+
+    /// Puts new secrets in service, if they are good.
+    fn take(&self, secrets: SecretSet, old: &Credentials) -> Result<News, Problems> {
         let changed = !secrets.same_as(&old.secrets);
         let now = self.clock.moment();
         // In a folder that did not change, another key may have been announced long enough by now.
@@ -165,8 +173,8 @@ impl Vault {
 
     /// Whether there are newer credentials than those of generation `used`, which were refused. The sources are looked at
     /// with `look` for the first of those who ask at the same time, and not again for a while.
-    pub(in crate::provider) fn is_newer(&self, used: u32, look: impl FnOnce()) -> bool {
-        let mut asked = lock(&self.asked);
+    pub(in crate::provider) async fn is_newer(&self, used: u32, look: impl Future<Output = ()>) -> bool {
+        let mut asked = self.asked.lock().await;
         let is_newer = || self.current.load().generation != used;
         let now = self.clock.moment();
         let rests = asked.is_some_and(|last| now < last.plus(COOL_DOWN));
@@ -174,7 +182,7 @@ impl Vault {
             return is_newer();
         }
         *asked = Some(now);
-        look();
+        look.await;
         is_newer()
     }
 

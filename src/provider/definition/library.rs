@@ -5,6 +5,10 @@ use std::path::Path;
 
 use super::{Definition, PRESETS};
 use crate::config::{ConfigError, did_you_mean};
+use crate::secrets::read_text;
+
+/// Bytes of a definition at most.
+const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Definitions by name. Those of the operator come first.
 #[derive(Debug, Default)]
@@ -80,12 +84,7 @@ impl Definitions {
 
 impl Own {
     fn read(path: &Path) -> Result<Self, String> {
-        let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
-        // A pipe would be waited for, a device has no end.
-        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-            return Err("is not a file".to_owned());
-        }
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let text = read_text(path, MAX_BYTES).map_err(|error| error.to_string())?;
         let definition = Definition::parse(&text)?;
         if path.file_stem().is_none_or(|stem| *stem != *definition.name) {
             return Err(format!("holds name = \"{0}\"; call the file {0}.toml", definition.name));
