@@ -40,6 +40,7 @@ targets! {
     inbound::input,
     inbound::origins,
     inbound::check,
+    inbound::heads,
     provider::provider_definition,
     provider::template,
     provider::user_id,

@@ -87,6 +87,10 @@ impl Blueprint {
                 Err(mistakes) => errors.extend(mistakes),
             }
         }
+        for (name, problem) in Provider::mixed_up(&providers) {
+            let origin = config.providers.get(&name).map(|table| table.origin.clone()).unwrap_or_default();
+            errors.push(ConfigError::new(origin, format!("providers.{name}.user_prefix"), problem));
+        }
         let tls = Tls::open(&config.server, &clock, &metrics).unwrap_or_else(|mistakes| {
             errors.extend(mistakes);
             None
@@ -278,13 +282,15 @@ impl App {
         let metrics = &blueprint.metrics;
         // The ops listener has a life of its own: probes are answered until the last request is done.
         let ops_life = Lifecycle::new();
-        let ops_routes: Routes = inbound::ops::routes(&lifecycle, &rooms).into();
+        let ops_routes = Routes::ops(&lifecycle, &rooms);
         let budget = blueprint.descriptors();
         let limits = Limits { connections: budget.connections, ..Limits::from(server) };
         let ops_limits = limits.of_ops(budget.ops);
         let front_routes = Routes::front(&blueprint.config.routes, &rooms);
-        let entrance = Entrance { peers: Arc::clone(rooms.sources.peers()), tls: blueprint.tls.clone() };
-        let serve_ops = inbound::serve(ops, ops_routes, ops_limits, Entrance::default(), ops_life.clone(), metrics);
+        let entrance =
+            Entrance { peers: Arc::clone(rooms.sources.peers()), tls: blueprint.tls.clone(), log: rooms.log.clone() };
+        let ops_entrance = Entrance { peers: Arc::default(), tls: None, log: rooms.log.clone() };
+        let serve_ops = inbound::serve(ops, ops_routes, ops_limits, ops_entrance, ops_life.clone(), metrics);
         let serve_grpc = async {
             let limits = Limits { protocol: Protocol::Http2, ..limits };
             if let Some((bound, calls)) = grpc {

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::variables::Variables;
 use super::{ConfigError, Environment, Sources, did_you_mean};
-use crate::secrets::{FileError, read_text};
+use crate::secrets::{FileError, list, read_text};
 
 /// The merged layers, to be read section by section, so that one pass finds the mistakes of all sections.
 pub(super) struct Layers {
@@ -310,20 +310,16 @@ fn without_values(line: &str) -> String {
 fn all_files(sources: &Sources, errors: &mut Vec<ConfigError>) -> Vec<PathBuf> {
     let mut files = sources.files.clone();
     if let Some(folder) = &sources.folder {
-        match std::fs::read_dir(folder) {
-            Err(cause) => errors.push(ConfigError::new(
-                folder.display().to_string(),
-                "",
-                format!("cannot be listed ({cause}); --config-dir names a folder of .toml files"),
-            )),
-            Ok(entries) => {
-                let mut found: Vec<_> = entries
-                    .filter_map(|entry| Some(entry.ok()?.path()))
-                    .filter(|path| path.extension().is_some_and(|end| end == "toml") && path.is_file())
-                    .collect();
-                found.sort();
-                files.extend(found);
+        match list(folder, "toml") {
+            Err(cause) => {
+                let problem = match cause {
+                    FileError::Unreadable(cause) => format!("cannot be listed ({cause})"),
+                    other => other.to_string(),
+                };
+                let problem = format!("{problem}; --config-dir names a folder of .toml files");
+                errors.push(ConfigError::new(folder.display().to_string(), "", problem));
             }
+            Ok(found) => files.extend(found),
         }
     }
     files

@@ -93,6 +93,8 @@ pub struct Server {
     pub max_head_bytes: usize,
     /// Bytes of one request body.
     pub max_body_bytes: usize,
+    /// Bytes of all heads and bodies that are not complete.
+    pub max_unfinished_bytes: usize,
     /// Whether HTTP/2 with prior knowledge is spoken.
     pub http2: bool,
     /// From the loss of readiness to the closing of listeners.

@@ -1,16 +1,16 @@
 //! One request as the handlers see it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use hyper::body::{Body as _, Incoming};
 
+use super::body::{Body, Unread};
+use super::connection::Phase;
 use crate::clock::Stopwatch;
 use crate::identity::{Asking, Relayed, Standing};
 use crate::jitter;
@@ -24,8 +24,8 @@ pub(super) struct Asked {
     pub(super) headers: HeaderMap,
     /// Path and query.
     target: Option<PathAndQuery>,
-    /// The body, until somebody reads it. Most never do: hyper then drops what has come, or ends the connection.
-    unread: Mutex<Option<Incoming>>,
+    /// The body, if there is one.
+    unread: Option<Arc<Unread>>,
     /// What came beside it over gRPC.
     relayed: Option<Box<Relayed>>,
     pub(super) id: RequestId,
@@ -39,27 +39,13 @@ impl std::fmt::Debug for Asked {
     }
 }
 
-/// The body of a request.
-pub(super) enum Body {
-    /// None, or an empty one.
-    Empty,
-    /// All of it.
-    Whole(Bytes),
-    /// More than the limit; the rest is not read, and the connection ends after the answer.
-    TooLarge,
-    /// It did not come to its end in time.
-    Broken,
-}
-
 impl Asked {
     /// Takes a request apart.
-    pub(super) fn of(request: Request<Incoming>, standing: Standing) -> Self {
+    pub(super) fn of(request: Request<Incoming>, standing: Standing, phase: &Phase) -> Self {
         let watch = Stopwatch::start();
-        let (Parts { method, uri, version, mut headers, .. }, body) = request.into_parts();
-        // HTTP/2 says `:authority` where HTTP/1.1 says `Host` (RFC 9113, 8.3.1).
-        if version == Version::HTTP_2
-            && let Some(host) = uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok())
-        {
+        let (Parts { method, uri, mut headers, .. }, body) = request.into_parts();
+        // The authority of the target counts, and not `Host` (RFC 9112, 3.2.2). HTTP/2 says it in any case.
+        if let Some(host) = uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
             headers.insert(header::HOST, host);
         }
         Self {
@@ -67,7 +53,7 @@ impl Asked {
             method,
             target: uri.into_parts().path_and_query,
             headers,
-            unread: Mutex::new((!body.is_end_stream()).then_some(body)),
+            unread: (!body.is_end_stream()).then(|| Arc::new(Unread::new(body, phase.room()))),
             relayed: None,
             id: RequestId::next(),
             watch,
@@ -82,8 +68,17 @@ impl Asked {
         headers: HeaderMap,
         relayed: Relayed,
     ) -> Self {
-        let (unread, relayed) = (Mutex::new(None), Some(Box::new(relayed)));
-        Self { standing, method, headers, target, unread, relayed, id: RequestId::next(), watch: Stopwatch::start() }
+        let relayed = Some(Box::new(relayed));
+        Self {
+            standing,
+            method,
+            headers,
+            target,
+            unread: None,
+            relayed,
+            id: RequestId::next(),
+            watch: Stopwatch::start(),
+        }
     }
 
     /// A request of nobody with these headers.
@@ -94,7 +89,7 @@ impl Asked {
             method: Method::GET,
             headers,
             target: None,
-            unread: Mutex::new(None),
+            unread: None,
             relayed: None,
             id: RequestId::next(),
             watch: Stopwatch::start(),
@@ -103,11 +98,15 @@ impl Asked {
 
     /// Reads the body, up to `max` bytes and for `patience`. A second reader finds it empty.
     pub(super) async fn body(&self, max: usize, patience: Duration) -> Body {
-        let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match unread {
+        match &self.unread {
             None => Body::Empty,
-            Some(body) => read(body, max, patience).await,
+            Some(unread) => unread.read(max, patience).await,
         }
+    }
+
+    /// The body, for whoever ends the request.
+    pub(super) fn unread(&self) -> Option<Arc<Unread>> {
+        self.unread.clone()
     }
 
     /// What of it may tell identity, with the body that was read.
@@ -150,21 +149,6 @@ fn says_something(query: &str) -> bool {
     !query.is_empty()
 }
 
-/// Reads a body, up to `max` bytes and for `patience`.
-pub(super) async fn read(body: Incoming, max: usize, patience: Duration) -> Body {
-    if body.size_hint().lower() > u64::try_from(max).unwrap_or(u64::MAX) {
-        return Body::TooLarge;
-    }
-    match tokio::time::timeout(patience, Limited::new(body, max).collect()).await {
-        Ok(Ok(whole)) => {
-            let bytes = whole.to_bytes();
-            if bytes.is_empty() { Body::Empty } else { Body::Whole(bytes) }
-        }
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Body::TooLarge,
-        Ok(Err(_)) | Err(_) => Body::Broken,
-    }
-}
-
 /// 16 hexadecimal digits, ours: what a client sends is never reflected (T-42).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RequestId([u8; 16]);
@@ -174,7 +158,7 @@ static START: LazyLock<u64> = LazyLock::new(jitter::number);
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
 impl RequestId {
-    fn next() -> Self {
+    pub(super) fn next() -> Self {
         // An odd multiplier visits every number once (Weyl sequence), and looks unordered.
         const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
         let count = COUNT.fetch_add(1, Ordering::Relaxed);

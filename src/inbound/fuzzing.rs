@@ -7,6 +7,7 @@ use super::browser::{Rules, told_origin};
 use super::input;
 use crate::config::{self, origin};
 
+pub(crate) use super::connection::fuzzing::heads;
 pub(crate) use super::grpc::fuzzing::check;
 
 /// A body or a query. JSON members come as often as they were sent; a pair survives being written and read again.

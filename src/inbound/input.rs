@@ -8,7 +8,8 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use super::asked::{Asked, Body};
+use super::asked::Asked;
+use super::body::Body;
 use super::reply::Outcome;
 use crate::provider::{Given, InputFault, Inputs};
 
@@ -56,6 +57,7 @@ pub(super) async fn whole_body(asked: &Asked, (max, patience): (usize, Duration)
         Body::Empty => Ok(None),
         Body::Whole(bytes) => Ok(Some(bytes)),
         Body::TooLarge => Err(Fault { outcome: Outcome::BodyTooLarge, reason: "body_too_large" }),
+        Body::NoRoom => Err(Fault { outcome: Outcome::Overloaded, reason: "no_room" }),
         Body::Broken => Err(Fault { outcome: Outcome::InputInvalid, reason: "body_incomplete" }),
     }
 }

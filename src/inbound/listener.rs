@@ -6,29 +6,32 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
-use super::connection::{Patience, Patient, Phase, Protocol};
+use super::connection::{
+    Budget, Guarded, HeadFault, HeadLimits, HeadRules, Patience, Phase, Protocol, Spoken, fault_of_http2,
+};
+use super::limits::Limits;
 use super::minute::OnceAMinute;
+use super::observe::HeadObserver;
 use super::places::{Place, Places, Seat, Shares};
 use super::socket::{Bound, Stream, is_of_one_connection};
 use super::tls::{Handshakes, Tls};
-use crate::config::Server;
 use crate::identity::{Peer, Peers, Standing};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Gauge, Metrics};
+use crate::telemetry::RequestLog;
 
 /// Pause after an accept that failed for want of file descriptors or memory.
 const BREATHER: Duration = Duration::from_millis(50);
-/// How long whoever has a place of the ops listener may say nothing.
-const OPS_PATIENCE: Duration = Duration::from_secs(4);
 /// While draining: how long a handshake may still take, and an idle connection still takes a request. One may be on its
 /// way, or here and not yet read.
 const LAST_CALL: Duration = Duration::from_millis(100);
+/// Header lines for which hyper has room without asking for memory.
+const USUAL_HEADERS: usize = 100;
 /// HTTP/2: streams of one connection at once, and streams that clients may reset before the connection is given up.
 const MAX_STREAMS: u32 = 100;
 const MAX_RESET_STREAMS: usize = 20;
@@ -38,26 +41,6 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// HTTP/2: bytes of a header list.
 const MAX_HEADER_LIST: u32 = 16 * 1024;
 
-/// Limits of one listener.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Open connections at most.
-    pub connections: usize,
-    /// From the first byte of a head to its end.
-    pub header_timeout: Duration,
-    /// Keep-alive without a request.
-    pub idle_timeout: Duration,
-    /// Header lines.
-    pub headers: usize,
-    /// Bytes of a head.
-    pub head_bytes: usize,
-    /// What is spoken.
-    pub protocol: Protocol,
-    /// Whether this is a listener of identity. Peers are told apart there, and open connections are shown in the gauge;
-    /// probes and scrapes are all alike.
-    pub of_identity: bool,
-}
-
 /// What bodies of answers are made of.
 pub trait Content: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static {}
 
@@ -66,51 +49,25 @@ impl<B> Content for B where B: Body<Data = Bytes, Error: Into<Box<dyn std::error
 
 /// Answers the requests of a listener.
 pub trait Answers: Send + Sync + 'static {
-    /// Answers one request, and tells `phase`. One that is `ambiguous` is refused: two hops would not read it alike.
+    /// Answers one request, and tells `phase`. One with a `fault` is refused.
     fn answer(
         &self,
         request: http::Request<Incoming>,
         standing: Standing,
         phase: Arc<Phase>,
-        ambiguous: bool,
+        fault: Option<HeadFault>,
     ) -> impl Future<Output = Result<http::Response<impl Content + use<Self>>, Infallible>> + Send + 'static + use<Self>;
 }
 
-impl From<&Server> for Limits {
-    fn from(server: &Server) -> Self {
-        Self {
-            connections: server.max_connections,
-            header_timeout: server.header_timeout,
-            idle_timeout: server.idle_timeout,
-            headers: server.max_headers,
-            head_bytes: server.max_head_bytes,
-            protocol: if server.http2 { Protocol::Either } else { Protocol::Http1 },
-            of_identity: true,
-        }
-    }
-}
-
-impl Limits {
-    /// Those of the ops listener. Probes and scrapes are over at once, so whoever says nothing for seconds is none.
-    pub fn of_ops(self, connections: usize) -> Self {
-        Self {
-            connections,
-            header_timeout: self.header_timeout.min(OPS_PATIENCE),
-            idle_timeout: self.idle_timeout.min(OPS_PATIENCE),
-            protocol: Protocol::Http1,
-            of_identity: false,
-            ..self
-        }
-    }
-}
-
 /// Who may come in, and how.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Entrance {
     /// Whom to believe.
     pub peers: Arc<Peers>,
     /// TLS, where it is spoken.
     pub tls: Option<Arc<Tls>>,
+    /// Where requests are told that no route sees.
+    pub log: RequestLog,
 }
 
 /// Everything that connections share.
@@ -119,7 +76,8 @@ struct Shared<R> {
     peers: Arc<Peers>,
     handshakes: Option<Handshakes>,
     limits: Limits,
-    patience: Arc<Patience>,
+    heads: HeadRules,
+    budget: Arc<Budget>,
     lifecycle: Lifecycle,
     open: Option<Gauge>,
     places: Arc<Places>,
@@ -127,7 +85,6 @@ struct Shared<R> {
     cut: Counter,
     idle: Counter,
     retired: Counter,
-    ambiguous: Counter,
 }
 
 /// Why a connection takes no further request.
@@ -154,7 +111,11 @@ pub async fn serve<R: Answers>(
 ) {
     let all = limits.connections;
     let shares = if limits.of_identity { Shares::by_rank(all) } else { Shares::alike(all) };
-    let patience = Arc::new(Patience::new(limits.header_timeout, limits.idle_timeout, metrics));
+    let heads = HeadRules {
+        limits: HeadLimits { bytes: limits.head_bytes, lines: limits.headers },
+        patience: Arc::new(Patience::new(limits.header_timeout, limits.idle_timeout, metrics)),
+        observer: Arc::new(HeadObserver::new(metrics, Some(entrance.log))),
+    };
     let shared = Arc::new(Shared {
         routes: Arc::new(routes),
         peers: entrance.peers,
@@ -162,7 +123,8 @@ pub async fn serve<R: Answers>(
             .tls
             .map(|tls| Handshakes::new(tls, limits.protocol == Protocol::Http2, limits.header_timeout, metrics)),
         limits,
-        patience,
+        heads,
+        budget: Budget::new(limits.unfinished_bytes),
         lifecycle,
         open: limits.of_identity.then(|| metrics.connections.clone()),
         places: Places::new(shares, metrics),
@@ -170,7 +132,6 @@ pub async fn serve<R: Answers>(
         cut: metrics.connections_closed("drain_timeout"),
         idle: metrics.connections_closed("idle_timeout"),
         retired: metrics.connections_closed("retired"),
-        ambiguous: metrics.connections_closed("ambiguous_length"),
     });
     let mut unacceptable = OnceAMinute::default();
     let mut in_hand = None;
@@ -226,14 +187,6 @@ pub async fn serve<R: Answers>(
 struct Newcomer {
     standing: Standing,
     seat: Arc<Seat>,
-}
-
-/// Whether hops of a chain could disagree about where this request ends (RFC 9112, 6.1). Few requests have a body, so
-/// few are looked at.
-fn is_ambiguous(request: &http::Request<Incoming>, phase: &Phase) -> bool {
-    !request.body().is_end_stream()
-        && request.headers().contains_key(http::header::TRANSFER_ENCODING)
-        && phase.told_a_length()
 }
 
 impl<R: Answers> Shared<R> {
@@ -314,61 +267,101 @@ impl<R: Answers> Shared<R> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limits = self.limits;
-        let phase = Arc::new(Phase::new(&self.lifecycle, limits.protocol != Protocol::Http1));
+        let share = self.budget.share(standing.is_stranger());
+        let phase = Arc::new(Phase::new(&self.lifecycle, limits.protocol != Protocol::Http1, share.clone()));
         seat.follow(&phase);
-        let io = Patient::new(stream, limits.protocol, Arc::clone(&phase), Arc::clone(&self.patience));
-        let io = TokioIo::new(io);
-        let routes = Arc::clone(&self.routes);
-        let closed = self.ambiguous.clone();
-        let served = Arc::clone(&phase);
-        let service = service_fn(move |request: http::Request<Incoming>| {
-            served.serving();
-            let ambiguous = is_ambiguous(&request, &served);
-            if ambiguous {
-                closed.inc();
-            }
-            routes.answer(request, standing, Arc::clone(&served), ambiguous)
-        });
-        if limits.protocol == Protocol::Http1 {
-            // Without the look at what is spoken: a request costs less so.
-            let mut builder = http1::Builder::new();
-            builder
-                .timer(TokioTimer::new())
-                .header_read_timeout(None)
-                .max_buf_size(limits.head_bytes)
-                .max_headers(limits.headers);
-            let connection = std::pin::pin!(builder.serve_connection(io, service));
-            return self.drive(connection, &phase, finish, http1::Connection::graceful_shutdown).await;
-        }
+        let mut io = Guarded::new(stream, limits.protocol, Arc::clone(&phase), standing.peer(), &share, &self.heads);
+        let mut finish = std::pin::pin!(finish);
+        let (spoken, end) = self.first(&mut io, finish.as_mut()).await;
         let finish = async {
-            tokio::select! {
-                biased;
-                end = finish => end,
-                () = phase.unused(limits.idle_timeout) => End::Unused,
+            match end {
+                Some(end) => end,
+                None => finish.await,
             }
         };
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        if limits.protocol == Protocol::Http2 {
-            builder = builder.http2_only();
+        let (routes, served) = (Arc::clone(&self.routes), Arc::clone(&phase));
+        let is_front = limits.protocol != Protocol::Http2;
+        let service = service_fn(move |request: http::Request<Incoming>| {
+            served.serving();
+            let is_http2 = spoken == Spoken::Http2;
+            let fault = if is_http2 && is_front { fault_of_http2(&request) } else { None };
+            routes.answer(request, standing, Arc::clone(&served), fault)
+        });
+        match spoken {
+            Spoken::Nothing if io.is_refused() => {
+                let _gone = io.shutdown().await;
+            }
+            Spoken::Nothing => {}
+            Spoken::Http1 => {
+                let mut builder = http1::Builder::new();
+                // Heads were measured before hyper sees them, and a target may have grown to thrice its size.
+                builder
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(None)
+                    .max_buf_size(limits.head_bytes.saturating_mul(3));
+                if limits.headers > USUAL_HEADERS {
+                    builder.max_headers(limits.headers);
+                }
+                let connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
+                self.drive(connection, &phase, finish, http1::Connection::graceful_shutdown).await;
+            }
+            Spoken::Http2 => {
+                let finish = async {
+                    tokio::select! {
+                        biased;
+                        end = finish => end,
+                        () = phase.unused(limits.idle_timeout) => End::Unused,
+                    }
+                };
+                let mut builder = http2::Builder::new(TokioExecutor::new());
+                builder
+                    .timer(TokioTimer::new())
+                    .max_concurrent_streams(MAX_STREAMS)
+                    .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+                    .max_header_list_size(MAX_HEADER_LIST)
+                    .initial_stream_window_size(STREAM_WINDOW)
+                    .initial_connection_window_size(CONNECTION_WINDOW)
+                    .keep_alive_interval(limits.idle_timeout)
+                    .keep_alive_timeout(limits.header_timeout);
+                // Boxed: few listeners speak it, and every connection would carry its room about.
+                let connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
+                let mut connection = connection;
+                self.drive(connection.as_mut(), &phase, finish, http2::Connection::graceful_shutdown).await;
+            }
         }
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(None)
-            .max_buf_size(limits.head_bytes)
-            .max_headers(limits.headers);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
-            .max_header_list_size(MAX_HEADER_LIST)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .keep_alive_interval(limits.idle_timeout)
-            .keep_alive_timeout(limits.header_timeout);
-        let connection = std::pin::pin!(builder.serve_connection(io, service));
-        self.drive(connection, &phase, finish, auto::Connection::graceful_shutdown).await;
+    }
+
+    /// Waits for the first head of a connection, before there is a hyper for it. When `finish` completes in that time, a
+    /// head that has begun may still come to its end.
+    async fn first<S: AsyncRead + Unpin>(
+        &self,
+        io: &mut Guarded<S>,
+        finish: impl Future<Output = End>,
+    ) -> (Spoken, Option<End>) {
+        let end = tokio::select! {
+            biased;
+            spoken = io.first() => return (spoken, None),
+            end = finish => end,
+        };
+        if end == End::Displaced {
+            return (Spoken::Nothing, Some(end));
+        }
+        let last = async {
+            tokio::select! {
+                biased;
+                spoken = io.first() => return spoken,
+                () = last_call() => {}
+            }
+            if io.is_in_head() { io.first().await } else { Spoken::Nothing }
+        };
+        tokio::select! {
+            biased;
+            spoken = last => (spoken, Some(end)),
+            () = self.lifecycle.cut().cancelled() => {
+                self.cut.inc();
+                (Spoken::Nothing, Some(end))
+            }
+        }
     }
 
     /// Runs a connection to its end. When `finish` completes it ends after the request in hand, and when the drain
@@ -397,15 +390,10 @@ impl<R: Answers> Shared<R> {
             End::Displaced | End::Drained | End::Retired => {}
         }
         if end == End::Drained {
-            let last_call = async {
-                tokio::time::sleep(LAST_CALL).await;
-                // Where all stood still for that long, the time is over before what came is seen: one more look.
-                tokio::task::yield_now().await;
-            };
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => return note(ended),
-                () = last_call => {}
+                () = last_call() => {}
             }
         }
         shut_down(connection.as_mut());
@@ -428,6 +416,13 @@ impl<R: Answers> Shared<R> {
             },
         }
     }
+}
+
+/// The time in which a request that is on its way may still come.
+async fn last_call() {
+    tokio::time::sleep(LAST_CALL).await;
+    // Where all stood still for that long, the time is over before what came is seen: one more look.
+    tokio::task::yield_now().await;
 }
 
 /// How a connection ended.

@@ -5,16 +5,18 @@
 //! add and `session` for what they want, and [`reply`] turns the outcome into an answer.
 
 mod asked;
+mod body;
 mod browser;
 mod connection;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod grpc;
 mod input;
+mod limits;
 mod listener;
 mod minute;
 mod observe;
-pub mod ops;
+mod ops;
 mod places;
 mod reply;
 mod session_route;
@@ -29,9 +31,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, EXPECT, HOST, HeaderMap, HeaderName,
+    HeaderValue,
 };
-use http::{Method, Request, Version};
+use http::uri::Authority;
+use http::{Method, Request, Uri, Version};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::service::Service as _;
@@ -44,21 +48,23 @@ use warp::{Filter, Rejection};
 
 pub use connection::Protocol;
 pub use grpc::Calls;
-pub use listener::{Answers, Content, Entrance, Limits, serve};
+pub use limits::Limits;
+pub use listener::{Answers, Content, Entrance, serve};
 pub use reply::{Outcome, Row};
 pub use socket::Bound;
 pub use tls::Tls;
 
 use asked::{Ask, Asked};
 use browser::Rules;
-use connection::Phase;
-use observe::{Observer, Seen};
+use connection::{HeadFault, Phase, is_same};
+use observe::{HeadObserver, Observer, Seen};
 use reply::{Base, Extras};
 use session_route::{Kind, SessionRoute};
 use subrequest_route::SubrequestRoute;
 
 use crate::config::{self, Answer, JWKS_PATH};
 use crate::identity::{Resolver, Sources, Standing};
+use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::provider::{Inputs, Provider};
 use crate::session::{Form, Plan, Sessions};
@@ -97,6 +103,17 @@ trait Handler: Send + Sync + 'static {
 pub struct Routes {
     hot: Hot,
     tree: BoxedFilter<(Response,)>,
+    /// Where each route stands, in the order in which they are looked for; only if the host decides.
+    places: Arc<[Place]>,
+    /// For requests that no route sees.
+    heads: Arc<HeadObserver>,
+}
+
+/// Where a route stands.
+struct Place {
+    path: String,
+    fits: fn(&str, &str) -> bool,
+    host: Option<String>,
 }
 
 /// The routes that are looked for first.
@@ -112,18 +129,18 @@ impl std::fmt::Debug for Routes {
     }
 }
 
-impl From<BoxedFilter<(Response,)>> for Routes {
-    fn from(tree: BoxedFilter<(Response,)>) -> Self {
-        Self { hot: Hot::default(), tree }
-    }
-}
-
 impl Routes {
+    /// The routes of the ops listener.
+    pub fn ops(lifecycle: &Lifecycle, rooms: &Rooms) -> Self {
+        Self { hot: Hot::default(), tree: ops::routes(lifecycle, rooms), places: Arc::default(), heads: heads(rooms) }
+    }
+
     /// The front routes: each configured one, the public keys, and «not found» for the rest.
     pub fn front(configured: &[config::Route], rooms: &Rooms) -> Self {
         let mut routes: Vec<_> = configured.iter().zip(rooms.sessions.plans()).collect();
         // Routes for one host stand before those for any.
         routes.sort_by_key(|(route, _)| (route.host.is_none(), route.answer != Answer::Session));
+        let places = routes.iter().map(|(route, _)| Place::of(route)).collect();
         let mut tree = jwks(rooms).or(not_found(rooms)).unify().boxed();
         let mut hot = Hot::default();
         for (route, plan) in routes.into_iter().rev() {
@@ -147,7 +164,8 @@ impl Routes {
         }
         // Where routes depend on the host, the tree decides.
         let by_host = configured.iter().any(|route| route.host.is_some());
-        Self { hot: if by_host { Hot::default() } else { hot }, tree }
+        let places = if by_host { places } else { Arc::default() };
+        Self { hot: if by_host { Hot::default() } else { hot }, tree, places, heads: heads(rooms) }
     }
 
     /// Who answers requests of this path.
@@ -158,6 +176,34 @@ impl Routes {
             _ => Way::Tree(self.tree.clone()),
         }
     }
+
+    /// Whether the target names one host and `Host` another, and each leads to a route of its own. The target counts (RFC
+    /// 9112, 3.2.2), but a hop before us may have gone by the other.
+    #[cold]
+    fn fault_of_hosts(&self, target: &Uri, headers: &HeaderMap) -> Option<HeadFault> {
+        let (asked, line) = (target.authority()?, headers.get(HOST)?);
+        if is_same(asked.as_str().as_bytes(), line.as_bytes()) {
+            return None;
+        }
+        let host = |text: &str| text.parse::<Authority>().ok().map(|host| host.host().to_ascii_lowercase());
+        let place = |host: Option<String>| {
+            let fits = |place: &Place| (place.fits)(target.path(), &place.path) && place.is_for(host.as_deref());
+            self.places.iter().position(fits)
+        };
+        let places = (place(host(asked.as_str())), place(line.to_str().ok().and_then(host)));
+        matches!(places, (Some(one), Some(other)) if one != other).then_some(HeadFault::HostDiffers)
+    }
+}
+
+impl Place {
+    fn of(route: &config::Route) -> Self {
+        let fits = if route.answer == Answer::Subrequest { is_below } else { is_at };
+        Self { path: route.path.clone(), fits, host: route.host.clone() }
+    }
+
+    fn is_for(&self, host: Option<&str>) -> bool {
+        self.host.is_none() || self.host.as_deref() == host
+    }
 }
 
 impl Answers for Routes {
@@ -166,9 +212,19 @@ impl Answers for Routes {
         request: Request<Incoming>,
         standing: Standing,
         phase: Arc<Phase>,
-        ambiguous: bool,
+        fault: Option<HeadFault>,
     ) -> impl Future<Output = Result<http::Response<impl Content + use<>>, Infallible>> + Send + 'static + use<> {
-        let way = if ambiguous { Way::Nowhere } else { self.way(request.uri().path()) };
+        let uri = request.uri();
+        // Few requests name a host in their target over HTTP/1, and over HTTP/2 both say the same.
+        let fault = if uri.authority().is_some() {
+            fault.or_else(|| self.fault_of_hosts(uri, request.headers()))
+        } else {
+            fault
+        };
+        let way = match fault {
+            None => self.way(uri.path()),
+            Some(fault) => Way::Nowhere(fault, Arc::clone(&self.heads)),
+        };
         way.answer(request, standing, phase)
     }
 }
@@ -176,7 +232,7 @@ impl Answers for Routes {
 /// Who answers a request.
 enum Way {
     /// Nobody: it is no request that two hops would read alike.
-    Nowhere,
+    Nowhere(HeadFault, Arc<HeadObserver>),
     Session(Arc<SessionRoute>),
     Subrequest(Arc<SubrequestRoute>),
     Tree(BoxedFilter<(Response,)>),
@@ -193,16 +249,25 @@ impl Way {
     ) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
         // HTTP/2 has frames for that, and no such header.
         let is_http1 = request.version() < Version::HTTP_2;
-        let asked = Asked::of(request, standing);
+        let asked = Asked::of(request, standing, &phase);
+        let unread = asked.unread();
         let under_way = phase.under_way();
         async move {
+            let asks_first = unread.is_some() && asked.headers.contains_key(EXPECT);
+            let is_nowhere = matches!(self, Self::Nowhere(..));
             let mut answer = match self {
                 Self::Session(handler) => handler.answer(&asked).await,
                 Self::Subrequest(handler) => handler.answer(&asked).await,
-                Self::Nowhere => reply::not_http(),
+                Self::Nowhere(fault, heads) => heads.answer(fault, &asked),
                 Self::Tree(tree) => Box::pin(through(tree, asked)).await,
             };
-            if is_http1 && phase.is_last() {
+            // What of a body nobody will read ends the connection, and the client must know before it asks again on it (RFC
+            // 9112, 9.6).
+            let has_rest = match unread {
+                Some(unread) if is_http1 => !Box::pin(unread.is_over(asks_first)).await,
+                _ => false,
+            };
+            if is_http1 && (has_rest || is_nowhere || phase.is_last()) {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             phase.answered();
@@ -221,6 +286,10 @@ async fn through(tree: BoxedFilter<(Response,)>, asked: Asked) -> Response {
         Ok(response) => response,
         Err(never) => match never {},
     }
+}
+
+fn heads(rooms: &Rooms) -> Arc<HeadObserver> {
+    Arc::new(HeadObserver::new(&rooms.metrics, Some(rooms.log.clone())))
 }
 
 /// In which form the sessions of `route` are cached.
@@ -276,12 +345,16 @@ fn before<H: Handler>(
 
 /// Exactly this path.
 fn at(path: &str) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
-    matching(path, |asked, path| asked == path)
+    matching(path, is_at)
 }
 
 /// This path and everything below it.
 fn below(path: &str) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
     matching(path, is_below)
+}
+
+fn is_at(asked: &str, path: &str) -> bool {
+    asked == path
 }
 
 fn is_below(asked: &str, path: &str) -> bool {

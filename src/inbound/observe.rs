@@ -1,13 +1,17 @@
 //! Counting and logging requests: handles resolved once per route, one line a request.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::Method;
+use warp::reply::Response;
 
-use super::asked::Asked;
+use super::asked::{Asked, RequestId};
 use super::browser::told_origin;
-use super::reply::Outcome;
+use super::connection::HeadFault;
+use super::reply::{self, Base, Extras, Outcome};
+use crate::clock::Stopwatch;
 use crate::identity::{Identity, Peer, Refusal};
 use crate::metrics::{Counter, Histogram, Metrics};
 use crate::telemetry::{RequestLine, RequestLog, UserTag};
@@ -91,11 +95,94 @@ impl Observer {
     }
 }
 
+/// Lines about refused heads in a second, at most. Anybody can send such heads, and each of them is counted.
+const LINES_A_SECOND: u32 = 10;
+
+/// Counts and logs the heads that are refused before they are requests of a route.
+#[derive(Debug)]
+pub(super) struct HeadObserver {
+    faults: Box<[(HeadFault, Counter, Counter)]>,
+    base: Base,
+    log: Option<RequestLog>,
+    since: Stopwatch,
+    /// The second of the last line, and the lines in it.
+    told: Mutex<(u64, u32)>,
+}
+
+impl HeadObserver {
+    pub(super) fn new(metrics: &Metrics, log: Option<RequestLog>) -> Self {
+        let counters = |fault: HeadFault| {
+            let code = Outcome::from(fault).row().code;
+            (fault, metrics.head_refusals(fault.label()), metrics.requests("other", code))
+        };
+        Self {
+            faults: HeadFault::ALL.into_iter().map(counters).collect(),
+            base: Base::new(&[], Some("application/json")),
+            log,
+            since: Stopwatch::start(),
+            told: Mutex::default(),
+        }
+    }
+
+    /// Counts a head that was refused, and says who sent it. Nothing of the head itself is told: no part of it is known to
+    /// be what it seems.
+    fn note(&self, fault: HeadFault, peer: Peer, id: RequestId) {
+        for (_, refusals, requests) in self.faults.iter().filter(|(own, ..)| *own == fault) {
+            refusals.inc();
+            requests.inc();
+        }
+        let Some(log) = self.log.as_ref().filter(|_| self.may_tell()) else { return };
+        let row = Outcome::from(fault).row();
+        log.write(&RequestLine {
+            request_id: id.as_str(),
+            route: "other",
+            method: "other",
+            status: row.status.as_u16(),
+            outcome: row.code,
+            reason: Some(fault.label()),
+            user: None,
+            took: Duration::ZERO,
+            trace_id: None,
+            peer: address(peer),
+            origin: None,
+            failed: row.status.is_server_error(),
+            hit: false,
+        });
+    }
+
+    /// The answer to a request whose head is refused although hyper could read it.
+    pub(super) fn answer(&self, fault: HeadFault, asked: &Asked) -> Response {
+        self.note(fault, asked.standing.peer(), asked.id);
+        reply::problem(&self.base, asked.id, fault.into(), Extras::default())
+    }
+
+    /// The same before hyper reads it: the answer as it goes out.
+    pub(super) fn refused(&self, fault: HeadFault, peer: Peer, is_of_head: bool) -> Vec<u8> {
+        let id = RequestId::next();
+        self.note(fault, peer, id);
+        reply::last_words(&self.base, id, fault.into(), is_of_head)
+    }
+
+    fn may_tell(&self) -> bool {
+        let second = self.since.elapsed().as_secs();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.0 != second {
+            *told = (second, 0);
+        }
+        told.1 = told.1.saturating_add(1);
+        told.1 <= LINES_A_SECOND
+    }
+}
+
 /// The peer that was not believed, so that an operator sees whom to add. Of others, no address is kept.
 fn untrusted(asked: &Asked, outcome: Outcome) -> Option<IpAddr> {
-    match (outcome, asked.standing.peer()) {
-        (Outcome::PeerUntrusted, Peer::Tcp(address)) => Some(address),
-        _ => None,
+    if outcome == Outcome::PeerUntrusted { address(asked.standing.peer()) } else { None }
+}
+
+fn address(peer: Peer) -> Option<IpAddr> {
+    match peer {
+        Peer::Tcp(address) => Some(address),
+        Peer::Unix { .. } => None,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::provider::{KeyState, Provider};
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The routes of the ops listener.
-pub fn routes(lifecycle: &Lifecycle, rooms: &Rooms) -> BoxedFilter<(Response,)> {
+pub(super) fn routes(lifecycle: &Lifecycle, rooms: &Rooms) -> BoxedFilter<(Response,)> {
     let live =
         at("/livez").and(warp::ext::get::<Ask>()).map(|asked: Ask| guarded(&asked, || text(StatusCode::OK, "ok\n")));
     let (state, own) = (lifecycle.clone(), rooms.clone());

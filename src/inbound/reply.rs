@@ -2,17 +2,19 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, PRAGMA, REFERRER_POLICY,
-    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, PRAGMA,
+    REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use warp::reply::Response;
 
 use super::asked::RequestId;
+use super::connection::HeadFault;
+use crate::clock::{Clock as _, SystemClock};
 use crate::identity::Refusal;
 use crate::provider::Class;
 use crate::session::SessionError;
@@ -52,6 +54,14 @@ pub enum Outcome {
     InputRefused,
     /// A body larger than the limit.
     BodyTooLarge,
+    /// A request that HTTP does not allow, or that two hops could read differently.
+    RequestMalformed,
+    /// More header lines, or more bytes of them, than the limit.
+    HeadTooLarge,
+    /// An address longer than the limit.
+    TargetTooLong,
+    /// No memory for requests that are not complete.
+    Overloaded,
     /// The subject cannot be a user id at this provider.
     UserIdInvalid,
     /// Too many requests by one user.
@@ -89,7 +99,7 @@ pub struct Row {
 
 impl Outcome {
     /// Every outcome, in the order of the table.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::Ok,
         Self::Anonymous,
         Self::SignedOut,
@@ -103,6 +113,10 @@ impl Outcome {
         Self::InputInvalid,
         Self::InputRefused,
         Self::BodyTooLarge,
+        Self::RequestMalformed,
+        Self::HeadTooLarge,
+        Self::TargetTooLong,
+        Self::Overloaded,
         Self::UserIdInvalid,
         Self::RateLimited,
         Self::IdentityUnavailable,
@@ -132,6 +146,10 @@ impl Outcome {
             Self::InputInvalid => (StatusCode::BAD_REQUEST, "Bad request", "input_invalid"),
             Self::InputRefused => (StatusCode::FORBIDDEN, "Forbidden", "input_refused"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Body too large", "body_too_large"),
+            Self::RequestMalformed => (StatusCode::BAD_REQUEST, "Bad request", "request_malformed"),
+            Self::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large", "head_too_large"),
+            Self::TargetTooLong => (StatusCode::URI_TOO_LONG, "Address too long", "target_too_long"),
+            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "overloaded"),
             Self::UserIdInvalid => (StatusCode::UNPROCESSABLE_ENTITY, "User not accepted", "user_id_invalid"),
             Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "Too many requests", "rate_limited"),
             Self::IdentityUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "identity_unavailable"),
@@ -151,6 +169,7 @@ impl Outcome {
         matches!(
             self,
             Self::RateLimited
+                | Self::Overloaded
                 | Self::IdentityUnavailable
                 | Self::ProviderUnavailable
                 | Self::ProviderRateLimited
@@ -196,6 +215,25 @@ impl From<Refusal> for Outcome {
             | Refusal::Claim
             | Refusal::Machine
             | Refusal::Namespace => Self::Unauthorized,
+        }
+    }
+}
+
+impl From<HeadFault> for Outcome {
+    fn from(fault: HeadFault) -> Self {
+        match fault {
+            HeadFault::TooLarge | HeadFault::TooManyLines => Self::HeadTooLarge,
+            HeadFault::TargetTooLong => Self::TargetTooLong,
+            HeadFault::NoRoom => Self::Overloaded,
+            HeadFault::Target
+            | HeadFault::Version
+            | HeadFault::Line
+            | HeadFault::Length
+            | HeadFault::HostMissing
+            | HeadFault::HostTwice
+            | HeadFault::HostInvalid
+            | HeadFault::HostDiffers
+            | HeadFault::Malformed => Self::RequestMalformed,
         }
     }
 }
@@ -302,11 +340,18 @@ pub(super) fn json(base: &Base, id: RequestId, status: StatusCode, body: Bytes, 
 
 /// The answer for an outcome that is not a session.
 pub(super) fn problem(base: &Base, id: RequestId, outcome: Outcome, extras: Extras) -> Response {
+    let (headers, body) = told(base, id, outcome, extras);
+    let mut response = Response::new(body.into());
+    *response.status_mut() = outcome.row().status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Headers and body of such an answer.
+fn told(base: &Base, id: RequestId, outcome: Outcome, extras: Extras) -> (HeaderMap, Bytes) {
     let row = outcome.row();
     let empty = row.status == StatusCode::NO_CONTENT;
     let body = if empty { Bytes::new() } else { Bytes::from(body(row, id)) };
-    let mut response = Response::new(body.into());
-    *response.status_mut() = row.status;
     let mut headers = base.headers(id);
     if empty {
         headers.remove(CONTENT_TYPE);
@@ -324,16 +369,29 @@ pub(super) fn problem(base: &Base, id: RequestId, outcome: Outcome, extras: Extr
         headers.insert(http::header::WWW_AUTHENTICATE, CHALLENGE);
     }
     headers.extend(extras.cors.unwrap_or_default());
-    *response.headers_mut() = headers;
-    response
+    (headers, body)
 }
 
-/// What hyper says to bytes that are no request: no body, and the end of the connection.
-pub(super) fn not_http() -> Response {
-    let mut response = Response::new(Bytes::new().into());
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response
+/// Of the machine: this is no time that anything depends on.
+fn since_1970() -> Duration {
+    Duration::from_secs(u64::try_from(SystemClock.now().as_seconds()).unwrap_or(0))
+}
+
+/// The answer to a head that is refused, as it goes over HTTP/1: there is no request that hyper could answer.
+pub(super) fn last_words(base: &Base, id: RequestId, outcome: Outcome, is_of_head: bool) -> Vec<u8> {
+    let (mut headers, body) = told(base, id, outcome, Extras::default());
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    let date = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since_1970());
+    let mut answer = format!("HTTP/1.1 {}\r\ndate: {date}\r\n", outcome.row().status).into_bytes();
+    for (name, value) in &headers {
+        answer.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    answer.extend_from_slice(b"\r\n");
+    if !is_of_head {
+        answer.extend_from_slice(&body);
+    }
+    answer
 }
 
 /// A scheme that makes no browser show a password box.

@@ -1,4 +1,4 @@
-//! What is counted of keys that others tell.
+//! What is counted of one key set.
 
 use super::{Counter, Gauge};
 

@@ -42,6 +42,7 @@ pub struct Metrics {
     request_seconds: HistogramVec,
     sessions: IntCounterVec,
     identity_refusals: IntCounterVec,
+    head_refusals: IntCounterVec,
     provider_calls: IntCounterVec,
     provider_seconds: HistogramVec,
     upserts: IntCounterVec,
@@ -149,6 +150,11 @@ impl Metrics {
             identity_refusals: counter(
                 "sidemint_identity_refusals_total",
                 "Requests whose identity was refused, by reason.",
+                &["reason"],
+            )?,
+            head_refusals: counter(
+                "sidemint_head_refusals_total",
+                "Request heads that were refused before any route saw them, by reason.",
                 &["reason"],
             )?,
             provider_calls: counter(
@@ -315,6 +321,11 @@ impl Metrics {
     /// Identity refusals for `reason`.
     pub fn identity_refusals(&self, reason: &str) -> Counter {
         self.identity_refusals.with_label_values(&[reason])
+    }
+
+    /// Heads that were refused for `reason`.
+    pub fn head_refusals(&self, reason: &str) -> Counter {
+        self.head_refusals.with_label_values(&[reason])
     }
 
     /// Calls of `step` at `provider` that ended with `outcome`.

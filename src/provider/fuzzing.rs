@@ -109,7 +109,14 @@ pub(crate) fn user_id(bytes: &[u8]) {
     for unfit in [Unfit::Refuse, Unfit::Hash] {
         for (pattern, max_bytes) in [(None, None), (Some("app_[a-z0-9_-]+:x"), Some(64)), (Some(".{1,60}"), Some(48))] {
             let Ok(pattern) = UserRule::pattern(pattern) else { continue };
-            let rule = UserRule { prefix: "app_".to_owned(), suffix: ":x".to_owned(), pattern, max_bytes, unfit };
+            let rule = UserRule {
+                prefix: "app_".to_owned(),
+                suffix: ":x".to_owned(),
+                pattern,
+                max_bytes,
+                unfit,
+                folds: false,
+            };
             let ids = [&one, &two].map(|subject| rule.id(subject, None));
             for id in ids.iter().flatten() {
                 assert!(id.id.len() <= max_bytes.unwrap_or(512));

@@ -8,6 +8,7 @@
 //! tells the story of a token: made here ([`token`]), or asked for by a [`sequence`] of [`step`]s, within the [`limiter`],
 //! in one of so many [`places`] and behind the [`breaker`]; the [`journal`] logs what fails. [`explain`] shows the same without doing it. [`rotation`] replaces keys.
 
+mod account;
 mod advice;
 mod auth;
 mod blamed;
@@ -57,6 +58,7 @@ pub use mint::{Minted, Order};
 pub use rotation::{Plan as RotationPlan, Progress, Rotation, RotationError, Stage, Status as RotationStatus};
 pub use template::{Profile, ProfileUse};
 
+use account::Account;
 use breaker::Breaker;
 use compile::{Compiled, Registration};
 use credentials::{News, Vault};
@@ -81,6 +83,7 @@ use crate::outbound::Outbound;
 pub struct Provider {
     name: Arc<str>,
     preset: String,
+    account: Account,
     user: UserRule,
     lifetime: Lifetime,
     limiter: Option<Limiter>,
@@ -161,13 +164,26 @@ impl Provider {
         let mut settings = settings::resolve(definition, &table.settings, environment)?;
         let given_twice = std::mem::take(&mut settings.cautions);
         let compiled = compile::compile(name, definition, settings, table, &around.metrics)?;
-        let Compiled { user, lifetime, limiter, retry_headers, lets, mint, cache, upsert, remember, revoke, .. } =
-            compiled;
+        let Compiled {
+            account,
+            user,
+            lifetime,
+            limiter,
+            retry_headers,
+            lets,
+            mint,
+            cache,
+            upsert,
+            remember,
+            revoke,
+            ..
+        } = compiled;
         let Compiled { registration, api_url, user_id, extra, needs, inputs, permits, uses, cautions, .. } = compiled;
         let vault = Vault::open(needs, Arc::clone(&around.clock))?;
         let provider = Self {
             name: Arc::from(name),
             preset: definition.name.clone(),
+            account,
             user,
             lifetime,
             limiter,

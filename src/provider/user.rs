@@ -58,6 +58,8 @@ pub(super) struct UserRule {
     pub(super) max_bytes: Option<usize>,
     /// What happens to subjects that do not fit.
     pub(super) unfit: Unfit,
+    /// Whether the provider takes ids that differ in case alone for one: then only folded ones fit.
+    pub(super) folds: bool,
 }
 
 impl UserRule {
@@ -83,7 +85,8 @@ impl UserRule {
     fn fitting(&self, local: &str) -> Option<UserId> {
         let id = UserId::new(&self.prefix, local, &self.suffix);
         let fits = id.id.len() <= self.max_bytes.unwrap_or(MAX_BYTES)
-            && self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&id.id));
+            && self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&id.id))
+            && !(self.folds && has_case(local));
         fits.then_some(id)
     }
 
@@ -100,6 +103,12 @@ impl UserRule {
         let digits = Encode::Hex.encode(hash.as_ref());
         self.fitting(&format!("{rest}-{}", digits.get(..DIGITS)?))
     }
+}
+
+/// Whether some other text is the same without regard to case, and this one is not what folding makes of both.
+fn has_case(text: &str) -> bool {
+    let is_folded = |c: char| c.to_lowercase().eq([c]) && c.to_uppercase().flat_map(char::to_lowercase).eq([c]);
+    !text.chars().all(is_folded)
 }
 
 /// Whether a subject ends as [`UserRule::fold`] makes ids end.
@@ -124,6 +133,7 @@ mod tests {
             pattern: UserRule::pattern(Some("app_[a-z0-9_-]+:x")).expect("a pattern"),
             max_bytes: Some(if unfit == Unfit::Hash { 60 } else { 14 }),
             unfit,
+            folds: false,
         }
     }
 
@@ -152,6 +162,24 @@ mod tests {
         assert!(id(&rule, &"ü".repeat(300)).is_some_and(|id| id.len() <= 60));
     }
 
+    /// T-67: whatever folding of case a provider does, those who differ in it alone are kept apart or refused.
+    #[test]
+    fn where_case_does_not_count_only_folded_subjects_are_ids() {
+        let refuse = UserRule { folds: true, ..UserRule::default() };
+        let hash = UserRule { unfit: Unfit::Hash, ..UserRule { folds: true, ..UserRule::default() } };
+        for subject in ["bob", "bob-1@example", "李小龙", "zoë", "άλφα"] {
+            assert_eq!(id(&refuse, subject).as_deref(), Some(subject));
+            assert_eq!(id(&hash, subject).as_deref(), Some(subject));
+        }
+        // The long s, the sign of kelvin, sharp s, the i without a dot, and a digraph in title case fold as well.
+        for subject in ["Bob", "boB", "bo\u{17F}", "\u{212A}ob", "stra\u{DF}e", "d\u{131}a", "\u{1C5}", "ZOË", "ΆΛΦΑ"]
+        {
+            assert_eq!(id(&refuse, subject), None, "{subject}");
+            let folded = id(&hash, subject).expect("folded");
+            assert!(folded.is_ascii() && !has_case(&folded) && folded.len() > DIGITS, "{folded}");
+        }
+    }
+
     #[test]
     fn a_keyed_hash_says_nothing_of_the_subject() {
         let rule = UserRule { prefix: "u-".to_owned(), ..UserRule::default() };
@@ -175,8 +203,17 @@ mod tests {
             };
             let secret = Secret::new(b"0123456789abcdef0123456789abcdef".to_vec());
             let key = MacKey::read_as(Hash::Sha256, &secret, &Form::default()).expect("a key");
-            for (rule, key) in [(rule(Unfit::Refuse), None), (rule(Unfit::Hash), None), (UserRule::default(), Some(&key))] {
-                let id = |subject: &str| rule.id(subject, key).map(|id| id.id);
+            let folds = |unfit| UserRule { unfit, folds: true, ..UserRule::default() };
+            for (rule, key) in [
+                (rule(Unfit::Refuse), None),
+                (rule(Unfit::Hash), None),
+                (UserRule::default(), Some(&key)),
+                (folds(Unfit::Refuse), None),
+                (folds(Unfit::Hash), None),
+                (folds(Unfit::Hash), Some(&key)),
+            ] {
+                let seen = |id: String| if rule.folds { id.to_lowercase() } else { id };
+                let id = |subject: &str| rule.id(subject, key).map(|id| seen(id.id));
                 proptest::prop_assert!(a == b || id(&a).is_none() || id(&a) != id(&b));
             }
         }

@@ -86,6 +86,18 @@ pub fn read_text(path: &Path, most: u64) -> Result<String, FileError> {
     String::from_utf8(bytes).map_err(|_| FileError::NotText)
 }
 
+/// What lies in a folder and is named with this end, in the order of the names.
+pub fn list(folder: &Path, end: &'static str) -> Result<Vec<PathBuf>, FileError> {
+    within_limit(folder, move |folder| {
+        let paths = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+        let paths = paths.collect::<std::io::Result<Vec<PathBuf>>>()?;
+        let mut found: Vec<_> =
+            paths.into_iter().filter(|path| path.extension().is_some_and(|own| own == end)).collect();
+        found.sort();
+        Ok(found)
+    })
+}
+
 /// Reads from `path` on a thread of its own, and waits for it no longer than the limit. A path that is stuck is not read
 /// again before it is free.
 pub(super) fn within_limit<T: Send + 'static>(

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret, SecretSlice};
 
 pub use content::line;
-pub use file::{FileError, read_text, stuck};
+pub use file::{FileError, list, read_text, stuck};
 pub use folder::{KEY_ENDS, KeyFile, KeyFolder, SIGNING, is_key_name};
 pub use refusals::{Refusals, Refused};
 

@@ -221,9 +221,6 @@ async fn only_listed_hosts_are_served() {
         ("evil.example", false),
         ("app.example.com.evil.example", false),
         ("127.0.0.1", false),
-        ("app.example.com@evil.example", false),
-        ("app.example.com evil.example", false),
-        ("", false),
     ] {
         for method in ["GET", "POST", "DELETE"] {
             let answer = service.ask(method, SESSION, &[ALICE, ("Host", host)]).await;
@@ -233,6 +230,10 @@ async fn only_listed_hosts_are_served() {
                 assert_eq!((answer.status, answer.code().as_str()), (421, "host_refused"), "{method} {host}");
             }
         }
+    }
+    for host in ["app.example.com@evil.example", "app.example.com evil.example", ""] {
+        let answer = service.ask("GET", SESSION, &[ALICE, ("Host", host)]).await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "request_malformed"), "{host} is no host");
     }
     let mut connection = service.connect().await;
     connection.send("GET /api/chat/session HTTP/1.0\r\nX-Forwarded-User: alice\r\n\r\n").await;

@@ -45,6 +45,7 @@ auth = [
 ]
 let.password = { hmac = \"sha256\", key = \"salt\", text = \"{{ user.id }}\", encode = \"hex\" }
 lifetime = { default = \"1h\", margin = \"60s\", on_credential_change = \"drop\" }
+user = { case = \"counts\" }
 response = { api_url = \"https://chat.example\" }
 [[token.steps]]
 id = \"mint\"
@@ -62,6 +63,7 @@ summary = \"a system with a service account\"
 settings.account = { about = \"a service account\", secret = true }
 settings.mail = { about = \"its address\", part_of = { secret = \"account\", json = \"/client_email\" } }
 lifetime = { default = \"1h\", margin = \"60s\", on_credential_change = \"drop\" }
+user = { case = \"counts\" }
 response = { api_url = \"https://chat.example\" }
 [token.jwt]
 alg = \"EdDSA\"

@@ -262,7 +262,7 @@ provider = \"nobody\"
     let said = said.replace(&sources.join(", "), "SOURCES");
     insta::assert_snapshot!(said, @r#"
     sidemint: config.toml: server.idle_timeout: is 5, write a span of time as text, from "0s" to "1day"
-    sidemint: config.toml: server.listn: unknown key; known here: listen, unix_mode, max_connections, header_timeout, idle_timeout, max_headers, max_head_bytes, max_body_bytes, http2, drain_delay, drain_timeout, workers, tls; did you mean listen?
+    sidemint: config.toml: server.listn: unknown key; known here: listen, unix_mode, max_connections, header_timeout, idle_timeout, max_headers, max_head_bytes, max_body_bytes, max_unfinished_bytes, http2, drain_delay, drain_timeout, workers, tls; did you mean listen?
     sidemint: config.toml: identity.peers.networks: "10.0.0.1/8" has host bits set; write "10.0.0.0/8"
     sidemint: config.toml: routes[1].provider: no provider "nobody"; configured: chat, dev, own
     sidemint: config.toml: routes[1].path: "/a" is already served by the route "/a"
@@ -359,6 +359,8 @@ secret = true
 env = "OWN_SECRET"
 [let]
 password = { hmac = "sha256", key = "secret", text = "{{ user.id }}", encode = "hex" }
+[user]
+case = "counts"
 [lifetime]
 default = "1h"
 margin = "1m"

@@ -78,7 +78,7 @@ fn an_unknown_key_is_refused_with_file_and_key_and_the_known_ones() {
             (
                 "server.listn",
                 "\"127.0.0.1:0\"",
-                "config.toml: server.listn: unknown key; known here: listen, unix_mode, max_connections, header_timeout, idle_timeout, max_headers, max_head_bytes, max_body_bytes, http2, drain_delay, drain_timeout, workers, tls; did you mean listen?",
+                "config.toml: server.listn: unknown key; known here: listen, unix_mode, max_connections, header_timeout, idle_timeout, max_headers, max_head_bytes, max_body_bytes, max_unfinished_bytes, http2, drain_delay, drain_timeout, workers, tls; did you mean listen?",
             ),
             ("ops.port", "9090", "config.toml: ops.port: unknown key; known here: listen"),
             ("log.colour", "true", "config.toml: log.colour: unknown key; known here: format, level, requests, users"),
@@ -777,7 +777,7 @@ fn a_bad_variable_or_flag_is_named() {
     );
     assert_eq!(
         with("SIDEMINT_SERVER__IDLE_TIMOUT", "5s"),
-        "SIDEMINT_SERVER__IDLE_TIMOUT: server.idle_timout: unknown key; known here: listen, unix_mode, max_connections, header_timeout, idle_timeout, max_headers, max_head_bytes, max_body_bytes, http2, drain_delay, drain_timeout, workers, tls; did you mean idle_timeout?"
+        "SIDEMINT_SERVER__IDLE_TIMOUT: server.idle_timout: unknown key; known here: listen, unix_mode, max_connections, header_timeout, idle_timeout, max_headers, max_head_bytes, max_body_bytes, max_unfinished_bytes, http2, drain_delay, drain_timeout, workers, tls; did you mean idle_timeout?"
     );
     assert_eq!(
         with("SIDEMINT_SERVER__LISTEN", "nowhere"),

@@ -30,8 +30,14 @@ fn secrets() -> Environment {
     Environment::of([("OWN_SECRET", SECRET), ("OWN_SECOND", "second-secret-of-thirty-two-bytes")])
 }
 
+/// What every definition must say of users, where `rest` says nothing of them.
+fn user(rest: &str) -> &'static str {
+    if rest.contains("[user]") { "" } else { "[user]\ncase = \"counts\"" }
+}
+
 /// A definition whose parts are `rest`, at the address of the fake.
 fn definition(fake: &Fake, rest: &str) -> String {
+    let user = user(rest);
     format!(
         "
 name = \"own\"
@@ -44,6 +50,7 @@ default = \"{}\"
 about = \"its secret\"
 secret = true
 env = \"OWN_SECRET\"
+{user}
 [lifetime]
 default = \"1h\"
 margin = \"60s\"
@@ -66,6 +73,7 @@ fn fine(value: &Value) -> Script {
 
 /// What a definition made of `rest` is refused for.
 fn refused(rest: &str) -> String {
+    let user = user(rest);
     let text = format!(
         "
 name = \"own\"
@@ -74,6 +82,7 @@ summary = \"a system of ours\"
 about = \"its secret\"
 secret = true
 env = \"OWN_SECRET\"
+{user}
 [lifetime]
 default = \"1h\"
 margin = \"60s\"
@@ -160,7 +169,13 @@ fn what_cannot_work_or_is_not_safe_is_refused_at_load() {
         (mac("{{ input.socket }}::user::x", r"\d+\.\d+(:.*)?"), "the pattern of an input in it allows ':'"),
         (mac("{{ input.socket }}{{ user.id }}", r"\d+"), "two values with nothing between them"),
         (mac("{{ input.socket }}:{{ user.id }}", "["), "inputs.socket.pattern"),
-        (format!("{SIGNED}[user]\npattern = \"[\"\n"), "user.pattern"),
+        (format!("{SIGNED}[user]\ncase = \"counts\"\npattern = \"[\"\n"), "user.pattern"),
+        (
+            format!("{SIGNED}[user]\n"),
+            "user.case: is missing; write case = \"counts\" if the provider takes Bob and bob",
+        ),
+        (format!("{SIGNED}[user]\ncase = \"maybe\"\n"), "unknown variant `maybe`, expected `counts` or `folds`"),
+        (format!("{SIGNED}[user]\ncase = \"folds\"\naccount = [\"x\"]\n"), "user.account: \"x\" is not a setting"),
         (format!("{SIGNED}[limits]\nrate = \"fast\"\n"), "limits.rate"),
         (
             format!("{SIGNED}[settings.id]\nabout = \"id\"\npart_of = {{ secret = \"secret\" }}\n"),
@@ -204,7 +219,7 @@ fn files_are_named_in_mistakes_and_by_their_definitions() {
     };
     let broken = told(&[("own", "name = "), ("other", "name = \"own\"\nsummary = \"x\"\n")]);
     assert!(broken.contains("own.toml") && broken.contains("other.toml"), "{broken}");
-    let lifetime = "[lifetime]\ndefault = \"1h\"\nmargin = \"1m\"\non_credential_change = \"keep\"\n[response]\napi_url = \"https://x\"\n";
+    let lifetime = "[user]\ncase = \"counts\"\n[lifetime]\ndefault = \"1h\"\nmargin = \"1m\"\non_credential_change = \"keep\"\n[response]\napi_url = \"https://x\"\n";
     let misnamed = told(&[("mine", &format!("name = \"own\"\nsummary = \"x\"\n{lifetime}{SIGNED}"))]);
     assert!(misnamed.contains("call the file own.toml"), "{misnamed}");
     assert!(told(&[]).contains("no preset \"own\"; there are"));
@@ -249,7 +264,7 @@ fn an_operators_table_has_fixed_names() {
         let text = format!(
             "name = \"own\"\nsummary = \"x\"\n[settings.secret]\nabout = \"s\"\nsecret = true\nenv = \"OWN_SECRET\"\n\
              [settings.own_claims]\nabout = \"claims\"\nkind = \"table\"\noptional = true\nreserved = [{reserved}]\n\
-             [lifetime]\ndefault = \"1h\"\nmargin = \"1m\"\non_credential_change = \"keep\"\n[response]\napi_url = \"https://x\"\n\
+             [user]\ncase = \"counts\"\n[lifetime]\ndefault = \"1h\"\nmargin = \"1m\"\non_credential_change = \"keep\"\n[response]\napi_url = \"https://x\"\n\
              {}",
             SIGNED.replace("[token.jwt]", "[token.jwt]\nextra = \"own_claims\"")
         );
@@ -510,7 +525,9 @@ async fn operators_choose_how_ids_are_made() {
     let fake = Fake::start(|_: &Call| fine(&json!({}))).await;
     let text = definition(
         &fake,
-        &format!("[user]\nprefix = \"@\"\nsuffix = \":x\"\npattern = \"@[a-z0-9_-]+:x\"\nmax_bytes = 80\n{SIGNED}"),
+        &format!(
+            "[user]\ncase = \"counts\"\nprefix = \"@\"\nsuffix = \":x\"\npattern = \"@[a-z0-9_-]+:x\"\nmax_bytes = 80\n{SIGNED}"
+        ),
     );
     let id = async |lines: &str, user: &str| {
         let service = serve(&text, lines).await;

@@ -34,7 +34,7 @@ impl World {
         let url = provider.base_url();
         let definition = format!(
             "name = \"own\"\nsummary = \"a system of ours\"\n[settings.api_url]\nabout = \"its address\"\nkind = \"url\"\ndefault = \"{url}\"\n\
-             [lifetime]\ndefault = \"1h\"\nmargin = \"60s\"\non_credential_change = \"keep\"\n\
+             [user]\ncase = \"counts\"\n[lifetime]\ndefault = \"1h\"\nmargin = \"60s\"\non_credential_change = \"keep\"\n\
              [response]\napi_url = \"{{{{ config.api_url }}}}\"\n[token]\n{token}\n\
              [[token.steps]]\nid = \"mint\"\npost = \"{{{{ config.api_url }}}}/token\"\njson = {{ user = \"{{{{ user.id }}}}\" }}\n\
              token = \"/token\"\nexpires = {{ kind = \"requested\" }}\n\

@@ -119,7 +119,8 @@ async fn particular() -> Service {
     let text = format!("{LOCAL}{guard}").replace("\"local\"", "\"with-inputs\"");
     let rooms =
         "[settings.rooms]\nabout = \"Rooms.\"\nkind = \"list\"\noptional = true\n[inputs.room]\nallow = \"rooms\"\n";
-    let definition = with_inputs().replace("[inputs.room]\n", rooms) + "\n[user]\npattern = '[^#]+'\n";
+    let user = "[user]\npattern = '[^#]+'\n";
+    let definition = with_inputs().replace("[inputs.room]\n", rooms).replace("[user]\n", user);
     Service::start_with(&config(&text, &[]), &Environment::default(), clock(), &[("with-inputs", &definition)]).await
 }
 
@@ -131,7 +132,9 @@ async fn by_the_request() -> Vec<(Outcome, Answer)> {
         local_with(&[("browser.require_header", "\"X-Chat-Session\""), ("browser.allow_hosts", "[\"sidemint.test\"]")])
             .await;
     let own = ("X-Chat-Session", "1");
-    let mut over = service.connect().await;
+    let (mut over, mut hostless) = (service.connect().await, service.connect().await);
+    hostless.send("GET / HTTP/1.1\r\n\r\n").await;
+    let long = "x".repeat(33_000);
     over.send(request("POST", SESSION, &[ALICE, own], &[b' '; 8193])).await;
     vec![
         (Outcome::Ok, service.ask("GET", SESSION, &[ALICE, own]).await),
@@ -145,9 +148,30 @@ async fn by_the_request() -> Vec<(Outcome, Answer)> {
         (Outcome::InputInvalid, service.ask("GET", &format!("{SESSION}?a=b"), &[ALICE, own]).await),
         (Outcome::UserIdInvalid, particular().await.ask("GET", SESSION, &[UNFIT]).await),
         (Outcome::BodyTooLarge, over.answer().await.expect("an answer")),
+        (Outcome::RequestMalformed, hostless.answer().await.expect("an answer")),
+        (Outcome::HeadTooLarge, service.ask("GET", SESSION, &[ALICE, ("Cookie", &long)]).await),
+        (Outcome::TargetTooLong, service.ask("GET", &format!("/{long}"), &[ALICE]).await),
+        (Outcome::Overloaded, without_room().await),
         (Outcome::NotFound, service.ask("GET", "/nowhere", &[]).await),
         (Outcome::MethodNotAllowed, service.ask("PUT", SESSION, &[ALICE, own]).await),
     ]
+}
+
+/// What becomes of an unfinished head where others have taken all the memory for such heads.
+async fn without_room() -> Answer {
+    let service = local_with(&[("server.max_unfinished_bytes", "81920")]).await;
+    let half = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(30_000));
+    let mut open = [service.connect().await, service.connect().await, service.connect().await];
+    for connection in &mut open {
+        connection.send(&half).await;
+    }
+    let [one, two, three] = &mut open;
+    let answer = tokio::select! {
+        answer = one.answer() => answer,
+        answer = two.answer() => answer,
+        answer = three.answer() => answer,
+    };
+    answer.expect("an answer")
 }
 
 /// A preset that asks the operator what users may have, and an operator who allows nothing.
@@ -202,7 +226,7 @@ async fn while_draining(path: &str) -> Answer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_outcome_is_answered_as_documented() {
-    let mut provoked = by_the_request().await;
+    let mut provoked = Box::pin(by_the_request()).await;
     provoked.extend(by_the_surroundings().await);
     for (outcome, answer) in &provoked {
         assert_as_documented(*outcome, answer);

@@ -18,10 +18,12 @@ mod client;
 mod exchange;
 mod fakes;
 mod harness;
+mod heads;
 mod judge;
 mod parts;
 mod pki;
 
+mod accounts;
 mod answers;
 mod body;
 mod browser;

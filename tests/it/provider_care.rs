@@ -19,7 +19,7 @@ use crate::pki::Authority;
 fn definition(fake: &Fake, rules: &str) -> String {
     format!(
         "name = \"own\"\nsummary = \"a system of ours\"\n[settings.api_url]\nabout = \"its address\"\nkind = \"url\"\n\
-         default = \"{}\"\n[lifetime]\ndefault = \"1h\"\nmargin = \"60s\"\non_credential_change = \"keep\"\n[response]\napi_url = \"{{{{ config.api_url }}}}\"\n\
+         default = \"{}\"\n[user]\ncase = \"counts\"\n[lifetime]\ndefault = \"1h\"\nmargin = \"60s\"\non_credential_change = \"keep\"\n[response]\napi_url = \"{{{{ config.api_url }}}}\"\n\
          [[token.steps]]\nid = \"mint\"\npost = \"{{{{ config.api_url }}}}/token\"\njson = {{ user = \"{{{{ user.id }}}}\" }}\n\
          token = \"/token\"\nexpires = {{ kind = \"requested\" }}\non = [{rules}]\n\
          [[revoke.steps]]\nid = \"revoke\"\ndelete = \"{{{{ config.api_url }}}}/users/{{{{ user.id }}}}\"\n",

@@ -44,6 +44,8 @@ env = "REGISTERED_API_KEY"
 [settings.private_key]
 about = "Private key."
 secret = true
+[user]
+case = "counts"
 [lifetime]
 default = "1h"
 maximum = "24h"

@@ -111,9 +111,9 @@ async fn pipelined_requests_are_answered_in_order() {
 // Limits of a head.
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_head_may_have_64_lines_and_no_more() {
+async fn a_head_may_have_100_lines_and_no_more() {
     let service = Service::local().await;
-    for (lines, status) in [(64, 200), (65, 431), (5000, 431)] {
+    for (lines, status) in [(64, 200), (100, 200), (101, 431), (5000, 431)] {
         let mut connection = service.connect().await;
         let mut headers = vec![ALICE];
         // `Host` is one more.
@@ -125,26 +125,23 @@ async fn a_head_may_have_64_lines_and_no_more() {
     }
 }
 
+/// Also where the rest is on its way when the limit is passed: the answer comes before the end of the connection.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_head_may_have_32_kib_and_not_much_more() {
+async fn a_head_may_have_32_kib_and_no_more() {
     let service = Service::local().await;
-    // What has been read when the limit is passed may be the end of the head, so there is some play above it.
-    for (bytes, status) in [(31 * 1024, 200), (128 * 1024, 431), (400 * 1024, 431)] {
+    for (bytes, status) in [(31 * 1024, 200), (33 * 1024, 431), (128 * 1024, 431), (400 * 1024, 431)] {
         let long = "x".repeat(bytes);
         for headers in [[ALICE, ("X-Long", long.as_str())], [ALICE, ("Cookie", long.as_str())]] {
             let mut connection = service.connect().await;
             connection.try_send(request("GET", SESSION, &headers, b"")).await;
-            // Bytes that were not read may have turned the answer into a reset.
-            if let Some(answer) = connection.answer().await {
-                assert_eq!(answer.status, status, "{bytes} bytes");
-            } else {
-                assert_eq!(status, 431, "{bytes} bytes");
-            }
+            assert_eq!(connection.answer().await.expect("an answer").status, status, "{bytes} bytes");
         }
         assert_eq!(service.session("alice").await.status, 200, "after {bytes} bytes");
     }
     let answer = service.ask("GET", &format!("/{}", "a".repeat(20_000)), &[]).await;
     assert_eq!(answer.status, 404, "a long path is a path");
+    let answer = service.ask("GET", &format!("/{}", "a".repeat(40_000)), &[]).await;
+    assert_eq!((answer.status, answer.code().as_str()), (414, "target_too_long"));
 }
 
 // Time (T-49).
@@ -171,7 +168,7 @@ async fn a_stalled_head_is_cut_at_the_header_timeout() {
 async fn a_dribbled_head_is_cut_although_bytes_keep_coming() {
     for http2 in ["false", "true"] {
         let service = local_with(&[("server.header_timeout", "\"200ms\""), ("server.http2", http2)]).await;
-        for (line, count) in [("GET / HTTP/1.1", 1.0), ("PRI /x HTTP/1.1", 2.0), ("PRI * HTTP/1.1", 3.0)] {
+        for (line, count) in [("GET / HTTP/1.1", 1.0), ("PRI /x HTTP/1.1", 2.0)] {
             let mut connection = service.connect().await;
             connection.send(format!("{line}\r\nX-Long: ")).await;
             let mut sent = 0;
@@ -189,25 +186,21 @@ async fn a_dribbled_head_is_cut_although_bytes_keep_coming() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_connection_outlives_the_header_timeout() {
     let service = local_with(&[("server.header_timeout", "\"200ms\"")]).await;
-    let mut silent = service.connect().await;
     let mut served = service.connect().await;
     assert_eq!(served.ask("GET", SESSION, &[ALICE]).await.status, 200);
     for _ in 0..2 {
         wait_for_a_header_timeout(&service).await;
         assert_eq!(served.ask("GET", SESSION, &[ALICE]).await.status, 200);
     }
-    assert_eq!(silent.ask("GET", SESSION, &[ALICE]).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_connection_is_closed_after_the_idle_timeout() {
     let service = local_with(&[("server.header_timeout", "\"30s\""), ("server.idle_timeout", "\"200ms\"")]).await;
-    let mut silent = service.connect().await;
     let mut served = service.connect().await;
     assert_eq!(served.ask("GET", SESSION, &[ALICE]).await.status, 200);
     assert!(served.is_closed().await);
-    assert!(silent.is_closed().await);
-    assert!((cuts(&service, "idle_timeout").await - 2.0).abs() < 0.1);
+    assert!((cuts(&service, "idle_timeout").await - 1.0).abs() < 0.1);
     assert!(cuts(&service, "header_timeout").await.abs() < 0.1);
 }
 
@@ -443,16 +436,15 @@ async fn requests_that_could_be_smuggled_are_refused_and_the_connection_ends() {
         let mut connection = service.connect().await;
         let head = format!("POST /api/chat/session HTTP/1.1\r\nHost: a\r\nX-Forwarded-User: alice\r\n{lines}{inner}");
         connection.send(head).await;
-        if let Some(answer) = connection.answer().await {
-            assert_eq!(answer.status, 400, "{what}: {answer:?}");
-            assert_eq!(answer.header("connection"), Some("close"), "{what}");
-        }
+        let answer = connection.answer().await.expect("an answer");
+        assert_eq!((answer.status, answer.code().as_str()), (400, "request_malformed"), "{what}: {answer:?}");
+        assert_eq!(answer.header("connection"), Some("close"), "{what}");
         assert!(connection.is_closed().await, "{what}: more than one answer");
     }
     assert_eq!(service.session("alice").await.status, 200);
 }
 
-/// T-48: hyper forgets the length that stood beside an encoding, so the bytes as they came are looked at.
+/// T-48: hyper forgets the length that stood beside an encoding, so the head reader looks at the bytes as they came.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_ways_to_tell_a_length_are_refused_however_they_arrive() {
     let (service, fake) = Service::sendsar().await;
@@ -472,7 +464,7 @@ async fn two_ways_to_tell_a_length_are_refused_however_they_arrive() {
         assert!(connection.is_closed().await);
     }
     assert!(fake.calls().is_empty(), "nothing was done for anybody");
-    assert!((cuts(&service, "ambiguous_length").await - 3.0).abs() < 0.1);
+    assert!((service.metric("sidemint_head_refusals_total{reason=\"length\"}").await - 3.0).abs() < 0.1);
     // On a connection that was in use, and after which a body speaks of lengths.
     let mut connection = service.connect().await;
     assert_eq!(post(&mut connection, &[ALICE], b"{}").await.status, 200);

@@ -75,6 +75,14 @@ impl Check<'_> {
 
     fn server(&mut self) -> Server {
         let raw: raw::Server = self.layers.section("server", self.errors);
+        let (head, body) = (raw.max_head_bytes.size(), raw.max_body_bytes.size());
+        // Strangers have half of it, and each of them must find room for one request.
+        if raw.max_unfinished_bytes.size() / 2 < head.saturating_add(body) {
+            self.refuse(
+                "server.max_unfinished_bytes",
+                "is too small; write at least twice what server.max_head_bytes and server.max_body_bytes are together",
+            );
+        }
         let unix_mode = u32::from_str_radix(&raw.unix_mode, 8).unwrap_or(u32::MAX);
         if unix_mode > 0o777 {
             self.refuse("server.unix_mode", "is not a file mode; write octal text such as \"0660\"");
@@ -88,6 +96,7 @@ impl Check<'_> {
             max_headers: raw.max_headers.size(),
             max_head_bytes: raw.max_head_bytes.size(),
             max_body_bytes: raw.max_body_bytes.size(),
+            max_unfinished_bytes: raw.max_unfinished_bytes.size(),
             http2: raw.http2,
             drain_delay: raw.drain_delay.0,
             drain_timeout: raw.drain_timeout.0,

@@ -84,6 +84,11 @@ impl Standing {
     pub fn peer(self) -> Peer {
         self.peer
     }
+
+    /// Whether the connection alone meets no proof, not even in part. Such a peer may still bring a token.
+    pub fn is_stranger(self) -> bool {
+        self.met == 0
+    }
 }
 
 /// Who may tell identity.

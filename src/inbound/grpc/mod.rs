@@ -24,13 +24,14 @@ use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use tonic::Status;
+use tonic::body::Body as Answer;
 use tonic::codegen::Service as _;
 use tonic::server::Grpc;
-use tonic::{Status, body};
 
 use super::Rooms;
-use super::asked::{self, Body};
-use super::connection::Phase;
+use super::body::{self, Body};
+use super::connection::{HeadFault, Held, Phase};
 use super::listener::{Answers, Content};
 use crate::config;
 use crate::identity::{Rank, Standing};
@@ -82,9 +83,10 @@ impl Calls {
         &mut self,
         request: Request<Incoming>,
         standing: Standing,
-    ) -> Result<http::Response<body::Body>, Infallible> {
+        room: Held,
+    ) -> Result<http::Response<Answer>, Infallible> {
         if let Some(status) = no_call(&request) {
-            let mut refused = http::Response::new(body::Body::empty());
+            let mut refused = http::Response::new(Answer::empty());
             *refused.status_mut() = status;
             return Ok(refused);
         }
@@ -95,7 +97,7 @@ impl Calls {
         }
         let (mut head, body) = request.into_parts();
         let is_read = standing.rank() != Rank::Stranger;
-        let read = if is_read { asked::read(body, MOST_BYTES, self.patience).await } else { Body::TooLarge };
+        let read = if is_read { body::read(body, MOST_BYTES, self.patience, room).await } else { Body::TooLarge };
         let bytes = match read {
             Body::Whole(bytes) => bytes,
             Body::Empty => Bytes::new(),
@@ -103,6 +105,7 @@ impl Calls {
                 head.extensions.insert(Unread);
                 NOTHING
             }
+            Body::NoRoom => return Ok(Status::resource_exhausted("too many calls at once").into_http()),
             Body::Broken => return Ok(Status::deadline_exceeded("the call did not come to its end").into_http()),
         };
         head.extensions.insert(standing);
@@ -127,7 +130,7 @@ fn no_call(request: &Request<Incoming>) -> Option<StatusCode> {
 
 /// The body of an answer, which may go on for as long as somebody watches.
 struct Ongoing {
-    body: body::Body,
+    body: Answer,
     _going_on: Option<TaskTrackerToken>,
 }
 
@@ -157,12 +160,12 @@ impl Answers for Calls {
         request: Request<Incoming>,
         standing: Standing,
         phase: Arc<Phase>,
-        _ambiguous: bool,
+        _fault: Option<HeadFault>,
     ) -> impl Future<Output = Result<http::Response<impl Content + use<>>, Infallible>> + Send + 'static + use<> {
         let mut services = self.clone();
         async move {
             let under_way = phase.under_way();
-            let answer = services.call(request, standing).await;
+            let answer = services.call(request, standing, phase.room()).await;
             phase.answered();
             drop(under_way);
             answer.map(|answer| answer.map(|body| Ongoing { body, _going_on: phase.answering() }))

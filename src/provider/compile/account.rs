@@ -6,8 +6,9 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::Compiler;
+use crate::provider::account::Account;
 use crate::provider::credentials::{PartKind, PartRule};
-use crate::provider::definition::{Encoding, OnCredentialChange, SettingKind};
+use crate::provider::definition::{Case, Encoding, OnCredentialChange, Setting, SettingKind};
 use crate::provider::inputs::Inputs;
 use crate::provider::keys::material::Cut;
 use crate::provider::lifetime::Lifetime;
@@ -65,8 +66,44 @@ impl Compiler<'_> {
         }
     }
 
+    /// What names the account: the settings that the definition lists. Where it lists none, whatever text it uses apart
+    /// from the answer, and its secrets; but not a private key, of which an account may have several.
+    pub(super) fn account(&mut self) -> Account {
+        let settings = &self.definition.settings;
+        let listed = &self.definition.user.account;
+        for name in listed.iter().filter(|name| !settings.contains_key(*name)) {
+            self.mistakes.push(("user.account".to_owned(), format!("\"{name}\" is not a setting")));
+        }
+        let private = self.needs.key.as_ref().filter(|rule| !rule.signer.alg.is_hmac()).map(|rule| &rule.signer.secret);
+        let names_it = |(name, setting): &(&String, &Setting)| {
+            let text = matches!(setting.kind, SettingKind::Text | SettingKind::Url);
+            let used = setting.secret || self.scope.used_settings.contains(*name);
+            if listed.is_empty() { text && used && Some(*name) != private } else { listed.contains(*name) }
+        };
+        let mut account =
+            Account { definition: listed.is_empty().then(|| self.definition.name.clone()), ..Account::default() };
+        for (name, setting) in settings.iter().filter(names_it) {
+            if setting.secret {
+                account.secrets.push(name.clone());
+            } else if let Some(at) = self.needs.parts.iter().position(|part| part.name == *name) {
+                account.parts.push((name.clone(), at));
+            } else {
+                let value = self.scope.settings.get(name).cloned().unwrap_or_default();
+                account.plain.insert(name.clone(), value);
+            }
+        }
+        account
+    }
+
     pub(super) fn user(&mut self) -> UserRule {
         let raw = &self.definition.user;
+        if raw.case.is_none() {
+            self.refuse(
+                "user.case",
+                "is missing; write case = \"counts\" if the provider takes Bob and bob for two users, or case = \"folds\" if \
+                 it takes them for one, or if nobody knows",
+            );
+        }
         let mut affix = |place: &str, text: &str| self.constant(place, text).flatten().unwrap_or_default();
         let (prefix, suffix) = (affix("user.prefix", &raw.prefix), affix("user.suffix", &raw.suffix));
         let pattern = UserRule::pattern(raw.pattern.as_deref());
@@ -77,6 +114,7 @@ impl Compiler<'_> {
             pattern,
             max_bytes: raw.max_bytes,
             unfit: self.table.user_unfit,
+            folds: raw.case == Some(Case::Folds),
         }
     }
 

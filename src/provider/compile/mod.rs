@@ -12,6 +12,7 @@ use std::time::Duration;
 use http::HeaderName;
 use serde_json::{Map, Value};
 
+use super::account::Account;
 use super::credentials::Needs;
 use super::definition::{Definition, Input};
 use super::inputs::Inputs;
@@ -34,6 +35,7 @@ const LONGEST: Duration = Duration::from_hours(24);
 /// A definition, compiled.
 #[derive(Debug)]
 pub(super) struct Compiled {
+    pub(super) account: Account,
     pub(super) user: UserRule,
     pub(super) lifetime: Lifetime,
     pub(super) limiter: Option<Limiter>,
@@ -144,6 +146,7 @@ impl Compiler<'_> {
         self.scope.inputs = inputs;
         self.scope.taken.clear();
         let mint = self.mint(&lifetime);
+        let account = self.account();
         let user_id = definition.response.user_id.as_ref().and_then(|text| self.text("response.user_id", text));
         let extra = self.extra();
         self.scope.taken.clear();
@@ -158,6 +161,7 @@ impl Compiler<'_> {
             ..lifetime
         };
         Some(Compiled {
+            account,
             user,
             lifetime,
             limiter,

@@ -47,6 +47,16 @@ pub(super) struct Credentials {
     secrets: SecretSet,
 }
 
+impl Credentials {
+    /// Whether a secret is the same in `other`, or is in neither.
+    pub(super) fn has_same_secret(&self, other: &Self, name: &str) -> bool {
+        match (self.secrets.get(name), other.secrets.get(name)) {
+            (Some(own), Some(other)) => own.same_as(other),
+            (own, other) => own.is_none() && other.is_none(),
+        }
+    }
+}
+
 #[cfg(any(test, fuzzing))]
 impl Credentials {
     /// One key for signatures, always the same.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Definition, PRESETS};
 use crate::config::{ConfigError, did_you_mean};
-use crate::secrets::read_text;
+use crate::secrets::{FileError, list, read_text};
 
 /// Bytes of a definition at most.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -34,16 +34,18 @@ impl Definitions {
         let mut definitions = Self::default();
         let Some(folder) = folder else { return (definitions, Vec::new()) };
         let fault = |origin: &Path, problem: String| ConfigError::new(origin.display().to_string(), "", problem);
-        let entries = match std::fs::read_dir(folder) {
-            Ok(entries) => entries,
+        let paths = match list(folder, "toml") {
+            Ok(paths) => paths,
             Err(error) => {
-                return (definitions, vec![fault(folder, format!("is not a folder that can be read: {error}"))]);
+                let problem = match error {
+                    FileError::Unreadable(cause) => format!("is not a folder that can be read: {cause}"),
+                    other => other.to_string(),
+                };
+                return (definitions, vec![fault(folder, problem)]);
             }
         };
-        let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        paths.sort();
         let mut errors = Vec::new();
-        for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "toml")) {
+        for path in &paths {
             match Own::read(path) {
                 Ok(own) => {
                     definitions.own.insert(own.definition.name.clone(), own);

@@ -81,6 +81,12 @@ pub struct Definition {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct User {
+    /// Whether `Bob` and `bob` are two users at the provider. It must be said, because two users must not become one there.
+    #[cfg_attr(test, schemars(required))]
+    pub case: Option<Case>,
+    /// Settings that name the account: two providers with the same values share their users.
+    #[serde(default)]
+    pub account: Vec<String>,
     /// Text before the subject; a template over settings.
     #[serde(default)]
     pub prefix: String,
@@ -93,6 +99,18 @@ pub struct User {
     /// Bytes at most.
     #[serde(default)]
     pub max_bytes: Option<usize>,
+}
+
+/// Whether `Bob` and `bob` are two users at a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Case {
+    /// They are two.
+    Counts,
+    /// They are one, or nobody knows. Only subjects without capitals are taken; `user_unfit = "hash"` takes the others as
+    /// well and keeps them apart.
+    Folds,
 }
 
 /// How long tokens live.

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::RotationError;
 use crate::clock::Timestamp;
 use crate::provider::registration::PublicKey;
-use crate::secrets::write;
+use crate::secrets::{read_text, write};
 
 /// The file.
 const NAME: &str = "rotation.json";
+/// Its bytes at most.
+const MAX_BYTES: u64 = 1024 * 1024;
 
 /// How far a rotation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,13 +84,11 @@ impl Record {
     pub(super) fn read(folder: &Path) -> Result<Option<Self>, RotationError> {
         let path = folder.join(NAME);
         let fault = |cause: String| RotationError::File { path: path.display().to_string(), cause };
-        match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map(Some)
-                .map_err(|error| fault(format!("is no record of a rotation ({error})"))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(fault(error.to_string())),
+        if !path.try_exists().map_err(|error| fault(error.to_string()))? {
+            return Ok(None);
         }
+        let text = read_text(&path, MAX_BYTES).map_err(|error| fault(error.to_string()))?;
+        serde_json::from_str(&text).map(Some).map_err(|error| fault(format!("is no record of a rotation ({error})")))
     }
 
     pub(super) fn write(&self, folder: &Path) -> Result<(), RotationError> {

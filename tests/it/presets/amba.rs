@@ -47,6 +47,8 @@ on = [{rule}]
 post = \"{{{{ config.api_url }}}}/v1/client/auth/{route}\"
 headers = {{ X-Api-Key = \"{{{{ config.client_key }}}}\" }}
 token = \"/data/session_token\"
+[user]
+case = \"counts\"
 [lifetime]
 default = \"1h\"
 margin = \"60s\"

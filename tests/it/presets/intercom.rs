@@ -30,10 +30,10 @@ async fn the_token_says_who_the_user_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_known_is_left_out() {
     let service = start("intercom", APP, [("INTERCOM_SECRET", SECRET)]).await;
-    let own = session(&service, "Bob|7").await.json();
+    let own = session(&service, "bob|7").await.json();
     let seen = judge("jose.mjs", jose(&own["token"], SECRET, NOW));
     let (now, end) = (NOW.as_seconds(), NOW.as_seconds() + 3600);
-    assert_eq!(seen["claims"], json!({"user_id": "Bob|7", "iat": now, "exp": end}));
+    assert_eq!(seen["claims"], json!({"user_id": "bob|7", "iat": now, "exp": end}));
 }
 
 #[test]

@@ -1,0 +1,70 @@
+//! What is wrong with a head.
+
+/// Why a head is refused. Each is the end of the connection: nobody can say where the next head begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadFault {
+    /// More bytes than a head may have.
+    TooLarge,
+    /// More header lines than a head may have.
+    TooManyLines,
+    /// The request line alone is longer than a head may be, or the target than an address may be.
+    TargetTooLong,
+    /// A target that is in none of the four forms (RFC 9112, 3.2), or that has blanks or controls in it.
+    Target,
+    /// No version of HTTP that is spoken here.
+    Version,
+    /// A line that ends without CR, or that goes on in the next (RFC 9112, 2.2 and 5.2).
+    Line,
+    /// Two lengths, a length beside an encoding, or one that is no number (RFC 9112, 6.3).
+    Length,
+    /// HTTP/1.1 without `Host`.
+    HostMissing,
+    /// `Host` twice.
+    HostTwice,
+    /// `Host`, or the authority of the target, is no host and port.
+    HostInvalid,
+    /// The target names one host and `Host` another, and both are served.
+    HostDiffers,
+    /// The memory for unfinished heads is used up.
+    NoRoom,
+    /// What hyper's parser refuses by itself: methods, names and values that HTTP does not allow.
+    Malformed,
+}
+
+impl HeadFault {
+    /// All of them.
+    pub(in crate::inbound) const ALL: [Self; 13] = [
+        Self::TooLarge,
+        Self::TooManyLines,
+        Self::TargetTooLong,
+        Self::Target,
+        Self::Version,
+        Self::Line,
+        Self::Length,
+        Self::HostMissing,
+        Self::HostTwice,
+        Self::HostInvalid,
+        Self::HostDiffers,
+        Self::NoRoom,
+        Self::Malformed,
+    ];
+
+    /// The reason in metrics and request lines.
+    pub(in crate::inbound) const fn label(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::TooManyLines => "too_many_lines",
+            Self::TargetTooLong => "target_too_long",
+            Self::Target => "target",
+            Self::Version => "version",
+            Self::Line => "line",
+            Self::Length => "length",
+            Self::HostMissing => "host_missing",
+            Self::HostTwice => "host_twice",
+            Self::HostInvalid => "host_invalid",
+            Self::HostDiffers => "host_differs",
+            Self::NoRoom => "no_room",
+            Self::Malformed => "malformed",
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What must hold for any bytes of a connection, however they are cut.
+
+use tokio::io::ReadBuf;
+
+use super::HeadFault;
+use super::budget::Budget;
+use super::head::HeadLimits;
+use super::reader::Reader;
+
+const LIMITS: HeadLimits = HeadLimits { bytes: 600, lines: 8 };
+
+/// What became of a connection: the heads and bodies that were handed over, and how it ended.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    passed: Vec<u8>,
+    heads: usize,
+    fault: Option<HeadFault>,
+    is_lost: bool,
+}
+
+/// Reads a connection in pieces of these sizes, again and again. hyper asks for the next head at once.
+fn read(bytes: &[u8], pieces: &[usize]) -> Seen {
+    let budget = Budget::new(1 << 20);
+    let mut reader = Reader::new(LIMITS, &budget.share(false));
+    let mut seen = Seen { passed: Vec::new(), heads: 0, fault: None, is_lost: false };
+    let mut left = bytes;
+    for size in pieces.iter().cycle() {
+        let Some((piece, rest)) = left.split_at_checked(*size) else {
+            feed(&mut reader, left, &mut seen);
+            break;
+        };
+        feed(&mut reader, piece, &mut seen);
+        left = rest;
+    }
+    seen.fault = reader.fault();
+    seen.is_lost = reader.is_lost();
+    drop(reader);
+    assert!(budget.share(false).nothing().set(1 << 20), "all memory was given back");
+    seen
+}
+
+fn feed(reader: &mut Reader, piece: &[u8], seen: &mut Seen) {
+    if piece.is_empty() || reader.fault().is_some() || reader.is_lost() {
+        return;
+    }
+    let passed = reader.take(piece, true);
+    seen.passed.extend_from_slice(piece.get(..passed).unwrap_or_default());
+    seen.heads += usize::from(reader.begins());
+    loop {
+        let mut room = [0; 97];
+        let mut buffer = ReadBuf::new(&mut room);
+        if reader.give(&mut buffer) {
+            seen.passed.extend_from_slice(buffer.filled());
+        } else if !reader.advance(true) {
+            break;
+        }
+        seen.heads += usize::from(reader.begins());
+    }
+}
+
+/// The first byte says how the rest is cut: it makes no difference.
+pub(crate) fn heads(bytes: &[u8]) {
+    let Some((cut, bytes)) = bytes.split_first() else { return };
+    let whole = read(bytes, &[bytes.len().max(1)]);
+    let cut = usize::from(*cut);
+    for pieces in [&[1][..], &[1 + cut % 16, 1 + cut / 16], &[1 + cut]] {
+        assert_eq!(read(bytes, pieces), whole, "in pieces of {pieces:?}");
+    }
+    assert!(whole.heads == 0 || !whole.passed.is_empty(), "a head is some bytes");
+    assert!(whole.heads > 0 || whole.passed.is_empty(), "nothing is handed over before a whole head");
+    if whole.heads == 1 && whole.fault.is_none() {
+        let text = String::from_utf8_lossy(&whole.passed).to_ascii_lowercase();
+        let (head, _body) = text.trim_start_matches("\r\n").split_once("\r\n\r\n").unwrap_or_default();
+        assert!(!head.is_empty(), "a head ends with an empty line");
+        let lines = |name: &str| head.split("\r\n").skip(1).filter(|line| line.starts_with(name)).count();
+        assert!(lines("host:") <= 1 && lines("content-length:") + lines("transfer-encoding:") <= 1);
+    }
+}

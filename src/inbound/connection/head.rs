@@ -1,0 +1,208 @@
+//! The head of a request as it comes in: its end, its limits, and what two hops of a chain could read differently.
+//!
+//! What hyper's parser refuses in any case (methods, names, values) is left to it. The rest is decided here, line by line
+//! in the order of the bytes, so that it makes no difference how a head is cut into packets.
+
+use memchr::memchr;
+
+use super::framing::Framing;
+use super::{HeadFault, host, target};
+
+/// What a head may have.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::inbound) struct HeadLimits {
+    /// Bytes, with the empty line.
+    pub(in crate::inbound) bytes: usize,
+    /// Header lines.
+    pub(in crate::inbound) lines: usize,
+}
+
+/// What is known of the bytes so far.
+#[derive(Debug)]
+pub(super) enum Scanned {
+    /// The head goes on.
+    Partial,
+    Whole(Head),
+    Fault(HeadFault),
+}
+
+/// A whole head.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// Its bytes, with the empty line.
+    pub(super) len: usize,
+    /// What comes after it.
+    pub(super) framing: Framing,
+    /// Its target as hyper must see it, where that differs, with its place.
+    pub(super) rewritten: Option<Box<Rewritten>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Rewritten {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) target: Vec<u8>,
+}
+
+/// How far a head was looked at. Bytes that were seen once are not looked at again: a head that trickles in costs no more
+/// than one that comes whole.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    /// Where the line begins that is not complete.
+    line: usize,
+    /// How far the end of that line was looked for.
+    searched: usize,
+    /// Header lines so far.
+    lines: usize,
+    /// HTTP/1.x, once the request line was read.
+    minor: Option<u8>,
+    is_of_head: bool,
+    has_host: bool,
+    length: Option<u64>,
+    is_chunked: bool,
+    rewritten: Option<Box<Rewritten>>,
+}
+
+impl Scan {
+    /// Looks at a head, of which more may have come since the last look.
+    pub(super) fn run(&mut self, bytes: &[u8], limits: HeadLimits) -> Scanned {
+        match self.try_run(bytes, limits) {
+            Ok(None) => Scanned::Partial,
+            Ok(Some(len)) => Scanned::Whole(Head {
+                len,
+                framing: if self.is_chunked { Framing::CHUNKED } else { Framing::length(self.length.unwrap_or(0)) },
+                rewritten: self.rewritten.take(),
+            }),
+            Err(fault) => Scanned::Fault(fault),
+        }
+    }
+
+    /// Whether the method is HEAD, whose answer has no body.
+    pub(super) fn is_of_head(&self) -> bool {
+        self.is_of_head
+    }
+
+    fn try_run(&mut self, bytes: &[u8], limits: HeadLimits) -> Result<Option<usize>, HeadFault> {
+        // What lies beyond the limit is not looked at, or it would count how much of it is here.
+        let seen = bytes.get(..limits.bytes).unwrap_or(bytes);
+        loop {
+            // What cannot become a method is no HTTP: nobody waits for the rest of a TLS hello.
+            if self.minor.is_none()
+                && seen.get(self.line).is_some_and(|first| !first.is_ascii_graphic() && !matches!(first, b'\r' | b'\n'))
+            {
+                return Err(HeadFault::Malformed);
+            }
+            let Some(found) = seen.get(self.searched..).and_then(|rest| memchr(b'\n', rest)) else {
+                self.searched = seen.len();
+                return match self.minor {
+                    _ if seen.len() < limits.bytes => Ok(None),
+                    Some(_) => Err(HeadFault::TooLarge),
+                    None => Err(HeadFault::TargetTooLong),
+                };
+            };
+            let (start, end) = (self.line, self.searched + found);
+            (self.line, self.searched) = (end + 1, end + 1);
+            let line = seen.get(start..end).and_then(|line| line.strip_suffix(b"\r")).ok_or(HeadFault::Line)?;
+            if self.minor.is_some() {
+                if line.is_empty() {
+                    return self.finish().map(|()| Some(end + 1));
+                }
+                self.header(line, limits)?;
+            } else if !line.is_empty() {
+                // Some clients send an empty line after a body (RFC 9112, 2.2).
+                self.request_line(start, line)?;
+            }
+        }
+    }
+
+    fn request_line(&mut self, start: usize, line: &[u8]) -> Result<(), HeadFault> {
+        const VERSION: usize = b" HTTP/1.1".len();
+        let (before, version) =
+            line.len().checked_sub(VERSION).and_then(|at| line.split_at_checked(at)).ok_or(HeadFault::Version)?;
+        self.minor = match version {
+            b" HTTP/1.1" => Some(1),
+            b" HTTP/1.0" => Some(0),
+            _ => return Err(HeadFault::Version),
+        };
+        let space = memchr(b' ', before).ok_or(HeadFault::Target)?;
+        let (method, target) = before.split_at_checked(space).ok_or(HeadFault::Target)?;
+        let target = target.get(1..).unwrap_or_default();
+        self.is_of_head = method == b"HEAD";
+        if let Some(written) = target::check(method, target)? {
+            let from = start + space + 1;
+            self.rewritten = Some(Box::new(Rewritten { from, to: from + target.len(), target: written }));
+        }
+        Ok(())
+    }
+
+    fn header(&mut self, line: &[u8], limits: HeadLimits) -> Result<(), HeadFault> {
+        self.lines += 1;
+        if self.lines > limits.lines {
+            return Err(HeadFault::TooManyLines);
+        }
+        if matches!(line, [b' ' | b'\t', ..]) {
+            return Err(HeadFault::Line);
+        }
+        if let Some(value) = value_of(line, b"host") {
+            if self.has_host {
+                return Err(HeadFault::HostTwice);
+            }
+            self.has_host = true;
+            return if host::is_host(value) { Ok(()) } else { Err(HeadFault::HostInvalid) };
+        }
+        if let Some(value) = value_of(line, b"content-length") {
+            let length = decimal(value).filter(|_| self.length.is_none()).ok_or(HeadFault::Length)?;
+            self.length = Some(length);
+        } else if let Some(value) = value_of(line, b"transfer-encoding") {
+            if self.is_chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err(HeadFault::Length);
+            }
+            self.is_chunked = true;
+        }
+        Ok(())
+    }
+
+    /// All lines were read.
+    fn finish(&self) -> Result<(), HeadFault> {
+        // HTTP/1.0 knows neither chunks nor, for certain, hosts.
+        if self.is_chunked && (self.length.is_some() || self.minor == Some(0)) {
+            return Err(HeadFault::Length);
+        }
+        if !self.has_host && self.minor != Some(0) {
+            return Err(HeadFault::HostMissing);
+        }
+        Ok(())
+    }
+}
+
+/// The value of this line, if that is its name. Names end at the colon: hyper refuses blanks before it.
+fn value_of<'l>(line: &'l [u8], name: &[u8]) -> Option<&'l [u8]> {
+    if line.get(name.len()) != Some(&b':') {
+        return None;
+    }
+    let (own, value) = line.split_at_checked(name.len())?;
+    let value = value.get(1..)?;
+    own.eq_ignore_ascii_case(name).then(|| trimmed(value))
+}
+
+/// Without the blanks that may stand around a value.
+fn trimmed(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+fn decimal(text: &[u8]) -> Option<u64> {
+    // hyper takes three of the highest numbers for something else.
+    const MOST: u64 = u64::MAX - 3;
+    if text.is_empty() {
+        return None;
+    }
+    let mut number: u64 = 0;
+    for byte in text {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number = number.checked_mul(10)?.checked_add(digit)?;
+    }
+    Some(number).filter(|number| *number <= MOST)
+}
