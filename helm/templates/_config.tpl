@@ -21,18 +21,18 @@ The configuration that is served: the operator's, and what the chart decides. Al
 {{- if dig "grpc" "listen" "" $config -}}
   {{- $wrong = append $wrong "config.grpc.listen is set by the chart: use grpc.enabled and grpc.port" -}}
 {{- else if and $config.grpc (not .Values.grpc.enabled) -}}
-  {{- $wrong = append $wrong "config.grpc needs grpc.enabled: true, or nobody listens" -}}
+  {{- $wrong = append $wrong "config.grpc needs grpc.enabled: true, or there is no listener" -}}
 {{- end -}}
 
 {{- if not $identity.source -}}
   {{- $wrong = append $wrong "config.identity.source must be given: who tells the user (plain, oauth2-proxy, authelia, or a source of yours)" -}}
 {{- end -}}
 {{- if and $shared (not $peers.networks) (not (include "sidemint.proofs" .)) -}}
-  {{- $wrong = append $wrong "config.identity.peers.networks must be given in the shared form: the networks your proxies connect from, since whoever connects from there may say who the user is; or another proof: peers.secret, peers.hmac, or config.identity.peers.certificates with tls.clientCa" -}}
+  {{- $wrong = append $wrong "config.identity.peers.networks must be given in the shared form: the networks your proxies connect from, since a peer that connects from there may say who the user is; or another proof: peers.secret, peers.hmac, or config.identity.peers.certificates with tls.clientCa" -}}
 {{- end -}}
 {{- range $peers.networks -}}
   {{- if and (regexMatch "/[01]$" .) (not $peers.insecure_trust_every_peer) -}}
-    {{- $wrong = append $wrong (printf "config.identity.peers.networks holds %s, which believes everybody: name the networks of your proxies" .) -}}
+    {{- $wrong = append $wrong (printf "config.identity.peers.networks holds %s, which trusts every peer: name the networks of your proxies" .) -}}
   {{- end -}}
 {{- end -}}
 {{- range $key := list "routes" "providers" -}}

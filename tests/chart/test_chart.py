@@ -409,8 +409,8 @@ def test_refusals():
     cases = [
         ("no image", {"image": {"repository": ""}}, "image.repository must be given"),
         ("nobody believed", peers([]), "config.identity.peers.networks must be given"),
-        ("everybody believed", peers(["0.0.0.0/0"]), "0.0.0.0/0, which believes everybody"),
-        ("everybody believed, IPv6", peers(["::/0"]), "::/0, which believes everybody"),
+        ("everybody believed", peers(["0.0.0.0/0"]), "0.0.0.0/0, which trusts every peer"),
+        ("everybody believed, IPv6", peers(["::/0"]), "::/0, which trusts every peer"),
         ("listen in config", {"config": {"server": {"listen": "0.0.0.0:1234"}}}, "use port and bindAddress"),
         ("ops in config", {"config": {"ops": {"listen": "0.0.0.0:1234"}}}, "use ops.port and ops.expose"),
         ("gRPC in config", {"config": {"grpc": {"listen": "0.0.0.0:1234"}}}, "use grpc.enabled and grpc.port"),
