@@ -200,7 +200,8 @@ impl<R: Answers> Shared<R> {
             Ok(place) => return Some(place),
             Err(refused) => refused,
         };
-        let count = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).count()?;
+        let count = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).count();
+        let count = count?;
         let reason = refused.label();
         tracing::warn!(
             reason,
