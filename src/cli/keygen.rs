@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::{Failure, print};
@@ -33,8 +33,11 @@ enum Public {
 
 /// The names that [`Alg`] knows.
 fn algorithms() -> impl TypedValueParser<Value = Alg> {
-    PossibleValuesParser::new(Alg::ALL.map(Alg::name))
-        .try_map(|name| Alg::named(&name).ok_or("is none of the possible values"))
+    let names = Alg::ALL.map(|alg| match alg {
+        Alg::EdDsa => PossibleValue::new(alg.name()).alias(Alg::ED25519),
+        alg => PossibleValue::new(alg.name()),
+    });
+    PossibleValuesParser::new(names).try_map(|name| Alg::named(&name).ok_or("is none of the possible values"))
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {

@@ -108,7 +108,7 @@ impl<'r> Identity<'r> {
     /// The user that the operator names on the command line; whoever can read our secrets may do that. The subject
     /// passes the same checks as one from a header.
     pub fn of_operator(subject: &'r str, name: Option<&'r str>) -> Result<Self, Refusal> {
-        let subject = text::subject(subject.as_bytes(), true)?;
+        let subject = text::subject(subject.as_bytes(), text::Told::Signed)?;
         let name = name.and_then(|name| text::display_name(name.as_bytes()));
         let told = Told::Lines(Lines { subject, name, ..Lines::default() });
         Ok(Self { source: "operator", namespace: "", told })

@@ -7,12 +7,17 @@
 
 use std::collections::BTreeSet;
 
+use super::text::{SubjectRules, Told, written_as_id};
+
 /// Characters of a namespace at most.
 const MAX_CHARS: usize = 32;
 
-/// The namespaces of all sources in use.
+/// The namespaces of all sources in use, and what the subjects in each are like.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Namespaces(BTreeSet<String>);
+pub(super) struct Namespaces {
+    names: BTreeSet<String>,
+    subjects: Vec<(String, SubjectRules)>,
+}
 
 impl Namespaces {
     /// Those of the sources in use: name and what its definition says.
@@ -36,26 +41,44 @@ impl Namespaces {
                 }
             }
         }
-        if mistakes.is_empty() { Ok(Self(names)) } else { Err(mistakes) }
+        if mistakes.is_empty() { Ok(Self { names, subjects: Vec::new() }) } else { Err(mistakes) }
+    }
+
+    /// The same, with what subjects are like: each source's namespace and its rules.
+    pub(super) fn with_subjects(self, subjects: Vec<(String, SubjectRules)>) -> Self {
+        Self { subjects, ..self }
     }
 
     /// How subjects of the source with this namespace must not begin.
     pub(super) fn reserved_for(&self, namespace: &str) -> Vec<String> {
         // Behind a namespace of one's own everything is one's own.
-        let others = self.0.iter().filter(|other| namespace.is_empty() && !other.is_empty());
+        let others = self.names.iter().filter(|other| namespace.is_empty() && !other.is_empty());
         others.map(|other| format!("{other}-")).collect()
     }
 
-    /// The subject in an entry of a list of users; otherwise why it names nobody.
-    pub(super) fn subject_of<'e>(&self, entry: &'e str) -> Result<&'e str, String> {
-        let begins = |namespace: &&String| !namespace.is_empty() && subject_in(entry, namespace).is_some();
-        if let Some(namespace) = self.0.iter().find(begins) {
-            return Ok(subject_in(entry, namespace).unwrap_or_default());
+    /// Whether an entry of a list of users names somebody; otherwise why it names nobody, the rest of a sentence.
+    pub(super) fn check(&self, entry: &str) -> Result<(), String> {
+        let nobody = |why| format!("can be no subject, because it {why}; it would name nobody");
+        written_as_id(entry).map_err(nobody)?;
+        let (namespace, subject) = self.taken_apart(entry)?;
+        let mut rules = self.subjects.iter().filter(|(own, _)| own == namespace).map(|(_, rules)| rules).peekable();
+        if rules.peek().is_none() {
+            return SubjectRules::of(Told::Signed).check(subject).map_err(nobody);
         }
-        if self.0.is_empty() || self.0.contains("") {
-            return Ok(entry);
+        // One of several sources that share the namespace is enough.
+        rules.map(|rules| rules.check(subject)).reduce(Result::or).unwrap_or(Ok(())).map_err(nobody)
+    }
+
+    /// Namespace and subject of an entry; otherwise why it names nobody.
+    pub(super) fn taken_apart<'e>(&'e self, entry: &'e str) -> Result<(&'e str, &'e str), String> {
+        let mut named = self.names.iter().filter(|namespace| !namespace.is_empty());
+        if let Some(found) = named.find_map(|namespace| Some((namespace.as_str(), subject_in(entry, namespace)?))) {
+            return Ok(found);
         }
-        let known: Vec<_> = self.0.iter().map(|namespace| format!("{namespace}-SUBJECT")).collect();
+        if self.names.is_empty() || self.names.contains("") {
+            return Ok(("", entry));
+        }
+        let known: Vec<_> = self.names.iter().map(|namespace| format!("{namespace}-SUBJECT")).collect();
         Err(format!("names nobody, because every source has a namespace; write {}", known.join(" or ")))
     }
 }
@@ -109,12 +132,19 @@ mod tests {
     #[test]
     fn entries_of_lists_name_one_person_or_are_refused() {
         let alone = namespaces(&[("plain", None)]);
-        assert_eq!(alone.subject_of("corp-alice"), Ok("corp-alice"));
+        assert_eq!(alone.taken_apart("corp-alice"), Ok(("", "corp-alice")));
         let two = namespaces(&[("a", Some("corp")), ("b", Some("ext"))]);
-        assert_eq!(two.subject_of("corp-alice"), Ok("alice"));
-        assert!(two.subject_of("alice").is_err_and(|problem| problem.ends_with("write corp-SUBJECT or ext-SUBJECT")));
+        assert_eq!(two.taken_apart("corp-alice"), Ok(("corp", "alice")));
+        assert!(two.check("alice").is_err_and(|problem| problem.ends_with("write corp-SUBJECT or ext-SUBJECT")));
         let mixed = namespaces(&[("a", Some("corp")), ("b", Some(""))]);
-        assert_eq!((mixed.subject_of("alice"), mixed.subject_of("corp-alice")), (Ok("alice"), Ok("alice")));
+        assert_eq!(mixed.taken_apart("alice"), Ok(("", "alice")));
+        assert_eq!(mixed.taken_apart("corp-alice"), Ok(("corp", "alice")));
+        // What a source cannot tell names nobody in its namespace, and may be somebody in another.
+        let rules =
+            [("", Told::Line), ("corp", Told::Signed)].map(|(name, told)| (name.to_owned(), SubjectRules::of(told)));
+        let mixed = mixed.with_subjects(rules.into());
+        assert!(mixed.check("cn=a,dc=b").is_err() && mixed.check("corp-cn=a,dc=b").is_ok());
+        assert!(mixed.check("corp-alice,").is_err() && mixed.check("corp-null").is_err());
         assert_eq!(mixed.reserved_for(""), ["corp-"]);
         assert!(mixed.reserved_for("corp").is_empty());
     }

@@ -15,6 +15,9 @@ pub enum Refusal {
     /// The signature over the request is missing or wrong.
     #[error("the signature over the request is missing or wrong")]
     PeerSignature,
+    /// The signature over the request is of the form that did not cover the host.
+    #[error("the signature over the request is of the older form v1, which does not cover the host; sign v2")]
+    PeerSignatureVersion,
     /// The signature over the request is too old, or of the future.
     #[error("the signature over the request is of another time")]
     PeerSignatureTime,
@@ -57,6 +60,9 @@ pub enum Refusal {
     /// Longer than allowed.
     #[error("an identity value is too long")]
     TooLong,
+    /// A subject that no provider could have as a user id. Signing in again changes nothing, so this is no 401.
+    #[error("the subject is too long")]
+    SubjectTooLong,
     /// The body names no user as it should.
     #[error("the member `user` of the body is malformed")]
     Body,
@@ -112,11 +118,12 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, for metrics that exist from the start.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::NoSource,
         Self::PeerUntrusted,
         Self::PeerSecret,
         Self::PeerSignature,
+        Self::PeerSignatureVersion,
         Self::PeerSignatureTime,
         Self::PeerWorkload,
         Self::CallerRoute,
@@ -131,6 +138,7 @@ impl Refusal {
         Self::Character,
         Self::Condition,
         Self::TooLong,
+        Self::SubjectTooLong,
         Self::Body,
         Self::TokenMalformed,
         Self::TokenAlgorithm,
@@ -162,6 +170,7 @@ impl Refusal {
             Self::PeerUntrusted => "peer_untrusted",
             Self::PeerSecret => "peer_secret",
             Self::PeerSignature => "peer_signature",
+            Self::PeerSignatureVersion => "peer_signature_version",
             Self::PeerSignatureTime => "peer_signature_time",
             Self::PeerWorkload => "peer_workload",
             Self::CallerRoute => "caller_route",
@@ -176,6 +185,7 @@ impl Refusal {
             Self::Character => "character",
             Self::Condition => "condition",
             Self::TooLong => "too_long",
+            Self::SubjectTooLong => "subject_too_long",
             Self::Body => "body",
             Self::TokenMalformed => "token_malformed",
             Self::TokenAlgorithm => "token_algorithm",

@@ -115,8 +115,12 @@ fn companions_without_subject_are_not_a_visitor() {
 #[test]
 fn oversize_values_are_refused() {
     let long = vec![b'a'; 9000];
-    assert_eq!(judge("plain", &[("X-Forwarded-User", &long)]), Err(Refusal::TooLong));
-    assert_eq!(judge("plain", &[("X-Forwarded-User", b"alice"), ("X-Forwarded-Name", &long)]), Err(Refusal::TooLong));
+    assert_eq!(judge("plain", &[("X-Forwarded-User", &long)]), Err(Refusal::SubjectTooLong));
+    for other in ["X-Forwarded-Name", "X-Forwarded-Email", "X-Forwarded-Groups"] {
+        let lines: &[(&str, &[u8])] = &[("X-Forwarded-User", b"alice"), (other, &long)];
+        assert_eq!(judge("plain", lines).as_deref(), Ok("alice"), "{other} is left out");
+        assert_eq!(judge("plain", &[(other, &long)]), Err(Refusal::SubjectMissing), "{other}");
+    }
 }
 
 #[test]
@@ -150,7 +154,7 @@ proptest::proptest! {
         };
         if let (Some(one), Some(two)) = (told(&a), told(&b)) {
             proptest::prop_assert_eq!(one == two, a == b);
-            let entry = namespaces.subject_of(&one).expect("somebody");
+            let entry = namespaces.taken_apart(&one).expect("somebody").1;
             proptest::prop_assert_eq!(entry, &a.1);
         }
     }

@@ -61,8 +61,12 @@ impl Users {
             })
         };
         let (allow, deny) = (list("allow", allow), list("deny", deny));
-        if allow_groups.iter().any(|group| group.trim().is_empty()) {
-            mistakes.push(("allow_groups", "holds an empty name, which no group has".to_owned()));
+        if let Some(at) = allow_groups.iter().position(|group| group.trim() != group || !text::is_group(group)) {
+            let problem = format!(
+                "holds an entry, number {}, that no group is called: empty, above 255 bytes, or with a blank at an end",
+                at + 1
+            );
+            mistakes.push(("allow_groups", problem));
         }
         let file =
             deny_file.as_deref().and_then(|path| match read(path, read_text(path, MAX_FILE_BYTES), namespaces) {
@@ -142,6 +146,8 @@ fn read(path: &Path, text: Result<String, FileError>, namespaces: &Namespaces) -
     if text.trim().is_empty() {
         return Err(format!("{shown} is empty; where nobody is denied, write a line of comment: # nobody"));
     }
+    // Some editors begin a text with a mark of its encoding.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let lines = text.lines().enumerate().map(|(at, line)| (at, line.trim_ascii()));
     let told = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     entries(told.collect(), namespaces).map_err(|(at, problem)| format!("{shown}, line {}: {problem}", at + 1))
@@ -150,14 +156,9 @@ fn read(path: &Path, text: Result<String, FileError>, namespaces: &Namespaces) -
 /// Entries that somebody can be; otherwise the number of the first that nobody can, and why.
 fn entries(texts: Vec<(usize, &str)>, namespaces: &Namespaces) -> Result<Entries, (usize, String)> {
     texts.into_iter().try_fold(Entries::default(), |mut entries, (at, entry)| {
-        let subject = namespaces.subject_of(entry).map_err(|problem| (at, problem))?;
-        match text::subject(subject.as_bytes(), true) {
-            Ok(exact) if exact == subject => {
-                entries.insert(Box::from(entry));
-                Ok(entries)
-            }
-            _ => Err((at, "can be no subject, so it would name nobody".to_owned())),
-        }
+        namespaces.check(entry).map_err(|problem| (at, problem))?;
+        entries.insert(Box::from(entry));
+        Ok(entries)
     })
 }
 
@@ -214,7 +215,17 @@ mod tests {
         let users = configured(&config::Users { deny_file: Some(path.clone()), ..config::Users::default() });
         assert_eq!((judge(&users, "bob", ""), users.denied()), (Err(Refusal::Denied), 1));
         let long = "x".repeat(300);
-        for broken in ["", "\n \n", "alice\n-\n", "a\u{200b}b\n", long.as_str()] {
+        for broken in [
+            "",
+            "\n \n",
+            "alice\n-\n",
+            "a\u{200b}b\n",
+            "alice,\n",
+            "\"alice\"\n",
+            "alice # left\n",
+            "alice\tleft\n",
+            &long,
+        ] {
             std::fs::write(&path, broken).expect("written");
             let problem = users.reload().expect_err("refused").problem;
             assert!(!problem.contains("alice"), "{problem}");
@@ -225,7 +236,7 @@ mod tests {
         std::fs::remove_file(&path).expect("removed");
         assert!(users.reload().is_err());
         assert_eq!(judge(&users, "bob", ""), Err(Refusal::Denied));
-        std::fs::write(&path, "bob\nalice").expect("written");
+        std::fs::write(&path, "\u{feff}bob\r\nalice").expect("written");
         assert_eq!(users.reload(), Ok(vec![Box::from("alice")]));
         assert_eq!(users.reload(), Ok(Vec::new()));
         std::fs::write(&path, "# nobody\n").expect("written");

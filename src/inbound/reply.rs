@@ -185,11 +185,13 @@ impl From<Refusal> for Outcome {
             | Refusal::PeerUntrusted
             | Refusal::PeerSecret
             | Refusal::PeerSignature
+            | Refusal::PeerSignatureVersion
             | Refusal::PeerSignatureTime
             | Refusal::PeerWorkload
             | Refusal::CallerRoute => Self::PeerUntrusted,
             Refusal::Denied | Refusal::NotAllowed => Self::UserDenied,
             Refusal::KeysUnavailable => Self::IdentityUnavailable,
+            Refusal::SubjectTooLong => Self::UserIdInvalid,
             Refusal::Absent
             | Refusal::SubjectMissing
             | Refusal::Malformed

@@ -108,8 +108,10 @@ impl SubrequestRoute {
     fn without_identity(&self, asked: &Asked, refusal: Refusal) -> Response {
         let (outcome, reason) = (Outcome::from(refusal), Some(refusal.label()));
         match (outcome, self.mode) {
-            (Outcome::UserDenied, Mode::Optional) => self.pass_without(asked, outcome, reason, "denied"),
-            (Outcome::PeerUntrusted, _) | (Outcome::UserDenied, Mode::Required) => {
+            (Outcome::UserDenied | Outcome::UserIdInvalid, Mode::Optional) => {
+                self.pass_without(asked, outcome, reason, "denied")
+            }
+            (Outcome::PeerUntrusted, _) | (Outcome::UserDenied | Outcome::UserIdInvalid, Mode::Required) => {
                 self.deny(asked, outcome, reason, StatusCode::FORBIDDEN)
             }
             (Outcome::IdentityUnavailable, Mode::Optional) => self.pass_without(asked, outcome, reason, "unavailable"),

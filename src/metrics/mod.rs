@@ -4,6 +4,7 @@
 //! by the room that counts, so that counting on the warm path is one atomic addition.
 
 mod calls;
+mod identity;
 mod key_sets;
 
 use std::collections::BTreeSet;
@@ -11,9 +12,9 @@ use std::sync::{Mutex, PoisonError};
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
-pub use key_sets::KeySetMetrics;
-
 use calls::CallMetrics;
+use identity::IdentityMetrics;
+pub use key_sets::KeySetMetrics;
 
 /// A count that only grows.
 pub type Counter = prometheus::IntCounter;
@@ -41,7 +42,7 @@ pub struct Metrics {
     requests: IntCounterVec,
     request_seconds: HistogramVec,
     sessions: IntCounterVec,
-    identity_refusals: IntCounterVec,
+    identity: IdentityMetrics,
     head_refusals: IntCounterVec,
     provider_calls: IntCounterVec,
     provider_seconds: HistogramVec,
@@ -147,11 +148,7 @@ impl Metrics {
                  waited), renewed (by the clock), expired (left unused).",
                 &["route", "how"],
             )?,
-            identity_refusals: counter(
-                "sidemint_identity_refusals_total",
-                "Requests whose identity was refused, by reason.",
-                &["reason"],
-            )?,
+            identity: IdentityMetrics::register(&registry)?,
             head_refusals: counter(
                 "sidemint_head_refusals_total",
                 "Request heads that were refused before any route saw them, by reason.",
@@ -316,11 +313,6 @@ impl Metrics {
     /// Sessions of `route` that came about by `how`.
     pub fn sessions(&self, route: &str, how: &str) -> Counter {
         self.sessions.with_label_values(&[route, how])
-    }
-
-    /// Identity refusals for `reason`.
-    pub fn identity_refusals(&self, reason: &str) -> Counter {
-        self.identity_refusals.with_label_values(&[reason])
     }
 
     /// Heads that were refused for `reason`.

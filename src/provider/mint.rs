@@ -147,14 +147,19 @@ impl Provider {
         // Once: a password that an upsert sets is the one that a token step logs in with.
         let lets = self.work_out(credentials, &variables)?;
         let variables = Variables { lets: &lets, ..variables };
-        let known = self.upserts.remembers(&user.id, self.session_generation(), order, self.clock.moment());
+        // The provider is told of the user as it was before, where this request leaves the name open.
+        let known_as = self.upserts.known_as(&user.id, order);
+        let filled = known_as.as_deref().map(|known| known.fill(order));
+        let told = filled.as_ref().unwrap_or(order);
+        let telling = Variables { lets: &lets, ..self.variables(&user, told, credentials) };
+        let known = self.upserts.remembers(&user.id, self.session_generation(), told, self.clock.moment());
         if !known {
-            self.upsert(&run, &variables, order).await?;
+            self.upsert(&run, &telling, told).await?;
         }
         match self.ask(&run, &variables).await {
             Err(error) if error.class == Class::UserMissing && known => {
                 self.upserts.forget(&user.id);
-                self.upsert(&run, &variables, order).await?;
+                self.upsert(&run, &telling, told).await?;
                 self.ask(&run, &variables).await
             }
             outcome => outcome,

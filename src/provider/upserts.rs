@@ -1,9 +1,11 @@
-//! Which users the provider knows already, so that a mint is one call and not two.
+//! Which users the provider knows already, so that a mint is one call and not two; and by which name, so that a request
+//! that tells none does not rename anybody.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Order;
+use super::{Order, Profile};
 use crate::clock::Moment;
 use crate::metrics::{Counter, Metrics};
 
@@ -19,10 +21,40 @@ pub(super) struct Upserts {
     skipped: Counter,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 struct Sent {
     fingerprint: u64,
     at: Moment,
+    /// What was told, where there was a name.
+    known_as: Option<Arc<KnownAs>>,
+}
+
+/// How a user was last told of.
+#[derive(PartialEq, Eq)]
+pub(super) struct KnownAs {
+    name: Box<str>,
+    email: Option<Box<str>>,
+    avatar: Option<Box<str>>,
+}
+
+impl KnownAs {
+    fn of(order: &Order<'_>) -> Option<Self> {
+        let Profile { name, email, avatar, .. } = order.profile;
+        Some(Self { name: Box::from(name?), email: email.map(Box::from), avatar: avatar.map(Box::from) })
+    }
+
+    /// The order, with what it leaves open.
+    pub(super) fn fill<'o>(&'o self, order: &Order<'o>) -> Order<'o> {
+        let (email, avatar) = (self.email.as_deref(), self.avatar.as_deref());
+        let told = &order.profile;
+        let profile = Profile {
+            name: Some(&self.name),
+            email: told.email.or(email),
+            avatar: told.avatar.or(avatar),
+            ..told.clone()
+        };
+        Order { profile, ..order.clone() }
+    }
 }
 
 impl std::fmt::Debug for Upserts {
@@ -62,9 +94,17 @@ impl Upserts {
     /// Notes that this profile was sent.
     pub(super) fn remember(&self, user_id: &str, generation: u32, order: &Order<'_>, now: Moment) {
         self.done.inc();
-        if !self.remember.is_zero() {
-            self.sent.insert(user_id.to_owned(), Sent { fingerprint: self.fingerprint(generation, order), at: now });
+        let (fingerprint, known_as) = (self.fingerprint(generation, order), KnownAs::of(order).map(Arc::new));
+        self.sent.insert(user_id.to_owned(), Sent { fingerprint, at: now, known_as });
+    }
+
+    /// By which name the provider knows the user, where the order tells none: some requests carry nothing but a subject,
+    /// and that is no wish to be called by it.
+    pub(super) fn known_as(&self, user_id: &str, order: &Order<'_>) -> Option<Arc<KnownAs>> {
+        if order.profile.name.is_some() {
+            return None;
         }
+        self.sent.get(user_id)?.known_as
     }
 
     pub(super) fn forget(&self, user_id: &str) {

@@ -534,6 +534,36 @@ fn keygen_knows_every_algorithm() {
         assert_eq!(shown, (!alg.is_hmac()).then(|| alg.name().into()));
         assert!(SigningKey::read(alg, &Secret::new(fs::read(&key).unwrap())).is_ok());
     }
+    let newer = folder.path().join("newer").display().to_string();
+    assert!(good(&["keygen", "--alg", "Ed25519", "--out", &newer]).contains("\"alg\":\"EdDSA\""));
+}
+
+/// A key that is only too short is called that, however it is written.
+#[test]
+fn a_short_rsa_key_is_called_too_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let base = file(folder.path(), "config.toml", &config(LOCAL, &[]));
+    for (format, name) in [("-traditional", "pkcs1"), ("", "pkcs8")] {
+        let key = at(name);
+        let made = Command::new("sh")
+            .args([
+                "-c",
+                &format!("openssl genrsa {format} -out {key} 1024 && openssl rsa -in {key} -pubout -out {key}.pub"),
+            ])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let over = format!("[providers.chat]\nalg = \"RS256\"\nkey_file = \"{key}\"\n");
+        let said = bad(2, &["check", "-c", &base, "-c", &file(folder.path(), "over.toml", &over)], &[]);
+        assert!(said.contains("the modulus is shorter than 2048 bits"), "{said}");
+        let source = format!(
+            "[identity]\nsource = \"login\"\n[identity.sources.login]\nkind = \"jwt\"\njwt = {{ header = \"Authorization\", \
+             algorithms = [\"RS256\"], issuer = \"https://i.example/\", audience = \"a\" }}\nkeys = {{ file = \"{key}.pub\" }}\n"
+        );
+        let said = bad(2, &["check", "-c", &base, "-c", &file(folder.path(), "source.toml", &source)], &[]);
+        assert!(said.contains("holds an RSA key that is shorter than 2048 bits"), "{said}");
+    }
 }
 
 #[test]

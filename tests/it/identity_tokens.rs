@@ -91,15 +91,67 @@ async fn refusals(service: &Service, reason: &str) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_of_every_algorithm_name_the_user() {
-    for algorithms in
-        [&["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"][..], &["ES256", "ES384", "ES512"], &["EdDSA"]]
-    {
+    for algorithms in [
+        &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"][..],
+        &["ES256", "ES384", "ES512"],
+        &["EdDSA", "Ed25519"],
+    ] {
         let issued = issue(algorithms.iter().map(|alg| order(alg, json!({}))).collect());
         let (service, _folder) = service(algorithms, &issued.jwks, "").await;
         for token in &issued.tokens {
             let answer = with(&service, token).await;
             assert_eq!((answer.status, &answer.json()["chatUserId"]), (200, &json!("alice")), "{algorithms:?}");
         }
+    }
+}
+
+/// `Ed25519` (RFC 9864) is `EdDSA` with its one curve: in the configuration, in the key and in the token, each is the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn ed25519_is_another_name_of_eddsa() {
+    let mut issued = issue(
+        ["EdDSA", "Ed25519"]
+            .map(|alg| json!({ "alg": alg, "header": { "kid": alg }, "claims": claims(json!({})) }))
+            .into(),
+    );
+    for (key, alg) in issued.jwks["keys"].as_array_mut().expect("keys").iter_mut().zip(["Ed25519", "EdDSA"]) {
+        key["alg"] = json!(alg);
+    }
+    for configured in ["EdDSA", "Ed25519"] {
+        let (service, _folder) = service(&[configured], &issued.jwks, "").await;
+        for token in &issued.tokens {
+            assert_eq!(with(&service, token).await.status, 200, "{configured}");
+        }
+    }
+    // Another curve is another algorithm, and no spelling but the registered one is a name.
+    let forged = issue(vec![order("ES256", json!({}))]).tokens.remove(0);
+    let (service, _folder) = service(&["Ed25519"], &issued.jwks, "").await;
+    assert_eq!(with(&service, &forged).await.status, 401);
+}
+
+/// Members of a key that are null are not there: some issuers write all that they know.
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_a_key_that_are_null_are_absent() {
+    for member in ["alg", "use", "key_ops", "kid", "x5c", "d"] {
+        let mut issued = issue(vec![json!({ "alg": "ES256", "claims": claims(json!({})), "header": { "kid": "" } })]);
+        issued.jwks["keys"][0][member] = Value::Null;
+        let (service, _folder) = service(&["ES256"], &issued.jwks, "").await;
+        assert_eq!(with(&service, &issued.tokens[0]).await.status, 200, "{member}");
+    }
+}
+
+/// An issuer signed these, so no proxy left a placeholder in them (T-16 is for headers).
+#[tokio::test(flavor = "multi_thread")]
+async fn signed_subjects_are_never_taken_for_placeholders() {
+    let subjects = ["{6f9619ff-8b86-d011-b42d-00cf4fc964ff}", "$svc", "${user}", "%a%", "none"];
+    let nobody = ["null", "<no value>", "None"];
+    let orders = subjects.iter().chain(&nobody).map(|sub| order("ES256", json!({ "sub": sub })));
+    let issued = issue(orders.collect());
+    let (service, _folder) = service(&["ES256"], &issued.jwks, "").await;
+    for (subject, token) in subjects.iter().zip(&issued.tokens) {
+        assert_eq!(with(&service, token).await.json()["chatUserId"], json!(subject));
+    }
+    for token in &issued.tokens[subjects.len()..] {
+        assert_eq!(with(&service, token).await.status, 401);
     }
 }
 

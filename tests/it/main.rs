@@ -54,6 +54,7 @@ mod layout;
 mod limits;
 mod log;
 mod login_chain;
+mod nameless;
 mod namespaces;
 mod nginx;
 mod observability;

@@ -198,8 +198,10 @@ async fn metrics_are_well_formed_and_as_documented() {
         ("providers.own.public_api_url", "\"https://chat.example/v1\""),
         ("server.tls.cert_file", certificate.as_str()),
         ("server.tls.key_file", &key),
-        ("identity.source", "\"corp\""),
+        ("identity.source", "[\"corp\", \"plain\"]"),
         ("identity.sources.corp", CORP),
+        ("identity.sources.corp.namespace", "\"corp\""),
+        ("identity.sources.plain.namespace", "\"\""),
     ];
     let (service, _fake) = Service::sendsar_with("rate = \"90/min\"", &own).await;
     let answer = service.ops("/metrics").await;

@@ -178,6 +178,9 @@ async fn secrets_rotate_without_a_gap() {
 
 // A signature over the request.
 
+/// The host that requests of these tests name.
+const HOST: &str = "sidemint.test";
+
 /// What the example of the documentation signs with `key`, so many seconds from the time of the service.
 fn signature(key: &str, after: i64, method: &str, target: &str, body: &str, headers: &[(&str, &str)]) -> String {
     sign_with("peer_signature.py", key, NOW.as_seconds() + after, method, target, body, headers)
@@ -196,7 +199,7 @@ fn sign_with(
     let headers: serde_json::Map<String, Value> =
         headers.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
     let input = json!({
-        "key": key, "time": time, "method": method, "target": target, "body": body, "headers": headers,
+        "key": key, "time": time, "method": method, "host": HOST, "target": target, "body": body, "headers": headers,
     });
     let signed = tokio::task::block_in_place(|| judge(program, input));
     signed["signature"].as_str().expect("a signature").to_owned()
@@ -255,7 +258,7 @@ async fn a_signature_is_good_for_one_request() {
         ("a query", sign("GET", &format!("{SESSION}?a=1"), "", &[ALICE])),
         ("a body", sign("GET", SESSION, "{}", &[ALICE])),
         ("another key", signature(&KEY.replace('0', "1"), 0, "GET", SESSION, "", &[ALICE])),
-        ("nonsense", "t=1777920000,v1=00".to_owned()),
+        ("nonsense", "t=1777920000,v2=00".to_owned()),
         ("nothing", String::new()),
     ] {
         let before = refusals(&service, "peer_signature").await;
@@ -278,6 +281,44 @@ async fn a_signature_is_good_for_one_request() {
     let twice = [ALICE, ("X-Chat-Peer-Signature", signed.as_str())];
     assert_eq!(ask_signed(&service, "GET", "", &twice, &signed).await.status, 401);
     assert!((refusals(&service, "duplicate").await - 2.0).abs() < 0.1);
+}
+
+/// T-73: a signature for the host of one team is worth nothing at another's, however a host is told; and the form that did
+/// not cover it is refused with a reason of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_is_good_at_one_host() {
+    let (service, fake, _mount) = signing(&[]).await;
+    let signed = signature(KEY, 0, "GET", SESSION, "", &[ALICE]);
+    let at = |host: &'static str| [ALICE, ("Host", host)];
+    for host in ["other.example.com", "sidemint.test:8080", "sidemint.test.", ""] {
+        let before = refusals(&service, "peer_signature").await;
+        assert_eq!(ask_signed(&service, "GET", "", &at(host), &signed).await.status, 403, "{host}");
+        assert!((refusals(&service, "peer_signature").await - before - 1.0).abs() < 0.1, "{host}");
+    }
+    assert!(fake.calls().is_empty(), "nobody was asked");
+    assert_eq!(
+        ask_signed(&service, "GET", "", &at("Sidemint.TEST"), &signed).await.status,
+        200,
+        "case is no difference"
+    );
+    // What the form before this one signed.
+    let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let text = format!("v1\n{}\nGET\n{SESSION}\n{empty}\nx-forwarded-user:alice", NOW.as_seconds());
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, KEY.as_bytes());
+    let tag = data_encoding::HEXLOWER.encode(aws_lc_rs::hmac::sign(&key, text.as_bytes()).as_ref());
+    let older = format!("t={},v1={tag}", NOW.as_seconds());
+    let answer = ask_signed(&service, "GET", "", &[ALICE], &older).await;
+    assert_eq!((answer.status, answer.code().as_str()), (403, "peer_untrusted"));
+    assert!((refusals(&service, "peer_signature_version").await - 1.0).abs() < 0.1);
+    // Without a host, as HTTP/1.0 allows, the line is empty.
+    let text = format!("v2\n{}\nGET\n\n{SESSION}\n{empty}\nx-forwarded-user:alice", NOW.as_seconds());
+    let tag = data_encoding::HEXLOWER.encode(aws_lc_rs::hmac::sign(&key, text.as_bytes()).as_ref());
+    let mut connection = service.connect().await;
+    let signed = format!("X-Chat-Peer-Signature: t={},v2={tag}", NOW.as_seconds());
+    connection
+        .send(format!("GET {SESSION} HTTP/1.0\r\nX-Forwarded-User: alice\r\n{signed}\r\n\r\n").into_bytes())
+        .await;
+    assert_eq!(connection.answer().await.expect("an answer").status, 200);
 }
 
 /// T-29: a minute either way, by the clock.
@@ -315,7 +356,7 @@ fn the_vectors_of_signatures_hold() {
         let tag = aws_lc_rs::hmac::sign(&key, case["text"].as_str().unwrap().as_bytes());
         let hex = data_encoding::HEXLOWER.encode(tag.as_ref());
         let time = case["request"]["time"].as_i64().unwrap();
-        assert_eq!(case["signature"], format!("t={time},v1={hex}"), "{}", case["name"]);
+        assert_eq!(case["signature"], format!("t={time},v2={hex}"), "{}", case["name"]);
     }
 }
 

@@ -265,7 +265,6 @@ async fn authelia_is_understood() {
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_look_alike_and_are_counted_apart() {
     let service = Service::local().await;
-    let long = "a".repeat(256);
     let mut outside = Vec::new();
     for (reason, headers) in [
         ("absent", &[][..]),
@@ -275,7 +274,6 @@ async fn refusals_look_alike_and_are_counted_apart() {
         ("listed_in_connection", &[ALICE, ("Connection", "close, x-forwarded-USER")]),
         ("template", &[("X-Forwarded-User", "${user}")]),
         ("character", &[("X-Forwarded-User", "\u{ff52}oot")]),
-        ("too_long", &[("X-Forwarded-User", &long)]),
         // Latin-1, which text cannot hold: one byte is put in below.
         ("encoding", &[("X-Forwarded-User", "caf~")]),
     ] {

@@ -78,7 +78,9 @@ async fn a_broken_list_keeps_the_last_good_one() {
     let file = format!("\"{}\"", list.display());
     let service = service(&[("identity.users.deny_file", &file)]).await;
     let rejected = "sidemint_deny_list_rejected_total";
-    for (n, broken) in [Some(""), Some("bob\nnull\n"), None].into_iter().enumerate() {
+    for (n, broken) in
+        [Some(""), Some("bob\nnull\n"), Some("bob\nalice,\n"), Some("bob\n\"alice\"\n"), None].into_iter().enumerate()
+    {
         match broken {
             Some(text) => std::fs::write(&list, text).unwrap(),
             None => std::fs::remove_file(&list).unwrap(),
@@ -110,6 +112,52 @@ fn a_list_that_is_not_there_is_refused_at_start() {
     assert!(errors.contains("identity.users.deny_file: /nowhere/deny cannot be read"), "{errors}");
     let errors = refuse(&[("identity.users.allow", "[\"alice\", \"\"]")]);
     assert!(errors.contains("identity.users.allow: holds an entry, number 2, that can be no subject"), "{errors}");
+    // What can match nobody is refused, with its place and without a word of it.
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("deny");
+    let file = format!("\"{}\"", list.display());
+    for (line, why) in [
+        ("bob,canaryalice", "holds a comma"),
+        ("canaryalice,", "ends with a comma"),
+        ("\"canaryalice\"", "stands in quotes"),
+        ("'canaryalice'", "stands in quotes"),
+        ("canaryalice # left in May", "has a comment behind it"),
+        ("canaryalice\t2026-05-01", "holds a character"),
+        ("canary\u{200b}alice", "holds a character"),
+        ("- canaryalice", "begins like a comment, or like an item"),
+        ("{canaryalice}", "looks like a placeholder"),
+        ("None", "a word for nobody"),
+    ] {
+        std::fs::write(&list, format!("# left\r\nbob\r\n{line}\r\n")).unwrap();
+        let errors = refuse(&[("identity.users.deny_file", &file)]);
+        let place = format!("identity.users.deny_file: {}, line 3: can be no subject, because it ", list.display());
+        assert!(errors.contains(&place) && errors.contains(why), "{line}: {errors}");
+        assert!(!errors.contains("canary"), "{errors}");
+        for key in ["allow", "deny"] {
+            let errors =
+                refuse(&[(&format!("identity.users.{key}"), &format!("[{line:?}]").replace("\\u{200b}", "\\u200b"))]);
+            assert!(
+                errors.contains(&format!("identity.users.{key}: holds an entry, number 1, that can be no subject")),
+                "{errors}"
+            );
+            assert!(errors.contains(why) && !errors.contains("canary"), "{line}: {errors}");
+        }
+    }
+    // A source that makes subjects lower case has no other; a token may hold what a line may not.
+    let lower = ("identity.sources.plain", "{ headers = { subject_case = \"lower\" } }");
+    let errors = refuse(&[lower, ("identity.users.deny", "[\"Alice\"]")]);
+    assert!(errors.contains("is not in lower case"), "{errors}");
+    let body = ("identity.sources.plain", "{ headers = { allow_comma_in_subject = true } }");
+    assert!(
+        draw(
+            &config(LOCAL, &[body, ("identity.users.deny", "[\"cn=alice,dc=example\"]")]),
+            &Environment::default(),
+            clock()
+        )
+        .is_ok()
+    );
+    let errors = refuse(&[("identity.users.allow_groups", "[\"staff\", \" ops\"]")]);
+    assert!(errors.contains("identity.users.allow_groups: holds an entry, number 2"), "{errors}");
     let errors = refuse(&[("identity.roles.moderator", "[]")]);
     assert!(errors.contains("identity.roles.moderator: names no group"), "{errors}");
 }

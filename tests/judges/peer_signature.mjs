@@ -5,5 +5,5 @@ const page = readFileSync(new URL("../../docs/identity/peers.md", import.meta.ur
 const example = page.match(/```js\n(.*?)```/s)[1];
 const { sign } = await import(`data:text/javascript,${encodeURIComponent(example)}`);
 const asked = JSON.parse(readFileSync(0, "utf8"));
-const signature = sign(asked.key, asked.method, asked.target, asked.body, asked.headers, asked.time);
+const signature = sign(asked.key, asked.method, asked.host, asked.target, asked.body, asked.headers, asked.time);
 process.stdout.write(JSON.stringify({ signature }));

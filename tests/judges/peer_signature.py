@@ -11,6 +11,12 @@ scope = {}
 exec(example, scope)
 asked = json.load(sys.stdin)
 signature = scope["sign"](
-    asked["key"].encode(), asked["method"], asked["target"], asked["body"].encode(), asked["headers"], asked["time"]
+    asked["key"].encode(),
+    asked["method"],
+    asked["host"],
+    asked["target"],
+    asked["body"].encode(),
+    asked["headers"],
+    asked["time"],
 )
 json.dump({"signature": signature}, sys.stdout)

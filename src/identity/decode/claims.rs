@@ -31,17 +31,16 @@ pub(in crate::identity) enum Claims {
 }
 
 /// What Azure sends.
-#[derive(Deserialize)]
 pub(in crate::identity) struct Principal {
     name_typ: Option<String>,
     role_typ: Option<String>,
-    claims: Vec<Pair>,
+    pairs: Vec<Pair>,
 }
 
-#[derive(Deserialize)]
+/// A claim with its type. Values are texts, but for those that a provider of identity gave another type.
 struct Pair {
     typ: String,
-    val: String,
+    val: Value,
 }
 
 impl Claims {
@@ -50,7 +49,7 @@ impl Claims {
         let members = json::object(text)?;
         match form {
             Form::Claims => Ok(Self::Members(members)),
-            Form::Principal => serde_json::from_value(Value::Object(members)).map(Self::Pairs).map_err(|_| Undecodable),
+            Form::Principal => Principal::of(members).map(Self::Pairs).ok_or(Undecodable),
         }
     }
 
@@ -69,7 +68,7 @@ impl Claims {
                 if values.next().is_some() {
                     return Err(NotText);
                 }
-                first
+                first.map(|value| value.as_str().ok_or(NotText)).transpose()?
             }
         };
         Ok(text.filter(|text| !text.trim().is_empty()))
@@ -83,7 +82,7 @@ impl Claims {
                 Value::Array(list) => list.iter().filter_map(Value::as_str).map(Cow::Borrowed).collect(),
                 _ => return None,
             },
-            Self::Pairs(principal) => principal.values(claim).map(Cow::Borrowed).collect(),
+            Self::Pairs(principal) => principal.values(claim).filter_map(Value::as_str).map(Cow::Borrowed).collect(),
         };
         (!list.is_empty()).then_some(Texts::List(list))
     }
@@ -96,7 +95,11 @@ impl Claims {
                 Some(Value::String(text)) => text == "true",
                 _ => false,
             },
-            Self::Pairs(_) => self.text(claim).is_ok_and(|text| text == Some("true")),
+            Self::Pairs(principal) => {
+                let mut values = principal.values(claim);
+                let yes = values.next().is_some_and(|value| *value == Value::Bool(true) || value == "true");
+                yes && values.next().is_none()
+            }
         }
     }
 
@@ -125,15 +128,33 @@ fn find<'c>(members: &'c Map<String, Value>, claim: &str) -> Option<&'c Value> {
 }
 
 impl Principal {
+    /// One odd claim costs that claim: what is not a pair is passed over. A payload without a list is no principal.
+    fn of(mut members: Map<String, Value>) -> Option<Self> {
+        let Value::Array(claims) = members.remove("claims")? else { return None };
+        let mut text = |name| match members.remove(name) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        let (name_typ, role_typ) = (text("name_typ"), text("role_typ"));
+        let pair = |claim: Value| match claim {
+            Value::Object(mut claim) => match (claim.remove("typ"), claim.remove("val")) {
+                (Some(Value::String(typ)), Some(val)) if !val.is_null() => Some(Pair { typ, val }),
+                _ => None,
+            },
+            _ => None,
+        };
+        Some(Self { name_typ, role_typ, pairs: claims.into_iter().filter_map(pair).collect() })
+    }
+
     /// The values of a type. `name_typ` and `role_typ` stand for the types that the payload names so.
-    fn values(&self, claim: &str) -> impl Iterator<Item = &str> {
+    fn values(&self, claim: &str) -> impl Iterator<Item = &Value> {
         let wanted = match claim {
             "name_typ" => self.name_typ.clone(),
             "role_typ" => self.role_typ.clone(),
             claim => Some(claim.to_owned()),
         };
         let is = move |pair: &&Pair| wanted.as_ref().is_some_and(|wanted| pair.typ == *wanted);
-        self.claims.iter().filter(is).map(|pair| pair.val.as_str())
+        self.pairs.iter().filter(is).map(|pair| &pair.val)
     }
 }
 
@@ -199,9 +220,25 @@ mod tests {
         assert_eq!(claims.text("roles"), Err(NotText), "two values are not one");
         assert_eq!(claims.text("empty"), Ok(None));
         assert_eq!(claims.text("auth_typ"), Ok(None), "only claims are claims");
-        for wrong in ["{}", r#"{"claims":{}}"#, r#"{"claims":[{"typ":"a"}]}"#, r#"{"claims":[{"typ":"a","val":1}]}"#] {
+        for wrong in ["{}", r#"{"claims":{}}"#, r#"{"claims":null}"#, r#"[{"typ":"a","val":"b"}]"#] {
             assert!(Claims::parse(wrong, Form::Principal).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_odd_pair_costs_itself() {
+        let text = r#"{"name_typ":1,"role_typ":"roles","claims":[{"typ":"name","val":"J"},{"typ":"roles","val":"x"},
+            {"typ":"n","val":1},{"typ":"b","val":true},{"typ":"z","val":null},{"typ":"o","val":{}},{"typ":"l","val":[]},
+            {"typ":2,"val":"a"},{"typ":null,"val":"a"},{"val":"a"},{"typ":"a"},null,7,"a",[],
+            {"typ":"roles","val":9},{"typ":"roles","val":"y"},{"typ":"name","val":null}]}"#;
+        let claims = Claims::parse(text, Form::Principal).expect("claims");
+        assert_eq!(claims.text("name"), Ok(Some("J")), "null is nothing");
+        assert_eq!(claims.texts("role_typ"), Some(list(&["x", "y"])));
+        assert_eq!((claims.text("z"), claims.text("a"), claims.text("name_typ")), (Ok(None), Ok(None), Ok(None)));
+        for odd in ["n", "b", "o", "l"] {
+            assert_eq!(claims.text(odd), Err(NotText), "{odd}: not a text, and not passed over for another claim");
+        }
+        assert!(claims.is_true("b") && !claims.is_true("n") && !claims.is_true("name"));
     }
 
     proptest::proptest! {

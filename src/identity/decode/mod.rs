@@ -30,7 +30,7 @@ pub(super) enum Encoding {
     Percent,
     /// A JSON string, quotes included.
     Json,
-    /// Standard alphabet, padded.
+    /// Standard alphabet, padded or not.
     Base64,
     /// URL-safe alphabet, padded or not.
     Base64Url,

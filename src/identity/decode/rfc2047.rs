@@ -38,7 +38,7 @@ fn put(word: &str, bytes: &mut Vec<u8>) -> Result<(), Undecodable> {
     match method {
         "q" | "Q" => put_q(text.as_bytes(), bytes),
         "b" | "B" => {
-            bytes.extend(base64::standard_bytes(text.as_bytes())?);
+            bytes.extend(base64::padded(text.as_bytes())?);
             Ok(())
         }
         _ => Err(Undecodable),

@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::field::{self, Place};
-use super::payload::{self, Issuer, Payload};
+use super::payload::{self, Expiry, Issuer, Payload};
 use crate::identity::decode::claims::Form;
+use crate::identity::text::Told;
 
 /// The table as written. Fields are a header's name or a table; they are taken apart below, so that a mistake in one is
 /// told with its key.
@@ -59,6 +60,21 @@ pub(in crate::identity) enum Part {
     Groups,
     Payload,
     Condition,
+}
+
+impl Part {
+    /// Stable label for metrics and logs.
+    pub(in crate::identity) const fn label(self) -> &'static str {
+        match self {
+            Self::Subject => "subject",
+            Self::Name => "name",
+            Self::Email => "email",
+            Self::Avatar => "avatar",
+            Self::Groups => "groups",
+            Self::Payload => "payload",
+            Self::Condition => "condition",
+        }
+    }
 }
 
 /// A header whose value is asked for. `value` is `None` for any.
@@ -114,6 +130,22 @@ impl HeaderNames {
     /// Whether each line of the header of groups is one group.
     pub(in crate::identity) fn repeats_groups(&self) -> bool {
         self.decoding.as_ref().is_some_and(|decoding| decoding.repeated_groups)
+    }
+
+    /// How the subject is told. Nobody joins claims with a comma.
+    pub(in crate::identity) fn subject_told(&self) -> Told {
+        let is_claim = self.decoding.as_ref().is_some_and(|decoding| matches!(decoding.subject, Place::Claims(_)));
+        if is_claim || self.allow_comma_in_subject { Told::Value } else { Told::Line }
+    }
+
+    /// Whether the payload decides who the user is, or whether this request is one of theirs.
+    pub(in crate::identity) fn depends_on_payload(&self) -> bool {
+        let Some(decoding) = &self.decoding else { return false };
+        decoding.payload.as_ref().is_some_and(|payload| {
+            matches!(decoding.subject, Place::Claims(_))
+                || payload.expiry != Expiry::Ignored
+                || matches!(payload.issuer, Issuer::Exactly(_))
+        })
     }
 
     /// The header of groups.

@@ -62,8 +62,10 @@ impl Algorithm {
         (Self::EdDsa, "EdDSA"),
     ];
 
-    /// The algorithm with this registered name, letter for letter.
+    /// The algorithm with this registered name, letter for letter. `Ed25519` is the newer name of `EdDSA` with that curve
+    /// (RFC 9864, 2.2), which is the only one here.
     pub(in crate::identity) fn named(name: &str) -> Option<Self> {
+        let name = if name == "Ed25519" { "EdDSA" } else { name };
         Self::ALL.iter().find(|(_, own)| *own == name).map(|(algorithm, _)| *algorithm)
     }
 

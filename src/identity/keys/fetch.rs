@@ -211,7 +211,7 @@ impl Fetcher {
         let Some(url) = url.of(kid) else { return Ok(None) };
         let reply = self.read(url, deadline).await?;
         match reply.status {
-            200 => Key::of_pem(Some(kid), &reply.body).map(Some).ok_or(Fault::Content),
+            200 => Key::of_pem(Some(kid), &reply.body).map(Some).map_err(|_unusable| Fault::Content),
             // Stores of objects say 403 for what is not there.
             400 | 403 | 404 | 410 => Ok(None),
             _ => Err(Fault::Status),
@@ -254,7 +254,7 @@ fn bearer(token: &Secret) -> Option<HeaderValue> {
 /// A JSON object from key id to PEM, as Google publishes it.
 fn pem_map(text: &[u8]) -> Result<Vec<Key>, Fault> {
     let map: Map<String, Value> = serde_json::from_slice(text).map_err(|_not_one| Fault::Content)?;
-    let read = |(kid, pem): (&String, &Value)| Key::of_pem(Some(kid), pem.as_str()?.as_bytes());
+    let read = |(kid, pem): (&String, &Value)| Key::of_pem(Some(kid), pem.as_str()?.as_bytes()).ok();
     let keys: Vec<Key> = map.iter().filter_map(read).collect();
     if keys.is_empty() || map.len() > MOST_PEMS { Err(Fault::Content) } else { Ok(keys) }
 }

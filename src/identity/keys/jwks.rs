@@ -24,6 +24,9 @@ pub(in crate::identity) enum Broken {
     /// No key in it verifies anything here.
     #[error("has no key that verifies signatures")]
     NoKey,
+    /// No key but RSA keys that are too short.
+    #[error("has only RSA keys that are shorter than 2048 bits, and they verify nothing")]
+    Short,
 }
 
 /// The keys in `text` that verify. Keys that share an id stay: which one is meant shows in their type, and issuers that
@@ -39,5 +42,8 @@ pub(in crate::identity) fn read(text: &[u8]) -> Result<Vec<Key>, Broken> {
         return Err(Broken::TooMany);
     }
     let keys: Vec<Key> = listed.iter().filter_map(Key::of_jwk).collect();
-    if keys.is_empty() { Err(Broken::NoKey) } else { Ok(keys) }
+    if !keys.is_empty() {
+        return Ok(keys);
+    }
+    Err(if listed.iter().any(Key::is_short) { Broken::Short } else { Broken::NoKey })
 }

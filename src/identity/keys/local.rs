@@ -41,11 +41,11 @@ fn public(content: &Secret, path: &Path) -> Result<Vec<Key>, String> {
         return jwks::read(text.as_bytes()).map_err(|broken| format!("{shown} {broken}"));
     }
     let blocks = text.split_inclusive(END).filter_map(|block| block.find(BEGIN).and_then(|start| block.get(start..)));
-    let keys: Option<Vec<Key>> = blocks.take(MOST_KEYS + 1).map(|block| Key::of_pem(None, block.as_bytes())).collect();
-    match keys {
-        None => Err(format!("{shown} holds a public key that cannot be used")),
-        Some(keys) if keys.is_empty() => Err(format!("{shown} holds neither a key set nor PUBLIC KEY blocks")),
-        Some(keys) if keys.len() > MOST_KEYS => Err(format!("{shown} holds more than {MOST_KEYS} keys")),
-        Some(keys) => Ok(keys),
+    let read = |block: &str| Key::of_pem(None, block.as_bytes()).map_err(|problem| format!("{shown} {problem}"));
+    let keys: Vec<Key> = blocks.take(MOST_KEYS + 1).map(read).collect::<Result<_, _>>()?;
+    match keys.len() {
+        0 => Err(format!("{shown} holds neither a key set nor PUBLIC KEY blocks")),
+        many if many > MOST_KEYS => Err(format!("{shown} holds more than {MOST_KEYS} keys")),
+        _ => Ok(keys),
     }
 }

@@ -1,7 +1,7 @@
 //! One key that verifies: parsed once, used for every token.
 
 use aws_lc_rs::hmac;
-use aws_lc_rs::rsa::PublicKeyComponents;
+use aws_lc_rs::rsa::{PublicEncryptingKey, PublicKeyComponents};
 use aws_lc_rs::signature::{self, EcdsaVerificationAlgorithm, ParsedPublicKey, RsaParameters, VerificationAlgorithm};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -38,7 +38,7 @@ impl Key {
     /// unknown types, broken ones, and private ones, for who publishes one has lost it.
     pub(in crate::identity) fn of_jwk(jwk: &Value) -> Option<Self> {
         let jwk = Jwk(jwk.as_object()?);
-        if jwk.0.contains_key("d") || !jwk.is_for_signatures() {
+        if jwk.member("d").is_some() || !jwk.is_for_signatures() {
             return None;
         }
         let stated = jwk.stated()?;
@@ -56,13 +56,24 @@ impl Key {
         Self::of(jwk.kid()?, forms, stated)
     }
 
-    /// Reads a PEM `PUBLIC KEY` (RFC 7468, 13). A short RSA key is taken, and verifies nothing.
-    pub(in crate::identity) fn of_pem(kid: Option<&str>, pem: &[u8]) -> Option<Self> {
-        let der = SubjectPublicKeyInfoDer::from_pem_slice(pem).ok()?;
+    /// Reads a PEM `PUBLIC KEY` (RFC 7468, 13). `Err` is why it verifies nothing, the rest of a sentence.
+    pub(in crate::identity) fn of_pem(kid: Option<&str>, pem: &[u8]) -> Result<Self, &'static str> {
+        const UNUSABLE: &str = "holds a public key that cannot be used";
+        let der = SubjectPublicKeyInfoDer::from_pem_slice(pem).map_err(|_| UNUSABLE)?;
+        if PublicEncryptingKey::from_der(&der).is_err_and(|error| error.description_() == "TooSmall") {
+            return Err("holds an RSA key that is shorter than 2048 bits");
+        }
         let curves = Curve::ALL.iter().flat_map(|curve| public(curve.algorithm, curve.verifier, &der));
         let edwards = public(Algorithm::EdDsa, &signature::ED25519, &der);
         let forms = curves.chain(edwards).chain(rsa(&der)).collect();
-        Self::of(kid.filter(|kid| !kid.is_empty()).map(str::to_owned), forms, None)
+        Self::of(kid.filter(|kid| !kid.is_empty()).map(str::to_owned), forms, None).ok_or(UNUSABLE)
+    }
+
+    /// Whether it is an RSA key that is good but for its length.
+    pub(in crate::identity) fn is_short(jwk: &Value) -> bool {
+        let n = jwk.as_object().and_then(|members| Jwk(members).bytes("n")).unwrap_or_default();
+        let bits = 8 * without_zeros(&n).len();
+        jwk.get("kty").is_some_and(|kty| kty == "RSA") && (1..*RSA_BITS.start()).contains(&bits)
     }
 
     /// A shared secret, for the algorithms whose digest is no longer than it (RFC 7518, 3.2).
@@ -131,8 +142,13 @@ impl Curve {
 struct Jwk<'j>(&'j Map<String, Value>);
 
 impl Jwk<'_> {
+    /// A member that says something: writers of JSON put null for what they do not have.
+    fn member(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
     fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name)?.as_str()
+        self.member(name)?.as_str()
     }
 
     fn bytes(&self, name: &str) -> Option<Vec<u8>> {
@@ -141,7 +157,7 @@ impl Jwk<'_> {
 
     /// `None` where it is not text, or longer than any token may name.
     fn kid(&self) -> Option<Option<String>> {
-        match self.0.get("kid") {
+        match self.member("kid") {
             None => Some(None),
             Some(Value::String(kid)) if kid.is_empty() => Some(None),
             Some(Value::String(kid)) if kid.len() <= MOST_KID_BYTES => Some(Some(kid.clone())),
@@ -151,16 +167,16 @@ impl Jwk<'_> {
 
     /// The algorithm that it says it is for; `None` where that is one that verifies nothing here.
     fn stated(&self) -> Option<Option<Algorithm>> {
-        match self.0.get("alg") {
+        match self.member("alg") {
             None => Some(None),
             Some(alg) => Algorithm::named(alg.as_str()?).map(Some),
         }
     }
 
     fn is_for_signatures(&self) -> bool {
-        let signs = self.0.get("use").is_none_or(|purpose| purpose == "sig");
+        let signs = self.member("use").is_none_or(|purpose| purpose == "sig");
         let verifies = |ops: &Value| ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify"));
-        signs && self.0.get("key_ops").is_none_or(verifies)
+        signs && self.member("key_ops").is_none_or(verifies)
     }
 
     /// The key as `SubjectPublicKeyInfo`, whose reader checks more than that of bare components.

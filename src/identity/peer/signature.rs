@@ -1,4 +1,5 @@
-//! A signature over a whole request, made with a shared key: `X-Chat-Peer-Signature: t=<unix seconds>,v1=<hex>`.
+//! A signature over a whole request, made with a shared key: `X-Chat-Peer-Signature: t=<unix seconds>,v2=<hex>`. The form
+//! `v1` did not cover the host, so that one team's signature was good at another's; it is refused.
 //!
 //! What is signed is the text of [`canonical`]; `docs/identity/peers.md` tells it to those who write clients, and
 //! `tests/vectors/peer-signature.json` holds examples.
@@ -9,6 +10,7 @@ use aws_lc_rs::digest::{self, SHA256};
 use aws_lc_rs::hmac;
 use data_encoding::HEXLOWER;
 use http::HeaderName;
+use http::header::HOST;
 
 use super::rotation::{Problem, Rotation, any_without_haste};
 use crate::clock::Clock;
@@ -51,7 +53,7 @@ impl Signatures {
             return Err(Refusal::PeerSignature);
         }
         let shown = asking.headers.get(&HEADER).and_then(|value| parse(value.as_bytes()));
-        let Some((time, tag)) = shown else { return Err(Refusal::PeerSignature) };
+        let (time, tag) = shown.ok_or(Refusal::PeerSignature)??;
         let text = canonical(asking, signed, time)?;
         let held = any_without_haste(&self.valid.current(), |key| hmac::verify(key, &text, &tag).is_ok());
         if !held {
@@ -70,21 +72,32 @@ fn keep(secret: &Secret) -> Result<hmac::Key, &'static str> {
     Ok(hmac::Key::new(hmac::HMAC_SHA256, secret.expose()))
 }
 
-/// Time and signature. One spelling of each is accepted.
-pub(in crate::identity) fn parse(value: &[u8]) -> Option<(&str, Vec<u8>)> {
-    let (time, tag) = std::str::from_utf8(value).ok()?.strip_prefix("t=")?.split_once(",v1=")?;
+/// Time and signature. One spelling of each is accepted, and one version.
+pub(in crate::identity) fn parse(value: &[u8]) -> Option<Result<(&str, Vec<u8>), Refusal>> {
+    let (time, rest) = std::str::from_utf8(value).ok()?.strip_prefix("t=")?.split_once(',')?;
+    let Some(tag) = rest.strip_prefix("v2=") else {
+        return rest.starts_with("v1=").then_some(Err(Refusal::PeerSignatureVersion));
+    };
     let plain = !time.starts_with('0') && time.bytes().all(|byte| byte.is_ascii_digit());
     if !plain || time.is_empty() || time.len() > MAX_DIGITS || tag.len() != 64 {
         return None;
     }
-    Some((time, HEXLOWER.decode(tag.as_bytes()).ok()?))
+    Some(Ok((time, HEXLOWER.decode(tag.as_bytes()).ok()?)))
 }
 
 /// The text that is signed: lines, joined by a line feed. No part can hold one, so two requests never have one text.
 fn canonical(asking: &Asking<'_>, signed: &[HeaderName], time: &str) -> Result<Vec<u8>, Refusal> {
     let body = digest::digest(&SHA256, asking.body.unwrap_or_default());
-    let head = ["v1", time, asking.method.as_str(), asking.target, &HEXLOWER.encode(body.as_ref())].join("\n");
-    let mut text = head.into_bytes();
+    let mut text = ["v2", time, asking.method.as_str(), ""].join("\n").into_bytes();
+    // The host decides whose route it is, and with it which team's users and which provider (T-73). Without one, as in
+    // HTTP/1.0, the line is empty.
+    if let Some(host) = ambiguity::one(asking.headers, &HOST)? {
+        text.extend(host.as_bytes().to_ascii_lowercase());
+    }
+    for part in [asking.target, &HEXLOWER.encode(body.as_ref())] {
+        text.push(b'\n');
+        text.extend_from_slice(part.as_bytes());
+    }
     for name in signed {
         if let Some(value) = ambiguity::one(asking.headers, name)? {
             text.push(b'\n');

@@ -182,23 +182,25 @@ fn a_header_that_proves_something_is_never_ambiguous() {
 #[test]
 fn a_signature_has_one_spelling() {
     let tag = "0123456789abcdef".repeat(4);
-    assert!(signature::parse(format!("t=1777920000,v1={tag}").as_bytes()).is_some());
+    assert!(signature::parse(format!("t=1777920000,v2={tag}").as_bytes()).is_some_and(|parsed| parsed.is_ok()));
+    let older = signature::parse(format!("t=1777920000,v1={tag}").as_bytes()).map(|parsed| parsed.map(|_| ()));
+    assert_eq!(older, Some(Err(Refusal::PeerSignatureVersion)));
     for bad in [
         String::new(),
         tag.clone(),
-        format!("t=,v1={tag}"),
-        format!("t=01777920000,v1={tag}"),
-        format!("t=+1777920000,v1={tag}"),
-        format!("t=-1777920000,v1={tag}"),
-        format!("t=177792000000,v1={tag}"),
-        format!("t=1777920000, v1={tag}"),
-        format!("t=1777920000,v1={}", tag.to_uppercase()),
-        format!("t=1777920000,v1={tag}0"),
-        format!("t=1777920000,v1={}", "0".repeat(63)),
-        format!("t=1777920000,v1={tag},v1={tag}"),
-        format!("t=1777920000,v2={tag}"),
-        format!("v1={tag},t=1777920000"),
-        format!("T=1777920000,V1={tag}"),
+        format!("t=,v2={tag}"),
+        format!("t=01777920000,v2={tag}"),
+        format!("t=+1777920000,v2={tag}"),
+        format!("t=-1777920000,v2={tag}"),
+        format!("t=177792000000,v2={tag}"),
+        format!("t=1777920000, v2={tag}"),
+        format!("t=1777920000,v2={}", tag.to_uppercase()),
+        format!("t=1777920000,v2={tag}0"),
+        format!("t=1777920000,v2={}", "0".repeat(63)),
+        format!("t=1777920000,v2={tag},v2={tag}"),
+        format!("t=1777920000,v3={tag}"),
+        format!("v2={tag},t=1777920000"),
+        format!("T=1777920000,V2={tag}"),
     ] {
         assert_eq!(signature::parse(bad.as_bytes()), None, "{bad}");
     }

@@ -11,14 +11,11 @@ use http::header::{CONTENT_TYPE, HeaderMap};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use crate::identity::profile::Profile;
-use crate::identity::{Asking, PeerProof, Refusal, text};
+use crate::identity::text::{self, Told};
+use crate::identity::{Asking, PeerProof, Refusal};
 
 /// The member that names the user.
 pub(in crate::identity) const MEMBER: &str = "user";
-/// Groups of one user at most (R10).
-const MAX_GROUPS: usize = 256;
-/// Bytes of the name of a group at most.
-const MAX_GROUP_BYTES: usize = 255;
 
 /// Reads the identity that a body tells. The proof is not looked at: having it is the point.
 pub(super) fn read(_proof: PeerProof, asking: &Asking<'_>) -> Result<Arc<Profile>, Refusal> {
@@ -51,20 +48,18 @@ struct User {
 impl User {
     fn check(self) -> Result<Profile, Refusal> {
         let id = self.id.ok_or(Refusal::Body)?;
-        // No proxy has joined anything here, so a comma is part of the id.
-        if text::subject(id.as_bytes(), true)? != id {
-            return Err(Refusal::Character);
-        }
-        let groups = self.groups.unwrap_or_default();
-        if groups.len() > MAX_GROUPS || groups.iter().any(|group| group.len() > MAX_GROUP_BYTES) {
-            return Err(Refusal::TooLong);
+        text::subject(id.as_bytes(), Told::Value)?;
+        let mut groups = self.groups.unwrap_or_default();
+        groups.retain(|group| !group.trim().is_empty());
+        if groups.len() > text::MAX_GROUPS || groups.iter().any(|group| !text::is_group(group)) {
+            return Err(Refusal::Body);
         }
         Ok(Profile {
             subject: id,
             name: self.name.and_then(|name| text::display_name(name.as_bytes()).map(Cow::into_owned)),
             email: self.email.and_then(|email| text::email(email.as_bytes()).map(str::to_owned)),
             avatar: self.avatar.and_then(|avatar| text::avatar(&avatar).map(str::to_owned)),
-            groups: groups.into_iter().filter(|group| !group.trim().is_empty()).collect(),
+            groups,
             ..Profile::default()
         })
     }
@@ -209,9 +204,11 @@ mod tests {
             assert_eq!(user(body.as_bytes()).err(), Some(refusal), "{id}");
         }
         let long = serde_json::json!({ "user": { "id": "a", "groups": ["x".repeat(256)] } }).to_string();
-        assert_eq!(user(long.as_bytes()).err(), Some(Refusal::TooLong));
+        assert_eq!(user(long.as_bytes()).err(), Some(Refusal::Body));
+        let control = br#"{"user":{"id":"a","groups":["x\u0001"]}}"#;
+        assert_eq!(user(control).err(), Some(Refusal::Body));
         let many = serde_json::json!({ "user": { "id": "a", "groups": vec!["x"; 257] } }).to_string();
-        assert_eq!(user(many.as_bytes()).err(), Some(Refusal::TooLong));
+        assert_eq!(user(many.as_bytes()).err(), Some(Refusal::Body));
     }
 
     #[test]

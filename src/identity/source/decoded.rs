@@ -14,7 +14,7 @@ use crate::identity::decode::claims::Claims;
 use crate::identity::decode::{Encoding, Texts, Undecodable};
 use crate::identity::definition::{Decoding, Expiry, HeaderNames, Issuer, Payload, Place};
 use crate::identity::profile::Profile;
-use crate::identity::text::{self, SubjectFault};
+use crate::identity::text::{self, SubjectFault, Told};
 
 /// How long after its `exp` a payload is believed. Envoy has checked the time already, with the same allowance.
 const LEEWAY: Duration = Duration::from_secs(60);
@@ -27,7 +27,7 @@ pub(super) fn read(
     lines: &Lines<'_>,
     headers: &HeaderMap,
 ) -> Result<Profile, Refusal> {
-    let claims = open(decoding, clock, lines)?;
+    let claims = open(names, decoding, clock, lines)?;
     let claims = claims.as_ref();
     let subject = subject(names, decoding, claims, lines)?;
     headers::hold(&names.conditions, headers)?;
@@ -42,12 +42,17 @@ pub(super) fn read(
         name: name.and_then(|name| text::display_name(name.as_bytes()).map(Cow::into_owned)),
         email: email.and_then(|email| text::email(email.as_bytes()).map(str::to_owned)),
         avatar: avatar.and_then(|avatar| text::avatar(&avatar).map(str::to_owned)),
-        groups: groups(names, decoding, claims, headers),
+        groups: groups(names, decoding, claims, lines, headers),
     })
 }
 
 /// The claims of the payload. One that cannot be read is a refusal where the user depends on it, and none elsewhere.
-fn open(decoding: &Decoding, clock: &dyn Clock, lines: &Lines<'_>) -> Result<Option<Claims>, Refusal> {
+fn open(
+    names: &HeaderNames,
+    decoding: &Decoding,
+    clock: &dyn Clock,
+    lines: &Lines<'_>,
+) -> Result<Option<Claims>, Refusal> {
     let (Some(payload), Some(line)) = (&decoding.payload, lines.payload) else { return Ok(None) };
     let value = line.as_bytes().trim_ascii();
     if value.is_empty() {
@@ -55,9 +60,7 @@ fn open(decoding: &Decoding, clock: &dyn Clock, lines: &Lines<'_>) -> Result<Opt
     }
     let claims = payload.encoding.decode(value).and_then(|text| Claims::parse(&text, payload.form));
     let Ok(claims) = claims else {
-        let decides = matches!(decoding.subject, Place::Claims(_))
-            || payload.expiry != Expiry::Ignored
-            || matches!(payload.issuer, Issuer::Exactly(_));
+        let decides = names.depends_on_payload();
         let is_json = payload.encoding == Encoding::Utf8;
         return match undecoded(value) {
             Refusal::Template if is_json && decides => Err(Refusal::Encoding),
@@ -101,7 +104,7 @@ impl Lines<'_> {
 /// What a value that cannot be decoded is. Proxies send words for nobody, and templates that they did not fill in, without
 /// encoding them.
 fn undecoded(value: &[u8]) -> Refusal {
-    match text::subject(value, true) {
+    match text::subject(value.trim_ascii(), Told::Value) {
         Err(SubjectFault::Absent) => Refusal::Absent,
         Err(SubjectFault::Template) => Refusal::Template,
         _ => Refusal::Encoding,
@@ -133,10 +136,9 @@ fn subject(
             found => found.map_or("", |(_, text)| text),
         }),
     };
-    // Nobody joins claims with a comma.
-    let allow_comma = names.allow_comma_in_subject || matches!(decoding.subject, Place::Claims(_));
+    let told = names.subject_told();
     let judge = |text: &str| {
-        let subject = headers::subject(names, text.as_bytes(), allow_comma);
+        let subject = headers::subject(names, text.as_bytes(), told);
         subject.map(str::to_owned).map_err(|fault| lines.refusal(fault))
     };
     let subject = judge(&text)?;
@@ -179,9 +181,16 @@ fn read_text<'v>(place: &Place, line: Option<&'v HeaderValue>, claims: Option<&'
     }
 }
 
-fn groups(names: &HeaderNames, decoding: &Decoding, claims: Option<&Claims>, headers: &HeaderMap) -> Vec<String> {
+fn groups(
+    names: &HeaderNames,
+    decoding: &Decoding,
+    claims: Option<&Claims>,
+    lines: &Lines<'_>,
+    headers: &HeaderMap,
+) -> Vec<String> {
     let texts: Vec<Texts<'_>> = match &decoding.groups {
         None => return Vec::new(),
+        Some(Place::Line(_)) if lines.groups.is_none() => return Vec::new(),
         Some(Place::Claims(wanted)) => wanted.iter().find_map(|claim| claims?.texts(claim)).into_iter().collect(),
         Some(Place::Line(encoding)) => {
             let lines = names.groups().into_iter().flat_map(|name: &HeaderName| headers.get_all(name));
@@ -192,14 +201,14 @@ fn groups(names: &HeaderNames, decoding: &Decoding, claims: Option<&Claims>, hea
     for texts in texts {
         match texts {
             // A comma in the name of a group is part of it, where a list is one already.
-            Texts::One(text) if decoding.repeated_groups => groups.push(text.trim().to_owned()),
+            Texts::One(text) if decoding.repeated_groups => groups.push(text.into_owned()),
             Texts::One(text) => {
                 groups.extend(text::groups(text.as_bytes(), names.group_separator).map(str::to_owned));
             }
-            Texts::List(list) => groups.extend(list.iter().map(|text| text.trim().to_owned())),
+            Texts::List(list) => groups.extend(list.into_iter().map(Cow::into_owned)),
         }
     }
-    groups.retain(|group| !group.is_empty());
+    groups.retain(|group| text::is_group(group));
     groups.truncate(text::MAX_GROUPS);
     groups
 }

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use http::header::{CONNECTION, HeaderMap, HeaderValue};
 
 use super::decoded;
+use super::left_out::LeftOut;
 use crate::clock::Clock;
 use crate::identity::ambiguity::{is_alias, refuse_listed};
 use crate::identity::definition::{Condition, HeaderNames, Part};
 use crate::identity::text::{self, SubjectFault};
 use crate::identity::{self, PeerProof, Refusal};
 
-/// Bytes of one identity header at most (R10).
+/// Bytes of one identity header at most.
 const MAX_VALUE_BYTES: usize = 8 * 1024;
 /// Bytes of a header with all claims of a user at most: as much as a token may have.
 const MAX_PAYLOAD_BYTES: usize = 16 * 1024;
@@ -30,6 +31,8 @@ pub(super) struct Lines<'h> {
     /// The last of them, where there may be several.
     pub(super) groups: Option<&'h HeaderValue>,
     pub(super) payload: Option<&'h HeaderValue>,
+    /// Whether something was there that was too long to be read.
+    pub(super) has_long: bool,
 }
 
 /// What plain lines tell, borrowed from the request.
@@ -49,16 +52,18 @@ pub(in crate::identity) struct Told<'h> {
 pub(super) fn read<'h>(
     names: &HeaderNames,
     clock: &dyn Clock,
+    left_out: &LeftOut,
     _proof: PeerProof,
     headers: &'h HeaderMap,
 ) -> Result<identity::Told<'h>, Refusal> {
-    let lines = collect(names, headers)?;
+    let mut lines = collect(names, headers)?;
+    lines.leave_out_long(|part| left_out.note(part, clock.now()));
     if let Some(decoding) = &names.decoding {
         let profile = decoded::read(names, decoding, clock, &lines, headers)?;
         return Ok(identity::Told::Profile(Arc::new(profile)));
     }
     let subject = match lines.subject {
-        Some(value) => subject(names, value.as_bytes(), names.allow_comma_in_subject),
+        Some(value) => subject(names, value.as_bytes().trim_ascii(), names.subject_told()),
         None => Err(SubjectFault::Absent),
     };
     let subject = subject.map_err(|fault| lines.refusal(fault))?;
@@ -73,8 +78,12 @@ pub(super) fn read<'h>(
 }
 
 /// The subject in decoded bytes; the source's own words for nobody are nobody.
-pub(super) fn subject<'h>(names: &HeaderNames, bytes: &'h [u8], allow_comma: bool) -> Result<&'h str, SubjectFault> {
-    let subject = text::subject(bytes, allow_comma)?;
+pub(in crate::identity) fn subject<'h>(
+    names: &HeaderNames,
+    bytes: &'h [u8],
+    told: text::Told,
+) -> Result<&'h str, SubjectFault> {
+    let subject = text::subject(bytes, told)?;
     if names.nobody.iter().any(|word| subject.eq_ignore_ascii_case(word)) {
         return Err(SubjectFault::Absent);
     }
@@ -86,10 +95,37 @@ impl Lines<'_> {
     /// one, is not a visitor.
     pub(super) fn refusal(&self, fault: SubjectFault) -> Refusal {
         let companions = [self.name, self.email, self.avatar, self.groups, self.payload];
-        if fault == SubjectFault::Absent && companions.into_iter().flatten().any(says_something) {
+        let companions = companions.into_iter().flatten().any(says_something) || self.has_long;
+        if fault == SubjectFault::Absent && companions {
             return Refusal::SubjectMissing;
         }
         fault.into()
+    }
+
+    /// Leaves out what is too long and does not decide who the user is: it costs a name or groups, and no sign-in. Groups
+    /// go as a whole, because half a list would depend on their order.
+    fn leave_out_long(&mut self, mut note: impl FnMut(Part)) {
+        for (part, line) in [
+            (Part::Name, &mut self.name),
+            (Part::Email, &mut self.email),
+            (Part::Avatar, &mut self.avatar),
+            (Part::Groups, &mut self.groups),
+            (Part::Payload, &mut self.payload),
+        ] {
+            if line.is_some_and(|line| line.len() > most_bytes(part)) {
+                *line = None;
+                self.has_long = true;
+                note(part);
+            }
+        }
+    }
+}
+
+/// Bytes of the header of a part at most (R10).
+const fn most_bytes(part: Part) -> usize {
+    match part {
+        Part::Payload => MAX_PAYLOAD_BYTES,
+        _ => MAX_VALUE_BYTES,
     }
 }
 
@@ -98,22 +134,27 @@ fn collect<'h>(names: &HeaderNames, headers: &'h HeaderMap) -> Result<Lines<'h>,
     let mut lines = Lines::default();
     for (name, value) in headers {
         if let Some(part) = names.part(name) {
-            let (line, most) = match part {
-                Part::Subject => (&mut lines.subject, MAX_VALUE_BYTES),
-                Part::Name => (&mut lines.name, MAX_VALUE_BYTES),
-                Part::Email => (&mut lines.email, MAX_VALUE_BYTES),
-                Part::Avatar => (&mut lines.avatar, MAX_VALUE_BYTES),
-                Part::Groups => (&mut lines.groups, MAX_VALUE_BYTES),
-                Part::Payload => (&mut lines.payload, MAX_PAYLOAD_BYTES),
+            let line = match part {
+                Part::Subject => &mut lines.subject,
+                Part::Name => &mut lines.name,
+                Part::Email => &mut lines.email,
+                Part::Avatar => &mut lines.avatar,
+                Part::Groups => &mut lines.groups,
+                Part::Payload => &mut lines.payload,
                 // Looked at once there is a subject.
                 Part::Condition => continue,
             };
             // R4: one line of a header, even if two would say the same.
-            if line.replace(value).is_some() && !(part == Part::Groups && names.repeats_groups()) {
+            let before = line.replace(value);
+            if before.is_some() && !(part == Part::Groups && names.repeats_groups()) {
                 return Err(Refusal::Duplicate);
             }
-            if value.len() > most {
-                return Err(Refusal::TooLong);
+            let is_long = |value: &HeaderValue| value.len() > most_bytes(part);
+            match part {
+                Part::Subject if is_long(value) => return Err(Refusal::SubjectTooLong),
+                Part::Payload if is_long(value) && names.depends_on_payload() => return Err(Refusal::TooLong),
+                // Of several lines, one that is too long is remembered.
+                _ => *line = before.filter(|before| is_long(before)).or(Some(value)),
             }
         } else if name == CONNECTION {
             refuse_listed(value, || names.all())?;

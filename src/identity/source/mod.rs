@@ -3,14 +3,17 @@
 pub(super) mod body;
 mod decoded;
 pub(super) mod headers;
+mod left_out;
 mod verified;
 
 use std::sync::Arc;
 
 use http::HeaderName;
 
+use self::left_out::LeftOut;
 use super::definition::{self, Definition, HeaderNames, MetadataRules, PrincipalRules};
 use super::keys::{Found, KeySet};
+use super::text::{SubjectRules, Told as HowTold};
 use super::token::Verifier;
 use super::{Around, Asking, PeerProof, Refusal, Told};
 use crate::clock::Clock;
@@ -34,6 +37,8 @@ pub(super) enum Kind {
         names: HeaderNames,
         /// For payloads that end.
         clock: Arc<dyn Clock>,
+        /// What was too long.
+        left_out: LeftOut,
     },
     /// In a signed token, which is proof by itself.
     Token(Box<Verifier>),
@@ -49,7 +54,10 @@ impl Source {
     /// Compiles a definition. `Err` is what is wrong with its keys: key and the rest of a sentence.
     pub(super) fn new(name: &str, definition: Definition, around: &Around) -> Result<Self, (&'static str, String)> {
         let kind = match definition.kind {
-            definition::Kind::Headers(names) => Kind::Headers { names, clock: Arc::clone(&around.clock) },
+            definition::Kind::Headers(names) => {
+                let left_out = LeftOut::new(name, &around.metrics);
+                Kind::Headers { names, clock: Arc::clone(&around.clock), left_out }
+            }
             definition::Kind::Token(token) => {
                 let (rules, plan) = *token;
                 let keys = Arc::new(KeySet::configure(name, &plan, around)?);
@@ -71,6 +79,23 @@ impl Source {
     /// What its subjects are kept apart by; empty for none.
     pub(super) fn namespace(&self) -> &str {
         self.declared_namespace().unwrap_or_default()
+    }
+
+    /// What its subjects are like.
+    pub(super) fn subject_rules(&self) -> SubjectRules {
+        match &self.kind {
+            Kind::Headers { names, .. } => SubjectRules {
+                nobody: names.nobody.clone(),
+                lower_case: names.decoding.as_ref().is_some_and(|decoding| decoding.lower_case),
+                ..SubjectRules::of(names.subject_told())
+            },
+            Kind::Token(verifier) => verifier.subject_rules(),
+            Kind::Body => SubjectRules::of(HowTold::Value),
+            Kind::Metadata { .. } => SubjectRules::of(HowTold::Signed),
+            Kind::Principal(rules) => {
+                SubjectRules { prefixes: rules.prefixes.clone(), ..SubjectRules::of(HowTold::Signed) }
+            }
+        }
     }
 
     /// Its keys, where it verifies tokens.
@@ -118,7 +143,9 @@ impl Source {
         proof: impl FnOnce() -> Result<PeerProof, Refusal>,
     ) -> Result<Told<'r>, Refusal> {
         match &self.kind {
-            Kind::Headers { names, clock } => headers::read(names, clock.as_ref(), proof()?, asking.headers),
+            Kind::Headers { names, clock, left_out } => {
+                headers::read(names, clock.as_ref(), left_out, proof()?, asking.headers)
+            }
             Kind::Token(verifier) => verifier.read(asking, proof).map(Told::Profile),
             Kind::Body => body::read(proof()?, asking).map(Told::Profile),
             // A request that no proxy relays tells nothing here, whoever sent it.

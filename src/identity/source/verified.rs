@@ -11,12 +11,11 @@ use super::headers::Told as Lines;
 use crate::clock::{Clock, Timestamp};
 use crate::identity::definition::{ClaimNames, Expiry, MetadataRules, Path, PrincipalRules};
 use crate::identity::profile::Profile;
-use crate::identity::{PeerProof, Refusal, Relayed, text};
+use crate::identity::text::{self, SubjectFault, Told};
+use crate::identity::{PeerProof, Refusal, Relayed};
 
 /// How long after its `exp` a token is believed. Envoy has checked the time already, with the same allowance.
 const LEEWAY: Duration = Duration::from_secs(60);
-/// Bytes of the name of a group at most.
-const MOST_GROUP_BYTES: usize = 256;
 
 /// Reads the user from verified claims. The proof is not looked at: having it is the point.
 pub(super) fn of_metadata(
@@ -79,14 +78,12 @@ fn subject(names: &ClaimNames, claims: &Map<String, Value>) -> Result<String, Re
     }
 }
 
-/// A subject that nobody joined to another or put spaces around. One that names nobody is wrong; it is not the absence
-/// of one.
+/// A subject that nobody joined to another. One that names nobody is wrong; it is not the absence of one.
 fn exactly(own: &str) -> Result<&str, Refusal> {
-    match text::subject(own.as_bytes(), true).map_err(Refusal::from) {
-        Ok(subject) if subject.len() != own.len() => Err(Refusal::Character),
-        Err(Refusal::Absent) => Err(Refusal::Claim),
-        judged => judged,
-    }
+    text::subject(own.as_bytes(), Told::Signed).map_err(|fault| match fault {
+        SubjectFault::Absent => Refusal::Claim,
+        fault => fault.into(),
+    })
 }
 
 fn email(names: &ClaimNames, claims: &Map<String, Value>) -> Option<String> {
@@ -105,9 +102,7 @@ fn is_vouched_for(names: &ClaimNames, claims: &Map<String, Value>) -> bool {
 
 /// A list, or one group as text.
 fn groups(names: &ClaimNames, claims: &Map<String, Value>) -> Vec<String> {
-    let fits = |group: &&str| {
-        !group.trim().is_empty() && group.len() <= MOST_GROUP_BYTES && !group.chars().any(char::is_control)
-    };
+    let fits = |group: &&str| text::is_group(group);
     let one = |value: &Value| match value {
         Value::String(group) => Some([group.as_str()].into_iter().filter(fits).map(str::to_owned).collect()),
         Value::Array(groups) => {

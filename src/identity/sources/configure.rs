@@ -132,11 +132,15 @@ impl<'c> Draft<'c> {
             routes => routes.iter().any(|route| asks(identity, route, name)),
         };
         let telling = sources.iter().filter(|source| tells(&source.name));
-        let declared: Vec<_> = telling.map(|source| (source.name.as_str(), source.declared_namespace())).collect();
+        let telling: Vec<_> = telling.collect();
+        let declared: Vec<_> =
+            telling.iter().map(|source| (source.name.as_str(), source.declared_namespace())).collect();
+        let subjects = telling.iter().map(|source| (source.namespace().to_owned(), source.subject_rules())).collect();
         let namespaces = Namespaces::of(&declared).unwrap_or_else(|mistakes| {
             let keyed = mistakes.into_iter().map(|(source, problem)| (format!("{source}.namespace"), problem));
             self.refuse_all(keyed.collect(), "identity.sources.")
         });
+        let namespaces = namespaces.with_subjects(subjects);
         for source in sources {
             let reserved = namespaces.reserved_for(source.namespace());
             source.reserved = reserved;

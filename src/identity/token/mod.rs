@@ -28,6 +28,7 @@ use super::ambiguity;
 use super::definition::TokenRules;
 use super::keys::{Found, KeySet, Keys};
 use super::profile::Profile;
+use super::text::{SubjectRules, Told};
 use super::{Asking, PeerProof, Refusal};
 use crate::clock::Clock;
 
@@ -90,6 +91,13 @@ impl Verifier {
         verified.window.check(self.clock.now())?;
         self.memory.keep(digest, &keys, &verified);
         Ok(verified.profile)
+    }
+
+    /// What the subjects of its tokens are like.
+    pub(super) fn subject_rules(&self) -> SubjectRules {
+        // Behind what a subject is unique within stands the claim that has the beginning.
+        let prefixes = if self.rules.claims.subject_within.is_empty() { &*self.rules.subject_prefixes } else { &[] };
+        SubjectRules { prefixes: prefixes.to_vec(), ..SubjectRules::of(Told::Signed) }
     }
 
     /// The keys.

@@ -1,13 +1,10 @@
 //! Which claim is what: from checked claims to a [`Profile`].
 
 use super::json::{Said, Slot, Values, Wanted};
+use crate::identity::Refusal;
 use crate::identity::definition::{Path, TokenRules};
 use crate::identity::profile::Profile;
-use crate::identity::{Refusal, text};
-
-/// Groups of one user at most (R10), and bytes of one.
-const MOST_GROUPS: usize = 256;
-const MOST_GROUP_BYTES: usize = 256;
+use crate::identity::text::{self, SubjectFault, Told};
 
 /// Reads what claims tell of a user.
 #[derive(Debug)]
@@ -64,16 +61,12 @@ impl ProfileReader {
             subject.push(':');
         }
         // A signed token that names nobody is wrong; it is not the absence of one.
-        let checked = text::subject(own.as_bytes(), true).map_err(|fault| match Refusal::from(fault) {
-            Refusal::Absent => Refusal::Claim,
-            refusal => refusal,
+        text::subject(own.as_bytes(), Told::Signed).map_err(|fault| match fault {
+            SubjectFault::Absent => Refusal::Claim,
+            fault => fault.into(),
         })?;
-        // Headers come with spaces around them, claims do not: " a" is another user than "a".
-        if checked.len() != own.len() {
-            return Err(Refusal::Character);
-        }
         subject.push_str(own);
-        text::subject(subject.as_bytes(), true)?;
+        text::subject(subject.as_bytes(), Told::Signed)?;
         Ok(subject)
     }
 
@@ -94,13 +87,11 @@ impl ProfileReader {
 
     /// A list, or one group as text.
     fn groups(&self, claims: &Values<'_>) -> Vec<String> {
-        let fits = |group: &&str| {
-            !group.trim().is_empty() && group.len() <= MOST_GROUP_BYTES && !group.chars().any(char::is_control)
-        };
+        let fits = |group: &&str| text::is_group(group);
         let one = |said: &Said<'_>| match said {
             Said::Text(group) => Some([&**group].into_iter().filter(fits).map(str::to_owned).collect()),
             Said::Texts(groups) => {
-                let groups = groups.iter().map(|group| &**group).filter(fits).take(MOST_GROUPS);
+                let groups = groups.iter().map(|group| &**group).filter(fits).take(text::MAX_GROUPS);
                 Some(groups.map(str::to_owned).collect())
             }
             _ => None,

@@ -35,6 +35,9 @@ pub enum Alg {
 }
 
 impl Alg {
+    /// The other name of [`Self::EdDsa`].
+    pub const ED25519: &'static str = "Ed25519";
+
     /// Every algorithm, those to prefer first.
     pub const ALL: [Self; 9] = [
         Self::EdDsa,
@@ -48,8 +51,10 @@ impl Alg {
         Self::Hs512,
     ];
 
-    /// The algorithm of a JOSE name.
+    /// The algorithm of a JOSE name. `Ed25519` is the newer name of `EdDSA` with that curve (RFC 9864, 2.2); tokens say
+    /// the older one, which every verifier knows.
     pub fn named(name: &str) -> Option<Self> {
+        let name = if name == Self::ED25519 { Self::EdDsa.name() } else { name };
         Self::ALL.into_iter().find(|alg| alg.name() == name)
     }
 
@@ -93,7 +98,8 @@ mod tests {
             assert_eq!(Alg::named(alg.name()), Some(alg));
             assert_eq!(alg.is_hmac(), alg.name().starts_with("HS"));
         }
-        for other in ["none", "ES512", "PS256", "hs256", ""] {
+        assert_eq!(Alg::named("Ed25519"), Some(Alg::EdDsa));
+        for other in ["none", "ed25519", "Ed448", "ES512", "PS256", "hs256", ""] {
             assert_eq!(Alg::named(other), None, "{other}");
         }
     }

@@ -72,12 +72,10 @@ impl PrivateJwk {
         if own != kind || curve.is_some_and(|curve| self.text("crv") != Some(curve)) {
             return Err(OTHER_KIND);
         }
-        // Ed25519 has got a name of its own (RFC 9864).
-        let meant_for = |name| name == alg.name() || (alg == Alg::EdDsa && name == "Ed25519");
-        if !self.text("alg").is_none_or(meant_for) {
+        if !self.text("alg").is_none_or(|name| Alg::named(name) == Some(alg)) {
             return Err("the JWK's own \"alg\" is another");
         }
-        if self.0.contains_key("d") { Ok(()) } else { Err(PUBLIC_ONLY) }
+        if self.0.get("d").is_some_and(|d| !d.is_null()) { Ok(()) } else { Err(PUBLIC_ONLY) }
     }
 
     fn text(&self, name: &str) -> Option<&str> {

@@ -163,6 +163,10 @@ fn rsa(alg: Alg, shape: Shape) -> Result<RsaKeyPair, &'static str> {
         Shape::Jwk(jwk) => return jwk.rsa(alg),
         Shape::Pem(..) | Shape::Seed(_) => return Err(OTHER_KIND),
     };
-    let pair = pair.map_err(|_rejected| "not RSA")?;
+    let pair = pair.map_err(|rejected| match rejected.description_() {
+        "TooSmall" => SHORT_MODULUS,
+        "TooLarge" => "the modulus is longer than 8192 bits",
+        _ => "not RSA",
+    })?;
     if pair.public_modulus_len() * 8 < MIN_RSA_BITS { Err(SHORT_MODULUS) } else { Ok(pair) }
 }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::config::did_you_mean;
+use crate::provider::Alg;
 use crate::provider::definition::{Setting, SettingKind};
 use crate::provider::pattern::whole;
 use crate::provider::template;
@@ -34,6 +35,9 @@ pub(super) fn checked(setting: &Setting, value: Value) -> Result<Value, String> 
         (_, Value::Bool(flag)) => Value::String(flag.to_string()),
         (_, other) => return Err(format!("is {other}; write text")),
     };
+    let older = Alg::EdDsa.name();
+    let is_newer = value == Alg::ED25519 && setting.one_of.iter().any(|allowed| allowed == older);
+    let value = if is_newer { Value::from(older) } else { value };
     let text = value.as_str().unwrap_or_default();
     line(text)?;
     if !setting.one_of.is_empty() && !setting.one_of.iter().any(|allowed| allowed == text) {

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::{Client, Line, UPSTREAMS, Upstream, line, service, service_for};
+use super::{Client, Line, UPSTREAMS, Upstream, line, service, service_for, wait};
+use crate::canary::Traces;
 use crate::harness::SESSION;
 
 /// T-14: subjects that look like others, hide something, or are no text.
-const CONFUSING: [&[u8]; 50] = [
+const CONFUSING: [&[u8]; 64] = [
     // Compatibility characters: something else after NFKC.
     "ｒoot".as_bytes(),
     "ａｄｍｉｎ".as_bytes(),
@@ -42,6 +43,22 @@ const CONFUSING: [&[u8]; 50] = [
     "\u{feff}root".as_bytes(),
     "\u{e0061}root".as_bytes(),
     "root\u{e0100}".as_bytes(),
+    // T-72: the rest of Default_Ignorable_Code_Point, line and paragraph separators, blanks of every kind.
+    "al\u{115f}ice".as_bytes(),
+    "al\u{17b4}ice".as_bytes(),
+    "al\u{1bca0}ice".as_bytes(),
+    "al\u{2028}ice".as_bytes(),
+    "al\u{2029}ice".as_bytes(),
+    "al\u{1680}ice".as_bytes(),
+    "al\u{2800}ice".as_bytes(),
+    "al\u{3164}ice".as_bytes(),
+    "al\u{1160}ice".as_bytes(),
+    "al\u{1d173}ice".as_bytes(),
+    "al\u{206a}ice".as_bytes(),
+    "\u{e0001}alice".as_bytes(),
+    // What stands for an object, or for bytes that somebody could not read.
+    "al\u{fffc}ice".as_bytes(),
+    "j\u{fffd}rg".as_bytes(),
     // Direction.
     "\u{202e}toor".as_bytes(),
     "a\u{202a}b".as_bytes(),
@@ -67,7 +84,7 @@ const CONFUSING: [&[u8]; 50] = [
 ];
 
 /// T-16: what proxies send for a value that they do not have.
-const TEMPLATES: [&str; 8] = [
+const TEMPLATES: [&str; 12] = [
     "{http.auth.user.id}",
     "${user}",
     "$remote_user",
@@ -76,6 +93,10 @@ const TEMPLATES: [&str; 8] = [
     "user-{id}",
     "{{ .Subject }}",
     "$context.authorizer.claims.sub",
+    "%REMOTE_USER%",
+    "%REQ(X-USER)%",
+    "%[src]",
+    "$(REMOTE_USER)",
 ];
 
 /// Headers without those of the subject.
@@ -104,7 +125,23 @@ async fn without_a_subject_there_is_no_user() {
         let service = service(upstream.preset, upstream.table).await;
         let mut client = Client::of(&service).await;
         client.refused(&[], "absent").await;
-        for nothing in ["", "   ", "\t", "-", "(null)", "NULL", "undefined", "Anonymous"] {
+        for nothing in [
+            "",
+            "   ",
+            "\t",
+            "-",
+            "(null)",
+            "NULL",
+            "undefined",
+            "Anonymous",
+            "<no value>",
+            "<nil>",
+            "None",
+            "(none)",
+            "anonymousUser",
+            "[object Object]",
+            "NaN",
+        ] {
             client.refused(&[line(upstream.header, nothing)], "absent").await;
         }
         if !upstream.beside.is_empty() {
@@ -206,10 +243,10 @@ async fn duplicates_are_refused() {
     }
 }
 
-/// T-14: what can be mistaken for another id, or hides something, is refused; what is no text as well.
+/// T-14, T-72: what can be mistaken for another id, or hides something, is refused; what is no text as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn confusing_subjects_are_refused() {
-    assert_eq!(CONFUSING.iter().collect::<HashSet<_>>().len(), 50);
+    assert_eq!(CONFUSING.iter().collect::<HashSet<_>>().len(), 64);
     for upstream in &UPSTREAMS {
         let service = service(upstream.preset, upstream.table).await;
         let mut client = Client::of(&service).await;
@@ -245,6 +282,28 @@ async fn templates_are_nobody() {
     }
 }
 
+/// T-72: a name loses what nobody sees, and keeps what its script or an emoji is spelled with.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_hide_nothing_and_keep_their_spelling() {
+    let service = service("plain", "").await;
+    let mut client = Client::of(&service).await;
+    for (sent, shown) in [
+        ("al\u{115f}i\u{17b4}c\u{1bca0}e\u{3164}", "alice"),
+        ("\u{202e}evil\u{200b}", "evil"),
+        ("ad\u{200c}min", "admin"),
+        ("Jane\u{2028}Doe\u{2800}", "Jane Doe"),
+        ("علی\u{200c}رضا", "علی\u{200c}رضا"),
+        ("ශ\u{dca}\u{200d}රී", "ශ\u{dca}\u{200d}රී"),
+        ("👩\u{200d}👩\u{200d}👧 Ana ❤\u{fe0f}", "👩\u{200d}👩\u{200d}👧 Ana ❤\u{fe0f}"),
+        ("Jane {she/her} Doe", "Jane {she/her} Doe"),
+        ("{first} {last}", "alice"),
+    ] {
+        let lines = [line("X-Forwarded-User", "alice"), line("X-Forwarded-Name", sent)];
+        let answer = client.send(SESSION, &lines).await;
+        assert_eq!(answer.json()["displayName"], shown, "{sent:?}");
+    }
+}
+
 /// T-13: ids are compared byte by byte; nothing is folded, trimmed or guessed.
 #[tokio::test(flavor = "multi_thread")]
 async fn variants_of_an_id_are_other_users() {
@@ -276,14 +335,56 @@ async fn what_is_too_long_is_refused() {
         let mut client = Client::of(&service).await;
         assert_eq!(client.claims(&upstream.lines([b'a'; 255])).await["sub"], "a".repeat(255));
         for length in [256, 1000] {
-            client.refused(&upstream.lines(vec![b'a'; length]), "too_long").await;
+            // A login page would not help, so this is no 401.
+            let answer = client.send(SESSION, &upstream.lines(vec![b'a'; length])).await;
+            assert_eq!((answer.status, answer.code().as_str()), (422, "user_id_invalid"), "{}", upstream.preset);
+            let passed = client.send("/auth", &upstream.lines(vec![b'a'; length])).await;
+            assert_eq!((passed.status, passed.header("x-chat-status")), (200, Some("denied")), "{}", upstream.preset);
         }
-        client.refused(&upstream.lines(vec![b'a'; 17_000]), "too_long").await;
-        if let Some((name, _)) = upstream.beside.iter().find(|(name, _)| is_read(upstream, name)) {
-            let lines = [upstream.lines("alice"), vec![line(name, vec![b'a'; 17_000])]].concat();
-            client.refused(&lines, "too_long").await;
+        let answer = client.send(SESSION, &upstream.lines(vec![b'a'; 17_000])).await;
+        assert_eq!(answer.status, if upstream.is_plain() { 422 } else { answer.status }, "{}", upstream.preset);
+        assert!(matches!(answer.status, 401 | 422), "{}", upstream.preset);
+        // What does not say who the user is costs itself only.
+        for (name, _) in upstream.beside.iter().filter(|(name, _)| is_part(upstream, name)) {
+            let others = upstream.golden().into_iter().filter(|(own, _)| own != name);
+            let lines: Vec<Line> = others.chain([line(name, vec![b'a'; 17_000])]).collect();
+            assert_eq!(client.claims(&lines).await["sub"], upstream.subject, "{name} of {}", upstream.preset);
         }
     }
+}
+
+/// Whether a header beside the subject's tells something of the user, and is no condition.
+fn is_part(upstream: &Upstream, name: &str) -> bool {
+    let (_, text) = sidemint::identity::PRESETS.iter().find(|(own, _)| *own == upstream.preset).expect("a preset");
+    let tables = text.lines().filter(|line| !line.starts_with("require") && !line.starts_with("refuse_if"));
+    tables.into_iter().any(|line| line.contains(&format!("\"{name}\"")))
+}
+
+/// Whoever is in hundreds of groups signs in like anybody; without them, which is counted and told once a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_that_are_too_long_cost_no_sign_in() {
+    let traces = Traces::capture();
+    let service = service("oauth2-proxy", "").await;
+    let mut client = Client::of(&service).await;
+    let groups = |n: usize| (0..n).map(|n| format!("CANARYgroup-{n:04}")).collect::<Vec<_>>().join(",");
+    let with = |n: usize| vec![line("X-Forwarded-User", "alice"), line("X-Forwarded-Groups", groups(n))];
+    assert_eq!(client.claims(&with(200)).await["groups"].as_array().map(Vec::len), Some(200));
+    let counted = "sidemint_identity_values_left_out_total{source=\"oauth2-proxy\",value=\"groups\"}";
+    assert!(service.metric(counted).await < 0.5, "there from the start");
+    let lines = || traces.text().matches("a header is too long to be read").count();
+    let before = lines();
+    for _ in 0..3 {
+        assert_eq!(client.claims(&with(900)).await["groups"], serde_json::json!([]), "none rather than some");
+    }
+    assert!((service.metric(counted).await - 3.0).abs() < 0.1);
+    assert_eq!(lines() - before, 1);
+    wait(&service, 60);
+    client.claims(&with(900)).await;
+    assert_eq!(lines() - before, 2);
+    crate::canary::assert_clean("the log", &traces.text());
+    // Where groups decide, whose groups cannot be read is not let in.
+    let nobody = [line("X-Forwarded-Groups", groups(900))];
+    client.refused(&nobody, "subject_missing").await;
 }
 
 /// T-57: no bytes in an identity header bring the service down or let anybody in as somebody else.

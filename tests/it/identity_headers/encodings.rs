@@ -1,7 +1,7 @@
 //! Declared encodings, payloads and conditions, on sources of the operator's own.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::canary::{Traces, assert_clean};
@@ -34,7 +34,11 @@ const CASES: [Case; 7] = [
         &["jörg".as_bytes(), b"a%4", b"a%zz", b"%ff"],
     ),
     ("json", &[(b"\"j\\u00f6rg\"", "jörg"), (b"\"alice\"", "alice")], &[b"alice", b"\"alice", b"1", b"\"\\ud800\""]),
-    ("base64", &[(b"asO2cmc=", "jörg")], &[b"asO2cmc", b"asO2cmd=", b"alice", b"/w=="]),
+    (
+        "base64",
+        &[(b"asO2cmc=", "jörg"), (b"asO2cmc", "jörg"), (b"Pj4+Pw", ">>>?")],
+        &[b"asO2cmd=", b"asO2cmc==", b"Pj4+Pw=", b"alice", b"/w==", b"Pj4-Pw"],
+    ),
     ("base64url", &[(b"asO2cmc", "jörg"), (b"asO2cmc=", "jörg")], &[b"asO2cmd", b"asO2 cmc", b"_w", b"a.b"]),
 ];
 
@@ -104,6 +108,49 @@ async fn what_an_encoding_hides_is_found() {
     }
 }
 
+/// T-13: blanks around a subject are part of it, however it comes in, so it is refused: taken off, two users would be one.
+/// Only what stands around a whole header line is no part of it (RFC 9110, 5.5).
+#[tokio::test(flavor = "multi_thread")]
+async fn blanks_around_a_subject_are_refused() {
+    for (encoding, values) in [
+        ("percent", &["%20alice", "alice%20", "%09alice", "alice%0a", "%20alice%20"][..]),
+        ("json", &["\" alice\"", "\"alice \"", "\"alice\\n\"", "\"\\talice\""]),
+        ("rfc2047", &["=?utf-8?q?_alice?=", "=?utf-8?b?YWxpY2Ug?=", "=?utf-8?q?alice_?="]),
+        ("base64", &["IGFsaWNl", "YWxpY2Ug", "YWxpY2UK"]),
+        ("base64url", &["IGFsaWNl", "YWxpY2Ug", "YWxpY2UK"]),
+    ] {
+        let table = own(&format!("subject = {{ header = \"X-User\", encoding = \"{encoding}\" }}"));
+        let service = service("own", &table).await;
+        let mut client = Client::of(&service).await;
+        for value in values {
+            client.refused(&user(value), "character").await;
+        }
+    }
+    let payloads = ["base64url", "base64", "percent", "utf8"];
+    for encoding in payloads {
+        let table = format!("{{ issuer = \"i\", headers = {{ payload = {{ encoding = \"{encoding}\" }} }} }}");
+        let service = service("envoy-payload", &table).await;
+        let mut client = Client::of(&service).await;
+        let told = |subject: &str| {
+            let text = json!({ "iss": "i", "exp": seconds(9), "sub": subject }).to_string();
+            let value = match encoding {
+                "base64url" => URL_SAFE_NO_PAD.encode(text),
+                "base64" => STANDARD.encode(text),
+                _ => text,
+            };
+            [line("x-jwt-payload", value)]
+        };
+        assert_eq!(client.claims(&told("alice")).await["sub"], "alice", "{encoding}");
+        for subject in [" alice", "alice ", "alice\n", "\talice"] {
+            client.refused(&told(subject), "character").await;
+        }
+    }
+    // Blanks around the line itself are none of the value, in every encoding.
+    let service = service("own", &own("subject = { header = \"X-User\", encoding = \"percent\" }")).await;
+    let mut client = Client::of(&service).await;
+    assert_eq!(client.claims(&user(" \talice ")).await["sub"], "alice");
+}
+
 /// What is for people, and groups, is dropped where a subject would be refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_field_that_cannot_be_decoded_is_left_out() {
@@ -124,10 +171,10 @@ async fn a_field_that_cannot_be_decoded_is_left_out() {
             ("X-Name", "J%C3%B6rg"),
             ("X-Pic", "https://x.example/a%2Bb"),
             ("X-Mail", "\"a@b\""),
-            ("X-Groups", "[\"a;b\",\" c \",\"\"]")
+            ("X-Groups", "[\"a;b\",\" c \",\"\",\"c\\n\"]")
         ])
         .await,
-        [json!("Jörg"), json!("https://x.example/a+b"), json!("a@b"), json!(["a;b", "c"])]
+        [json!("Jörg"), json!("https://x.example/a+b"), json!("a@b"), json!(["a;b", " c "])]
     );
     assert_eq!(told(&[("X-Groups", "\"a; b\"")]).await[3], json!(["a", "b"]));
     assert_eq!(told(&[("X-Name", "%ff"), ("X-Pic", "%zz"), ("X-Mail", "a@b"), ("X-Groups", "a;b")]).await, none);
@@ -272,6 +319,17 @@ async fn a_principal_is_of_the_pinned_provider() {
     }
     let groups = pairs(json!([{ "typ": "groups", "val": "a,b" }, { "typ": "groups", "val": "c" }]));
     assert_eq!(client.claims(&[id(), idp("aad"), groups]).await["groups"], json!(["a,b", "c"]));
+    // One odd claim costs itself, and padding is nobody's concern.
+    for odd in [json!(1), json!(true), json!(null), json!({ "a": 1 }), json!(["a"])] {
+        let claims = json!([{ "typ": "name", "val": "Jörg" }, { "typ": "groups", "val": "c" }, { "typ": "x", "val": odd },
+            { "typ": odd, "val": "x" }, odd]);
+        let bare = json!({ "claims": claims.clone(), "auth_typ": odd, "name_typ": odd }).to_string();
+        let bare = line("X-MS-CLIENT-PRINCIPAL", STANDARD_NO_PAD.encode(bare));
+        for principal in [pairs(claims), bare] {
+            let claims = client.claims(&[id(), idp("aad"), principal]).await;
+            assert_eq!((&claims["name"], &claims["groups"]), (&json!("Jörg"), &json!(["c"])), "{odd}");
+        }
+    }
 }
 
 /// Tailscale: what Funnel lets in from the internet is nobody of the tailnet, even with headers of one.
