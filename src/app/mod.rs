@@ -391,10 +391,8 @@ fn warn(blueprint: &Blueprint) {
             "identity headers are believed by network address alone; any process in those networks can name any user"
         );
     }
-    if let Some(caution) = blueprint.descriptors().caution() {
-        tracing::warn!("{caution}");
-    }
-    if let Some(caution) = blueprint.tls.as_ref().and_then(|tls| tls.caution()) {
+    let of_tls = blueprint.tls.as_ref().and_then(|tls| tls.caution());
+    for caution in blueprint.descriptors().caution().into_iter().chain(of_tls) {
         tracing::warn!("{caution}");
     }
     warn_of_bodies(&blueprint.sources);

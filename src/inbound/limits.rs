@@ -47,6 +47,7 @@ impl From<&Server> for Limits {
 
 impl Limits {
     /// Those of the ops listener. Probes and scrapes are over at once, so whoever says nothing for seconds is none.
+    #[must_use]
     pub fn of_ops(self, connections: usize) -> Self {
         Self {
             connections,
