@@ -142,3 +142,31 @@ impl FormatTime for Milliseconds {
         to.write_str(&SystemClock.now().to_rfc3339())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{RequestLines, UserLines};
+
+    #[test]
+    fn colours_are_for_terminals_of_those_who_want_them() {
+        let (auto, text, json) = (LogFormat::Auto, LogFormat::Text, LogFormat::Json);
+        for (format, is_terminal, no_color, expected) in [
+            (auto, true, None, (false, true)),
+            (auto, true, Some(""), (false, true)),
+            (auto, true, Some("1"), (false, false)),
+            (auto, false, None, (true, false)),
+            (text, true, None, (false, true)),
+            (text, true, Some("0"), (false, false)),
+            (text, false, None, (false, false)),
+            (json, true, None, (true, false)),
+        ] {
+            let (requests, users) = (RequestLines::All, UserLines::None);
+            let log = Log { format, level: String::new(), requests, users, origin: String::new() };
+            let environment =
+                no_color.map_or_else(Environment::default, |value| Environment::of([("NO_COLOR", value)]));
+            let Format { json, colour } = Format::of(&log, is_terminal, &environment);
+            assert_eq!((json, colour), expected, "{format:?} {is_terminal} {no_color:?}");
+        }
+    }
+}
