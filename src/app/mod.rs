@@ -3,6 +3,7 @@
 //! [`Blueprint::draw`] checks everything that can be checked without binding a port: it is what `sidemint check` does.
 //! [`App::bind`] opens the listeners, and [`App::run`] serves until it is told to stop.
 
+mod cautions;
 mod descriptors;
 mod summary;
 
@@ -37,6 +38,8 @@ const AFTER_CUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Blueprint {
     config: Config,
+    /// Variables that look like ours and set nothing: one sentence each.
+    stray_variables: Vec<String>,
     sources: Arc<identity::Sources>,
     providers: BTreeMap<String, Arc<Provider>>,
     plans: Vec<Arc<Plan>>,
@@ -68,6 +71,8 @@ impl Blueprint {
         let mut errors = Vec::new();
         let (definitions, mistakes) = Definitions::read(config.definitions.as_deref());
         errors.extend(mistakes);
+        let is_read = |name: &str| definitions.texts().any(|(_, text)| text.contains(&format!("\"{name}\"")));
+        let stray_variables = environment.cautions(is_read);
         let definitions = Arc::new(definitions);
         let around =
             identity::Around { outbound: outbound.clone(), clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
@@ -98,7 +103,7 @@ impl Blueprint {
         let sources = sources.unwrap_or_default();
         let plans = plan(&config, &sources, &providers, &metrics, &mut errors);
         if errors.is_empty() {
-            Ok(Self { config, sources: Arc::new(sources), providers, plans, tls, clock, metrics })
+            Ok(Self { config, stray_variables, sources: Arc::new(sources), providers, plans, tls, clock, metrics })
         } else {
             Err(ConfigErrors(errors))
         }
@@ -218,17 +223,19 @@ impl App {
     /// Opens the listeners and starts what runs in the background. `log` takes request lines.
     pub fn bind(blueprint: Blueprint, log: LogQueue) -> io::Result<Self> {
         let config = &blueprint.config;
-        let named = |listen: &Listen, error: io::Error| {
-            io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}"))
-        };
         let server = &config.server;
-        let front = Bound::bind(&server.listen, server.unix_mode).map_err(|error| named(&server.listen, error))?;
-        let ops = Bound::bind(&config.ops, server.unix_mode).map_err(|error| named(&config.ops, error))?;
-        let grpc = config
-            .grpc
-            .as_ref()
-            .map(|grpc| Bound::bind(&grpc.listen, server.unix_mode).map_err(|error| named(&grpc.listen, error)));
-        let grpc = grpc.transpose()?;
+        let bind = |key: &str, listen: &Listen| {
+            let named = |error: io::Error| {
+                io::Error::new(
+                    error.kind(),
+                    format!("{key}: cannot listen on {listen}: {error}; write another address"),
+                )
+            };
+            Bound::bind(listen, server.unix_mode).map_err(named)
+        };
+        let front = bind("server.listen", &server.listen)?;
+        let ops = bind("ops.listen", &config.ops)?;
+        let grpc = config.grpc.as_ref().map(|grpc| bind("grpc.listen", &grpc.listen)).transpose()?;
         let lifecycle = Lifecycle::new();
         let clock = Arc::clone(&blueprint.clock);
         let log = RequestLog::new(config.log.requests, config.log.users, clock, log);
@@ -278,7 +285,7 @@ impl App {
         if let Ok(address) = front.address() {
             summary::log_routes(&blueprint, &address);
         }
-        warn(&blueprint);
+        blueprint.warn();
         let metrics = &blueprint.metrics;
         // The ops listener has a life of its own: probes are answered until the last request is done.
         let ops_life = Lifecycle::new();
@@ -375,49 +382,5 @@ fn object(blueprint: &Blueprint, lifecycle: &Lifecycle) {
     }
     if blueprint.plans.is_empty() {
         lifecycle.object("no_routes", "add [[routes]] to the configuration");
-    }
-}
-
-fn warn(blueprint: &Blueprint) {
-    let peers = &blueprint.config.identity.peers;
-    blueprint.metrics.insecure_peers.set(i64::from(peers.insecure_trust_every_peer));
-    if peers.insecure_trust_every_peer {
-        tracing::warn!(
-            "INSECURE: identity.peers.insecure_trust_every_peer is set; whoever reaches this port can be anybody"
-        );
-    }
-    if blueprint.sources.peers().is_position_only() {
-        tracing::warn!(
-            "identity headers are believed by network address alone; any process in those networks can name any user"
-        );
-    }
-    let of_tls = blueprint.tls.as_ref().and_then(|tls| tls.caution());
-    for caution in blueprint.descriptors().caution().into_iter().chain(of_tls) {
-        tracing::warn!("{caution}");
-    }
-    warn_of_bodies(&blueprint.sources);
-    for provider in blueprint.providers.values() {
-        warn_of(provider);
-    }
-}
-
-fn warn_of_bodies(sources: &identity::Sources) {
-    if sources.has_body_by_position() {
-        tracing::warn!(
-            "a body may name any user, and peers are proven by network address alone; no browser and no proxy for browsers \
-             may reach that route"
-        );
-    }
-}
-
-fn warn_of(provider: &Provider) {
-    for caution in provider.cautions() {
-        tracing::warn!(provider = provider.name(), "{caution}");
-    }
-    if provider.has_made_key() {
-        tracing::warn!(
-            provider = provider.name(),
-            "NO SIGNING KEY CONFIGURED: one was made for this run, and tokens will not verify after a restart; set key_file"
-        );
     }
 }

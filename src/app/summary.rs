@@ -71,14 +71,14 @@ impl fmt::Display for Blueprint {
                 )?;
             }
             writeln!(f)?;
+            for (secret, place) in provider.secret_places() {
+                writeln!(f, "secret          {name}: {secret} from {place}")?;
+            }
             for caution in provider.cautions() {
                 writeln!(f, "warning         {name}: {caution}")?;
             }
         }
-        if let Some(caution) = self.descriptors().caution() {
-            writeln!(f, "warning         {caution}")?;
-        }
-        if let Some(caution) = self.tls.as_ref().and_then(|tls| tls.caution()) {
+        for caution in self.cautions() {
             writeln!(f, "warning         {caution}")?;
         }
         Ok(())

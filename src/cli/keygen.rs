@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
-use super::{Failure, print};
+use super::{Failure, NoConfiguration, print};
 use crate::provider::{Alg, SigningKey, generate};
 
 #[derive(Debug, Args)]
@@ -21,6 +21,8 @@ pub(super) struct Options {
     /// How the public half is printed: a JWK, PEM, or only the id that the key has where none is given
     #[arg(long, value_enum, default_value_t = Public::Jwk, requires = "out")]
     public: Public,
+    #[command(flatten)]
+    _unread: NoConfiguration,
 }
 
 /// Forms of a public key.

@@ -38,6 +38,7 @@ pub struct Cli {
 
 /// Where configuration is read from.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Configuration")]
 struct SourceArgs {
     /// Configuration file; may be given several times, later ones win [default: config.toml]
     #[arg(long, short, global = true, value_name = "FILE", env = "SIDEMINT_CONFIG", value_delimiter = ':')]
@@ -50,6 +51,17 @@ struct SourceArgs {
     definitions: Option<PathBuf>,
     /// Address of the front listener, instead of server.listen
     #[arg(long, global = true, value_name = "ADDRESS")]
+    listen: Option<String>,
+}
+
+/// Options that clap offers to every verb, not shown by those that read no configuration.
+#[derive(Debug, Args)]
+struct NoConfiguration {
+    #[arg(long, short, hide = true, value_delimiter = ':')]
+    config: Vec<PathBuf>,
+    #[arg(long, hide = true)]
+    config_dir: Option<PathBuf>,
+    #[arg(long, hide = true)]
     listen: Option<String>,
 }
 

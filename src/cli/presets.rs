@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Failure, print};
+use super::{Failure, NoConfiguration, print};
 use crate::config::{ConfigErrors, Sources, did_you_mean};
 use crate::identity;
 use crate::provider::{Definition, Definitions};
@@ -11,6 +11,8 @@ use crate::provider::{Definition, Definitions};
 pub(super) struct Options {
     /// Print this one, ready to copy
     name: Option<String>,
+    #[command(flatten)]
+    _unread: NoConfiguration,
 }
 
 pub(super) fn run(options: &Options, sources: &Sources) -> Result<(), Failure> {
@@ -30,14 +32,15 @@ pub(super) fn run(options: &Options, sources: &Sources) -> Result<(), Failure> {
         };
         return print(text);
     }
+    let longest = all().map(|(name, _)| name.len()).max().unwrap_or_default();
     print("providers (preset = …)\n")?;
     for (name, text) in definitions.texts() {
         let summary = Definition::parse(text).map(|definition| definition.summary).unwrap_or_default();
-        print(&format!("  {name:<16} {summary}\n"))?;
+        print(&format!("  {name:<longest$}  {summary}\n"))?;
     }
     print("identity sources (identity.source = …)\n")?;
     for (name, text) in identity::PRESETS {
-        print(&format!("  {name:<23} {}\n", identity::summary(text)))?;
+        print(&format!("  {name:<longest$}  {}\n", identity::summary(text)))?;
     }
     Ok(())
 }

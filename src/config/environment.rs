@@ -57,9 +57,10 @@ impl Environment {
         Variables::read(self.texts.iter().map(|(name, text)| (name.as_str(), text.as_str())), &self.broken, files)
     }
 
-    /// Variables that look like ours and are nothing: one sentence each.
-    pub(super) fn cautions(&self) -> Vec<String> {
-        self.texts.iter().filter_map(|(name, text)| variables::caution(name, text)).collect()
+    /// Variables that look like ours and set nothing: one sentence each. `is_read` knows those that definitions read.
+    pub fn cautions(&self, is_read: impl Fn(&str) -> bool) -> Vec<String> {
+        let stray = self.texts.iter().filter(|(name, _)| !is_read(name.strip_suffix("_FILE").unwrap_or(name)));
+        stray.filter_map(|(name, text)| variables::caution(name, text)).collect()
     }
 }
 

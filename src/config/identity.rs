@@ -1,11 +1,14 @@
 //! The `[identity]` section, checked as far as that can be done without knowing what sources are.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use http::HeaderName;
 use ipnet::IpNet;
 use serde_json::Value;
+
+use super::Listen;
 
 /// Who tells the user, and who may.
 #[derive(Clone, Debug)]
@@ -60,6 +63,35 @@ impl Peers {
             && self.hmac_key_files.is_empty()
             && self.secret_files.is_empty()
     }
+
+    /// Whether one of the networks has an address from which `listen` can be reached. Where no network is asked, the place
+    /// of a peer says nothing.
+    pub fn can_reach(&self, listen: &Listen) -> bool {
+        match listen {
+            Listen::Unix(_) => true,
+            Listen::Tcp(address) => {
+                self.networks.is_empty() || self.networks.iter().any(|net| reaches(net, address.ip()))
+            }
+        }
+    }
+}
+
+/// Whether somebody in `net` can connect to a listener on `ip`: nobody comes to loopback but from loopback, and nobody
+/// from there to another address.
+fn reaches(net: &IpNet, ip: IpAddr) -> bool {
+    let has_loopback = match net {
+        IpNet::V4(v4) => v4.contains(&Ipv4Addr::LOCALHOST) || v4.addr().is_loopback(),
+        IpNet::V6(v6) => v6.contains(&Ipv6Addr::LOCALHOST),
+    };
+    let is_loopback = net.addr().is_loopback();
+    match ip {
+        // A socket on all addresses of IPv6 mostly takes IPv4 as well.
+        IpAddr::V6(own) if own.is_unspecified() => true,
+        ip if net.addr().is_ipv4() != ip.is_ipv4() => false,
+        ip if ip.is_unspecified() => true,
+        ip if ip.is_loopback() => has_loopback,
+        _ => !is_loopback,
+    }
 }
 
 /// A service that may name a user.
@@ -105,5 +137,36 @@ impl std::fmt::Debug for Users {
             .field("deny", &deny.len())
             .field("deny_file", deny_file)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_reach_listeners_of_their_kind() {
+        for (net, listen, reaches) in [
+            ("10.20.0.0/16", "127.0.0.1:8080", false),
+            ("10.20.0.0/16", "0.0.0.0:8080", true),
+            ("10.20.0.0/16", "[::]:8080", true),
+            ("10.20.0.0/16", "10.20.0.7:8080", true),
+            ("10.20.0.0/16", "[::1]:8080", false),
+            ("127.0.0.0/8", "127.0.0.1:8080", true),
+            ("127.0.0.1/32", "127.0.0.1:8080", true),
+            ("127.0.0.5/32", "127.0.0.1:8080", true),
+            ("127.0.0.0/8", "10.20.0.7:8080", false),
+            ("0.0.0.0/0", "127.0.0.1:8080", true),
+            ("::1/128", "[::1]:8080", true),
+            ("::1/128", "127.0.0.1:8080", false),
+            ("fd00::/8", "[::1]:8080", false),
+            ("fd00::/8", "0.0.0.0:8080", false),
+            ("fd00::/8", "[fd00::1]:8080", true),
+        ] {
+            let peers = Peers { networks: vec![net.parse().expect(net)], ..Peers::default() };
+            let listen = Listen::Tcp(listen.parse().expect(listen));
+            assert_eq!(peers.can_reach(&listen), reaches, "{net} {listen}");
+            assert!(Peers::default().can_reach(&listen));
+        }
     }
 }

@@ -70,8 +70,6 @@ pub struct Config {
     pub providers: BTreeMap<String, Provider>,
     /// A folder with definitions of the operator's own.
     pub definitions: Option<PathBuf>,
-    /// What the operator should know: one sentence each.
-    pub cautions: Vec<String>,
 }
 
 /// The front listener.
@@ -272,7 +270,7 @@ impl Config {
         let layers = Layers::read(sources, environment, &mut errors);
         layers.check_sections(&mut errors);
         let config = Check { layers: &layers, errors: &mut errors }.config();
-        (Self { definitions: sources.definitions.clone(), cautions: environment.cautions(), ..config }, errors)
+        (Self { definitions: sources.definitions.clone(), ..config }, errors)
     }
 }
 

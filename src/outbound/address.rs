@@ -62,19 +62,19 @@ impl Reach {
             ("https", _) => {}
             ("http", Self::Private) if is_inside(&host) => {}
             ("http", Self::Private) => return Err("must be https; http is for loopback, private addresses and names"),
-            _ => return Err("must be https; http needs network = \"private\" and a host inside"),
+            _ => return Err("must be https; http needs keys.network = \"private\" and a host inside"),
         }
         let literal = match host {
             Host::Ipv4(v4) => Some(IpAddr::V4(v4)),
             Host::Ipv6(v6) => Some(IpAddr::V6(v6)),
             Host::Domain(name) if self == Self::Public && is_loopback_name(name) => {
-                return Err("leads inside; set network = \"private\" if the keys are there");
+                return Err("leads inside; set keys.network = \"private\" if the keys are there");
             }
             Host::Domain(_) => None,
         };
         match (literal.is_none_or(|address| self.admits(address)), self) {
             (true, _) => Ok(()),
-            (false, Self::Public) => Err("is no public address; set network = \"private\" if the keys are inside"),
+            (false, Self::Public) => Err("is no public address; set keys.network = \"private\" if the keys are inside"),
             (false, Self::Private) => Err("is an address that keys are never read from"),
         }
     }

@@ -8,6 +8,7 @@ use regex_lite::Regex;
 
 use super::definition::Input;
 use super::pattern::whole;
+use crate::config::did_you_mean;
 
 /// Bytes of one input at most, whatever a definition says: session keys count them in 16 bits.
 const LONGEST: usize = 8 * 1024;
@@ -174,14 +175,45 @@ impl Inputs {
         self.complete(values)
     }
 
-    /// The inputs that the operator names, wherever they stand in requests; in the order of their names.
-    pub fn of_operator(&self, named: &[(String, String)]) -> Result<Vec<Option<String>>, InputFault> {
+    /// The inputs that the operator names, wherever they stand in requests; in the order of their names. `Err` names the
+    /// input, and says which there are.
+    pub fn of_operator(&self, named: &[(String, String)]) -> Result<Vec<Option<String>>, String> {
         let mut values = vec![None; self.rules.len()];
         for (name, text) in named {
             let position = self.rules.iter().position(|rule| rule.as_ref().is_some_and(|rule| rule.name == *name));
-            self.take(&mut values, position, Some(text))?;
+            self.take(&mut values, position, Some(text)).map_err(|fault| {
+                let own = position.and_then(|position| self.rules.get(position)?.as_ref());
+                match (fault, own) {
+                    (InputFault::Undeclared, _) => {
+                        format!(
+                            "{name}: {fault}; {}{}",
+                            self.list(),
+                            did_you_mean(name, self.taken().map(|rule| &rule.name))
+                        )
+                    }
+                    (InputFault::TooLong, Some(rule)) => format!("{name}: has more than {} bytes", rule.max_bytes),
+                    _ => format!("{name}: {fault}"),
+                }
+            })?;
         }
-        self.complete(values)
+        let missing = |(rule, value): (&Option<Rule>, &Option<String>)| {
+            rule.as_ref().filter(|rule| !rule.optional && value.is_none()).map(|rule| rule.name.clone())
+        };
+        match self.rules.iter().zip(&values).find_map(missing) {
+            Some(name) => Err(format!("{name}: is missing; write --input {name}=…; {}", self.list())),
+            None => Ok(values),
+        }
+    }
+
+    fn taken(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().flatten()
+    }
+
+    /// The inputs that there are, as the end of a message.
+    fn list(&self) -> String {
+        let shown = |rule: &Rule| if rule.optional { format!("{} (optional)", rule.name) } else { rule.name.clone() };
+        let all: Vec<String> = self.taken().map(shown).collect();
+        if all.is_empty() { "this provider takes none".to_owned() } else { format!("there are {}", all.join(", ")) }
     }
 
     fn position(&self, fits: impl Fn(&Place) -> bool) -> Option<usize> {
@@ -416,9 +448,10 @@ mod tests {
         let inputs = compiled(&[("room", input("[a-z]+", &["body:room_name"]))]);
         let named = |name: &str, text: &str| inputs.of_operator(&[(name.to_owned(), text.to_owned())]);
         assert_eq!(named("room", "lobby"), Ok(texts(&[Some("lobby")])));
-        assert_eq!(named("room", "LOBBY"), Err(InputFault::Pattern));
-        assert_eq!(named("room_name", "lobby"), Err(InputFault::Undeclared));
-        assert_eq!(inputs.of_operator(&[]), Err(InputFault::Missing));
+        let error = |outcome: Result<_, String>| outcome.expect_err("refused");
+        assert_eq!(error(named("room", "LOBBY")), "room: does not match the pattern of the definition");
+        assert!(error(named("room_name", "lobby")).starts_with("room_name: not a declared input; there are "));
+        assert!(error(inputs.of_operator(&[])).starts_with("room: is missing; write --input room=…; there are "));
     }
 
     #[test]

@@ -301,6 +301,11 @@ impl Provider {
         self.vault.is_generated()
     }
 
+    /// Where each secret comes from, for people.
+    pub fn secret_places(&self) -> impl Iterator<Item = (&str, String)> {
+        self.vault.places()
+    }
+
     /// Files whose change means new credentials.
     pub fn secret_files(&self) -> impl Iterator<Item = PathBuf> {
         self.vault.files()

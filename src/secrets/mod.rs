@@ -95,6 +95,16 @@ pub enum SecretSource {
     Made(Secret),
 }
 
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) | Self::Folder(path) => f.write_str(&shown(path)),
+            Self::Variable { name, .. } => write!(f, "the variable {name}"),
+            Self::Made(_) => f.write_str("nowhere: it was made at start"),
+        }
+    }
+}
+
 /// Why a secret could not be read. Names the place, never the content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum SecretError {

@@ -442,7 +442,7 @@ fn explain_shows_what_a_provider_answered() {
 #[test]
 fn mint_takes_only_inputs_that_the_preset_declares() {
     let said = bad(2, &["mint", "--user", "alice", "--input", "room=lobby"], &[]);
-    assert_eq!(said, "sidemint: --input: not a declared input\n");
+    assert_eq!(said, "sidemint: --input: room: not a declared input; this provider takes none\n");
     assert_eq!(run(&["mint", "--user", "alice", "--input", "room"], &[]).code, Some(2), "without a value");
 }
 
@@ -634,7 +634,10 @@ fn a_port_that_is_taken_ends_with_1_and_a_sentence() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let said = bad(1, &["--listen", &address], &[("SIDEMINT_OPS__LISTEN", "127.0.0.1:0")]);
-    assert!(said.starts_with(&format!("sidemint: cannot listen on {address}: Address already in use")), "{said}");
+    assert!(
+        said.starts_with(&format!("sidemint: server.listen: cannot listen on {address}: Address already in use")),
+        "{said}"
+    );
 }
 
 #[test]

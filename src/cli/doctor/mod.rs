@@ -58,7 +58,7 @@ pub(super) struct Options {
     /// The proxy, for its remedies; guessed from its answer otherwise
     #[arg(long)]
     proxy: Option<Proxy>,
-    /// Path of the route in the configuration, where the proxy changes it; that of the URL, or the first session route
+    /// Route path in the configuration, if the proxy rewrites it [default: the URL's path, or the first session route]
     #[arg(long, value_name = "PATH")]
     route: Option<String>,
     /// Time between two requests

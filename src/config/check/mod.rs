@@ -69,7 +69,6 @@ impl Check<'_> {
             routes,
             providers,
             definitions: None,
-            cautions: Vec::new(),
         }
     }
 

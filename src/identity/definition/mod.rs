@@ -13,6 +13,8 @@ mod verified;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::config::did_you_mean;
+
 pub(super) use field::Place;
 pub(super) use headers::{Condition, Decoding, HeaderNames, Part};
 pub(super) use keys::{KeyForm, KeyPlace, KeyPlan, PemUrl, REFRESH_BOUNDS};
@@ -126,7 +128,8 @@ pub(super) fn compile(name: &str, own: Option<&Value>) -> Result<Definition, Vec
             .ok_or_else(|| vec![("preset".to_owned(), format!("no preset \"{base}\"; presets: {}", names()))])?,
     };
     let settled = overlay::settle(written, own)?;
-    let raw: Raw = serde_json::from_value(Value::Object(settled)).map_err(|error| wrong(error.to_string()))?;
+    let raw: Raw =
+        serde_json::from_value(Value::Object(settled)).map_err(|error| wrong(unreadable(&error.to_string(), base)))?;
     raw.refuse_strays().map_err(wrong)?;
     let kind = match raw.kind {
         RawKind::Headers => {
@@ -146,6 +149,40 @@ pub(super) fn compile(name: &str, own: Option<&Value>) -> Result<Definition, Vec
         RawKind::Principal => Kind::Principal(PrincipalRules::check(raw.principal.unwrap_or_default()).map_err(wrong)?),
     };
     Ok(Definition { namespace: raw.namespace, kind })
+}
+
+/// What serde says of a definition. Of an unknown key it knows neither the settings of the preset nor where the key belongs.
+fn unreadable(said: &str, preset: Option<&str>) -> String {
+    const BELOW: [&str; 16] = [
+        "keys.url",
+        "keys.discovery",
+        "keys.file",
+        "keys.pem_url",
+        "keys.secret_file",
+        "keys.form",
+        "keys.network",
+        "keys.max_age",
+        "keys.refresh",
+        "keys.ca_file",
+        "keys.bearer_file",
+        "jwt.issuer",
+        "jwt.audience",
+        "jwt.leeway",
+        "headers.subject",
+        "claims.subject",
+    ];
+    let field = said.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')).map(|(field, _)| field);
+    let Some(field) = field.filter(|_| said.contains("`kind`")) else { return said.to_owned() };
+    let settings = preset.map(presets::settings).unwrap_or_default();
+    let own = match (preset, &settings[..]) {
+        (None, _) | (_, []) => String::new(),
+        (Some(preset), settings) => format!("; settings of {preset}: {}", settings.join(", ")),
+    };
+    let meant = match BELOW.iter().find(|key| key.rsplit('.').next() == Some(field)) {
+        Some(key) => format!("; did you mean {key}?"),
+        None => did_you_mean(field, settings.iter().map(String::as_str).chain(BELOW)),
+    };
+    format!("{said}{own}{meant}")
 }
 
 /// A source of signed tokens. Secrets and key sets never mix: no public key is ever read as a secret (T-17).

@@ -62,6 +62,12 @@ pub(super) fn table(name: &str) -> Option<Map<String, Value>> {
     toml::from_str(text).ok()
 }
 
+/// Names of the settings that a preset declares.
+pub(super) fn settings(name: &str) -> Vec<String> {
+    let declared = table(name).and_then(|table| table.get("settings")?.as_object().cloned());
+    declared.map(|settings| settings.keys().cloned().collect()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

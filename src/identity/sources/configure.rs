@@ -17,7 +17,7 @@ impl Sources {
         routes: &[config::Route],
         around: &Around,
     ) -> Result<Self, Vec<ConfigError>> {
-        let mut draft = Draft { identity, routes, errors: Vec::new() };
+        let mut draft = Draft { identity, routes, errors: Vec::new(), broken: Vec::new() };
         let peers = Peers::configure(identity, &around.clock, &around.metrics);
         let mut peers = peers.unwrap_or_else(|problems| draft.refuse_all(problems, ""));
         let mut sources = draft.sources(&peers, around);
@@ -47,6 +47,8 @@ struct Draft<'c> {
     identity: &'c config::Identity,
     routes: &'c [config::Route],
     errors: Vec<ConfigError>,
+    /// Sources with mistakes, and the namespaces that they say: those of all are told in one run.
+    broken: Vec<(&'c str, Option<&'c str>)>,
 }
 
 impl<'c> Draft<'c> {
@@ -113,8 +115,13 @@ impl<'c> Draft<'c> {
             match compiled {
                 Ok(source) => sources.extend(source),
                 Err(problems) => {
+                    let namespace = own.and_then(|own| own.get("namespace")?.as_str());
+                    self.broken.push((name, namespace));
                     for (below, problem) in problems {
                         let dot = if below.is_empty() { "" } else { "." };
+                        // The whole key, because beside the name of a preset nothing else is in sight.
+                        let problem =
+                            problem.replace("keys.network =", &format!("identity.sources.{name}.keys.network ="));
                         self.refuse(format!("identity.sources.{name}{dot}{below}"), problem);
                     }
                 }
@@ -133,8 +140,9 @@ impl<'c> Draft<'c> {
         };
         let telling = sources.iter().filter(|source| tells(&source.name));
         let telling: Vec<_> = telling.collect();
+        let broken = self.broken.iter().copied().filter(|(name, _)| tells(name));
         let declared: Vec<_> =
-            telling.iter().map(|source| (source.name.as_str(), source.declared_namespace())).collect();
+            telling.iter().map(|source| (source.name.as_str(), source.declared_namespace())).chain(broken).collect();
         let subjects = telling.iter().map(|source| (source.namespace().to_owned(), source.subject_rules())).collect();
         let namespaces = Namespaces::of(&declared).unwrap_or_else(|mistakes| {
             let keyed = mistakes.into_iter().map(|(source, problem)| (format!("{source}.namespace"), problem));

@@ -108,6 +108,12 @@ impl Vault {
         }
     }
 
+    /// Where each secret comes from, for people. A key that was made at start comes from nowhere.
+    pub(in crate::provider) fn places(&self) -> impl Iterator<Item = (&str, String)> {
+        let given = self.needs.sources.iter().filter(|(_, source)| !matches!(source, SecretSource::Made(_)));
+        given.map(|(name, source)| (name.as_str(), source.to_string()))
+    }
+
     /// Files to watch.
     pub(in crate::provider) fn files(&self) -> impl Iterator<Item = PathBuf> {
         self.needs.sources.values().filter_map(|source| match source {

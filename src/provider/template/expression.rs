@@ -84,7 +84,7 @@ impl Expression {
         }
         let expression = ENGINE
             .compile_expression_owned(text.to_owned())
-            .map_err(|error| TemplateError(format!("\"{text}\": {}", error.detail().unwrap_or("not an expression"))))?;
+            .map_err(|error| TemplateError(format!("\"{text}\": {}", not_an_expression(text, &error))))?;
         let names: BTreeSet<String> = expression.undeclared_variables(true).into_iter().collect();
         let mut slots = Vec::new();
         let mut config = BTreeMap::new();
@@ -181,6 +181,32 @@ impl Expression {
             datum => !datum.is_empty(),
         })
     }
+}
+
+/// Why `text` is none, with the character where that can be seen.
+fn not_an_expression(text: &str, error: &minijinja::Error) -> String {
+    let detail = error.detail().unwrap_or("not an expression");
+    let Some((at, c)) = strange(text) else { return detail.to_owned() };
+    let rule = match c {
+        '?' => "; a ? stands once, at the end: {{ user.groups | join(',') ? }}",
+        _ => "",
+    };
+    format!("{c} in column {} has no meaning there{rule}", at + 1)
+}
+
+/// The first character outside of quotes that no expression has.
+fn strange(text: &str) -> Option<(usize, char)> {
+    let mut quote = None;
+    for (at, c) in text.chars().enumerate() {
+        match (quote, c) {
+            (None, '\'' | '"') => quote = Some(c),
+            (None, c) if c.is_alphanumeric() || c.is_whitespace() || "_.,|~+-*/%()[]{}:<>=!".contains(c) => {}
+            (None, c) => return Some((at, c)),
+            (Some(open), c) if open == c => quote = None,
+            _ => {}
+        }
+    }
+    None
 }
 
 impl Rich {

@@ -213,7 +213,7 @@ fn split(text: &str) -> Result<Vec<Part>, TemplateError> {
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{{") {
-        let Some((expression, behind)) = after.split_once("}}") else {
+        let Some((expression, behind)) = split_end(after) else {
             return Err(TemplateError(format!("\"{text}\": «{{{{» without «}}}}»")));
         };
         if !before.is_empty() {
@@ -229,6 +229,20 @@ fn split(text: &str) -> Result<Vec<Part>, TemplateError> {
         parts.push(Part::Literal(rest.to_owned()));
     }
     Ok(parts)
+}
+
+/// Splits at the `}}` that ends an expression: one in quotes is text.
+fn split_end(text: &str) -> Option<(&str, &str)> {
+    let mut quote = None;
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (None, '}') if text.get(at..)?.starts_with("}}") => return Some((text.get(..at)?, text.get(at + 2..)?)),
+            (None, '\'' | '"') => quote = Some(c),
+            (Some(open), c) if open == c => quote = None,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Names of settings that the templates in `text` refer to; used to resolve defaults in order.

@@ -1,4 +1,6 @@
 //! What operators write, from files, variables and flags: slips that are told, and bounds that hold.
 
 mod bounds;
+mod messages;
 mod slips;
+mod warnings;

@@ -1,0 +1,96 @@
+//! What an operator should know before anybody asks: the warnings of `sidemint check` and of the log at start.
+
+use super::Blueprint;
+use crate::config::{Identity, Listen, Peers};
+use crate::provider::Provider;
+
+impl Blueprint {
+    /// One sentence each. Those of providers are with them.
+    pub(super) fn cautions(&self) -> Vec<String> {
+        let mut told = self.stray_variables.clone();
+        if self.config.identity.peers.insecure_trust_every_peer {
+            told.push(
+                "INSECURE: identity.peers.insecure_trust_every_peer is set; whoever reaches this port can be anybody"
+                    .to_owned(),
+            );
+        }
+        told.extend(self.nobody_is_trusted());
+        if self.sources.peers().is_position_only() {
+            told.push(
+                "identity headers are trusted by network address alone; any process in those networks can name any user"
+                    .to_owned(),
+            );
+        }
+        told.extend(self.descriptors().caution());
+        told.extend(self.tls.as_ref().and_then(|tls| tls.caution()));
+        if self.sources.has_body_by_position() {
+            told.push(
+                "a body may name any user, and peers are proven by network address alone; no browser and no proxy for \
+                 browsers may reach that route"
+                    .to_owned(),
+            );
+        }
+        told
+    }
+
+    /// Every route answers 403 to everybody: the one mistake that looks like a good configuration.
+    fn nobody_is_trusted(&self) -> Option<String> {
+        if self.plans.is_empty() || self.sources.is_empty() {
+            return None;
+        }
+        let config = &self.config;
+        let listens = || [&config.server.listen].into_iter().chain(config.grpc.as_ref().map(|grpc| &grpc.listen));
+        let peers = self.sources.peers();
+        if !listens().any(|listen| peers.can_hold(listen)) {
+            return Some(
+                "no peer is trusted, so every identity route answers 403; set identity.peers.networks to the addresses of \
+                 your proxy, or another proof of identity.peers"
+                    .to_owned(),
+            );
+        }
+        if listens().any(|listen| is_in_reach(&config.identity, listen)) {
+            return None;
+        }
+        let listen = &config.server.listen;
+        let networks = config.identity.peers.networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        Some(format!(
+            "nobody in identity.peers.networks ({networks}) can connect to server.listen ({listen}), so every identity route \
+             answers 403; listen where your proxy connects to, such as \"0.0.0.0:8080\", or trust the addresses that can \
+             connect, such as \"127.0.0.0/8\""
+        ))
+    }
+
+    /// Tells all of it to the log, and where each secret comes from.
+    pub(super) fn warn(&self) {
+        let peers = &self.config.identity.peers;
+        self.metrics.insecure_peers.set(i64::from(peers.insecure_trust_every_peer));
+        for caution in self.cautions() {
+            tracing::warn!("{caution}");
+        }
+        for provider in self.providers.values() {
+            warn_of(provider);
+        }
+    }
+}
+
+/// Whether somebody who may name users can connect to `listen`.
+fn is_in_reach(identity: &Identity, listen: &Listen) -> bool {
+    let by_position = |peers: &Peers| !peers.is_empty() && peers.can_reach(listen);
+    let caller = |proof: &Peers, has_token: bool| by_position(proof) || proof.is_empty() && has_token;
+    by_position(&identity.peers) || identity.callers.values().any(|own| caller(&own.proof, own.token.is_some()))
+}
+
+fn warn_of(provider: &Provider) {
+    for (secret, place) in provider.secret_places() {
+        tracing::info!(provider = provider.name(), secret, "comes from {place}");
+    }
+    for caution in provider.cautions() {
+        tracing::warn!(provider = provider.name(), "{caution}");
+    }
+    if provider.has_made_key() {
+        tracing::warn!(
+            provider = provider.name(),
+            "NO SIGNING KEY CONFIGURED: one was made for this run, and tokens will not verify after a restart; set key_file"
+        );
+    }
+}
