@@ -99,7 +99,7 @@ pub struct Peers {
     /// Headers that prove something: they come once, under their own name, and no hop is told to drop them.
     guarded: Vec<HeaderName>,
     /// Whether users come with tokens that are proof whoever sends them.
-    pub(super) hears_anybody: bool,
+    hears_anybody: bool,
     counts: Option<Counts>,
 }
 
@@ -214,6 +214,11 @@ impl Peers {
             self.counts.iter().for_each(|counts| counts.generation.inc());
             tracing::info!("new secrets of peers are in use");
         }
+    }
+
+    /// The same, where users may come with tokens that are proof whoever sends them.
+    pub(super) fn hearing(self, hears_anybody: bool) -> Self {
+        Self { hears_anybody, ..self }
     }
 
     /// What a new connection proves. `names` are those in its verified client certificate.

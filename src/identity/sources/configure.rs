@@ -19,9 +19,9 @@ impl Sources {
     ) -> Result<Self, Vec<ConfigError>> {
         let mut draft = Draft { identity, routes, errors: Vec::new(), broken: Vec::new() };
         let peers = Peers::configure(identity, &around.clock, &around.metrics);
-        let mut peers = peers.unwrap_or_else(|problems| draft.refuse_all(problems, ""));
+        let peers = peers.unwrap_or_else(|problems| draft.refuse_all(problems, ""));
         let mut sources = draft.sources(&peers, around);
-        peers.hears_anybody = hears_anybody(&peers, &sources);
+        let hears_anybody = hears_anybody(&peers, &sources);
         draft.refuse_all::<()>(clashes(&peers, &sources), "");
         draft.refuse_all::<()>(misplaced_bodies(identity, routes, &sources), "");
         let namespaces = draft.namespaces(&mut sources);
@@ -33,7 +33,7 @@ impl Sources {
         let configured = Self {
             all: sources.into_iter().map(Arc::new).collect(),
             default: identity.source.clone(),
-            peers: Arc::new(peers),
+            peers: Arc::new(peers.hearing(hears_anybody)),
             users: users.map(Arc::new),
             metrics: Some(Arc::clone(&around.metrics)),
         };
@@ -76,7 +76,7 @@ impl<'c> Draft<'c> {
 
     /// The sources that are asked. What nobody asks is compiled as well: a mistake in it would show on the day it is put
     /// in use.
-    fn sources(&mut self, peers: &Peers, around: &Around) -> Vec<Source> {
+    fn sources(&mut self, peers: &'c Peers, around: &Around) -> Vec<Source> {
         let identity = self.identity;
         let mut asked = self.asked();
         for (key, name) in peers.token_sources() {
