@@ -8,6 +8,7 @@ impl Blueprint {
     /// One sentence each. Those of providers are with them.
     pub(super) fn cautions(&self) -> Vec<String> {
         let mut told = self.stray_variables.clone();
+        told.extend(self.config.outbound.cautions.iter().cloned());
         if self.config.identity.peers.insecure_trust_every_peer {
             told.push(
                 "INSECURE: identity.peers.insecure_trust_every_peer is set; whoever reaches this port can be anybody"

@@ -67,8 +67,11 @@ impl Blueprint {
     pub fn draw(config: Config, environment: &Environment, clock: Arc<dyn Clock>) -> Result<Self, ConfigErrors> {
         let fault = |problem: String| ConfigErrors(vec![ConfigError::new("sidemint", "", problem)]);
         let metrics = Arc::new(Metrics::new().map_err(|error| fault(error.to_string()))?);
-        let outbound = Outbound::new(Arc::clone(&clock)).map_err(|error| fault(error.without_url().to_string()))?;
         let mut errors = Vec::new();
+        let outbound = Outbound::configured(&config.outbound, Arc::clone(&clock)).or_else(|mistake| {
+            errors.push(mistake);
+            Outbound::new(Arc::clone(&clock)).map_err(fault)
+        })?;
         let (definitions, mistakes) = Definitions::read(config.definitions.as_deref());
         errors.extend(mistakes);
         let is_read = |name: &str| definitions.texts().any(|(_, text)| text.contains(&format!("\"{name}\"")));

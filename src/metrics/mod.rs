@@ -49,8 +49,6 @@ pub struct Metrics {
     upserts: IntCounterVec,
     breaker: IntGaugeVec,
     calls: CallMetrics,
-    limiter_waiting: IntGaugeVec,
-    limiter_refused: IntCounterVec,
     credentials_generation: IntGaugeVec,
     credentials_rejected: IntCounterVec,
     signing_key_signs: IntGaugeVec,
@@ -175,16 +173,6 @@ impl Metrics {
                 &["provider"],
             )?,
             calls: CallMetrics::register(&registry)?,
-            limiter_waiting: gauge(
-                "sidemint_limiter_waiting",
-                "Calls that wait for their turn under our own limit for the provider.",
-                &["provider"],
-            )?,
-            limiter_refused: counter(
-                "sidemint_limiter_refused_total",
-                "Calls that our own limit for the provider refused.",
-                &["provider"],
-            )?,
             credentials_generation: gauge(
                 "sidemint_credentials_generation",
                 "Generation of the provider's secrets and keys; grows with each accepted change.",
@@ -347,12 +335,12 @@ impl Metrics {
 
     /// Calls that wait for their turn under the limit of `provider`.
     pub fn limiter_waiting(&self, provider: &str) -> Gauge {
-        self.limiter_waiting.with_label_values(&[provider])
+        self.calls.limiter_waiting.with_label_values(&[provider])
     }
 
     /// Calls that the limit of `provider` refused.
     pub fn limiter_refused(&self, provider: &str) -> Counter {
-        self.limiter_refused.with_label_values(&[provider])
+        self.calls.limiter_refused.with_label_values(&[provider])
     }
 
     /// Generation of the credentials of `provider`.

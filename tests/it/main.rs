@@ -59,6 +59,7 @@ mod namespaces;
 mod nginx;
 mod observability;
 mod outages;
+mod outbound;
 mod pages;
 mod peer_proof;
 mod peers;
