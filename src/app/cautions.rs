@@ -8,6 +8,7 @@ impl Blueprint {
     /// One sentence each. Those of providers are with them.
     pub(super) fn cautions(&self) -> Vec<String> {
         let mut told = self.stray_variables.clone();
+        told.extend(self.config.outbound.cautions.iter().cloned());
         if self.config.identity.peers.insecure_trust_every_peer {
             told.push(
                 "INSECURE: identity.peers.insecure_trust_every_peer is set; whoever reaches this port can be anybody"
@@ -21,6 +22,7 @@ impl Blueprint {
                     .to_owned(),
             );
         }
+        told.extend(self.descriptors().caution());
         told.extend(self.tls.as_ref().and_then(|tls| tls.caution()));
         if self.sources.has_body_by_position() {
             told.push(

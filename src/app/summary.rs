@@ -24,6 +24,21 @@ fn kind(route: &Route) -> &'static str {
     }
 }
 
+impl Blueprint {
+    fn outbound(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outbound = &self.config().outbound;
+        for (kind, proxy) in [("https", &outbound.https_proxy), ("http", &outbound.http_proxy)] {
+            if let Some(proxy) = proxy {
+                writeln!(f, "outbound {kind:<6} through {}", proxy.url.as_str().trim_end_matches('/'))?;
+            }
+        }
+        if let Some(file) = &outbound.ca_file {
+            writeln!(f, "outbound        trusts {} beside the system's authorities", file.display())?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Blueprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let config = self.config();
@@ -52,6 +67,7 @@ impl fmt::Display for Blueprint {
         for proof in told_by {
             writeln!(f, "told by         {proof}")?;
         }
+        self.outbound(f)?;
         for (route, plan) in config.routes.iter().zip(self.plans()) {
             let kind = kind(route);
             let host = route.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();

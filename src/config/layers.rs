@@ -23,8 +23,8 @@ pub(super) struct Layers {
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Top-level tables of the file.
-pub(super) const SECTIONS: [&str; 10] =
-    ["server", "grpc", "ops", "log", "identity", "browser", "limits", "cache", "routes", "providers"];
+pub(super) const SECTIONS: [&str; 11] =
+    ["server", "grpc", "ops", "log", "identity", "browser", "outbound", "limits", "cache", "routes", "providers"];
 
 impl Layers {
     /// Reads every file; `errors` takes those that are missing or are not TOML.

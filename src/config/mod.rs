@@ -10,6 +10,7 @@ mod error;
 mod identity;
 mod layers;
 pub mod origin;
+mod outbound;
 mod raw;
 mod variables;
 
@@ -23,6 +24,7 @@ use serde_json::Value;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors, did_you_mean};
 pub use identity::{Caller, CallerToken, Identity, Peers, Users};
+pub use outbound::{Bypass, Outbound, Proxy, ProxyAuth};
 pub use raw::{Answer, ClientCertificates, LogFormat, Mode, RequestLines, Unfit, UserLines};
 
 use check::Check;
@@ -60,6 +62,8 @@ pub struct Config {
     pub identity: Identity,
     /// Protection of session routes against other sites' pages.
     pub browser: Browser,
+    /// How calls leave.
+    pub outbound: Outbound,
     /// What one user may ask.
     pub limits: UserLimits,
     /// Limits of the session cache.
@@ -269,7 +273,7 @@ impl Config {
         let mut errors = Vec::new();
         let layers = Layers::read(sources, environment, &mut errors);
         layers.check_sections(&mut errors);
-        let config = Check { layers: &layers, errors: &mut errors }.config();
+        let config = Check { layers: &layers, errors: &mut errors }.config(environment);
         (Self { definitions: sources.definitions.clone(), ..config }, errors)
     }
 }

@@ -1,4 +1,4 @@
-//! How many calls providers have at work.
+//! How many calls providers have at work, and how many wait.
 
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 
@@ -10,6 +10,8 @@ pub(super) struct CallMetrics {
     running: IntGaugeVec,
     waiting: IntGaugeVec,
     refused: IntCounterVec,
+    pub(super) limiter_waiting: IntGaugeVec,
+    pub(super) limiter_refused: IntCounterVec,
 }
 
 impl CallMetrics {
@@ -23,14 +25,25 @@ impl CallMetrics {
             "sidemint_calls_refused_total",
             "Mints and sign-outs that waited too long for that, or found too many before them.",
         );
+        let limiter_waiting = Opts::new(
+            "sidemint_limiter_waiting",
+            "Calls that wait for their turn under our own limit for the provider.",
+        );
+        let limiter_refused =
+            Opts::new("sidemint_limiter_refused_total", "Calls that our own limit for the provider refused.");
         let own = Self {
             running: IntGaugeVec::new(running, &["provider"])?,
             waiting: IntGaugeVec::new(waiting, &["provider"])?,
             refused: IntCounterVec::new(refused, &["provider"])?,
+            limiter_waiting: IntGaugeVec::new(limiter_waiting, &["provider"])?,
+            limiter_refused: IntCounterVec::new(limiter_refused, &["provider"])?,
         };
-        registry.register(Box::new(own.running.clone()))?;
-        registry.register(Box::new(own.waiting.clone()))?;
-        registry.register(Box::new(own.refused.clone()))?;
+        for gauge in [&own.running, &own.waiting, &own.limiter_waiting] {
+            registry.register(Box::new(gauge.clone()))?;
+        }
+        for counter in [&own.refused, &own.limiter_refused] {
+            registry.register(Box::new(counter.clone()))?;
+        }
         Ok(own)
     }
 

@@ -49,8 +49,6 @@ pub struct Metrics {
     upserts: IntCounterVec,
     breaker: IntGaugeVec,
     calls: CallMetrics,
-    limiter_waiting: IntGaugeVec,
-    limiter_refused: IntCounterVec,
     credentials_generation: IntGaugeVec,
     credentials_rejected: IntCounterVec,
     signing_key_signs: IntGaugeVec,
@@ -62,6 +60,7 @@ pub struct Metrics {
     /// Labels of the signing keys that are shown: those that are gone are taken away.
     shown_keys: Mutex<BTreeSet<[String; 3]>>,
     connections_closed: IntCounterVec,
+    connections_refused: IntCounterVec,
     tls_handshake_failures: IntCounterVec,
     tls_expiry: IntGaugeVec,
     cache_evictions: IntCounterVec,
@@ -174,16 +173,6 @@ impl Metrics {
                 &["provider"],
             )?,
             calls: CallMetrics::register(&registry)?,
-            limiter_waiting: gauge(
-                "sidemint_limiter_waiting",
-                "Calls that wait for their turn under our own limit for the provider.",
-                &["provider"],
-            )?,
-            limiter_refused: counter(
-                "sidemint_limiter_refused_total",
-                "Calls that our own limit for the provider refused.",
-                &["provider"],
-            )?,
             credentials_generation: gauge(
                 "sidemint_credentials_generation",
                 "Generation of the provider's secrets and keys; grows with each accepted change.",
@@ -224,6 +213,11 @@ impl Metrics {
             connections_closed: counter(
                 "sidemint_connections_closed_total",
                 "Connections that were cut, by reason.",
+                &["reason"],
+            )?,
+            connections_refused: counter(
+                "sidemint_connections_refused_total",
+                "Connections that were closed as soon as they came because no place was free for them, by reason.",
                 &["reason"],
             )?,
             tls_handshake_failures: counter(
@@ -341,12 +335,12 @@ impl Metrics {
 
     /// Calls that wait for their turn under the limit of `provider`.
     pub fn limiter_waiting(&self, provider: &str) -> Gauge {
-        self.limiter_waiting.with_label_values(&[provider])
+        self.calls.limiter_waiting.with_label_values(&[provider])
     }
 
     /// Calls that the limit of `provider` refused.
     pub fn limiter_refused(&self, provider: &str) -> Counter {
-        self.limiter_refused.with_label_values(&[provider])
+        self.calls.limiter_refused.with_label_values(&[provider])
     }
 
     /// Generation of the credentials of `provider`.
@@ -393,6 +387,11 @@ impl Metrics {
     /// Connections that were cut for `reason`.
     pub fn connections_closed(&self, reason: &str) -> Counter {
         self.connections_closed.with_label_values(&[reason])
+    }
+
+    /// Connections that got no place for `reason`.
+    pub fn connections_refused(&self, reason: &str) -> Counter {
+        self.connections_refused.with_label_values(&[reason])
     }
 
     /// TLS handshakes that failed for `reason`.

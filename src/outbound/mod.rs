@@ -5,6 +5,7 @@
 mod address;
 mod fault;
 mod reader;
+mod way;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,8 +20,10 @@ pub use fault::{ConnectError, SendError};
 pub use reader::{ReadError, Reader};
 
 use fault::Failure;
+use way::{Way, plain};
 
 use crate::clock::{Clock, Moment};
+use crate::config::{self, ConfigError};
 
 /// Bytes of an answer at most; token answers have a few hundred.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
@@ -73,25 +76,61 @@ impl std::fmt::Debug for Reply {
 /// The client; one for the whole process.
 #[derive(Clone, Debug)]
 pub struct Outbound {
-    client: reqwest::Client,
+    clients: Clients,
+    way: Arc<Way>,
     clock: Arc<dyn Clock>,
 }
 
 impl Outbound {
-    /// Builds the client, which keeps connections.
-    pub fn new(clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
-        let client = base().pool_idle_timeout(POOL_IDLE).pool_max_idle_per_host(POOL_SIZE).build()?;
-        Ok(Self { client, clock })
+    /// A client that connects by itself.
+    pub fn new(clock: Arc<dyn Clock>) -> Result<Self, String> {
+        Self::of(Way::default(), clock)
+    }
+
+    /// A client that connects as the configuration says.
+    pub fn configured(rules: &config::Outbound, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+        Self::of(Way::open(rules)?, clock).map_err(|problem| ConfigError::new("sidemint", "", problem))
+    }
+
+    fn of(way: Way, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let kept = |client: reqwest::ClientBuilder| {
+            client.pool_idle_timeout(POOL_IDLE).pool_max_idle_per_host(POOL_SIZE).build().map_err(plain)
+        };
+        let clients = Clients { direct: kept(way.direct())?, proxied: way.proxied().map(kept).transpose()? };
+        Ok(Self { clients, way: Arc::new(way), clock })
+    }
+
+    /// A reader of public documents within `reach` that goes the same way. `authorities` are certificates in PEM that
+    /// servers may be signed by, beside those of the configuration.
+    pub fn reader(&self, reach: Reach, authorities: Option<&[u8]>) -> Result<Reader, String> {
+        Reader::new(&self.way, reach, authorities, Arc::clone(&self.clock))
     }
 
     /// Sends `call` and reads the whole answer before `deadline`.
     pub async fn send(&self, call: Call, deadline: Moment) -> Result<Reply, SendError> {
-        within(&self.clock, deadline, exchange(&self.client, call)).await.map_err(|failure| failure.kind())
+        let proxied = self.way.is_proxied(&call.url);
+        within(&self.clock, deadline, self.clients.exchange(proxied, call)).await.map_err(|failure| failure.kind())
     }
 }
 
-/// What every client is: redirects off (they would carry API keys to other hosts, and readers to hosts inside), no proxy
-/// from the environment.
+/// One that connects by itself, and one that goes through proxies, where there are any.
+#[derive(Clone, Debug)]
+struct Clients {
+    direct: reqwest::Client,
+    proxied: Option<reqwest::Client>,
+}
+
+impl Clients {
+    async fn exchange(&self, proxied: bool, call: Call) -> Result<Reply, Failure> {
+        match &self.proxied {
+            Some(client) if proxied => exchange(client, true, call).await,
+            _ => exchange(&self.direct, false, call).await,
+        }
+    }
+}
+
+/// What every client is: redirects off (they would carry API keys to other hosts, and readers to hosts inside), and no
+/// proxy that the library finds in the environment by itself.
 fn base() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("sidemint/", env!("CARGO_PKG_VERSION")))
@@ -115,11 +154,11 @@ async fn within(
     }
 }
 
-async fn exchange(client: &reqwest::Client, call: Call) -> Result<Reply, Failure> {
+async fn exchange(client: &reqwest::Client, proxied: bool, call: Call) -> Result<Reply, Failure> {
     let mut request = reqwest::Request::new(call.method, call.url);
     *request.headers_mut() = call.headers;
     *request.body_mut() = call.body.map(Into::into);
-    let broken = |error| Failure::Transport(error, false);
+    let broken = |error| Failure::Transport(error, proxied);
     let mut response = client.execute(request).await.map_err(broken)?;
     let status = response.status().as_u16();
     let headers = std::mem::take(response.headers_mut());

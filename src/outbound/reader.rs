@@ -8,7 +8,8 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::Url;
 
 use super::address::Reach;
-use super::{Call, Reply, SendError, base, exchange, within};
+use super::way::{self, Way, plain};
+use super::{Call, Clients, Reply, SendError, within};
 use crate::clock::{Clock, Moment};
 
 /// Why a document could not be read.
@@ -23,26 +24,34 @@ pub enum ReadError {
 }
 
 /// A client that reads documents within a [`Reach`].
+///
+/// Where the configuration has a proxy, public documents are read through it. Names are then resolved there, so that it is
+/// the proxy that must not connect to addresses inside; what the address itself says is looked at here as ever. Private
+/// documents are never read through a proxy: they are inside, and so are we.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    client: reqwest::Client,
+    clients: Clients,
+    way: Arc<Way>,
     reach: Reach,
     clock: Arc<dyn Clock>,
 }
 
 impl Reader {
-    /// Builds the client. `authorities` are certificates in PEM that servers may be signed by, beside the system's.
-    pub fn new(reach: Reach, authorities: Option<&[u8]>, clock: Arc<dyn Clock>) -> Result<Self, String> {
-        let plain = |error: reqwest::Error| error.without_url().to_string();
-        let mut builder = base().dns_resolver(Arc::new(Within(reach)));
-        if let Some(pem) = authorities {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(plain)?;
-            if certificates.is_empty() {
-                return Err("holds no certificate".to_owned());
-            }
-            builder = builder.tls_certs_merge(certificates);
-        }
-        Ok(Self { client: builder.build().map_err(plain)?, reach, clock })
+    pub(super) fn new(
+        way: &Arc<Way>,
+        reach: Reach,
+        authorities: Option<&[u8]>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, String> {
+        let authorities = authorities.map(way::authorities).transpose()?.unwrap_or_default();
+        let build =
+            |client: reqwest::ClientBuilder| client.tls_certs_merge(authorities.iter().cloned()).build().map_err(plain);
+        let proxied = if reach == Reach::Public { way.proxied() } else { None };
+        let clients = Clients {
+            direct: build(way.direct().dns_resolver(Arc::new(Within(reach))))?,
+            proxied: proxied.map(build).transpose()?,
+        };
+        Ok(Self { clients, way: Arc::clone(way), reach, clock })
     }
 
     /// Reads `url` before `deadline`.
@@ -51,8 +60,9 @@ impl Reader {
         if self.reach.check(&url).is_err() {
             return Err(ReadError::Address);
         }
+        let proxied = self.way.is_proxied(&url);
         let call = Call { method: Method::GET, url, headers, body: None };
-        let reply = within(&self.clock, deadline, exchange(&self.client, call)).await;
+        let reply = within(&self.clock, deadline, self.clients.exchange(proxied, call)).await;
         reply.map_err(|failure| if failure.is::<NotAdmitted>() { ReadError::Address } else { failure.kind().into() })
     }
 }
@@ -84,11 +94,13 @@ impl Resolve for Within {
 mod tests {
     use std::time::Duration;
 
+    use super::super::{Outbound, base, exchange};
     use super::*;
     use crate::clock::SystemClock;
 
     async fn read(reach: Reach, url: &str) -> Result<Reply, ReadError> {
-        let reader = Reader::new(reach, None, Arc::new(SystemClock)).expect("a client");
+        let outbound = Outbound::new(Arc::new(SystemClock)).expect("a client");
+        let reader = outbound.reader(reach, None).expect("a client");
         let deadline = SystemClock.moment().plus(Duration::from_secs(20));
         reader.read(url.parse().expect(url), HeaderMap::new(), deadline).await
     }
@@ -105,7 +117,7 @@ mod tests {
         let client = base().dns_resolver(Arc::new(Within(Reach::Public))).build().expect("a client");
         let url = "https://localhost/".parse().expect("an address");
         let call = Call { method: Method::GET, url, headers: HeaderMap::new(), body: None };
-        let failure = exchange(&client, call).await.expect_err("refused");
+        let failure = exchange(&client, false, call).await.expect_err("refused");
         assert!(failure.is::<NotAdmitted>());
     }
 

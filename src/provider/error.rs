@@ -180,7 +180,7 @@ impl fmt::Debug for Answer {
 #[error(
     "{step}: {} ({detail}{}){}",
     class.label(),
-    status.map(|status| format!(" {status}")).unwrap_or_default(),
+    status.filter(|_| *cause == Cause::Status).map(|status| format!(" {status}")).unwrap_or_default(),
     host.as_ref().map(|host| format!(" at {host}")).unwrap_or_default()
 )]
 pub struct ProviderError {

@@ -115,6 +115,7 @@ pub(crate) fn user_id(bytes: &[u8]) {
                 pattern,
                 max_bytes,
                 unfit,
+                in_path: false,
                 folds: false,
             };
             let ids = [&one, &two].map(|subject| rule.id(subject, None));

@@ -26,6 +26,10 @@ pub struct Inputs {
 struct Rule {
     name: String,
     pattern: Regex,
+    /// What is refused although it matches.
+    except: Option<Regex>,
+    /// Whether it is a segment of a path, where `.` and `..` would climb.
+    in_path: bool,
     optional: bool,
     max_bytes: usize,
 }
@@ -124,9 +128,12 @@ impl Inputs {
                 refuse("max_bytes", format!("is {}; write 1 to {LONGEST}", input.max_bytes));
             }
             let pattern = whole(&input.pattern).map_err(|problem| refuse("pattern", problem)).ok();
+            let except = input.except.as_deref().map(whole).transpose();
+            let except = except.map_err(|problem| refuse("except", problem)).ok().flatten();
             let rule = pattern.filter(|_| used.contains(name)).map(|pattern| {
                 inputs.places.extend(places);
-                Rule { name: name.clone(), pattern, optional: input.optional, max_bytes: input.max_bytes }
+                let (optional, max_bytes) = (input.optional, input.max_bytes);
+                Rule { name: name.clone(), pattern, except, in_path: false, optional, max_bytes }
             });
             inputs.rules.push(rule);
         }
@@ -135,6 +142,15 @@ impl Inputs {
         }
         // Where nothing is taken, nothing needs to be read.
         Ok(if inputs.rules.iter().all(Option::is_none) { Self::default() } else { inputs })
+    }
+
+    /// The same where the inputs of these names are segments of paths.
+    #[must_use]
+    pub(super) fn in_path(mut self, names: &BTreeSet<String>) -> Self {
+        for rule in self.rules.iter_mut().flatten() {
+            rule.in_path = names.contains(&rule.name);
+        }
+        self
     }
 
     /// Whether a request may add nothing at all.
@@ -237,7 +253,9 @@ impl Inputs {
         if text.len() > rule.max_bytes {
             return Err(InputFault::TooLong);
         }
-        if !rule.pattern.is_match(text) {
+        let excepted = rule.except.as_ref().is_some_and(|except| except.is_match(text));
+        let climbs = rule.in_path && matches!(text, "." | "..");
+        if !rule.pattern.is_match(text) || excepted || climbs {
             return Err(InputFault::Pattern);
         }
         *value = Some(text.to_owned());
@@ -280,6 +298,7 @@ mod tests {
         Input {
             about: "A test.".to_owned(),
             pattern: pattern.to_owned(),
+            except: None,
             from: from.iter().map(|from| (*from).to_owned()).collect(),
             optional: false,
             max_bytes: 16,

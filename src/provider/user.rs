@@ -58,6 +58,8 @@ pub(super) struct UserRule {
     pub(super) max_bytes: Option<usize>,
     /// What happens to subjects that do not fit.
     pub(super) unfit: Unfit,
+    /// Whether the id is a segment of a path, where `.` and `..` would climb.
+    pub(super) in_path: bool,
     /// Whether the provider takes ids that differ in case alone for one: then only folded ones fit.
     pub(super) folds: bool,
 }
@@ -87,7 +89,8 @@ impl UserRule {
         let fits = id.id.len() <= self.max_bytes.unwrap_or(MAX_BYTES)
             && self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&id.id))
             && !(self.folds && has_case(local));
-        fits.then_some(id)
+        let climbs = self.in_path && [id.id.as_str(), local].iter().any(|text| matches!(*text, "." | ".."));
+        (fits && !climbs).then_some(id)
     }
 
     /// A readable rest of the subject, and a hash that keeps it apart from every other.
@@ -133,6 +136,7 @@ mod tests {
             pattern: UserRule::pattern(Some("app_[a-z0-9_-]+:x")).expect("a pattern"),
             max_bytes: Some(if unfit == Unfit::Hash { 60 } else { 14 }),
             unfit,
+            in_path: false,
             folds: false,
         }
     }
@@ -216,6 +220,29 @@ mod tests {
                 let id = |subject: &str| rule.id(subject, key).map(|id| seen(id.id));
                 proptest::prop_assert!(a == b || id(&a).is_none() || id(&a) != id(&b));
             }
+        }
+    }
+
+    #[test]
+    fn dots_are_no_ids_where_they_would_climb() {
+        for (prefix, suffix, subject, fits) in [
+            ("", "", ".", false),
+            ("", "", "..", false),
+            ("", "", "...", true),
+            ("", "", "a..", true),
+            ("", "", "%2e%2e", true),
+            (".", "", ".", false),
+            (".", ".", "", false),
+            ("u-", "", "..", false),
+            ("", ":x", ".", false),
+            ("u-", "", "a", true),
+        ] {
+            let rule = UserRule { prefix: prefix.to_owned(), suffix: suffix.to_owned(), ..UserRule::default() };
+            assert!(rule.id(subject, None).is_some(), "{subject}: where it is no segment");
+            let rule = UserRule { in_path: true, ..rule };
+            assert_eq!(rule.id(subject, None).is_some(), fits, "{prefix} {subject} {suffix}");
+            let rule = UserRule { unfit: Unfit::Hash, ..rule };
+            assert!(rule.id(subject, None).is_some(), "{subject}: folded");
         }
     }
 }

@@ -73,7 +73,7 @@ fn an_unknown_key_is_refused_with_file_and_key_and_the_known_ones() {
             (
                 "colour.a",
                 "1",
-                "config.toml: colour: unknown section; the sections are server, grpc, ops, log, identity, browser, limits, cache, routes, providers",
+                "config.toml: colour: unknown section; the sections are server, grpc, ops, log, identity, browser, outbound, limits, cache, routes, providers",
             ),
             (
                 "server.listn",
@@ -785,7 +785,7 @@ fn a_bad_variable_or_flag_is_named() {
     );
     assert_eq!(
         with("SIDEMINT_COLOUR__RED", "1"),
-        "SIDEMINT_COLOUR__RED: colour: unknown section; the sections are server, grpc, ops, log, identity, browser, limits, cache, routes, providers"
+        "SIDEMINT_COLOUR__RED: colour: unknown section; the sections are server, grpc, ops, log, identity, browser, outbound, limits, cache, routes, providers"
     );
     assert_eq!(
         with("SIDEMINT_PROVIDERS__CHAT__TIMEOUT", "never"),

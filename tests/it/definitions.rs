@@ -287,6 +287,57 @@ fn an_operators_table_has_fixed_names() {
     }
 }
 
+/// What can never be part of an address is refused as such: no repeat helps, and nothing climbs.
+#[tokio::test(flavor = "multi_thread")]
+async fn dots_are_no_segments_of_a_path() {
+    let fake = Fake::start(|_: &Call| fine(&json!({"token": "tok"}))).await;
+    let input = "[auth]\nbearer = \"secret\"\n[inputs.room]\nabout = \"a room\"\npattern = \".*\"\noptional = true\n";
+    let steps = |path: &str| {
+        format!(
+            "{input}[[token.steps]]\nid = \"mint\"\npost = \"{{{{ config.api_url }}}}{path}\"\njson = {{ room = \"{{{{ input.room? }}}}\" }}\n\
+                 token = \"/token\"\nexpires = {{ kind = \"requested\" }}\n"
+        )
+    };
+    let user = "{{ user.id }}";
+    for (path, lines, users) in [
+        (format!("/users/{user}/token"), "", [(".", 422), ("..", 422), ("%2e%2e", 200), ("a/..", 200), ("...", 200)]),
+        (format!("/users/{user}"), "", [(".", 422), ("..", 422), ("%2E.", 200), (".%2e", 200), ("..;x", 200)]),
+        (format!("/users/{user}.json"), "", [(".", 200), ("..", 200), ("%2e%2e", 200), ("a", 200), ("b", 200)]),
+        (
+            "/users/{{ user.local }}".to_owned(),
+            "user_prefix = \"shop-\"",
+            [(".", 422), ("..", 422), ("a", 200), ("b", 200), ("c", 200)],
+        ),
+        (
+            format!("/users/{user}"),
+            "user_prefix = \"shop-\"",
+            [("a", 200), ("b", 200), ("c", 200), ("d", 200), ("e", 200)],
+        ),
+        (
+            format!("/users/{user}"),
+            "user_unfit = \"hash\"",
+            [(".", 200), ("..", 200), ("a", 200), ("b", 200), ("c", 200)],
+        ),
+    ] {
+        let service = serve(&definition(&fake, &steps(&path)), lines).await;
+        for (subject, status) in users {
+            let answer = service.session(subject).await;
+            assert_eq!(answer.status, status, "{path} {lines} {subject}: {}", answer.text());
+            if status == 422 {
+                assert_eq!((answer.code().as_str(), answer.header("retry-after")), ("user_id_invalid", None));
+            }
+        }
+    }
+    let rooms = steps("/rooms/{{ input.room }}/token").replace("optional = true\n", "");
+    let service = serve(&definition(&fake, &rooms), "").await;
+    for (room, status) in [(".", 400), ("..", 400), ("%2e%2E", 400), ("%252e", 200), ("...", 200), ("a", 200)] {
+        let path = format!("{SESSION}?room={room}");
+        let answer = service.ask("GET", &path, &[("X-Forwarded-User", "alice")]).await;
+        assert_eq!(answer.status, status, "{room}: {}", answer.text());
+    }
+    assert!(fake.calls().iter().all(|call| call.path.starts_with("/users/") || call.path.starts_with("/rooms/")));
+}
+
 /// A failure of ours says nothing about the provider: it neither closes the breaker nor starts its count anew, and a step
 /// that is called like our limiter is no way around it.
 #[tokio::test(flavor = "multi_thread")]

@@ -100,6 +100,7 @@ pub fn with_secrets(text: &str, folder: &Path, secret: &str) -> String {
             // The name of the file says what is in it.
             let content = match (path, Path::new(path).extension().and_then(|end| end.to_str())) {
                 ("ably-api-key", _) => b"app.key:0123456789abcdef".to_vec(),
+                ("proxy-auth", _) => b"shop:password".to_vec(),
                 ("firebase.json", _) => service_account(),
                 (_, Some("crt")) => pair.certificate.clone().into_bytes(),
                 ("tls/tls.key", _) => pair.key.clone().into_bytes(),

@@ -60,6 +60,9 @@ impl Authority {
         parameters.subject_alt_names = names
             .iter()
             .map(|name| {
+                if let Ok(address) = name.parse() {
+                    return SanType::IpAddress(address);
+                }
                 let text = (*name).try_into().unwrap();
                 if name.contains("://") { SanType::URI(text) } else { SanType::DnsName(text) }
             })

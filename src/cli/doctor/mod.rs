@@ -74,10 +74,12 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     let sign_in = sign_in(options)?;
     let config = Config::load(sources, environment)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let outbound =
-        Outbound::new(Arc::clone(&clock)).map_err(|error| Failure::Running(error.without_url().to_string()))?;
+    // What is looked at stands between clients and us; no proxy of ours is on that way.
+    let outbound = Outbound::new(Arc::clone(&clock)).map_err(Failure::Running)?;
+    let configured = Outbound::configured(&config.outbound, Arc::clone(&clock));
+    let configured = configured.map_err(|mistake| ConfigErrors(vec![mistake]))?;
     let metrics = Arc::new(Metrics::new().map_err(|error| Failure::Running(error.to_string()))?);
-    let around = Around { outbound: outbound.clone(), clock: Arc::clone(&clock), metrics };
+    let around = Around { outbound: configured, clock: Arc::clone(&clock), metrics };
     let all = identity::Sources::configure(&config.identity, &config.routes, &around).map_err(ConfigErrors)?;
     let route = route(&config, options.route.as_deref(), url.path())?;
     let evidence = cases::evidence(&all.resolver(route), all.peers(), &sign_in);

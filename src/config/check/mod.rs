@@ -2,6 +2,7 @@
 
 mod grpc;
 pub(super) mod identity;
+mod outbound;
 mod proof;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,8 +12,8 @@ use std::time::Duration;
 
 use super::layers::Layers;
 use super::{
-    Answer, Browser, Cache, ClientCertificates, Config, ConfigError, JWKS_PATH, LIVEKIT_PATH, Listen, Log, Mode,
-    Provider, Route, Server, Tls, UserLimits, did_you_mean, origin, raw,
+    Answer, Browser, Cache, ClientCertificates, Config, ConfigError, Environment, JWKS_PATH, LIVEKIT_PATH, Listen, Log,
+    Mode, Provider, Route, Server, Tls, UserLimits, did_you_mean, origin, raw,
 };
 
 /// Mints and sign-outs at one provider at once, where nothing is said: some hundred connections fit beside those of clients
@@ -36,13 +37,14 @@ impl Check<'_> {
         self.errors.push(ConfigError::new(origin, key, problem));
     }
 
-    pub(super) fn config(&mut self) -> Config {
+    pub(super) fn config(&mut self, environment: &Environment) -> Config {
         let server = self.server();
         let ops: raw::Ops = self.layers.section("ops", self.errors);
         let ops = self.listen("ops.listen", &ops.listen.0);
         let log: raw::Log = self.layers.section("log", self.errors);
         let identity = self.identity();
         let browser = self.browser();
+        let outbound = self.outbound(environment);
         let limits = self.limits();
         let cache: raw::Cache = self.layers.section("cache", self.errors);
         let tables: Vec<(String, Option<raw::Provider>)> = self.layers.tables("providers", self.errors);
@@ -64,6 +66,7 @@ impl Check<'_> {
             },
             identity,
             browser,
+            outbound,
             limits,
             cache: Cache { max_entries: cache.max_entries.0, max_bytes: cache.max_bytes.0 },
             routes,

@@ -151,6 +151,16 @@ pub enum UserLines {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct Outbound {
+    pub(super) proxy: String,
+    pub(super) proxy_auth_file: Option<String>,
+    pub(super) no_proxy: Vec<String>,
+    pub(super) ca_file: Option<String>,
+    pub(super) from_env: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct Browser {
     pub(super) allow_origins: Vec<String>,
     pub(super) allow_hosts: Vec<String>,

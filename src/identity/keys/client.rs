@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::local;
-use crate::clock::Clock;
 use crate::identity::definition::KeyPlan;
 use crate::metrics::KeySetMetrics;
-use crate::outbound::{Reach, Reader};
+use crate::outbound::{Outbound, Reach, Reader};
 use crate::secrets::{Refusals, Refused, Secret};
 
 /// A client of which there may be a newer one.
@@ -16,7 +15,7 @@ use crate::secrets::{Refusals, Refused, Secret};
 pub(super) struct Client {
     reach: Reach,
     ca_file: Option<PathBuf>,
-    clock: Arc<dyn Clock>,
+    outbound: Outbound,
     metrics: KeySetMetrics,
     refusals: Refusals,
     current: Mutex<Current>,
@@ -31,13 +30,13 @@ struct Current {
 
 impl Client {
     /// Reads the file. `Err` is what is wrong with it.
-    pub(super) fn new(plan: &KeyPlan, clock: &Arc<dyn Clock>, metrics: &KeySetMetrics) -> Result<Self, String> {
+    pub(super) fn new(plan: &KeyPlan, outbound: &Outbound, metrics: &KeySetMetrics) -> Result<Self, String> {
         let authorities = plan.ca_file.as_deref().map(local::content).transpose()?;
-        let reader = Reader::new(plan.reach, authorities.as_ref().map(Secret::expose), Arc::clone(clock))?;
+        let reader = outbound.reader(plan.reach, authorities.as_ref().map(Secret::expose))?;
         Ok(Self {
             reach: plan.reach,
             ca_file: plan.ca_file.clone(),
-            clock: Arc::clone(clock),
+            outbound: outbound.clone(),
             metrics: metrics.clone(),
             refusals: Refusals::default(),
             current: Mutex::new(Current { reader, authorities }),
@@ -73,7 +72,7 @@ impl Client {
         }
         // Remembered even where it is of no use: that is told once.
         let content = current.authorities.insert(content).expose();
-        current.reader = Reader::new(self.reach, Some(content), Arc::clone(&self.clock))?;
+        current.reader = self.outbound.reader(self.reach, Some(content))?;
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ use super::client::Client;
 use super::schedule::fresh_for;
 use super::{Key, Keys, jwks, local};
 use crate::clock::{Clock, Moment};
+use crate::identity::Around;
 use crate::identity::definition::{KeyForm, KeyPlace, KeyPlan, PemUrl};
 use crate::metrics::KeySetMetrics;
 use crate::outbound::{ReadError, Reply, SendError};
@@ -119,15 +120,16 @@ impl Fetcher {
     /// Reads the files that the calls need. `Err` is key and problem.
     pub(super) fn new(
         plan: &KeyPlan,
-        clock: &Arc<dyn Clock>,
+        around: &Around,
         metrics: &KeySetMetrics,
     ) -> Result<Self, (&'static str, String)> {
-        let client = Arc::new(Client::new(plan, clock, metrics).map_err(|problem| ("keys.ca_file", problem))?);
+        let client =
+            Arc::new(Client::new(plan, &around.outbound, metrics).map_err(|problem| ("keys.ca_file", problem))?);
         if let Some(path) = &plan.bearer_file {
             let token = local::content(path).map_err(|problem| ("keys.bearer_file", problem))?;
             bearer(&token).ok_or_else(|| ("keys.bearer_file", format!("{} holds no token", path.display())))?;
         }
-        Ok(Self { plan: plan.clone(), client, clock: Arc::clone(clock), discovered: Mutex::default() })
+        Ok(Self { plan: plan.clone(), client, clock: Arc::clone(&around.clock), discovered: Mutex::default() })
     }
 
     /// One look for everything. `known` are the keys that are here.

@@ -89,7 +89,7 @@ impl Remote {
         let metrics = around.metrics.key_set(source, &Fault::ALL.map(Fault::label));
         Ok(Self {
             source: source.to_owned(),
-            fetcher: Fetcher::new(plan, &around.clock, &metrics)?,
+            fetcher: Fetcher::new(plan, around, &metrics)?,
             by_key,
             max_age: plan.max_age,
             refresh: plan.refresh,

@@ -114,6 +114,8 @@ impl Compiler<'_> {
             pattern,
             max_bytes: raw.max_bytes,
             unfit: self.table.user_unfit,
+            // Known when all steps are.
+            in_path: false,
             folds: raw.case == Some(Case::Folds),
         }
     }
@@ -185,7 +187,7 @@ impl Compiler<'_> {
     /// The inputs that templates use. An input that reaches nothing is not taken from requests.
     pub(super) fn inputs(&mut self) -> Option<Inputs> {
         match Inputs::compile(&self.definition.inputs, &self.scope.used_inputs) {
-            Ok(inputs) => Some(inputs),
+            Ok(inputs) => Some(inputs.in_path(&self.scope.segment_inputs)),
             Err(mistakes) => {
                 self.mistakes.extend(mistakes);
                 None

@@ -162,7 +162,7 @@ impl Compiler<'_> {
         };
         Some(Compiled {
             account,
-            user,
+            user: UserRule { in_path: self.scope.segment_users, ..user },
             lifetime,
             limiter,
             retry_headers,

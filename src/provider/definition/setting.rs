@@ -134,6 +134,9 @@ pub struct Input {
     pub about: String,
     /// Regular expression that the whole value must match.
     pub pattern: String,
+    /// Regular expression of values that are refused although they match.
+    #[serde(default)]
+    pub except: Option<String>,
     /// Where it may stand: `query`, `body` (a member of a JSON object, or a form field), both with another name behind
     /// a colon (`body:room_name`), or `header:NAME`.
     #[serde(default = "query_and_body")]

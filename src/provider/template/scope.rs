@@ -50,6 +50,10 @@ pub(in crate::provider) struct Scope {
     pub(in crate::provider) uses: ProfileUse,
     /// Inputs that were named.
     pub(in crate::provider) used_inputs: BTreeSet<String>,
+    /// Inputs that are a whole segment of a path by themselves.
+    pub(in crate::provider) segment_inputs: BTreeSet<String>,
+    /// Whether something else is, such as the user id.
+    pub(in crate::provider) segment_users: bool,
     /// Settings that were named.
     pub(in crate::provider) used_settings: BTreeSet<String>,
     /// What lifetimes were named in, in seconds: the largest unit.

@@ -133,6 +133,30 @@ impl TextTemplate {
         Ok(())
     }
 
+    /// Notes what is a whole segment of a path by itself: `.` and `..` would climb there, and encoding does not help.
+    fn note_segments(&self, scope: &mut Scope) {
+        for (n, piece) in self.pieces.iter().enumerate() {
+            let Piece::Slot(expression) = piece else { continue };
+            let before = match n.checked_sub(1).and_then(|n| self.pieces.get(n)) {
+                Some(Piece::Literal(text)) => text.trim_end_matches('.').ends_with('/'),
+                _ => true,
+            };
+            let behind = match self.pieces.get(n + 1) {
+                Some(Piece::Literal(text)) => {
+                    let text = text.trim_start_matches('.');
+                    text.is_empty() || text.starts_with('/')
+                }
+                _ => true,
+            };
+            if before && behind {
+                let inputs: Vec<String> =
+                    expression.inputs().filter_map(|index| scope.inputs.get(index).cloned()).collect();
+                scope.segment_users |= inputs.is_empty();
+                scope.segment_inputs.extend(inputs);
+            }
+        }
+    }
+
     fn slots(&self) -> impl Iterator<Item = &Expression> {
         self.pieces.iter().filter_map(|piece| if let Piece::Slot(own) = piece { Some(own) } else { None })
     }
@@ -238,6 +262,7 @@ impl UrlTemplate {
         if let [Piece::Literal(_)] = template.pieces.as_slice() {
             return Ok(Self::Fixed(url));
         }
+        template.note_segments(scope);
         Ok(Self::Varying(template))
     }
 

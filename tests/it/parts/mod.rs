@@ -64,7 +64,7 @@ impl Part {
         self.folder.path().join(file)
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.path("log")).unwrap_or_default()).into_owned()
     }
 

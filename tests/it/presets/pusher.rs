@@ -93,6 +93,21 @@ async fn only_channels_that_the_operator_allows_are_joined() {
     {
         assert_eq!(join("alice", channel).await, invalid, "{channel}");
     }
+    // A list that allows everything is no reason to answer what no client can use.
+    let service = on("pusher-channel", "channels = [\"private-*\", \"presence-*\"]", SECRETS).await;
+    for (channel, status) in [
+        ("private-encrypted-room", 400),
+        ("private-encrypted-", 400),
+        ("private-%65ncrypted-room", 400),
+        ("private-encrypted", 200),
+        ("private-encryptedroom", 200),
+        ("private-Encrypted-room", 200),
+        ("private-cache-x", 200),
+        ("presence-encrypted-room", 200),
+    ] {
+        let answer = post_form(&service, "alice", &format!("socket_id=1.1&channel_name={channel}")).await;
+        assert_eq!(answer.status, status, "{channel}");
+    }
     let service = on("pusher-channel", "", SECRETS).await;
     let answer = post_form(&service, "alice", "socket_id=1.1&channel_name=private-foobar").await;
     assert_eq!(answer.code(), "input_refused", "without a list nothing is allowed");
@@ -101,7 +116,7 @@ async fn only_channels_that_the_operator_allows_are_joined() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_that_a_channel_name_cannot_hold_are_refused() {
     let service = on("pusher", "", SECRETS).await;
-    for user in ["auth0|a", "a b", "a:b", "a/b", "ä", &"a".repeat(129)] {
+    for user in ["auth0|a", "a b", "a:b", "a/b", "ä", ".", "..", &"a".repeat(129)] {
         let answer = post_form(&service, user, "socket_id=1.1").await;
         assert_eq!((answer.status, answer.code().as_str()), (422, "user_id_invalid"), "{user}");
     }
