@@ -1,5 +1,16 @@
 //! What must hold for any bytes of a connection, however they are cut.
 
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use tokio::io::ReadBuf;
 
 use super::HeadFault;
@@ -58,6 +69,24 @@ fn feed(reader: &mut Reader, piece: &[u8], seen: &mut Seen) {
     }
 }
 
+/// How many requests hyper sees in these bytes.
+fn hyper_sees(bytes: &[u8]) -> usize {
+    let seen = Cell::new(0);
+    let service = service_fn(|request: http::Request<Incoming>| {
+        seen.set(seen.get() + 1);
+        async move {
+            let _whole = request.into_body().collect().await;
+            Ok::<_, Infallible>(http::Response::new(Empty::<Bytes>::new()))
+        }
+    });
+    let io = TokioIo::new(tokio::io::join(bytes, tokio::io::sink()));
+    let mut connection = pin!(http1::Builder::new().header_read_timeout(None).serve_connection(io, service));
+    let mut context = Context::from_waker(Waker::noop());
+    // It never waits for anything but its own turn.
+    let _ended = (0..10_000).any(|_| connection.as_mut().poll(&mut context).is_ready());
+    seen.get()
+}
+
 /// The first byte says how the rest is cut: it makes no difference.
 pub(crate) fn heads(bytes: &[u8]) {
     let Some((cut, bytes)) = bytes.split_first() else { return };
@@ -68,6 +97,8 @@ pub(crate) fn heads(bytes: &[u8]) {
     }
     assert!(whole.heads == 0 || !whole.passed.is_empty(), "a head is some bytes");
     assert!(whole.heads > 0 || whole.passed.is_empty(), "nothing is handed over before a whole head");
+    // Fewer where hyper refuses one, or is told to end the connection.
+    assert!(hyper_sees(&whole.passed) <= whole.heads, "hyper sees requests that were not looked at");
     if whole.heads == 1 && whole.fault.is_none() {
         let text = String::from_utf8_lossy(&whole.passed).to_ascii_lowercase();
         let (head, _body) = text.trim_start_matches("\r\n").split_once("\r\n\r\n").unwrap_or_default();
