@@ -4,6 +4,7 @@
 //! [`App::bind`] opens the listeners, and [`App::run`] serves until it is told to stop.
 
 mod cautions;
+mod descriptors;
 mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,10 @@ use crate::secrets;
 use crate::secrets::watch::{self, Nudge};
 use crate::session::{Plan, RouteId, Sessions};
 use crate::telemetry::{self, LogQueue, RequestLog};
+
+pub(crate) use descriptors::raise as raise_descriptor_limit;
+
+use descriptors::Budget;
 
 /// Time for connections to notice that they were cut.
 const AFTER_CUT: Duration = Duration::from_secs(1);
@@ -137,6 +142,13 @@ impl Blueprint {
         let clock = Arc::clone(&self.clock);
         let limits = (self.config.cache, self.config.limits);
         Sessions::new(self.plans.clone(), limits, clock, lifecycle.clone(), &self.metrics)
+    }
+
+    /// How descriptors are shared.
+    fn descriptors(&self) -> Budget {
+        let calls = self.config.providers.values().map(|provider| provider.calls_at_once).sum();
+        let listeners = if self.config.grpc.is_some() { 2 } else { 1 };
+        Budget::now(self.config.server.max_connections, listeners, calls)
     }
 
     fn secret_files(&self) -> BTreeSet<PathBuf> {
@@ -281,8 +293,9 @@ impl App {
         // The ops listener has a life of its own: probes are answered until the last request is done.
         let ops_life = Lifecycle::new();
         let ops_routes = Routes::ops(&lifecycle, &rooms);
-        let limits = Limits::from(server);
-        let ops_limits = Limits { connections: 64, protocol: Protocol::Http1, counted: false, ..limits };
+        let budget = blueprint.descriptors();
+        let limits = Limits { connections: budget.connections, ..Limits::from(server) };
+        let ops_limits = limits.of_ops(budget.ops);
         let front_routes = Routes::front(&blueprint.config.routes, &rooms);
         let entrance =
             Entrance { peers: Arc::clone(rooms.sources.peers()), tls: blueprint.tls.clone(), log: rooms.log.clone() };

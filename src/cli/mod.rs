@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::Blueprint;
+use crate::app::{Blueprint, raise_descriptor_limit};
 use crate::clock::SystemClock;
 use crate::config::{ConfigErrors, Environment, Sources};
 
@@ -160,6 +160,8 @@ pub(crate) fn blueprint(sources: &Sources, environment: &Environment) -> Result<
 }
 
 fn check(sources: &Sources, environment: &Environment) -> Result<(), Failure> {
+    // As the service itself would do.
+    raise_descriptor_limit();
     let blueprint = blueprint(sources, environment)?;
     print(&format!("{blueprint}configuration is good\n"))
 }

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, blueprint, runtime};
-use crate::app::{App, Blueprint, Ended};
+use crate::app::{App, Blueprint, Ended, raise_descriptor_limit};
 use crate::config::{Environment, Sources};
 use crate::secrets::watch::Nudge;
 use crate::telemetry;
@@ -24,6 +24,7 @@ struct Signals {
 }
 
 pub(super) fn run(sources: &Sources, environment: &Environment) -> Result<(), Failure> {
+    raise_descriptor_limit();
     let failed = |error: io::Error| Failure::Running(error.to_string());
     // This thread listens to signals and does nothing else, so they are heeded whatever is slow or stuck.
     let listening = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;

@@ -32,7 +32,7 @@ use http::{HeaderName, Method};
 
 pub use definition::{PRESETS, summary};
 pub use evidence::Worth;
-pub use peer::{Peer, PeerProof, Peers, Standing};
+pub use peer::{Peer, PeerProof, Peers, Rank, Standing};
 pub use refusal::Refusal;
 pub use relayed::Relayed;
 pub use resolver::Resolver;

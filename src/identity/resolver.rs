@@ -8,7 +8,7 @@ use super::keys::Found;
 use super::peer::Gate;
 use super::source::{Source, body};
 use super::users::Users;
-use super::{Asking, Identity, Refusal, Worth};
+use super::{Asking, Identity, Rank, Refusal, Standing, Worth};
 
 /// Resolves the requests of one route.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +64,11 @@ impl Resolver {
     /// Whether a body may name the user or is signed, so that it must be read first.
     pub fn reads_body(&self) -> bool {
         self.names_in_body || self.gate.peers().reads_body()
+    }
+
+    /// Whether this peer may need the body to prove itself, because it signs requests as a whole.
+    pub fn proves_by_body(&self, standing: Standing) -> bool {
+        standing.rank() != Rank::Stranger && self.gate.peers().reads_body()
     }
 
     /// The member of a body that names the user, where one does: it is no input then.

@@ -1,7 +1,7 @@
 //! The accept loop: limits, timeouts, peer proof and a drain with a deadline, which warp's own server does not have.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,15 +10,16 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::{
     Budget, Guarded, HeadFault, HeadLimits, HeadRules, Patience, Phase, Protocol, Spoken, fault_of_http2,
 };
+use super::limits::Limits;
+use super::minute::OnceAMinute;
 use super::observe::HeadObserver;
+use super::places::{Place, Places, Seat, Shares};
 use super::socket::{Bound, Stream, is_of_one_connection};
 use super::tls::{Handshakes, Tls};
-use crate::config::Server;
 use crate::identity::{Peer, Peers, Standing};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Gauge, Metrics};
@@ -34,29 +35,11 @@ const USUAL_HEADERS: usize = 100;
 /// HTTP/2: streams of one connection at once, and streams that clients may reset before the connection is given up.
 const MAX_STREAMS: u32 = 100;
 const MAX_RESET_STREAMS: usize = 20;
+/// HTTP/2: bytes of bodies that a client may send before they are read, on one stream and on all.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// HTTP/2: bytes of a header list.
 const MAX_HEADER_LIST: u32 = 16 * 1024;
-
-/// Limits of one listener.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Open connections at most.
-    pub connections: usize,
-    /// From the first byte of a head to its end.
-    pub header_timeout: Duration,
-    /// Keep-alive without a request.
-    pub idle_timeout: Duration,
-    /// Header lines.
-    pub headers: usize,
-    /// Bytes of a head.
-    pub head_bytes: usize,
-    /// Bytes of all heads and bodies that are not complete.
-    pub unfinished_bytes: usize,
-    /// What is spoken.
-    pub protocol: Protocol,
-    /// Whether open connections are shown in the gauge: those of the front are, probes and scrapes are not.
-    pub counted: bool,
-}
 
 /// What bodies of answers are made of.
 pub trait Content: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static {}
@@ -74,21 +57,6 @@ pub trait Answers: Send + Sync + 'static {
         phase: Arc<Phase>,
         fault: Option<HeadFault>,
     ) -> impl Future<Output = Result<http::Response<impl Content + use<Self>>, Infallible>> + Send + 'static + use<Self>;
-}
-
-impl From<&Server> for Limits {
-    fn from(server: &Server) -> Self {
-        Self {
-            connections: server.max_connections,
-            header_timeout: server.header_timeout,
-            idle_timeout: server.idle_timeout,
-            headers: server.max_headers,
-            head_bytes: server.max_head_bytes,
-            unfinished_bytes: server.max_unfinished_bytes,
-            protocol: if server.http2 { Protocol::Either } else { Protocol::Http1 },
-            counted: true,
-        }
-    }
 }
 
 /// Who may come in, and how.
@@ -112,7 +80,10 @@ struct Shared<R> {
     budget: Arc<Budget>,
     lifecycle: Lifecycle,
     open: Option<Gauge>,
+    places: Arc<Places>,
+    refusals: Mutex<OnceAMinute>,
     cut: Counter,
+    idle: Counter,
     retired: Counter,
 }
 
@@ -123,6 +94,10 @@ enum End {
     Drained,
     /// What the client has proven is worth nothing any more.
     Retired,
+    /// Another connection needs the place.
+    Displaced,
+    /// No stream was open for too long.
+    Unused,
 }
 
 /// Accepts and serves connections until the lifecycle drains. Connections are tracked by `lifecycle`.
@@ -134,6 +109,8 @@ pub async fn serve<R: Answers>(
     lifecycle: Lifecycle,
     metrics: &Metrics,
 ) {
+    let all = limits.connections;
+    let shares = if limits.of_identity { Shares::by_rank(all) } else { Shares::alike(all) };
     let heads = HeadRules {
         limits: HeadLimits { bytes: limits.head_bytes, lines: limits.headers },
         patience: Arc::new(Patience::new(limits.header_timeout, limits.idle_timeout, metrics)),
@@ -149,17 +126,16 @@ pub async fn serve<R: Answers>(
         heads,
         budget: Budget::new(limits.unfinished_bytes),
         lifecycle,
-        open: limits.counted.then(|| metrics.connections.clone()),
+        open: limits.of_identity.then(|| metrics.connections.clone()),
+        places: Places::new(shares, metrics),
+        refusals: Mutex::default(),
         cut: metrics.connections_closed("drain_timeout"),
+        idle: metrics.connections_closed("idle_timeout"),
         retired: metrics.connections_closed("retired"),
     });
-    let permits = Arc::new(Semaphore::new(limits.connections));
+    let mut unacceptable = OnceAMinute::default();
+    let mut in_hand = None;
     loop {
-        // The permit comes first: connections beyond the limit wait in the kernel's queue, and cost us nothing.
-        let permit = tokio::select! {
-            Ok(permit) = Arc::clone(&permits).acquire_owned() => permit,
-            () = shared.lifecycle.draining().cancelled() => break,
-        };
         let accepted = tokio::select! {
             accepted = bound.accept() => accepted,
             () = shared.lifecycle.draining().cancelled() => break,
@@ -168,60 +144,105 @@ pub async fn serve<R: Answers>(
             Ok(accepted) => accepted,
             Err(error) => {
                 if !is_of_one_connection(&error) {
-                    tracing::error!(%error, "cannot accept connections");
+                    if let Some(count) = unacceptable.count() {
+                        tracing::error!(%error, count, "cannot accept connections");
+                    }
                     tokio::time::sleep(BREATHER).await;
                 }
                 continue;
             }
         };
-        shared.begin(stream, peer, permit);
+        // Where every place is taken by peers that are known, the rest waits in the kernel's queue and costs us nothing.
+        let newcomer = shared.meet(peer);
+        let place = tokio::select! {
+            place = shared.place(&newcomer) => place,
+            () = shared.lifecycle.draining().cancelled() => {
+                in_hand = Some((stream, peer));
+                break;
+            }
+        };
+        if let Some(place) = place {
+            shared.begin(stream, newcomer, place);
+        }
     }
     let queued = bound.queued();
     let lifecycle = shared.lifecycle.clone();
     lifecycle.spawn(async move {
-        for (stream, peer) in queued {
+        for (stream, peer) in in_hand.into_iter().chain(queued) {
+            let newcomer = shared.meet(peer);
             // There may be no room until others have ended.
-            let permit = tokio::select! {
+            let place = tokio::select! {
                 biased;
                 () = shared.lifecycle.cut().cancelled() => return,
-                Ok(permit) = Arc::clone(&permits).acquire_owned() => permit,
+                place = shared.place(&newcomer) => place,
             };
-            shared.begin(stream, peer, permit);
+            if let Some(place) = place {
+                shared.begin(stream, newcomer, place);
+            }
         }
     });
 }
 
+/// A connection that was accepted: what it proves so far, and its place or the wait for one.
+struct Newcomer {
+    standing: Standing,
+    seat: Arc<Seat>,
+}
+
 impl<R: Answers> Shared<R> {
+    fn meet(&self, peer: Peer) -> Newcomer {
+        Newcomer { standing: self.peers.meet(peer, &[]), seat: Seat::new(peer, self.lifecycle.draining()) }
+    }
+
+    /// A place for a connection; none where it is refused, which is told once a minute.
+    async fn place(&self, newcomer: &Newcomer) -> Option<Place> {
+        let refused = match self.places.take(&newcomer.seat, newcomer.standing.rank()).await {
+            Ok(place) => return Some(place),
+            Err(refused) => refused,
+        };
+        let count = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).count();
+        let count = count?;
+        let reason = refused.label();
+        tracing::warn!(
+            reason,
+            count,
+            "connections are refused: peers that can prove nothing have all the places that they get. If your proxy is among \
+             them, list it in identity.peers"
+        );
+        None
+    }
+
     /// Serves a connection in the background.
-    fn begin(self: &Arc<Self>, stream: Stream, peer: Peer, permit: OwnedSemaphorePermit) {
+    fn begin(self: &Arc<Self>, stream: Stream, newcomer: Newcomer, place: Place) {
         let connection = Arc::clone(self);
         self.lifecycle.spawn(async move {
             connection.open.iter().for_each(Gauge::inc);
             match stream {
-                Stream::Tcp(stream) => connection.welcome(stream, peer).await,
-                Stream::Unix(stream) => connection.welcome(stream, peer).await,
+                Stream::Tcp(stream) => connection.welcome(stream, newcomer, place).await,
+                Stream::Unix(stream) => connection.welcome(stream, newcomer, place).await,
             }
             connection.open.iter().for_each(Gauge::dec);
-            drop(permit);
         });
     }
 
     /// Finds out what a new connection proves, and serves it.
-    async fn welcome<S>(&self, stream: S, peer: Peer)
+    async fn welcome<S>(&self, stream: S, newcomer: Newcomer, mut place: Place)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let draining = self.lifecycle.draining();
+        let Newcomer { standing, seat } = newcomer;
+        let over = async {
+            seat.end().cancelled().await;
+            if self.lifecycle.draining().is_cancelled() { End::Drained } else { End::Displaced }
+        };
         let Some(handshakes) = &self.handshakes else {
-            let draining = async {
-                draining.cancelled().await;
-                End::Drained
-            };
-            return self.run(stream, self.peers.meet(peer, &[]), draining).await;
+            return self.run(stream, standing, &seat, over).await;
         };
         let last_call = async {
-            draining.cancelled().await;
-            tokio::time::sleep(LAST_CALL).await;
+            seat.end().cancelled().await;
+            if self.lifecycle.draining().is_cancelled() {
+                tokio::time::sleep(LAST_CALL).await;
+            }
         };
         // Boxed: it is over before the first request, whose task would carry its room about.
         let shaken = tokio::select! {
@@ -233,20 +254,23 @@ impl<R: Answers> Shared<R> {
         let finish = async {
             tokio::select! {
                 () = retired => End::Retired,
-                () = draining.cancelled() => End::Drained,
+                end = over => end,
             }
         };
-        self.run(stream, self.peers.meet(peer, &names), finish).await;
+        let standing = self.peers.meet(standing.peer(), &names);
+        place.rise(standing.rank());
+        self.run(stream, standing, &seat, finish).await;
     }
 
     /// Serves a connection until it ends; once `finish` completes, no further request is taken.
-    async fn run<S>(&self, stream: S, standing: Standing, finish: impl Future<Output = End>)
+    async fn run<S>(&self, stream: S, standing: Standing, seat: &Seat, finish: impl Future<Output = End>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limits = self.limits;
         let share = self.budget.share(standing.is_stranger());
-        let phase = Arc::new(Phase::new(&self.lifecycle, limits.protocol == Protocol::Http2, share.clone()));
+        let phase = Arc::new(Phase::new(&self.lifecycle, limits.protocol != Protocol::Http1, share.clone()));
+        seat.follow(&phase);
         let mut io = Guarded::new(stream, limits.protocol, Arc::clone(&phase), standing.peer(), &share, &self.heads);
         let mut finish = std::pin::pin!(finish);
         let (spoken, end) = self.first(&mut io, finish.as_mut()).await;
@@ -283,12 +307,21 @@ impl<R: Answers> Shared<R> {
                 self.drive(connection, &phase, finish, http1::Connection::graceful_shutdown).await;
             }
             Spoken::Http2 => {
+                let finish = async {
+                    tokio::select! {
+                        biased;
+                        end = finish => end,
+                        () = phase.unused(limits.idle_timeout) => End::Unused,
+                    }
+                };
                 let mut builder = http2::Builder::new(TokioExecutor::new());
                 builder
                     .timer(TokioTimer::new())
                     .max_concurrent_streams(MAX_STREAMS)
                     .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
                     .max_header_list_size(MAX_HEADER_LIST)
+                    .initial_stream_window_size(STREAM_WINDOW)
+                    .initial_connection_window_size(CONNECTION_WINDOW)
                     .keep_alive_interval(limits.idle_timeout)
                     .keep_alive_timeout(limits.header_timeout);
                 // Boxed: few listeners speak it, and every connection would carry its room about.
@@ -311,6 +344,9 @@ impl<R: Answers> Shared<R> {
             spoken = io.first() => return (spoken, None),
             end = finish => end,
         };
+        if end == End::Displaced {
+            return (Spoken::Nothing, Some(end));
+        }
         let last = async {
             tokio::select! {
                 biased;
@@ -348,6 +384,12 @@ impl<R: Answers> Shared<R> {
             ended = connection.as_mut() => return note(ended),
             end = finish => end,
         };
+        match end {
+            // Whoever is idle is not told: over HTTP/1.1 there is no way to.
+            End::Displaced if !phase.is_busy() => return,
+            End::Unused => self.idle.inc(),
+            End::Displaced | End::Drained | End::Retired => {}
+        }
         if end == End::Drained {
             tokio::select! {
                 biased;
@@ -359,7 +401,7 @@ impl<R: Answers> Shared<R> {
         let patience = async {
             match end {
                 End::Drained => phase.all_answered().await,
-                End::Retired => {}
+                End::Retired | End::Displaced | End::Unused => {}
             }
             tokio::time::sleep(self.limits.header_timeout).await;
         };
@@ -370,6 +412,8 @@ impl<R: Answers> Shared<R> {
             () = patience => match end {
                 End::Drained => self.cut.inc(),
                 End::Retired => self.retired.inc(),
+                // Counted already.
+                End::Displaced | End::Unused => {}
             },
         }
     }

@@ -12,12 +12,16 @@ mod connection;
 pub(crate) mod fuzzing;
 mod grpc;
 mod input;
+mod limits;
 mod listener;
+mod minute;
 mod observe;
 mod ops;
+mod places;
 mod reply;
 mod session_route;
 mod socket;
+mod streams;
 mod subrequest_route;
 mod tls;
 
@@ -44,7 +48,8 @@ use warp::{Filter, Rejection};
 
 pub use connection::Protocol;
 pub use grpc::Calls;
-pub use listener::{Answers, Content, Entrance, Limits, serve};
+pub use limits::Limits;
+pub use listener::{Answers, Content, Entrance, serve};
 pub use reply::{Outcome, Row};
 pub use socket::Bound;
 pub use tls::Tls;
@@ -246,6 +251,7 @@ impl Way {
         let is_http1 = request.version() < Version::HTTP_2;
         let asked = Asked::of(request, standing, &phase);
         let unread = asked.unread();
+        let under_way = phase.under_way();
         async move {
             let asks_first = unread.is_some() && asked.headers.contains_key(EXPECT);
             let is_nowhere = matches!(self, Self::Nowhere(..));
@@ -265,6 +271,7 @@ impl Way {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             phase.answered();
+            drop(under_way);
             Ok(answer)
         }
     }

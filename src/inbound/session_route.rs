@@ -147,7 +147,27 @@ impl SessionRoute {
         if !matches!(asked.method, Method::POST | Method::DELETE) {
             return Ok(None);
         }
+        self.admit_unread(asked).await?;
         input::whole_body(asked, self.body).await.map_err(|fault| (fault.outcome, Some(fault.reason)))
+    }
+
+    /// Refuses whoever is refused whatever the body says, before it is read: a stranger, and a peer that shows no secret.
+    async fn admit_unread(&self, asked: &Asked) -> Result<(), Refused> {
+        let asking = asked.asking(None);
+        if self.resolver.proves_by_body(asked.standing) {
+            return Ok(());
+        }
+        let refusal = match self.resolver.resolve(&asking) {
+            Ok(_) | Err(Refusal::Absent) => return Ok(()),
+            Err(refusal) => refusal,
+        };
+        match self.resolver.resolve_again(&asking, refusal).await {
+            Ok(_) | Err(Refusal::Absent) => Ok(()),
+            Err(refusal) => {
+                self.observer.refused(refusal);
+                Err((Outcome::from(refusal), Some(refusal.label())))
+            }
+        }
     }
 
     /// Every check before the request is read: the page, the peer, the user.

@@ -89,10 +89,10 @@ impl SubrequestRoute {
         Self { plan, sessions, resolver, mode, observer, denied, passed }
     }
 
-    /// The answer to what is no request that two hops would read alike.
-    pub(super) fn refuse_malformed(&self, asked: &Asked) -> Response {
-        self.observer.refused(Refusal::Malformed);
-        self.without_identity(asked, Refusal::Malformed)
+    /// The answer to what nobody looks at: no request that two hops would read alike, or one of a stranger.
+    pub(super) fn refuse(&self, asked: &Asked, refusal: Refusal) -> Response {
+        self.observer.refused(refusal);
+        self.without_identity(asked, refusal)
     }
 
     fn pass(&self, asked: &Asked, identity: &Identity<'_>, entry: &Entry, how: How) -> Response {

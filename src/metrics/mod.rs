@@ -60,6 +60,7 @@ pub struct Metrics {
     /// Labels of the signing keys that are shown: those that are gone are taken away.
     shown_keys: Mutex<BTreeSet<[String; 3]>>,
     connections_closed: IntCounterVec,
+    connections_refused: IntCounterVec,
     tls_handshake_failures: IntCounterVec,
     tls_expiry: IntGaugeVec,
     cache_evictions: IntCounterVec,
@@ -212,6 +213,11 @@ impl Metrics {
             connections_closed: counter(
                 "sidemint_connections_closed_total",
                 "Connections that were cut, by reason.",
+                &["reason"],
+            )?,
+            connections_refused: counter(
+                "sidemint_connections_refused_total",
+                "Connections that were closed as soon as they came because no place was free for them, by reason.",
                 &["reason"],
             )?,
             tls_handshake_failures: counter(
@@ -381,6 +387,11 @@ impl Metrics {
     /// Connections that were cut for `reason`.
     pub fn connections_closed(&self, reason: &str) -> Counter {
         self.connections_closed.with_label_values(&[reason])
+    }
+
+    /// Connections that got no place for `reason`.
+    pub fn connections_refused(&self, reason: &str) -> Counter {
+        self.connections_refused.with_label_values(&[reason])
     }
 
     /// TLS handshakes that failed for `reason`.

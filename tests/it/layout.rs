@@ -29,7 +29,7 @@ const DOORS: [(&str, &[&str]); 20] = [
     ("figment", &["config/"]),
     ("prometheus", &["metrics/"]),
     ("notify", &["secrets/"]),
-    ("rustix", &["clock/"]),
+    ("rustix", &["clock/", "app/"]),
     ("jsonwebtoken", &["provider/keys/"]),
     ("minijinja", &["provider/template/"]),
     ("moka", &["session/store.rs", "provider/upserts.rs"]),

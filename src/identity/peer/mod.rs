@@ -31,7 +31,7 @@ use token::Tokens;
 pub(super) use workload::immediate_uris;
 
 /// The other end of the connection, and nothing else: `X-Forwarded-For` and its kin never enter here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
     /// Address of a TCP peer, in canonical form (IPv4-mapped addresses are IPv4).
     Tcp(IpAddr),
@@ -60,9 +60,26 @@ pub struct Standing {
     peer: Peer,
     /// One bit for each proof whose demands on a connection are met.
     met: u64,
+    rank: Rank,
+}
+
+/// How far a connection alone says that its peer may be believed. Whoever shares places goes by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// Nothing that a request shows can be worth anything here.
+    Stranger,
+    /// A request may prove something: with a secret, a signature or a token that is proof whoever sends it.
+    Open,
+    /// The connection is as a proof demands: it comes from a listed network or user, or shows a listed certificate.
+    Known,
 }
 
 impl Standing {
+    /// How far the connection alone says that its peer may be believed.
+    pub fn rank(self) -> Rank {
+        self.rank
+    }
+
     /// The other end.
     pub fn peer(self) -> Peer {
         self.peer
@@ -81,6 +98,8 @@ pub struct Peers {
     proofs: Vec<Proof>,
     /// Headers that prove something: they come once, under their own name, and no hop is told to drop them.
     guarded: Vec<HeaderName>,
+    /// Whether users come with tokens that are proof whoever sends them.
+    hears_anybody: bool,
     counts: Option<Counts>,
 }
 
@@ -123,7 +142,7 @@ impl Peers {
             rejected: metrics.peer_secrets_rejected.clone(),
         };
         counts.generation.set(i64::from(proofs.iter().any(|proof| proof.files().next().is_some())));
-        Ok(Self { proofs, guarded, counts: Some(counts) })
+        Ok(Self { proofs, guarded, hears_anybody: false, counts: Some(counts) })
     }
 
     /// Those of `[identity.peers]` alone, at a time of no meaning.
@@ -133,7 +152,7 @@ impl Peers {
         let caller = config::Caller { proof: configured.clone(), ..config::Caller::default() };
         let proofs: Vec<Proof> = Proof::configure("identity.peers".to_owned(), caller, &clock).into_iter().collect();
         let guarded = proofs.iter().flat_map(Proof::headers).cloned().collect();
-        Self { proofs, guarded, counts: None }
+        Self { proofs, guarded, hears_anybody: false, counts: None }
     }
 
     /// Whether somebody could be believed on a listener of this kind.
@@ -197,11 +216,18 @@ impl Peers {
         }
     }
 
+    /// The same, where users may come with tokens that are proof whoever sends them.
+    pub(super) fn hearing(self, hears_anybody: bool) -> Self {
+        Self { hears_anybody, ..self }
+    }
+
     /// What a new connection proves. `names` are those in its verified client certificate.
     pub fn meet(&self, peer: Peer, names: &[String]) -> Standing {
-        let mut standing = Standing { peer, met: 0 };
-        for (bit, _) in self.with_bits().filter(|(_, proof)| proof.is_met_by(peer, names)) {
+        let rank = if self.hears_anybody { Rank::Open } else { Rank::Stranger };
+        let mut standing = Standing { peer, met: 0, rank };
+        for (bit, proof) in self.with_bits().filter(|(_, proof)| proof.is_met_by(peer, names)) {
             standing.met |= bit;
+            standing.rank = standing.rank.max(proof.rank());
         }
         standing
     }

@@ -12,7 +12,7 @@ use super::secret::Secrets;
 use super::signature::{self, Signatures};
 use super::token::Tokens;
 use super::workload::Workloads;
-use super::{Gate, Peer};
+use super::{Gate, Peer, Rank};
 use crate::clock::Clock;
 use crate::config::{self, CallerToken, Listen};
 use crate::identity::{Asking, Refusal, Worth};
@@ -64,6 +64,11 @@ impl Proof {
     /// Whether nothing is asked of a request once the connection has been looked at.
     pub(super) fn is_of_connection(&self) -> bool {
         self.secrets.is_none() && self.signatures.is_none() && self.workloads.is_empty() && self.token.is_none()
+    }
+
+    /// What a connection is that meets its demands. One without any is met by everybody.
+    pub(super) fn rank(&self) -> Rank {
+        if self.position.is_some() || self.names.is_some() { Rank::Known } else { Rank::Open }
     }
 
     /// Whether networks beyond this machine are enough.

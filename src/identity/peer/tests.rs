@@ -13,7 +13,7 @@ impl Peers {
             |(name, caller): &(&str, config::Caller)| Proof::configure((*name).to_owned(), caller.clone(), &clock);
         let proofs: Vec<Proof> = callers.iter().map(|one| configure(one).expect("fits")).collect();
         let guarded = proofs.iter().flat_map(Proof::headers).cloned().collect();
-        Self { proofs, guarded, counts: None }
+        Self { proofs, guarded, hears_anybody: false, counts: None }
     }
 }
 

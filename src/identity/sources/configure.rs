@@ -21,6 +21,7 @@ impl Sources {
         let peers = Peers::configure(identity, &around.clock, &around.metrics);
         let peers = peers.unwrap_or_else(|problems| draft.refuse_all(problems, ""));
         let mut sources = draft.sources(&peers, around);
+        let hears_anybody = hears_anybody(&peers, &sources);
         draft.refuse_all::<()>(clashes(&peers, &sources), "");
         draft.refuse_all::<()>(misplaced_bodies(identity, routes, &sources), "");
         let namespaces = draft.namespaces(&mut sources);
@@ -32,7 +33,7 @@ impl Sources {
         let configured = Self {
             all: sources.into_iter().map(Arc::new).collect(),
             default: identity.source.clone(),
-            peers: Arc::new(peers),
+            peers: Arc::new(peers.hearing(hears_anybody)),
             users: users.map(Arc::new),
             metrics: Some(Arc::clone(&around.metrics)),
         };
@@ -154,6 +155,12 @@ impl<'c> Draft<'c> {
         }
         namespaces
     }
+}
+
+/// Whether a source that tells users needs no proven peer. The token of a caller proves a peer, and no user.
+fn hears_anybody(peers: &Peers, sources: &[Source]) -> bool {
+    let of_callers: Vec<&str> = peers.token_sources().map(|(_, name)| name).collect();
+    sources.iter().any(|source| source.stands_alone() && !of_callers.contains(&source.name.as_str()))
 }
 
 /// Whether requests on `route` ask the source called `name`.

@@ -1,11 +1,12 @@
 //! Where a connection is between two requests: shared by its stream and by whoever answers.
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
-use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{Held, Share};
+use crate::inbound::streams::Streams;
 use crate::lifecycle::Lifecycle;
 
 /// Where a connection is between two requests, and what belongs to all requests of it.
@@ -13,8 +14,8 @@ use crate::lifecycle::Lifecycle;
 pub struct Phase {
     now: AtomicU8,
     lifecycle: Lifecycle,
-    /// Calls under way, where there are many at once and some never end by themselves.
-    calls: Option<TaskTracker>,
+    /// Where there may be many requests at once, and some never end by themselves.
+    streams: Option<Streams>,
     /// For bodies that are read.
     share: Share,
 }
@@ -27,29 +28,52 @@ pub(super) const GIVEN: u8 = 1;
 pub(super) const SERVING: u8 = 2;
 
 impl Phase {
-    /// The phase of a new connection, and whether calls on it are told apart.
-    pub(in crate::inbound) fn new(lifecycle: &Lifecycle, tells_calls_apart: bool, share: Share) -> Self {
+    /// The phase of a new connection, and whether there may be many requests at once on it.
+    pub(in crate::inbound) fn new(lifecycle: &Lifecycle, has_streams: bool, share: Share) -> Self {
         Self {
             now: AtomicU8::new(IDLE),
             lifecycle: lifecycle.clone(),
-            calls: tells_calls_apart.then(TaskTracker::new),
+            streams: has_streams.then(Streams::default),
             share,
         }
     }
 
+    /// One in which a request is in hand.
+    #[cfg(test)]
+    pub(in crate::inbound) fn busy_for_test() -> std::sync::Arc<Self> {
+        let phase = Self::new(&Lifecycle::default(), false, super::Budget::new(0).share(false));
+        phase.serving();
+        std::sync::Arc::new(phase)
+    }
+
+    /// Whether a request is in hand.
+    pub(in crate::inbound) fn is_busy(&self) -> bool {
+        self.streams.as_ref().map_or_else(|| self.now() != IDLE, Streams::is_busy)
+    }
+
     /// Holds a call to be under way until this is dropped.
     pub(in crate::inbound) fn under_way(&self) -> Option<TaskTrackerToken> {
-        self.calls.as_ref().map(TaskTracker::token)
+        self.streams.as_ref().map(Streams::call)
+    }
+
+    /// Holds an answer to go on until this is dropped.
+    pub(in crate::inbound) fn answering(&self) -> Option<TaskTrackerToken> {
+        self.streams.as_ref().map(Streams::answer)
+    }
+
+    /// Completes once there was no stream for this long; never where there are none.
+    pub(in crate::inbound) async fn unused(&self, span: Duration) {
+        match &self.streams {
+            None => std::future::pending().await,
+            Some(streams) => streams.unused(span).await,
+        }
     }
 
     /// Completes once no call is under way; never where they are not told apart.
     pub(in crate::inbound) async fn all_answered(&self) {
-        match &self.calls {
+        match &self.streams {
             None => std::future::pending().await,
-            Some(calls) => {
-                calls.close();
-                calls.wait().await;
-            }
+            Some(streams) => streams.all_answered().await,
         }
     }
 

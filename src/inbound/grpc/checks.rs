@@ -11,9 +11,9 @@ use tonic::{Response, Status};
 
 use super::codec::Read;
 use super::question::Question;
-use super::{TooLarge, answer};
+use super::{Unread, answer};
 use crate::config::{self, Answer};
-use crate::identity::Standing;
+use crate::identity::{Rank, Refusal, Standing};
 use crate::inbound::asked::Asked;
 use crate::inbound::observe::{Observer, Seen};
 use crate::inbound::reply::{Base, Extras, Outcome, problem};
@@ -57,7 +57,7 @@ impl Checks {
     async fn check(&self, call: tonic::Request<Read>) -> Result<CheckResponse, Status> {
         let (metadata, extensions, Read(check)) = call.into_parts();
         let standing = *extensions.get::<Standing>().ok_or_else(|| Status::unavailable("no connection"))?;
-        let check = check.filter(|_| extensions.get::<TooLarge>().is_none());
+        let check = check.filter(|_| extensions.get::<Unread>().is_none());
         let Some(check) = check else { return self.refuse_unread(standing) };
         let mut attributes = check.attributes.unwrap_or_default();
         let named = std::mem::take(&mut attributes.context_extensions);
@@ -69,7 +69,7 @@ impl Checks {
             return self.turn_away(&question.asked);
         };
         let answer = if question.is_malformed {
-            guard.handler.refuse_malformed(&question.asked)
+            guard.handler.refuse(&question.asked, Refusal::Malformed)
         } else {
             guard.handler.answer(&question.asked).await
         };
@@ -92,12 +92,14 @@ impl Checks {
         })
     }
 
-    /// The answer to a check that cannot be read. All routes say the same to that.
+    /// The answer to a check that cannot be read, or that nobody reads because a stranger sent it. All routes say the same
+    /// to that.
     fn refuse_unread(&self, standing: Standing) -> Result<CheckResponse, Status> {
         let guard = self.routes.get(&self.first).and_then(|guards| guards.first());
         let guard = guard.ok_or_else(|| Status::unavailable("no such route"))?;
         let nothing = Question::of(HeaderMap::new(), AttributeContext::default(), standing);
-        answer::of(guard.handler.refuse_malformed(&nothing.asked))
+        let refusal = if standing.rank() == Rank::Stranger { Refusal::PeerUntrusted } else { Refusal::Malformed };
+        answer::of(guard.handler.refuse(&nothing.asked, refusal))
     }
 
     /// The answer to a request for a host that nobody serves, as over HTTP. The host is the client's word, so this must

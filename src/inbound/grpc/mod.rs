@@ -13,7 +13,9 @@ mod health;
 mod question;
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +23,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::Status;
 use tonic::body::Body as Answer;
 use tonic::codegen::Service as _;
@@ -31,7 +34,7 @@ use super::body::{self, Body};
 use super::connection::{HeadFault, Held, Phase};
 use super::listener::{Answers, Content};
 use crate::config;
-use crate::identity::Standing;
+use crate::identity::{Rank, Standing};
 use crate::lifecycle::Lifecycle;
 use checks::{Check, Checks};
 use codec::Checked;
@@ -45,9 +48,9 @@ const HEALTH: &str = "/grpc.health.v1.Health/";
 /// A message of no bytes, in its envelope.
 const NOTHING: Bytes = Bytes::from_static(&[0; 5]);
 
-/// Marks a call that was not read because of its size.
+/// Marks a call that was not read: because of its size, or of who sent it.
 #[derive(Clone, Copy)]
-struct TooLarge;
+struct Unread;
 
 /// Every service that the gRPC listener has.
 #[derive(Clone)]
@@ -74,7 +77,8 @@ impl Calls {
         }
     }
 
-    /// Answers one call. It is read as a whole first, within a size and a time: nothing is decoded before.
+    /// Answers one call. It is read as a whole first, within a size and a time: nothing is decoded before. What a stranger
+    /// sends is not read at all: a check of its is refused, and health is told of the whole service.
     async fn call(
         &mut self,
         request: Request<Incoming>,
@@ -92,11 +96,13 @@ impl Calls {
             return Ok(Status::unimplemented("there is no such service").into_http());
         }
         let (mut head, body) = request.into_parts();
-        let bytes = match body::read(body, MOST_BYTES, self.patience, room).await {
+        let is_read = standing.rank() != Rank::Stranger;
+        let read = if is_read { body::read(body, MOST_BYTES, self.patience, room).await } else { Body::TooLarge };
+        let bytes = match read {
             Body::Whole(bytes) => bytes,
             Body::Empty => Bytes::new(),
             Body::TooLarge => {
-                head.extensions.insert(TooLarge);
+                head.extensions.insert(Unread);
                 NOTHING
             }
             Body::NoRoom => return Ok(Status::resource_exhausted("too many calls at once").into_http()),
@@ -122,6 +128,32 @@ fn no_call(request: &Request<Incoming>) -> Option<StatusCode> {
     (!media.starts_with(b"application/grpc")).then_some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
 }
 
+/// The body of an answer, which may go on for as long as somebody watches.
+struct Ongoing {
+    body: Answer,
+    _going_on: Option<TaskTrackerToken>,
+}
+
+impl hyper::body::Body for Ongoing {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
 impl Answers for Calls {
     fn answer(
         &self,
@@ -136,7 +168,7 @@ impl Answers for Calls {
             let answer = services.call(request, standing, phase.room()).await;
             phase.answered();
             drop(under_way);
-            answer
+            answer.map(|answer| answer.map(|body| Ongoing { body, _going_on: phase.answering() }))
         }
     }
 }

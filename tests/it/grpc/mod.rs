@@ -4,6 +4,7 @@ mod client;
 mod envoy;
 mod hostile;
 mod identity;
+mod strangers;
 mod wire;
 
 use std::collections::BTreeSet;

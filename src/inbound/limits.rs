@@ -1,0 +1,61 @@
+//! What a listener allows.
+
+use std::time::Duration;
+
+use super::connection::Protocol;
+use crate::config::Server;
+
+/// How long whoever has a place of the ops listener may say nothing.
+const OPS_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Limits of one listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Open connections at most.
+    pub connections: usize,
+    /// From the first byte of a head to its end.
+    pub header_timeout: Duration,
+    /// Keep-alive without a request.
+    pub idle_timeout: Duration,
+    /// Header lines.
+    pub headers: usize,
+    /// Bytes of a head.
+    pub head_bytes: usize,
+    /// Bytes of all heads and bodies that are not complete.
+    pub unfinished_bytes: usize,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// Whether this is a listener of identity. Peers are told apart there, and open connections are shown in the gauge;
+    /// probes and scrapes are all alike.
+    pub of_identity: bool,
+}
+
+impl From<&Server> for Limits {
+    fn from(server: &Server) -> Self {
+        Self {
+            connections: server.max_connections,
+            header_timeout: server.header_timeout,
+            idle_timeout: server.idle_timeout,
+            headers: server.max_headers,
+            head_bytes: server.max_head_bytes,
+            unfinished_bytes: server.max_unfinished_bytes,
+            protocol: if server.http2 { Protocol::Either } else { Protocol::Http1 },
+            of_identity: true,
+        }
+    }
+}
+
+impl Limits {
+    /// Those of the ops listener. Probes and scrapes are over at once, so whoever says nothing for seconds is none.
+    #[must_use]
+    pub fn of_ops(self, connections: usize) -> Self {
+        Self {
+            connections,
+            header_timeout: self.header_timeout.min(OPS_PATIENCE),
+            idle_timeout: self.idle_timeout.min(OPS_PATIENCE),
+            protocol: Protocol::Http1,
+            of_identity: false,
+            ..self
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! Who has a place on a listener, and who gives it up for another.
+//!
+//! Places are few, and whoever reaches the port can ask for them (T-70). So peers that can prove nothing share a small
+//! part, each address of theirs has a smaller one, and where a place is wanted an idle connection of the lowest rank makes
+//! room: the oldest one of the peer that has the most. A peer that its connection proves never gives its place up.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::Phase;
+use crate::identity::{Peer, Rank};
+use crate::metrics::{Counter, Metrics};
+
+/// One of so many places is for strangers, and of these one of as many for one address.
+const PART: usize = 4;
+/// Connections that made room and have not ended yet, at most. They end at once, unless the machine has no time for them;
+/// then newcomers wait for that time as well.
+const LEAVING: usize = 16;
+/// Whoever waits for a place looks this often for a connection that has fallen idle.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How the places of a listener are shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shares {
+    /// All of them.
+    all: usize,
+    /// For strangers.
+    strangers: usize,
+    /// For one address of strangers.
+    one_address: usize,
+}
+
+impl Shares {
+    /// Places where peers are told apart.
+    pub(super) fn by_rank(all: usize) -> Self {
+        let strangers = (all / PART).max(1);
+        Self { all, strangers, one_address: (strangers / PART).max(1) }
+    }
+
+    /// Places where nobody proves anything.
+    pub(super) const fn alike(all: usize) -> Self {
+        Self { all, strangers: all, one_address: all }
+    }
+}
+
+/// Why a connection was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// The address has its share.
+    Address,
+    /// Strangers have their share.
+    Strangers,
+    /// Every place is taken, by others that are busy or of a higher rank.
+    Full,
+}
+
+impl Refused {
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Strangers => "strangers",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// Why there is no place now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoPlace {
+    /// There will not be one soon.
+    Refused(Refused),
+    /// So many are leaving that the next one has to wait for them.
+    Leaving,
+}
+
+/// A connection that has a place or waits for one.
+#[derive(Debug)]
+pub(super) struct Seat {
+    peer: Peer,
+    /// Between two requests or not; not yet known in a handshake, which counts for idle.
+    phase: OnceLock<Arc<Phase>>,
+    /// Cancelled when the connection should end: for another, or because the listener drains.
+    end: CancellationToken,
+}
+
+impl Seat {
+    pub(super) fn new(peer: Peer, draining: &CancellationToken) -> Arc<Self> {
+        Arc::new(Self { peer, phase: OnceLock::new(), end: draining.child_token() })
+    }
+
+    /// The connection has come so far that there are requests.
+    pub(super) fn follow(&self, phase: &Arc<Phase>) {
+        // There is one phase for the life of a connection.
+        let _first = self.phase.set(Arc::clone(phase));
+    }
+
+    /// Cancelled when the connection should end.
+    pub(super) fn end(&self) -> &CancellationToken {
+        &self.end
+    }
+
+    /// Whether a request is being answered.
+    pub(super) fn is_busy(&self) -> bool {
+        self.phase.get().is_some_and(|phase| phase.is_busy())
+    }
+
+    /// Whose share it counts against. An IPv6 network of 64 bits is one peer: it has as many addresses as it wants.
+    fn holder(&self) -> Peer {
+        match self.peer {
+            Peer::Tcp(IpAddr::V6(address)) => {
+                Peer::Tcp(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))))
+            }
+            peer => peer,
+        }
+    }
+}
+
+/// The places of one listener.
+#[derive(Debug)]
+pub(super) struct Places {
+    shares: Shares,
+    taken: Mutex<Taken>,
+    /// A place has become free.
+    freed: Notify,
+    displaced: Counter,
+    refused: [(Refused, Counter); 3],
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    next: u64,
+    strangers: Crowd,
+    open: Crowd,
+    known: usize,
+    /// Those that made room and have not ended.
+    leaving: usize,
+}
+
+/// Connections of one rank, in the order in which they came.
+#[derive(Debug, Default)]
+struct Crowd {
+    seats: BTreeMap<u64, Arc<Seat>>,
+    /// How many each peer has.
+    holders: HashMap<Peer, usize>,
+}
+
+/// A place that is taken; whoever drops it has gone.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Arc<Places>,
+    seat: Arc<Seat>,
+    number: u64,
+    rank: Rank,
+}
+
+impl Places {
+    pub(super) fn new(shares: Shares, metrics: &Metrics) -> Arc<Self> {
+        let refused = [Refused::Address, Refused::Strangers, Refused::Full];
+        Arc::new(Self {
+            shares,
+            taken: Mutex::default(),
+            freed: Notify::new(),
+            displaced: metrics.connections_closed("displaced"),
+            refused: refused.map(|refused| (refused, metrics.connections_refused(refused.label()))),
+        })
+    }
+
+    /// A place for a connection of this rank. Strangers get one or are refused at once; others wait while every place is
+    /// taken by requests and peers that are known.
+    pub(super) async fn take(self: &Arc<Self>, seat: &Arc<Seat>, rank: Rank) -> Result<Place, Refused> {
+        loop {
+            match self.try_take(seat, rank) {
+                Ok(place) => return Ok(place),
+                Err(NoPlace::Refused(refused)) if refused != Refused::Full || rank == Rank::Stranger => {
+                    self.refused.iter().filter(|(own, _)| *own == refused).for_each(|(_, count)| count.inc());
+                    return Err(refused);
+                }
+                Err(_) => {
+                    // When nothing was freed, one may have fallen idle.
+                    let _looked = tokio::time::timeout(LOOK, self.freed.notified()).await;
+                }
+            }
+        }
+    }
+
+    fn try_take(self: &Arc<Self>, seat: &Arc<Seat>, rank: Rank) -> Result<Place, NoPlace> {
+        let mut taken = self.taken();
+        if rank == Rank::Stranger {
+            let own = taken.strangers.holders.get(&seat.holder()).copied().unwrap_or_default();
+            if own >= self.shares.one_address && !self.displace(&mut taken, Rank::Stranger, Some(seat.holder()))? {
+                return Err(NoPlace::Refused(Refused::Address));
+            }
+            if taken.strangers.seats.len() >= self.shares.strangers
+                && !self.displace(&mut taken, Rank::Stranger, None)?
+            {
+                return Err(NoPlace::Refused(Refused::Strangers));
+            }
+        }
+        while taken.count() >= self.shares.all {
+            let has_room = self.displace(&mut taken, Rank::Stranger, None)?
+                || (rank != Rank::Stranger && self.displace(&mut taken, Rank::Open, None)?);
+            if !has_room {
+                return Err(NoPlace::Refused(Refused::Full));
+            }
+        }
+        let number = taken.next;
+        taken.next += 1;
+        taken.seat(number, rank, seat);
+        Ok(Place { places: Arc::clone(self), seat: Arc::clone(seat), number, rank })
+    }
+
+    /// Ends the connection of this rank that can best be spared, of one peer if that is given; false where there is none.
+    fn displace(&self, taken: &mut Taken, rank: Rank, of: Option<Peer>) -> Result<bool, NoPlace> {
+        let may_leave = taken.leaving < (self.shares.all / PART).clamp(1, LEAVING);
+        let Some(crowd) = taken.crowd(rank) else { return Ok(false) };
+        let Some(number) = crowd.spare(of) else { return Ok(false) };
+        if !may_leave {
+            return Err(NoPlace::Leaving);
+        }
+        if let Some(seat) = crowd.remove(number) {
+            seat.end.cancel();
+            taken.leaving += 1;
+            self.displaced.inc();
+        }
+        Ok(true)
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    fn count(&self) -> usize {
+        self.known + self.strangers.seats.len() + self.open.seats.len()
+    }
+
+    /// Connections that may have to make room; none of peers that are known.
+    fn crowd(&mut self, rank: Rank) -> Option<&mut Crowd> {
+        match rank {
+            Rank::Stranger => Some(&mut self.strangers),
+            Rank::Open => Some(&mut self.open),
+            Rank::Known => None,
+        }
+    }
+
+    fn seat(&mut self, number: u64, rank: Rank, seat: &Arc<Seat>) {
+        match self.crowd(rank) {
+            Some(crowd) => crowd.insert(number, seat),
+            None => self.known += 1,
+        }
+    }
+
+    /// Takes a connection out; false where it has made room already.
+    fn unseat(&mut self, number: u64, rank: Rank) -> bool {
+        match self.crowd(rank) {
+            Some(crowd) => crowd.remove(number).is_some(),
+            None => {
+                self.known = self.known.saturating_sub(1);
+                true
+            }
+        }
+    }
+}
+
+impl Crowd {
+    fn insert(&mut self, number: u64, seat: &Arc<Seat>) {
+        *self.holders.entry(seat.holder()).or_default() += 1;
+        self.seats.insert(number, Arc::clone(seat));
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Arc<Seat>> {
+        let seat = self.seats.remove(&number)?;
+        let holder = seat.holder();
+        if let Some(count) = self.holders.get_mut(&holder) {
+            *count -= 1;
+            if *count == 0 {
+                self.holders.remove(&holder);
+            }
+        }
+        Some(seat)
+    }
+
+    /// The oldest idle connection: of this peer, or of the one that has the most, or of anybody.
+    fn spare(&self, of: Option<Peer>) -> Option<u64> {
+        let oldest = |fits: &dyn Fn(Peer) -> bool| {
+            let idle = self.seats.iter().find(|(_, seat)| fits(seat.holder()) && !seat.is_busy());
+            idle.map(|(number, _)| *number)
+        };
+        if let Some(peer) = of {
+            return oldest(&|holder| holder == peer);
+        }
+        let most = self.holders.values().max().copied().unwrap_or_default();
+        oldest(&|holder| self.holders.get(&holder) == Some(&most)).or_else(|| oldest(&|_| true))
+    }
+}
+
+impl Place {
+    /// The connection has proven more since: by its certificate.
+    pub(super) fn rise(&mut self, rank: Rank) {
+        if rank > self.rank {
+            let mut taken = self.places.taken();
+            if taken.unseat(self.number, self.rank) {
+                taken.seat(self.number, rank, &self.seat);
+                drop(taken);
+                self.rank = rank;
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken();
+        if !taken.unseat(self.number, self.rank) {
+            taken.leaving = taken.leaving.saturating_sub(1);
+        }
+        drop(taken);
+        self.places.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Hall {
+        places: Arc<Places>,
+        draining: CancellationToken,
+    }
+
+    impl Hall {
+        fn new(shares: Shares) -> Self {
+            let metrics = Metrics::new().expect("metrics");
+            Self { places: Places::new(shares, &metrics), draining: CancellationToken::new() }
+        }
+
+        fn enter(&self, address: &str, rank: Rank) -> Result<Place, NoPlace> {
+            let seat = Seat::new(Peer::tcp(address.parse().expect("an address")), &self.draining);
+            self.places.try_take(&seat, rank)
+        }
+
+        fn idle(&self, address: &str, rank: Rank) -> Place {
+            self.enter(address, rank).expect("a place")
+        }
+
+        fn busy(&self, address: &str, rank: Rank) -> Place {
+            let place = self.idle(address, rank);
+            place.seat.follow(&Phase::busy_for_test());
+            place
+        }
+    }
+
+    fn has_ended(places: &[Place]) -> Vec<bool> {
+        places.iter().map(|place| place.seat.end.is_cancelled()).collect()
+    }
+
+    /// T-70: strangers share a quarter, one address of theirs a quarter of that, and newcomers push out idle ones.
+    #[test]
+    fn strangers_share_a_part_and_push_out_each_other() {
+        let hall = Hall::new(Shares::by_rank(32));
+        let first: Vec<_> = (0..3).map(|_| hall.idle("203.0.113.1", Rank::Stranger)).collect();
+        assert_eq!(has_ended(&first), [true, false, false], "two places for one address");
+        let others: Vec<_> = (2..9).map(|n| hall.idle(&format!("203.0.113.{n}"), Rank::Stranger)).collect();
+        assert_eq!(has_ended(&first), [true, true, false], "eight places in all, and who has the most gives one up");
+        assert_eq!(has_ended(&others), [false; 7]);
+        let known: Vec<_> = (0..24).map(|_| hall.idle("127.0.0.1", Rank::Known)).collect();
+        assert_eq!(has_ended(&known), [false; 24]);
+    }
+
+    /// T-70: who is busy keeps its place, and then newcomers are refused.
+    #[test]
+    fn busy_connections_keep_their_places() {
+        let hall = Hall::new(Shares::by_rank(32));
+        let busy: Vec<_> = (0..2).map(|_| hall.busy("203.0.113.1", Rank::Stranger)).collect();
+        assert_eq!(hall.enter("203.0.113.1", Rank::Stranger).err(), Some(NoPlace::Refused(Refused::Address)));
+        let more: Vec<_> = (2..8).map(|n| hall.busy(&format!("203.0.113.{n}"), Rank::Stranger)).collect();
+        assert_eq!(hall.enter("203.0.113.9", Rank::Stranger).err(), Some(NoPlace::Refused(Refused::Strangers)));
+        assert!(has_ended(&busy).iter().chain(&has_ended(&more)).all(|ended| !ended));
+        drop(busy);
+        drop(hall.idle("203.0.113.9", Rank::Stranger));
+    }
+
+    /// T-70: a peer that is known finds a place among strangers and others, and is never pushed out.
+    #[test]
+    fn a_known_peer_finds_a_place_and_keeps_it() {
+        let hall = Hall::new(Shares::by_rank(8));
+        let mut others: Vec<_> = (1..8).map(|n| hall.idle(&format!("203.0.113.{n}"), Rank::Open)).collect();
+        others.push(hall.idle("198.51.100.1", Rank::Stranger));
+        let mut known = Vec::new();
+        while let Some(last) = others.pop() {
+            known.push(hall.idle("127.0.0.1", Rank::Known));
+            assert!(last.seat.end.is_cancelled() || last.rank == Rank::Open, "the stranger goes first");
+            others.push(last);
+            others.retain(|place| !place.seat.end.is_cancelled());
+            assert_eq!(others.len() + known.len(), 8);
+        }
+        for rank in [Rank::Stranger, Rank::Open, Rank::Known] {
+            assert_eq!(hall.enter("127.0.0.1", rank).err(), Some(NoPlace::Refused(Refused::Full)), "{rank:?}");
+        }
+        assert_eq!(has_ended(&known), [false; 8]);
+        drop(known);
+        let open: Vec<_> = (1..=8).map(|n| hall.busy(&format!("203.0.113.{n}"), Rank::Open)).collect();
+        let refused = hall.enter("127.0.0.1", Rank::Known).err();
+        assert_eq!(refused, Some(NoPlace::Refused(Refused::Full)), "nobody is cut off in a request");
+        drop(open);
+    }
+
+    /// T-70: where anybody may bring a token, whoever hoards gives up first.
+    #[test]
+    fn who_has_the_most_gives_up_first() {
+        let hall = Hall::new(Shares::by_rank(8));
+        let proxy: Vec<_> = (0..3).map(|_| hall.idle("192.0.2.1", Rank::Open)).collect();
+        let hoarder: Vec<_> = (0..5).map(|_| hall.idle("203.0.113.1", Rank::Open)).collect();
+        let newcomer = hall.idle("192.0.2.2", Rank::Open);
+        assert_eq!((has_ended(&proxy), has_ended(&hoarder)), (vec![false; 3], vec![true, false, false, false, false]));
+        drop(newcomer);
+    }
+
+    /// T-70: a network of IPv6 is one peer.
+    #[test]
+    fn a_network_of_ipv6_is_one_peer() {
+        let hall = Hall::new(Shares::by_rank(32));
+        let one: Vec<_> = (1..4).map(|n| hall.idle(&format!("2001:db8:0:1::{n}"), Rank::Stranger)).collect();
+        let other = vec![hall.idle("2001:db8:0:2::1", Rank::Stranger)];
+        assert_eq!((has_ended(&one), has_ended(&other)), (vec![true, false, false], vec![false]));
+    }
+
+    /// T-70: handshakes are in the part of strangers until they have shown their certificate.
+    #[test]
+    fn a_certificate_leaves_the_part_of_strangers() {
+        let hall = Hall::new(Shares::by_rank(4));
+        let mut proven = hall.idle("192.0.2.1", Rank::Stranger);
+        proven.rise(Rank::Known);
+        let stranger = hall.idle("203.0.113.1", Rank::Stranger);
+        assert!(!proven.seat.end.is_cancelled());
+        drop(hall.idle("203.0.113.2", Rank::Stranger));
+        assert!(stranger.seat.end.is_cancelled() && !proven.seat.end.is_cancelled());
+        drop((proven, stranger));
+        let taken = hall.places.taken();
+        assert_eq!(
+            (taken.count(), taken.leaving, taken.strangers.holders.len()),
+            (0, 0, 0),
+            "everything is given back"
+        );
+    }
+
+    /// Those that made room and have not ended are bounded as well.
+    #[test]
+    fn so_many_may_be_leaving_and_no_more() {
+        let hall = Hall::new(Shares::alike(40));
+        let mut places: Vec<_> = (0..40 + 40 / PART).map(|_| hall.idle("192.0.2.1", Rank::Stranger)).collect();
+        assert_eq!(hall.enter("192.0.2.1", Rank::Stranger).err(), Some(NoPlace::Leaving));
+        drop(places.remove(0));
+        places.push(hall.idle("192.0.2.1", Rank::Stranger));
+    }
+}
