@@ -450,7 +450,7 @@ fn mint_takes_only_inputs_that_the_preset_declares() {
 fn mint_for_a_route_or_user_that_cannot_be_ends_with_2() {
     let said = bad(2, &["mint", "--user", "alice", "--route", "/nowhere"], &[]);
     assert_eq!(said, "sidemint: --route: no such route; configured: /api/chat/session, /auth\n");
-    for user in ["", "null", "${user}", "a\u{202e}b"] {
+    for user in ["", "null", "a\u{202e}b"] {
         let said = bad(2, &["mint", "--user", user], &[]);
         assert!(said.starts_with("sidemint: --user: "), "{said}");
     }

@@ -358,12 +358,15 @@ async fn secrets_that_change_together_are_one_generation() {
     let fake = Sendsar::start(Arc::clone(&clock)).await;
     let at = |file: &str| mount.path().join(file).display().to_string();
     let own = format!("api_key_file = \"{}\"\nuser_unfit = \"hash\"\nuser_key_file = \"{}\"", at("one"), at("users"));
-    let other = format!("\"{}\"", at("two"));
+    let [other, users] = ["two", "users"].map(|file| format!("\"{}\"", at(file)));
     let api = format!("\"{}\"", fake.base_url());
     let overrides = [
         ("providers.other.preset", "\"sendsar\""),
         ("providers.other.api_url", api.as_str()),
         ("providers.other.api_key_file", other.as_str()),
+        // The same people, so the same ids.
+        ("providers.other.user_unfit", "\"hash\""),
+        ("providers.other.user_key_file", users.as_str()),
     ];
     let text = config(&sendsar(&fake, &own), &overrides);
     let service = Service::start(&text, &Environment::default(), clock).await;

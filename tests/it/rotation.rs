@@ -343,7 +343,8 @@ async fn what_fails_stays_where_it_is() {
         (Script::json(500, &json!({})), "register failed: register: unavailable (answered 500)"),
     ] {
         world.fake.next("/keys", script);
-        assert_eq!(world.step(&mut rotation).await.unwrap_err().to_string(), problem);
+        let said = world.step(&mut rotation).await.unwrap_err().to_string();
+        assert_eq!(said, format!("{problem} at {}", world.fake.base_url().trim_start_matches("http://")));
         assert_eq!(world.record()["stage"], "made");
     }
     world.step(&mut rotation).await.unwrap();

@@ -281,7 +281,7 @@ async fn a_warm_session_is_handed_out_while_the_provider_is_down() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_provider_is_given_up_at_the_deadline() {
     // Only the route's deadline can end this wait.
-    let (service, fake) = Service::sendsar_with("timeout = \"100h\"", &[]).await;
+    let (service, fake) = Service::sendsar_with("timeout = \"10m\"", &[]).await;
     fake.breaks(Some(Script::Silence));
     for (path, calls) in [(OPTIONAL, 1), (REQUIRED, 2)] {
         let mut ask = std::pin::pin!(service.ask("GET", path, &[ALICE]));
