@@ -357,6 +357,7 @@ mod tests {
                 if !refused {
                     fail(&breaker, "mallory", of(class, status), now);
                 }
+                assert!(is_open_for(&breaker, "alice", now), "{class:?} {status:?}: nobody else waits");
                 refused
             });
             assert!(refused.count() > 12, "{class:?}");
