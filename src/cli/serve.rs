@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use nix::sys::signal::{SigSet, Signal as Number};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -69,13 +70,18 @@ fn serve(
 }
 
 impl Signals {
-    /// From now on they end nothing by themselves.
+    /// From now on they end nothing by themselves. A signal is held back while its handler is installed: the library calls
+    /// nobody for one that comes between its handler and its entry in the list, and so that signal would be lost.
     fn take() -> io::Result<Self> {
-        Ok(Self {
+        let held: SigSet = [Number::SIGTERM, Number::SIGINT, Number::SIGHUP].into_iter().collect();
+        held.thread_block()?;
+        let taken = Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
-        })
+        };
+        held.thread_unblock()?;
+        Ok(taken)
     }
 
     /// Draws the blueprint, which may have to wait for files; `None` where the service is to end before that.
