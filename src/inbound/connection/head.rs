@@ -92,7 +92,10 @@ impl Scan {
             {
                 return Err(HeadFault::Malformed);
             }
-            let Some(found) = seen.get(self.searched..).and_then(|rest| memchr(b'\n', rest)) else {
+            let rest = seen.get(self.searched..).unwrap_or_default();
+            // The empty line is found without a call.
+            let found = if rest.starts_with(b"\r\n") { Some(1) } else { memchr(b'\n', rest) };
+            let Some(found) = found else {
                 self.searched = seen.len();
                 return match self.minor {
                     _ if seen.len() < limits.bytes => Ok(None),
@@ -116,15 +119,13 @@ impl Scan {
     }
 
     fn request_line(&mut self, start: usize, line: &[u8]) -> Result<(), HeadFault> {
-        const VERSION: usize = b" HTTP/1.1".len();
-        let (before, version) =
-            line.len().checked_sub(VERSION).and_then(|at| line.split_at_checked(at)).ok_or(HeadFault::Version)?;
-        self.minor = match version {
-            b" HTTP/1.1" => Some(1),
-            b" HTTP/1.0" => Some(0),
+        let (before, version) = line.split_last_chunk::<9>().ok_or(HeadFault::Version)?;
+        self.minor = match *version {
+            version if version == *b" HTTP/1.1" => Some(1),
+            version if version == *b" HTTP/1.0" => Some(0),
             _ => return Err(HeadFault::Version),
         };
-        let space = memchr(b' ', before).ok_or(HeadFault::Target)?;
+        let space = before.iter().position(|byte| *byte == b' ').ok_or(HeadFault::Target)?;
         let (method, target) = before.split_at_checked(space).ok_or(HeadFault::Target)?;
         let target = target.get(1..).unwrap_or_default();
         self.is_of_head = method == b"HEAD";
@@ -140,25 +141,36 @@ impl Scan {
         if self.lines > limits.lines {
             return Err(HeadFault::TooManyLines);
         }
-        if matches!(line, [b' ' | b'\t', ..]) {
-            return Err(HeadFault::Line);
+        // Most lines are none of these, and their first letter says so.
+        match line.first().map(u8::to_ascii_lowercase) {
+            Some(b' ' | b'\t') => Err(HeadFault::Line),
+            Some(b'h') => value_of(line, b"host").map_or(Ok(()), |value| self.host(value)),
+            Some(b'c') => value_of(line, b"content-length").map_or(Ok(()), |value| self.length(value)),
+            Some(b't') => value_of(line, b"transfer-encoding").map_or(Ok(()), |value| self.encoding(value)),
+            _ => Ok(()),
         }
-        if let Some(value) = value_of(line, b"host") {
-            if self.has_host {
-                return Err(HeadFault::HostTwice);
-            }
-            self.has_host = true;
-            return if host::is_host(value) { Ok(()) } else { Err(HeadFault::HostInvalid) };
+    }
+
+    fn host(&mut self, value: &[u8]) -> Result<(), HeadFault> {
+        if self.has_host {
+            return Err(HeadFault::HostTwice);
         }
-        if let Some(value) = value_of(line, b"content-length") {
-            let length = decimal(value).filter(|_| self.length.is_none()).ok_or(HeadFault::Length)?;
-            self.length = Some(length);
-        } else if let Some(value) = value_of(line, b"transfer-encoding") {
-            if self.is_chunked || !value.eq_ignore_ascii_case(b"chunked") {
-                return Err(HeadFault::Length);
-            }
-            self.is_chunked = true;
+        self.has_host = true;
+        if host::is_host(value) { Ok(()) } else { Err(HeadFault::HostInvalid) }
+    }
+
+    #[cold]
+    fn length(&mut self, value: &[u8]) -> Result<(), HeadFault> {
+        self.length = Some(decimal(value).filter(|_| self.length.is_none()).ok_or(HeadFault::Length)?);
+        Ok(())
+    }
+
+    #[cold]
+    fn encoding(&mut self, value: &[u8]) -> Result<(), HeadFault> {
+        if self.is_chunked || !value.eq_ignore_ascii_case(b"chunked") {
+            return Err(HeadFault::Length);
         }
+        self.is_chunked = true;
         Ok(())
     }
 

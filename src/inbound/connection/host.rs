@@ -7,8 +7,33 @@ use http::uri::Authority;
 
 use super::HeadFault;
 
+/// A letter of a name.
+const NAME: u8 = 1;
+/// What needs a closer look.
+const OTHER: u8 = 2;
+
+const CLASSES: [u8; 256] = {
+    let mut classes = [OTHER; 256];
+    let mut byte = 0;
+    #[expect(clippy::indexing_slicing, reason = "a constant: what does not fit does not compile")]
+    while byte < classes.len() {
+        if let b'-' | b'.' | b'_' | b'~' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' = byte.to_le_bytes()[0] {
+            classes[byte] = NAME;
+        }
+        byte += 1;
+    }
+    classes
+};
+
 /// Whether this is a host and perhaps a port: no user, no blanks, no port beyond 65535, and never nothing.
 pub(super) fn is_host(text: &[u8]) -> bool {
+    let class = |byte: &u8| CLASSES.get(usize::from(*byte)).copied().unwrap_or(OTHER);
+    // Most are names or addresses of letters, digits and dots alone.
+    text.iter().fold(0, |seen, byte| seen | class(byte)) == NAME || is_rare_host(text)
+}
+
+#[cold]
+fn is_rare_host(text: &[u8]) -> bool {
     let (host, port) = match text.strip_prefix(b"[") {
         Some(literal) => {
             let Some(end) = literal.iter().position(|byte| *byte == b']') else { return false };
