@@ -1,6 +1,6 @@
 //! A connection between its socket and hyper: its phase, its patience, and the heads that come on it.
 //!
-//! [`Guarded`] is the stream that hyper reads. In it [`Reader`] sees every byte first, and hands over nothing but whole
+//! [`Guarded`] is the stream that hyper reads. In it [`reader::Reader`] sees every byte first, and hands over nothing but whole
 //! heads: what a head may be is decided here, and hyper holds no part of one that never ends.
 
 mod budget;
