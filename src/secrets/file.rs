@@ -112,6 +112,7 @@ fn within<T: Send + 'static>(
     let mut all = READINGS.all.lock();
     // Whether the time was enough shows below.
     let _in_time = READINGS.ended.wait_while_for(&mut all, is_running, limit);
+    // T-62: read once
     if all.contains_key(path) {
         return Err(FileError::Stuck);
     }
@@ -151,6 +152,7 @@ pub(super) fn read_here(path: &Path, most: u64) -> Result<Content, FileError> {
 }
 
 fn regular(about: &Metadata) -> Result<(), FileError> {
+    // T-62: regular file
     if about.is_file() { Ok(()) } else { Err(FileError::Irregular) }
 }
 
