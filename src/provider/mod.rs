@@ -61,7 +61,7 @@ pub use template::{Profile, ProfileUse};
 use account::Account;
 use breaker::Breaker;
 use compile::{Compiled, Registration};
-use credentials::{News, Vault};
+use credentials::Vault;
 use journal::Journal;
 use limiter::Limiter;
 use permit::Permit;
@@ -75,8 +75,9 @@ use user::{UserId, UserRule};
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, ConfigError, Environment};
-use crate::metrics::{Counter, Gauge, Metrics};
+use crate::metrics::Metrics;
 use crate::outbound::Outbound;
+use crate::secrets::{Reload, Reports};
 
 /// One configured account at a chat system.
 #[derive(Debug)]
@@ -110,8 +111,6 @@ pub struct Provider {
     journal: Journal,
     timeout: Duration,
     retries: u32,
-    generation_gauge: Gauge,
-    rejected_counter: Counter,
     outbound: Outbound,
     clock: Arc<dyn Clock>,
 }
@@ -179,8 +178,13 @@ impl Provider {
             ..
         } = compiled;
         let Compiled { registration, api_url, user_id, extra, needs, inputs, permits, uses, cautions, .. } = compiled;
-        let vault = Vault::open(needs, Arc::clone(&around.clock))?;
-        let provider = Self {
+        let reports = Reports {
+            generation: Some(around.metrics.credentials_generation(name)),
+            rejected: Some(around.metrics.credentials_rejected(name)),
+            ..Reports::new("credentials", format!("providers.{name}."))
+        };
+        let vault = Vault::open(needs, reports, Arc::clone(&around.clock))?;
+        Ok(Self {
             name: Arc::from(name),
             preset: definition.name.clone(),
             account,
@@ -209,13 +213,9 @@ impl Provider {
             journal: Journal::default(),
             timeout: table.timeout,
             retries: table.retries,
-            generation_gauge: around.metrics.credentials_generation(name),
-            rejected_counter: around.metrics.credentials_rejected(name),
             outbound: around.outbound.clone(),
             clock: Arc::clone(&around.clock),
-        };
-        provider.generation_gauge.set(i64::from(provider.generation()));
-        Ok(provider)
+        })
     }
 
     /// Name in the configuration.
@@ -330,31 +330,15 @@ impl Provider {
     pub fn jwks(&self) -> Vec<Value> {
         self.vault.jwks()
     }
+}
 
-    /// Reads the secrets again; says whether new ones are in service. Unusable ones are logged and counted, and the last
-    /// good ones stay.
-    pub fn reload(&self) -> bool {
-        match self.vault.reload() {
-            Ok(News { changed, signs }) => {
-                if changed {
-                    let generation = self.generation();
-                    self.generation_gauge.set(i64::from(generation));
-                    tracing::info!(provider = %self.name, generation, "new credentials in service");
-                }
-                if let Some(kid) = signs {
-                    tracing::info!(provider = %self.name, kid, "this key signs from now on");
-                }
-                changed
-            }
-            Err(refused) if !refused.is_news => false,
-            Err(refused) => {
-                self.rejected_counter.inc(); // T-58: rejected credentials counted
-                for (setting, problem) in refused.problem {
-                    tracing::error!(provider = %self.name, setting, problem, "new credentials are unusable; the last good ones stay");
-                }
-                false
-            }
-        }
+impl Reload for Provider {
+    fn files(&self) -> Vec<PathBuf> {
+        self.vault.files().collect()
+    }
+
+    fn reload(&self) {
+        self.vault.reload();
     }
 }
 

@@ -6,7 +6,7 @@
 mod content;
 mod file;
 mod folder;
-mod refusals;
+mod reloaded;
 pub mod watch;
 pub mod write;
 
@@ -20,7 +20,7 @@ use secrecy::{ExposeSecret, SecretSlice};
 pub use content::line;
 pub use file::{FileError, list, read_text, stuck};
 pub use folder::{KEY_ENDS, KeyFile, KeyFolder, SIGNING, is_key_name};
-pub use refusals::{Refusals, Refused};
+pub use reloaded::{News, Problems, Reload, Reloaded, Reports};
 
 use crate::clock::Timestamp;
 
@@ -82,6 +82,13 @@ impl fmt::Debug for Secret {
 pub enum SecretSource {
     /// A file that is read again when it changes.
     File(PathBuf),
+    /// A file of text that is no secret: it stays as it is, and may be larger.
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// Its bytes at most.
+        most: u64,
+    },
     /// A folder of keys that is read again when it changes.
     Folder(PathBuf),
     /// The text of an environment variable; it never changes.
@@ -98,7 +105,7 @@ pub enum SecretSource {
 impl fmt::Display for SecretSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) | Self::Folder(path) => f.write_str(&shown(path)),
+            Self::File(path) | Self::Text { path, .. } | Self::Folder(path) => f.write_str(&shown(path)),
             Self::Variable { name, .. } => write!(f, "the variable {name}"),
             Self::Made(_) => f.write_str("nowhere: it was made at start"),
         }
@@ -165,6 +172,9 @@ impl SecretSet {
                 SecretSource::File(path) => read_file(path).map(|(secret, written)| {
                     set.single.insert(name.clone(), KeyFile { secret, written });
                 }),
+                SecretSource::Text { path, most } => read_plain(path, *most).map(|secret| {
+                    set.single.insert(name.clone(), KeyFile { secret, written: None });
+                }),
                 SecretSource::Folder(path) => KeyFolder::read(path).map(|folder| {
                     set.folders.insert(name.clone(), folder);
                 }),
@@ -199,6 +209,11 @@ impl SecretSet {
     /// The secret called `name`.
     pub fn get(&self, name: &str) -> Option<&Secret> {
         self.single.get(name).map(|file| &file.secret)
+    }
+
+    /// Every secret that is no folder, with its name.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        self.single.iter().map(|(name, file)| (name.as_str(), &file.secret))
     }
 
     /// The secret called `name`, and when its file was written.
@@ -256,6 +271,11 @@ fn shown(path: &Path) -> String {
 
 fn read_file(path: &Path) -> Result<(Secret, Option<Timestamp>), SecretError> {
     secret_of(path, file::within_limit(path, |path| file::read_here(path, MAX_BYTES)))
+}
+
+fn read_plain(path: &Path, most: u64) -> Result<Secret, SecretError> {
+    let unreadable = |cause| SecretError::Unreadable { path: shown(path), cause };
+    read_text(path, most).map(|text| Secret::new(text.into_bytes())).map_err(unreadable)
 }
 
 /// The secret in what was read from `path`.

@@ -93,12 +93,13 @@ struct Description {
 impl Fetcher {
     /// Reads the files that the calls need. `Err` is key and problem.
     pub(super) fn new(
+        source: &str,
         plan: &KeyPlan,
         around: &Around,
         metrics: &KeySetMetrics,
     ) -> Result<Self, (&'static str, String)> {
-        let client =
-            Arc::new(Client::new(plan, &around.outbound, metrics).map_err(|problem| ("keys.ca_file", problem))?);
+        let client = Client::new(source, plan, &around.outbound, metrics);
+        let client = Arc::new(client.map_err(|problem| ("keys.ca_file", problem))?);
         if let Some(path) = &plan.bearer_file {
             let token = local::content(path).map_err(|problem| ("keys.bearer_file", problem))?;
             bearer(&token).ok_or_else(|| ("keys.bearer_file", format!("{} holds no token", path.display())))?;

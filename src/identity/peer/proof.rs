@@ -16,7 +16,7 @@ use super::{Gate, Peer, Rank};
 use crate::clock::Clock;
 use crate::config::{self, CallerToken, Listen};
 use crate::identity::{Asking, Refusal, Worth};
-use crate::secrets::Refused;
+use crate::secrets::Reports;
 
 /// How far a request came before it failed, and why.
 pub(super) type Failed = (u8, Refusal);
@@ -37,10 +37,15 @@ pub(super) struct Proof {
 }
 
 impl Proof {
-    pub(super) fn configure(key: String, caller: config::Caller, clock: &Arc<dyn Clock>) -> Result<Self, Vec<Problem>> {
+    /// Reads its secrets; the key of `reports` is that of its table.
+    pub(super) fn configure(
+        reports: Reports,
+        caller: config::Caller,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, Vec<Problem>> {
         let configured = &caller.proof;
         let (secrets, signatures) =
-            match (Secrets::configure(&key, configured), Signatures::configure(&key, configured, clock)) {
+            match (Secrets::configure(&reports, configured), Signatures::configure(&reports, configured, clock)) {
                 (Ok(secrets), Ok(signatures)) => (secrets, signatures),
                 (secrets, signatures) => {
                     return Err([secrets.err(), signatures.err()].into_iter().flatten().flatten().collect());
@@ -57,7 +62,7 @@ impl Proof {
                 .collect(),
             token: caller.token,
             routes: caller.routes,
-            key,
+            key: reports.key,
         })
     }
 
@@ -114,10 +119,10 @@ impl Proof {
         secrets.chain(self.signatures.iter().flat_map(|signatures| signatures.valid.files()))
     }
 
-    /// Reads them again, and says of each list whether anything is new.
-    pub(super) fn reload(&self) -> impl Iterator<Item = Result<bool, Refused<Problem>>> {
-        let secrets = self.secrets.iter().map(|secrets| secrets.valid.reload());
-        secrets.chain(self.signatures.iter().map(|signatures| signatures.valid.reload()))
+    /// Reads them again.
+    pub(super) fn reload(&self) {
+        self.secrets.iter().for_each(|secrets| secrets.valid.reload());
+        self.signatures.iter().for_each(|signatures| signatures.valid.reload());
     }
 
     /// Whether a connection is as it should be.

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::identity::ambiguity;
 use crate::identity::{Asking, Refusal};
-use crate::secrets::Secret;
+use crate::secrets::{Reports, Secret};
 
 /// Where the signature is.
 pub(super) static HEADER: HeaderName = HeaderName::from_static("x-chat-peer-signature");
@@ -38,11 +38,11 @@ pub(super) struct Signatures {
 impl Signatures {
     /// The demand, where there is one, with its files read.
     pub(super) fn configure(
-        key: &str,
+        reports: &Reports,
         configured: &config::Peers,
         clock: &Arc<dyn Clock>,
     ) -> Result<Option<Self>, Vec<Problem>> {
-        let valid = Rotation::open(format!("{key}.hmac_key_files"), &configured.hmac_key_files, keep)?;
+        let valid = Rotation::open(reports.below(".hmac_key_files"), &configured.hmac_key_files, keep)?;
         Ok(valid.map(|valid| Self { valid, clock: Arc::clone(clock) }))
     }
 

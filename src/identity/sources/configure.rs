@@ -25,20 +25,17 @@ impl Sources {
         draft.refuse_all::<()>(clashes(&peers, &sources), "");
         draft.refuse_all::<()>(misplaced_bodies(identity, routes, &sources), "");
         let namespaces = draft.namespaces(&mut sources);
-        let users = Users::configure(&identity.users, &namespaces);
+        let users = Users::configure(&identity.users, &namespaces, &around.metrics);
         let users = users.unwrap_or_else(|problems| draft.refuse_all(problems, "identity.users."));
         if !draft.errors.is_empty() {
             return Err(draft.errors);
         }
-        let configured = Self {
+        Ok(Self {
             all: sources.into_iter().map(Arc::new).collect(),
             default: identity.source.clone(),
             peers: Arc::new(peers.hearing(hears_anybody)),
             users: users.map(Arc::new),
-            metrics: Some(Arc::clone(&around.metrics)),
-        };
-        configured.show_users();
-        Ok(configured)
+        })
     }
 }
 

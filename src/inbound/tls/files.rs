@@ -41,12 +41,6 @@ pub(super) fn sources(configured: &config::Tls) -> BTreeMap<String, SecretSource
     sources
 }
 
-/// The files themselves.
-pub(super) fn paths(configured: &config::Tls) -> impl Iterator<Item = PathBuf> {
-    let own = [configured.cert_file.clone(), configured.key_file.clone()];
-    own.into_iter().chain(configured.client_ca_file.clone())
-}
-
 fn wrong(name: &str, problem: impl Into<String>) -> Problem {
     (name.to_owned(), problem.into())
 }

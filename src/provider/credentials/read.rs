@@ -12,22 +12,16 @@ use super::Credentials;
 use super::needs::{HeaderRule, KeyRule, MacRule, Needs, PartKind, PartRule, Scheme};
 use super::ring::Found;
 use super::signer::signer;
-use super::vault::Problems;
 use crate::provider::definition::PublicForm;
 use crate::provider::keys::mac::{Hash, MacKey};
 use crate::provider::keys::material::{Cut, Decode, Form};
 use crate::provider::keys::{Alg, SigningKey};
 use crate::provider::settings::USER_KEY;
-use crate::secrets::{Secret, SecretError, SecretSet};
-
-/// What could not be read, in the form of every other problem.
-pub(super) fn sources(read: Result<SecretSet, Vec<(String, SecretError)>>) -> Result<SecretSet, Problems> {
-    read.map_err(|errors| errors.into_iter().map(|(name, error)| (name, error.to_string())).collect())
-}
+use crate::secrets::{Problems, Secret, SecretSet};
 
 /// Checks `secrets` for every use. Numbers and the key that signs are for the vault to fill in.
-pub(super) fn read(needs: &Needs, secrets: SecretSet) -> Result<(Credentials, Vec<Found>), Problems> {
-    let mut reader = Reader { secrets, problems: Problems::new() };
+pub(super) fn read(needs: &Needs, secrets: &Arc<SecretSet>) -> Result<(Credentials, Vec<Found>), Problems> {
+    let mut reader = Reader { secrets: Arc::clone(secrets), problems: Problems::new() };
     reader.check_patterns(&needs.patterns);
     reader.check_folder(needs);
     let headers = reader.all(&needs.headers, |rule| (&rule.secret, header_value(rule)));
@@ -52,7 +46,7 @@ pub(super) fn read(needs: &Needs, secrets: SecretSet) -> Result<(Credentials, Ve
 
 /// Reads secrets for their uses, and notes every problem.
 struct Reader {
-    secrets: SecretSet,
+    secrets: Arc<SecretSet>,
     problems: Problems,
 }
 

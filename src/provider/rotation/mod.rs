@@ -16,6 +16,7 @@ use super::error::{Class, ProviderError};
 use super::keys;
 use super::registration::PublicKey;
 use crate::clock::Timestamp;
+use crate::secrets::News;
 use crate::secrets::{KEY_ENDS, SIGNING, is_key_name, write};
 use record::{Date, Record};
 
@@ -205,8 +206,8 @@ impl<'p> Rotation<'p> {
     /// The public half of the new key, as a service reads it.
     fn read_new(&self) -> Result<PublicKey, RotationError> {
         let kid = &self.record.new_kid;
-        if let Err(refused) = self.provider.vault.reload() {
-            let text: Vec<_> = refused.problem.into_iter().map(|(name, problem)| format!("{name} {problem}")).collect();
+        if let News::Unusable(problems) = self.provider.vault.reload() {
+            let text: Vec<_> = problems.into_iter().map(|(name, problem)| format!("{name} {problem}")).collect();
             return Err(mistake(text.join("; ")));
         }
         let signer = self.provider.vault.key(kid);
