@@ -120,6 +120,7 @@ impl Dialect {
     fn render(&self, variables: &Variables<'_>) -> Result<(Bytes, HeaderMap), MissingValue> {
         let mut headers = HeaderMap::with_capacity(self.headers.len());
         for (name, template) in &self.headers {
+            // T-75: values in headers
             let Some(text) = template.render_encoded(variables, HEADER_TEXT)? else { continue };
             let value = HeaderValue::try_from(text).map_err(|_error| MissingValue(name.to_string()))?;
             headers.insert(name, value);

@@ -299,6 +299,7 @@ fn refused(client: &str) -> String {
     }
 }
 
+/// T-75: nor what would open an answer to others.
 #[test]
 fn what_no_client_could_be_told_is_refused_at_load() {
     let fine = "[client]\nmethods = [\"GET\"]\njson = { token = \"{{ session.token }}\" }\n";

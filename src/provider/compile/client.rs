@@ -90,9 +90,11 @@ impl Compiler<'_> {
                 self.refuse(place, "is not a header name");
                 continue;
             };
+            // T-75: safe cookie
+            let is_open_cookie = parsed == header::SET_COOKIE && !is_safe_cookie(text);
             if OURS.contains(&parsed) || parsed.as_str().starts_with("access-control-") {
                 self.refuse(place, "frames or protects answers, and is set here");
-            } else if parsed == header::SET_COOKIE && !is_safe_cookie(text) {
+            } else if is_open_cookie {
                 self.refuse(
                     place,
                     "must be one cookie with a fixed name that only its server sees: NAME=…; Path=…; Secure; HttpOnly; \

@@ -124,6 +124,7 @@ impl Scope {
 
     /// Checks a name, notes its use, and says whether it varies.
     pub(super) fn admit(&mut self, name: &str) -> Result<Option<Slot>, TemplateError> {
+        // T-36: secrets in scope
         if let Some(secret) = name.strip_prefix("secret.").or_else(|| name.strip_prefix("config."))
             && self.secrets.contains(secret)
         {
@@ -150,6 +151,7 @@ impl Scope {
                 "a client is told what the session says; use session.*, input.*, config.* and the profile, and put what else \
                  it needs into response.extra",
             ),
+            // T-75: nothing of the request
             Place::Problem => (
                 matches!(slot, Slot::Problem(_)),
                 "nothing of a request is told with a failure; use config.* and error.*",
