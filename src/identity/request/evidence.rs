@@ -28,7 +28,7 @@ impl<'r> Asking<'r> {
     pub(in crate::identity) const fn of_peer(&self) -> &'r HeaderMap {
         match self.relayed {
             None => self.headers,
-            Some(relayed) => relayed.metadata(),
+            Some(relayed) => relayed.metadata(), // T-01: relayed headers
         }
     }
 

@@ -44,16 +44,13 @@ impl Relayed {
     }
 
     /// Whether one of these headers could be two, joined.
-    pub(in crate::identity) fn joins<'n, I: Iterator<Item = &'n HeaderName>>(
-        &self,
-        headers: &HeaderMap,
-        mut names: I,
-    ) -> bool {
+    pub(super) fn joins<'n, I: Iterator<Item = &'n HeaderName>>(&self, headers: &HeaderMap, mut names: I) -> bool {
+        // T-09: joined by the hop
         self.joined && names.any(|name| headers.get_all(name).iter().any(ambiguity::may_be_joined))
     }
 
     /// The header lines of the proxy's own call.
-    pub(in crate::identity) const fn metadata(&self) -> &HeaderMap {
+    pub(super) const fn metadata(&self) -> &HeaderMap {
         &self.metadata
     }
 
@@ -64,6 +61,7 @@ impl Relayed {
 
     /// The claims in this place. A value that is no set of claims is wrong, not absent.
     pub(in crate::identity) fn claims(&self, filter: &str, key: &str) -> Result<&Map<String, Value>, Refusal> {
+        // T-01: filter of the metadata
         let found = self.verified.iter().find(|own| own.filter == filter && own.key == key);
         found.ok_or(Refusal::Absent)?.claims.as_ref().ok_or(Refusal::Claim)
     }

@@ -84,7 +84,7 @@ impl<'r> Identity<'r> {
         if self.namespace.is_empty() {
             Cow::Borrowed(self.subject())
         } else {
-            Cow::Owned(format!("{}-{}", self.namespace, self.subject()))
+            Cow::Owned(format!("{}-{}", self.namespace, self.subject())) // T-30: namespace in the chat subject
         }
     }
 
