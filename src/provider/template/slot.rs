@@ -217,12 +217,16 @@ impl Slot {
 
     /// Whether it is known of a session that was minted: by its members, the profile, and what the request added.
     pub(super) const fn is_in_session(self) -> bool {
-        match self {
-            Self::Session(_) | Self::Input(_) | Self::Item => true,
-            Self::Name | Self::DisplayName | Self::Email | Self::Avatar | Self::Groups | Self::Roles => true,
-            Self::Source | Self::Issuer | Self::Subject => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::Session(_)
+                | Self::Input(_)
+                | Self::Item
+                | Self::Name
+                | Self::DisplayName
+                | Self::Email
+                | Self::Avatar
+        ) || matches!(self, Self::Groups | Self::Roles | Self::Source | Self::Issuer | Self::Subject)
     }
 
     /// Whether it may be moved by a whole number.
