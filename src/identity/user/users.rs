@@ -8,8 +8,9 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::namespace::Namespaces;
-use super::{Identity, Refusal, text};
+use super::{Identity, text};
 use crate::config;
+use crate::identity::Refusal;
 use crate::metrics::{Gauge, Metrics};
 use crate::secrets::{Reloaded, Reports, Secret, SecretSource};
 
@@ -17,12 +18,12 @@ use crate::secrets::{Reloaded, Reports, Secret, SecretSource};
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A mistake: key below `identity.users`, and the rest of a sentence. It names no user.
-pub(super) type Mistake = (&'static str, String);
+pub(in crate::identity) type Mistake = (&'static str, String);
 
 type Entries = HashSet<Box<str>, ahash::RandomState>;
 
 /// The lists, checked.
-pub(super) struct Users {
+pub(in crate::identity) struct Users {
     allow: Entries,
     allow_groups: Entries,
     deny: Entries,
@@ -46,7 +47,7 @@ impl std::fmt::Debug for Users {
 
 impl Users {
     /// The configured lists; `None` where there is none, so that requests need not look at them.
-    pub(super) fn configure(
+    pub(in crate::identity) fn configure(
         configured: &config::Users,
         namespaces: &Namespaces,
         metrics: &Metrics,
@@ -86,7 +87,7 @@ impl Users {
     }
 
     /// Whether the user is served.
-    pub(super) fn admit(&self, identity: &Identity<'_>) -> Result<(), Refusal> {
+    pub(in crate::identity) fn admit(&self, identity: &Identity<'_>) -> Result<(), Refusal> {
         let subject = identity.chat_subject();
         let subject: &str = &subject;
         // T-37: deny file
@@ -103,17 +104,17 @@ impl Users {
     }
 
     /// The file, if there is one.
-    pub(super) fn file(&self) -> Option<&Path> {
+    pub(in crate::identity) fn file(&self) -> Option<&Path> {
         self.file.as_ref().map(|file| file.path.as_path())
     }
 
     /// Entries of both deny lists.
-    pub(super) fn denied(&self) -> usize {
+    pub(in crate::identity) fn denied(&self) -> usize {
         self.deny.len() + self.file.as_ref().map_or(0, |file| file.entries.current().len())
     }
 
     /// Reads the file again. Returns who is denied now and was not before.
-    pub(super) fn reload(&self) -> Vec<Box<str>> {
+    pub(in crate::identity) fn reload(&self) -> Vec<Box<str>> {
         let Some(file) = &self.file else { return Vec::new() };
         let mut newly = Vec::new();
         file.entries.reload_one(|content, old| {

@@ -5,13 +5,13 @@ mod configure;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::keys::{KeySet, Waiting};
-use super::peer::Peers;
-use super::resolver::Resolver;
-use super::source::Source;
-use super::users::Users;
 use crate::clock::Clock;
 use crate::config;
+use crate::identity::keys::{KeySet, Waiting};
+use crate::identity::peer::Peers;
+use crate::identity::resolver::Resolver;
+use crate::identity::source::Source;
+use crate::identity::user::users::Users;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
@@ -31,7 +31,7 @@ pub struct Around {
 #[cfg(test)]
 impl Around {
     /// One for all tests: a client reads every authority of the machine when it is made.
-    pub(super) fn for_test() -> Self {
+    pub(in crate::identity) fn for_test() -> Self {
         static SHARED: std::sync::LazyLock<Around> = std::sync::LazyLock::new(|| {
             let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
             let outbound = Outbound::new(Arc::clone(&clock)).expect("a client");
@@ -91,7 +91,7 @@ impl Sources {
     }
 
     /// Reads it again. Returns who is denied now and was not before, as
-    /// [`Identity::chat_subject`](super::Identity::chat_subject) names them.
+    /// [`Identity::chat_subject`](crate::identity::Identity::chat_subject) names them.
     pub fn reload_denied(&self) -> Vec<Box<str>> {
         self.users.as_ref().map(|users| users.reload()).unwrap_or_default()
     }
