@@ -9,8 +9,8 @@ use strum::{IntoStaticStr, VariantArray};
 
 use super::field::{self, Place};
 use super::payload::{self, Expiry, Issuer, Payload};
-use crate::identity::decode::claims::Form;
-use crate::identity::text::Told;
+use crate::identity::claims::Form;
+use crate::identity::user::text::Told;
 
 /// The table as written. Fields are a header's name or a table; they are taken apart below, so that a mistake in one is
 /// told with its key.

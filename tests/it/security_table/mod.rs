@@ -26,8 +26,8 @@ fn rows() -> Vec<&'static str> {
     .collect()
 }
 
-/// Every source file below the folders, by its path from the root.
-fn sources(folders: &[&str]) -> BTreeMap<String, String> {
+/// Every source file below the folders.
+fn sources(folders: &[&str]) -> BTreeMap<PathBuf, String> {
     let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
     let mut found = BTreeMap::new();
     while let Some(folder) = folders.pop() {
@@ -35,26 +35,35 @@ fn sources(folders: &[&str]) -> BTreeMap<String, String> {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|end| end == "rs") {
-                let name = path.strip_prefix(root()).unwrap().display().to_string();
-                found.insert(name, fs::read_to_string(&path).unwrap());
+                found.insert(path.clone(), fs::read_to_string(&path).unwrap());
             }
         }
     }
     found
 }
 
+/// The name of a file in the list: without its folders, but `mod.rs` with its own.
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let folder = path.parent().and_then(Path::file_name).unwrap().to_str().unwrap();
+    if name == "mod.rs" { format!("{folder}/{name}") } else { name.to_owned() }
+}
+
 /// Every test of the sources as `FILE::FUNCTION`, with its doc comment.
 fn tests() -> BTreeMap<String, String> {
-    let sources = sources(&["src", "tests/it"]);
-    let in_file = |(file, text): (&String, &String)| {
-        let named = |(name, docs)| (format!("{file}::{name}"), docs);
-        tests_in(text).into_iter().map(named).collect::<Vec<_>>()
-    };
-    let mut found: BTreeMap<String, String> = sources.iter().flat_map(in_file).collect();
-    // Targets are tests by a macro, which names them.
-    let targets = sources["src/fuzzing.rs"].split("\ntargets! {").nth(1).unwrap().split('}').next().unwrap();
-    let names = targets.split(',').filter_map(|target| target.split("::").nth(1));
-    found.extend(names.map(|name| (format!("src/fuzzing.rs::{name}"), String::new())));
+    let mut found = BTreeMap::new();
+    for (path, text) in sources(&["src", "tests/it"]) {
+        let mut all = tests_in(&text);
+        // Targets are tests by a macro, which names them.
+        if let Some((_, targets)) = text.split_once("\ntargets! {") {
+            let targets = targets.split('}').next().unwrap().split(',');
+            all.extend(targets.filter_map(|target| Some((target.split("::").nth(1)?.to_owned(), String::new()))));
+        }
+        for (name, docs) in all {
+            let name = format!("{}::{name}", file_name(&path));
+            assert!(found.insert(name.clone(), docs).is_none(), "two tests are called {name}");
+        }
+    }
     found
 }
 
@@ -121,7 +130,7 @@ fn every_test_that_claims_a_row_is_in_it() {
 fn the_page_lists_every_fuzz_target() {
     let listed: BTreeSet<&str> = PAGE.split("| Target |").nth(1).unwrap().split('`').skip(1).step_by(2).collect();
     let targets: BTreeSet<String> =
-        tests().into_keys().filter_map(|name| name.strip_prefix("src/fuzzing.rs::").map(str::to_owned)).collect();
+        tests().into_keys().filter_map(|name| name.strip_prefix("fuzzing.rs::").map(str::to_owned)).collect();
     let folders = fs::read_dir(root().join("fuzz/seeds")).unwrap();
     let targets: BTreeSet<&str> = targets.iter().map(String::as_str).collect();
     for folder in folders {

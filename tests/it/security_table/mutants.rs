@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -47,15 +48,10 @@ impl List {
         let also = self.also.iter().map(|also| (&*also.row, &also.tests));
         let mut rows: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for (row, tests) in of_mutants.chain(also) {
-            rows.entry(row.to_owned()).or_default().extend(tests.iter().map(|test| whole(test)));
+            rows.entry(row.to_owned()).or_default().extend(tests.iter().cloned());
         }
         rows
     }
-}
-
-/// The name of a test as a path from the root.
-fn whole(name: &str) -> String {
-    if name.contains('/') { name.to_owned() } else { format!("tests/it/{name}") }
 }
 
 impl Mutant {
@@ -87,7 +83,7 @@ impl Mutant {
 
 /// Comments that begin with rows of the table, such as `// T-13, T-14: plain`, and the others that the list names; with the
 /// code that they mark.
-fn marks<'a>(sources: &'a BTreeMap<String, String>, listed: &BTreeSet<&str>) -> BTreeMap<&'a str, Vec<&'a str>> {
+fn marks<'a>(sources: &'a BTreeMap<PathBuf, String>, listed: &BTreeSet<&str>) -> BTreeMap<&'a str, Vec<&'a str>> {
     let mut marks: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for source in sources.values() {
         let mut begin = 0;
