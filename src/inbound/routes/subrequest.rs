@@ -10,13 +10,13 @@ use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::reply::Response;
 
-use super::asked::Asked;
 use super::input::{self, Fault};
-use super::observe::{Observer, Seen};
-use super::reply::{Base, CHALLENGE, Outcome, numbered};
 use super::{Handler, looked_at};
 use crate::config::Mode;
 use crate::identity::{Identity, Refusal, Resolver};
+use crate::inbound::reply::observe::{Observer, Seen};
+use crate::inbound::reply::{Base, CHALLENGE, Outcome, numbered};
+use crate::inbound::request::Asked;
 use crate::provider::{InputFault, Inputs};
 use crate::session::{
     Answer, ENVOY_REMOVE, Entry, How, Plan, SESSION_HEADERS, STATUS, SessionError, Sessions, left_empty,
@@ -24,7 +24,7 @@ use crate::session::{
 
 /// What the handler needs, put together at start.
 #[derive(Debug)]
-pub(super) struct SubrequestRoute {
+pub(crate) struct SubrequestRoute {
     plan: Arc<Plan>,
     sessions: Arc<Sessions>,
     resolver: Resolver,
@@ -77,7 +77,7 @@ impl Handler for SubrequestRoute {
 }
 
 impl SubrequestRoute {
-    pub(super) fn new(
+    pub(crate) fn new(
         plan: Arc<Plan>,
         sessions: Arc<Sessions>,
         resolver: Resolver,
@@ -90,7 +90,7 @@ impl SubrequestRoute {
     }
 
     /// The answer to what nobody looks at: no request that two hops would read alike, or one of a stranger.
-    pub(super) fn refuse(&self, asked: &Asked, refusal: Refusal) -> Response {
+    pub(crate) fn refuse(&self, asked: &Asked, refusal: Refusal) -> Response {
         self.observer.refused(refusal);
         self.without_identity(asked, refusal)
     }
@@ -186,7 +186,7 @@ fn complete(base: Base) -> Base {
 }
 
 /// Headers that a session of a subrequest route begins with, so that a cached one is finished but for the request id.
-pub(super) fn frame(resolver: &Resolver, inputs: &Inputs) -> HeaderMap {
+pub(crate) fn frame(resolver: &Resolver, inputs: &Inputs) -> HeaderMap {
     bare(resolver, inputs).into_headers()
 }
 

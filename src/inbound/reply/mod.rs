@@ -2,6 +2,8 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub(super) mod observe;
+
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -12,10 +14,10 @@ use http::header::{
 };
 use warp::reply::Response;
 
-use super::asked::RequestId;
-use super::connection::HeadFault;
 use crate::clock::{Clock as _, SystemClock};
 use crate::identity::Refusal;
+use crate::inbound::connection::HeadFault;
+use crate::inbound::request::RequestId;
 use crate::provider::Class;
 use crate::session::SessionError;
 

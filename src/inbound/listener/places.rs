@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::Phase;
 use crate::identity::{Peer, Rank};
+use crate::inbound::connection::Phase;
 use crate::metrics::{Counter, Metrics};
 
 /// One of so many places is for strangers, and of these one of as many for one address.
