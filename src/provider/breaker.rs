@@ -19,7 +19,7 @@ use crate::clock::Moment;
 use crate::metrics::Gauge;
 
 /// Users in a row whose failures open the breaker.
-const THRESHOLD: usize = 5;
+const THRESHOLD: usize = 5; // T-39: threshold
 /// First pause; it doubles with each failed probe.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause, also where the provider asks for more: it may have meant another unit.
@@ -108,7 +108,7 @@ impl Breaker {
         state.check(user, errand, now)?;
         let role = match state.pause {
             None => Role::Ordinary,
-            Some(_) if state.blamed.holds(user, now) => Role::Trial,
+            Some(_) if state.blamed.holds(user, now) => Role::Trial, // T-63: blamed users
             Some(_) => Role::Probe,
         };
         if let Some(under_way) = state.under_way(role) {
@@ -137,6 +137,7 @@ impl Breaker {
         if matches!(meant, Meant::User | Meant::Either) && (counts || error.retry_after.is_some()) {
             state.blamed.note(permit.user, error, probed, now);
         }
+        // T-64: calls before the pause
         if !counts {
             return None;
         }
@@ -150,6 +151,7 @@ impl Breaker {
             }
             (Meant::Account | Meant::Provider, _) | (Meant::Either, Role::Probe) => true,
             (Meant::Either, Role::Ordinary) => {
+                // T-63: users counted once
                 if !state.failed_for.contains(&permit.user) {
                     state.failed_for.push(permit.user);
                 }
@@ -164,6 +166,7 @@ impl Breaker {
 
     fn open(&self, state: &mut State, error: &ProviderError, now: Moment) -> Option<Change> {
         let doubled = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(state.pauses).unwrap_or(u32::MAX));
+        // T-39: advice of the provider
         let wait = error.retry_after.unwrap_or(doubled).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         let was_open = state.pause.is_some();
         let class = if error.class == Class::RateLimited { Class::RateLimited } else { Class::Unavailable };
@@ -191,6 +194,7 @@ impl Breaker {
 
 impl State {
     fn check(&self, user: u64, errand: Errand, now: Moment) -> Result<(), ProviderError> {
+        // T-63: errands that blame
         if errand == Errand::Mint
             && let Some((class, wait)) = self.blamed.wait(user, now)
         {
@@ -212,6 +216,7 @@ impl State {
 
     /// Whether so many failed in a row that it is the provider.
     fn is_row(&self) -> bool {
+        // T-63: distinct users
         self.unconnected + self.failed_for.len() >= THRESHOLD
     }
 
