@@ -7,7 +7,7 @@ mod socket;
 mod tls;
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 pub use limits::Limits;
@@ -32,7 +33,7 @@ use super::connection::{
 use crate::identity::{Peer, Peers, Standing};
 use crate::inbound::reply::observe::HeadObserver;
 use crate::lifecycle::Lifecycle;
-use crate::metrics::{Counter, Gauge, Metrics};
+use crate::metrics::{Counter, Gauge, Label as _, Metrics};
 use crate::telemetry::RequestLog;
 
 /// Pause after an accept that failed for want of file descriptors or memory.
@@ -211,7 +212,7 @@ impl<R: Answers> Shared<R> {
             Ok(place) => return Some(place),
             Err(refused) => refused,
         };
-        let count = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).count();
+        let count = self.refusals.lock().count();
         let count = count?;
         let reason = refused.label();
         tracing::warn!(

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::inbound::reply::Outcome;
 use crate::inbound::request::Asked;
 use crate::inbound::request::body::Body;
+use crate::metrics::Label as _;
 use crate::provider::{Given, InputFault, Inputs};
 
 /// The inputs, in the order of the definition's names.

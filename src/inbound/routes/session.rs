@@ -15,6 +15,7 @@ use crate::identity::{Identity, Refusal, Resolver};
 use crate::inbound::reply::observe::{Observer, Seen};
 use crate::inbound::reply::{self, Base, Extras, Outcome};
 use crate::inbound::request::Asked;
+use crate::metrics::Label as _;
 use crate::provider::Inputs;
 use crate::session::{Answer, Entry, How, Plan, SessionError, Sessions};
 

@@ -17,6 +17,7 @@ use crate::identity::{Identity, Refusal, Resolver};
 use crate::inbound::reply::observe::{Observer, Seen};
 use crate::inbound::reply::{Base, CHALLENGE, Outcome, numbered};
 use crate::inbound::request::Asked;
+use crate::metrics::Label as _;
 use crate::provider::{InputFault, Inputs};
 use crate::session::{
     Answer, ENVOY_REMOVE, Entry, How, Plan, SESSION_HEADERS, STATUS, SessionError, Sessions, left_empty,
