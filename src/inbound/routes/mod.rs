@@ -15,7 +15,7 @@ use http::header::{
     HeaderValue,
 };
 use http::uri::Authority;
-use http::{Method, Request, Uri, Version};
+use http::{Method, Request, StatusCode, Uri, Version};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::service::Service as _;
@@ -33,13 +33,13 @@ use super::reply::observe::{HeadObserver, Observer, Seen};
 use super::reply::{self, Base, Extras, Outcome};
 use super::request::{Ask, Asked};
 use browser::Rules;
-use session::{Kind, SessionRoute};
+use session::SessionRoute;
 use subrequest::SubrequestRoute;
 
 use crate::config::{self, Answer, JWKS_PATH};
 use crate::identity::{Resolver, Standing};
 use crate::lifecycle::Lifecycle;
-use crate::provider::Inputs;
+use crate::provider::{Inputs, Provider};
 use crate::session::{Form, Plan};
 
 /// Answers the requests of one route.
@@ -99,13 +99,13 @@ impl Routes {
         for (route, plan) in routes.into_iter().rev() {
             match route.answer {
                 Answer::Session => {
-                    let handler = Arc::new(session_route(Kind::Session, route, plan, rooms));
+                    let handler = Arc::new(session_route(route, plan, rooms));
                     tree = before(at(&route.path), route, Arc::clone(&handler), tree);
                     // The last one of its kind here is the first in the tree.
                     hot.session = Some((Arc::from(route.path.as_str()), handler));
                 }
-                Answer::LiveKit => {
-                    let handler = Arc::new(session_route(Kind::LiveKit, route, plan, rooms));
+                Answer::Client => {
+                    let handler = Arc::new(session_route(route, plan, rooms));
                     tree = before(at(&route.path), route, handler, tree);
                 }
                 Answer::Subrequest => {
@@ -248,12 +248,15 @@ fn heads(rooms: &Rooms) -> Arc<HeadObserver> {
     Arc::new(HeadObserver::new(&rooms.metrics, Some(rooms.log.clone())))
 }
 
-/// In which form the sessions of `route` are cached.
-pub fn form(route: &config::Route, resolver: &Resolver, inputs: &Inputs) -> Form {
+/// In which form the sessions of `route` are cached. `Err` says what to write where the provider has none.
+pub fn form(route: &config::Route, resolver: &Resolver, provider: &Provider) -> Result<Form, String> {
     match route.answer {
-        Answer::Session => Form::Json,
-        Answer::LiveKit => Form::LiveKit,
-        Answer::Subrequest => Form::Headers(subrequest::frame(resolver, inputs)),
+        Answer::Session => Ok(Form::Json),
+        Answer::Client => provider.dialect().map(|dialect| Form::Client(Arc::clone(dialect))).ok_or_else(|| {
+            let preset = provider.preset();
+            format!("\"client\" is nothing that \"{preset}\" describes in [client]; write answer = \"session\"")
+        }),
+        Answer::Subrequest => Ok(Form::Headers(subrequest::frame(resolver, provider.inputs()))),
     }
 }
 
@@ -262,14 +265,19 @@ fn looked_at<'r>(resolver: &'r Resolver, inputs: &'r Inputs) -> Vec<&'r HeaderNa
     resolver.headers().chain(inputs.headers()).collect()
 }
 
-fn session_route(kind: Kind, route: &config::Route, plan: &Arc<Plan>, rooms: &Rooms) -> SessionRoute {
-    let resolver = rooms.sources.resolver(route).covering(plan.provider.inputs().headers());
+fn session_route(route: &config::Route, plan: &Arc<Plan>, rooms: &Rooms) -> SessionRoute {
+    let inputs = Arc::clone(plan.inputs());
+    let resolver = rooms.sources.resolver(route).covering(inputs.headers());
+    let dialect = if let Form::Client(dialect) = &plan.form { Some(Arc::clone(dialect)) } else { None };
+    let content_type = dialect.as_ref().map_or("application/json", |dialect| dialect.content_type());
     SessionRoute {
-        kind,
+        status: dialect.as_ref().map_or(StatusCode::OK, |dialect| dialect.status()),
+        dialect,
         plan: Arc::clone(plan),
         sessions: Arc::clone(&rooms.sessions),
-        rules: Rules::new(rooms.browser.clone(), resolver.page_headers().chain(plan.provider.inputs().headers())),
-        base: Base::new(&looked_at(&resolver, plan.provider.inputs()), Some("application/json")),
+        rules: Rules::new(rooms.browser.clone(), resolver.page_headers().chain(inputs.headers())),
+        base: Base::new(&looked_at(&resolver, &inputs), Some(content_type)),
+        inputs,
         resolver,
         observer: Observer::new(&route.path, &rooms.metrics, rooms.log.clone()),
         body: rooms.body,
