@@ -382,7 +382,9 @@ fn watch_files(blueprint: &Blueprint, sessions: &Arc<Sessions>, lifecycle: &Life
     let (reloads, metrics) = (blueprint.reloads(sessions), Arc::clone(&blueprint.metrics));
     let files = reloads.iter().flat_map(|reload| reload.files()).collect();
     watch::start(&files, Arc::clone(&blueprint.clock), lifecycle, move || {
-        reloads.iter().for_each(|reload| reload.reload());
+        for reload in &reloads {
+            reload.reload();
+        }
         metrics.files_stuck.set(i64::try_from(secrets::stuck()).unwrap_or(i64::MAX));
     })
 }

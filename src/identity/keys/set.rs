@@ -161,10 +161,8 @@ impl KeySet {
 
     /// Asks the source for a key that is not here, unless it was asked a moment ago. Waits for one look at most.
     pub(in crate::identity) async fn look_for(&self, kid: Option<&str>) -> Found {
-        match &self.origin {
-            Origin::Remote(remote) => remote.look_for(kid, &self.keys).await,
-            _ => Found::Nothing,
-        }
+        let Origin::Remote(remote) = &self.origin else { return Found::Nothing };
+        remote.look_for(kid, &self.keys).await
     }
 
     fn show(&self) {

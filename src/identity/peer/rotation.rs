@@ -17,7 +17,7 @@ type Make<T> = fn(&Secret) -> Result<T, &'static str>;
 /// The secrets of one list of files.
 #[derive(Debug)]
 pub(super) struct Rotation<T> {
-    valid: Reloaded<Vec<T>>,
+    valid: Reloaded<Box<[T]>>,
     make: Make<T>,
 }
 
@@ -36,7 +36,7 @@ impl<T> Rotation<T> {
     }
 
     /// Those that are valid now.
-    pub(super) fn current(&self) -> Guard<Arc<Vec<T>>> {
+    pub(super) fn current(&self) -> Guard<Arc<Box<[T]>>> {
         self.valid.current()
     }
 
@@ -56,7 +56,7 @@ impl<T> Rotation<T> {
     }
 }
 
-fn all<T>(set: &SecretSet, make: Make<T>) -> Result<Vec<T>, Vec<Problem>> {
+fn all<T>(set: &SecretSet, make: Make<T>) -> Result<Box<[T]>, Vec<Problem>> {
     let one =
         |(name, secret): (&str, &Secret)| make(secret).map_err(|problem| vec![(name.to_owned(), problem.to_owned())]);
     set.all().map(one).collect()
