@@ -69,6 +69,7 @@ fn unknown(definition: &Definition, given: &BTreeMap<String, Value>) -> Mistakes
     let user_key = format!("{USER_KEY}_file");
     let folder = definition.token_key().map(|name| format!("{name}_dir"));
     let problem = |key: &String| match definition.settings.get(key) {
+        // T-36: secret setting not shown
         Some(setting) if setting.secret => {
             format!("is a secret, and secrets are never written in configuration; write {key}_file = \"/path\"")
         }

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::dialect::{Problem, SessionView};
 use super::registration::PublicKey;
 use super::user::UserId;
 use crate::clock::Timestamp;
@@ -104,6 +105,10 @@ pub(super) struct Variables<'a> {
     pub(super) request: Option<&'a RequestText<'a>>,
     /// The public key that is being registered or retired.
     pub(super) key: Option<&'a PublicKey>,
+    /// The session that is put into a client's form.
+    pub(super) session: Option<&'a SessionView<'a>>,
+    /// The failure that is put into a client's form.
+    pub(super) problem: Option<&'a Problem<'a>>,
 }
 
 /// A request, as its signature sees it.
@@ -132,6 +137,8 @@ impl<'a> Variables<'a> {
             item: None,
             request: None,
             key: None,
+            session: None,
+            problem: None,
         }
     }
 
