@@ -1,7 +1,7 @@
 //! The accept loop: limits, timeouts, peer proof and a drain with a deadline, which warp's own server does not have.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::connection::{
@@ -22,7 +23,7 @@ use super::socket::{Bound, Stream, is_of_one_connection};
 use super::tls::{Handshakes, Tls};
 use crate::identity::{Peer, Peers, Standing};
 use crate::lifecycle::Lifecycle;
-use crate::metrics::{Counter, Gauge, Metrics};
+use crate::metrics::{Counter, Gauge, Label as _, Metrics};
 use crate::telemetry::RequestLog;
 
 /// Pause after an accept that failed for want of file descriptors or memory.
@@ -34,7 +35,7 @@ const LAST_CALL: Duration = Duration::from_millis(100);
 const USUAL_HEADERS: usize = 100;
 /// HTTP/2: streams of one connection at once, and streams that clients may reset before the connection is given up.
 const MAX_STREAMS: u32 = 100;
-const MAX_RESET_STREAMS: usize = 20;
+const MAX_RESET_STREAMS: usize = 20; // T-50: reset streams
 /// HTTP/2: bytes of bodies that a client may send before they are read, on one stream and on all.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
@@ -109,7 +110,7 @@ pub async fn serve<R: Answers>(
     lifecycle: Lifecycle,
     metrics: &Metrics,
 ) {
-    let all = limits.connections;
+    let all = limits.connections; // T-49: most connections
     let shares = if limits.of_identity { Shares::by_rank(all) } else { Shares::alike(all) };
     let heads = HeadRules {
         limits: HeadLimits { bytes: limits.head_bytes, lines: limits.headers },
@@ -168,12 +169,13 @@ pub async fn serve<R: Answers>(
     let queued = bound.queued();
     let lifecycle = shared.lifecycle.clone();
     lifecycle.spawn(async move {
+        // drain: accepted connections
         for (stream, peer) in in_hand.into_iter().chain(queued) {
             let newcomer = shared.meet(peer);
             // There may be no room until others have ended.
             let place = tokio::select! {
                 biased;
-                () = shared.lifecycle.cut().cancelled() => return,
+                () = shared.lifecycle.cut().cancelled() => return, // T-49: cut listener
                 place = shared.place(&newcomer) => place,
             };
             if let Some(place) = place {
@@ -200,7 +202,7 @@ impl<R: Answers> Shared<R> {
             Ok(place) => return Some(place),
             Err(refused) => refused,
         };
-        let count = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).count();
+        let count = self.refusals.lock().count();
         let count = count?;
         let reason = refused.label();
         tracing::warn!(
@@ -241,7 +243,7 @@ impl<R: Answers> Shared<R> {
         let last_call = async {
             seat.end().cancelled().await;
             if self.lifecycle.draining().is_cancelled() {
-                tokio::time::sleep(LAST_CALL).await;
+                tokio::time::sleep(LAST_CALL).await; // drain: time for the last call
             }
         };
         // Boxed: it is over before the first request, whose task would carry its room about.
@@ -283,7 +285,7 @@ impl<R: Answers> Shared<R> {
         let (routes, served) = (Arc::clone(&self.routes), Arc::clone(&phase));
         let is_front = limits.protocol != Protocol::Http2;
         let service = service_fn(move |request: http::Request<Incoming>| {
-            served.serving();
+            served.serving(); // T-49: places of the ready
             let is_http2 = spoken == Spoken::Http2;
             let fault = if is_http2 && is_front { fault_of_http2(&request) } else { None };
             routes.answer(request, standing, Arc::clone(&served), fault)
@@ -311,7 +313,7 @@ impl<R: Answers> Shared<R> {
                     tokio::select! {
                         biased;
                         end = finish => end,
-                        () = phase.unused(limits.idle_timeout) => End::Unused,
+                        () = phase.unused(limits.idle_timeout) => End::Unused, // T-70: unused connections
                     }
                 };
                 let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -390,6 +392,7 @@ impl<R: Answers> Shared<R> {
             End::Unused => self.idle.inc(),
             End::Displaced | End::Drained | End::Retired => {}
         }
+        // drain: last call
         if end == End::Drained {
             tokio::select! {
                 biased;
@@ -400,15 +403,15 @@ impl<R: Answers> Shared<R> {
         shut_down(connection.as_mut());
         let patience = async {
             match end {
-                End::Drained => phase.all_answered().await,
+                End::Drained => phase.all_answered().await, // T-49: bounded drain
                 End::Retired | End::Displaced | End::Unused => {}
             }
-            tokio::time::sleep(self.limits.header_timeout).await;
+            tokio::time::sleep(self.limits.header_timeout).await; // T-58: connections of the old authority
         };
         tokio::select! {
             biased;
             ended = connection => note(ended),
-            () = self.lifecycle.cut().cancelled() => self.cut.inc(),
+            () = self.lifecycle.cut().cancelled() => self.cut.inc(), // T-49: cut connections
             () = patience => match end {
                 End::Drained => self.cut.inc(),
                 End::Retired => self.retired.inc(),

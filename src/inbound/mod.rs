@@ -35,7 +35,7 @@ use http::header::{
     HeaderValue,
 };
 use http::uri::Authority;
-use http::{Method, Request, Uri, Version};
+use http::{Method, Request, StatusCode, Uri, Version};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::service::Service as _;
@@ -59,7 +59,7 @@ use browser::Rules;
 use connection::{HeadFault, Phase, is_same};
 use observe::{HeadObserver, Observer, Seen};
 use reply::{Base, Extras};
-use session_route::{Kind, SessionRoute};
+use session_route::SessionRoute;
 use subrequest_route::SubrequestRoute;
 
 use crate::config::{self, Answer, JWKS_PATH};
@@ -146,13 +146,13 @@ impl Routes {
         for (route, plan) in routes.into_iter().rev() {
             match route.answer {
                 Answer::Session => {
-                    let handler = Arc::new(session(Kind::Session, route, plan, rooms));
+                    let handler = Arc::new(session(route, plan, rooms));
                     tree = before(at(&route.path), route, Arc::clone(&handler), tree);
                     // The last one of its kind here is the first in the tree.
                     hot.session = Some((Arc::from(route.path.as_str()), handler));
                 }
-                Answer::LiveKit => {
-                    let handler = Arc::new(session(Kind::LiveKit, route, plan, rooms));
+                Answer::Client => {
+                    let handler = Arc::new(session(route, plan, rooms));
                     tree = before(at(&route.path), route, handler, tree);
                 }
                 Answer::Subrequest => {
@@ -171,6 +171,7 @@ impl Routes {
     /// Who answers requests of this path.
     fn way(&self, path: &str) -> Way {
         match &self.hot {
+            // T-12: exact path
             Hot { session: Some((own, handler)), .. } if path == &**own => Way::Session(Arc::clone(handler)),
             Hot { subrequest: Some((own, handler)), .. } if is_below(path, own) => Way::Subrequest(Arc::clone(handler)),
             _ => Way::Tree(self.tree.clone()),
@@ -191,6 +192,7 @@ impl Routes {
             self.places.iter().position(fits)
         };
         let places = (place(host(asked.as_str())), place(line.to_str().ok().and_then(host)));
+        // T-69: hosts that differ
         matches!(places, (Some(one), Some(other)) if one != other).then_some(HeadFault::HostDiffers)
     }
 }
@@ -222,7 +224,7 @@ impl Answers for Routes {
             fault
         };
         let way = match fault {
-            None => self.way(uri.path()),
+            None => self.way(uri.path()), // T-12: target of the request
             Some(fault) => Way::Nowhere(fault, Arc::clone(&self.heads)),
         };
         way.answer(request, standing, phase)
@@ -267,6 +269,7 @@ impl Way {
                 Some(unread) if is_http1 => !Box::pin(unread.is_over(asks_first)).await,
                 _ => false,
             };
+            // drain: last answer
             if is_http1 && (has_rest || is_nowhere || phase.is_last()) {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
@@ -292,12 +295,15 @@ fn heads(rooms: &Rooms) -> Arc<HeadObserver> {
     Arc::new(HeadObserver::new(&rooms.metrics, Some(rooms.log.clone())))
 }
 
-/// In which form the sessions of `route` are cached.
-pub fn form(route: &config::Route, resolver: &Resolver, inputs: &Inputs) -> Form {
+/// In which form the sessions of `route` are cached. `Err` says what to write where the provider has none.
+pub fn form(route: &config::Route, resolver: &Resolver, provider: &Provider) -> Result<Form, String> {
     match route.answer {
-        Answer::Session => Form::Json,
-        Answer::LiveKit => Form::LiveKit,
-        Answer::Subrequest => Form::Headers(subrequest_route::frame(resolver, inputs)),
+        Answer::Session => Ok(Form::Json),
+        Answer::Client => provider.dialect().map(|dialect| Form::Client(Arc::clone(dialect))).ok_or_else(|| {
+            let preset = provider.preset();
+            format!("\"client\" is nothing that \"{preset}\" describes in [client]; write answer = \"session\"")
+        }),
+        Answer::Subrequest => Ok(Form::Headers(subrequest_route::frame(resolver, provider.inputs()))),
     }
 }
 
@@ -306,14 +312,19 @@ fn looked_at<'r>(resolver: &'r Resolver, inputs: &'r Inputs) -> Vec<&'r HeaderNa
     resolver.headers().chain(inputs.headers()).collect()
 }
 
-fn session(kind: Kind, route: &config::Route, plan: &Arc<Plan>, rooms: &Rooms) -> SessionRoute {
-    let resolver = rooms.sources.resolver(route).covering(plan.provider.inputs().headers());
+fn session(route: &config::Route, plan: &Arc<Plan>, rooms: &Rooms) -> SessionRoute {
+    let inputs = Arc::clone(plan.inputs());
+    let resolver = rooms.sources.resolver(route).covering(inputs.headers());
+    let dialect = if let Form::Client(dialect) = &plan.form { Some(Arc::clone(dialect)) } else { None };
+    let content_type = dialect.as_ref().map_or("application/json", |dialect| dialect.content_type());
     SessionRoute {
-        kind,
+        status: dialect.as_ref().map_or(StatusCode::OK, |dialect| dialect.status()),
+        dialect,
         plan: Arc::clone(plan),
         sessions: Arc::clone(&rooms.sessions),
-        rules: Rules::new(rooms.browser.clone(), resolver.page_headers().chain(plan.provider.inputs().headers())),
-        base: Base::new(&looked_at(&resolver, plan.provider.inputs()), Some("application/json")),
+        rules: Rules::new(rooms.browser.clone(), resolver.page_headers().chain(inputs.headers())),
+        base: Base::new(&looked_at(&resolver, &inputs), Some(content_type)),
+        inputs,
         resolver,
         observer: Observer::new(&route.path, &rooms.metrics, rooms.log.clone()),
         body: rooms.body,
@@ -416,6 +427,7 @@ fn jwks(rooms: &Rooms) -> BoxedFilter<(Response,)> {
 
 fn not_found(rooms: &Rooms) -> BoxedFilter<(Response,)> {
     let base = Base::new(&[], Some("application/json"));
+    // T-55: bounded labels
     let observer = Observer::new("other", &rooms.metrics, rooms.log.clone());
     warp::ext::get::<Ask>()
         .map(move |asked: Ask| {

@@ -6,15 +6,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use strum::{IntoStaticStr, VariantArray};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Phase;
 use crate::identity::{Peer, Rank};
-use crate::metrics::{Counter, Metrics};
+use crate::metrics::{ByVariant, Counter, Label as _, Metrics};
 
 /// One of so many places is for strangers, and of these one of as many for one address.
 const PART: usize = 4;
@@ -49,7 +51,8 @@ impl Shares {
 }
 
 /// Why a connection was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum Refused {
     /// The address has its share.
     Address,
@@ -57,16 +60,6 @@ pub(super) enum Refused {
     Strangers,
     /// Every place is taken, by others that are busy or of a higher rank.
     Full,
-}
-
-impl Refused {
-    pub(super) const fn label(self) -> &'static str {
-        match self {
-            Self::Address => "address",
-            Self::Strangers => "strangers",
-            Self::Full => "full",
-        }
-    }
 }
 
 /// Why there is no place now.
@@ -113,6 +106,7 @@ impl Seat {
     fn holder(&self) -> Peer {
         match self.peer {
             Peer::Tcp(IpAddr::V6(address)) => {
+                // T-70: one holder a network
                 Peer::Tcp(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))))
             }
             peer => peer,
@@ -128,7 +122,7 @@ pub(super) struct Places {
     /// A place has become free.
     freed: Notify,
     displaced: Counter,
-    refused: [(Refused, Counter); 3],
+    refused: ByVariant<Refused>,
 }
 
 #[derive(Debug, Default)]
@@ -160,13 +154,12 @@ pub(super) struct Place {
 
 impl Places {
     pub(super) fn new(shares: Shares, metrics: &Metrics) -> Arc<Self> {
-        let refused = [Refused::Address, Refused::Strangers, Refused::Full];
         Arc::new(Self {
             shares,
             taken: Mutex::default(),
             freed: Notify::new(),
             displaced: metrics.connections_closed("displaced"),
-            refused: refused.map(|refused| (refused, metrics.connections_refused(refused.label()))),
+            refused: ByVariant::new(|refused: Refused| metrics.connections_refused(refused.label())),
         })
     }
 
@@ -177,7 +170,7 @@ impl Places {
             match self.try_take(seat, rank) {
                 Ok(place) => return Ok(place),
                 Err(NoPlace::Refused(refused)) if refused != Refused::Full || rank == Rank::Stranger => {
-                    self.refused.iter().filter(|(own, _)| *own == refused).for_each(|(_, count)| count.inc());
+                    self.refused.inc(refused);
                     return Err(refused);
                 }
                 Err(_) => {
@@ -189,12 +182,13 @@ impl Places {
     }
 
     fn try_take(self: &Arc<Self>, seat: &Arc<Seat>, rank: Rank) -> Result<Place, NoPlace> {
-        let mut taken = self.taken();
+        let mut taken = self.taken.lock();
         if rank == Rank::Stranger {
             let own = taken.strangers.holders.get(&seat.holder()).copied().unwrap_or_default();
             if own >= self.shares.one_address && !self.displace(&mut taken, Rank::Stranger, Some(seat.holder()))? {
                 return Err(NoPlace::Refused(Refused::Address));
             }
+            // T-70: places of strangers
             if taken.strangers.seats.len() >= self.shares.strangers
                 && !self.displace(&mut taken, Rank::Stranger, None)?
             {
@@ -202,6 +196,7 @@ impl Places {
             }
         }
         while taken.count() >= self.shares.all {
+            // T-70: displaced connections
             let has_room = self.displace(&mut taken, Rank::Stranger, None)?
                 || (rank != Rank::Stranger && self.displace(&mut taken, Rank::Open, None)?);
             if !has_room {
@@ -223,15 +218,11 @@ impl Places {
             return Err(NoPlace::Leaving);
         }
         if let Some(seat) = crowd.remove(number) {
-            seat.end.cancel();
+            seat.end.cancel(); // T-70: displaced connection ends
             taken.leaving += 1;
             self.displaced.inc();
         }
         Ok(true)
-    }
-
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -289,6 +280,7 @@ impl Crowd {
     /// The oldest idle connection: of this peer, or of the one that has the most, or of anybody.
     fn spare(&self, of: Option<Peer>) -> Option<u64> {
         let oldest = |fits: &dyn Fn(Peer) -> bool| {
+            // T-70: busy connections stay
             let idle = self.seats.iter().find(|(_, seat)| fits(seat.holder()) && !seat.is_busy());
             idle.map(|(number, _)| *number)
         };
@@ -296,6 +288,7 @@ impl Crowd {
             return oldest(&|holder| holder == peer);
         }
         let most = self.holders.values().max().copied().unwrap_or_default();
+        // T-70: largest holder
         oldest(&|holder| self.holders.get(&holder) == Some(&most)).or_else(|| oldest(&|_| true))
     }
 }
@@ -303,8 +296,9 @@ impl Crowd {
 impl Place {
     /// The connection has proven more since: by its certificate.
     pub(super) fn rise(&mut self, rank: Rank) {
+        // T-70: rank rises
         if rank > self.rank {
-            let mut taken = self.places.taken();
+            let mut taken = self.places.taken.lock();
             if taken.unseat(self.number, self.rank) {
                 taken.seat(self.number, rank, &self.seat);
                 drop(taken);
@@ -316,7 +310,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.taken();
+        let mut taken = self.places.taken.lock();
         if !taken.unseat(self.number, self.rank) {
             taken.leaving = taken.leaving.saturating_sub(1);
         }
@@ -442,7 +436,7 @@ mod tests {
         drop(hall.idle("203.0.113.2", Rank::Stranger));
         assert!(stranger.seat.end.is_cancelled() && !proven.seat.end.is_cancelled());
         drop((proven, stranger));
-        let taken = hall.places.taken();
+        let taken = hall.places.taken.lock();
         assert_eq!(
             (taken.count(), taken.leaving, taken.strangers.holders.len()),
             (0, 0, 0),

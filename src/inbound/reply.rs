@@ -10,13 +10,14 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, PRAGMA,
     REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
+use strum::VariantArray;
 use warp::reply::Response;
 
 use super::asked::RequestId;
 use super::connection::HeadFault;
 use crate::clock::{Clock as _, SystemClock};
 use crate::identity::Refusal;
-use crate::provider::Class;
+use crate::provider::{Class, Dialect, Problem};
 use crate::session::SessionError;
 
 /// Id of the request, in every answer and log line.
@@ -26,7 +27,7 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-
 const DEFAULT_RETRY: Duration = Duration::from_secs(5);
 
 /// How a request on a front route ends. The first column of the table in `docs/errors.md`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VariantArray)]
 pub enum Outcome {
     /// A session, or a subrequest that passes with one.
     Ok,
@@ -98,38 +99,6 @@ pub struct Row {
 }
 
 impl Outcome {
-    /// Every outcome, in the order of the table.
-    pub const ALL: [Self; 28] = [
-        Self::Ok,
-        Self::Anonymous,
-        Self::SignedOut,
-        Self::Options,
-        Self::Unauthorized,
-        Self::PeerUntrusted,
-        Self::UserDenied,
-        Self::OriginRefused,
-        Self::HeaderMissing,
-        Self::HostRefused,
-        Self::InputInvalid,
-        Self::InputRefused,
-        Self::BodyTooLarge,
-        Self::RequestMalformed,
-        Self::HeadTooLarge,
-        Self::TargetTooLong,
-        Self::Overloaded,
-        Self::UserIdInvalid,
-        Self::RateLimited,
-        Self::IdentityUnavailable,
-        Self::ProviderUnavailable,
-        Self::ProviderRateLimited,
-        Self::ProviderBadAnswer,
-        Self::ProviderCredentials,
-        Self::Draining,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::Internal,
-    ];
-
     /// The row of the table.
     pub const fn row(self) -> Row {
         let (status, error, code) = match self {
@@ -198,7 +167,7 @@ impl From<Refusal> for Outcome {
             | Refusal::Duplicate
             | Refusal::Alias
             | Refusal::ListedInConnection
-            | Refusal::Template
+            | Refusal::Template // T-53: refusals look alike
             | Refusal::Encoding
             | Refusal::Character
             | Refusal::Condition
@@ -290,15 +259,15 @@ impl Base {
             // Keeps what a page may not read out of its process. Listed origins ask with CORS, which this does not touch.
             headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
         }
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, private"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, private")); // T-31: not stored
         headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
         // A cache in front of the login tells users apart by their cookie or credential, not by what the proxy makes of it.
         let mut vary: Vec<&str> = read.iter().map(|name| name.as_str()).collect();
-        let ambient = ["cookie", "authorization", "origin", "sec-fetch-site"];
+        let ambient = ["cookie", "authorization", "origin", "sec-fetch-site"]; // T-31: vary
         vary.extend(ambient.into_iter().filter(|name| !read.iter().any(|own| own.as_str() == *name)));
         let vary = vary.join(", ");
         headers.insert(VARY, HeaderValue::try_from(vary).unwrap_or_else(|_| HeaderValue::from_static("*")));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")); // T-45: no sniffing
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         Self(headers)
     }
@@ -329,8 +298,8 @@ pub(super) fn numbered(mut headers: HeaderMap, id: RequestId) -> HeaderMap {
     headers
 }
 
-/// A finished JSON body with the headers of its route.
-pub(super) fn json(base: &Base, id: RequestId, status: StatusCode, body: Bytes, cors: Option<HeaderMap>) -> Response {
+/// A finished body with the headers of its route.
+pub(super) fn body(base: &Base, id: RequestId, status: StatusCode, body: Bytes, cors: Option<HeaderMap>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     *response.headers_mut() = base.headers(id);
@@ -349,11 +318,24 @@ pub(super) fn problem(base: &Base, id: RequestId, outcome: Outcome, extras: Extr
     response
 }
 
+/// Puts such an answer into the form of a client library. An answer that is no failure has none.
+pub(super) fn in_dialect(response: &mut Response, dialect: &Dialect, outcome: Outcome, id: RequestId) {
+    let row = outcome.row();
+    if row.status.is_success() {
+        return;
+    }
+    *response.status_mut() = dialect.status_for(row.status);
+    let failure = dialect.failure(&Problem { message: row.error, code: row.code, request_id: id.as_str() });
+    let (body, content_type) = failure.unwrap_or_else(|| (Bytes::from(text(row, id)), "application/json"));
+    *response.body_mut() = body.into();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+}
+
 /// Headers and body of such an answer.
 fn told(base: &Base, id: RequestId, outcome: Outcome, extras: Extras) -> (HeaderMap, Bytes) {
     let row = outcome.row();
     let empty = row.status == StatusCode::NO_CONTENT;
-    let body = if empty { Bytes::new() } else { Bytes::from(body(row, id)) };
+    let body = if empty { Bytes::new() } else { Bytes::from(text(row, id)) };
     let mut headers = base.headers(id);
     if empty {
         headers.remove(CONTENT_TYPE);
@@ -399,7 +381,7 @@ pub(super) fn last_words(base: &Base, id: RequestId, outcome: Outcome, is_of_hea
 /// A scheme that makes no browser show a password box.
 pub(super) const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer");
 
-fn body(row: Row, id: RequestId) -> String {
+fn text(row: Row, id: RequestId) -> String {
     // Constants and hexadecimal digits only: nothing here needs escaping.
     format!("{{\"error\":\"{}\",\"code\":\"{}\",\"requestId\":\"{}\"}}", row.error, row.code, id.as_str())
 }

@@ -64,6 +64,7 @@ impl Blamed {
             (None, _) => Some(doubled(failures - 2)),
         };
         let until = pause.map_or(now, |pause| now.plus(pause.clamp(FIRST_PAUSE, LONGEST_PAUSE)));
+        // T-63: young users
         if self.young.len() >= HALF && !self.young.contains_key(&user) {
             self.old = std::mem::take(&mut self.young);
         }

@@ -10,8 +10,9 @@
 //! about the provider unless it succeeds. Calls that were under way when the pause began say nothing either (T-64).
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::blamed::Blamed;
 use super::error::{Class, Meant, ProviderError};
@@ -19,7 +20,7 @@ use crate::clock::Moment;
 use crate::metrics::Gauge;
 
 /// Users in a row whose failures open the breaker.
-const THRESHOLD: usize = 5;
+const THRESHOLD: usize = 5; // T-39: threshold
 /// First pause; it doubles with each failed probe.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause, also where the provider asks for more: it may have meant another unit.
@@ -98,17 +99,17 @@ impl Breaker {
 
     /// Says when to come back, where a call for `user` would not be let through.
     pub(super) fn check(&self, user: &str, errand: Errand, now: Moment) -> Result<(), ProviderError> {
-        self.lock().check(self.hasher.hash_one(user), errand, now)
+        self.state.lock().check(self.hasher.hash_one(user), errand, now)
     }
 
     /// Lets a call for `user` through, or says when to come back.
     pub(super) fn admit(&self, user: &str, errand: Errand, now: Moment) -> Result<Permit<'_>, ProviderError> {
         let user = self.hasher.hash_one(user);
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.check(user, errand, now)?;
         let role = match state.pause {
             None => Role::Ordinary,
-            Some(_) if state.blamed.holds(user, now) => Role::Trial,
+            Some(_) if state.blamed.holds(user, now) => Role::Trial, // T-63: blamed users
             Some(_) => Role::Probe,
         };
         if let Some(under_way) = state.under_way(role) {
@@ -118,18 +119,14 @@ impl Breaker {
         Ok(Permit { breaker: self, user, role, epoch: state.epoch, told: false })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn succeeded(&self, permit: &Permit<'_>) -> Option<Change> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.blamed.forget(permit.user);
         if permit.epoch == state.epoch { self.close(&mut state) } else { None }
     }
 
     fn failed(&self, permit: &Permit<'_>, error: &ProviderError, now: Moment) -> Option<Change> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let counts = permit.epoch == state.epoch;
         let meant = error.meant();
         let probed = permit.role == Role::Probe;
@@ -137,6 +134,7 @@ impl Breaker {
         if matches!(meant, Meant::User | Meant::Either) && (counts || error.retry_after.is_some()) {
             state.blamed.note(permit.user, error, probed, now);
         }
+        // T-64: calls before the pause
         if !counts {
             return None;
         }
@@ -150,6 +148,7 @@ impl Breaker {
             }
             (Meant::Account | Meant::Provider, _) | (Meant::Either, Role::Probe) => true,
             (Meant::Either, Role::Ordinary) => {
+                // T-63: users counted once
                 if !state.failed_for.contains(&permit.user) {
                     state.failed_for.push(permit.user);
                 }
@@ -164,6 +163,7 @@ impl Breaker {
 
     fn open(&self, state: &mut State, error: &ProviderError, now: Moment) -> Option<Change> {
         let doubled = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(state.pauses).unwrap_or(u32::MAX));
+        // T-39: advice of the provider
         let wait = error.retry_after.unwrap_or(doubled).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         let was_open = state.pause.is_some();
         let class = if error.class == Class::RateLimited { Class::RateLimited } else { Class::Unavailable };
@@ -191,6 +191,7 @@ impl Breaker {
 
 impl State {
     fn check(&self, user: u64, errand: Errand, now: Moment) -> Result<(), ProviderError> {
+        // T-63: errands that blame
         if errand == Errand::Mint
             && let Some((class, wait)) = self.blamed.wait(user, now)
         {
@@ -212,6 +213,7 @@ impl State {
 
     /// Whether so many failed in a row that it is the provider.
     fn is_row(&self) -> bool {
+        // T-63: distinct users
         self.unconnected + self.failed_for.len() >= THRESHOLD
     }
 
@@ -239,7 +241,7 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if !self.told {
-            let mut state = self.breaker.lock();
+            let mut state = self.breaker.state.lock();
             if self.epoch == state.epoch
                 && let Some(under_way) = state.under_way(self.role)
             {
@@ -331,7 +333,7 @@ mod tests {
         }
         assert_eq!(admit(&breaker, "probe", later(6)).tell(&Ok(()), later(6)), Some(Change::Closed));
         late.tell::<()>(&Err(down()), later(7));
-        let state = breaker.lock();
+        let state = breaker.state.lock();
         assert!(state.failed_for.is_empty(), "nor does it count for the next pause");
     }
 

@@ -3,12 +3,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::breaker::Change;
 use super::error::{Cause, ProviderError};
 use crate::clock::Moment;
+use crate::metrics::Label as _;
 
 /// A kind of failure that has been told is not told again within this time, however often calls succeed between them.
 const QUIET: Duration = Duration::from_mins(1);
@@ -48,6 +50,7 @@ impl Journal {
         match outcome {
             Ok(_) => self.succeeded(provider, change == Some(Change::Closed)),
             Err(error) => {
+                // T-63: news
                 if let Some(before) = self.is_news(error, now) {
                     tell(provider, error, before, request);
                 }
@@ -70,9 +73,10 @@ impl Journal {
 
     /// How often the kind has happened unseen, if it is to be told.
     fn is_news(&self, error: &ProviderError, now: Moment) -> Option<u64> {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         let kind = (error.step.clone(), error.cause, error.status);
         let before = match told.get_mut(&kind) {
+            // T-63: quiet
             Some(known) if !known.over || now < known.at.plus(QUIET) => {
                 known.since += 1;
                 return None;
@@ -96,7 +100,7 @@ impl Journal {
             return;
         }
         self.uneasy.store(false, Ordering::Relaxed);
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         told.values_mut().for_each(|known| known.over = true);
         drop(told);
         tracing::info!(provider, "the provider answers again");

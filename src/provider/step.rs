@@ -20,7 +20,7 @@ use super::template::text::{TextTemplate, UrlTemplate, append_query, header_valu
 use super::template::{Expression, Variables};
 use crate::clock::{Clock, Moment, Stopwatch};
 use crate::jitter;
-use crate::metrics::{Counter, Histogram, Metrics};
+use crate::metrics::{ByVariant, Counter, Histogram, Label as _, Metrics};
 use crate::outbound::{Call, Outbound, Reply, SendError};
 use crate::trace::TraceContext;
 
@@ -108,16 +108,15 @@ pub(super) enum Verdict {
 pub(super) struct StepMetrics {
     seconds: Histogram,
     ok: Counter,
-    failed: Vec<(Class, Counter)>,
+    failed: ByVariant<Class>,
 }
 
 impl StepMetrics {
     pub(super) fn new(metrics: &Metrics, provider: &str, step: &str) -> Self {
-        let failed = |class: Class| (class, metrics.provider_calls(provider, step, class.label()));
         Self {
             seconds: metrics.provider_seconds(provider, step),
             ok: metrics.provider_calls(provider, step, "ok"),
-            failed: Class::ALL.into_iter().map(failed).collect(),
+            failed: ByVariant::new(|class: Class| metrics.provider_calls(provider, step, class.label())),
         }
     }
 
@@ -125,7 +124,7 @@ impl StepMetrics {
         self.seconds.observe(took.as_secs_f64());
         match outcome {
             Ok(()) => self.ok.inc(),
-            Err(class) => self.failed.iter().filter(|(own, _)| *own == class).for_each(|(_, counter)| counter.inc()),
+            Err(class) => self.failed.inc(class),
         }
     }
 }
@@ -166,6 +165,7 @@ impl Step {
             let Err(error) = outcome else { return outcome };
             let pause = error.retry_after.unwrap_or_else(|| jitter::spread(wait));
             let fits = run.clock.moment().plus(pause) < run.deadline;
+            // T-39: bounded retries
             if attempt >= run.retries || !self.may_repeat(&sent, &error) || !fits {
                 return Err(error);
             }
@@ -180,6 +180,7 @@ impl Step {
             // Nothing was sent, so a repeat cannot do anything twice.
             Err(SendError::Connect(_)) => true,
             Err(SendError::Timeout | SendError::TooLarge) => false,
+            // T-39: repeatable calls
             Err(SendError::Broken) | Ok(_) => self.retry && error.class == Class::Unavailable,
         }
     }

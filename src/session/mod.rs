@@ -18,9 +18,10 @@ mod sign_out;
 mod store;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 pub use answer::{Answer, ENVOY_REMOVE, Form, SESSION_HEADERS, STATUS, left_empty};
@@ -40,7 +41,7 @@ use crate::identity::{Identity, Roles};
 use crate::jitter;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Metrics};
-use crate::provider::{Explanation, Minted, Order, ProfileUse, Provider};
+use crate::provider::{Explanation, Inputs, Minted, Order, ProfileUse, Provider};
 use crate::trace::Origin;
 
 /// Share of a session's usable life after which it is renewed, before jitter.
@@ -107,6 +108,14 @@ impl Plan {
     #[must_use]
     pub fn with_patience(&self) -> Self {
         Self { deadline: self.deadline.max(self.provider.patience()), ..self.clone() }
+    }
+
+    /// What a request may add.
+    pub fn inputs(&self) -> &Arc<Inputs> {
+        match &self.form {
+            Form::Client(dialect) => dialect.inputs(),
+            Form::Json | Form::Headers(_) => self.provider.inputs(),
+        }
     }
 
     fn uses(&self) -> ProfileUse {
@@ -210,6 +219,7 @@ impl Sessions {
             // Good for one request: nobody else waits for this mint, and nothing keeps what it brings.
             // Boxed: a mint by calls is large, and every local one would carry its room about.
             let entry = self.within(plan, Box::pin(self.mint(&key, origin, true))).await?;
+            // T-66: dismissed flight
             if running.is_dismissed() {
                 let own = Arc::clone(self);
                 self.lifecycle.spawn(async move { own.take_back(&key).await });
@@ -270,12 +280,12 @@ impl Sessions {
         Ok((entry, How::Minted))
     }
 
-    fn turn(&self, key: &SessionKey) -> Option<std::sync::MutexGuard<'_, ()>> {
+    fn turn(&self, key: &SessionKey) -> Option<MutexGuard<'_, ()>> {
         use std::hash::{DefaultHasher, Hash as _, Hasher as _};
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let stripe = usize::try_from(hasher.finish()).unwrap_or(0) % STRIPES;
-        self.stripes.get(stripe).map(|stripe| stripe.lock().unwrap_or_else(PoisonError::into_inner))
+        self.stripes.get(stripe).map(Mutex::lock)
     }
 
     fn sign(&self, plan: &Plan, key: &SessionKey, used: bool) -> Outcome {
@@ -327,8 +337,8 @@ impl Sessions {
     /// Life is a span from the moment at which the mint `began`, so that a wall clock that is set does not make it longer
     /// (T-65); and it ends when the wall clock says so as well.
     fn entry(plan: &Plan, question: &Question<'_>, minted: &Minted, began: Moment, used: bool) -> Arc<Entry> {
-        let answer = Answer::render(&plan.form, minted, plan.provider.api_url(), &question.profile);
-        let margin = plan.provider.lifetime().margin;
+        let answer = Answer::render(&plan.form, minted, plan.provider.api_url(), &question.profile, &question.inputs);
+        let margin = plan.provider.lifetime().margin; // T-38: margin
         // The wall clock may have been set while the mint was under way: no life is longer than what was asked for.
         let life = minted
             .expires

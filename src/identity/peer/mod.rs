@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::{Asking, Refusal, Worth, ambiguity};
+use super::request::ambiguity;
+use super::{Asking, Refusal, Worth};
 use crate::clock::Clock;
 use crate::config;
 use crate::metrics::{Counter, Gauge, Metrics};
@@ -45,7 +46,7 @@ pub enum Peer {
 impl Peer {
     /// A TCP peer. The address is made canonical before anything is compared with it (T-10).
     pub fn tcp(address: IpAddr) -> Self {
-        Self::Tcp(address.to_canonical())
+        Self::Tcp(address.to_canonical()) // T-10: mapped peer
     }
 }
 
@@ -157,7 +158,7 @@ impl Peers {
 
     /// Whether somebody could be believed on a listener of this kind.
     pub fn can_hold(&self, listen: &config::Listen) -> bool {
-        self.proofs.iter().any(|proof| proof.can_hold(listen))
+        self.proofs.iter().any(|proof| proof.can_hold(listen)) // T-02: readiness of peers
     }
 
     /// Whether networks beyond this machine are believed for nothing but their addresses: the weakest kind of proof, worth
@@ -277,6 +278,7 @@ impl Gate {
         asking: &Asking<'_>,
         subject_of: impl Fn(&str) -> Result<String, Refusal>,
     ) -> Result<PeerProof, Refusal> {
+        // T-11, T-58: peer of the connection
         if asking.standing.met & self.settled != 0 {
             return Ok(PeerProof(()));
         }
@@ -304,7 +306,7 @@ impl Gate {
                 Err(_) => {}
             }
         }
-        Err(nearest.1)
+        Err(nearest.1) // T-01: unproven peer
     }
 }
 

@@ -10,11 +10,11 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use super::headers::{self, Lines};
 use crate::clock::{Clock, Timestamp};
 use crate::identity::Refusal;
-use crate::identity::decode::claims::Claims;
-use crate::identity::decode::{Encoding, Texts, Undecodable};
+use crate::identity::claims::Claims;
 use crate::identity::definition::{Decoding, Expiry, HeaderNames, Issuer, Payload, Place};
-use crate::identity::profile::Profile;
-use crate::identity::text::{self, SubjectFault, Told};
+use crate::identity::request::encoding::{Encoding, Texts, Undecodable};
+use crate::identity::user::profile::Profile;
+use crate::identity::user::text::{self, SubjectFault, Told};
 
 /// How long after its `exp` a payload is believed. Envoy has checked the time already, with the same allowance.
 const LEEWAY: Duration = Duration::from_secs(60);
@@ -85,7 +85,7 @@ impl Payload {
         }
         match claims.seconds("exp").map_err(|_| Refusal::Claim)? {
             Some(end) if clock.now() >= Timestamp::from_millis(0).plus(end).plus(LEEWAY) => Err(Refusal::Expired),
-            None if self.expiry == Expiry::Required => Err(Refusal::Claim),
+            None if self.expiry == Expiry::Required => Err(Refusal::Claim), // fuzzing: required expiry
             _ => Ok(()),
         }
     }
@@ -130,6 +130,7 @@ fn subject(
         },
         (Place::Claims(wanted), _) => Cow::Borrowed(match first_claim(wanted, claims)? {
             // An address that nobody looked at may be somebody else's, who would then be this user.
+            // T-13: verified claim
             Some((claim, _)) if decoding.is_email(claim) && !decoding.is_vouched_for(claims) => {
                 return Err(Refusal::Claim);
             }

@@ -11,7 +11,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::Verified;
 use super::claims::Window;
 use crate::identity::keys::Keys;
-use crate::identity::profile::Profile;
+use crate::identity::user::profile::Profile;
 
 /// Sets of entries, and entries of a set. A token has its place in one set, and there the place of whoever is worth least.
 const SETS: usize = 2048;
@@ -62,6 +62,7 @@ impl Memory {
     pub(super) fn recall(&self, digest: &Digest, keys: &Arc<Keys>) -> Option<Verified> {
         self.set(digest).iter().find_map(|place| {
             let entry = place.load();
+            // T-32: keys of a remembered token
             let entry = entry.as_ref().filter(|entry| entry.digest == *digest && entry.is_of(keys))?;
             Some(Verified { profile: Arc::clone(&entry.profile), window: entry.window })
         })

@@ -9,9 +9,7 @@ mod compact;
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzzing;
 mod header;
-mod json;
 mod memory;
-mod told;
 
 use std::sync::Arc;
 
@@ -20,15 +18,15 @@ use http::HeaderName;
 use claims::{ClaimsReader, Window};
 use compact::Parts;
 use header::HeaderReader;
-use json::Wanted;
 use memory::{Digest, Memory};
-use told::ProfileReader;
 
-use super::ambiguity;
+use super::claims::profile::ProfileReader;
+use super::claims::reader::Wanted;
 use super::definition::TokenRules;
 use super::keys::{Found, KeySet, Keys};
-use super::profile::Profile;
-use super::text::{SubjectRules, Told};
+use super::request::ambiguity;
+use super::user::profile::Profile;
+use super::user::text::{SubjectRules, Told};
 use super::{Asking, PeerProof, Refusal};
 use crate::clock::Clock;
 
@@ -83,7 +81,7 @@ impl Verifier {
         let parts = Parts::of(token, self.rules.form)?;
         let (digest, keys) = (Digest::of(token), self.keys.current());
         if let Some(known) = self.memory.recall(&digest, &keys) {
-            known.window.check(self.clock.now())?;
+            known.window.check(self.clock.now())?; // T-29: remembered token
             return Ok(known.profile);
         }
         let verified = self.verify(&parts, &keys)?;
@@ -146,6 +144,7 @@ impl Verifier {
         if candidates.peek().is_none() {
             return Err(if keys.is_empty() { Refusal::KeysUnavailable } else { Refusal::KeyUnknown });
         }
+        // T-26: every candidate
         if !candidates.any(|key| key.verifies(header.algorithm, parts.signed(), decoded.signature)) {
             return Err(Refusal::Signature);
         }

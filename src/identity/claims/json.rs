@@ -7,20 +7,20 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::Undecodable;
+use crate::identity::request::encoding::Undecodable;
 
 /// The text of a JSON string.
-pub(super) fn text(value: &[u8]) -> Result<String, Undecodable> {
+pub(in crate::identity) fn text(value: &[u8]) -> Result<String, Undecodable> {
     serde_json::from_slice(value).map_err(|_| Undecodable)
 }
 
 /// The texts of a JSON list.
-pub(super) fn texts(value: &[u8]) -> Result<Vec<String>, Undecodable> {
+pub(in crate::identity) fn texts(value: &[u8]) -> Result<Vec<String>, Undecodable> {
     serde_json::from_slice(value).map_err(|_| Undecodable)
 }
 
 /// The members of a JSON object.
-pub(super) fn object(text: &str) -> Result<Map<String, Value>, Undecodable> {
+pub(in crate::identity) fn object(text: &str) -> Result<Map<String, Value>, Undecodable> {
     match serde_json::from_str(text) {
         Ok(Strict(Value::Object(members))) => Ok(members),
         _ => Err(Undecodable),
@@ -84,6 +84,7 @@ impl<'de> Visitor<'de> for Reader {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
         let mut members = Map::new();
         while let Some((name, Strict(value))) = object.next_entry::<String, Strict>()? {
+            // T-21: repeated claim
             if members.insert(name, value).is_some() {
                 return Err(A::Error::custom("a member came twice"));
             }
