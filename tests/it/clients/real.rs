@@ -52,5 +52,6 @@ async fn matrix_js_sdk() {
     // Four minutes back: Synapse has its own clock, and takes no token of a later time.
     let seen = play("matrix", before(today(), 240), &routes, [("SYNAPSE_JWT_SECRET", JWT_SECRET)], order).await;
     assert_eq!(seen["users"], json!(["@alice:chat.test", "@alice:chat.test"]), "{seen}");
+    assert_eq!(seen["devices"], 1, "the page keeps its device: {seen}");
     assert_renewed(&seen["tokens"]);
 }

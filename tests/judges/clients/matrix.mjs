@@ -3,23 +3,25 @@
 
 import { client, later, now, part } from "./stage.mjs";
 
-const { createClient, MatrixError } = await part("matrix-js-sdk");
+const { createClient } = await part("matrix-js-sdk");
 
-client(async ({ app, path, server, jwt, ttl, ended }) => {
+client(async ({ app, path, server, jwt, ttl }) => {
   const session = async () => (await fetch(app.url + path)).json();
-  const users = [];
-  const tokens = [];
+  const [users, devices, tokens] = [[], new Set(), []];
   const note = ({ token, expiresAt }) => tokens.push({ token, at: now(), exp: Date.parse(expiresAt) / 1000 });
   if (jwt) {
     for (const passed of [0, ttl - 60]) {
-      if (passed) await later(passed);
+      await later(passed);
       const own = await session();
       note(own);
-      const { user_id, access_token } = await createClient({ baseUrl: server }).login("org.matrix.login.jwt", { token: own.token });
-      const matrix = createClient({ baseUrl: server, userId: user_id, accessToken: access_token });
+      const [device_id] = devices;
+      const order = { type: "org.matrix.login.jwt", token: own.token, device_id };
+      const login = await createClient({ baseUrl: server }).loginRequest(order);
+      devices.add(login.device_id);
+      const matrix = createClient({ baseUrl: server, userId: login.user_id, accessToken: login.access_token });
       users.push((await matrix.whoami()).user_id);
     }
-    return { users, tokens };
+    return { users, devices: devices.size, tokens };
   }
   const first = await session();
   note(first);
