@@ -16,7 +16,7 @@ async fn liveblocks_client() {
         "api_url = \"{}\"\ntokens = \"access\"\npermissions = {{ \"alice:*\" = [\"*:write\"] }}\n",
         server.base_url()
     );
-    let routes = route(PATH, "client", "liveblocks", &lines);
+    let routes = route(PATH, "session", "liveblocks", &lines);
     let mut order = json!({"server": server.base_url(), "rooms": ["alice:notes", "alice:plans"], "ttl": 3600});
     let secrets = [("LIVEBLOCKS_SECRET_KEY", liveblocks::SECRET)];
     let seen = play("liveblocks", today(), &routes, secrets, order.clone()).await;
