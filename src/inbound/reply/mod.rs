@@ -2,6 +2,8 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub(super) mod observe;
+
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -13,10 +15,10 @@ use http::header::{
 use strum::VariantArray;
 use warp::reply::Response;
 
-use super::asked::RequestId;
-use super::connection::HeadFault;
 use crate::clock::{Clock as _, SystemClock};
 use crate::identity::Refusal;
+use crate::inbound::connection::HeadFault;
+use crate::inbound::request::RequestId;
 use crate::provider::{Class, Dialect, Problem};
 use crate::session::SessionError;
 

@@ -9,12 +9,12 @@ use http::{HeaderMap, Method, StatusCode};
 use warp::reply::Response;
 
 use super::Handler;
-use super::asked::Asked;
 use super::browser::Rules;
 use super::input::{self, Fault};
-use super::observe::{Observer, Seen};
-use super::reply::{self, Base, Extras, Outcome};
 use crate::identity::{Identity, Refusal, Resolver};
+use crate::inbound::reply::observe::{Observer, Seen};
+use crate::inbound::reply::{self, Base, Extras, Outcome};
+use crate::inbound::request::Asked;
 use crate::metrics::Label as _;
 use crate::provider::{Dialect, Inputs};
 use crate::session::{Answer, Entry, How, Plan, SessionError, Sessions};
