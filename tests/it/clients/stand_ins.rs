@@ -22,7 +22,7 @@ pub async fn centrifuge_renews(server: Option<&str>) {
     let routes = route(PATH, "session", "centrifugo", url)
         + &route("/chat/subscription", "session", "centrifugo-subscription", &channels);
     let order = json!({
-        "subscription": "/chat/subscription", "channel": "team:news", "refused": "team:staff", "secret": SECRET,
+        "subscription": "/chat/subscription", "channel": "team:news", "other": "team:staff", "secret": SECRET,
         "passes": passes, "server": server,
     });
     let secrets = [("CENTRIFUGO_CLIENT_TOKEN_HMAC_SECRET_KEY", SECRET)];

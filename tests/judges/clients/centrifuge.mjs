@@ -43,7 +43,7 @@ async function centrifugo(secret) {
   return `${url.replace("http", "ws")}/connection/websocket`;
 }
 
-client(async ({ app, path, subscription, server, channel, refused, secret, passes }) => {
+client(async ({ app, path, subscription, server, channel, other, secret, passes, refused }) => {
   const tokens = { connection: [], subscription: [] };
   const renewed = { connection: pending(), subscription: pending() };
   const getToken = (kind, url) => async (context) => {
@@ -66,12 +66,16 @@ client(async ({ app, path, subscription, server, channel, refused, secret, passe
   const own = centrifuge.newSubscription(channel, { getToken: getToken("subscription", subscription) });
   own.subscribe();
   centrifuge.connect();
+  if (refused) {
+    await new Promise((resolve) => centrifuge.on("disconnected", resolve));
+    return { lost };
+  }
   await Promise.all([centrifuge.ready(), own.ready()]);
   await later(passes);
   await Promise.all([renewed.connection.promise, renewed.subscription.promise]);
   const present = Object.values((await own.presence()).clients).map(({ user }) => user);
-  const other = centrifuge.newSubscription(refused, { getToken: getToken("subscription", subscription) });
-  const denied = new Promise((resolve) => other.on("unsubscribed", ({ reason }) => resolve(reason)));
-  other.subscribe();
+  const second = centrifuge.newSubscription(other, { getToken: getToken("subscription", subscription) });
+  const denied = new Promise((resolve) => second.on("unsubscribed", ({ reason }) => resolve(reason)));
+  second.subscribe();
   return { denied: await denied, present, lost, states: [centrifuge.state, own.state], ...tokens };
 });

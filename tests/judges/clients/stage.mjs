@@ -42,9 +42,14 @@ globalThis.clearTimeout = (timer) => {
 /** The time of day in seconds, as the client has it. */
 export const now = () => milliseconds / 1000;
 
-/** So many seconds pass, for the service and for the client; timers that are due ring. */
+/** So many seconds pass, for the service and for the client. */
 export async function later(seconds) {
   await fetch(clock, { method: "POST", body: JSON.stringify({ seconds }) });
+  laterInClient(seconds);
+}
+
+/** So many seconds pass for the client alone; timers that are due ring. */
+export function laterInClient(seconds) {
   milliseconds += seconds * 1000;
   for (const timer of [...timers].filter(({ due }) => due <= milliseconds)) {
     timers.delete(timer);
@@ -69,7 +74,7 @@ export function pending() {
 }
 
 /**
- * The application as its pages see it: one origin, whose login tells sidemint who the user is. It serves `files` (path to
+ * The application as its pages see it: one origin, whose login tells sidemint who the user is, where there is one. It serves `files` (path to
  * content type and content) itself, hands everything else on, and remembers what was `asked`.
  */
 async function application(sidemint, user, files = {}) {
@@ -82,7 +87,7 @@ async function application(sidemint, user, files = {}) {
     delete headers["content-length"];
     const answer = await fetch(sidemint + request.url, {
       method: request.method,
-      headers: { ...headers, "x-forwarded-user": user, "x-forwarded-name": "Alice" },
+      headers: { ...headers, ...(user && { "x-forwarded-user": user, "x-forwarded-name": "Alice" }) },
       body: body || undefined,
     });
     const content = await answer.text();
