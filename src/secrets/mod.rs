@@ -17,12 +17,12 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretSlice};
 
-pub use content::line;
 pub use file::{FileError, list, read_text, stuck};
 pub use folder::{KEY_ENDS, KeyFile, KeyFolder, SIGNING, is_key_name};
-pub use reloaded::{News, Problems, Reload, Reloaded, Reports};
+pub use reloaded::{News, Reload, Reloaded, Reports};
 
 use crate::clock::Timestamp;
+use crate::definition::{Key, Mistake, Mistakes};
 
 /// Looks at sources that keep changing, at most.
 const LOOKS: usize = 5;
@@ -144,7 +144,14 @@ pub enum SecretError {
 }
 
 /// Secrets that could not be read, by name.
-type Unread = Vec<(String, SecretError)>;
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Unread(pub Vec<(String, SecretError)>);
+
+impl From<Unread> for Mistakes {
+    fn from(unread: Unread) -> Self {
+        unread.0.into_iter().map(|(name, error)| Mistake::new(Key::of(name), error.to_string())).collect()
+    }
+}
 
 /// All secrets of one provider, from one moment.
 #[derive(Clone, Debug, Default)]
@@ -181,7 +188,7 @@ impl SecretSet {
             };
             errors.extend(outcome.err().map(|error| (name.clone(), error)));
         }
-        if errors.is_empty() { Ok(set) } else { Err(errors) }
+        if errors.is_empty() { Ok(set) } else { Err(Unread(errors)) }
     }
 
     /// Reads every source again. Where something differs from `known`, it is read until two looks agree: a mount that is
@@ -269,6 +276,11 @@ fn shown(path: &Path) -> String {
     "a file (not shown: what is no full path may be the secret itself)".to_owned()
 }
 
+/// The secret in a file.
+pub fn read_secret(path: &Path) -> Result<Secret, SecretError> {
+    read_file(path).map(|(secret, _)| secret)
+}
+
 fn read_file(path: &Path) -> Result<(Secret, Option<Timestamp>), SecretError> {
     secret_of(path, file::within_limit(path, |path| file::read_here(path, MAX_BYTES)))
 }
@@ -299,7 +311,7 @@ mod tests {
     fn read(content: &[u8]) -> Result<Secret, SecretError> {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), content).expect("written");
-        read_file(file.path()).map(|(secret, _)| secret)
+        read_secret(file.path())
     }
 
     #[test]

@@ -10,10 +10,8 @@ use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
 use super::{SIGNING, Secret, SecretSet, SecretSource};
+use crate::definition::{Key, Mistake, Mistakes};
 use crate::metrics::{Counter, Gauge};
-
-/// What is wrong: name of the source, and the rest of a sentence. Never the content.
-pub type Problems = Vec<(String, String)>;
 
 /// Something that is made of files, and is told when they may have changed.
 pub trait Reload: fmt::Debug + Send + Sync {
@@ -29,8 +27,8 @@ pub trait Reload: fmt::Debug + Send + Sync {
 pub struct Reports {
     /// What is made of the files, as the log calls it, such as "certificates".
     pub what: &'static str,
-    /// What stands before the names of the sources in their keys of the configuration.
-    pub key: String,
+    /// Key of the configuration that the names of the sources stand below.
+    pub key: Key,
     /// Grows with each change that is taken.
     pub generation: Option<Gauge>,
     /// Grows with each change that is refused.
@@ -39,14 +37,14 @@ pub struct Reports {
 
 impl Reports {
     /// Log lines alone.
-    pub fn new(what: &'static str, key: impl Into<String>) -> Self {
+    pub fn new(what: &'static str, key: impl Into<Key>) -> Self {
         Self { what, key: key.into(), generation: None, rejected: None }
     }
 
     /// The same for a key below.
     #[must_use]
     pub fn below(&self, key: &str) -> Self {
-        Self { key: format!("{}{key}", self.key), ..self.clone() }
+        Self { key: self.key.below(key), ..self.clone() }
     }
 }
 
@@ -58,7 +56,7 @@ pub enum News {
     /// Something new is in service.
     New,
     /// The files are not usable; the last good ones stay.
-    Unusable(Problems),
+    Unusable(Mistakes),
 }
 
 /// What is made of files.
@@ -87,9 +85,9 @@ impl<T> Reloaded<T> {
     pub fn open(
         sources: BTreeMap<String, SecretSource>,
         reports: Reports,
-        make: impl FnOnce(&Arc<SecretSet>) -> Result<T, Problems>,
-    ) -> Result<Self, Problems> {
-        let good = Arc::new(SecretSet::read(&sources).map_err(problems)?);
+        make: impl FnOnce(&Arc<SecretSet>) -> Result<T, Mistakes>,
+    ) -> Result<Self, Mistakes> {
+        let good = Arc::new(SecretSet::read(&sources).map_err(Mistakes::from)?);
         let first = make(&good)?;
         if let Some(generation) = &reports.generation {
             generation.set(1);
@@ -106,7 +104,7 @@ impl<T> Reloaded<T> {
         make: impl FnOnce(&Secret) -> Result<T, String>,
     ) -> Result<Self, String> {
         let one = Self::open(BTreeMap::from([(name.to_owned(), source)]), reports, |set| one(set, make));
-        one.map_err(|problems| problems.into_iter().map(|(_, problem)| problem).collect())
+        one.map_err(|mistakes| mistakes.into_iter().map(|mistake| mistake.problem).collect())
     }
 
     /// Made of no files; what replaces it comes by [`Reloaded::replace`].
@@ -114,7 +112,7 @@ impl<T> Reloaded<T> {
         let (current, state) =
             (ArcSwap::from_pointee(first), Mutex::new(State { good: Arc::default(), refused: None }));
         let hasher = ahash::RandomState::new();
-        Self { sources: BTreeMap::new(), current, state, hasher, reports: Reports::new("", "") }
+        Self { sources: BTreeMap::new(), current, state, hasher, reports: Reports::new("", Key::default()) }
     }
 
     /// Puts something else in service.
@@ -143,7 +141,7 @@ impl<T> Reloaded<T> {
     }
 
     /// Reads the sources again. Where they are others, `make` makes of them, and of what was, what replaces it.
-    pub fn reload(&self, make: impl FnOnce(&Arc<SecretSet>, &T) -> Result<T, Problems>) -> News {
+    pub fn reload(&self, make: impl FnOnce(&Arc<SecretSet>, &T) -> Result<T, Mistakes>) -> News {
         self.look(|set, changed, old| if changed { make(set, old).map(Some) } else { Ok(None) })
     }
 
@@ -154,11 +152,11 @@ impl<T> Reloaded<T> {
 
     /// The same where time alone may change what is made of sources that stay as they are: `make` is told whether they are
     /// others, and may make nothing.
-    pub fn look(&self, make: impl FnOnce(&Arc<SecretSet>, bool, &T) -> Result<Option<T>, Problems>) -> News {
+    pub fn look(&self, make: impl FnOnce(&Arc<SecretSet>, bool, &T) -> Result<Option<T>, Mistakes>) -> News {
         let mut state = self.state.lock();
         let read = SecretSet::read_again(&self.sources, &state.good);
         let look = self.hasher.hash_one(&read);
-        let made = read.map_err(problems).and_then(|set| {
+        let made = read.map_err(Mistakes::from).and_then(|set| {
             let set = Arc::new(set);
             let changed = !set.same_as(&state.good);
             let made = make(&set, changed, &self.current.load())?;
@@ -176,11 +174,11 @@ impl<T> Reloaded<T> {
                 }
                 News::New
             }
-            Err(problems) => {
+            Err(mistakes) => {
                 if is_news {
-                    self.refused(&problems);
+                    self.refused(&mistakes);
                 }
-                News::Unusable(problems)
+                News::Unusable(mistakes)
             }
         }
     }
@@ -188,15 +186,15 @@ impl<T> Reloaded<T> {
     fn taken(&self) {
         let Reports { what, key, generation, .. } = &self.reports;
         generation.iter().for_each(Gauge::inc);
-        tracing::info!(key, "new {what} are in use");
+        tracing::info!(%key, "new {what} are in use");
     }
 
-    fn refused(&self, problems: &Problems) {
+    fn refused(&self, mistakes: &Mistakes) {
         let Reports { what, key, rejected, .. } = &self.reports;
         rejected.iter().for_each(Counter::inc); // T-58: refused change counted
-        for (name, problem) in problems {
-            let key = format!("{key}{name}");
-            tracing::error!(key, problem, "new {what} are unusable; the last good ones stay");
+        for Mistake { key: name, problem } in mistakes {
+            let key = name.clone().within(key);
+            tracing::error!(%key, problem, "new {what} are unusable; the last good ones stay");
         }
     }
 }
@@ -209,11 +207,7 @@ impl<T> fmt::Debug for Reloaded<T> {
 }
 
 /// What is made of the one secret of `set`.
-fn one<T>(set: &SecretSet, make: impl FnOnce(&Secret) -> Result<T, String>) -> Result<T, Problems> {
-    let (name, secret) = set.all().next().ok_or_else(Problems::new)?;
-    make(secret).map_err(|problem| vec![(name.to_owned(), problem)])
-}
-
-fn problems(unread: super::Unread) -> Problems {
-    unread.into_iter().map(|(name, error)| (name, error.to_string())).collect()
+fn one<T>(set: &SecretSet, make: impl FnOnce(&Secret) -> Result<T, String>) -> Result<T, Mistakes> {
+    let (name, secret) = set.all().next().ok_or_else(Mistakes::default)?;
+    make(secret).map_err(|problem| Mistake::new(Key::of(name), problem).into())
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::definition::Key;
 use crate::identity::definition::KeyPlan;
 use crate::metrics::KeySetMetrics;
 use crate::outbound::{Outbound, Reach, Reader};
@@ -31,7 +32,7 @@ impl Client {
             Some(path) => {
                 let rejected = metrics.of("file").cloned();
                 let reports =
-                    Reports { rejected, ..Reports::new("authorities", format!("identity.sources.{source}.")) };
+                    Reports { rejected, ..Reports::new("authorities", Key::from("identity.sources").below(source)) };
                 let source = SecretSource::File(path.clone());
                 Reloaded::open_one("keys.ca_file", source, reports, |authorities| make(Some(authorities)))?
             }

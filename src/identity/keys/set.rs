@@ -8,6 +8,7 @@ use arc_swap::Guard;
 use super::task::Remote;
 use super::{Algorithm, Key, Waiting, local};
 use crate::clock::Clock;
+use crate::definition;
 use crate::identity::Around;
 use crate::identity::definition::{KeyPlace, KeyPlan};
 use crate::lifecycle::Lifecycle;
@@ -126,7 +127,7 @@ impl KeySet {
         let metrics = around.metrics.key_set(source, ["file"]);
         let reports = Reports {
             rejected: metrics.of("file").cloned(),
-            ..Reports::new("keys", format!("identity.sources.{source}."))
+            ..Reports::new("keys", definition::Key::from("identity.sources").below(source))
         };
         let file = SecretSource::File(path.clone());
         let keys = Reloaded::open_one(key, file, reports, |file| local::read(&plan.place, file).map(Keys::new));

@@ -23,6 +23,7 @@ use super::request::ambiguity;
 use super::{Asking, Refusal, Worth};
 use crate::clock::Clock;
 use crate::config;
+use crate::definition::{Key, Mistakes};
 use crate::metrics::Metrics;
 use crate::secrets::{Reload, Reports};
 
@@ -104,33 +105,30 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Those that are configured, with their secrets read. `Err` holds what is wrong, each as key and the rest of a
-    /// sentence.
+    /// Those that are configured, with their secrets read.
     pub(super) fn configure(
         identity: &config::Identity,
         clock: &Arc<dyn Clock>,
         metrics: &Metrics,
-    ) -> Result<Self, Vec<(String, String)>> {
+    ) -> Result<Self, Mistakes> {
         let reports = Reports {
             generation: Some(metrics.peer_secrets_generation.clone()),
             rejected: Some(metrics.peer_secrets_rejected.clone()),
-            ..Reports::new("secrets of a peer", "")
+            ..Reports::new("secrets of a peer", Key::default())
         };
-        let mut errors = Vec::new();
+        let mut mistakes = Mistakes::default();
         let mut proofs = Vec::new();
         let peers = (!identity.peers.is_empty()).then(|| {
             let caller = config::Caller { proof: identity.peers.clone(), ..config::Caller::default() };
-            ("identity.peers".to_owned(), caller)
+            (Key::from("identity.peers"), caller)
         });
-        let named = |(name, caller): (&String, &config::Caller)| (format!("identity.callers.{name}"), caller.clone());
+        let named =
+            |(name, caller): (&String, &config::Caller)| (Key::from("identity.callers").below(name), caller.clone());
         for (key, caller) in peers.into_iter().chain(identity.callers.iter().map(named)) {
-            match Proof::configure(reports.below(&key), caller, clock) {
-                Ok(proof) => proofs.push(proof),
-                Err(problems) => errors.extend(problems),
-            }
+            proofs.extend(mistakes.note(Proof::configure(Reports { key, ..reports.clone() }, caller, clock)));
         }
-        if !errors.is_empty() {
-            return Err(errors);
+        if !mistakes.is_empty() {
+            return Err(mistakes);
         }
         let mut guarded: Vec<HeaderName> = proofs.iter().flat_map(Proof::headers).cloned().collect();
         guarded.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));

@@ -7,7 +7,6 @@ use http::HeaderName;
 
 use super::certificate::Names;
 use super::connection::Position;
-use super::rotation::Problem;
 use super::secret::Secrets;
 use super::signature::{self, Signatures};
 use super::token::Tokens;
@@ -15,6 +14,7 @@ use super::workload::Workloads;
 use super::{Gate, Peer, Rank};
 use crate::clock::Clock;
 use crate::config::{self, CallerToken, Listen};
+use crate::definition::{Key, Mistakes};
 use crate::identity::{Asking, Refusal, Worth};
 use crate::secrets::Reports;
 
@@ -25,7 +25,7 @@ pub(super) type Failed = (u8, Refusal);
 #[derive(Debug)]
 pub(super) struct Proof {
     /// Its table, for messages.
-    key: String,
+    key: Key,
     position: Option<Position>,
     names: Option<Names>,
     secrets: Option<Secrets>,
@@ -42,16 +42,12 @@ impl Proof {
         reports: Reports,
         caller: config::Caller,
         clock: &Arc<dyn Clock>,
-    ) -> Result<Self, Vec<Problem>> {
+    ) -> Result<Self, Mistakes> {
         let configured = &caller.proof;
-        let (secrets, signatures) =
-            match (Secrets::configure(&reports, configured), Signatures::configure(&reports, configured, clock)) {
-                (Ok(secrets), Ok(signatures)) => (secrets, signatures),
-                (secrets, signatures) => {
-                    return Err([secrets.err(), signatures.err()].into_iter().flatten().flatten().collect());
-                }
-            };
-        Ok(Self {
+        let mut mistakes = Mistakes::default();
+        let secrets = mistakes.note(Secrets::configure(&reports, configured)).flatten();
+        let signatures = mistakes.note(Signatures::configure(&reports, configured, clock)).flatten();
+        mistakes.or(Self {
             position: Position::of(configured),
             names: Names::of(&configured.certificates),
             secrets,
@@ -176,7 +172,7 @@ impl std::fmt::Display for Proof {
         let token =
             self.token.as_ref().map(|token| format!("token of {} for {}", token.source, token.subjects.join(" or ")));
         let parts: Vec<String> = all.into_iter().flatten().chain(workloads).chain(token).collect();
-        if let Some(name) = self.key.strip_prefix("identity.callers.") {
+        if let Some(name) = self.key.to_string().strip_prefix("identity.callers.") {
             write!(f, "caller {name}: ")?;
         }
         f.write_str(&parts.join(" + "))?;

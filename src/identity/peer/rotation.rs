@@ -6,10 +6,8 @@ use std::sync::Arc;
 
 use arc_swap::Guard;
 
+use crate::definition::{Key, Mistake, Mistakes};
 use crate::secrets::{Reloaded, Reports, Secret, SecretSet, SecretSource};
-
-/// What is wrong: key of the configuration, and the rest of a sentence.
-pub(super) type Problem = (String, String);
 
 /// Makes of a secret what it is compared by. `Err` says what is wrong with it, as the rest of a sentence.
 type Make<T> = fn(&Secret) -> Result<T, &'static str>;
@@ -23,16 +21,14 @@ pub(super) struct Rotation<T> {
 
 impl<T> Rotation<T> {
     /// Reads `files`, whose key in the configuration is that of `reports`; `None` where there are none.
-    pub(super) fn open(reports: Reports, files: &[PathBuf], make: Make<T>) -> Result<Option<Self>, Vec<Problem>> {
+    pub(super) fn open(reports: Reports, files: &[PathBuf], make: Make<T>) -> Result<Option<Self>, Mistakes> {
         if files.is_empty() {
             return Ok(None);
         }
         let key = reports.key.clone();
         let source = |(n, path): (usize, &PathBuf)| (format!("[{n}]"), SecretSource::File(path.clone()));
         let valid = Reloaded::open(files.iter().enumerate().map(source).collect(), reports, |set| all(set, make));
-        let whole = |(name, problem): Problem| (format!("{key}{name}"), problem);
-        let valid = valid.map_err(|problems| problems.into_iter().map(whole).collect::<Vec<Problem>>())?;
-        Ok(Some(Self { valid, make }))
+        Ok(Some(Self { valid: valid.map_err(|mistakes| mistakes.within(key))?, make }))
     }
 
     /// Those that are valid now.
@@ -56,9 +52,10 @@ impl<T> Rotation<T> {
     }
 }
 
-fn all<T>(set: &SecretSet, make: Make<T>) -> Result<Box<[T]>, Vec<Problem>> {
-    let one =
-        |(name, secret): (&str, &Secret)| make(secret).map_err(|problem| vec![(name.to_owned(), problem.to_owned())]);
+fn all<T>(set: &SecretSet, make: Make<T>) -> Result<Box<[T]>, Mistakes> {
+    let one = |(name, secret): (&str, &Secret)| {
+        make(secret).map_err(|problem| Mistakes::from(Mistake::new(Key::of(name), problem)))
+    };
     set.all().map(one).collect()
 }
 

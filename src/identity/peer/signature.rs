@@ -12,9 +12,10 @@ use data_encoding::HEXLOWER;
 use http::HeaderName;
 use http::header::HOST;
 
-use super::rotation::{Problem, Rotation, any_without_haste};
+use super::rotation::{Rotation, any_without_haste};
 use crate::clock::Clock;
 use crate::config;
+use crate::definition::Mistakes;
 use crate::identity::request::ambiguity;
 use crate::identity::{Asking, Refusal};
 use crate::secrets::{Reports, Secret};
@@ -41,8 +42,8 @@ impl Signatures {
         reports: &Reports,
         configured: &config::Peers,
         clock: &Arc<dyn Clock>,
-    ) -> Result<Option<Self>, Vec<Problem>> {
-        let valid = Rotation::open(reports.below(".hmac_key_files"), &configured.hmac_key_files, keep)?;
+    ) -> Result<Option<Self>, Mistakes> {
+        let valid = Rotation::open(reports.below("hmac_key_files"), &configured.hmac_key_files, keep)?;
         Ok(valid.map(|valid| Self { valid, clock: Arc::clone(clock) }))
     }
 

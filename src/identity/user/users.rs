@@ -138,7 +138,7 @@ impl DenyFile {
     fn open(path: &Path, namespaces: &Namespaces, metrics: &Metrics) -> Result<Self, String> {
         let source = SecretSource::Text { path: path.to_owned(), most: MAX_FILE_BYTES };
         let rejected = Some(metrics.deny_list_rejected.clone());
-        let reports = Reports { rejected, ..Reports::new("lists of denied users", "identity.users.") };
+        let reports = Reports { rejected, ..Reports::new("lists of denied users", "identity.users") };
         let entries = Reloaded::open_one("deny_file", source, reports, |file| read(path, file, namespaces))?;
         Ok(Self { path: path.to_owned(), namespaces: namespaces.clone(), entries })
     }

@@ -12,8 +12,9 @@ use super::read::read;
 use super::ring::{KeyState, Ring, Rules};
 use super::{Credentials, Needs, Signer};
 use crate::clock::{Clock, Moment};
+use crate::definition::{Key, Mistake, Mistakes};
 use crate::provider::keys;
-use crate::secrets::{News, Problems, Reloaded, Reports, SecretSet, SecretSource};
+use crate::secrets::{News, Reloaded, Reports, SecretSet, SecretSource};
 
 /// Between two looks at the files that refused calls ask for: a wrong key under load must not become a storm of reads.
 const COOL_DOWN: Duration = Duration::from_secs(1);
@@ -39,15 +40,15 @@ impl Vault {
         mut needs: Needs,
         reports: Reports,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, Problems> {
+    ) -> Result<Self, Mistakes> {
         let mut generated = false;
         if let Some(rule) = needs.key.as_ref().filter(|rule| !needs.sources.contains_key(&rule.signer.secret)) {
             let (alg, secret) = (rule.signer.alg, &rule.signer.secret);
             if !rule.generate || alg.is_hmac() {
                 let problem = format!("is missing; {} needs {secret}_file = \"/path\"", alg.name());
-                return Err(vec![(secret.clone(), problem)]);
+                return Err(Mistake::new(Key::of(secret), problem).into());
             }
-            let made = keys::generate(alg).map_err(|error| vec![(secret.clone(), error.to_string())])?;
+            let made = keys::generate(alg).map_err(|error| Mistake::new(Key::of(secret), error.to_string()))?;
             needs.sources.insert(secret.clone(), SecretSource::Made(made));
             generated = true;
         }
@@ -130,15 +131,13 @@ impl Vault {
         secrets: &Arc<SecretSet>,
         changed: bool,
         old: &Credentials,
-    ) -> Result<Option<Credentials>, Problems> {
+    ) -> Result<Option<Credentials>, Mistakes> {
         let now = self.clock.moment();
         let (mut new, found) = read(&self.needs, secrets)?;
         let mut ring = self.ring.lock();
         let before = ring.signs().map(str::to_owned);
         let lost = match self.rules() {
-            Some((name, rules)) => {
-                ring.update(found, rules, now).map_err(|problem| vec![(name.to_owned(), problem)])?
-            }
+            Some((name, rules)) => ring.update(found, rules, now).map_err(|mistake| mistake.within(Key::of(name)))?,
             None => false,
         };
         let others = !new.secrets.same_but(&old.secrets, self.rules().map_or("", |(name, _)| name));

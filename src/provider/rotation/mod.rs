@@ -206,8 +206,8 @@ impl<'p> Rotation<'p> {
     /// The public half of the new key, as a service reads it.
     fn read_new(&self) -> Result<PublicKey, RotationError> {
         let kid = &self.record.new_kid;
-        if let News::Unusable(problems) = self.provider.vault.reload() {
-            let text: Vec<_> = problems.into_iter().map(|(name, problem)| format!("{name} {problem}")).collect();
+        if let News::Unusable(mistakes) = self.provider.vault.reload() {
+            let text: Vec<_> = mistakes.iter().map(|mistake| format!("{} {}", mistake.key, mistake.problem)).collect();
             return Err(mistake(text.join("; ")));
         }
         let signer = self.provider.vault.key(kid);

@@ -19,7 +19,10 @@ impl Sources {
     ) -> Result<Self, Vec<ConfigError>> {
         let mut draft = Draft { identity, routes, errors: Vec::new(), broken: Vec::new() };
         let peers = Peers::configure(identity, &around.clock, &around.metrics);
-        let peers = peers.unwrap_or_else(|problems| draft.refuse_all(problems, ""));
+        let peers = peers.unwrap_or_else(|mistakes| {
+            draft.errors.extend(ConfigError::all(&identity.origin, mistakes));
+            Peers::default()
+        });
         let mut sources = draft.sources(&peers, around);
         let hears_anybody = hears_anybody(&peers, &sources);
         draft.refuse_all::<()>(clashes(&peers, &sources), "");
@@ -50,7 +53,7 @@ struct Draft<'c> {
 
 impl<'c> Draft<'c> {
     fn refuse(&mut self, key: String, problem: String) {
-        self.errors.push(ConfigError::new(self.identity.origin.clone(), key, problem));
+        self.errors.push(ConfigError::new(self.identity.origin.clone(), key.as_str(), problem));
     }
 
     /// Refuses each of these, whose keys stand below `below`; what comes in the place of the rest.

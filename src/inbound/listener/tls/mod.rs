@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Sleep, Timestamp};
 use crate::config::{self, ConfigError};
+use crate::definition::{Key, Mistakes};
 use crate::metrics::Metrics;
-use crate::secrets::{News, Problems, Reload, Reloaded, Reports, Secret, SecretSet};
+use crate::secrets::{News, Reload, Reloaded, Reports, Secret, SecretSet};
 
 pub(super) use handshake::Handshakes;
 
@@ -56,17 +57,16 @@ impl Tls {
         metrics: &Arc<Metrics>,
     ) -> Result<Option<Arc<Self>>, Vec<ConfigError>> {
         let Some(configured) = server.tls.clone() else { return Ok(None) };
+        let key = Key::from("server.tls");
         let reports = Reports {
-            what: "certificates",
-            key: "server.tls.".to_owned(),
             generation: Some(metrics.tls_generation.clone()),
             rejected: Some(metrics.tls_rejected.clone()),
+            ..Reports::new("certificates", &key)
         };
-        let current = Reloaded::open(files::sources(&configured), reports, |set| {
-            Generation::of(set, &configured, server.http2, clock)
-        });
-        let wrong = |(name, problem)| ConfigError::new(server.origin.clone(), format!("server.tls.{name}"), problem);
-        let current = current.map_err(|problems| problems.into_iter().map(wrong).collect::<Vec<ConfigError>>())?;
+        let make = |set: &Arc<SecretSet>| Generation::of(set, &configured, server.http2, clock);
+        let current = Reloaded::open(files::sources(&configured), reports, make);
+        let current = current
+            .map_err(|mistakes| ConfigError::all(&server.origin, mistakes.within(key)).collect::<Vec<ConfigError>>())?;
         let tls =
             Self { configured, http2: server.http2, current, clock: Arc::clone(clock), metrics: Arc::clone(metrics) };
         tls.show();
@@ -134,11 +134,9 @@ impl Reload for Tls {
 }
 
 impl Generation {
-    fn of(files: &SecretSet, configured: &config::Tls, http2: bool, clock: &Arc<dyn Clock>) -> Result<Self, Problems> {
-        let rustls = || -> Result<_, files::Problem> {
-            Ok((files::expiry(files)?, files::server_config(files, configured, http2, clock)?))
-        };
-        let (expires, rustls) = rustls().map_err(|problem| vec![problem])?;
+    fn of(files: &SecretSet, configured: &config::Tls, http2: bool, clock: &Arc<dyn Clock>) -> Result<Self, Mistakes> {
+        let expires = files::expiry(files)?;
+        let rustls = files::server_config(files, configured, http2, clock)?;
         let http2_only = Arc::new(files::with_http2_only(&rustls));
         let authorities = files.get(files::CLIENT_CA).cloned();
         Ok(Self { authorities, rustls: Arc::new(rustls), http2_only, retired: CancellationToken::new(), expires })
