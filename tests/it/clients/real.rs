@@ -32,7 +32,8 @@ async fn liveblocks_client() {
     let order = json!({"server": server.base_url(), "rooms": ["alice:notes"], "refused": true});
     let refused = play("liveblocks", today(), &routes, secrets, order).await;
     assert_eq!(asked(&refused), ["POST /chat/token 401"]);
-    assert!(refused["entered"][0].as_str().unwrap().contains("Sign in"), "{refused}");
+    let complaint = refused["entered"][0].as_str().unwrap();
+    assert!(complaint.contains("401 returned by POST"), "{complaint}");
 }
 
 /// Both ways into a Matrix server: as the admin's guest, and with a login of one's own.
