@@ -32,7 +32,7 @@ use check::Check;
 pub(crate) use check::identity::network;
 use layers::Layers;
 
-use crate::rate::Rate;
+use crate::pacing::Rate;
 
 /// Where configuration is read from.
 #[derive(Clone, Debug, Default)]

@@ -13,7 +13,7 @@ use super::body::{Body, Unread};
 use super::connection::Phase;
 use crate::clock::Stopwatch;
 use crate::identity::{Asking, Relayed, Standing};
-use crate::jitter;
+use crate::pacing::jitter;
 use crate::trace::{Origin, TraceContext};
 
 /// One request. The headers are taken out of it, so that a handler can look at all of them without a copy.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::error::{Class, ProviderError};
+use super::calls::error::{Class, ProviderError};
 use crate::clock::Moment;
 
 /// First pause of a user; it doubles with each failure.

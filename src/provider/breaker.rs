@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::blamed::Blamed;
-use super::error::{Class, Meant, ProviderError};
+use super::calls::error::{Class, Meant, ProviderError};
 use crate::clock::Moment;
 use crate::metrics::Gauge;
 
@@ -251,7 +251,7 @@ impl Drop for Permit<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::{Blame, Cause};
+    use super::super::calls::error::{Blame, Cause};
     use super::*;
 
     const START: Moment = Moment::from_millis(1_000_000);

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::rate::{Pace, Rate};
+use crate::pacing::{Pace, Rate};
 
 /// Users that are remembered at most.
 const CAPACITY: usize = 100_000;

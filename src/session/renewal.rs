@@ -16,8 +16,8 @@ use super::key::SessionKey;
 use super::store::Entry;
 use super::{Plan, SessionError, Sessions};
 use crate::clock::Moment;
-use crate::jitter;
 use crate::metrics::Gauge;
+use crate::pacing::jitter;
 use crate::trace::Origin;
 
 /// First wait after a failed renewal; it doubles up to the longest.

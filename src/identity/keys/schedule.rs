@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::{AGE, CACHE_CONTROL};
 
 use crate::identity::definition::REFRESH_BOUNDS;
-use crate::jitter;
+use crate::pacing::jitter;
 
 /// The first wait after a failure; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);

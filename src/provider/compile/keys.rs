@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Compiler;
-use crate::provider::auth::Mac;
+use crate::provider::calls::auth::Mac;
 use crate::provider::credentials::{MacRule, SignerRule};
 use crate::provider::definition::{self, Encoding, Hash, Key, MacEncoding, Part};
 use crate::provider::keys::Alg;

@@ -12,20 +12,20 @@ use std::time::Duration;
 use http::HeaderName;
 use serde_json::{Map, Value};
 
-use super::account::Account;
+use super::calls::sequence::Sequence;
 use super::credentials::Needs;
+use super::definition::settings::{Settings, USER_KEY};
 use super::definition::{Definition, Input};
 use super::inputs::Inputs;
-use super::lifetime::Lifetime;
+use super::inputs::permit::Permit;
 use super::limiter::Limiter;
-use super::permit::Permit;
-use super::sequence::Sequence;
-use super::settings::{Settings, USER_KEY};
+use super::mint::lifetime::Lifetime;
+use super::mint::token::{Let, Mint};
 use super::template::json::JsonTemplate;
 use super::template::text::TextTemplate;
 use super::template::{Place, ProfileUse, Scope, TemplateError};
-use super::token::{Let, Mint};
 use super::user::UserRule;
+use super::user::account::Account;
 use crate::config;
 use crate::metrics::Metrics;
 
@@ -231,7 +231,7 @@ impl Compiler<'_> {
     /// Whether a value of the input with this number may hold `separator`.
     fn input_allows(&self, index: usize, separator: char) -> bool {
         let input: Option<&Input> = self.definition.inputs.values().nth(index);
-        input.is_none_or(|input| super::pattern::may_hold(&input.pattern, separator))
+        input.is_none_or(|input| super::definition::pattern::may_hold(&input.pattern, separator))
     }
 
     fn cautions(&self, mint: Option<&Mint>) -> Vec<String> {

@@ -4,8 +4,10 @@
 
 mod auth;
 mod library;
+pub(super) mod pattern;
 mod presets;
 mod setting;
+pub(super) mod settings;
 mod span;
 mod step;
 mod token;

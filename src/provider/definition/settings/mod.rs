@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use regex_lite::Regex;
 use serde_json::Value;
 
-use super::definition::{Definition, Setting, SettingKind};
-use super::template;
+use super::{Definition, Setting, SettingKind};
 use crate::config::{Environment, did_you_mean};
+use crate::provider::template;
 use crate::secrets::SecretSource;
 
 use secret::secret;
@@ -20,29 +20,29 @@ use value::checked;
 
 /// Settings of one provider, checked.
 #[derive(Debug, Default)]
-pub(super) struct Settings {
+pub(in crate::provider) struct Settings {
     /// Values by name.
-    pub(super) values: BTreeMap<String, Value>,
+    pub(in crate::provider) values: BTreeMap<String, Value>,
     /// Declared, optional, and not given.
-    pub(super) unset: BTreeSet<String>,
+    pub(in crate::provider) unset: BTreeSet<String>,
     /// Where secrets are read.
-    pub(super) secrets: BTreeMap<String, SecretSource>,
+    pub(in crate::provider) secrets: BTreeMap<String, SecretSource>,
     /// Rules that a secret must match each time it is read.
-    pub(super) secret_patterns: BTreeMap<String, Regex>,
+    pub(in crate::provider) secret_patterns: BTreeMap<String, Regex>,
     /// Settings whose value is a template.
-    pub(super) templates: BTreeSet<String>,
+    pub(in crate::provider) templates: BTreeSet<String>,
     /// What was given twice, and which one counts: one sentence each.
-    pub(super) cautions: Vec<String>,
+    pub(in crate::provider) cautions: Vec<String>,
 }
 
 /// The secret that every provider may have: the key of hashed user ids.
-pub(super) const USER_KEY: &str = "user_key";
+pub(in crate::provider) const USER_KEY: &str = "user_key";
 
 /// A mistake in a setting: its key, and what to write.
-pub(super) type SettingError = (String, String);
+pub(in crate::provider) type SettingError = (String, String);
 
 /// Resolves every declared setting; unknown ones are refused.
-pub(super) fn resolve(
+pub(in crate::provider) fn resolve(
     definition: &Definition,
     given: &BTreeMap<String, Value>,
     environment: &Environment,
@@ -124,7 +124,7 @@ fn plain(
 
 /// The variable that a mistake at `place` is about: the setting there is not in the configuration, and comes from the
 /// environment.
-pub(super) fn variable(
+pub(in crate::provider) fn variable(
     definition: &Definition,
     place: &str,
     given: &BTreeMap<String, Value>,

@@ -4,18 +4,20 @@
 //! interrupted, at any point, goes on where the last finished step left off.
 
 mod record;
+mod registration;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use record::{Stage, Status};
 
-use super::Provider;
-use super::credentials::ANNOUNCE;
-use super::error::{Class, ProviderError};
-use super::keys;
-use super::registration::PublicKey;
+pub(in crate::provider) use registration::PublicKey;
+
+use super::ANNOUNCE;
 use crate::clock::Timestamp;
+use crate::provider::Provider;
+use crate::provider::calls::error::{Class, ProviderError};
+use crate::provider::keys;
 use crate::secrets::{KEY_ENDS, SIGNING, is_key_name, write};
 use record::{Date, Record};
 

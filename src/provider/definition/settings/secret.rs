@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{SettingError, Settings};
 use crate::config::Environment;
 use crate::provider::definition::Setting;
-use crate::provider::pattern::whole;
+use crate::provider::definition::pattern::whole;
 use crate::secrets::{Secret, SecretSource};
 
 /// Finds where a secret is. The key of tokens may be a folder of them.

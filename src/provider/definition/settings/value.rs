@@ -5,8 +5,8 @@ use url::Url;
 
 use crate::config::did_you_mean;
 use crate::provider::Alg;
+use crate::provider::definition::pattern::whole;
 use crate::provider::definition::{Setting, SettingKind};
-use crate::provider::pattern::whole;
 use crate::provider::template;
 use crate::secrets::line;
 
