@@ -15,7 +15,7 @@ use super::error::{Blame, Cause, Class, ProviderError};
 use crate::clock::{Clock, Moment, Stopwatch};
 use crate::metrics::{Counter, Histogram, Metrics};
 use crate::outbound::{Call, Outbound, Reply, SendError};
-use crate::pacing::jitter;
+use crate::pacing::{Backoff, jitter};
 use crate::provider::credentials::Credentials;
 use crate::provider::definition::{Expires, Rule, Then};
 use crate::provider::limiter::Limiter;
@@ -24,8 +24,8 @@ use crate::provider::template::text::{TextTemplate, UrlTemplate, append_query, h
 use crate::provider::template::{Expression, Variables};
 use crate::trace::TraceContext;
 
-/// First wait before a repeat; it doubles.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
+/// Waits before repeats. They have no limit of their own: one that does not end before the deadline is not begun.
+const REPEATS: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::MAX, jitter: true };
 
 /// A compiled step.
 #[derive(Debug)]
@@ -154,7 +154,6 @@ impl Step {
             tracing::warn!(step = self.id, member = missing.0, "a required value of the definition is missing");
             ProviderError::missing(&self.id)
         })?;
-        let mut wait = FIRST_WAIT;
         for attempt in 0.. {
             if let Some(limiter) = run.limiter {
                 limiter.pass(run.clock, run.deadline).await.map_err(ProviderError::limited_here)?;
@@ -168,13 +167,12 @@ impl Step {
             };
             self.metrics.count(counted, watch.elapsed());
             let Err(error) = outcome else { return outcome };
-            let pause = error.retry_after.unwrap_or_else(|| jitter::spread(wait));
+            let pause = REPEATS.after(attempt, error.retry_after);
             let fits = run.clock.moment().plus(pause) < run.deadline;
             if attempt >= run.retries || !self.may_repeat(&sent, &error) || !fits {
                 return Err(error);
             }
             run.clock.sleep_until(run.clock.moment().plus(pause)).await;
-            wait = wait.saturating_mul(2);
         }
         Err(ProviderError::new(Class::Unavailable, &self.id, "no attempt was made"))
     }
