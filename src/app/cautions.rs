@@ -64,6 +64,7 @@ impl Blueprint {
     /// Tells all of it to the log, and where each secret comes from.
     pub(super) fn warn(&self) {
         let peers = &self.config.identity.peers;
+        // T-02: insecure peers shown
         self.metrics.insecure_peers.set(i64::from(peers.insecure_trust_every_peer));
         for caution in self.cautions() {
             tracing::warn!("{caution}");

@@ -40,7 +40,7 @@ impl Budget {
         let left = all.saturating_sub(OWN + ops + calls.min(all / 4));
         let each = left / listeners.max(1);
         let most = each.saturating_sub(each.div_ceil(5).clamp(1, LEAVING)).max(1);
-        Self { limit, wanted, connections: wanted.min(most), ops }
+        Self { limit, wanted, connections: wanted.min(most), ops } // T-71: budget of descriptors
     }
 
     /// What is worth a warning: fewer connections than the configuration wants.
@@ -58,7 +58,7 @@ impl Budget {
 pub(crate) fn raise() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // Where it cannot be raised, the budget is that of what there is.
-    let _as_before = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let _as_before = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }); // T-71: raised limit
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ fn serve(
         Ended::Drained => tracing::info!("stopped"),
         Ended::Cut(left) => tracing::warn!(left, "stopped; the drain deadline cut what was left"),
     }
-    log.flush(LAST_LINES);
+    log.flush(LAST_LINES); // T-61: last lines
     Ok(())
 }
 
@@ -88,7 +88,7 @@ impl Signals {
     async fn draw(&mut self, sources: Sources, environment: Environment) -> Result<Option<Blueprint>, Failure> {
         let drawing = tokio::task::spawn_blocking(move || blueprint(&sources, &environment));
         tokio::select! {
-            _ = self.terminate.recv() => Ok(None),
+            _ = self.terminate.recv() => Ok(None), // T-62: terminated at start
             _ = self.interrupt.recv() => Ok(None),
             drawn = drawing => drawn.map_err(|error| Failure::Running(error.to_string()))?.map(Some),
         }

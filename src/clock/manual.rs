@@ -52,7 +52,7 @@ impl ManualClock {
 
     /// Sets the wall clock, as people and NTP do: no time passes.
     pub fn set_wall(&self, now: Timestamp) {
-        self.change(|state| state.now = now);
+        self.change(|state| state.now = now); // T-65: set clock
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {

@@ -287,6 +287,7 @@ fn not_toml(text: &str, cause: &toml::de::Error) -> String {
     let column = before.get(begin..).unwrap_or_default().chars().count() + 1;
     let number = before.matches('\n').count() + 1;
     let line = text.get(begin..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    // T-36: values not shown
     format!("is not TOML in line {number}, column {column}: {problem}; the line reads {}", without_values(line))
 }
 

@@ -33,7 +33,7 @@ pub fn parse(text: &str) -> Option<&str> {
 fn is_of_site(text: &str) -> bool {
     // A wildcard would never match: origins are compared whole.
     let canonical = url::Url::parse(text).ok().map(|url| url.origin().ascii_serialization());
-    canonical.as_deref() == Some(text) && !text.contains('*')
+    canonical.as_deref() == Some(text) && !text.contains('*') // T-41: canonical origin
 }
 
 fn is_scheme(scheme: &str) -> bool {

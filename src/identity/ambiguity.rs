@@ -10,6 +10,7 @@ use super::Refusal;
 pub(super) fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, Refusal> {
     let mut lines = headers.get_all(name).iter();
     let first = lines.next();
+    // T-08: one line
     if lines.next().is_some() { Err(Refusal::Duplicate) } else { Ok(first) }
 }
 
@@ -47,7 +48,7 @@ pub(super) fn may_be_joined(value: &HeaderValue) -> bool {
 pub(super) fn is_alias<'n, I: IntoIterator<Item = &'n HeaderName>>(name: &HeaderName, own: I) -> bool {
     let name = name.as_str();
     let bytes = name.as_bytes();
-    let folds = bytes.iter().any(|b| matches!(b, b'_' | b'.'));
+    let folds = bytes.iter().any(|b| matches!(b, b'_' | b'.')); // T-03, T-04: look-alike header names
     if !folds && bytes.first() != Some(&b'-') && bytes.last() != Some(&b'-') {
         return false;
     }
@@ -67,6 +68,7 @@ where
     }
     let mut tokens = bytes.split(|b| *b == b',').map(<[u8]>::trim_ascii);
     let listed = tokens.any(|token| own().any(|own| token.eq_ignore_ascii_case(own.as_str().as_bytes())));
+    // T-07: listed in Connection
     if listed { Err(Refusal::ListedInConnection) } else { Ok(()) }
 }
 

@@ -64,7 +64,7 @@ impl<'r> Asking<'r> {
     const fn of_peer(&self) -> &'r HeaderMap {
         match self.relayed {
             None => self.headers,
-            Some(relayed) => relayed.metadata(),
+            Some(relayed) => relayed.metadata(), // T-01: relayed headers
         }
     }
 
@@ -157,7 +157,7 @@ impl<'r> Identity<'r> {
         if self.namespace.is_empty() {
             Cow::Borrowed(self.subject())
         } else {
-            Cow::Owned(format!("{}-{}", self.namespace, self.subject()))
+            Cow::Owned(format!("{}-{}", self.namespace, self.subject())) // T-30: namespace in the chat subject
         }
     }
 

@@ -52,6 +52,7 @@ impl Namespaces {
     /// How subjects of the source with this namespace must not begin.
     pub(super) fn reserved_for(&self, namespace: &str) -> Vec<String> {
         // Behind a namespace of one's own everything is one's own.
+        // T-30: own namespace
         let others = self.names.iter().filter(|other| namespace.is_empty() && !other.is_empty());
         others.map(|other| format!("{other}-")).collect()
     }
@@ -59,7 +60,7 @@ impl Namespaces {
     /// Whether an entry of a list of users names somebody; otherwise why it names nobody, the rest of a sentence.
     pub(super) fn check(&self, entry: &str) -> Result<(), String> {
         let nobody = |why| format!("can be no subject, because it {why}; it would name nobody");
-        written_as_id(entry).map_err(nobody)?;
+        written_as_id(entry).map_err(nobody)?; // T-58: namespace written as an id
         let (namespace, subject) = self.taken_apart(entry)?;
         let mut rules = self.subjects.iter().filter(|(own, _)| own == namespace).map(|(_, rules)| rules).peekable();
         if rules.peek().is_none() {

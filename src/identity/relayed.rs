@@ -44,6 +44,7 @@ impl Relayed {
 
     /// Whether one of these headers could be two, joined.
     pub(super) fn joins<'n, I: Iterator<Item = &'n HeaderName>>(&self, headers: &HeaderMap, mut names: I) -> bool {
+        // T-09: joined by the hop
         self.joined && names.any(|name| headers.get_all(name).iter().any(ambiguity::may_be_joined))
     }
 
@@ -59,6 +60,7 @@ impl Relayed {
 
     /// The claims in this place. A value that is no set of claims is wrong, not absent.
     pub(super) fn claims(&self, filter: &str, key: &str) -> Result<&Map<String, Value>, Refusal> {
+        // T-01: filter of the metadata
         let found = self.verified.iter().find(|own| own.filter == filter && own.key == key);
         found.ok_or(Refusal::Absent)?.claims.as_ref().ok_or(Refusal::Claim)
     }

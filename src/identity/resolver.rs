@@ -88,6 +88,7 @@ impl Resolver {
             match source.read(asking, || self.gate.prove(asking, |name| self.caller(name, asking))) {
                 Ok(told) => {
                     let identity = Identity { source: &source.name, namespace: source.namespace(), told };
+                    // T-30: reserved subject
                     if source.is_reserved(identity.subject()) {
                         return Err(Refusal::Namespace);
                     }

@@ -95,6 +95,7 @@ impl Users {
     pub(super) fn admit(&self, identity: &Identity<'_>) -> Result<(), Refusal> {
         let subject = identity.chat_subject();
         let subject: &str = &subject;
+        // T-37: deny file
         if self.deny.contains(subject) || self.file.as_ref().is_some_and(|file| file.entries.load().contains(subject)) {
             return Err(Refusal::Denied);
         }
@@ -143,6 +144,7 @@ fn read(path: &Path, text: Result<String, FileError>, namespaces: &Namespaces) -
     let shown = path.display();
     let text = text.map_err(|error| format!("{shown} {error}"))?;
     // A file that is being written is empty for a moment, and that must not let everybody in.
+    // T-58: empty file
     if text.trim().is_empty() {
         return Err(format!("{shown} is empty; where nobody is denied, write a line of comment: # nobody"));
     }

@@ -52,6 +52,7 @@ impl Asked {
             standing,
             method,
             target: uri.into_parts().path_and_query,
+            // T-42: own request id
             headers,
             unread: (!body.is_end_stream()).then(|| Arc::new(Unread::new(body, phase.room()))),
             relayed: None,
@@ -133,7 +134,7 @@ impl Asked {
 
     /// The value of a header that must not come twice; `None` when it is absent or not text.
     pub(super) fn header(&self, name: &http::HeaderName) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+        self.headers.get(name)?.to_str().ok() // T-57: header that is not text
     }
 
     /// The host that was asked for, lower case, without port.

@@ -101,6 +101,7 @@ async fn is_here(mut body: Incoming) -> bool {
 
 /// Reads a body, up to `max` bytes and for `patience`, into memory that is counted in `room` until it is whole.
 pub(super) async fn read(mut body: Incoming, max: usize, patience: Duration, mut room: Held) -> Body {
+    // T-48: declared length
     if body.size_hint().lower() > u64::try_from(max).unwrap_or(u64::MAX) {
         return Body::TooLarge;
     }

@@ -43,13 +43,16 @@ impl Rules {
     /// Refuses a request that a page of another site, a rebound name or a forged server-side request made.
     pub(super) fn check(&self, asked: &Asked) -> Result<(), Outcome> {
         let hosts = &self.browser.allow_hosts;
+        // T-44: listed host
         if !hosts.is_empty() && !asked.host().is_some_and(|host| hosts.contains(&host)) {
             return Err(Outcome::HostRefused);
         }
+        // T-40: foreign origin
         if !self.origin_is_fine(asked) {
             return Err(Outcome::OriginRefused);
         }
         match &self.browser.require_header {
+            // T-43: required header
             Some(name) if !asked.headers.contains_key(name) => Err(Outcome::HeaderMissing),
             _ => Ok(()),
         }
@@ -76,18 +79,20 @@ impl Rules {
 
     /// The origin as it stands on the list, if it does.
     fn listed(&self, origin: &HeaderValue) -> Option<&String> {
+        // T-41: exact origin
         self.browser.allow_origins.get(origin::without_default_port(origin.to_str().ok()?))
     }
 
     /// Headers that let a page of a listed origin read the answer. The origin is ours: it comes from the list.
     pub(super) fn cors(&self, asked: &Asked) -> Option<HeaderMap> {
         if self.browser.allow_origins.is_empty() {
+            // T-41: no list
             return None;
         }
-        let listed = self.listed(asked.headers.get(ORIGIN)?)?;
+        let listed = self.listed(asked.headers.get(ORIGIN)?)?; // T-42: listed origin
         let mut headers = HeaderMap::with_capacity(3);
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::try_from(listed).ok()?);
-        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true")); // T-45: credentials
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
         Some(headers)
     }
@@ -114,6 +119,7 @@ fn is_own(origin: &HeaderValue, asked: &Asked) -> bool {
         let bare = |text: &str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
         Some(bare(authority) == bare(host))
     };
+    // T-41: default ports
     same("https://", ":443").or_else(|| same("http://", ":80")).unwrap_or(false)
 }
 

@@ -88,6 +88,7 @@ pub(super) fn of_headers(asked: &Asked, inputs: &Inputs) -> Read {
 
 /// Refuses any query.
 pub(super) fn nothing(asked: &Asked) -> Result<(), Fault> {
+    // T-34: undeclared query
     if asked.query().is_some() { Err(InputFault::Undeclared.into()) } else { Ok(()) }
 }
 
@@ -145,7 +146,7 @@ pub(super) fn pairs(text: &str) -> Option<Vec<(String, String)>> {
 fn decoded(text: &str) -> Option<String> {
     let mut escapes = text.split('%').skip(1);
     let whole = escapes.all(|rest| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2);
-    let spaced = text.replace('+', " ");
+    let spaced = text.replace('+', " "); // fuzzing: plus is a space
     let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
     whole.then(|| decoded.into_owned())
 }

@@ -34,7 +34,7 @@ const LAST_CALL: Duration = Duration::from_millis(100);
 const USUAL_HEADERS: usize = 100;
 /// HTTP/2: streams of one connection at once, and streams that clients may reset before the connection is given up.
 const MAX_STREAMS: u32 = 100;
-const MAX_RESET_STREAMS: usize = 20;
+const MAX_RESET_STREAMS: usize = 20; // T-50: reset streams
 /// HTTP/2: bytes of bodies that a client may send before they are read, on one stream and on all.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
@@ -109,7 +109,7 @@ pub async fn serve<R: Answers>(
     lifecycle: Lifecycle,
     metrics: &Metrics,
 ) {
-    let all = limits.connections;
+    let all = limits.connections; // T-49: most connections
     let shares = if limits.of_identity { Shares::by_rank(all) } else { Shares::alike(all) };
     let heads = HeadRules {
         limits: HeadLimits { bytes: limits.head_bytes, lines: limits.headers },
@@ -168,12 +168,13 @@ pub async fn serve<R: Answers>(
     let queued = bound.queued();
     let lifecycle = shared.lifecycle.clone();
     lifecycle.spawn(async move {
+        // drain: accepted connections
         for (stream, peer) in in_hand.into_iter().chain(queued) {
             let newcomer = shared.meet(peer);
             // There may be no room until others have ended.
             let place = tokio::select! {
                 biased;
-                () = shared.lifecycle.cut().cancelled() => return,
+                () = shared.lifecycle.cut().cancelled() => return, // T-49: cut listener
                 place = shared.place(&newcomer) => place,
             };
             if let Some(place) = place {
@@ -241,7 +242,7 @@ impl<R: Answers> Shared<R> {
         let last_call = async {
             seat.end().cancelled().await;
             if self.lifecycle.draining().is_cancelled() {
-                tokio::time::sleep(LAST_CALL).await;
+                tokio::time::sleep(LAST_CALL).await; // drain: time for the last call
             }
         };
         // Boxed: it is over before the first request, whose task would carry its room about.
@@ -283,7 +284,7 @@ impl<R: Answers> Shared<R> {
         let (routes, served) = (Arc::clone(&self.routes), Arc::clone(&phase));
         let is_front = limits.protocol != Protocol::Http2;
         let service = service_fn(move |request: http::Request<Incoming>| {
-            served.serving();
+            served.serving(); // T-49: places of the ready
             let is_http2 = spoken == Spoken::Http2;
             let fault = if is_http2 && is_front { fault_of_http2(&request) } else { None };
             routes.answer(request, standing, Arc::clone(&served), fault)
@@ -311,7 +312,7 @@ impl<R: Answers> Shared<R> {
                     tokio::select! {
                         biased;
                         end = finish => end,
-                        () = phase.unused(limits.idle_timeout) => End::Unused,
+                        () = phase.unused(limits.idle_timeout) => End::Unused, // T-70: unused connections
                     }
                 };
                 let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -390,6 +391,7 @@ impl<R: Answers> Shared<R> {
             End::Unused => self.idle.inc(),
             End::Displaced | End::Drained | End::Retired => {}
         }
+        // drain: last call
         if end == End::Drained {
             tokio::select! {
                 biased;
@@ -400,15 +402,15 @@ impl<R: Answers> Shared<R> {
         shut_down(connection.as_mut());
         let patience = async {
             match end {
-                End::Drained => phase.all_answered().await,
+                End::Drained => phase.all_answered().await, // T-49: bounded drain
                 End::Retired | End::Displaced | End::Unused => {}
             }
-            tokio::time::sleep(self.limits.header_timeout).await;
+            tokio::time::sleep(self.limits.header_timeout).await; // T-58: connections of the old authority
         };
         tokio::select! {
             biased;
             ended = connection => note(ended),
-            () = self.lifecycle.cut().cancelled() => self.cut.inc(),
+            () = self.lifecycle.cut().cancelled() => self.cut.inc(), // T-49: cut connections
             () = patience => match end {
                 End::Drained => self.cut.inc(),
                 End::Retired => self.retired.inc(),

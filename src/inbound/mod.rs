@@ -171,6 +171,7 @@ impl Routes {
     /// Who answers requests of this path.
     fn way(&self, path: &str) -> Way {
         match &self.hot {
+            // T-12: exact path
             Hot { session: Some((own, handler)), .. } if path == &**own => Way::Session(Arc::clone(handler)),
             Hot { subrequest: Some((own, handler)), .. } if is_below(path, own) => Way::Subrequest(Arc::clone(handler)),
             _ => Way::Tree(self.tree.clone()),
@@ -191,6 +192,7 @@ impl Routes {
             self.places.iter().position(fits)
         };
         let places = (place(host(asked.as_str())), place(line.to_str().ok().and_then(host)));
+        // T-69: hosts that differ
         matches!(places, (Some(one), Some(other)) if one != other).then_some(HeadFault::HostDiffers)
     }
 }
@@ -222,7 +224,7 @@ impl Answers for Routes {
             fault
         };
         let way = match fault {
-            None => self.way(uri.path()),
+            None => self.way(uri.path()), // T-12: target of the request
             Some(fault) => Way::Nowhere(fault, Arc::clone(&self.heads)),
         };
         way.answer(request, standing, phase)
@@ -267,6 +269,7 @@ impl Way {
                 Some(unread) if is_http1 => !Box::pin(unread.is_over(asks_first)).await,
                 _ => false,
             };
+            // drain: last answer
             if is_http1 && (has_rest || is_nowhere || phase.is_last()) {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
@@ -416,6 +419,7 @@ fn jwks(rooms: &Rooms) -> BoxedFilter<(Response,)> {
 
 fn not_found(rooms: &Rooms) -> BoxedFilter<(Response,)> {
     let base = Base::new(&[], Some("application/json"));
+    // T-55: bounded labels
     let observer = Observer::new("other", &rooms.metrics, rooms.log.clone());
     warp::ext::get::<Ask>()
         .map(move |asked: Ask| {

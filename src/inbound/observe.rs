@@ -170,6 +170,7 @@ impl HeadObserver {
             *told = (second, 0);
         }
         told.1 = told.1.saturating_add(1);
+        // T-68: lines a second
         told.1 <= LINES_A_SECOND
     }
 }

@@ -38,10 +38,11 @@ pub(super) fn routes(lifecycle: &Lifecycle, rooms: &Rooms) -> BoxedFilter<(Respo
         })
     });
     let nothing = warp::any().map(|| text(StatusCode::NOT_FOUND, "not found\n"));
-    live.or(ready).unify().or(metrics).unify().or(nothing).unify().boxed()
+    live.or(ready).unify().or(metrics).unify().or(nothing).unify().boxed() // T-56: probes alone
 }
 
 fn guarded(asked: &Ask, answer: impl FnOnce() -> Response) -> Response {
+    // T-56: no browsers
     let mut response = if asked.headers.contains_key(SEC_FETCH_SITE) {
         text(StatusCode::FORBIDDEN, "not for browsers\n")
     } else if matches!(asked.method, Method::GET | Method::HEAD) {

@@ -113,6 +113,7 @@ impl Seat {
     fn holder(&self) -> Peer {
         match self.peer {
             Peer::Tcp(IpAddr::V6(address)) => {
+                // T-70: one holder a network
                 Peer::Tcp(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))))
             }
             peer => peer,
@@ -195,6 +196,7 @@ impl Places {
             if own >= self.shares.one_address && !self.displace(&mut taken, Rank::Stranger, Some(seat.holder()))? {
                 return Err(NoPlace::Refused(Refused::Address));
             }
+            // T-70: places of strangers
             if taken.strangers.seats.len() >= self.shares.strangers
                 && !self.displace(&mut taken, Rank::Stranger, None)?
             {
@@ -202,6 +204,7 @@ impl Places {
             }
         }
         while taken.count() >= self.shares.all {
+            // T-70: displaced connections
             let has_room = self.displace(&mut taken, Rank::Stranger, None)?
                 || (rank != Rank::Stranger && self.displace(&mut taken, Rank::Open, None)?);
             if !has_room {
@@ -223,7 +226,7 @@ impl Places {
             return Err(NoPlace::Leaving);
         }
         if let Some(seat) = crowd.remove(number) {
-            seat.end.cancel();
+            seat.end.cancel(); // T-70: displaced connection ends
             taken.leaving += 1;
             self.displaced.inc();
         }
@@ -289,6 +292,7 @@ impl Crowd {
     /// The oldest idle connection: of this peer, or of the one that has the most, or of anybody.
     fn spare(&self, of: Option<Peer>) -> Option<u64> {
         let oldest = |fits: &dyn Fn(Peer) -> bool| {
+            // T-70: busy connections stay
             let idle = self.seats.iter().find(|(_, seat)| fits(seat.holder()) && !seat.is_busy());
             idle.map(|(number, _)| *number)
         };
@@ -296,6 +300,7 @@ impl Crowd {
             return oldest(&|holder| holder == peer);
         }
         let most = self.holders.values().max().copied().unwrap_or_default();
+        // T-70: largest holder
         oldest(&|holder| self.holders.get(&holder) == Some(&most)).or_else(|| oldest(&|_| true))
     }
 }
@@ -303,6 +308,7 @@ impl Crowd {
 impl Place {
     /// The connection has proven more since: by its certificate.
     pub(super) fn rise(&mut self, rank: Rank) {
+        // T-70: rank rises
         if rank > self.rank {
             let mut taken = self.places.taken();
             if taken.unseat(self.number, self.rank) {

@@ -198,7 +198,7 @@ impl From<Refusal> for Outcome {
             | Refusal::Duplicate
             | Refusal::Alias
             | Refusal::ListedInConnection
-            | Refusal::Template
+            | Refusal::Template // T-53: refusals look alike
             | Refusal::Encoding
             | Refusal::Character
             | Refusal::Condition
@@ -290,15 +290,15 @@ impl Base {
             // Keeps what a page may not read out of its process. Listed origins ask with CORS, which this does not touch.
             headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
         }
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, private"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, private")); // T-31: not stored
         headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
         // A cache in front of the login tells users apart by their cookie or credential, not by what the proxy makes of it.
         let mut vary: Vec<&str> = read.iter().map(|name| name.as_str()).collect();
-        let ambient = ["cookie", "authorization", "origin", "sec-fetch-site"];
+        let ambient = ["cookie", "authorization", "origin", "sec-fetch-site"]; // T-31: vary
         vary.extend(ambient.into_iter().filter(|name| !read.iter().any(|own| own.as_str() == *name)));
         let vary = vary.join(", ");
         headers.insert(VARY, HeaderValue::try_from(vary).unwrap_or_else(|_| HeaderValue::from_static("*")));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")); // T-45: no sniffing
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         Self(headers)
     }

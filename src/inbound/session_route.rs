@@ -113,7 +113,8 @@ impl SessionRoute {
         }
         // Boxed: a mint is rare and its future is large, and every hit would carry it about.
         let outcome = Box::pin(self.sessions.cold(&self.plan, &key, asked.origin())).await;
-        // Whoever was denied meanwhile is told so, whatever came of the mint (T-66).
+        // Whoever was denied meanwhile is told so, whatever came of the mint.
+        // T-66: denied during the mint
         if let Err(refusal) = self.resolver.admits(identity) {
             self.sessions.forget(&identity.chat_subject());
             self.observer.refused(refusal);
@@ -147,7 +148,7 @@ impl SessionRoute {
         if !matches!(asked.method, Method::POST | Method::DELETE) {
             return Ok(None);
         }
-        self.admit_unread(asked).await?;
+        self.admit_unread(asked).await?; // T-70: peer before body
         input::whole_body(asked, self.body).await.map_err(|fault| (fault.outcome, Some(fault.reason)))
     }
 

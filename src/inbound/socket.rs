@@ -122,7 +122,7 @@ fn waiting<C>(accept: impl Fn() -> io::Result<C>) -> impl Iterator<Item = C> {
 fn is_left_over(path: &Path) -> bool {
     let is_refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    is_socket && std::os::unix::net::UnixStream::connect(path).is_err_and(is_refused)
+    is_socket && std::os::unix::net::UnixStream::connect(path).is_err_and(is_refused) // socket: stale socket
 }
 
 /// A connection that was taken.

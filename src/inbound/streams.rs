@@ -56,6 +56,7 @@ impl Streams {
 
     /// Whether there is a stream, or was one since this was asked last.
     fn is_used(&self) -> bool {
+        // T-70: unread answers
         self.used.swap(false, Ordering::Relaxed) || self.is_busy() || !self.answers.is_empty()
     }
 }

@@ -51,6 +51,7 @@ impl Handler for SubrequestRoute {
                 }
             },
         };
+        // T-09: joined inputs
         if asked.asking(None).joins(self.plan.provider.inputs().headers()) {
             return self.without_input(asked, Fault::from(InputFault::Twice));
         }
@@ -63,7 +64,8 @@ impl Handler for SubrequestRoute {
         }
         // Boxed: a mint is rare and its future is large, and every hit would carry it about.
         let outcome = Box::pin(self.sessions.cold(&self.plan, &key, asked.origin())).await;
-        // Whoever was denied meanwhile is told so, whatever came of the mint (T-66).
+        // Whoever was denied meanwhile is told so, whatever came of the mint.
+        // T-66: denied during the check
         if let Err(refusal) = self.resolver.admits(&identity) {
             self.sessions.forget(&identity.chat_subject());
             self.observer.refused(refusal);
@@ -107,6 +109,7 @@ impl SubrequestRoute {
 
     fn without_identity(&self, asked: &Asked, refusal: Refusal) -> Response {
         let (outcome, reason) = (Outcome::from(refusal), Some(refusal.label()));
+        // T-12: mode of the route
         match (outcome, self.mode) {
             (Outcome::UserDenied | Outcome::UserIdInvalid, Mode::Optional) => {
                 self.pass_without(asked, outcome, reason, "denied")
@@ -146,7 +149,7 @@ impl SubrequestRoute {
             _ => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
         };
         match self.mode {
-            Mode::Optional => self.pass_without(asked, outcome, reason, status),
+            Mode::Optional => self.pass_without(asked, outcome, reason, status), // T-57: optional passes
             Mode::Required => self.deny(asked, outcome, reason, required),
         }
     }
@@ -160,7 +163,7 @@ impl SubrequestRoute {
     }
 
     fn deny(&self, asked: &Asked, outcome: Outcome, reason: Option<&str>, status: StatusCode) -> Response {
-        let mut response = empty(status, self.denied.headers(asked.id));
+        let mut response = empty(status, self.denied.headers(asked.id)); // T-35: denied headers
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, CHALLENGE);
         }
@@ -181,7 +184,7 @@ fn bare(resolver: &Resolver, inputs: &Inputs) -> Base {
 /// The complete set, empty.
 fn complete(base: Base) -> Base {
     let empty = |base: Base, name| base.with(name, HeaderValue::from_static(""));
-    let base = SESSION_HEADERS.into_iter().chain([STATUS]).fold(base, empty);
+    let base = SESSION_HEADERS.into_iter().chain([STATUS]).fold(base, empty); // T-05: every header emptied
     left_empty(&HeaderMap::new()).into_iter().fold(base, |base, names| base.with(ENVOY_REMOVE, names))
 }
 

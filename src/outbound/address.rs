@@ -37,7 +37,7 @@ impl Reach {
 
     fn admits_v4(self, address: Ipv4Addr) -> bool {
         match self {
-            Self::Public => is_public_v4(address),
+            Self::Public => is_public_v4(address), // T-23: public addresses
             Self::Private => !is_off_limits_v4(address),
         }
     }
@@ -55,6 +55,7 @@ impl Reach {
         if !url.username().is_empty() || url.password().is_some() {
             return Err("must not hold user or password");
         }
+        // T-23: no fragment
         if url.fragment().is_some() {
             return Err("must not hold '#'");
         }
@@ -120,6 +121,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 /// What holds credentials of machines, or no host at all.
 fn is_off_limits_v4(address: Ipv4Addr) -> bool {
     // Link-local holds the metadata services; Azure and Alibaba have one elsewhere.
+    // T-23: metadata services
     matches!(address.octets(), [0 | 224..=255, ..] | [169, 254, ..] | [168, 63, 129, 16] | [100, 100, 100, 200])
 }
 

@@ -134,7 +134,7 @@ impl Clients {
 fn base() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("sidemint/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
+        .redirect(reqwest::redirect::Policy::none()) // T-36, T-59: no redirects
         .no_proxy()
         .tcp_nodelay(true)
         .connect_timeout(CONNECT_TIMEOUT)

@@ -46,6 +46,7 @@ impl Reader {
         let authorities = authorities.map(way::authorities).transpose()?.unwrap_or_default();
         let build =
             |client: reqwest::ClientBuilder| client.tls_certs_merge(authorities.iter().cloned()).build().map_err(plain);
+        // T-23: proxy of public sources
         let proxied = if reach == Reach::Public { way.proxied() } else { None };
         let clients = Clients {
             direct: build(way.direct().dns_resolver(Arc::new(Within(reach))))?,
@@ -80,6 +81,7 @@ impl Resolve for Within {
         let reach = self.0;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            // T-23: resolved address
             let admitted: Vec<SocketAddr> = found.filter(|address| reach.admits(address.ip())).collect();
             if admitted.is_empty() {
                 return Err(NotAdmitted.into());

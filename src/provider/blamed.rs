@@ -60,6 +60,7 @@ impl Blamed {
         let before = failures.checked_sub(1 + accidents);
         let pause = before.map(|before| PAUSES.after(before, error.retry_after));
         let until = pause.map_or(now, |pause| now.plus(pause));
+        // T-63: young users
         if self.young.len() >= HALF && !self.young.contains_key(&user) {
             self.old = std::mem::take(&mut self.young);
         }

@@ -20,7 +20,7 @@ use crate::metrics::Gauge;
 use crate::pacing::Backoff;
 
 /// Users in a row whose failures open the breaker.
-const THRESHOLD: usize = 5;
+const THRESHOLD: usize = 5; // T-39: threshold
 /// Pauses: each failed probe makes the next one longer.
 const PAUSES: Backoff = Backoff { first: FIRST_PAUSE, longest: Duration::from_mins(1), jitter: false };
 /// The first of them, and the shortest wait that a refused call is told.
@@ -109,7 +109,7 @@ impl Breaker {
         state.check(user, errand, now)?;
         let role = match state.pause {
             None => Role::Ordinary,
-            Some(_) if state.blamed.holds(user, now) => Role::Trial,
+            Some(_) if state.blamed.holds(user, now) => Role::Trial, // T-63: blamed users
             Some(_) => Role::Probe,
         };
         if let Some(under_way) = state.under_way(role) {
@@ -138,6 +138,7 @@ impl Breaker {
         if matches!(meant, Meant::User | Meant::Either) && (counts || error.retry_after.is_some()) {
             state.blamed.note(permit.user, error, probed, now);
         }
+        // T-64: calls before the pause
         if !counts {
             return None;
         }
@@ -151,6 +152,7 @@ impl Breaker {
             }
             (Meant::Account | Meant::Provider, _) | (Meant::Either, Role::Probe) => true,
             (Meant::Either, Role::Ordinary) => {
+                // T-63: users counted once
                 if !state.failed_for.contains(&permit.user) {
                     state.failed_for.push(permit.user);
                 }
@@ -164,6 +166,7 @@ impl Breaker {
     }
 
     fn open(&self, state: &mut State, error: &ProviderError, now: Moment) -> Option<Change> {
+        // T-39: advice of the provider
         let wait = PAUSES.after(state.pauses, error.retry_after);
         let was_open = state.pause.is_some();
         let class = if error.class == Class::RateLimited { Class::RateLimited } else { Class::Unavailable };
@@ -191,6 +194,7 @@ impl Breaker {
 
 impl State {
     fn check(&self, user: u64, errand: Errand, now: Moment) -> Result<(), ProviderError> {
+        // T-63: errands that blame
         if errand == Errand::Mint
             && let Some((class, wait)) = self.blamed.wait(user, now)
         {
@@ -212,6 +216,7 @@ impl State {
 
     /// Whether so many failed in a row that it is the provider.
     fn is_row(&self) -> bool {
+        // T-63: distinct users
         self.unconnected + self.failed_for.len() >= THRESHOLD
     }
 

@@ -92,6 +92,7 @@ impl Limiter {
     /// Passes at once, or takes a place in the line.
     fn enter(&self, now: Moment, until: Moment) -> Result<Option<Place<'_>>, Duration> {
         let mut state = self.state();
+        // T-54: line of arrival
         if state.waiting == 0 && self.take(&mut state, now).is_ok() {
             return Ok(None);
         }

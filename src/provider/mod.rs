@@ -335,7 +335,7 @@ impl Provider {
             }
             Err(refused) if !refused.is_news => false,
             Err(refused) => {
-                self.rejected_counter.inc();
+                self.rejected_counter.inc(); // T-58: rejected credentials counted
                 for (setting, problem) in refused.problem {
                     tracing::error!(provider = %self.name, setting, problem, "new credentials are unusable; the last good ones stay");
                 }

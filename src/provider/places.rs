@@ -60,6 +60,7 @@ impl Places {
     /// Places for so many calls.
     pub(super) fn new(count: usize, metrics: PlaceMetrics) -> Self {
         let line = count.saturating_mul(LINE);
+        // T-64: bounded calls
         Self { free: Semaphore::new(count.min(Semaphore::MAX_PERMITS)), waiting: AtomicUsize::new(0), line, metrics }
     }
 

@@ -115,6 +115,7 @@ fn within<T: Send + 'static>(
     let is_running = |all: &mut BTreeMap<_, _>| all.get(path) == Some(&Reading::Running);
     let waited = READINGS.ended.wait_timeout_while(READINGS.lock(), limit, is_running);
     let (mut all, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    // T-62: read once
     if all.contains_key(path) {
         return Err(FileError::Stuck);
     }
@@ -154,6 +155,7 @@ pub(super) fn read_here(path: &Path, most: u64) -> Result<Content, FileError> {
 }
 
 fn regular(about: &Metadata) -> Result<(), FileError> {
+    // T-62: regular file
     if about.is_file() { Ok(()) } else { Err(FileError::Irregular) }
 }
 

@@ -73,7 +73,7 @@ impl Hash for Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
+        f.write_str("Secret(…)") // T-36: Debug of a secret
     }
 }
 

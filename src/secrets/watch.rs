@@ -54,8 +54,8 @@ pub fn start(
             tokio::time::sleep(SETTLE).await;
             while incoming.try_recv().is_ok() {}
             let look_again = Arc::clone(&look_again);
-            // Files may be slow, so no worker reads them, and the end of the service does not wait for them (T-62).
-            let looking = tokio::task::spawn_blocking(move || look_again());
+            // Files may be slow, so no worker reads them, and the end of the service does not wait for them.
+            let looking = tokio::task::spawn_blocking(move || look_again()); // T-62: slow files
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ended = looking => {}

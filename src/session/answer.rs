@@ -131,7 +131,7 @@ pub(super) fn headers(frame: &HeaderMap, minted: &Minted, api_url: &str, profile
     let expires = minted.expires.map(crate::clock::Timestamp::to_rfc3339).unwrap_or_default();
     let mut headers = frame.clone();
     headers.insert(TOKEN, HeaderValue::try_from(minted.token.as_str()).ok()?);
-    headers.insert(TOKEN_EXPIRES_AT, HeaderValue::try_from(expires).ok()?);
+    headers.insert(TOKEN_EXPIRES_AT, HeaderValue::try_from(expires).ok()?); // T-05: every header
     headers.insert(API_URL, HeaderValue::try_from(api_url).ok()?);
     headers.insert(USER_ID, encoded(&minted.user_id)?);
     headers.insert(DISPLAY_NAME, encoded(profile.display_name())?);
@@ -152,7 +152,7 @@ pub fn left_empty(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// Visible ASCII, whatever the text.
 fn encoded(text: &str) -> Option<HeaderValue> {
-    HeaderValue::try_from(utf8_percent_encode(text, HEADER_TEXT).to_string()).ok()
+    HeaderValue::try_from(utf8_percent_encode(text, HEADER_TEXT).to_string()).ok() // T-46: percent-encoded
 }
 
 /// Bytes that they take on the wire.

@@ -39,7 +39,7 @@ pub(super) trait Mission: Send + Sync + 'static {
 }
 
 /// Calls to providers that one user may have under way: as many rooms as a page opens at once.
-const MOST: usize = 16;
+const MOST: usize = 16; // T-54: mints of one user
 
 /// Flights under way.
 #[derive(Debug, Default)]
@@ -134,6 +134,7 @@ impl Flights {
             });
             if landed {
                 let _alone = report.send(Some(outcome));
+            // T-66: taken back
             } else if outcome.is_ok() {
                 mission.take_back().await;
             }
@@ -159,7 +160,7 @@ impl Flights {
     pub(super) fn dismiss(&self, chat_subject: &str) {
         let mut table = self.lock();
         let Some(user) = table.users.get_mut(chat_subject) else { return };
-        std::mem::take(&mut user.left).cancel();
+        std::mem::take(&mut user.left).cancel(); // T-66: dismissed mints
         for key in std::mem::take(&mut user.listed) {
             table.listed.remove(&key);
         }

@@ -39,6 +39,7 @@ impl Index {
         let mut users = self.lock();
         let own = users.entry(self.hash(key.chat_subject())).or_insert_with(|| Vec::with_capacity(1));
         own.push(item);
+        // T-54: sessions of one user
         let surplus = own.first().filter(|oldest| own.len() > Self::MOST && oldest.key != *key);
         surplus.map(|oldest| oldest.key.clone())
     }

@@ -64,11 +64,11 @@ pub(super) fn encode(
     let mut bytes = user(route, identity);
     bytes.extend_from_slice(&depends.generation.to_be_bytes());
     put(&mut bytes, if uses.name { identity.name() } else { None });
-    put(&mut bytes, if uses.email { identity.email() } else { None });
+    put(&mut bytes, if uses.email { identity.email() } else { None }); // T-32: e-mail in the key
     put(&mut bytes, if uses.avatar { identity.avatar() } else { None });
     put_count(&mut bytes, inputs.len());
     for input in inputs {
-        put(&mut bytes, input.as_deref());
+        put(&mut bytes, input.as_deref()); // T-32: inputs in the key
     }
     if uses.roles || uses.groups {
         put_memberships(&mut bytes, depends, identity);
@@ -85,7 +85,7 @@ fn user(route: RouteId, identity: &Identity<'_>) -> Vec<u8> {
     let namespace = identity.namespace();
     if namespace.is_empty() {
         bytes.push(0);
-        put(&mut bytes, Some(identity.subject()));
+        put(&mut bytes, Some(identity.subject())); // T-32, outages: subject in the key
     } else {
         // How much of the qualified subject is not the subject itself. Namespaces are short; configuration sees to it.
         bytes.push(u8::try_from(namespace.len() + 1).unwrap_or(u8::MAX));

@@ -38,7 +38,7 @@ impl UserRate {
 
     /// Counts one request of `user`, or says when there is room for it.
     pub(super) fn count(&self, user: &str, now: Moment) -> Result<(), Duration> {
-        let user = self.hasher.hash_one(user);
+        let user = self.hasher.hash_one(user); // T-54: rate of a user
         let mut users = self.due.lock().unwrap_or_else(PoisonError::into_inner);
         if users.len() >= self.capacity && !users.contains_key(&user) {
             self.make_room(&mut users, now);

@@ -210,6 +210,7 @@ impl Sessions {
             // Good for one request: nobody else waits for this mint, and nothing keeps what it brings.
             // Boxed: a mint by calls is large, and every local one would carry its room about.
             let entry = self.within(plan, Box::pin(self.mint(&key, origin, true))).await?;
+            // T-66: dismissed flight
             if running.is_dismissed() {
                 let own = Arc::clone(self);
                 self.lifecycle.spawn(async move { own.take_back(&key).await });
@@ -328,7 +329,7 @@ impl Sessions {
     /// (T-65); and it ends when the wall clock says so as well.
     fn entry(plan: &Plan, question: &Question<'_>, minted: &Minted, began: Moment, used: bool) -> Arc<Entry> {
         let answer = Answer::render(&plan.form, minted, plan.provider.api_url(), &question.profile);
-        let margin = plan.provider.lifetime().margin;
+        let margin = plan.provider.lifetime().margin; // T-38: margin
         // The wall clock may have been set while the mint was under way: no life is longer than what was asked for.
         let life = minted
             .expires

@@ -23,7 +23,7 @@ impl Sessions {
     ) -> Result<(), SessionError> {
         let user = identity.chat_subject();
         // First, and whatever the rate: it costs nobody anything, and who signs out must be out.
-        self.forget(&user);
+        self.forget(&user); // T-66: forgotten at any rate
         self.count(&user)?;
         let mut asked = BTreeSet::new();
         let mut keys = Vec::new();

@@ -40,7 +40,7 @@ pub struct Entry {
 impl Entry {
     /// Whether it may be handed out now.
     pub fn is_usable(&self, now: Moment, time: Timestamp) -> bool {
-        now < self.usable_until && self.ends.is_none_or(|end| time < end)
+        now < self.usable_until && self.ends.is_none_or(|end| time < end) // T-65: both clocks
     }
 
     /// Whether its time to be renewed has come.
@@ -135,6 +135,7 @@ impl Store {
 
     /// Removes all sessions of a user.
     pub(super) fn remove_user(&self, chat_subject: &str) {
+        // T-37: sessions of the user
         for key in self.of(chat_subject) {
             self.entries.invalidate(&key);
         }

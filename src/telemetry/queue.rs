@@ -76,6 +76,7 @@ impl LogQueue {
     /// Takes a whole line, or drops it. One that is not `urgent` is written together with others.
     pub(super) fn push(&self, line: &[u8], urgent: bool) {
         let mut state = self.shared.lock();
+        // T-61: bounded queue
         if state.lines.len().saturating_add(line.len()) > MOST_BYTES {
             state.dropped = state.dropped.saturating_add(1);
             drop(state);
@@ -200,7 +201,7 @@ impl Writer {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // Somebody who shares the output has set it so.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::park_timeout(RETRY),
-                Err(_) => break,
+                Err(_) => break, // T-61: closed log
             }
         }
         len(rest.split(|byte| *byte == b'\n').skip(1))

@@ -111,6 +111,7 @@ impl RequestLog {
     pub fn tag(&self, subject: &str) -> Option<UserTag> {
         match (self.shared.which, self.shared.users) {
             (RequestLines::None, _) | (_, UserLines::None) => None,
+            // T-33: users in the log
             (_, UserLines::Plain) => Some(UserTag(subject.chars().take(MAX_USER_CHARS).collect::<String>().into())),
             (_, UserLines::Hashed) => {
                 let hash = hmac::sign(&self.shared.key, subject.as_bytes());
@@ -198,7 +199,7 @@ fn escaped(text: &str) -> String {
         match c {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
-            ' '..='~' => out.push(c),
+            ' '..='~' => out.push(c), // T-47: escaped log text
             _ => {
                 let mut units = [0_u16; 2];
                 for unit in c.encode_utf16(&mut units) {

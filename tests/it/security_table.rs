@@ -159,33 +159,123 @@ fn dependencies_come_from_the_registry_with_their_checksums() {
     }
 }
 
+/// A check that `make mutants` removes: the rows that it is about, and the tests that must then fail.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mutant {
+    at: Option<String>,
+    change: Option<String>,
+    file: Option<String>,
+    row: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    tests: Vec<String>,
+}
+
+impl Mutant {
+    fn all() -> Vec<Self> {
+        #[derive(serde::Deserialize)]
+        struct List {
+            mutants: Vec<Mutant>,
+        }
+        let list = fs::read_to_string(root().join("tests/mutants/list.toml")).unwrap();
+        toml::from_str::<List>(&list).unwrap().mutants
+    }
+
+    fn rows(&self) -> Vec<&str> {
+        let of_mark = self.at.iter().filter_map(|mark| mark.split_once(": ")).flat_map(|(rows, _)| rows.split(", "));
+        of_mark.chain(self.row.as_deref()).collect()
+    }
+
+    fn tests(&self) -> impl Iterator<Item = String> {
+        self.tests.iter().map(|test| whole(test))
+    }
+
+    /// What is wrong with it, or nothing. `marks` are those of the sources, with the code that follows.
+    fn wrong(&self, marks: &BTreeMap<&str, Vec<&str>>) -> Option<String> {
+        let changes = match (self.change.as_deref(), &self.from, &self.to) {
+            (Some("remove" | "never" | "always"), None, None) => self.at.is_some(),
+            (None, Some(from), Some(to)) => from != to,
+            _ => false,
+        };
+        let from = self.from.as_deref().unwrap_or_default();
+        let is_there = match (&self.at, &self.file, &self.row) {
+            (Some(mark), None, None) => match marks.get(mark.as_str()).map(Vec::as_slice) {
+                // As far from the mark as run.py looks.
+                Some([code]) => code.find(from).is_some_and(|at| code[..at].matches('\n').count() <= 8),
+                found => return Some(format!("{} marks", found.map_or(0, <[_]>::len))),
+            },
+            (None, Some(file), Some(_)) => fs::read_to_string(root().join(file)).unwrap().matches(from).count() == 1,
+            _ => return Some("is neither of a mark nor of a file".to_owned()),
+        };
+        (!changes || !is_there).then(|| format!("changes nothing: {from}"))
+    }
+}
+
+/// Every file below `src`.
+fn sources() -> Vec<String> {
+    let (mut folders, mut found) = (vec![root().join("src")], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                found.push(fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// Comments that begin with rows of the table, such as `// T-13, T-14: plain`, and the others that the list names; with the
+/// code that they mark.
+fn marks<'a>(sources: &'a [String], listed: &BTreeSet<&str>) -> BTreeMap<&'a str, Vec<&'a str>> {
+    let mut marks: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for source in sources {
+        let mut begin = 0;
+        for line in source.split_inclusive('\n') {
+            if let Some((before, mark)) = line.trim_end().rsplit_once("// ")
+                && !before.ends_with('/')
+                && (listed.contains(mark) || (claimed(mark).next().is_some() && mark.starts_with("T-")))
+            {
+                let code = if before.trim().is_empty() { begin + line.len() } else { begin };
+                marks.entry(mark).or_default().push(&source[code..]);
+            }
+            begin += line.len();
+        }
+    }
+    marks
+}
+
 /// What `make mutants` removes is there, and what it expects to fail exists: otherwise it would prove nothing.
 #[test]
 fn every_mutant_changes_a_check_that_is_there() {
-    let list: toml::Table = fs::read_to_string(root().join("tests/mutants/list.toml")).unwrap().parse().unwrap();
-    let (known, table) = (tests(), table());
-    for mutant in list["mutant"].as_array().unwrap() {
-        let text = |key: &str| mutant[key].as_str().unwrap();
-        let source = fs::read_to_string(root().join(text("file"))).unwrap();
-        assert_eq!(source.matches(text("check")).count(), 1, "{} in {}", text("check"), text("file"));
-        assert_ne!(text("check"), text("without"));
-        for test in mutant["tests"].as_array().unwrap() {
-            let test = whole(test.as_str().unwrap());
-            assert!(known.contains_key(&test), "there is no {test}");
-            let row = table.get(text("row"));
-            assert!(row.is_none_or(|row| row.contains(&test)), "{} does not name {test}", text("row"));
+    let (known, table, mutants, sources) = (tests(), table(), Mutant::all(), sources());
+    let listed: BTreeSet<&str> = mutants.iter().filter_map(|mutant| mutant.at.as_deref()).collect();
+    let marks = marks(&sources, &listed);
+    let mut wrong: Vec<String> =
+        marks.keys().filter(|mark| !listed.contains(**mark)).map(ToString::to_string).collect();
+    let mut changes = BTreeSet::new();
+    for mutant in &mutants {
+        let name = mutant.at.as_ref().or(mutant.file.as_ref()).unwrap();
+        wrong.extend(mutant.wrong(&marks).map(|why| format!("{name}: {why}")));
+        let is_new = changes.insert((name, &mutant.row, &mutant.change, &mutant.from, &mutant.to));
+        wrong.extend((!is_new).then(|| format!("{name}: is there twice")));
+        for test in mutant.tests() {
+            wrong.extend((!known.contains_key(&test)).then(|| format!("{name}: there is no {test}")));
+            let named = mutant.rows().into_iter().any(|row| table.get(row).is_none_or(|row| row.contains(&test)));
+            wrong.extend((!named).then(|| format!("{name}: its row does not name {test}")));
         }
     }
+    assert_eq!(wrong, Vec::<String>::new());
 }
 
 /// A test counts once it has been seen to fail: every row has a check that `make mutants` removes, and so has every test.
 #[test]
 fn every_row_and_every_test_of_it_has_a_mutant() {
-    let list: toml::Table = fs::read_to_string(root().join("tests/mutants/list.toml")).unwrap().parse().unwrap();
-    let mutants = list["mutant"].as_array().unwrap();
-    let rows_removed: BTreeSet<&str> = mutants.iter().map(|mutant| mutant["row"].as_str().unwrap()).collect();
-    let fail = mutants.iter().flat_map(|mutant| mutant["tests"].as_array().unwrap());
-    let fail: BTreeSet<String> = fail.map(|test| whole(test.as_str().unwrap())).collect();
+    let mutants = Mutant::all();
+    let rows_removed: BTreeSet<&str> = mutants.iter().flat_map(Mutant::rows).collect();
+    let fail: BTreeSet<String> = mutants.iter().flat_map(Mutant::tests).collect();
     let mut left = Vec::new();
     for (id, named) in table() {
         left.extend((!rows_removed.contains(id.as_str())).then(|| id.clone()));

@@ -97,6 +97,7 @@ impl Proxy {
                 "put auth_request (or auth_basic) into the location of this path; return and rewrite run before it"
             }
             Self::Caddy => "put forward_auth (or basic_auth) before reverse_proxy in a route block of this path",
+            // T-59: remedy for Traefik
             Self::Traefik => "name the forwardAuth middleware in the router of this path",
             Self::Envoy => "put the ext_authz filter before the router, and disable it on no route of this path",
             Self::Haproxy => "ask the login in http-request lua.… and deny where it has not said 200",

@@ -46,7 +46,7 @@ impl Finding {
         match seen {
             Seen::Session { user, .. } => match baseline {
                 Seen::Session { user: honest, .. } if user == honest && trick == Trick::Listed => Self::Lost,
-                _ => Self::Believed,
+                _ => Self::Believed, // T-59: verdict
             },
             Seen::Refused(_, outcome) => Self::of_refusal(who, *outcome),
             Seen::Before(300..=499) => Self::RefusedBefore,

@@ -46,6 +46,7 @@ impl Check<'_> {
         let mut networks = Vec::new();
         for text in &raw.networks {
             match network(text) {
+                // T-02: too wide a network
                 Ok(net) if is_too_wide(&net) && !raw.insecure_trust_every_peer => self.refuse(
                     &networks_key,
                     format!(
@@ -102,6 +103,7 @@ pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     let Some(net) = parsed else {
         return Err(format!("\"{text}\" is not a network; write it like \"10.20.0.0/16\" or \"fd00::/8\""));
     };
+    // T-10: mapped network
     if let IpNet::V6(v6) = net
         && v6.addr().to_ipv4_mapped().is_some()
     {

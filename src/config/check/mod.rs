@@ -255,7 +255,7 @@ impl Check<'_> {
                 || match raw.answer {
                     Answer::Session | Answer::LiveKit => Duration::from_secs(5),
                     // Envoy and Istio give up after 200 ms and deny.
-                    Answer::Subrequest => Duration::from_millis(150),
+                    Answer::Subrequest => Duration::from_millis(150), // T-57: patience of a proxy
                 },
                 |span| span.0,
             );

@@ -67,6 +67,7 @@ impl Check<'_> {
         }
         for (kind, names) in [("xfcc", &peers.xfcc), ("linkerd", &peers.linkerd)] {
             // On each listener: what one proves by where it is, another does not.
+            // T-01: peers of the mesh
             if !names.is_empty() && !listens.iter().all(|listen| is_own_proxy(peers, listen)) {
                 self.refuse(
                     &format!("{key}.{kind}"),

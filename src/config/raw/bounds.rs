@@ -39,6 +39,7 @@ impl<'de, const MAX: u64, const MIN: u64> Deserialize<'de> for Span<MAX, MIN> {
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
                 let bounds = Duration::from_millis(MIN)..=Duration::from_millis(MAX);
+                // T-74: largest span
                 let span = humantime::parse_duration(text).ok().filter(|span| bounds.contains(span));
                 span.map(Span).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
             }
@@ -72,7 +73,7 @@ impl<'de, const MAX: u64, const MIN: u64> Deserialize<'de> for Count<MAX, MIN> {
                 write!(f, "a whole number from {MIN} to {MAX}")
             }
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
-                let fits = (MIN..=MAX).contains(&number).then_some(Count(number));
+                let fits = (MIN..=MAX).contains(&number).then_some(Count(number)); // T-74: largest count
                 fits.ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(number), &self))
             }
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {

@@ -202,7 +202,7 @@ pub(super) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         // A page that opens a dozen rooms, and again after a reload, does not meet it; a loop does.
-        Self { user_rate: "30/min".to_owned() }
+        Self { user_rate: "30/min".to_owned() } // T-66: default user rate
     }
 }
 

@@ -84,6 +84,7 @@ impl<'de> Visitor<'de> for Reader {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
         let mut members = Map::new();
         while let Some((name, Strict(value))) = object.next_entry::<String, Strict>()? {
+            // T-21: repeated claim
             if members.insert(name, value).is_some() {
                 return Err(A::Error::custom("a member came twice"));
             }

@@ -176,6 +176,7 @@ impl HeaderNames {
                 return Err("headers.payload: no field reads a claim of it".to_owned());
             }
             let tells_the_user = payload.form == Form::Claims && matches!(subject.place, Place::Claims(_));
+            // T-30: issuer of a payload
             if tells_the_user && payload.issuer == Issuer::Unsaid {
                 return Err(
                     "headers.payload.issuer: is missing, and equal subjects of two issuers could be two people; \

@@ -97,7 +97,7 @@ impl KeyPlace {
     /// Whether the operator named whoever is at this address: others, to whom an issuer leads, are shown no credential.
     pub(in crate::identity) fn is_named(&self, url: &Url) -> bool {
         match self {
-            Self::Discovery { url: own, .. } => own.origin() == url.origin(),
+            Self::Discovery { url: own, .. } => own.origin() == url.origin(), // T-23: origin of the issuer
             Self::Url(_) | Self::PemUrl(_) | Self::File(_) | Self::SecretFile(_) => true,
         }
     }
@@ -110,7 +110,7 @@ pub(in crate::identity) struct PemUrl(String);
 impl PemUrl {
     /// The address of one key. Key ids stand in tokens that nobody has verified yet: only a UUID gets in (T-20).
     pub(in crate::identity) fn of(&self, kid: &str) -> Option<Url> {
-        is_uuid(kid).then(|| self.0.replace(KID, kid).parse().ok()).flatten()
+        is_uuid(kid).then(|| self.0.replace(KID, kid).parse().ok()).flatten() // T-20: kid in an address
     }
 }
 

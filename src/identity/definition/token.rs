@@ -280,6 +280,7 @@ fn algorithms(names: &[String]) -> Result<Vec<Algorithm>, String> {
     };
     let algorithms: Vec<Algorithm> = names.iter().map(named).collect::<Result<_, _>>()?;
     let family = algorithms.first().map(|algorithm| algorithm.family());
+    // T-17: one family
     if family.is_none() || algorithms.iter().any(|algorithm| Some(algorithm.family()) != family) {
         return Err(
             "jwt.algorithms: must be of one family (RS and PS, ES, EdDSA, or HS), so that no token chooses how a \

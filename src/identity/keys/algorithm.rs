@@ -66,6 +66,7 @@ impl Algorithm {
     /// (RFC 9864, 2.2), which is the only one here.
     pub(in crate::identity) fn named(name: &str) -> Option<Self> {
         let name = if name == "Ed25519" { "EdDSA" } else { name };
+        // T-18: names of algorithms
         Self::ALL.iter().find(|(_, own)| *own == name).map(|(algorithm, _)| *algorithm)
     }
 

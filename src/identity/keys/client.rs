@@ -55,7 +55,7 @@ impl Client {
 
     fn read_again(&self) {
         let Some(path) = &self.ca_file else { return };
-        let outcome = self.renew(path);
+        let outcome = self.renew(path); // T-58: renewed client certificate
         let look = self.refusals.look(&outcome);
         if let Err(Refused { problem, is_news: true }) = self.refusals.note(look, outcome) {
             self.metrics.failed("file");

@@ -21,7 +21,7 @@ use crate::outbound::{ReadError, Reply, SendError};
 use crate::secrets::Secret;
 
 /// Time for all the calls of one look.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3); // T-26: time for a fetch
 /// Keys of a source with one address for each, at most: a region's balancers have a few.
 const MOST_PEMS: usize = 64;
 
@@ -178,6 +178,7 @@ impl Fetcher {
     async fn discover(&self, issuer: &str, url: &Url, deadline: Moment) -> Result<Url, Fault> {
         let reply = self.document(url, deadline).await?;
         let described: Description = serde_json::from_slice(&reply.body).map_err(|_not_one| Fault::Content)?;
+        // T-23: described issuer
         if described.issuer != issuer {
             return Err(Fault::Issuer);
         }

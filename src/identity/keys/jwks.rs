@@ -38,6 +38,7 @@ pub(in crate::identity) fn read(text: &[u8]) -> Result<Vec<Key>, Broken> {
     // The reader goes 128 levels deep at most.
     let set: Value = serde_json::from_slice(text).map_err(|_not_json| Broken::NotASet)?;
     let listed = set.get("keys").and_then(Value::as_array).ok_or(Broken::NotASet)?;
+    // T-26: number of keys
     if listed.len() > MOST_KEYS {
         return Err(Broken::TooMany);
     }

@@ -38,6 +38,7 @@ impl Key {
     /// unknown types, broken ones, and private ones, for who publishes one has lost it.
     pub(in crate::identity) fn of_jwk(jwk: &Value) -> Option<Self> {
         let jwk = Jwk(jwk.as_object()?);
+        // T-26: private keys
         if jwk.member("d").is_some() || !jwk.is_for_signatures() {
             return None;
         }
@@ -90,6 +91,7 @@ impl Key {
     }
 
     fn of(kid: Option<String>, mut forms: Vec<(Algorithm, Form)>, stated: Option<Algorithm>) -> Option<Self> {
+        // T-17: algorithm of the key
         forms.retain(|(algorithm, _)| stated.is_none_or(|stated| stated == *algorithm));
         (!forms.is_empty()).then_some(Self { kid, forms })
     }
@@ -106,7 +108,7 @@ impl Key {
             Some((_, Form::Public(key))) => {
                 let curve = Curve::ALL.iter().find(|curve| curve.algorithm == algorithm);
                 curve.is_none_or(|curve| signature.len() == 2 * curve.bytes)
-                    && key.verify_sig(message, signature).is_ok()
+                    && key.verify_sig(message, signature).is_ok() // T-18: signature
             }
             Some((_, Form::Secret(key))) => hmac::verify(key, message, signature).is_ok(),
             None => false,

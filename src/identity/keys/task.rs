@@ -119,7 +119,7 @@ impl Remote {
         state.running = true;
         if !self.by_key {
             state.look = Some(Look::Everything);
-            waiting.add(&self.source);
+            waiting.add(&self.source); // T-27: readiness names the source
         }
     }
 
@@ -182,10 +182,11 @@ impl Remote {
 
     fn take(&self, fetched: Fetched, look: &Look, known: &Keys, current: &ArcSwap<Keys>, times: &mut Times) {
         let now = self.clock.moment();
-        times.good_until = Some(now.plus(self.max_age));
+        times.good_until = Some(now.plus(self.max_age)); // T-27: keys outlive an outage
         if !self.by_key || *look == Look::Everything {
             // Whatever an answer says of its freshness: before the keys are too old, with time left for a second try.
             let latest = self.max_age.mul_f64(0.8);
+            // T-27: keys renewed in time
             times.next = now.plus(times.schedule.after_success(fetched.fresh_for).min(latest));
         }
         let number = fetched.keys.len();
@@ -278,6 +279,7 @@ impl Remote {
         if kid.is_some_and(|kid| state.unknown.holds(kid, now)) {
             return Boarding::Refused(Found::Nothing);
         }
+        // T-25: fetches for unknown keys
         if !state.budget.take(now) {
             return Boarding::Refused(nothing);
         }

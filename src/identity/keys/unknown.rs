@@ -39,6 +39,7 @@ impl Unknown {
             return;
         }
         self.order.push_back((print, now));
+        // T-25: memory of unknown keys
         if self.order.len() > MOST
             && let Some((oldest, _)) = self.order.pop_front()
         {

@@ -12,7 +12,7 @@ impl Names {
 
     /// Whether one of the `shown` names is among them, to the byte.
     pub(super) fn holds(&self, shown: &[String]) -> bool {
-        shown.iter().any(|name| self.0.contains(name))
+        shown.iter().any(|name| self.0.contains(name)) // T-01: names of a certificate
     }
 }
 

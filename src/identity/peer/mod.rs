@@ -45,7 +45,7 @@ pub enum Peer {
 impl Peer {
     /// A TCP peer. The address is made canonical before anything is compared with it (T-10).
     pub fn tcp(address: IpAddr) -> Self {
-        Self::Tcp(address.to_canonical())
+        Self::Tcp(address.to_canonical()) // T-10: mapped peer
     }
 }
 
@@ -157,7 +157,7 @@ impl Peers {
 
     /// Whether somebody could be believed on a listener of this kind.
     pub fn can_hold(&self, listen: &config::Listen) -> bool {
-        self.proofs.iter().any(|proof| proof.can_hold(listen))
+        self.proofs.iter().any(|proof| proof.can_hold(listen)) // T-02: readiness of peers
     }
 
     /// Whether networks beyond this machine are believed for nothing but their addresses: the weakest kind of proof, worth
@@ -277,6 +277,7 @@ impl Gate {
         asking: &Asking<'_>,
         subject_of: impl Fn(&str) -> Result<String, Refusal>,
     ) -> Result<PeerProof, Refusal> {
+        // T-11, T-58: peer of the connection
         if asking.standing.met & self.settled != 0 {
             return Ok(PeerProof(()));
         }
@@ -304,7 +305,7 @@ impl Gate {
                 Err(_) => {}
             }
         }
-        Err(nearest.1)
+        Err(nearest.1) // T-01: unproven peer
     }
 }
 

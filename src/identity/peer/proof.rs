@@ -139,8 +139,9 @@ impl Proof {
         secret_shown: bool,
         tokens: &mut Tokens<'p>,
     ) -> Result<(), Failed> {
+        // T-01: shared secret
         if !secret_shown {
-            return Err((1, Refusal::PeerSecret));
+            return Err((1, Refusal::PeerSecret)); // T-53: one refusal
         }
         if let Some(signatures) = &self.signatures {
             signatures.check(asking, &gate.signed).map_err(|refusal| (2, refusal))?;
@@ -152,6 +153,7 @@ impl Proof {
             tokens.check(token)?;
         }
         // Last: whoever is not proven does not learn which routes there are.
+        // T-01: routes of the caller
         if self.serves(&gate.route) { Ok(()) } else { Err((5, Refusal::CallerRoute)) }
     }
 }

@@ -116,7 +116,7 @@ impl<T> std::fmt::Debug for Rotation<T> {
 
 /// Whether `same` holds for one of `all`. Every one is asked, whichever was right, so that the time tells nothing (T-52).
 pub(super) fn any_without_haste<T>(all: &[T], same: impl Fn(&T) -> bool) -> bool {
-    all.iter().fold(false, |held, one| same(one) | held)
+    all.iter().fold(false, |held, one| same(one) | held) // T-52: all secrets compared
 }
 
 #[cfg(test)]

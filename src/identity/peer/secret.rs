@@ -48,6 +48,7 @@ impl Secrets {
 /// What is kept of a secret, if proxies can send it.
 fn keep(secret: &Secret) -> Result<Digest, &'static str> {
     let bytes = secret.expose();
+    // T-58: shortest secret
     if bytes.len() < LEAST {
         return Err("holds less than 16 bytes; make one with: openssl rand -hex 32");
     }

@@ -49,6 +49,7 @@ impl Signatures {
     /// Whether one of the keys signed this request, lately. `signed` are the headers that it covers, sorted.
     pub(super) fn check(&self, asking: &Asking<'_>, signed: &[HeaderName]) -> Result<(), Refusal> {
         // A call over gRPC has no signed form; a signature among the headers of the proxy's client proves that client.
+        // T-01: no signature over gRPC
         if asking.relayed.is_some() {
             return Err(Refusal::PeerSignature);
         }
@@ -56,11 +57,13 @@ impl Signatures {
         let (time, tag) = shown.ok_or(Refusal::PeerSignature)??;
         let text = canonical(asking, signed, time)?;
         let held = any_without_haste(&self.valid.current(), |key| hmac::verify(key, &text, &tag).is_ok());
+        // T-01: peer signature
         if !held {
             return Err(Refusal::PeerSignature);
         }
         // Last, so that the reason means a good signature and a clock that is wrong, or a replay.
         let time: i64 = time.parse().map_err(|_| Refusal::PeerSignature)?;
+        // T-29: time of a signature
         if self.clock.now().as_seconds().abs_diff(time) > WINDOW { Err(Refusal::PeerSignatureTime) } else { Ok(()) }
     }
 }
@@ -92,7 +95,7 @@ fn canonical(asking: &Asking<'_>, signed: &[HeaderName], time: &str) -> Result<V
     // The host decides whose route it is, and with it which team's users and which provider (T-73). Without one, as in
     // HTTP/1.0, the line is empty.
     if let Some(host) = ambiguity::one(asking.headers, &HOST)? {
-        text.extend(host.as_bytes().to_ascii_lowercase());
+        text.extend(host.as_bytes().to_ascii_lowercase()); // T-73: host in the signature
     }
     for part in [asking.target, &HEXLOWER.encode(body.as_ref())] {
         text.push(b'\n');

@@ -23,9 +23,10 @@ impl<'t> Tokens<'t> {
     /// Whether the request brings the token that is asked for.
     pub(super) fn check(&mut self, asked: &'t CallerToken) -> Result<(), Failed> {
         let verify = self.verify;
+        // T-24: verified once
         let told = self.told.entry(&asked.source).or_insert_with(|| verify(&asked.source));
         match told {
-            Ok(subject) if asked.subjects.contains(subject) => Ok(()),
+            Ok(subject) if asked.subjects.contains(subject) => Ok(()), // T-01: subject of the caller
             Ok(_) => Err((4, Refusal::PeerWorkload)),
             // It would read as «nobody is signed in», and the next source would be asked.
             Err(Refusal::Absent) => Err((1, Refusal::PeerUntrusted)),

@@ -67,7 +67,7 @@ pub(in crate::identity) fn immediate_uris(header: &[u8]) -> Option<Uris> {
         let (uris, next) = element(rest)?;
         match next {
             None => return Some(uris),
-            Some(next) if elements < MAX_ELEMENTS => rest = next,
+            Some(next) if elements < MAX_ELEMENTS => rest = next, // T-01: last element
             Some(_) => return None,
         }
     }

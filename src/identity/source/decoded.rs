@@ -85,7 +85,7 @@ impl Payload {
         }
         match claims.seconds("exp").map_err(|_| Refusal::Claim)? {
             Some(end) if clock.now() >= Timestamp::from_millis(0).plus(end).plus(LEEWAY) => Err(Refusal::Expired),
-            None if self.expiry == Expiry::Required => Err(Refusal::Claim),
+            None if self.expiry == Expiry::Required => Err(Refusal::Claim), // fuzzing: required expiry
             _ => Ok(()),
         }
     }
@@ -130,6 +130,7 @@ fn subject(
         },
         (Place::Claims(wanted), _) => Cow::Borrowed(match first_claim(wanted, claims)? {
             // An address that nobody looked at may be somebody else's, who would then be this user.
+            // T-13: verified claim
             Some((claim, _)) if decoding.is_email(claim) && !decoding.is_vouched_for(claims) => {
                 return Err(Refusal::Claim);
             }

@@ -96,6 +96,7 @@ impl Lines<'_> {
     pub(super) fn refusal(&self, fault: SubjectFault) -> Refusal {
         let companions = [self.name, self.email, self.avatar, self.groups, self.payload];
         let companions = companions.into_iter().flatten().any(says_something) || self.has_long;
+        // T-06: companions without subject
         if fault == SubjectFault::Absent && companions {
             return Refusal::SubjectMissing;
         }
@@ -146,6 +147,7 @@ fn collect<'h>(names: &HeaderNames, headers: &'h HeaderMap) -> Result<Lines<'h>,
             };
             // R4: one line of a header, even if two would say the same.
             let before = line.replace(value);
+            // T-08, T-57: repeated header
             if before.is_some() && !(part == Part::Groups && names.repeats_groups()) {
                 return Err(Refusal::Duplicate);
             }

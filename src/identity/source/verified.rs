@@ -25,6 +25,7 @@ pub(super) fn of_metadata(
     relayed: &Relayed,
 ) -> Result<Arc<Profile>, Refusal> {
     let claims = relayed.claims(&rules.filter, &rules.key)?;
+    // T-22: issuer of metadata
     if claims.get("iss").and_then(Value::as_str) != Some(&rules.issuer) {
         return Err(Refusal::Issuer);
     }
@@ -57,10 +58,11 @@ fn hold(expiry: Expiry, claims: &Map<String, Value>, clock: &dyn Clock) -> Resul
     let end = match claims.get("exp") {
         _ if expiry == Expiry::Ignored => return Ok(()),
         None if expiry == Expiry::IfPresent => return Ok(()),
-        end => end.and_then(Value::as_f64).ok_or(Refusal::Claim)?,
+        end => end.and_then(Value::as_f64).ok_or(Refusal::Claim)?, // T-21: exp of metadata
     };
     let end = Duration::try_from_secs_f64(end).map_err(|_| Refusal::Claim)?;
     let is_over = clock.now() >= Timestamp::from_millis(0).plus(end).plus(LEEWAY);
+    // T-29: metadata ends
     if is_over { Err(Refusal::Expired) } else { Ok(()) }
 }
 
@@ -73,6 +75,7 @@ fn subject(names: &ClaimNames, claims: &Map<String, Value>) -> Result<String, Re
     }
     match find(claims, &names.subject) {
         Some(Value::String(own)) => exactly(own).map(str::to_owned),
+        // T-15: integer subject
         Some(Value::Number(number)) => number.as_i64().map(|whole| whole.to_string()).ok_or(Refusal::Claim),
         _ => Err(Refusal::Claim),
     }

@@ -32,7 +32,7 @@ pub(super) fn is_blank(c: char) -> bool {
 fn is_dropped(c: char) -> bool {
     const IGNORABLE: icu_properties::CodePointSetDataBorrowed<'static> =
         CodePointSetData::new::<DefaultIgnorableCodePoint>();
-    IGNORABLE.contains(c) || matches!(c, '\u{FFF9}'..='\u{FFFC}')
+    IGNORABLE.contains(c) || matches!(c, '\u{FFF9}'..='\u{FFFC}') // T-72: ignorable characters
 }
 
 /// Whether [`without_hidden`] would look at any character of this text.
@@ -46,6 +46,7 @@ pub(super) fn without_hidden(text: &[char]) -> String {
     let mut rest = text;
     while let Some((c, after)) = rest.split_first() {
         rest = after;
+        // T-72: hidden spellings
         if !is_dropped(*c) || spelling(&kept, *c, after) {
             kept.push(*c);
         } else if let Some(tags) = flag(&kept, *c, after) {

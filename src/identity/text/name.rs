@@ -13,7 +13,7 @@ const MAX_CHARS: usize = 128;
 /// A display name: for people only, so it is cleaned where a subject would be refused. `None` when nothing is left.
 pub(in crate::identity) fn display_name(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let bytes = bytes.trim_ascii();
-    let text = std::str::from_utf8(bytes).ok()?;
+    let text = std::str::from_utf8(bytes).ok()?; // T-57: not UTF-8
     let look = Look::at(bytes);
     let has_gap = look.has(Look::SPACE) && bytes.windows(2).any(|pair| pair == b"  ");
     let name = if !look.has(Look::UNPRINTABLE) && !has_gap && text.len() <= MAX_CHARS {

@@ -40,7 +40,7 @@ const WORDS: [Word; 14] = [
 pub(super) fn is_word(text: &str) -> bool {
     WORDS.iter().any(|word| match word {
         Word::Any(word) => text.eq_ignore_ascii_case(word),
-        Word::Exact(word) => text == *word,
+        Word::Exact(word) => text == *word, // T-16: words for no user
     }) || is_object(text)
 }
 

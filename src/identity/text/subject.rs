@@ -49,6 +49,7 @@ impl From<SubjectFault> for Refusal {
 /// header line (RFC 9110, 5.5) is no part of it, and is gone before this.
 pub(in crate::identity) fn subject(bytes: &[u8], told: Told) -> Result<&str, SubjectFault> {
     let text = std::str::from_utf8(bytes).map_err(|_| SubjectFault::Encoding)?;
+    // T-06: blank subject
     if bytes.trim_ascii().is_empty() || nobody::is_word(text) {
         return Err(SubjectFault::Absent);
     }
@@ -56,17 +57,21 @@ pub(in crate::identity) fn subject(bytes: &[u8], told: Told) -> Result<&str, Sub
         return Err(SubjectFault::TooLong);
     }
     let look = Look::at(bytes);
+    // T-16: placeholders
     if look.has(Look::MARK) && told != Told::Signed && nobody::holds_placeholder(text) {
         return Err(SubjectFault::Template);
     }
+    // T-09: joined lines
     if look.has(Look::COMMA) && told == Told::Line {
         // Two lines that a proxy joined look like this (T-09).
         return Err(SubjectFault::Comma);
     }
-    // " a" is another user than "a" to whoever told it, so it cannot become "a" here (T-13).
+    // " a" is another user than "a" to whoever told it, so it cannot become "a" here.
+    // T-13: surrounding blanks
     if bytes.trim_ascii().len() != bytes.len() {
         return Err(SubjectFault::Character);
     }
+    // T-13, T-14: plain
     if !look.has(Look::UNPRINTABLE) || (!text.is_ascii() && is_plain(text)) {
         Ok(text)
     } else {
@@ -78,7 +83,9 @@ pub(in crate::identity) fn subject(bytes: &[u8], told: Told) -> Result<&str, Sub
 /// somebody could not read, so two users may have become one.
 fn is_plain(text: &str) -> bool {
     let is_seen =
+        // T-14: hidden or unassigned
         |c: char| !c.is_control() && !hidden::is_hidden(c) && is_public_assigned(c) && c != char::REPLACEMENT_CHARACTER;
+    // T-14: normal form
     text.chars().all(|c| c.is_ascii_graphic() || c == ' ' || is_seen(c)) && text.nfkc().eq(text.chars())
 }
 

@@ -97,7 +97,7 @@ impl ClaimsReader {
         rules: &TokenRules,
         header_exp: Option<Timestamp>,
     ) -> Result<Window, Refusal> {
-        let exp = time(claims.at(self.exp)).ok_or(Refusal::Claim)?;
+        let exp = time(claims.at(self.exp)).ok_or(Refusal::Claim)?; // T-21: exp
         let mut window =
             Window { from: Timestamp::from_seconds(0), until: exp.plus(rules.leeway), late: Refusal::Expired };
         if let Some(exp) = header_exp {
@@ -111,7 +111,7 @@ impl ClaimsReader {
         }
         if let Some(max_age) = rules.max_age {
             let iat = time(claims.at(self.iat)).ok_or(Refusal::Claim)?;
-            window.ends(iat.plus(max_age).plus(rules.leeway), Refusal::TooOld);
+            window.ends(iat.plus(max_age).plus(rules.leeway), Refusal::TooOld); // T-29: age
         }
         Ok(window)
     }
@@ -122,11 +122,12 @@ impl ClaimsReader {
             return Ok(());
         }
         let issuer = claims.text(self.iss).ok_or(Refusal::Claim)?;
+        // T-22: issuer
         if rules.issuers.iter().any(|own| own == issuer) { Ok(()) } else { Err(Refusal::Issuer) }
     }
 
     fn audience(&self, claims: &Values<'_>, rules: &TokenRules) -> Result<(), Refusal> {
-        let is_ours = |audience: &str| rules.audiences.iter().any(|own| own == audience);
+        let is_ours = |audience: &str| rules.audiences.iter().any(|own| own == audience); // T-22: audience
         let fits = match claims.at(self.aud) {
             _ if rules.form == Form::Alb => true,
             Some(Said::Text(audience)) => is_ours(audience),

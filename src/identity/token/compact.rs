@@ -24,6 +24,7 @@ pub(super) struct Parts<'t> {
 impl<'t> Parts<'t> {
     /// Exactly three parts, each with something in it.
     pub(super) fn of(token: &'t [u8], form: Form) -> Result<Self, Refusal> {
+        // T-24: length of a token
         if token.len() > MOST_BYTES {
             return Err(Refusal::TooLong);
         }
@@ -32,7 +33,7 @@ impl<'t> Parts<'t> {
             return Err(Refusal::TokenMalformed);
         };
         let part = |range: std::ops::Range<usize>| {
-            token.get(range).filter(|part| !part.is_empty()).ok_or(Refusal::TokenMalformed)
+            token.get(range).filter(|part| !part.is_empty()).ok_or(Refusal::TokenMalformed) // T-18: empty part
         };
         Ok(Self {
             signed: part(0..second)?,
@@ -65,10 +66,10 @@ impl<'t> Parts<'t> {
     fn part<'b>(&self, part: &[u8], room: &'b mut [u8]) -> Result<&'b [u8], Refusal> {
         let decoded = match self.form {
             // Load balancers of AWS pad. Bits beyond the last byte must be zero in either form.
-            Form::Alb if part.ends_with(b"=") => URL_SAFE.decode_slice(part, room),
-            Form::Jws | Form::Alb => URL_SAFE_NO_PAD.decode_slice(part, room),
+            Form::Alb if part.ends_with(b"=") => URL_SAFE.decode_slice(part, room), // T-28: padding
+            Form::Jws | Form::Alb => URL_SAFE_NO_PAD.decode_slice(part, room),      // T-28: spare bits
         };
-        let length = decoded.map_err(|_not_base64url| Refusal::TokenMalformed)?;
+        let length = decoded.map_err(|_not_base64url| Refusal::TokenMalformed)?; // T-57: not base64url
         room.get(..length).ok_or(Refusal::TokenMalformed)
     }
 }

@@ -56,14 +56,17 @@ impl HeaderReader {
     /// Checks them. The algorithm comes first, so that no other leads any further (T-17, T-18).
     pub(super) fn check<'t>(&self, members: &'t Values<'_>, rules: &TokenRules) -> Result<Header<'t>, Refusal> {
         let algorithm = members.text(self.alg).and_then(Algorithm::named);
+        // T-17: listed algorithm
         let algorithm = algorithm.filter(|algorithm| rules.algorithms.contains(algorithm));
         let algorithm = algorithm.ok_or(Refusal::TokenAlgorithm)?;
+        // T-19: keys in a token
         if self.refused.iter().any(|slot| members.has(*slot)) || !self.is_of_type(members, rules) {
             return Err(Refusal::TokenHeader);
         }
         let kid = if members.has(self.kid) { Some(members.text(self.kid).ok_or(Refusal::TokenHeader)?) } else { None };
         // An empty one is none: Teleport writes it (T-20).
         let kid = kid.filter(|kid| !kid.is_empty());
+        // T-20: shape of a kid
         if kid.is_some_and(|kid| kid.len() > MOST_KID_BYTES || !kid.bytes().all(|b| b.is_ascii_graphic())) {
             return Err(Refusal::TokenHeader);
         }
@@ -89,7 +92,9 @@ impl HeaderReader {
     /// Any customer of AWS has a balancer whose keys are served beside ours: only ours may sign, and only for our client
     /// (T-22). The id of the key becomes part of an address, so it is a UUID or nothing (T-20).
     fn balancer(&self, members: &Values<'_>, header: &Header<'_>, rules: &TokenRules) -> Result<Timestamp, Refusal> {
+        // T-22: signer
         let signer = members.text(self.signer).filter(|signer| rules.signers.iter().any(|own| own == signer));
+        // T-22: client of the balancer
         let client = members.text(self.client).filter(|client| rules.client.as_deref() == Some(client));
         if signer.is_none() || client.is_none() || !header.kid.is_some_and(is_uuid) {
             return Err(Refusal::TokenHeader);

@@ -118,6 +118,7 @@ impl<'t> Visitor<'t> for Object<'_, 't> {
                 continue;
             };
             let twice = || A::Error::custom("a member is there twice");
+            // T-21: repeated member
             if self.values.get(member.slot).ok_or_else(twice)?.is_some() {
                 return Err(twice());
             }
@@ -282,7 +283,7 @@ impl<'t> Visitor<'t> for Skipped {
 
 /// One level further down.
 fn below<E: Error>(levels: u8) -> Result<u8, E> {
-    levels.checked_sub(1).ok_or_else(|| E::custom("nested too deep"))
+    levels.checked_sub(1).ok_or_else(|| E::custom("nested too deep")) // T-24: depth
 }
 
 #[cfg(test)]

@@ -62,6 +62,7 @@ impl Memory {
     pub(super) fn recall(&self, digest: &Digest, keys: &Arc<Keys>) -> Option<Verified> {
         self.set(digest).iter().find_map(|place| {
             let entry = place.load();
+            // T-32: keys of a remembered token
             let entry = entry.as_ref().filter(|entry| entry.digest == *digest && entry.is_of(keys))?;
             Some(Verified { profile: Arc::clone(&entry.profile), window: entry.window })
         })

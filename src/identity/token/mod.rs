@@ -83,7 +83,7 @@ impl Verifier {
         let parts = Parts::of(token, self.rules.form)?;
         let (digest, keys) = (Digest::of(token), self.keys.current());
         if let Some(known) = self.memory.recall(&digest, &keys) {
-            known.window.check(self.clock.now())?;
+            known.window.check(self.clock.now())?; // T-29: remembered token
             return Ok(known.profile);
         }
         let verified = self.verify(&parts, &keys)?;
@@ -146,6 +146,7 @@ impl Verifier {
         if candidates.peek().is_none() {
             return Err(if keys.is_empty() { Refusal::KeysUnavailable } else { Refusal::KeyUnknown });
         }
+        // T-26: every candidate
         if !candidates.any(|key| key.verifies(header.algorithm, parts.signed(), decoded.signature)) {
             return Err(Refusal::Signature);
         }

@@ -56,6 +56,7 @@ impl ProfileReader {
         }
         let mut subject = String::with_capacity(own.len());
         for slot in &self.within {
+            // T-15: separator
             let outer = claims.text(*slot).filter(|outer| !outer.is_empty() && !outer.contains(':'));
             subject.push_str(outer.ok_or(Refusal::Claim)?);
             subject.push(':');
@@ -80,7 +81,7 @@ impl ProfileReader {
     fn is_vouched_for(&self, claims: &Values<'_>) -> bool {
         self.email_verified.is_none_or(|slot| match claims.at(slot) {
             Some(Said::Flag(verified)) => *verified,
-            Some(Said::Text(verified)) => verified == "true",
+            Some(Said::Text(verified)) => verified == "true", // T-13: verified e-mail
             _ => false,
         })
     }

@@ -49,7 +49,7 @@ impl Held {
         let used = &self.share.budget.used;
         if let Some(more) = bytes.checked_sub(self.bytes) {
             let taken = used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(more).filter(|used| *used <= self.share.most)
+                used.checked_add(more).filter(|used| *used <= self.share.most) // T-68: bytes under way
             });
             if taken.is_err() {
                 return false;

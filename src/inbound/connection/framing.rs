@@ -77,7 +77,7 @@ impl Framing {
                 return at + 1;
             }
             let Some(next) = chunk.next(*byte) else {
-                *self = Self::Lost;
+                *self = Self::Lost; // T-48: lost framing
                 return at;
             };
             chunk = next;
@@ -98,7 +98,7 @@ impl Chunk {
             }
             (Self::Size(size, 1..), b';') => Some(Self::Extension(size)),
             (Self::Size(size, 1..) | Self::Extension(size), b'\r') => Some(Self::SizeEnd(size)),
-            (Self::Extension(size), _) if byte != b'\n' => Some(Self::Extension(size)),
+            (Self::Extension(size), _) if byte != b'\n' => Some(Self::Extension(size)), // T-48: chunk extension
             (Self::SizeEnd(0) | Self::TrailerLf, b'\n') => Some(Self::Trailer),
             (Self::SizeEnd(size), b'\n') => Some(Self::Data(size)),
             (Self::DataEnd, b'\r') => Some(Self::DataLf),

@@ -84,7 +84,7 @@ impl Scan {
 
     fn try_run(&mut self, bytes: &[u8], limits: HeadLimits) -> Result<Option<usize>, HeadFault> {
         // What lies beyond the limit is not looked at, or it would count how much of it is here.
-        let seen = bytes.get(..limits.bytes).unwrap_or(bytes);
+        let seen = bytes.get(..limits.bytes).unwrap_or(bytes); // T-68: longest head
         loop {
             // What cannot become a method is no HTTP: nobody waits for the rest of a TLS hello.
             if self.minor.is_none()
@@ -177,9 +177,11 @@ impl Scan {
     /// All lines were read.
     fn finish(&self) -> Result<(), HeadFault> {
         // HTTP/1.0 knows neither chunks nor, for certain, hosts.
+        // T-48: two lengths
         if self.is_chunked && (self.length.is_some() || self.minor == Some(0)) {
             return Err(HeadFault::Length);
         }
+        // T-69: missing host
         if !self.has_host && self.minor != Some(0) {
             return Err(HeadFault::HostMissing);
         }

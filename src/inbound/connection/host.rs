@@ -52,7 +52,7 @@ fn is_rare_host(text: &[u8]) -> bool {
             None => (text, None),
         },
     };
-    !host.is_empty() && is_name(host) && port.is_none_or(is_port)
+    !host.is_empty() && is_name(host) && port.is_none_or(is_port) // T-69: port of a host
 }
 
 fn is_ipv6(text: &[u8]) -> bool {
@@ -107,6 +107,7 @@ pub(in crate::inbound) fn fault_of_http2<B>(request: &http::Request<B>) -> Optio
         _ if more.is_some() => Some(HeadFault::HostTwice),
         (None, None) => Some(HeadFault::HostMissing),
         (Some(host), _) | (None, Some(host)) if !is_host(host) => Some(HeadFault::HostInvalid),
+        // T-69: two hosts
         (Some(authority), Some(line)) if !is_same(authority, line) => Some(HeadFault::HostDiffers),
         _ => None,
     }

@@ -96,6 +96,7 @@ impl<S> Guarded<S> {
     /// One head at a time: the next is handed over when the answer to the last is out. So whatever hyper writes without
     /// having asked anybody is its own refusal of the head that it has.
     fn may_begin(&self) -> bool {
+        // T-68: nothing owed
         !self.owes && self.phase.now() != SERVING
     }
 
@@ -103,7 +104,7 @@ impl<S> Guarded<S> {
     fn wait(&self) -> Wait {
         match self.phase.now() {
             SERVING => Wait::Answer,
-            _ if !self.has_begun || self.reader.is_waiting() => Wait::Head,
+            _ if !self.has_begun || self.reader.is_waiting() => Wait::Head, // T-68: first byte
             _ => Wait::Request,
         }
     }
@@ -131,13 +132,16 @@ impl<S: AsyncRead + Unpin> Guarded<S> {
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Spoken> {
         let mut room = [MaybeUninit::uninit(); 8192];
         loop {
+            // T-50: one protocol
             if self.protocol == Protocol::Either {
+                // T-49: preface
                 if self.reader.waiting().starts_with(PREFACE) {
                     self.reader.let_all_pass();
                     self.protocol = Protocol::Http2;
                     self.has_begun = true;
                     return Poll::Ready(Spoken::Http2);
                 }
+                // T-50: not a preface
                 if !PREFACE.starts_with(self.reader.waiting()) {
                     self.protocol = Protocol::Http1;
                 }
@@ -154,7 +158,7 @@ impl<S: AsyncRead + Unpin> Guarded<S> {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => self.came_first(buffer.filled()),
                 Poll::Ready(_) => return Poll::Ready(Spoken::Nothing),
                 Poll::Pending => {
-                    ready!(self.waiting.poll(Wait::Head, cx));
+                    ready!(self.waiting.poll(Wait::Head, cx)); // T-68: request or head
                     return Poll::Ready(Spoken::Nothing);
                 }
             }
@@ -243,6 +247,7 @@ impl<S: AsyncWrite + Unpin> Guarded<S> {
     /// Whether hyper answers a head by itself, because its parser refuses it. The client is told as in all other cases,
     /// when hyper shuts the connection down, which it does next.
     fn is_refusal(&mut self) -> bool {
+        // T-68: answered after the end
         if self.protocol == Protocol::Http2 || self.phase.now() != GIVEN {
             return false;
         }

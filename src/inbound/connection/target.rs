@@ -21,7 +21,7 @@ const CLASSES: [u8; 256] = {
     while byte < classes.len() {
         classes[byte] = match byte {
             0..=0x20 | 0x7f => BAD,
-            0x22 | 0x3c | 0x3e | 0x60 => ODD,
+            0x22 | 0x3c | 0x3e | 0x60 => ODD, // T-12: odd bytes
             0x80.. => HIGH,
             _ => PLAIN,
         };
@@ -64,6 +64,7 @@ fn other_form(method: &[u8], target: &[u8]) -> Result<(), HeadFault> {
     let rest = rest.filter(|_| method != b"CONNECT").ok_or(HeadFault::Target)?;
     let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
     let authority = rest.get(..end).unwrap_or_default();
+    // T-69: host of a target
     if host::is_host(authority) { Ok(()) } else { Err(HeadFault::HostInvalid) }
 }
 
@@ -75,7 +76,7 @@ fn encoded(target: &[u8]) -> Option<Vec<u8>> {
     let mut in_query = false;
     for byte in target {
         let stays = match (class(*byte), byte) {
-            (HIGH, _) => is_text,
+            (HIGH, _) => is_text, // T-69: text of a target
             // hyper takes these as they are: a path is what is written.
             (ODD, b'"') => !in_query,
             (ODD, b'`') => in_query,

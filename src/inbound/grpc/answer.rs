@@ -31,7 +31,7 @@ fn passed(headers: &HeaderMap) -> OkHttpResponse {
     for name in SESSION_HEADERS.into_iter().chain([STATUS]) {
         match headers.get(&name).filter(|value| !value.is_empty()) {
             Some(value) => passed.headers.extend(line(&name, value)),
-            None => passed.headers_to_remove.push(name.as_str().to_owned()),
+            None => passed.headers_to_remove.push(name.as_str().to_owned()), // T-05: unset headers removed
         }
     }
     passed

@@ -60,13 +60,16 @@ impl Checks {
         let check = check.filter(|_| extensions.get::<Unread>().is_none());
         let Some(check) = check else { return self.refuse_unread(standing) };
         let mut attributes = check.attributes.unwrap_or_default();
+        // T-12: route of the check
+        // T-33: checks are not logged
         let named = std::mem::take(&mut attributes.context_extensions);
         let question = Question::of(metadata.into_headers(), attributes, standing);
         let guards = self.guards(&named)?;
         let host = question.asked.host();
+        // T-12: host of a guard
         let of_host = guards.iter().find(|guard| guard.host.is_some() && guard.host == host);
         let Some(guard) = of_host.or_else(|| guards.iter().find(|guard| guard.host.is_none())) else {
-            return self.turn_away(&question.asked);
+            return self.turn_away(&question.asked); // T-57: unknown host
         };
         let answer = if question.is_malformed {
             guard.handler.refuse(&question.asked, Refusal::Malformed)

@@ -34,7 +34,7 @@ impl Decoder for Checked {
     type Error = Status;
 
     fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<Read>, Status> {
-        let check = self.0.decode(bytes).ok().flatten();
+        let check = self.0.decode(bytes).ok().flatten(); // T-57: broken message
         // What was not read would be taken for the next message.
         bytes.advance(bytes.remaining());
         Ok(Some(Read(check.map(Box::new))))

@@ -41,7 +41,7 @@ use codec::Checked;
 use health::{Health, HealthServer};
 
 /// Bytes of a call at most. The head that Envoy asks about has 60 KiB in its own defaults, and metadata comes on top.
-const MOST_BYTES: usize = 256 * 1024;
+const MOST_BYTES: usize = 256 * 1024; // T-24: size of a check
 /// The path of a check, and how those of the health service begin.
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 const HEALTH: &str = "/grpc.health.v1.Health/";
@@ -96,13 +96,14 @@ impl Calls {
             return Ok(Status::unimplemented("there is no such service").into_http());
         }
         let (mut head, body) = request.into_parts();
-        let is_read = standing.rank() != Rank::Stranger;
+        let is_read = standing.rank() != Rank::Stranger; // T-70: bodies of strangers
+        // T-49: time for a check
         let read = if is_read { body::read(body, MOST_BYTES, self.patience, room).await } else { Body::TooLarge };
         let bytes = match read {
             Body::Whole(bytes) => bytes,
             Body::Empty => Bytes::new(),
             Body::TooLarge => {
-                head.extensions.insert(Unread);
+                head.extensions.insert(Unread); // T-57: too large a check
                 NOTHING
             }
             Body::NoRoom => return Ok(Status::resource_exhausted("too many calls at once").into_http()),
@@ -125,7 +126,7 @@ fn no_call(request: &Request<Incoming>) -> Option<StatusCode> {
         return Some(StatusCode::METHOD_NOT_ALLOWED);
     }
     let media = request.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    (!media.starts_with(b"application/grpc")).then_some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+    (!media.starts_with(b"application/grpc")).then_some(StatusCode::UNSUPPORTED_MEDIA_TYPE) // T-40: media type
 }
 
 /// The body of an answer, which may go on for as long as somebody watches.

@@ -34,12 +34,12 @@ pub(super) struct Question {
 impl Question {
     /// Reads a check. `own` are the header lines of the call itself.
     pub(super) fn of(own: HeaderMap, attributes: AttributeContext, standing: Standing) -> Self {
-        let principal = attributes.source.map(|source| source.principal).unwrap_or_default();
+        let principal = attributes.source.map(|source| source.principal).unwrap_or_default(); // T-01: principal
         let mut relayed = Relayed::new(own, principal);
         tell(&mut relayed, attributes.metadata_context.unwrap_or_default());
         let request = attributes.request.and_then(|request| request.http).unwrap_or_default();
         let parts = Parts::of(request);
-        let is_malformed = parts.is_err();
+        let is_malformed = parts.is_err(); // T-57: malformed check
         let Parts { method, target, headers, joined } = parts.unwrap_or_default();
         if joined {
             relayed.mark_joined();
@@ -68,13 +68,14 @@ impl Parts {
         };
         let lines = request.header_map.unwrap_or_default();
         let joined = lines.headers.is_empty();
+        // T-08: raw headers
         if !joined && !request.headers.is_empty() {
             // Told twice, they could tell of two users.
             return Err(Malformed);
         }
         let mut headers = if joined { together(&request.headers)? } else { apart(lines)? };
         // A header of this name is not what Envoy went by.
-        headers.remove(HOST);
+        headers.remove(HOST); // T-12: host of the check
         if !request.host.is_empty() {
             headers.insert(HOST, HeaderValue::from_str(&request.host).map_err(|_| Malformed)?);
         }
@@ -85,13 +86,13 @@ impl Parts {
 /// Lines as they were sent (`encode_raw_headers`).
 fn apart(lines: Lines) -> Result<HeaderMap, Malformed> {
     // There is no saying how many will come, and a map of too many panics when it is made, but not when it is filled.
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::new(); // T-57: number of headers
     for Line { key, value, raw_value } in lines.headers {
         if let Some(name) = name(&key)? {
             let bytes = match (value.is_empty(), raw_value.is_empty()) {
                 (_, true) => value.into_bytes(),
                 (true, false) => raw_value,
-                (false, false) => return Err(Malformed),
+                (false, false) => return Err(Malformed), // T-08: value of a line
             };
             let value = HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)).map_err(|_| Malformed)?;
             headers.try_append(name, value).map_err(|_| Malformed)?;
@@ -146,7 +147,7 @@ fn value(told: Told) -> Value {
 
 /// A number as the token had it: whole where that is certain.
 fn number(double: f64) -> Value {
-    let is_whole = double.fract() == 0.0 && double.abs() <= LARGEST_WHOLE;
+    let is_whole = double.fract() == 0.0 && double.abs() <= LARGEST_WHOLE; // T-15: whole numbers
     let whole = is_whole.then(|| format!("{double:.0}").parse::<i64>().ok()).flatten();
     whole.map(Number::from).or_else(|| Number::from_f64(double)).map_or(Value::Null, Value::Number)
 }

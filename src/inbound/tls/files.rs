@@ -96,13 +96,14 @@ pub(super) fn server_config(
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             let verifier = match configured.client_certificates {
-                ClientCertificates::Required => verifier,
+                ClientCertificates::Required => verifier, // T-01: required certificate
                 ClientCertificates::Optional => verifier.allow_unauthenticated(),
             };
             builder.with_client_cert_verifier(verifier.build().map_err(|error| wrong(CLIENT_CA, error.to_string()))?)
         }
     };
     let mut rustls = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
+    // T-50: HTTP/2 only where configured
     rustls.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
     if authorities.is_some() {
         // A resumed session keeps the client's certificate and does not look at it again: it would outlive the

@@ -133,7 +133,7 @@ impl<S> Shaken<S> {
             };
             tokio::select! {
                 () = retired.cancelled() => {}
-                () = expired => {}
+                () = expired => {} // T-58: end of a certificate
             }
         };
         (stream, names, over)
@@ -152,6 +152,7 @@ impl Handshakes {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let (rustls, retired) = self.tls.current(self.http2_only);
+        // T-49, T-51: handshake deadline
         let failure = match tokio::time::timeout(self.deadline, TlsAcceptor::from(rustls).accept(stream)).await {
             Ok(Ok(stream)) => {
                 let own = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);

@@ -110,7 +110,7 @@ impl Tls {
             }
             Err(refused) if !refused.is_news => {}
             Err(Refused { problem: (name, problem), .. }) => {
-                self.metrics.tls_rejected.inc();
+                self.metrics.tls_rejected.inc(); // T-58: rejected files counted
                 let key = format!("server.tls.{name}");
                 tracing::error!(key, problem, "new certificates are unusable; the last good ones stay");
             }
@@ -144,7 +144,7 @@ impl Tls {
         }
         self.current.store(Arc::new(new));
         if !same_authorities {
-            old.retired.cancel();
+            old.retired.cancel(); // T-58: old authority retired
         }
         Ok(true)
     }

@@ -62,6 +62,7 @@ fn span(number: f64, now: Timestamp) -> Option<Duration> {
     let seconds = if number > UNIX_MILLIS { number / 1e3 } else { number };
     // What does not fit is beyond every limit, as a span and as a point in time.
     let Ok(span) = Duration::try_from_secs_f64(seconds) else { return Some(LONGEST) };
+    // fuzzing: longest advice
     if seconds > UNIX_SECONDS { until(Timestamp::from_seconds(0).plus(span), now) } else { Some(span.min(LONGEST)) }
 }
 

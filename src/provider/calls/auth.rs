@@ -165,7 +165,7 @@ fn signature(
 ) -> Result<String, MissingValue> {
     let mut query: Vec<&str> =
         call.url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).collect();
-    query.sort_unstable();
+    query.sort_unstable(); // fuzzing: sorted query
     let request = RequestText {
         method: call.method.as_str(),
         path: call.url.path(),

@@ -60,7 +60,7 @@ impl Class {
             401 | 403 => Self::CredentialRejected,
             429 => Self::RateLimited,
             408 | 500..=599 => Self::Unavailable,
-            400..=499 => Self::Rejected,
+            400..=499 => Self::Rejected, // T-39: final statuses
             _ => Self::BadResponse,
         }
     }
@@ -249,6 +249,7 @@ impl ProviderError {
             (Some(Blame::Account), _) => Meant::Account,
             (None, Class::CredentialRejected) => Meant::Credential,
             (None, _) if self.cause.is_connecting() => Meant::Provider,
+            // T-63: unclear error
             (None, Class::RateLimited | Class::Unavailable | Class::BadResponse) => Meant::Either,
         }
     }

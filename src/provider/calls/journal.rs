@@ -48,6 +48,7 @@ impl Journal {
         match outcome {
             Ok(_) => self.succeeded(provider, change == Some(Change::Closed)),
             Err(error) => {
+                // T-63: news
                 if let Some(before) = self.is_news(error, now) {
                     tell(provider, error, before, request);
                 }
@@ -73,6 +74,7 @@ impl Journal {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let kind = (error.step.clone(), error.cause, error.status);
         let before = match told.get_mut(&kind) {
+            // T-63: quiet
             Some(known) if !known.over || now < known.at.plus(QUIET) => {
                 known.since += 1;
                 return None;

@@ -169,6 +169,7 @@ impl Step {
             let Err(error) = outcome else { return outcome };
             let pause = REPEATS.after(attempt, error.retry_after);
             let fits = run.clock.moment().plus(pause) < run.deadline;
+            // T-39: bounded retries
             if attempt >= run.retries || !self.may_repeat(&sent, &error) || !fits {
                 return Err(error);
             }
@@ -182,6 +183,7 @@ impl Step {
             // Nothing was sent, so a repeat cannot do anything twice.
             Err(SendError::Connect(_)) => true,
             Err(SendError::Timeout | SendError::TooLarge) => false,
+            // T-39: repeatable calls
             Err(SendError::Broken) | Ok(_) => self.retry && error.class == Class::Unavailable,
         }
     }

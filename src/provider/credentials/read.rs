@@ -64,7 +64,7 @@ impl Reader {
             if self.secrets.get(name).into_iter().chain(folder.map(|key| &key.secret)).any(differs) {
                 let wanted = pattern.as_str().trim_start_matches("^(?:").trim_end_matches(")$");
                 let problem = format!("does not look like one: it does not match {wanted}");
-                self.problems.push((name.clone(), problem));
+                self.problems.push((name.clone(), problem)); // T-58: reported problems
             }
         }
     }
@@ -169,7 +169,7 @@ fn overlap(secret: &Secret, cut: &Cut, part: &str) -> bool {
 }
 
 fn text(secret: &Secret) -> Result<&str, String> {
-    secret.expose_text().ok_or_else(|| "is not text".to_owned())
+    secret.expose_text().ok_or_else(|| "is not text".to_owned()) // T-36: credential not shown
 }
 
 fn header_value(rule: &HeaderRule) -> impl Fn(&Secret) -> Result<HeaderValue, String> {

@@ -94,6 +94,7 @@ impl Ring {
         let same = |member: &Member, key: &Found| member.found.id == key.id && member.found.secret.same_as(&key.secret);
         if rules.folder {
             let renamed = |key: &&Found| self.members.iter().any(|own| own.found.id == key.id && !same(own, key));
+            // T-58: renamed key
             if let Some(key) = found.iter().find(renamed) {
                 return Err(format!(
                     "holds another key than before under the name {}, and verifiers would take one for the other; give \

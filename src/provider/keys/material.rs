@@ -139,6 +139,7 @@ impl Form {
     pub(super) fn shared_secret(&self, secret: &Secret, user: &str, usual: usize) -> Result<Secret, KeyError> {
         let part = self.cut.cut(secret)?;
         let bytes = self.decode.bytes(&part)?;
+        // T-17: PEM is no secret
         if [&part, &bytes].into_iter().any(|secret| secret.expose().starts_with(b"-----BEGIN")) {
             // Signing with a PEM text as an HMAC secret is how algorithm confusion begins (T-17).
             return Err(KeyError(format!("is a PEM key, but {user} needs a shared secret")));

@@ -70,6 +70,7 @@ pub struct Minted {
 
 impl std::fmt::Debug for Minted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // T-33: Debug of a mint
         f.debug_struct("Minted").field("expires", &self.expires).finish_non_exhaustive()
     }
 }
@@ -273,6 +274,7 @@ impl Provider {
         variables: &Variables<'_>,
     ) -> Result<Minted, ProviderError> {
         let wrong = |detail| ProviderError::new(Class::BadResponse, "token", detail);
+        // T-46: visible token
         let visible = !token.is_empty() && token.bytes().all(|b| (0x21..0x7f).contains(&b));
         if !visible || token.len() > MAX_TOKEN_BYTES {
             return Err(wrong("token is empty, too long, or not visible ASCII"));
@@ -280,7 +282,7 @@ impl Provider {
         // A provider whose clock is ahead, or one that takes no wishes, does not give a longer life than was asked for.
         let wanted = variables.now.plus(variables.ttl);
         let expires = match expires {
-            Some(told) => Some(told.min(wanted)),
+            Some(told) => Some(told.min(wanted)), // T-65: shorter lifetime
             None => self.lifetime.shorten.then_some(wanted),
         };
         if expires.is_some_and(|end| end <= self.clock.now().plus(self.lifetime.margin)) {

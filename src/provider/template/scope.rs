@@ -108,6 +108,7 @@ impl Scope {
 
     /// Checks a name, notes its use, and says whether it varies.
     pub(super) fn admit(&mut self, name: &str) -> Result<Option<Slot>, TemplateError> {
+        // T-36: secrets in scope
         if let Some(secret) = name.strip_prefix("secret.").or_else(|| name.strip_prefix("config."))
             && self.secrets.contains(secret)
         {

@@ -37,6 +37,7 @@ impl Provider {
             let prefix = &provider.user.prefix;
             if provider.user.folds { prefix.to_lowercase() } else { prefix.clone() }
         });
+        // T-67: overlapping prefixes
         if own != others && (own.starts_with(&others) || others.starts_with(&own)) {
             return Some(format!(
                 "user ids have {} here and {} in provider \"{}\", which is the same account: one begins the other, so a \
@@ -48,6 +49,7 @@ impl Provider {
             ));
         }
         let rule = |provider: &Self| (provider.user.unfit, provider.vault.current().user_key.is_some());
+        // T-67: one rule an account
         (own == others && rule(self) != rule(other)).then(|| {
             format!(
                 "provider \"{}\" is the same account with the same prefix, but user_unfit or user_key differs, so a user \

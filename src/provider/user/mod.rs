@@ -82,15 +82,16 @@ impl UserRule {
         match self.unfit {
             Unfit::Refuse => self.fitting(subject),
             // A subject that looks like a folded one could be taken for it, so it is folded as well.
+            // T-15: folded look-alike
             Unfit::Hash => self.fitting(subject).filter(|_| !looks_folded(subject)).or_else(|| self.fold(subject)),
         }
     }
 
     fn fitting(&self, local: &str) -> Option<UserId> {
-        let id = UserId::new(&self.prefix, local, &self.suffix);
+        let id = UserId::new(&self.prefix, local, &self.suffix); // T-15: case of an id
         let fits = id.id.len() <= self.max_bytes.unwrap_or(MAX_BYTES)
             && self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&id.id))
-            && !(self.folds && has_case(local));
+            && !(self.folds && has_case(local)); // T-67: lost case
         let climbs = self.in_path && [id.id.as_str(), local].iter().any(|text| matches!(*text, "." | ".."));
         (fits && !climbs).then_some(id)
     }

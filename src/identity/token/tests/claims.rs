@@ -173,7 +173,7 @@ fn subjects_keep_apart_what_the_issuer_keeps_apart() {
     assert_eq!(subject(json!(""), json!("x")), Err(Refusal::Claim));
     assert_eq!(subject(json!(null), json!("x")), Err(Refusal::Claim));
     assert_eq!(subject(json!("t"), json!(null)), Err(Refusal::Claim));
-    // T-13, T-14: claims come without spaces around them, so what has some is another user.
+    // Claims come without spaces around them, so what has some is another user.
     for (subject, refusal) in [
         (" alice", Refusal::Character),
         ("alice\n", Refusal::Character),

@@ -86,6 +86,7 @@ fn unknown(definition: &Definition, given: &BTreeMap<String, Value>) -> Vec<Sett
         if definition.settings.get(key).is_some_and(|setting| setting.secret) {
             return (
                 key.clone(),
+                // T-36: secret setting not shown
                 format!("is a secret, and secrets are never written in configuration; write {key}_file = \"/path\""),
             );
         }
