@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use strum::VariantArray as _;
 
 use super::{Failure, NoConfiguration, print};
 use crate::provider::{Alg, SigningKey, generate};
@@ -35,7 +36,7 @@ enum Public {
 
 /// The names that [`Alg`] knows.
 fn algorithms() -> impl TypedValueParser<Value = Alg> {
-    let names = Alg::ALL.map(|alg| match alg {
+    let names = Alg::VARIANTS.iter().map(|alg| match alg {
         Alg::EdDsa => PossibleValue::new(alg.name()).alias(Alg::ED25519),
         alg => PossibleValue::new(alg.name()),
     });

@@ -1,7 +1,8 @@
 //! Clocks that are moved by hand, for tests.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::{Clock, Moment, Sleep, Timestamp};
 
@@ -56,7 +57,7 @@ impl ManualClock {
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         change(&mut state);
         let (due, waiting): (Vec<_>, Vec<_>) =
             std::mem::take(&mut state.sleepers).into_iter().partition(|(point, _)| state.has_reached(*point));
@@ -70,13 +71,13 @@ impl ManualClock {
 
     /// How many waits are pending whose waiter is still there; lets a test move time only once someone waits for it.
     pub fn sleepers(&self) -> usize {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.sleepers.retain(|(_, wake)| !wake.is_closed());
         state.sleepers.len()
     }
 
     fn sleep(&self, point: Point) -> Sleep {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.has_reached(point) {
             return Box::pin(std::future::ready(()));
         }
@@ -89,19 +90,15 @@ impl ManualClock {
             }
         })
     }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        self.lock().now
+        self.state.lock().now
     }
 
     fn moment(&self) -> Moment {
-        self.lock().moment
+        self.state.lock().moment
     }
 
     fn sleep_until(&self, point: Moment) -> Sleep {

@@ -1,7 +1,10 @@
 //! Why a request has no identity.
 
+use strum::{IntoStaticStr, VariantArray};
+
 /// Why a request has no identity. The reason goes to log and metric; outside, all look alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Refusal {
     /// No source is configured.
     #[error("no identity source is configured")]
@@ -117,92 +120,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Every reason, for metrics that exist from the start.
-    pub const ALL: [Self; 37] = [
-        Self::NoSource,
-        Self::PeerUntrusted,
-        Self::PeerSecret,
-        Self::PeerSignature,
-        Self::PeerSignatureVersion,
-        Self::PeerSignatureTime,
-        Self::PeerWorkload,
-        Self::CallerRoute,
-        Self::Absent,
-        Self::SubjectMissing,
-        Self::Malformed,
-        Self::Duplicate,
-        Self::Alias,
-        Self::ListedInConnection,
-        Self::Template,
-        Self::Encoding,
-        Self::Character,
-        Self::Condition,
-        Self::TooLong,
-        Self::SubjectTooLong,
-        Self::Body,
-        Self::TokenMalformed,
-        Self::TokenAlgorithm,
-        Self::TokenHeader,
-        Self::KeyUnknown,
-        Self::KeysUnavailable,
-        Self::Signature,
-        Self::Expired,
-        Self::NotYetValid,
-        Self::TooOld,
-        Self::Issuer,
-        Self::Audience,
-        Self::Claim,
-        Self::Machine,
-        Self::Namespace,
-        Self::Denied,
-        Self::NotAllowed,
-    ];
-
     /// Whether a key that is not here could be why.
     pub(super) const fn may_want_a_key(self) -> bool {
         matches!(self, Self::KeyUnknown | Self::KeysUnavailable | Self::Signature)
-    }
-
-    /// Stable label for metrics and logs.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::NoSource => "no_source",
-            Self::PeerUntrusted => "peer_untrusted",
-            Self::PeerSecret => "peer_secret",
-            Self::PeerSignature => "peer_signature",
-            Self::PeerSignatureVersion => "peer_signature_version",
-            Self::PeerSignatureTime => "peer_signature_time",
-            Self::PeerWorkload => "peer_workload",
-            Self::CallerRoute => "caller_route",
-            Self::Absent => "absent",
-            Self::SubjectMissing => "subject_missing",
-            Self::Malformed => "malformed",
-            Self::Duplicate => "duplicate",
-            Self::Alias => "alias",
-            Self::ListedInConnection => "listed_in_connection",
-            Self::Template => "template",
-            Self::Encoding => "encoding",
-            Self::Character => "character",
-            Self::Condition => "condition",
-            Self::TooLong => "too_long",
-            Self::SubjectTooLong => "subject_too_long",
-            Self::Body => "body",
-            Self::TokenMalformed => "token_malformed",
-            Self::TokenAlgorithm => "token_algorithm",
-            Self::TokenHeader => "token_header",
-            Self::KeyUnknown => "key_unknown",
-            Self::KeysUnavailable => "keys_unavailable",
-            Self::Signature => "signature",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not_yet_valid",
-            Self::TooOld => "too_old",
-            Self::Issuer => "issuer",
-            Self::Audience => "audience",
-            Self::Claim => "claim",
-            Self::Machine => "machine",
-            Self::Namespace => "namespace",
-            Self::Denied => "denied",
-            Self::NotAllowed => "not_allowed",
-        }
     }
 }

@@ -7,7 +7,7 @@ use http::HeaderName;
 use super::keys::Found;
 use super::peer::Gate;
 use super::source::{Source, body};
-use super::users::Users;
+use super::user::users::Users;
 use super::{Asking, Identity, Rank, Refusal, Standing, Worth};
 
 /// Resolves the requests of one route.
@@ -87,7 +87,7 @@ impl Resolver {
             }
             match source.read(asking, || self.gate.prove(asking, |name| self.caller(name, asking))) {
                 Ok(told) => {
-                    let identity = Identity { source: &source.name, namespace: source.namespace(), told };
+                    let identity = Identity::new(&source.name, source.namespace(), told);
                     // T-30: reserved subject
                     if source.is_reserved(identity.subject()) {
                         return Err(Refusal::Namespace);
@@ -144,6 +144,6 @@ impl Resolver {
         let source = self.callers.iter().find(|source| source.name == name).ok_or(Refusal::NoSource)?;
         // A token that would need another proof of the peer proves nobody.
         let told = source.read(&asking.as_peer(), || Err(Refusal::PeerUntrusted))?;
-        Ok(Identity { source: name, namespace: "", told }.subject().to_owned())
+        Ok(Identity::new(name, "", told).subject().to_owned())
     }
 }

@@ -1,13 +1,13 @@
 //! Bodies of requests: who reads one, and what becomes of one that nobody reads.
 
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
+use parking_lot::Mutex;
 
 use super::connection::Held;
 
@@ -72,7 +72,7 @@ impl Unread {
     }
 
     fn become_(&self, state: State) -> State {
-        std::mem::replace(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), state)
+        std::mem::replace(&mut self.0.lock(), state)
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::asked::Asked;
 use super::body::Body;
 use super::reply::Outcome;
+use crate::metrics::Label as _;
 use crate::provider::{Given, InputFault, Inputs};
 
 /// The inputs, in the order of the definition's names.

@@ -1,7 +1,7 @@
 //! The accept loop: limits, timeouts, peer proof and a drain with a deadline, which warp's own server does not have.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::connection::{
@@ -22,7 +23,7 @@ use super::socket::{Bound, Stream, is_of_one_connection};
 use super::tls::{Handshakes, Tls};
 use crate::identity::{Peer, Peers, Standing};
 use crate::lifecycle::Lifecycle;
-use crate::metrics::{Counter, Gauge, Metrics};
+use crate::metrics::{Counter, Gauge, Label as _, Metrics};
 use crate::telemetry::RequestLog;
 
 /// Pause after an accept that failed for want of file descriptors or memory.
@@ -201,7 +202,7 @@ impl<R: Answers> Shared<R> {
             Ok(place) => return Some(place),
             Err(refused) => refused,
         };
-        let count = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).count();
+        let count = self.refusals.lock().count();
         let count = count?;
         let reason = refused.label();
         tracing::warn!(

@@ -1,10 +1,11 @@
 //! Counting and logging requests: handles resolved once per route, one line a request.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use parking_lot::Mutex;
 use warp::reply::Response;
 
 use super::asked::{Asked, RequestId};
@@ -13,7 +14,7 @@ use super::connection::HeadFault;
 use super::reply::{self, Base, Extras, Outcome};
 use crate::clock::Stopwatch;
 use crate::identity::{Identity, Peer, Refusal};
-use crate::metrics::{Counter, Histogram, Metrics};
+use crate::metrics::{ByVariant, Counter, Histogram, Label as _, Metrics};
 use crate::telemetry::{RequestLine, RequestLog, UserTag};
 use crate::trace::TraceContext;
 
@@ -23,8 +24,8 @@ pub(super) struct Observer {
     route: Arc<str>,
     seconds: Histogram,
     ok: Counter,
-    outcomes: Arc<[(Outcome, Counter)]>,
-    refusals: Arc<[(Refusal, Counter)]>,
+    outcomes: Arc<ByVariant<Outcome>>,
+    refusals: Arc<ByVariant<Refusal>>,
     log: RequestLog,
 }
 
@@ -44,18 +45,15 @@ impl Observer {
             route: Arc::from(route),
             seconds: metrics.request_seconds(route),
             ok: count(Outcome::Ok),
-            outcomes: Outcome::ALL.into_iter().map(|outcome| (outcome, count(outcome))).collect(),
-            refusals: Refusal::ALL
-                .into_iter()
-                .map(|refusal| (refusal, metrics.identity_refusals(refusal.label())))
-                .collect(),
+            outcomes: Arc::new(ByVariant::new(count)),
+            refusals: Arc::new(ByVariant::new(|refusal: Refusal| metrics.identity_refusals(refusal.label()))),
             log,
         }
     }
 
     /// Counts an identity that was refused.
     pub(super) fn refused(&self, refusal: Refusal) {
-        self.refusals.iter().filter(|(own, _)| *own == refusal).for_each(|(_, counter)| counter.inc());
+        self.refusals.inc(refusal);
     }
 
     /// The user as lines show it.
@@ -70,7 +68,7 @@ impl Observer {
         if seen.outcome == Outcome::Ok {
             self.ok.inc();
         } else {
-            self.outcomes.iter().filter(|(own, _)| *own == seen.outcome).for_each(|(_, counter)| counter.inc());
+            self.outcomes.inc(seen.outcome);
         }
         if !self.log.wants(seen.hit) {
             return;
@@ -101,7 +99,8 @@ const LINES_A_SECOND: u32 = 10;
 /// Counts and logs the heads that are refused before they are requests of a route.
 #[derive(Debug)]
 pub(super) struct HeadObserver {
-    faults: Box<[(HeadFault, Counter, Counter)]>,
+    refusals: ByVariant<HeadFault>,
+    requests: ByVariant<HeadFault>,
     base: Base,
     log: Option<RequestLog>,
     since: Stopwatch,
@@ -111,12 +110,9 @@ pub(super) struct HeadObserver {
 
 impl HeadObserver {
     pub(super) fn new(metrics: &Metrics, log: Option<RequestLog>) -> Self {
-        let counters = |fault: HeadFault| {
-            let code = Outcome::from(fault).row().code;
-            (fault, metrics.head_refusals(fault.label()), metrics.requests("other", code))
-        };
         Self {
-            faults: HeadFault::ALL.into_iter().map(counters).collect(),
+            refusals: ByVariant::new(|fault: HeadFault| metrics.head_refusals(fault.label())),
+            requests: ByVariant::new(|fault: HeadFault| metrics.requests("other", Outcome::from(fault).row().code)),
             base: Base::new(&[], Some("application/json")),
             log,
             since: Stopwatch::start(),
@@ -127,10 +123,8 @@ impl HeadObserver {
     /// Counts a head that was refused, and says who sent it. Nothing of the head itself is told: no part of it is known to
     /// be what it seems.
     fn note(&self, fault: HeadFault, peer: Peer, id: RequestId) {
-        for (_, refusals, requests) in self.faults.iter().filter(|(own, ..)| *own == fault) {
-            refusals.inc();
-            requests.inc();
-        }
+        self.refusals.inc(fault);
+        self.requests.inc(fault);
         let Some(log) = self.log.as_ref().filter(|_| self.may_tell()) else { return };
         let row = Outcome::from(fault).row();
         log.write(&RequestLine {
@@ -165,7 +159,7 @@ impl HeadObserver {
 
     fn may_tell(&self) -> bool {
         let second = self.since.elapsed().as_secs();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         if told.0 != second {
             *told = (second, 0);
         }

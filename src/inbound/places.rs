@@ -6,15 +6,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use strum::{IntoStaticStr, VariantArray};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Phase;
 use crate::identity::{Peer, Rank};
-use crate::metrics::{Counter, Metrics};
+use crate::metrics::{ByVariant, Counter, Label as _, Metrics};
 
 /// One of so many places is for strangers, and of these one of as many for one address.
 const PART: usize = 4;
@@ -49,7 +51,8 @@ impl Shares {
 }
 
 /// Why a connection was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum Refused {
     /// The address has its share.
     Address,
@@ -57,16 +60,6 @@ pub(super) enum Refused {
     Strangers,
     /// Every place is taken, by others that are busy or of a higher rank.
     Full,
-}
-
-impl Refused {
-    pub(super) const fn label(self) -> &'static str {
-        match self {
-            Self::Address => "address",
-            Self::Strangers => "strangers",
-            Self::Full => "full",
-        }
-    }
 }
 
 /// Why there is no place now.
@@ -129,7 +122,7 @@ pub(super) struct Places {
     /// A place has become free.
     freed: Notify,
     displaced: Counter,
-    refused: [(Refused, Counter); 3],
+    refused: ByVariant<Refused>,
 }
 
 #[derive(Debug, Default)]
@@ -161,13 +154,12 @@ pub(super) struct Place {
 
 impl Places {
     pub(super) fn new(shares: Shares, metrics: &Metrics) -> Arc<Self> {
-        let refused = [Refused::Address, Refused::Strangers, Refused::Full];
         Arc::new(Self {
             shares,
             taken: Mutex::default(),
             freed: Notify::new(),
             displaced: metrics.connections_closed("displaced"),
-            refused: refused.map(|refused| (refused, metrics.connections_refused(refused.label()))),
+            refused: ByVariant::new(|refused: Refused| metrics.connections_refused(refused.label())),
         })
     }
 
@@ -178,7 +170,7 @@ impl Places {
             match self.try_take(seat, rank) {
                 Ok(place) => return Ok(place),
                 Err(NoPlace::Refused(refused)) if refused != Refused::Full || rank == Rank::Stranger => {
-                    self.refused.iter().filter(|(own, _)| *own == refused).for_each(|(_, count)| count.inc());
+                    self.refused.inc(refused);
                     return Err(refused);
                 }
                 Err(_) => {
@@ -190,7 +182,7 @@ impl Places {
     }
 
     fn try_take(self: &Arc<Self>, seat: &Arc<Seat>, rank: Rank) -> Result<Place, NoPlace> {
-        let mut taken = self.taken();
+        let mut taken = self.taken.lock();
         if rank == Rank::Stranger {
             let own = taken.strangers.holders.get(&seat.holder()).copied().unwrap_or_default();
             if own >= self.shares.one_address && !self.displace(&mut taken, Rank::Stranger, Some(seat.holder()))? {
@@ -231,10 +223,6 @@ impl Places {
             self.displaced.inc();
         }
         Ok(true)
-    }
-
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -310,7 +298,7 @@ impl Place {
     pub(super) fn rise(&mut self, rank: Rank) {
         // T-70: rank rises
         if rank > self.rank {
-            let mut taken = self.places.taken();
+            let mut taken = self.places.taken.lock();
             if taken.unseat(self.number, self.rank) {
                 taken.seat(self.number, rank, &self.seat);
                 drop(taken);
@@ -322,7 +310,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.taken();
+        let mut taken = self.places.taken.lock();
         if !taken.unseat(self.number, self.rank) {
             taken.leaving = taken.leaving.saturating_sub(1);
         }
@@ -448,7 +436,7 @@ mod tests {
         drop(hall.idle("203.0.113.2", Rank::Stranger));
         assert!(stranger.seat.end.is_cancelled() && !proven.seat.end.is_cancelled());
         drop((proven, stranger));
-        let taken = hall.places.taken();
+        let taken = hall.places.taken.lock();
         assert_eq!(
             (taken.count(), taken.leaving, taken.strangers.holders.len()),
             (0, 0, 0),

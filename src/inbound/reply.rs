@@ -10,6 +10,7 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, PRAGMA,
     REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
+use strum::VariantArray;
 use warp::reply::Response;
 
 use super::asked::RequestId;
@@ -26,7 +27,7 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-
 const DEFAULT_RETRY: Duration = Duration::from_secs(5);
 
 /// How a request on a front route ends. The first column of the table in `docs/errors.md`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VariantArray)]
 pub enum Outcome {
     /// A session, or a subrequest that passes with one.
     Ok,
@@ -98,38 +99,6 @@ pub struct Row {
 }
 
 impl Outcome {
-    /// Every outcome, in the order of the table.
-    pub const ALL: [Self; 28] = [
-        Self::Ok,
-        Self::Anonymous,
-        Self::SignedOut,
-        Self::Options,
-        Self::Unauthorized,
-        Self::PeerUntrusted,
-        Self::UserDenied,
-        Self::OriginRefused,
-        Self::HeaderMissing,
-        Self::HostRefused,
-        Self::InputInvalid,
-        Self::InputRefused,
-        Self::BodyTooLarge,
-        Self::RequestMalformed,
-        Self::HeadTooLarge,
-        Self::TargetTooLong,
-        Self::Overloaded,
-        Self::UserIdInvalid,
-        Self::RateLimited,
-        Self::IdentityUnavailable,
-        Self::ProviderUnavailable,
-        Self::ProviderRateLimited,
-        Self::ProviderBadAnswer,
-        Self::ProviderCredentials,
-        Self::Draining,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::Internal,
-    ];
-
     /// The row of the table.
     pub const fn row(self) -> Row {
         let (status, error, code) = match self {

@@ -15,6 +15,7 @@ use super::input::{self, Fault};
 use super::observe::{Observer, Seen};
 use super::reply::{self, Base, Extras, Outcome};
 use crate::identity::{Identity, Refusal, Resolver};
+use crate::metrics::Label as _;
 use crate::provider::Inputs;
 use crate::session::{Answer, Entry, How, Plan, SessionError, Sessions};
 

@@ -17,6 +17,7 @@ use super::reply::{Base, CHALLENGE, Outcome, numbered};
 use super::{Handler, looked_at};
 use crate::config::Mode;
 use crate::identity::{Identity, Refusal, Resolver};
+use crate::metrics::Label as _;
 use crate::provider::{InputFault, Inputs};
 use crate::session::{
     Answer, ENVOY_REMOVE, Entry, How, Plan, SESSION_HEADERS, STATUS, SessionError, Sessions, left_empty,

@@ -6,15 +6,17 @@
 mod calls;
 mod identity;
 mod key_sets;
+mod label;
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use calls::CallMetrics;
 use identity::IdentityMetrics;
 pub use key_sets::KeySetMetrics;
+pub use label::{ByVariant, Label};
 
 /// A count that only grows.
 pub type Counter = prometheus::IntCounter;
@@ -355,7 +357,7 @@ impl Metrics {
 
     /// Shows the signing keys of all providers, and no others.
     pub fn show_keys(&self, keys: &[SigningKeyLine]) {
-        let mut shown = self.shown_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.shown_keys.lock();
         let mut gone = std::mem::take(&mut *shown);
         for key in keys {
             let labels = key.labels.each_ref().map(String::as_str);
@@ -374,12 +376,12 @@ impl Metrics {
     }
 
     /// What is counted of the key set of `source`; `faults` are the ways in which a look may fail.
-    pub fn key_set(&self, source: &str, faults: &[&'static str]) -> KeySetMetrics {
-        let looks = std::iter::once(&"ok").chain(faults);
+    pub fn key_set(&self, source: &str, faults: impl IntoIterator<Item = &'static str>) -> KeySetMetrics {
+        let looks = std::iter::once("ok").chain(faults);
         KeySetMetrics {
             since: self.key_set_since.with_label_values(&[source]),
             keys: self.key_set_keys.with_label_values(&[source]),
-            looks: looks.map(|how| (*how, self.key_set_fetches.with_label_values(&[source, how]))).collect(),
+            looks: looks.map(|how| (how, self.key_set_fetches.with_label_values(&[source, how]))).collect(),
             unknown: self.key_set_unknown.with_label_values(&[source]),
         }
     }

@@ -10,8 +10,9 @@
 //! about the provider unless it succeeds. Calls that were under way when the pause began say nothing either (T-64).
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::blamed::Blamed;
 use super::calls::error::{Class, Meant, ProviderError};
@@ -99,13 +100,13 @@ impl Breaker {
 
     /// Says when to come back, where a call for `user` would not be let through.
     pub(super) fn check(&self, user: &str, errand: Errand, now: Moment) -> Result<(), ProviderError> {
-        self.lock().check(self.hasher.hash_one(user), errand, now)
+        self.state.lock().check(self.hasher.hash_one(user), errand, now)
     }
 
     /// Lets a call for `user` through, or says when to come back.
     pub(super) fn admit(&self, user: &str, errand: Errand, now: Moment) -> Result<Permit<'_>, ProviderError> {
         let user = self.hasher.hash_one(user);
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.check(user, errand, now)?;
         let role = match state.pause {
             None => Role::Ordinary,
@@ -119,18 +120,14 @@ impl Breaker {
         Ok(Permit { breaker: self, user, role, epoch: state.epoch, told: false })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn succeeded(&self, permit: &Permit<'_>) -> Option<Change> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.blamed.forget(permit.user);
         if permit.epoch == state.epoch { self.close(&mut state) } else { None }
     }
 
     fn failed(&self, permit: &Permit<'_>, error: &ProviderError, now: Moment) -> Option<Change> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let counts = permit.epoch == state.epoch;
         let meant = error.meant();
         let probed = permit.role == Role::Probe;
@@ -244,7 +241,7 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if !self.told {
-            let mut state = self.breaker.lock();
+            let mut state = self.breaker.state.lock();
             if self.epoch == state.epoch
                 && let Some(under_way) = state.under_way(self.role)
             {
@@ -336,7 +333,7 @@ mod tests {
         }
         assert_eq!(admit(&breaker, "probe", later(6)).tell(&Ok(()), later(6)), Some(Change::Closed));
         late.tell::<()>(&Err(down()), later(7));
-        let state = breaker.lock();
+        let state = breaker.state.lock();
         assert!(state.failed_for.is_empty(), "nor does it count for the next pause");
     }
 

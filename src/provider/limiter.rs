@@ -13,8 +13,10 @@
 //!
 //! The limit is that of one process; several share a provider's limit by configuration.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::clock::{Clock, Moment};
 use crate::metrics::{Counter, Gauge};
@@ -47,7 +49,7 @@ struct Place<'l>(&'l Limiter);
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.0.state.lock();
         state.waiting = state.waiting.saturating_sub(1);
         self.0.show(&state);
     }
@@ -91,7 +93,7 @@ impl Limiter {
 
     /// Passes at once, or takes a place in the line.
     fn enter(&self, now: Moment, until: Moment) -> Result<Option<Place<'_>>, Duration> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         // T-54: line of arrival
         if state.waiting == 0 && self.take(&mut state, now).is_ok() {
             return Ok(None);
@@ -111,13 +113,13 @@ impl Limiter {
             turn = self.head.lock() => turn,
             // Those before were late; that is rare, and the call is refused like one that found too many before it.
             () = clock.sleep_until(until.plus(TICK)) => {
-                let (state, now) = (self.state(), clock.moment());
+                let (state, now) = (self.state.lock(), clock.moment());
                 return Err(self.slot(&state, now, state.waiting.saturating_sub(1)).since(now));
             }
         };
         loop {
             let now = clock.moment();
-            let taken = self.take(&mut self.state(), now);
+            let taken = self.take(&mut self.state.lock(), now);
             match taken {
                 Ok(()) => return Ok(()),
                 Err(slot) if slot > until => return Err(slot.since(now)),
@@ -134,10 +136,6 @@ impl Limiter {
     /// When a call with `before` others before it will pass.
     fn slot(&self, state: &State, now: Moment, before: usize) -> Moment {
         self.pace.slot(state.due, now, before)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn show(&self, state: &State) {
@@ -290,7 +288,7 @@ mod tests {
         calls.pending.drain(..2);
         calls.run(SECOND);
         assert_eq!(calls.passed.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0, 3]);
-        assert_eq!(calls.limiter.state().waiting, 0);
+        assert_eq!(calls.limiter.state.lock().waiting, 0);
     }
 
     #[test]
@@ -364,7 +362,7 @@ mod tests {
                         calls.come(now.plus(Duration::from_millis(patience)));
                         if let Some(wait) = calls.refused.get(known).filter(|_| idle) {
                             // Advice is exact where nobody else comes.
-                            let state = calls.limiter.state();
+                            let state = calls.limiter.state.lock();
                             prop_assert_eq!(calls.limiter.slot(&state, now, 0), now.plus(*wait));
                         }
                     },
@@ -377,7 +375,7 @@ mod tests {
                     Event::Wait(span) => calls.advance(Duration::from_millis(span)),
                 }
                 prop_assert!(calls.pending.len() <= queue);
-                prop_assert_eq!(calls.limiter.state().waiting, calls.pending.len());
+                prop_assert_eq!(calls.limiter.state.lock().waiting, calls.pending.len());
             }
             calls.run(longest_wait + TICK);
             prop_assert!(calls.pending.is_empty(), "nobody waits longer than told");

@@ -6,8 +6,10 @@ use std::fs::{Metadata, OpenOptions};
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::clock::Timestamp;
 
@@ -59,25 +61,19 @@ struct Readings {
 
 static READINGS: Readings = Readings { all: Mutex::new(BTreeMap::new()), ended: Condvar::new() };
 
-impl Readings {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Reading>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Takes a path from the list when its reading ends, however it ends.
 struct Running(PathBuf);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        READINGS.lock().remove(&self.0);
+        READINGS.all.lock().remove(&self.0);
         READINGS.ended.notify_all();
     }
 }
 
 /// How many paths nobody waits for any more, and whose reading has not come to an end.
 pub fn stuck() -> usize {
-    READINGS.lock().values().filter(|reading| **reading == Reading::GivenUp).count()
+    READINGS.all.lock().values().filter(|reading| **reading == Reading::GivenUp).count()
 }
 
 /// The text of a file of `most` bytes at most.
@@ -113,8 +109,9 @@ fn within<T: Send + 'static>(
     read: impl FnOnce(&Path) -> Result<T, FileError> + Send + 'static,
 ) -> Result<T, FileError> {
     let is_running = |all: &mut BTreeMap<_, _>| all.get(path) == Some(&Reading::Running);
-    let waited = READINGS.ended.wait_timeout_while(READINGS.lock(), limit, is_running);
-    let (mut all, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    let mut all = READINGS.all.lock();
+    // Whether the time was enough shows below.
+    let _in_time = READINGS.ended.wait_while_for(&mut all, is_running, limit);
     // T-62: read once
     if all.contains_key(path) {
         return Err(FileError::Stuck);
@@ -130,7 +127,7 @@ fn within<T: Send + 'static>(
         let _late = tell.send(outcome);
     })?;
     told.recv_timeout(limit).unwrap_or_else(|_late| {
-        if let Some(reading) = READINGS.lock().get_mut(path) {
+        if let Some(reading) = READINGS.all.lock().get_mut(path) {
             *reading = Reading::GivenUp;
         }
         Err(FileError::Stuck)
@@ -196,7 +193,7 @@ mod tests {
         let path = Path::new("/one/file");
         let (free, waits) = mpsc::channel();
         let slow = std::thread::spawn(move || within(Duration::MAX, path, move |_| Ok(waits.recv().expect("a word"))));
-        while !READINGS.lock().contains_key(path) {
+        while !READINGS.all.lock().contains_key(path) {
             std::thread::yield_now();
         }
         let next = std::thread::spawn(move || within(Duration::MAX, path, |_| Ok("second")));

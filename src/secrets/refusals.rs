@@ -2,7 +2,8 @@
 //! comes again and again; it is told and counted once.
 
 use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 /// Remembers the last refusal of one set of files.
 #[derive(Debug, Default)]
@@ -34,7 +35,7 @@ impl Refusals {
     /// Notes what came of a look.
     pub fn note<T, P>(&self, Look(look): Look, outcome: Result<T, P>) -> Result<T, Refused<P>> {
         let now = outcome.is_err().then_some(look);
-        let before = std::mem::replace(&mut *self.last.lock().unwrap_or_else(PoisonError::into_inner), now);
+        let before = std::mem::replace(&mut *self.last.lock(), now);
         outcome.map_err(|problem| Refused { problem, is_news: before != now })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::metrics::Label as _;
 use crate::provider::ProviderError;
 
 /// Longest advice that is passed on: the provider may have meant another unit.

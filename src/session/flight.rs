@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -99,7 +100,7 @@ impl Flights {
         may_begin: impl FnOnce() -> Result<(), SessionError>,
         mission: impl FnOnce() -> M,
     ) -> Boarding {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         if let Some((_, seat)) = table.listed.get(key) {
             return Boarding::Joined(seat.clone());
         }
@@ -144,7 +145,7 @@ impl Flights {
 
     /// Lets a call pass that is no flight, but is made for one user just the same.
     pub(super) fn pass(self: &Arc<Self>, chat_subject: &str) -> Result<Running, SessionError> {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         if !table.has_room(chat_subject) {
             return Err(SessionError::Busy);
         }
@@ -158,7 +159,7 @@ impl Flights {
     /// The user signed out or was denied. Whoever waits for a flight of this user is told so at once; the flights go on,
     /// and their outcomes are taken back.
     pub(super) fn dismiss(&self, chat_subject: &str) {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let Some(user) = table.users.get_mut(chat_subject) else { return };
         std::mem::take(&mut user.left).cancel(); // T-66: dismissed mints
         for key in std::mem::take(&mut user.listed) {
@@ -168,11 +169,7 @@ impl Flights {
 
     /// What is under way for the user, since the user last left.
     pub(super) fn of(&self, chat_subject: &str) -> Vec<SessionKey> {
-        self.lock().users.get(chat_subject).map(|user| user.listed.clone()).unwrap_or_default()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().users.get(chat_subject).map(|user| user.listed.clone()).unwrap_or_default()
     }
 }
 
@@ -199,7 +196,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut table = self.flights.lock();
+        let mut table = self.flights.table.lock();
         if let Some(user) = table.users.get_mut(&self.user) {
             user.running = user.running.saturating_sub(1);
             if user.running == 0 {
@@ -218,7 +215,7 @@ struct Listed {
 impl Listed {
     /// Takes the flight off the list, and runs `land` under the same lock if it was still on it. Says whether it was.
     fn strike_off(&self, land: impl FnOnce()) -> bool {
-        let mut table = self.running.flights.lock();
+        let mut table = self.running.flights.table.lock();
         let listed = table.listed.get(&self.key).is_some_and(|(number, _)| *number == self.number);
         if listed {
             land();

@@ -5,7 +5,9 @@
 //! cache tells what it drops. So its memory is bounded as the cache's is.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::key::SessionKey;
 use super::store::Entry;
@@ -36,7 +38,7 @@ impl Index {
     /// Lists a session. Tells which one is the oldest of this user, where there are more than may be.
     pub(super) fn add(&self, key: &SessionKey, entry: &Arc<Entry>) -> Option<SessionKey> {
         let item = Item { key: key.clone(), address: address(entry) };
-        let mut users = self.lock();
+        let mut users = self.users.lock();
         let own = users.entry(self.hash(key.chat_subject())).or_insert_with(|| Vec::with_capacity(1));
         own.push(item);
         // T-54: sessions of one user
@@ -47,7 +49,7 @@ impl Index {
     /// Strikes a session off that the cache no longer holds.
     pub(super) fn remove(&self, key: &SessionKey, entry: &Arc<Entry>) {
         let hash = self.hash(key.chat_subject());
-        let mut users = self.lock();
+        let mut users = self.users.lock();
         if let Some(own) = users.get_mut(&hash) {
             own.retain(|item| item.address != address(entry));
             if own.is_empty() {
@@ -58,22 +60,18 @@ impl Index {
 
     /// The sessions of a user.
     pub(super) fn of(&self, chat_subject: &str) -> Vec<SessionKey> {
-        let users = self.lock();
+        let users = self.users.lock();
         let own = users.get(&self.hash(chat_subject)).into_iter().flatten();
         own.filter(|item| item.key.chat_subject() == chat_subject).map(|item| item.key.clone()).collect()
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.lock().values().map(Vec::len).sum()
+        self.users.lock().values().map(Vec::len).sum()
     }
 
     fn hash(&self, chat_subject: &str) -> u64 {
         self.hasher.hash_one(chat_subject)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Vec<Item>, ahash::RandomState>> {
-        self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,8 +4,9 @@
 //! first, because a user who never came is treated the same.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::clock::Moment;
 use crate::pacing::{Pace, Rate};
@@ -39,7 +40,7 @@ impl UserRate {
     /// Counts one request of `user`, or says when there is room for it.
     pub(super) fn count(&self, user: &str, now: Moment) -> Result<(), Duration> {
         let user = self.hasher.hash_one(user); // T-54: rate of a user
-        let mut users = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut users = self.due.lock();
         if users.len() >= self.capacity && !users.contains_key(&user) {
             self.make_room(&mut users, now);
         }
@@ -102,9 +103,9 @@ mod tests {
         assert_eq!(rate.count("busy", rested), Ok(()));
         for n in 0..5_000 {
             assert_eq!(rate.count(&format!("other{n}"), rested), Ok(()));
-            assert!(rate.due.lock().expect("a lock").len() <= 100);
+            assert!(rate.due.lock().len() <= 100);
         }
         // As busy as the others, so nobody is owed more.
-        assert!(rate.due.lock().expect("a lock").len() >= 75);
+        assert!(rate.due.lock().len() >= 75);
     }
 }

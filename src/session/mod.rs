@@ -18,9 +18,10 @@ mod sign_out;
 mod store;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 pub use answer::{Answer, ENVOY_REMOVE, Form, SESSION_HEADERS, STATUS, left_empty};
@@ -271,12 +272,12 @@ impl Sessions {
         Ok((entry, How::Minted))
     }
 
-    fn turn(&self, key: &SessionKey) -> Option<std::sync::MutexGuard<'_, ()>> {
+    fn turn(&self, key: &SessionKey) -> Option<MutexGuard<'_, ()>> {
         use std::hash::{DefaultHasher, Hash as _, Hasher as _};
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let stripe = usize::try_from(hasher.finish()).unwrap_or(0) % STRIPES;
-        self.stripes.get(stripe).map(|stripe| stripe.lock().unwrap_or_else(PoisonError::into_inner))
+        self.stripes.get(stripe).map(Mutex::lock)
     }
 
     fn sign(&self, plan: &Plan, key: &SessionKey, used: bool) -> Outcome {

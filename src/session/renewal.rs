@@ -6,9 +6,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::flight::{self, Boarding};
@@ -74,7 +75,7 @@ impl Renewals {
 
     /// Makes an appointment with `entry` at `at`.
     pub(super) fn schedule(&self, at: Moment, key: SessionKey, entry: &Arc<Entry>) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.queue.lock();
         if queue.len() >= self.limit {
             queue.retain(|Reverse(item)| item.entry.strong_count() > 0);
         }
@@ -89,7 +90,7 @@ impl Renewals {
 
     /// The next point, if there is one.
     pub(super) fn next_at(&self) -> Option<Moment> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = self.queue.lock();
         queue.peek().map(|Reverse(item)| item.at)
     }
 
@@ -100,7 +101,7 @@ impl Renewals {
 
     /// Takes the next appointment whose time has come and whose entry is still there.
     pub(super) fn take_due(&self, now: Moment) -> Option<(SessionKey, Arc<Entry>)> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.queue.lock();
         while queue.peek().is_some_and(|Reverse(item)| item.at <= now) {
             let Reverse(item) = queue.pop()?;
             self.pending.set(i64::try_from(queue.len()).unwrap_or(i64::MAX));

@@ -2,9 +2,10 @@
 //! waits for the reader of the log. Where the queue is full, lines are dropped, counted, and told of later (T-61).
 
 use std::io::{self, ErrorKind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::format::Format;
@@ -75,7 +76,7 @@ impl LogQueue {
 
     /// Takes a whole line, or drops it. One that is not `urgent` is written together with others.
     pub(super) fn push(&self, line: &[u8], urgent: bool) {
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         // T-61: bounded queue
         if state.lines.len().saturating_add(line.len()) > MOST_BYTES {
             state.dropped = state.dropped.saturating_add(1);
@@ -98,27 +99,20 @@ impl LogQueue {
 
     /// Waits until all lines so far are written, but no longer than `limit`.
     pub fn flush(&self, limit: Duration) {
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         state.urgent = true;
         self.shared.filled.notify_one();
         let until = state.taken;
-        let waits = self.shared.emptied.wait_timeout_while(state, limit, |state| state.done < until);
-        drop(waits.unwrap_or_else(PoisonError::into_inner));
+        let _in_time = self.shared.emptied.wait_while_for(&mut state, |state| state.done < until, limit);
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Waits for lines, and exchanges them for the empty `batch`. Tells how many were dropped behind them; `None` at the end.
     fn take(&self, batch: &mut Vec<u8>) -> Option<u64> {
-        let state = self.lock();
-        let state = self.filled.wait_while(state, |state| state.lines.is_empty() && !state.ended);
-        let state = state.unwrap_or_else(PoisonError::into_inner);
-        let gathered = self.filled.wait_timeout_while(state, GATHER, |state| !state.urgent && !state.ended);
-        let (mut state, _) = gathered.unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
+        self.filled.wait_while(&mut state, |state| state.lines.is_empty() && !state.ended);
+        let _gathered = self.filled.wait_while_for(&mut state, |state| !state.urgent && !state.ended, GATHER);
         if state.lines.is_empty() && state.ended {
             return None;
         }
@@ -128,7 +122,7 @@ impl Shared {
     }
 
     fn finish(&self, bytes: u64) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.done = state.done.saturating_add(bytes);
         drop(state);
         self.emptied.notify_all();
@@ -137,7 +131,7 @@ impl Shared {
 
 impl Drop for End {
     fn drop(&mut self) {
-        self.0.lock().ended = true;
+        self.0.state.lock().ended = true;
         self.0.filled.notify_one();
     }
 }
@@ -265,13 +259,13 @@ pub(super) mod tests {
 
     impl Sink {
         pub(in crate::telemetry) fn text(&self) -> String {
-            String::from_utf8(self.0.lock().expect("lock").clone()).expect("text")
+            String::from_utf8(self.0.lock().clone()).expect("text")
         }
     }
 
     impl io::Write for Sink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("lock").extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
         fn flush(&mut self) -> io::Result<()> {
@@ -317,7 +311,7 @@ pub(super) mod tests {
         for _ in 0..3 * most {
             queue.push(&line, true);
         }
-        let waiting = queue.shared.lock().lines.len();
+        let waiting = queue.shared.state.lock().lines.len();
         assert!(waiting <= MOST_BYTES, "{waiting}");
         let dropped = queue.shared.dropped.get();
         assert!((most..=2 * most).contains(&usize::try_from(dropped).expect("a number")), "{dropped}");

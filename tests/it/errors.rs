@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use sidemint::config::Environment;
 use sidemint::inbound::Outcome;
+use strum::VariantArray as _;
 
 use crate::client::{Answer, request};
 use crate::fakes::http::Script;
@@ -44,7 +45,7 @@ fn documented() -> BTreeMap<String, Documented> {
 #[test]
 fn the_documented_table_is_the_table() {
     let page: Vec<Vec<String>> = table("On a session route").into_iter().map(|row| row[..4].to_vec()).collect();
-    let service: Vec<Vec<String>> = Outcome::ALL
+    let service: Vec<Vec<String>> = Outcome::VARIANTS
         .iter()
         .map(|outcome| {
             let row = outcome.row();
@@ -56,7 +57,7 @@ fn the_documented_table_is_the_table() {
         assert!(row.len() == 7 && row[5].ends_with('.') && row[6].ends_with('.'), "meaning and advice: {row:?}");
     }
     let codes: Vec<String> = table("On a subrequest route").into_iter().map(|row| row[0].clone()).collect();
-    assert!(codes.iter().all(|code| Outcome::ALL.iter().any(|outcome| outcome.row().code == code)), "{codes:?}");
+    assert!(codes.iter().all(|code| Outcome::VARIANTS.iter().any(|outcome| outcome.row().code == code)), "{codes:?}");
 }
 
 /// What holds for every answer of a route that was configured (T-31, T-45).
@@ -231,7 +232,7 @@ async fn every_outcome_is_answered_as_documented() {
     for (outcome, answer) in &provoked {
         assert_as_documented(*outcome, answer);
     }
-    for outcome in Outcome::ALL {
+    for &outcome in Outcome::VARIANTS {
         let seen = provoked.iter().any(|(own, _)| *own == outcome);
         assert_ne!(seen, OUT_OF_REACH.contains(&outcome), "{outcome:?} is provoked, or known to be out of reach");
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::header::{HeaderMap, SERVER, VIA};
 use http::{HeaderValue, Method};
 use serde_json::Value;
+use strum::VariantArray as _;
 use url::Url;
 
 use super::cases::Who;
@@ -82,7 +83,8 @@ impl Seen {
         if let (200, Some(user), Some(_)) = (reply.status, text("chatUserId"), text("expiresAt").or(text("token"))) {
             return Self::Session { user: user.to_owned(), name: text("displayName").unwrap_or_default().to_owned() };
         }
-        let outcome = text("code").and_then(|code| Outcome::ALL.into_iter().find(|outcome| outcome.row().code == code));
+        let outcome =
+            text("code").and_then(|code| Outcome::VARIANTS.iter().copied().find(|outcome| outcome.row().code == code));
         match (outcome, text("requestId")) {
             (Some(outcome), Some(_)) => Self::Refused(reply.status, outcome),
             _ => Self::Before(reply.status),

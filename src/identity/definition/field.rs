@@ -4,7 +4,7 @@ use http::HeaderName;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::identity::decode::Encoding;
+use crate::identity::request::encoding::Encoding;
 
 /// The table of a field as written.
 #[derive(Debug, Deserialize)]

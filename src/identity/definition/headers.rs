@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use http::HeaderName;
 use serde::Deserialize;
 use serde_json::Value;
+use strum::{IntoStaticStr, VariantArray};
 
 use super::field::{self, Place};
 use super::payload::{self, Expiry, Issuer, Payload};
-use crate::identity::decode::claims::Form;
-use crate::identity::text::Told;
+use crate::identity::claims::Form;
+use crate::identity::user::text::Told;
 
 /// The table as written. Fields are a header's name or a table; they are taken apart below, so that a mistake in one is
 /// told with its key.
@@ -51,7 +52,8 @@ enum Case {
 }
 
 /// What a configured header is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(in crate::identity) enum Part {
     Subject,
     Name,
@@ -60,21 +62,6 @@ pub(in crate::identity) enum Part {
     Groups,
     Payload,
     Condition,
-}
-
-impl Part {
-    /// Stable label for metrics and logs.
-    pub(in crate::identity) const fn label(self) -> &'static str {
-        match self {
-            Self::Subject => "subject",
-            Self::Name => "name",
-            Self::Email => "email",
-            Self::Avatar => "avatar",
-            Self::Groups => "groups",
-            Self::Payload => "payload",
-            Self::Condition => "condition",
-        }
-    }
 }
 
 /// A header whose value is asked for. `value` is `None` for any.

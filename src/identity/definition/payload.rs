@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::field;
-use crate::identity::decode::Encoding;
-use crate::identity::decode::claims::Form;
+use crate::identity::claims::Form;
+use crate::identity::request::encoding::Encoding;
 
 /// The table as written.
 #[derive(Debug, Deserialize)]

@@ -6,9 +6,9 @@ use data_encoding::HEXUPPER;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::identity::decode::Encoding;
 use crate::identity::keys::{Algorithm, jwks};
 use crate::identity::peer::immediate_uris;
+use crate::identity::request::encoding::Encoding;
 
 /// Encoded words: plain text is what it is, and every text comes back from its encoding.
 pub(crate) fn rfc2047(bytes: &[u8]) {

@@ -9,7 +9,11 @@ use std::sync::LazyLock;
 use http::header::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use super::text::Told;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+
+use super::user::text::{self, Told};
 use super::*;
 use crate::clock::{Clock, SystemClock};
 use crate::config;

@@ -2,7 +2,9 @@
 //! look, because clusters change their authorities while we run.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::local;
 use crate::identity::definition::KeyPlan;
@@ -50,7 +52,7 @@ impl Client {
             // Files may be slow, so no worker reads them. Where it fails, the last client is good still.
             let _renewed = tokio::task::spawn_blocking(move || own.read_again()).await;
         }
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).reader.clone()
+        self.current.lock().reader.clone()
     }
 
     fn read_again(&self) {
@@ -66,7 +68,7 @@ impl Client {
 
     fn renew(&self, path: &Path) -> Result<(), String> {
         let content = local::content(path)?;
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock();
         if current.authorities.as_ref().is_some_and(|last| last.same_as(&content)) {
             return Ok(());
         }

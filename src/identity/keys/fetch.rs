@@ -1,13 +1,15 @@
 //! One look at a source of keys: the calls it takes, and what of the answers is believed.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use strum::{IntoStaticStr, VariantArray};
 use url::Url;
 
 use super::client::Client;
@@ -16,7 +18,7 @@ use super::{Key, Keys, jwks, local};
 use crate::clock::{Clock, Moment};
 use crate::identity::Around;
 use crate::identity::definition::{KeyForm, KeyPlace, KeyPlan, PemUrl};
-use crate::metrics::KeySetMetrics;
+use crate::metrics::{KeySetMetrics, Label as _};
 use crate::outbound::{ReadError, Reply, SendError};
 use crate::secrets::Secret;
 
@@ -26,7 +28,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(3); // T-26: time for 
 const MOST_PEMS: usize = 64;
 
 /// Why a look brought nothing. The last good keys stay in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum Fault {
     /// No connection.
     Connect,
@@ -46,35 +49,6 @@ pub(super) enum Fault {
     Issuer,
     /// Our own file cannot be read.
     File,
-}
-
-impl Fault {
-    pub(super) const ALL: [Self; 9] = [
-        Self::Connect,
-        Self::Timeout,
-        Self::Broken,
-        Self::TooLarge,
-        Self::Address,
-        Self::Status,
-        Self::Content,
-        Self::Issuer,
-        Self::File,
-    ];
-
-    /// Stable label for metrics and logs.
-    pub(super) const fn label(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Timeout => "timeout",
-            Self::Broken => "broken",
-            Self::TooLarge => "too_large",
-            Self::Address => "address",
-            Self::Status => "status",
-            Self::Content => "content",
-            Self::Issuer => "issuer",
-            Self::File => "file",
-        }
-    }
 }
 
 impl From<ReadError> for Fault {
@@ -139,7 +113,7 @@ impl Fetcher {
             KeyPlace::Url(url) => self.set(url, deadline).await,
             KeyPlace::Discovery { issuer, url } => {
                 let found = self.discover(issuer, url, deadline).await?;
-                *self.discovered.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
+                *self.discovered.lock() = Some(found.clone());
                 self.set(&found, deadline).await
             }
             KeyPlace::PemUrl(url) => self.pems(url, known).await,
@@ -150,7 +124,7 @@ impl Fetcher {
     /// One look because a token names `kid`, which is not here.
     pub(super) async fn one(&self, kid: Option<&str>, known: &Keys) -> Result<Fetched, Fault> {
         let deadline = self.clock.moment().plus(PATIENCE);
-        let discovered = self.discovered.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let discovered = self.discovered.lock().clone();
         match (&self.plan.place, discovered, kid) {
             (KeyPlace::Discovery { .. }, Some(url), _) => self.set(&url, deadline).await,
             (KeyPlace::PemUrl(url), _, Some(kid)) => {

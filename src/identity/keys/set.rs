@@ -1,9 +1,10 @@
 //! A key set in use: where it comes from is settled, what is in it may change, and reading it never waits.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
 
 use super::task::Remote;
 use super::{Algorithm, Key, Waiting, local};
@@ -126,7 +127,7 @@ impl KeySet {
                 return Ok(Self { current, origin: Origin::Remote(Box::new(remote)), place: shown, ..Self::default() });
             }
         };
-        let metrics = around.metrics.key_set(source, &["file"]);
+        let metrics = around.metrics.key_set(source, ["file"]);
         let (source, place) = (source.to_owned(), plan.place.clone());
         let origin = Origin::File { source, place, last: Mutex::default(), metrics };
         let set = Self { origin, place: shown, ..Self::default() };
@@ -187,7 +188,7 @@ impl KeySet {
         let Origin::File { place, last, metrics, .. } = &self.origin else { return Ok(()) };
         let Some(path) = self.file() else { return Ok(()) };
         let content = local::content(path)?;
-        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = last.lock();
         if last.as_ref().is_some_and(|last| last.same_as(&content)) {
             return Ok(());
         }

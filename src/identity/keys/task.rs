@@ -1,11 +1,13 @@
 //! The task that fetches the keys of one source. It alone calls the source, so there is never more than one call at a
 //! time; requests that miss a key leave word and wait for the end of the look that could bring it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use parking_lot::Mutex;
+use strum::VariantArray as _;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +18,7 @@ use super::{Found, Keys, MOST_KID_BYTES, Waiting};
 use crate::clock::{Clock, Moment};
 use crate::identity::Around;
 use crate::identity::definition::{KeyPlace, KeyPlan};
-use crate::metrics::KeySetMetrics;
+use crate::metrics::{KeySetMetrics, Label as _};
 
 /// Looks per cool-down that tokens may cause where one look brings every key.
 const LOOKS: usize = 1;
@@ -86,7 +88,7 @@ struct Times {
 impl Remote {
     pub(super) fn new(source: &str, plan: &KeyPlan, around: &Around) -> Result<Self, (&'static str, String)> {
         let by_key = matches!(plan.place, KeyPlace::PemUrl(_));
-        let metrics = around.metrics.key_set(source, &Fault::ALL.map(Fault::label));
+        let metrics = around.metrics.key_set(source, Fault::VARIANTS.iter().map(|fault| fault.label()));
         Ok(Self {
             source: source.to_owned(),
             fetcher: Fetcher::new(plan, around, &metrics)?,
@@ -115,7 +117,7 @@ impl Remote {
 
     /// Says that [`Remote::run`] is about to begin, so that requests wait for its first look.
     pub(super) fn prepare(&self, waiting: &Waiting) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.running = true;
         if !self.by_key {
             state.look = Some(Look::Everything);
@@ -159,13 +161,13 @@ impl Remote {
             }
             self.land();
         }
-        self.state().running = false;
+        self.state.lock().running = false;
         self.land();
     }
 
     /// Which look comes now; `None` where there is nothing to do.
     fn begin(&self, due: bool) -> Option<Look> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         // Where one look brings every key, that is what somebody who asked for one gets as well.
         if due && (!self.by_key || state.look.is_none()) {
             state.look = Some(Look::Everything);
@@ -190,7 +192,7 @@ impl Remote {
             times.next = now.plus(times.schedule.after_success(fetched.fresh_for).min(latest));
         }
         let number = fetched.keys.len();
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if !state.answers {
             tracing::info!(source = self.source, keys = number, "keys have been fetched");
         }
@@ -216,14 +218,14 @@ impl Remote {
             times.next = self.clock.moment().plus(times.schedule.after_failure());
         }
         self.metrics.failed(fault.label());
-        let answered = std::mem::replace(&mut self.state().answers, false);
+        let answered = std::mem::replace(&mut self.state.lock().answers, false);
         if answered || times.good_until.is_none() {
             tracing::warn!(source = self.source, reason = %fault, "keys cannot be fetched; the last good ones stay in use");
         }
     }
 
     fn drop_keys(&self, current: &ArcSwap<Keys>) {
-        self.state().text = None;
+        self.state.lock().text = None;
         self.metrics.dropped();
         current.store(Arc::new(self.first()));
         tracing::error!(source = self.source, "the last good keys are too old to be used any longer");
@@ -231,7 +233,7 @@ impl Remote {
 
     /// Tells those who wait that the look is over.
     fn land(&self) {
-        self.state().look = None;
+        self.state.lock().look = None;
         self.landed.send_modify(|looks| *looks = looks.wrapping_add(1));
     }
 
@@ -263,7 +265,7 @@ impl Remote {
 
     fn board(&self, kid: Option<&str>, current: &ArcSwap<Keys>) -> Boarding {
         let now = self.clock.moment();
-        let mut state = self.state();
+        let mut state = self.state.lock();
         // Looked at under the lock: a look that has just ended has published before it let go.
         if kid.is_some_and(|kid| current.load().has(kid)) {
             return Boarding::Here;
@@ -292,7 +294,7 @@ impl Remote {
 
     /// What the look that has ended says of `kid`.
     fn judge(&self, kid: Option<&str>, current: &ArcSwap<Keys>) -> Found {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         match kid {
             Some(kid) if current.load().has(kid) => Found::Changed,
             _ if !state.answers => Found::Unreachable,
@@ -313,9 +315,5 @@ impl Remote {
             _closed = end.changed() => {}
             () = self.clock.sleep_until(limit) => {}
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

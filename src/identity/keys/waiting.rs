@@ -2,7 +2,8 @@
 //! last good keys stay in use.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::lifecycle::Lifecycle;
 
@@ -33,7 +34,7 @@ impl Waiting {
     }
 
     fn change(&self, change: impl FnOnce(&mut BTreeSet<String>) -> bool) {
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sources = self.sources.lock();
         if !change(&mut sources) {
             return;
         }

@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::{Asking, Refusal, Worth, ambiguity};
+use super::request::ambiguity;
+use super::{Asking, Refusal, Worth};
 use crate::clock::Clock;
 use crate::config;
 use crate::metrics::{Counter, Gauge, Metrics};

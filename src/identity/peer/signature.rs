@@ -15,7 +15,7 @@ use http::header::HOST;
 use super::rotation::{Problem, Rotation, any_without_haste};
 use crate::clock::Clock;
 use crate::config;
-use crate::identity::ambiguity;
+use crate::identity::request::ambiguity;
 use crate::identity::{Asking, Refusal};
 use crate::secrets::Secret;
 

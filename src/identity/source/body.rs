@@ -10,8 +10,8 @@ use std::sync::Arc;
 use http::header::{CONTENT_TYPE, HeaderMap};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
-use crate::identity::profile::Profile;
-use crate::identity::text::{self, Told};
+use crate::identity::user::profile::Profile;
+use crate::identity::user::text::{self, Told};
 use crate::identity::{Asking, PeerProof, Refusal};
 
 /// The member that names the user.

@@ -10,11 +10,11 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use super::headers::{self, Lines};
 use crate::clock::{Clock, Timestamp};
 use crate::identity::Refusal;
-use crate::identity::decode::claims::Claims;
-use crate::identity::decode::{Encoding, Texts, Undecodable};
+use crate::identity::claims::Claims;
 use crate::identity::definition::{Decoding, Expiry, HeaderNames, Issuer, Payload, Place};
-use crate::identity::profile::Profile;
-use crate::identity::text::{self, SubjectFault, Told};
+use crate::identity::request::encoding::{Encoding, Texts, Undecodable};
+use crate::identity::user::profile::Profile;
+use crate::identity::user::text::{self, SubjectFault, Told};
 
 /// How long after its `exp` a payload is believed. Envoy has checked the time already, with the same allowance.
 const LEEWAY: Duration = Duration::from_secs(60);

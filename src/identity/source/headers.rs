@@ -11,10 +11,11 @@ use http::header::{CONNECTION, HeaderMap, HeaderValue};
 use super::decoded;
 use super::left_out::LeftOut;
 use crate::clock::Clock;
-use crate::identity::ambiguity::{is_alias, refuse_listed};
 use crate::identity::definition::{Condition, HeaderNames, Part};
-use crate::identity::text::{self, SubjectFault};
-use crate::identity::{self, PeerProof, Refusal};
+use crate::identity::request::ambiguity::{is_alias, refuse_listed};
+use crate::identity::user;
+use crate::identity::user::text::{self, SubjectFault};
+use crate::identity::{PeerProof, Refusal};
 
 /// Bytes of one identity header at most.
 const MAX_VALUE_BYTES: usize = 8 * 1024;
@@ -55,12 +56,12 @@ pub(super) fn read<'h>(
     left_out: &LeftOut,
     _proof: PeerProof,
     headers: &'h HeaderMap,
-) -> Result<identity::Told<'h>, Refusal> {
+) -> Result<user::Told<'h>, Refusal> {
     let mut lines = collect(names, headers)?;
     lines.leave_out_long(|part| left_out.note(part, clock.now()));
     if let Some(decoding) = &names.decoding {
         let profile = decoded::read(names, decoding, clock, &lines, headers)?;
-        return Ok(identity::Told::Profile(Arc::new(profile)));
+        return Ok(user::Told::Profile(Arc::new(profile)));
     }
     let subject = match lines.subject {
         Some(value) => subject(names, value.as_bytes().trim_ascii(), names.subject_told()),
@@ -68,7 +69,7 @@ pub(super) fn read<'h>(
     };
     let subject = subject.map_err(|fault| lines.refusal(fault))?;
     hold(&names.conditions, headers)?;
-    Ok(identity::Told::Lines(Told {
+    Ok(user::Told::Lines(Told {
         subject,
         name: lines.name.and_then(|value| text::display_name(value.as_bytes())),
         email: lines.email.map(HeaderValue::as_bytes),

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::clock::Timestamp;
 use crate::identity::definition::Part;
-use crate::metrics::{Counter, Metrics};
+use crate::metrics::{Counter, Label as _, Metrics};
 
 /// Seconds between two lines in the log.
 const PAUSE: i64 = 60;

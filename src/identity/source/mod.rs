@@ -4,19 +4,23 @@ pub(super) mod body;
 mod decoded;
 pub(super) mod headers;
 mod left_out;
+mod sources;
 mod verified;
 
 use std::sync::Arc;
 
 use http::HeaderName;
 
-use self::left_out::LeftOut;
-use super::definition::{self, Definition, HeaderNames, MetadataRules, PrincipalRules};
-use super::keys::{Found, KeySet};
-use super::text::{SubjectRules, Told as HowTold};
-use super::token::Verifier;
-use super::{Around, Asking, PeerProof, Refusal, Told};
+use left_out::LeftOut;
+pub use sources::{Around, Sources};
+
 use crate::clock::Clock;
+use crate::identity::definition::{self, Definition, HeaderNames, MetadataRules, PrincipalRules};
+use crate::identity::keys::{Found, KeySet};
+use crate::identity::token::Verifier;
+use crate::identity::user::Told;
+use crate::identity::user::text::{SubjectRules, Told as HowTold};
+use crate::identity::{Asking, PeerProof, Refusal};
 
 /// A source in use.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use super::headers::Told as Lines;
 use crate::clock::{Clock, Timestamp};
 use crate::identity::definition::{ClaimNames, Expiry, MetadataRules, Path, PrincipalRules};
-use crate::identity::profile::Profile;
-use crate::identity::text::{self, SubjectFault, Told};
+use crate::identity::user::profile::Profile;
+use crate::identity::user::text::{self, SubjectFault, Told};
 use crate::identity::{PeerProof, Refusal, Relayed};
 
 /// How long after its `exp` a token is believed. Envoy has checked the time already, with the same allowance.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::json::{Said, Slot, Values, Wanted};
 use crate::clock::Timestamp;
 use crate::identity::Refusal;
+use crate::identity::claims::reader::{Said, Slot, Values, Wanted};
 use crate::identity::definition::{Form, TokenRules};
 
 /// 9999-12-31T23:59:59Z: later times are mistakes, or milliseconds.

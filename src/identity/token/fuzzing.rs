@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::identity::definition::{self, Form, Kind};
 use crate::identity::keys::MOST_KID_BYTES;
-use crate::identity::text;
+use crate::identity::user::text;
 
 const ISSUER: &str = "https://issuer.example/";
 const AUDIENCE: &str = "chat";

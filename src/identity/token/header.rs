@@ -3,9 +3,9 @@
 //! Members that bring a key along or say where one is (`jwk`, `jku`, `x5u`, `x5c`) are not read at all (T-19); those that
 //! change what a signature means (`crit`, `b64`, `zip`, `enc`) are refused.
 
-use super::json::{Slot, Values, Wanted};
 use crate::clock::Timestamp;
 use crate::identity::Refusal;
+use crate::identity::claims::reader::{Slot, Values, Wanted};
 use crate::identity::definition::{Form, TokenRules};
 use crate::identity::keys::{Algorithm, MOST_KID_BYTES};
 

@@ -11,7 +11,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::Verified;
 use super::claims::Window;
 use crate::identity::keys::Keys;
-use crate::identity::profile::Profile;
+use crate::identity::user::profile::Profile;
 
 /// Sets of entries, and entries of a set. A token has its place in one set, and there the place of whoever is worth least.
 const SETS: usize = 2048;

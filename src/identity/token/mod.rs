@@ -9,9 +9,7 @@ mod compact;
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzzing;
 mod header;
-mod json;
 mod memory;
-mod told;
 
 use std::sync::Arc;
 
@@ -20,15 +18,15 @@ use http::HeaderName;
 use claims::{ClaimsReader, Window};
 use compact::Parts;
 use header::HeaderReader;
-use json::Wanted;
 use memory::{Digest, Memory};
-use told::ProfileReader;
 
-use super::ambiguity;
+use super::claims::profile::ProfileReader;
+use super::claims::reader::Wanted;
 use super::definition::TokenRules;
 use super::keys::{Found, KeySet, Keys};
-use super::profile::Profile;
-use super::text::{SubjectRules, Told};
+use super::request::ambiguity;
+use super::user::profile::Profile;
+use super::user::text::{SubjectRules, Told};
 use super::{Asking, PeerProof, Refusal};
 use crate::clock::Clock;
 

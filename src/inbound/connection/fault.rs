@@ -1,7 +1,10 @@
 //! What is wrong with a head.
 
+use strum::{IntoStaticStr, VariantArray};
+
 /// Why a head is refused. Each is the end of the connection: nobody can say where the next head begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum HeadFault {
     /// More bytes than a head may have.
     TooLarge,
@@ -29,42 +32,4 @@ pub enum HeadFault {
     NoRoom,
     /// What hyper's parser refuses by itself: methods, names and values that HTTP does not allow.
     Malformed,
-}
-
-impl HeadFault {
-    /// All of them.
-    pub(in crate::inbound) const ALL: [Self; 13] = [
-        Self::TooLarge,
-        Self::TooManyLines,
-        Self::TargetTooLong,
-        Self::Target,
-        Self::Version,
-        Self::Line,
-        Self::Length,
-        Self::HostMissing,
-        Self::HostTwice,
-        Self::HostInvalid,
-        Self::HostDiffers,
-        Self::NoRoom,
-        Self::Malformed,
-    ];
-
-    /// The reason in metrics and request lines.
-    pub(in crate::inbound) const fn label(self) -> &'static str {
-        match self {
-            Self::TooLarge => "too_large",
-            Self::TooManyLines => "too_many_lines",
-            Self::TargetTooLong => "target_too_long",
-            Self::Target => "target",
-            Self::Version => "version",
-            Self::Line => "line",
-            Self::Length => "length",
-            Self::HostMissing => "host_missing",
-            Self::HostTwice => "host_twice",
-            Self::HostInvalid => "host_invalid",
-            Self::HostDiffers => "host_differs",
-            Self::NoRoom => "no_room",
-            Self::Malformed => "malformed",
-        }
-    }
 }

@@ -12,7 +12,7 @@ use super::{Guarded, HeadFault, HeadLimits, Patience, Phase, Protocol, Spoken};
 use crate::identity::Peer;
 use crate::inbound::observe::HeadObserver;
 use crate::lifecycle::Lifecycle;
-use crate::metrics::Metrics;
+use crate::metrics::{Label as _, Metrics};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEAD: &[u8] = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n";

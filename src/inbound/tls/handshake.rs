@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
+use strum::{IntoStaticStr, VariantArray};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{CertificateError, Error};
@@ -14,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Tls;
 use crate::clock::Sleep;
-use crate::metrics::{Counter, Metrics};
+use crate::metrics::{ByVariant, Label as _, Metrics};
 
 /// Why a handshake failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 enum Failure {
     /// It took too long.
     Timeout,
@@ -42,34 +44,6 @@ enum Failure {
 }
 
 impl Failure {
-    const ALL: [Self; 10] = [
-        Self::Timeout,
-        Self::Closed,
-        Self::NotTls,
-        Self::Incompatible,
-        Self::RefusedByClient,
-        Self::CertificateMissing,
-        Self::CertificateExpired,
-        Self::CertificateIssuer,
-        Self::Certificate,
-        Self::Other,
-    ];
-
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Timeout => "timeout",
-            Self::Closed => "closed",
-            Self::NotTls => "not_tls",
-            Self::Incompatible => "incompatible",
-            Self::RefusedByClient => "refused_by_client",
-            Self::CertificateMissing => "certificate_missing",
-            Self::CertificateExpired => "certificate_expired",
-            Self::CertificateIssuer => "certificate_issuer",
-            Self::Certificate => "certificate",
-            Self::Other => "other",
-        }
-    }
-
     fn of(error: &io::Error) -> Self {
         let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
             return Self::Closed;
@@ -100,7 +74,7 @@ pub(in crate::inbound) struct Handshakes {
     tls: Arc<Tls>,
     http2_only: bool,
     deadline: Duration,
-    failures: Vec<(Failure, Counter)>,
+    failures: ByVariant<Failure>,
 }
 
 /// A connection whose handshake is done.
@@ -142,7 +116,7 @@ impl<S> Shaken<S> {
 
 impl Handshakes {
     pub(in crate::inbound) fn new(tls: Arc<Tls>, http2_only: bool, deadline: Duration, metrics: &Metrics) -> Self {
-        let failures = Failure::ALL.map(|failure| (failure, metrics.tls_handshake_failures(failure.label()))).to_vec();
+        let failures = ByVariant::new(|failure: Failure| metrics.tls_handshake_failures(failure.label()));
         Self { tls, http2_only, deadline, failures }
     }
 
@@ -165,7 +139,7 @@ impl Handshakes {
             }
             Err(_) => Failure::Timeout,
         };
-        self.failures.iter().filter(|(own, _)| *own == failure).for_each(|(_, count)| count.inc());
+        self.failures.inc(failure);
         None
     }
 }

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use strum::{IntoStaticStr, VariantArray};
 
+use crate::metrics::Label as _;
 use crate::outbound::ConnectError;
 
 /// Class of a failure. Labels, answers and retries follow from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, IntoStaticStr, VariantArray)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Class {
     /// The provider refused what we asked for: bad input.
     Rejected,
@@ -30,30 +33,6 @@ pub enum Class {
 }
 
 impl Class {
-    /// Every class, for metrics that exist from the start.
-    pub const ALL: [Self; 7] = [
-        Self::Rejected,
-        Self::CredentialRejected,
-        Self::UserMissing,
-        Self::SessionLost,
-        Self::RateLimited,
-        Self::Unavailable,
-        Self::BadResponse,
-    ];
-
-    /// Stable label for metrics and logs.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Rejected => "rejected",
-            Self::CredentialRejected => "credential_rejected",
-            Self::UserMissing => "user_missing",
-            Self::SessionLost => "session_lost",
-            Self::RateLimited => "rate_limited",
-            Self::Unavailable => "unavailable",
-            Self::BadResponse => "bad_response",
-        }
-    }
-
     /// What a status means where the definition says nothing.
     pub(in crate::provider) const fn of_status(status: u16) -> Self {
         match status {
@@ -93,7 +72,8 @@ pub(in crate::provider) enum Meant {
 }
 
 /// What went wrong on the way, for the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Cause {
     /// The name of the host leads nowhere.
     Dns,
@@ -120,23 +100,6 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Stable label for logs.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Dns => "dns",
-            Self::Refused => "refused",
-            Self::ConnectTimeout => "connect_timeout",
-            Self::Tls => "tls",
-            Self::Proxy => "proxy",
-            Self::Unreachable => "unreachable",
-            Self::Timeout => "timeout",
-            Self::Broken => "broken",
-            Self::Status => "status",
-            Self::Shape => "shape",
-            Self::Own => "own",
-        }
-    }
-
     /// Whether no connection was made, which is so whoever asks.
     const fn is_connecting(self) -> bool {
         matches!(self, Self::Dns | Self::Refused | Self::ConnectTimeout | Self::Tls | Self::Proxy | Self::Unreachable)

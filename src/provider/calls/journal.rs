@@ -3,11 +3,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::error::{Cause, ProviderError};
 use crate::clock::Moment;
+use crate::metrics::Label as _;
 use crate::provider::breaker::Change;
 
 /// A kind of failure that has been told is not told again within this time, however often calls succeed between them.
@@ -71,7 +73,7 @@ impl Journal {
 
     /// How often the kind has happened unseen, if it is to be told.
     fn is_news(&self, error: &ProviderError, now: Moment) -> Option<u64> {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         let kind = (error.step.clone(), error.cause, error.status);
         let before = match told.get_mut(&kind) {
             // T-63: quiet
@@ -98,7 +100,7 @@ impl Journal {
             return;
         }
         self.uneasy.store(false, Ordering::Relaxed);
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         told.values_mut().for_each(|known| known.over = true);
         drop(told);
         tracing::info!(provider, "the provider answers again");

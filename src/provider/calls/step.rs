@@ -13,7 +13,7 @@ use super::advice::advice;
 use super::auth::StepAuth;
 use super::error::{Blame, Cause, Class, ProviderError};
 use crate::clock::{Clock, Moment, Stopwatch};
-use crate::metrics::{Counter, Histogram, Metrics};
+use crate::metrics::{ByVariant, Counter, Histogram, Label as _, Metrics};
 use crate::outbound::{Call, Outbound, Reply, SendError};
 use crate::pacing::{Backoff, jitter};
 use crate::provider::credentials::Credentials;
@@ -108,16 +108,15 @@ pub(in crate::provider) enum Verdict {
 pub(in crate::provider) struct StepMetrics {
     seconds: Histogram,
     ok: Counter,
-    failed: Vec<(Class, Counter)>,
+    failed: ByVariant<Class>,
 }
 
 impl StepMetrics {
     pub(in crate::provider) fn new(metrics: &Metrics, provider: &str, step: &str) -> Self {
-        let failed = |class: Class| (class, metrics.provider_calls(provider, step, class.label()));
         Self {
             seconds: metrics.provider_seconds(provider, step),
             ok: metrics.provider_calls(provider, step, "ok"),
-            failed: Class::ALL.into_iter().map(failed).collect(),
+            failed: ByVariant::new(|class: Class| metrics.provider_calls(provider, step, class.label())),
         }
     }
 
@@ -125,7 +124,7 @@ impl StepMetrics {
         self.seconds.observe(took.as_secs_f64());
         match outcome {
             Ok(()) => self.ok.inc(),
-            Err(class) => self.failed.iter().filter(|(own, _)| *own == class).for_each(|(_, counter)| counter.inc()),
+            Err(class) => self.failed.inc(class),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Everything of a definition that a key takes part in.
 
 use serde_json::{Map, Value};
+use strum::VariantArray as _;
 
 use super::Compiler;
 use crate::provider::calls::auth::Mac;
@@ -104,7 +105,7 @@ impl Compiler<'_> {
     ) -> Option<SignerRule> {
         let named = self.constant(&format!("{place}.alg"), alg)??;
         let Some(alg) = Alg::named(&named) else {
-            let known: Vec<_> = Alg::ALL.iter().map(|alg| alg.name()).collect();
+            let known: Vec<_> = Alg::VARIANTS.iter().map(|alg| alg.name()).collect();
             self.refuse(format!("{place}.alg"), format!("\"{named}\" is not one of {}", known.join(", ")));
             return None;
         };

@@ -1,11 +1,12 @@
 //! The generation in service, and how it is replaced.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::read::{read, sources};
@@ -46,10 +47,6 @@ pub(in crate::provider) struct News {
     pub(in crate::provider) changed: bool,
     /// Name of the key that signs from now on, where it is another.
     pub(in crate::provider) signs: Option<String>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Vault {
@@ -136,7 +133,7 @@ impl Vault {
 
     /// Reads the sources again, and sees which key signs now.
     pub(in crate::provider) fn reload(&self) -> Result<News, Refused<Problems>> {
-        let _alone = lock(&self.reading);
+        let _alone = self.reading.lock();
         let old = self.current.load_full();
         let read = SecretSet::read_again(&self.needs.sources, &old.secrets);
         let look = self.refusals.look(&read);
@@ -152,7 +149,7 @@ impl Vault {
             return Ok(News::default());
         }
         let (mut new, found) = read(&self.needs, secrets)?;
-        let mut ring = lock(&self.ring);
+        let mut ring = self.ring.lock();
         let before = ring.signs().map(str::to_owned);
         let lost = match self.rules() {
             Some((name, rules)) => {
@@ -194,17 +191,17 @@ impl Vault {
 
     /// Public keys: the one that signs first, then those whose tokens may still live.
     pub(in crate::provider) fn jwks(&self) -> Vec<Value> {
-        lock(&self.ring).jwks(self.clock.moment())
+        self.ring.lock().jwks(self.clock.moment())
     }
 
     /// The keys of tokens, as people may see them.
     pub(in crate::provider) fn key_states(&self) -> Vec<KeyState> {
-        lock(&self.ring).states(self.clock.moment(), self.clock.now())
+        self.ring.lock().states(self.clock.moment(), self.clock.now())
     }
 
     /// The key of this name whose file is there.
     pub(in crate::provider) fn key(&self, name: &str) -> Option<Arc<Signer>> {
-        lock(&self.ring).named(name)
+        self.ring.lock().named(name)
     }
 }
 

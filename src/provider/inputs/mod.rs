@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use http::{HeaderMap, HeaderName};
 use regex_lite::Regex;
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::config::did_you_mean;
 use crate::provider::definition::Input;
@@ -63,7 +64,8 @@ impl std::fmt::Debug for Given<'_> {
 }
 
 /// Why input is refused. It names nothing of what was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum InputFault {
     /// Nobody declared it.
     #[error("not a declared input")]
@@ -83,20 +85,6 @@ pub enum InputFault {
     /// Required and not there.
     #[error("a required input is missing")]
     Missing,
-}
-
-impl InputFault {
-    /// Stable label for request lines.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Undeclared => "input_undeclared",
-            Self::Twice => "input_twice",
-            Self::NotText => "input_not_text",
-            Self::TooLong => "input_too_long",
-            Self::Pattern => "input_pattern",
-            Self::Missing => "input_missing",
-        }
-    }
 }
 
 impl Inputs {

@@ -1,36 +1,32 @@
 //! Algorithms that tokens are signed with.
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
-/// An algorithm, by its JOSE name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// An algorithm, by its JOSE name; those to prefer come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, VariantArray)]
+#[serde(rename_all = "UPPERCASE")]
+#[strum(serialize_all = "UPPERCASE")]
 pub enum Alg {
     /// Ed25519 (RFC 8037).
     #[serde(rename = "EdDSA")]
+    #[strum(serialize = "EdDSA")]
     EdDsa,
     /// ECDSA with P-256 and SHA-256.
-    #[serde(rename = "ES256")]
     Es256,
     /// ECDSA with P-384 and SHA-384.
-    #[serde(rename = "ES384")]
     Es384,
     /// RSA PKCS#1 v1.5 with SHA-256.
-    #[serde(rename = "RS256")]
     Rs256,
     /// RSA PKCS#1 v1.5 with SHA-384.
-    #[serde(rename = "RS384")]
     Rs384,
     /// RSA PKCS#1 v1.5 with SHA-512.
-    #[serde(rename = "RS512")]
     Rs512,
     /// HMAC with SHA-256.
-    #[serde(rename = "HS256")]
     Hs256,
     /// HMAC with SHA-384.
-    #[serde(rename = "HS384")]
     Hs384,
     /// HMAC with SHA-512.
-    #[serde(rename = "HS512")]
     Hs512,
 }
 
@@ -38,39 +34,16 @@ impl Alg {
     /// The other name of [`Self::EdDsa`].
     pub const ED25519: &'static str = "Ed25519";
 
-    /// Every algorithm, those to prefer first.
-    pub const ALL: [Self; 9] = [
-        Self::EdDsa,
-        Self::Es256,
-        Self::Es384,
-        Self::Rs256,
-        Self::Rs384,
-        Self::Rs512,
-        Self::Hs256,
-        Self::Hs384,
-        Self::Hs512,
-    ];
-
     /// The algorithm of a JOSE name. `Ed25519` is the newer name of `EdDSA` with that curve (RFC 9864, 2.2); tokens say
     /// the older one, which every verifier knows.
     pub fn named(name: &str) -> Option<Self> {
         let name = if name == Self::ED25519 { Self::EdDsa.name() } else { name };
-        Self::ALL.into_iter().find(|alg| alg.name() == name)
+        Self::VARIANTS.iter().copied().find(|alg| alg.name() == name)
     }
 
     /// The JOSE name (RFC 7518, 3.1; RFC 8037, 3.1).
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::EdDsa => "EdDSA",
-            Self::Es256 => "ES256",
-            Self::Es384 => "ES384",
-            Self::Rs256 => "RS256",
-            Self::Rs384 => "RS384",
-            Self::Rs512 => "RS512",
-            Self::Hs256 => "HS256",
-            Self::Hs384 => "HS384",
-            Self::Hs512 => "HS512",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Whether both sides hold the same secret, so that there is no public key.
@@ -94,7 +67,7 @@ mod tests {
 
     #[test]
     fn names_lead_back() {
-        for alg in Alg::ALL {
+        for &alg in Alg::VARIANTS {
             assert_eq!(Alg::named(alg.name()), Some(alg));
             assert_eq!(alg.is_hmac(), alg.name().starts_with("HS"));
         }

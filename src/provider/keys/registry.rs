@@ -5,7 +5,7 @@
 //! when they were loaded. An `EncodingKey` of ours holds the number of such a key, not key material.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
@@ -16,6 +16,7 @@ use jsonwebtoken::crypto::{CryptoProvider, JwtSigner};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::signature::{Error as SignatureError, Signer};
 use jsonwebtoken::{Algorithm, EncodingKey};
+use parking_lot::RwLock;
 
 use super::{Alg, KeyError};
 
@@ -38,7 +39,7 @@ pub(super) struct Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        REGISTRY.write().unwrap_or_else(PoisonError::into_inner).keys.remove(&self.number);
+        REGISTRY.write().keys.remove(&self.number);
     }
 }
 
@@ -55,7 +56,7 @@ impl Registered {
     /// Registers a key.
     pub(super) fn new(alg: Alg, parsed: Parsed) -> Arc<Self> {
         install();
-        let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
+        let mut registry = REGISTRY.write();
         registry.next += 1;
         let number = registry.next;
         let bytes = number.to_be_bytes();
@@ -114,7 +115,7 @@ fn install() {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that jsonwebtoken wants")]
 fn registered_signer(alg: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, jsonwebtoken::errors::Error> {
     let number = <[u8; 8]>::try_from(key.as_bytes()).map_err(|_| ErrorKind::InvalidKeyFormat)?;
-    let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
+    let registry = REGISTRY.read();
     let key = registry.keys.get(&u64::from_be_bytes(number)).and_then(Weak::upgrade);
     drop(registry);
     match key {

@@ -7,21 +7,21 @@ mod name;
 mod nobody;
 mod subject;
 
-pub(super) use entry::{SubjectRules, written_as_id};
-pub(super) use name::display_name;
-pub(super) use subject::{SubjectFault, Told, subject};
+pub(in crate::identity) use entry::{SubjectRules, written_as_id};
+pub(in crate::identity) use name::display_name;
+pub(in crate::identity) use subject::{SubjectFault, Told, subject};
 
 /// Bytes of an e-mail address at most (RFC 5321, 4.5.3.1.3).
 const MAX_EMAIL_BYTES: usize = 254;
 /// Groups of one user at most (R10).
-pub(super) const MAX_GROUPS: usize = 256;
+pub(in crate::identity) const MAX_GROUPS: usize = 256;
 /// Bytes of the name of a group at most.
 const MAX_GROUP_BYTES: usize = 255;
 /// Bytes of a picture's address at most.
 const MAX_AVATAR_BYTES: usize = 2048;
 
 /// An e-mail address, if it can be one: a single `@` with something on both sides (two have fooled domain checks, T-13).
-pub(super) fn email(bytes: &[u8]) -> Option<&str> {
+pub(in crate::identity) fn email(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?.trim();
     let (local, domain) = text.split_once('@')?;
     let fine = !local.is_empty()
@@ -34,18 +34,18 @@ pub(super) fn email(bytes: &[u8]) -> Option<&str> {
 
 /// Whether a text can be the name of a group, whichever way it comes in: not blank, at most 255 bytes, no control
 /// character. It is compared as it is, so blanks around it are part of it.
-pub(super) fn is_group(name: &str) -> bool {
+pub(in crate::identity) fn is_group(name: &str) -> bool {
     !name.trim().is_empty() && name.len() <= MAX_GROUP_BYTES && !name.chars().any(char::is_control)
 }
 
 /// The groups in a header that holds several; what is not UTF-8 is none.
-pub(super) fn groups(bytes: &[u8], separator: char) -> impl Iterator<Item = &str> {
+pub(in crate::identity) fn groups(bytes: &[u8], separator: char) -> impl Iterator<Item = &str> {
     let text = std::str::from_utf8(bytes).unwrap_or_default();
     text.split(separator).map(str::trim).filter(|group| is_group(group)).take(MAX_GROUPS)
 }
 
 /// The address of a picture, if it is one that a page of any site may show: https, and nothing that hides.
-pub(super) fn avatar(text: &str) -> Option<&str> {
+pub(in crate::identity) fn avatar(text: &str) -> Option<&str> {
     let fine = text.len() <= MAX_AVATAR_BYTES
         && text.starts_with("https://")
         && url::Url::parse(text).is_ok_and(|url| url.host().is_some() && url.username().is_empty());

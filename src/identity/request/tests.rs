@@ -1,8 +1,12 @@
 //! The ambiguity rules on whole header sets.
 
-use http::header::{HeaderName, HeaderValue};
+use http::Method;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
+use crate::identity::source::headers::Told as Lines;
+use crate::identity::user::{Told, namespace};
+use crate::identity::{Identity, Peer, Refusal, Resolver, definition};
 
 fn resolver(source: &str) -> Resolver {
     Resolver::for_test(source, definition::compile(source, None).expect("compiles"), "127.0.0.0/8")
@@ -150,7 +154,7 @@ proptest::proptest! {
             let reserved = namespaces.reserved_for(namespace);
             let taken = reserved.iter().any(|beginning| subject.starts_with(beginning));
             let told = Told::Lines(Lines { subject, ..Lines::default() });
-            (!taken).then(|| Identity { source: "x", namespace, told }.chat_subject().into_owned())
+            (!taken).then(|| Identity::new("x", namespace, told).chat_subject().into_owned())
         };
         if let (Some(one), Some(two)) = (told(&a), told(&b)) {
             proptest::prop_assert_eq!(one == two, a == b);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Identity;
+use super::identity::Identity;
 
 /// Which groups make which role.
 #[derive(Clone, Debug, Default)]

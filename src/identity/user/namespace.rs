@@ -14,7 +14,7 @@ const MAX_CHARS: usize = 32;
 
 /// The namespaces of all sources in use, and what the subjects in each are like.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Namespaces {
+pub(in crate::identity) struct Namespaces {
     names: BTreeSet<String>,
     subjects: Vec<(String, SubjectRules)>,
 }
@@ -23,7 +23,7 @@ impl Namespaces {
     /// Those of the sources in use: name and what its definition says.
     ///
     /// The mistakes are names of sources, and the rest of a sentence.
-    pub(super) fn of(used: &[(&str, Option<&str>)]) -> Result<Self, Vec<(String, String)>> {
+    pub(in crate::identity) fn of(used: &[(&str, Option<&str>)]) -> Result<Self, Vec<(String, String)>> {
         let mut mistakes = Vec::new();
         let mut names = BTreeSet::new();
         for (source, namespace) in used {
@@ -45,12 +45,12 @@ impl Namespaces {
     }
 
     /// The same, with what subjects are like: each source's namespace and its rules.
-    pub(super) fn with_subjects(self, subjects: Vec<(String, SubjectRules)>) -> Self {
+    pub(in crate::identity) fn with_subjects(self, subjects: Vec<(String, SubjectRules)>) -> Self {
         Self { subjects, ..self }
     }
 
     /// How subjects of the source with this namespace must not begin.
-    pub(super) fn reserved_for(&self, namespace: &str) -> Vec<String> {
+    pub(in crate::identity) fn reserved_for(&self, namespace: &str) -> Vec<String> {
         // Behind a namespace of one's own everything is one's own.
         // T-30: own namespace
         let others = self.names.iter().filter(|other| namespace.is_empty() && !other.is_empty());
@@ -58,7 +58,7 @@ impl Namespaces {
     }
 
     /// Whether an entry of a list of users names somebody; otherwise why it names nobody, the rest of a sentence.
-    pub(super) fn check(&self, entry: &str) -> Result<(), String> {
+    pub(in crate::identity) fn check(&self, entry: &str) -> Result<(), String> {
         let nobody = |why| format!("can be no subject, because it {why}; it would name nobody");
         written_as_id(entry).map_err(nobody)?; // T-58: namespace written as an id
         let (namespace, subject) = self.taken_apart(entry)?;
@@ -71,7 +71,7 @@ impl Namespaces {
     }
 
     /// Namespace and subject of an entry; otherwise why it names nobody.
-    pub(super) fn taken_apart<'e>(&'e self, entry: &'e str) -> Result<(&'e str, &'e str), String> {
+    pub(in crate::identity) fn taken_apart<'e>(&'e self, entry: &'e str) -> Result<(&'e str, &'e str), String> {
         let mut named = self.names.iter().filter(|namespace| !namespace.is_empty());
         if let Some(found) = named.find_map(|namespace| Some((namespace.as_str(), subject_in(entry, namespace)?))) {
             return Ok(found);

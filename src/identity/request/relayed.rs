@@ -6,7 +6,8 @@
 use http::header::{HeaderMap, HeaderName};
 use serde_json::{Map, Value};
 
-use super::{Refusal, ambiguity};
+use super::ambiguity;
+use crate::identity::Refusal;
 
 /// What a filter of the proxy found out.
 struct Verified {
@@ -54,12 +55,12 @@ impl Relayed {
     }
 
     /// What the proxy calls its client, if it calls it anything.
-    pub(super) fn principal(&self) -> Option<&str> {
+    pub(in crate::identity) fn principal(&self) -> Option<&str> {
         Some(self.principal.as_str()).filter(|principal| !principal.is_empty())
     }
 
     /// The claims in this place. A value that is no set of claims is wrong, not absent.
-    pub(super) fn claims(&self, filter: &str, key: &str) -> Result<&Map<String, Value>, Refusal> {
+    pub(in crate::identity) fn claims(&self, filter: &str, key: &str) -> Result<&Map<String, Value>, Refusal> {
         // T-01: filter of the metadata
         let found = self.verified.iter().find(|own| own.filter == filter && own.key == key);
         found.ok_or(Refusal::Absent)?.claims.as_ref().ok_or(Refusal::Claim)

@@ -7,20 +7,20 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::Undecodable;
+use crate::identity::request::encoding::Undecodable;
 
 /// The text of a JSON string.
-pub(super) fn text(value: &[u8]) -> Result<String, Undecodable> {
+pub(in crate::identity) fn text(value: &[u8]) -> Result<String, Undecodable> {
     serde_json::from_slice(value).map_err(|_| Undecodable)
 }
 
 /// The texts of a JSON list.
-pub(super) fn texts(value: &[u8]) -> Result<Vec<String>, Undecodable> {
+pub(in crate::identity) fn texts(value: &[u8]) -> Result<Vec<String>, Undecodable> {
     serde_json::from_slice(value).map_err(|_| Undecodable)
 }
 
 /// The members of a JSON object.
-pub(super) fn object(text: &str) -> Result<Map<String, Value>, Undecodable> {
+pub(in crate::identity) fn object(text: &str) -> Result<Map<String, Value>, Undecodable> {
     match serde_json::from_str(text) {
         Ok(Strict(Value::Object(members))) => Ok(members),
         _ => Err(Undecodable),

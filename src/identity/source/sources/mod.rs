@@ -5,13 +5,13 @@ mod configure;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::keys::Waiting;
-use super::peer::Peers;
-use super::resolver::Resolver;
-use super::source::Source;
-use super::users::Users;
 use crate::clock::{Clock, Timestamp};
 use crate::config;
+use crate::identity::keys::Waiting;
+use crate::identity::peer::Peers;
+use crate::identity::resolver::Resolver;
+use crate::identity::source::Source;
+use crate::identity::user::users::Users;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
@@ -31,7 +31,7 @@ pub struct Around {
 #[cfg(test)]
 impl Around {
     /// One for all tests: a client reads every authority of the machine when it is made.
-    pub(super) fn for_test() -> Self {
+    pub(in crate::identity) fn for_test() -> Self {
         static SHARED: std::sync::LazyLock<Around> = std::sync::LazyLock::new(|| {
             let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
             let outbound = Outbound::new(Arc::clone(&clock)).expect("a client");
@@ -87,7 +87,7 @@ impl Sources {
     }
 
     /// Reads them again: keys, what proves peers, and the list of denied users. Tells who is denied now and was not
-    /// before, as [`Identity::chat_subject`](super::Identity::chat_subject) names them. What is unusable is logged and
+    /// before, as [`Identity::chat_subject`](crate::identity::Identity::chat_subject) names them. What is unusable is logged and
     /// counted, and the last good one stays.
     pub fn reload(&self, now: Timestamp) -> Vec<Box<str>> {
         for set in self.all.iter().filter_map(|source| source.key_set()) {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::{Around, Sources};
 use crate::config::{self, Answer, ConfigError, did_you_mean};
 use crate::identity::definition;
-use crate::identity::namespace::Namespaces;
 use crate::identity::peer::Peers;
 use crate::identity::source::Source;
-use crate::identity::users::Users;
+use crate::identity::user::namespace::Namespaces;
+use crate::identity::user::users::Users;
 
 impl Sources {
     /// Checks the `[identity]` section and the routes' own orders against the presets and the operator's definitions.

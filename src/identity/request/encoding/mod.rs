@@ -5,8 +5,6 @@
 //! twice those of its input, and inputs are capped before they come here.
 
 mod base64;
-pub(super) mod claims;
-mod json;
 mod latin1;
 mod percent;
 mod rfc2047;
@@ -15,10 +13,12 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use crate::identity::claims::json;
+
 /// How a header holds text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Encoding {
+pub(in crate::identity) enum Encoding {
     /// The bytes are UTF-8.
     #[default]
     Utf8,
@@ -38,18 +38,18 @@ pub(super) enum Encoding {
 
 /// Not in the declared encoding. Says no more: the value is personal data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Undecodable;
+pub(in crate::identity) struct Undecodable;
 
 /// One text, or a list that needs no taking apart.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Texts<'t> {
+pub(in crate::identity) enum Texts<'t> {
     One(Cow<'t, str>),
     List(Vec<Cow<'t, str>>),
 }
 
 impl Encoding {
     /// The text of a value. Blanks around the value are no part of it.
-    pub(super) fn decode(self, value: &[u8]) -> Result<Cow<'_, str>, Undecodable> {
+    pub(in crate::identity) fn decode(self, value: &[u8]) -> Result<Cow<'_, str>, Undecodable> {
         let value = value.trim_ascii();
         if value.is_empty() {
             return Ok(Cow::Borrowed(""));
@@ -66,7 +66,7 @@ impl Encoding {
     }
 
     /// The texts of a value that may be a list: only JSON can say where one ends, so elsewhere there is one.
-    pub(super) fn decode_texts(self, value: &[u8]) -> Result<Texts<'_>, Undecodable> {
+    pub(in crate::identity) fn decode_texts(self, value: &[u8]) -> Result<Texts<'_>, Undecodable> {
         match self {
             Self::Json if value.trim_ascii().starts_with(b"[") => {
                 json::texts(value).map(|texts| Texts::List(texts.into_iter().map(Cow::Owned).collect()))

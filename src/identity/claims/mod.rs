@@ -1,5 +1,9 @@
 //! The claims in a payload, whichever way it lists them.
 
+pub(super) mod json;
+pub(super) mod profile;
+pub(super) mod reader;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Texts, Undecodable, json};
+use crate::identity::request::encoding::{Texts, Undecodable};
 
 /// How a payload lists its claims.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -4,10 +4,13 @@
 
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 
-use super::Refusal;
+use crate::identity::Refusal;
 
 /// The one line of a header. Two are refused, even if they say the same.
-pub(super) fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, Refusal> {
+pub(in crate::identity) fn one<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'h HeaderValue>, Refusal> {
     let mut lines = headers.get_all(name).iter();
     let first = lines.next();
     // T-08: one line
@@ -15,13 +18,16 @@ pub(super) fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Optio
 }
 
 /// The one line of a header that tells something by itself.
-pub(super) fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, Refusal> {
+pub(in crate::identity) fn only<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'h HeaderValue>, Refusal> {
     guard(headers, std::slice::from_ref(name))?;
     one(headers, name)
 }
 
 /// Refuses a request in which one of `names` is ambiguous.
-pub(super) fn guard(headers: &HeaderMap, names: &[HeaderName]) -> Result<(), Refusal> {
+pub(in crate::identity) fn guard(headers: &HeaderMap, names: &[HeaderName]) -> Result<(), Refusal> {
     if names.is_empty() {
         return Ok(());
     }
@@ -40,12 +46,12 @@ pub(super) fn guard(headers: &HeaderMap, names: &[HeaderName]) -> Result<(), Ref
 
 /// Whether a proxy that joins lines could have made this value of two, or of bytes that are not text (T-09, T-15). What
 /// it was cannot be told any more.
-pub(super) fn may_be_joined(value: &HeaderValue) -> bool {
+pub(in crate::identity) fn may_be_joined(value: &HeaderValue) -> bool {
     value.as_bytes().iter().any(|byte| matches!(byte, b',' | b'!'))
 }
 
 /// R5: a header whose name becomes one of `own` when `_` and `.` are read as `-` is an attack or a broken proxy.
-pub(super) fn is_alias<'n, I: IntoIterator<Item = &'n HeaderName>>(name: &HeaderName, own: I) -> bool {
+pub(in crate::identity) fn is_alias<'n, I: IntoIterator<Item = &'n HeaderName>>(name: &HeaderName, own: I) -> bool {
     let name = name.as_str();
     let bytes = name.as_bytes();
     let folds = bytes.iter().any(|b| matches!(b, b'_' | b'.')); // T-03, T-04: look-alike header names
@@ -58,7 +64,7 @@ pub(super) fn is_alias<'n, I: IntoIterator<Item = &'n HeaderName>>(name: &Header
 }
 
 /// T-07: `Connection: X-Forwarded-User` makes the next hop drop the header, or shows that somebody tried.
-pub(super) fn refuse_listed<'n, I>(value: &HeaderValue, own: impl Fn() -> I) -> Result<(), Refusal>
+pub(in crate::identity) fn refuse_listed<'n, I>(value: &HeaderValue, own: impl Fn() -> I) -> Result<(), Refusal>
 where
     I: Iterator<Item = &'n HeaderName>,
 {

@@ -11,7 +11,7 @@ const MOST_LEVELS: u8 = 16;
 
 /// Which members are wanted, by name; those of objects below in turn.
 #[derive(Debug, Default)]
-pub(super) struct Wanted {
+pub(in crate::identity) struct Wanted {
     members: Vec<Member>,
     slots: usize,
 }
@@ -26,11 +26,11 @@ struct Member {
 
 /// Where the value of a wanted member will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot(usize);
+pub(in crate::identity) struct Slot(usize);
 
 /// A value, as far as anybody asks.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Said<'t> {
+pub(in crate::identity) enum Said<'t> {
     Text(Cow<'t, str>),
     Whole(i64),
     Real(f64),
@@ -44,11 +44,11 @@ pub(super) enum Said<'t> {
 
 /// The values of one object.
 #[derive(Debug)]
-pub(super) struct Values<'t>(Vec<Option<Said<'t>>>);
+pub(in crate::identity) struct Values<'t>(Vec<Option<Said<'t>>>);
 
 impl Wanted {
     /// Wants the member at `path`, which is not empty.
-    pub(super) fn want(&mut self, path: impl IntoIterator<Item = impl AsRef<str>>) -> Slot {
+    pub(in crate::identity) fn want(&mut self, path: impl IntoIterator<Item = impl AsRef<str>>) -> Slot {
         let mut level = &mut self.members;
         let mut found = 0;
         for name in path {
@@ -66,7 +66,7 @@ impl Wanted {
     }
 
     /// The wanted values in `text`, which is one object; `None` where it is not, or can be read in two ways.
-    pub(super) fn read<'t>(&self, text: &'t [u8]) -> Option<Values<'t>> {
+    pub(in crate::identity) fn read<'t>(&self, text: &'t [u8]) -> Option<Values<'t>> {
         let mut values = Vec::new();
         values.resize_with(self.slots, || None);
         let mut reader = serde_json::Deserializer::from_slice(text);
@@ -79,17 +79,17 @@ impl Wanted {
 
 impl<'t> Values<'t> {
     /// The value there; absent and null are one.
-    pub(super) fn at(&self, slot: Slot) -> Option<&Said<'t>> {
+    pub(in crate::identity) fn at(&self, slot: Slot) -> Option<&Said<'t>> {
         self.0.get(slot.0)?.as_ref().filter(|said| **said != Said::Null)
     }
 
     /// Whether the member is there at all.
-    pub(super) fn has(&self, slot: Slot) -> bool {
+    pub(in crate::identity) fn has(&self, slot: Slot) -> bool {
         self.0.get(slot.0).is_some_and(Option::is_some)
     }
 
     /// The text there.
-    pub(super) fn text(&self, slot: Slot) -> Option<&str> {
+    pub(in crate::identity) fn text(&self, slot: Slot) -> Option<&str> {
         match self.at(slot) {
             Some(Said::Text(text)) => Some(text),
             _ => None,

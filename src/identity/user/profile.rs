@@ -2,19 +2,19 @@
 
 /// A user as a source told it, decoded and owned.
 #[derive(Default)]
-pub(super) struct Profile {
+pub(in crate::identity) struct Profile {
     /// Who vouches for the subject.
-    pub(super) issuer: Option<String>,
+    pub(in crate::identity) issuer: Option<String>,
     /// The subject; checked by [`super::text::subject`].
-    pub(super) subject: String,
+    pub(in crate::identity) subject: String,
     /// Cleaned by [`super::text::display_name`].
-    pub(super) name: Option<String>,
+    pub(in crate::identity) name: Option<String>,
     /// Checked by [`super::text::email`]; verified where the source says so.
-    pub(super) email: Option<String>,
+    pub(in crate::identity) email: Option<String>,
     /// Checked by [`super::text::avatar`].
-    pub(super) avatar: Option<String>,
+    pub(in crate::identity) avatar: Option<String>,
     /// At most 256.
-    pub(super) groups: Vec<String>,
+    pub(in crate::identity) groups: Vec<String>,
 }
 
 impl std::fmt::Debug for Profile {

@@ -11,20 +11,21 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::namespace::Namespaces;
-use super::{Identity, Refusal, text};
+use super::{Identity, text};
 use crate::config;
+use crate::identity::Refusal;
 use crate::secrets::{FileError, Refusals, Refused, read_text};
 
 /// Bytes of the file at most.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A mistake: key below `identity.users`, and the rest of a sentence. It names no user.
-pub(super) type Mistake = (&'static str, String);
+pub(in crate::identity) type Mistake = (&'static str, String);
 
 type Entries = HashSet<Box<str>, ahash::RandomState>;
 
 /// The lists, checked.
-pub(super) struct Users {
+pub(in crate::identity) struct Users {
     allow: Entries,
     allow_groups: Entries,
     deny: Entries,
@@ -47,7 +48,10 @@ impl std::fmt::Debug for Users {
 
 impl Users {
     /// The configured lists; `None` where there is none, so that requests need not look at them.
-    pub(super) fn configure(configured: &config::Users, namespaces: &Namespaces) -> Result<Option<Self>, Vec<Mistake>> {
+    pub(in crate::identity) fn configure(
+        configured: &config::Users,
+        namespaces: &Namespaces,
+    ) -> Result<Option<Self>, Vec<Mistake>> {
         let config::Users { allow, allow_groups, deny, deny_file } = configured;
         if allow.is_empty() && allow_groups.is_empty() && deny.is_empty() && deny_file.is_none() {
             return Ok(None);
@@ -92,7 +96,7 @@ impl Users {
     }
 
     /// Whether the user is served.
-    pub(super) fn admit(&self, identity: &Identity<'_>) -> Result<(), Refusal> {
+    pub(in crate::identity) fn admit(&self, identity: &Identity<'_>) -> Result<(), Refusal> {
         let subject = identity.chat_subject();
         let subject: &str = &subject;
         // T-37: deny file
@@ -107,17 +111,17 @@ impl Users {
     }
 
     /// The file, if there is one.
-    pub(super) fn file(&self) -> Option<&Path> {
+    pub(in crate::identity) fn file(&self) -> Option<&Path> {
         self.file.as_ref().map(|file| file.path.as_path())
     }
 
     /// Entries of both deny lists.
-    pub(super) fn denied(&self) -> usize {
+    pub(in crate::identity) fn denied(&self) -> usize {
         self.deny.len() + self.file.as_ref().map_or(0, |file| file.entries.load().len())
     }
 
     /// Reads the file again. Tells who is denied now and was not before; an unusable file changes nothing.
-    pub(super) fn reload(&self) -> Result<Vec<Box<str>>, Refused<String>> {
+    pub(in crate::identity) fn reload(&self) -> Result<Vec<Box<str>>, Refused<String>> {
         let Some(file) = &self.file else { return Ok(Vec::new()) };
         let text = read_text(&file.path, MAX_FILE_BYTES);
         let look = file.refusals.look(&text);

@@ -1,14 +1,14 @@
 //! Which claim is what: from checked claims to a [`Profile`].
 
-use super::json::{Said, Slot, Values, Wanted};
+use super::reader::{Said, Slot, Values, Wanted};
 use crate::identity::Refusal;
 use crate::identity::definition::{Path, TokenRules};
-use crate::identity::profile::Profile;
-use crate::identity::text::{self, SubjectFault, Told};
+use crate::identity::user::profile::Profile;
+use crate::identity::user::text::{self, SubjectFault, Told};
 
 /// Reads what claims tell of a user.
 #[derive(Debug)]
-pub(super) struct ProfileReader {
+pub(in crate::identity) struct ProfileReader {
     subject: Slot,
     within: Vec<Slot>,
     name: Vec<Slot>,
@@ -19,7 +19,7 @@ pub(super) struct ProfileReader {
 }
 
 impl ProfileReader {
-    pub(super) fn new(rules: &TokenRules, wanted: &mut Wanted) -> Self {
+    pub(in crate::identity) fn new(rules: &TokenRules, wanted: &mut Wanted) -> Self {
         let names = &rules.claims;
         let mut slot = |path: &Path| wanted.want(path);
         let mut slots = |paths: &[Path]| paths.iter().map(&mut slot).collect();
@@ -35,7 +35,7 @@ impl ProfileReader {
     }
 
     /// The user. Only the subject can be wrong; what else does not fit is left out.
-    pub(super) fn read(&self, claims: &Values<'_>, issuer: Option<String>) -> Result<Profile, Refusal> {
+    pub(in crate::identity) fn read(&self, claims: &Values<'_>, issuer: Option<String>) -> Result<Profile, Refusal> {
         Ok(Profile {
             issuer,
             subject: self.subject(claims)?,

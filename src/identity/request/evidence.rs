@@ -1,0 +1,60 @@
+//! What of a request may tell identity, and what a header of it is worth.
+
+use http::header::HeaderMap;
+use http::{HeaderName, Method};
+
+use super::relayed::Relayed;
+use crate::identity::Standing;
+
+/// What of a request may tell identity.
+#[derive(Clone, Copy)]
+pub struct Asking<'r> {
+    /// What the connection proves.
+    pub standing: Standing,
+    /// Method.
+    pub method: &'r Method,
+    /// Path and query, as sent.
+    pub target: &'r str,
+    /// Every header line.
+    pub headers: &'r HeaderMap,
+    /// The whole body, where [`Resolver::reads_body`] and there is one.
+    pub body: Option<&'r [u8]>,
+    /// What the proxy told beside the request, where it asked over gRPC. The headers above are those of its client then.
+    pub relayed: Option<&'r Relayed>,
+}
+
+impl<'r> Asking<'r> {
+    /// The headers of whoever asks: only what the peer itself sent can prove the peer.
+    pub(in crate::identity) const fn of_peer(&self) -> &'r HeaderMap {
+        match self.relayed {
+            None => self.headers,
+            Some(relayed) => relayed.metadata(), // T-01: relayed headers
+        }
+    }
+
+    /// Whether one of these headers could be two that the proxy joined into one.
+    pub fn joins<'n, I: Iterator<Item = &'n HeaderName>>(&self, names: I) -> bool {
+        self.relayed.is_some_and(|relayed| relayed.joins(self.headers, names))
+    }
+
+    /// The call of whoever asks, as if it were the request.
+    pub(in crate::identity) const fn as_peer(&self) -> Self {
+        Self { headers: self.of_peer(), relayed: None, ..*self }
+    }
+}
+
+impl std::fmt::Debug for Asking<'_> {
+    /// Headers and bodies are full of secrets and personal data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asking").field("standing", &self.standing).finish_non_exhaustive()
+    }
+}
+
+/// What the word of a header is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// It tells identity, or proves the proxy, by being there: only the proxy may send it.
+    Said,
+    /// It is signed, or a secret: a forgery is refused.
+    Proven,
+}

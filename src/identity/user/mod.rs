@@ -1,0 +1,12 @@
+//! Users: who they are, what is said of them, and which are served.
+
+mod identity;
+pub(super) mod namespace;
+pub(super) mod profile;
+mod roles;
+pub(super) mod text;
+pub(super) mod users;
+
+pub use identity::Identity;
+pub(super) use identity::Told;
+pub use roles::Roles;
