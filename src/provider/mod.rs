@@ -14,6 +14,7 @@ mod calls;
 mod compile;
 mod credentials;
 pub mod definition;
+mod dialect;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod inputs;
@@ -37,6 +38,7 @@ pub use credentials::rotation::{
     Plan as RotationPlan, Progress, Rotation, RotationError, Stage, Status as RotationStatus,
 };
 pub use definition::{Definition, Definitions, Input, PRESETS, Setting};
+pub use dialect::{Dialect, HEADER_TEXT, Problem};
 pub use inputs::{Given, InputFault, Inputs};
 pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
 pub use mint::explain::Explanation;
@@ -86,7 +88,8 @@ pub struct Provider {
     api_url: String,
     user_id: Option<TextTemplate>,
     extra: Vec<(String, JsonTemplate)>,
-    inputs: Inputs,
+    inputs: Arc<Inputs>,
+    dialect: Option<Arc<Dialect>>,
     permits: Vec<Permit>,
     uses: ProfileUse,
     cautions: Vec<String>,
@@ -165,7 +168,8 @@ impl Provider {
             revoke,
             ..
         } = compiled;
-        let Compiled { registration, api_url, user_id, extra, needs, inputs, permits, uses, cautions, .. } = compiled;
+        let Compiled { registration, api_url, user_id, extra, needs, inputs, dialect, permits, uses, cautions, .. } =
+            compiled;
         let vault = Vault::open(needs, Arc::clone(&around.clock))?;
         let provider = Self {
             name: Arc::from(name),
@@ -186,6 +190,7 @@ impl Provider {
             user_id,
             extra,
             inputs,
+            dialect,
             permits,
             uses,
             cautions: cautions.into_iter().chain(given_twice).collect(),
@@ -237,8 +242,13 @@ impl Provider {
     }
 
     /// What a request may add.
-    pub fn inputs(&self) -> &Inputs {
+    pub fn inputs(&self) -> &Arc<Inputs> {
         &self.inputs
+    }
+
+    /// The auth endpoint of the provider's own client library, where the definition describes one.
+    pub fn dialect(&self) -> Option<&Arc<Dialect>> {
+        self.dialect.as_ref()
     }
 
     /// Whether one token may be handed out more than once.
