@@ -6,7 +6,6 @@ use aws_lc_rs::digest;
 use regex_lite::Regex;
 
 use crate::config::Unfit;
-use crate::provider::definition::pattern::whole;
 use crate::provider::keys::mac::{Encode, MacKey};
 
 /// Bytes of a chat user id where the definition sets no limit; it goes into addresses and claims.
@@ -67,11 +66,6 @@ pub(in crate::provider) struct UserRule {
 }
 
 impl UserRule {
-    /// The pattern of a definition.
-    pub(in crate::provider) fn pattern(text: Option<&str>) -> Result<Option<Regex>, String> {
-        text.map(whole).transpose()
-    }
-
     /// The id of `subject`, or `None` when this provider cannot take it. With a `key`, every id is a keyed hash, so that
     /// no name or address leaves the house.
     pub(in crate::provider) fn id(&self, subject: &str, key: Option<&MacKey>) -> Option<UserId> {
@@ -136,7 +130,7 @@ mod tests {
         UserRule {
             prefix: "app_".to_owned(),
             suffix: ":x".to_owned(),
-            pattern: UserRule::pattern(Some("app_[a-z0-9_-]+:x")).expect("a pattern"),
+            pattern: crate::definition::whole("app_[a-z0-9_-]+:x").ok(),
             max_bytes: Some(if unfit == Unfit::Hash { 60 } else { 14 }),
             unfit,
             in_path: false,
