@@ -53,13 +53,16 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 const MAX_HEADER_LIST: u32 = 16 * 1024;
 
 /// What bodies of answers are made of.
-pub trait Content: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static {}
+pub(super) trait Content:
+    Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static
+{
+}
 
 impl<B> Content for B where B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static
 {}
 
 /// Answers the requests of a listener.
-pub trait Answers: Send + Sync + 'static {
+pub(super) trait Answers: Send + Sync + 'static {
     /// Answers one request, and tells `phase`. One with a `fault` is refused.
     fn answer(
         &self,
@@ -112,7 +115,7 @@ enum End {
 }
 
 /// Accepts and serves connections until the lifecycle drains. Connections are tracked by `lifecycle`.
-pub async fn serve<R: Answers>(
+pub(super) async fn serve<R: Answers>(
     bound: Bound,
     routes: R,
     limits: Limits,
