@@ -23,7 +23,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use environment::Environment;
-pub use error::{ConfigError, ConfigErrors, did_you_mean};
+pub use error::{ConfigError, ConfigErrors};
 pub use identity::{Caller, CallerToken, Identity, Peers, Users};
 pub use outbound::{Bypass, Outbound, Proxy, ProxyAuth};
 pub use raw::{ClientCertificates, LogFormat, Mode, RequestLines, Unfit, UserLines};
@@ -34,6 +34,7 @@ use check::Check;
 pub(crate) use check::identity::network;
 use layers::Layers;
 
+pub use crate::definition::did_you_mean;
 use crate::rate::Rate;
 
 /// Where configuration is read from.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Mode;
+use crate::definition::Key;
 
 /// Where public keys are served; no route may take it.
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";
@@ -27,7 +28,7 @@ pub struct Route {
     /// File, for messages.
     pub origin: String,
     /// Key in that file, for messages: `routes[0]`.
-    pub key: String,
+    pub key: Key,
 }
 
 /// What a route answers, with what only that kind needs.

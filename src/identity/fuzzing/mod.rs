@@ -111,7 +111,7 @@ fn route() -> config::Route {
         deadline: std::time::Duration::from_secs(1),
         sources: None,
         origin: String::new(),
-        key: String::new(),
+        key: crate::definition::Key::default(),
     }
 }
 
