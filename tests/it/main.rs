@@ -15,6 +15,7 @@
 )]
 
 mod client;
+mod eventually;
 mod exchange;
 mod fakes;
 mod harness;
