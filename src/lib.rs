@@ -21,7 +21,7 @@
 //!
 //! Behind this, sessions in use are renewed by the [`clock`], and [`secrets`] are read again when their files change.
 //!
-//! [`config`] is what the operator wrote, checked. [`app`] puts the rooms together, [`lifecycle`] starts and stops
+//! [`config`] is what the operator wrote, checked; [`definition`] is what its formats have in common. [`app`] puts the rooms together, [`lifecycle`] starts and stops
 //! them, [`cli`] is the command line. Users and providers are paced by [`rate`]. [`metrics`] and [`telemetry`] tell what
 //! happens. Arrows point down only, and each large crate has one door; a test holds both rules.
 
@@ -29,6 +29,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod definition;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod identity;

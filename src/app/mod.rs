@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
+use crate::definition::Key;
 use crate::identity::{self, Roles};
 use crate::inbound::{self, Bound, Calls, Entrance, Limits, Protocol, Rooms, Routes, Tls};
 use crate::lifecycle::Lifecycle;
@@ -65,7 +66,7 @@ impl Blueprint {
     /// Compiles definitions, reads secrets and keys, and checks routes against them. All mistakes that can be found in
     /// one pass are in the error.
     pub fn draw(config: Config, environment: &Environment, clock: Arc<dyn Clock>) -> Result<Self, ConfigErrors> {
-        let fault = |problem: String| ConfigErrors(vec![ConfigError::new("sidemint", "", problem)]);
+        let fault = |problem: String| ConfigErrors(vec![ConfigError::at("sidemint", problem)]);
         let metrics = Arc::new(Metrics::new().map_err(|error| fault(error.to_string()))?);
         let mut errors = Vec::new();
         let outbound = Outbound::configured(&config.outbound, Arc::clone(&clock)).or_else(|mistake| {
@@ -97,7 +98,7 @@ impl Blueprint {
         }
         for (name, problem) in Provider::mixed_up(&providers) {
             let origin = config.providers.get(&name).map(|table| table.origin.clone()).unwrap_or_default();
-            errors.push(ConfigError::new(origin, format!("providers.{name}.user_prefix"), problem));
+            errors.push(ConfigError::new(origin, Key::of("providers").below(name).below("user_prefix"), problem));
         }
         let tls = Tls::open(&config.server, &clock, &metrics).unwrap_or_else(|mistakes| {
             errors.extend(mistakes);
@@ -173,12 +174,12 @@ fn plan(
         let Some(provider) = providers.get(&route.provider) else { continue };
         let ttl = route.ttl.unwrap_or(provider.lifetime().default);
         if let Err(problem) = provider.lifetime().check(ttl) {
-            errors.push(ConfigError::new(route.origin.clone(), format!("{}.ttl", route.key), problem));
+            errors.push(ConfigError::new(route.origin.clone(), route.key.below("ttl"), problem));
         }
         provider.note_lifetime(ttl);
         let resolver = sources.resolver(route);
         let form = inbound::form(route, &resolver, provider).unwrap_or_else(|problem| {
-            errors.push(ConfigError::new(route.origin.clone(), format!("{}.answer", route.key), problem));
+            errors.push(ConfigError::new(route.origin.clone(), route.key.below("answer"), problem));
             Form::Json
         });
         if let Some(member) = resolver.user_member()
@@ -189,7 +190,7 @@ fn plan(
                  take another provider or another source",
                 provider.preset()
             );
-            errors.push(ConfigError::new(route.origin.clone(), format!("{}.provider", route.key), problem));
+            errors.push(ConfigError::new(route.origin.clone(), route.key.below("provider"), problem));
         }
         let Ok(id) = RouteId::try_from(n) else {
             errors.push(ConfigError::new(route.origin.clone(), "routes", "has more than 65536 routes"));
@@ -197,7 +198,7 @@ fn plan(
         };
         let plan = Plan::new(id, route, form, Arc::clone(provider), Arc::clone(&roles), metrics);
         if let Err(problem) = plan.check_headers() {
-            errors.push(ConfigError::new(route.origin.clone(), format!("{}.provider", route.key), problem));
+            errors.push(ConfigError::new(route.origin.clone(), route.key.below("provider"), problem));
         }
         plans.push(Arc::new(plan));
     }

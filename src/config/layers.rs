@@ -2,21 +2,27 @@
 
 use std::path::{Path, PathBuf};
 
-use figment::error::{Actual, Kind};
-use figment::providers::{Format, Serialized, Toml};
-use figment::value::{Dict, Value};
-use figment::{Figment, Source};
+use figment::providers::Serialized;
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider, Source};
 use serde::de::DeserializeOwned;
 
 use super::variables::Variables;
-use super::{ConfigError, Environment, Sources, did_you_mean};
+use super::{ConfigError, Environment, Sources};
+use crate::definition::{Key, Mistakes, did_you_mean, read, shown};
 use crate::secrets::{FileError, list, read_text};
 
 /// The merged layers, to be read section by section, so that one pass finds the mistakes of all sections.
 pub(super) struct Layers {
     merged: Figment,
-    files: Vec<PathBuf>,
+    files: Vec<File>,
     variables: Variables,
+}
+
+/// A configuration file, as it was read.
+struct File {
+    path: PathBuf,
+    content: Dict,
 }
 
 /// Bytes of a configuration file at most.
@@ -34,24 +40,12 @@ impl Layers {
     pub(super) fn read(sources: &Sources, environment: &Environment, errors: &mut Vec<ConfigError>) -> Self {
         let mut files = Vec::new();
         for path in all_files(sources, errors) {
-            match read_text(&path, MAX_BYTES) {
-                Err(cause) => {
-                    let problem = match cause {
-                        FileError::Unreadable(cause) => format!("cannot be read ({cause})"),
-                        other => other.to_string(),
-                    };
-                    let problem = format!("{problem}; name a configuration file with --config");
-                    errors.push(ConfigError::new(path.display().to_string(), "", problem));
-                }
-                Ok(text) => match text.parse::<toml::Table>() {
-                    Err(cause) => {
-                        errors.push(ConfigError::new(path.display().to_string(), "", not_toml(&text, &cause)));
-                    }
-                    Ok(_) => files.push(path),
-                },
+            match File::read(&path) {
+                Ok(content) => files.push(File { path, content }),
+                Err(problem) => errors.push(ConfigError::at(path.display().to_string(), problem)),
             }
         }
-        let merged = files.iter().fold(Figment::new(), |all, file| all.merge(Toml::file_exact(file)));
+        let merged = files.iter().fold(Figment::new(), Figment::merge);
         let known = merged.extract::<Dict>().unwrap_or_default();
         let (variables, mistakes) = environment.variables(&known);
         errors.extend(mistakes);
@@ -67,14 +61,14 @@ impl Layers {
         for name in all.keys().filter(|name| !SECTIONS.contains(&name.as_str())) {
             let meant = did_you_mean(name, SECTIONS);
             let problem = format!("unknown section; the sections are {}{meant}", SECTIONS.join(", "));
-            errors.push(ConfigError::new(self.origin(name), name, problem));
+            errors.push(ConfigError::new(self.origin(name), Key::of(name), problem));
         }
     }
 
     /// One section, with every layer applied; its default when it is absent or wrong (the mistake is in `errors`).
     pub(super) fn section<T: DeserializeOwned + Default>(&self, name: &str, errors: &mut Vec<ConfigError>) -> T {
         let Ok(value) = self.merged.find_value(name) else { return T::default() };
-        Self::read_value(value, name, &|key| self.origin(key), errors).unwrap_or_default()
+        self.value(&value, &name.into(), None, errors).unwrap_or_default()
     }
 
     /// The tables below `name`, each on its own. One that is wrong is there without content: it is not missing.
@@ -93,7 +87,7 @@ impl Layers {
             Err(_) => return Vec::new(),
         };
         let read = |(key, value): (String, Value)| {
-            let table = Self::read_value(value, &format!("{name}.{key}"), &|key| self.origin(key), errors);
+            let table = self.value(&value, &Key::of(name).below(&key), None, errors);
             (key, table)
         };
         tables.into_iter().map(read).collect()
@@ -105,23 +99,23 @@ impl Layers {
         &self,
         name: &str,
         errors: &mut Vec<ConfigError>,
-    ) -> Vec<(String, String, T)> {
+    ) -> Vec<(String, Key, T)> {
         let mut items = Vec::new();
         for file in &self.files {
-            let origin = short(file);
-            match Figment::from(Toml::file_exact(file)).find_value(name) {
-                Ok(Value::Array(_, list)) => {
-                    for (n, value) in list.into_iter().enumerate() {
-                        let key = format!("{name}[{n}]");
-                        let item = Self::read_value(value, &key, &|_| origin.clone(), errors);
+            let origin = short(&file.path);
+            match file.content.get(name) {
+                Some(Value::Array(_, list)) => {
+                    for (n, value) in list.iter().enumerate() {
+                        let key = Key::of(name).item(n);
+                        let item = self.value(value, &key, Some(&origin), errors);
                         items.extend(item.map(|item| (origin.clone(), key, item)));
                     }
                 }
-                Ok(other) => {
+                Some(other) => {
                     let problem = format!("is {}, write a list of tables: [[{name}]]", shown(&other.to_actual()));
                     errors.push(ConfigError::new(origin, name, problem));
                 }
-                Err(_) => {}
+                None => {}
             }
         }
         for variable in self.variables.below(name) {
@@ -130,33 +124,21 @@ impl Layers {
         items
     }
 
-    /// Reads `value`, which stands at `key`. serde stops at the first mistake, so a mistake that has been told is taken
-    /// out and the rest is read again. What is left is handed on, so that the stages after this one tell their mistakes in
-    /// the same run; it is never served.
-    fn read_value<T: DeserializeOwned>(
-        mut value: Value,
-        key: &str,
-        origin: &dyn Fn(&str) -> String,
+    /// Reads `value`, which stands at `key` in `origin`, or wherever the key comes from.
+    fn value<T: DeserializeOwned>(
+        &self,
+        value: &Value,
+        key: &Key,
+        origin: Option<&str>,
         errors: &mut Vec<ConfigError>,
     ) -> Option<T> {
-        let mut told: Vec<Vec<String>> = Vec::new();
-        loop {
-            let error = match value.deserialize::<T>() {
-                Ok(read) => return Some(read),
-                Err(error) => error,
-            };
-            let path = path_of(&error);
-            // What was taken out is not missing.
-            if told.contains(&path) {
-                return None;
-            }
-            let place = place(key, &path);
-            errors.push(ConfigError::new(origin(&place), place, problem(&error.kind)));
-            if !take_out(&mut value, &path) {
-                return None;
-            }
-            told.push(path);
-        }
+        let mut mistakes = Mistakes::default();
+        let read = read(value, &mut mistakes);
+        errors.extend(mistakes.within(key).into_iter().map(|mistake| {
+            let origin = origin.map_or_else(|| self.origin(&mistake.key.to_string()), str::to_owned);
+            ConfigError::at(origin, mistake)
+        }));
+        read
     }
 
     /// Where the value of `key` comes from.
@@ -169,7 +151,7 @@ impl Layers {
     }
 
     fn fallback_origin(&self) -> String {
-        self.files.first().map_or_else(|| "configuration".to_owned(), |file| file.display().to_string())
+        self.files.first().map_or_else(|| "configuration".to_owned(), |file| file.path.display().to_string())
     }
 
     fn name_of(&self, source: Option<&Source>, key: &str) -> String {
@@ -180,94 +162,27 @@ impl Layers {
     }
 }
 
-/// Where a mistake is, from the value that was read.
-fn path_of(error: &figment::Error) -> Vec<String> {
-    let mut path = error.path.clone();
-    let last = match &error.kind {
-        Kind::UnknownField(field, _) => Some(field.as_str()),
-        Kind::MissingField(field) => Some(field.as_ref()),
-        _ => None,
-    };
-    if let Some(last) = last.filter(|last| path.last().map(String::as_str) != Some(last)) {
-        path.push(last.to_owned());
-    }
-    path
-}
-
-/// A path as operators write it: `routes[0].path`.
-fn place(key: &str, path: &[String]) -> String {
-    let mut place = key.to_owned();
-    for part in path {
-        if part.bytes().all(|b| b.is_ascii_digit()) {
-            place.extend(["[", part, "]"]);
-        } else {
-            place.push('.');
-            place.push_str(part);
-        }
-    }
-    place
-}
-
-/// Takes the value at `path` out; `false` when there is none.
-fn take_out(value: &mut Value, path: &[String]) -> bool {
-    match (value, path) {
-        (Value::Dict(_, members), [last]) => members.remove(last).is_some(),
-        (Value::Dict(_, members), [first, rest @ ..]) => {
-            members.get_mut(first).is_some_and(|below| take_out(below, rest))
-        }
-        (Value::Array(_, items), [index, rest @ ..]) => {
-            let Some(at) = index.parse().ok().filter(|at: &usize| *at < items.len()) else { return false };
-            if rest.is_empty() {
-                items.remove(at);
-                return true;
-            }
-            items.get_mut(at).is_some_and(|below| take_out(below, rest))
-        }
-        _ => false,
+impl File {
+    /// The content of a file. It is read once, with a limit.
+    fn read(path: &Path) -> Result<Dict, String> {
+        let text = read_text(path, MAX_BYTES).map_err(|cause| {
+            let problem = match cause {
+                FileError::Unreadable(cause) => format!("cannot be read ({cause})"),
+                other => other.to_string(),
+            };
+            format!("{problem}; name a configuration file with --config")
+        })?;
+        toml::from_str(&text).map_err(|cause| not_toml(&text, &cause))
     }
 }
 
-fn problem(kind: &Kind) -> String {
-    match kind {
-        Kind::UnknownField(field, known) => {
-            let meant = did_you_mean(field, *known);
-            format!("unknown key; known here: {}{meant}", known.join(", "))
-        }
-        Kind::MissingField(_) => "is missing".to_owned(),
-        Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-            format!("is {}, write {}", shown(found), wanted(expected))
-        }
-        Kind::UnknownVariant(found, known) => {
-            let meant = did_you_mean(found, *known);
-            format!("\"{found}\" is not one of {}{meant}", known.join(", "))
-        }
-        other => other.to_string(),
+impl Provider for &File {
+    fn metadata(&self) -> Metadata {
+        Metadata::from("TOML file", self.path.as_path())
     }
-}
 
-/// A value of another type, as its author sees it.
-fn shown(found: &Actual) -> String {
-    match found {
-        Actual::Str(text) => format!("\"{text}\""),
-        Actual::Bool(flag) => flag.to_string(),
-        Actual::Signed(number) => number.to_string(),
-        Actual::Unsigned(number) => number.to_string(),
-        Actual::Float(number) => number.to_string(),
-        Actual::Seq => "a list".to_owned(),
-        Actual::Map => "a table".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-/// A type of ours in words for people.
-fn wanted(expected: &str) -> &str {
-    match expected {
-        "u32" => "a whole number, 0 or more",
-        "a boolean" => "true or false",
-        "a string" | "enum LogFormat" | "enum RequestLines" | "enum UserLines" | "enum Mode" => "text",
-        "a sequence" => "a list",
-        "a map" => "a table",
-        other => other.strip_prefix("struct ").map_or(other, |_| "a table"),
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Map::from([(Profile::Default, self.content.clone())]))
     }
 }
 
@@ -321,7 +236,7 @@ fn all_files(sources: &Sources, errors: &mut Vec<ConfigError>) -> Vec<PathBuf> {
                     other => other.to_string(),
                 };
                 let problem = format!("{problem}; --config-dir names a folder of .toml files");
-                errors.push(ConfigError::new(folder.display().to_string(), "", problem));
+                errors.push(ConfigError::at(folder.display().to_string(), problem));
             }
             Ok(found) => files.extend(found),
         }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use environment::Environment;
-pub use error::{ConfigError, ConfigErrors, did_you_mean};
+pub use error::{ConfigError, ConfigErrors};
 pub use identity::{Caller, CallerToken, Identity, Peers, Users};
 pub use outbound::{Bypass, Outbound, Proxy, ProxyAuth};
 pub use raw::{Answer, ClientCertificates, LogFormat, Mode, RequestLines, Unfit, UserLines};
@@ -32,6 +32,8 @@ use check::Check;
 pub(crate) use check::identity::network;
 use layers::Layers;
 
+use crate::definition::Key;
+pub use crate::definition::did_you_mean;
 use crate::rate::Rate;
 
 /// Where configuration is read from.
@@ -215,7 +217,7 @@ pub struct Route {
     /// File, for messages.
     pub origin: String,
     /// Key in that file, for messages: `routes[0]`.
-    pub key: String,
+    pub key: Key,
 }
 
 impl Route {

@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use figment::value::{Dict, Map, Tag, Value};
 use figment::{Metadata, Profile, Provider};
 
+use super::ConfigError;
 use super::layers::SECTIONS;
-use super::{ConfigError, did_you_mean};
+use crate::definition::did_you_mean;
 use crate::secrets::line;
 
 /// What their names begin with.
@@ -38,7 +39,7 @@ impl Variables {
     ) -> (Self, Vec<ConfigError>) {
         let (mut all, mut errors) = (Self::default(), Vec::new());
         for name in broken.iter().filter(|name| parts(name).is_some()) {
-            errors.push(ConfigError::new(name, "", "is not UTF-8"));
+            errors.push(ConfigError::at(name, "is not UTF-8"));
         }
         for (name, text) in given {
             let Some(parts) = parts(name) else { continue };
@@ -51,9 +52,9 @@ impl Variables {
     }
 
     fn variable(&self, name: &str, parts: &[&str], text: &str, files: &Dict) -> Result<Variable, ConfigError> {
-        let mistake = |problem: String| ConfigError::new(name, parts.join(".").to_lowercase(), problem);
+        let mistake = |problem: String| ConfigError::new(name, parts.join(".").to_lowercase().as_str(), problem);
         let path = spelled(parts, files).map_err(mistake)?;
-        let at = |problem: String| ConfigError::new(name, path.join("."), problem);
+        let at = |problem: String| ConfigError::new(name, path.join(".").as_str(), problem);
         if let Some(other) = self.0.iter().find(|other| other.path == path) {
             return Err(at(format!("is what {} sets as well; unset one", other.name)));
         }

@@ -89,7 +89,7 @@ impl Outbound {
 
     /// A client that connects as the configuration says.
     pub fn configured(rules: &config::Outbound, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
-        Self::of(Way::open(rules)?, clock).map_err(|problem| ConfigError::new("sidemint", "", problem))
+        Self::of(Way::open(rules)?, clock).map_err(|problem| ConfigError::at("sidemint", problem))
     }
 
     fn of(way: Way, clock: Arc<dyn Clock>) -> Result<Self, String> {

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::base;
 use crate::config::{self, ConfigError, Proxy, ProxyAuth};
+use crate::definition::Key;
 use crate::secrets::{Secret, SecretSet, SecretSource, read_text};
 
 /// Bytes of a file with authorities at most; those of a whole system are some hundred thousand.
@@ -24,10 +25,11 @@ pub(super) struct Way {
 impl Way {
     /// Reads the files that the configuration names.
     pub(super) fn open(rules: &config::Outbound) -> Result<Self, ConfigError> {
-        let wrong = |key: &str, problem| ConfigError::new(rules.origin.clone(), format!("outbound.{key}"), problem);
+        let wrong =
+            |key: &str, problem| ConfigError::new(rules.origin.clone(), Key::of("outbound").below(key), problem);
         if let Some(path) = &rules.system_ca {
             let read = bundle(path).and_then(|pem| authorities(&pem));
-            read.map_err(|problem| ConfigError::new("SSL_CERT_FILE", "", problem))?;
+            read.map_err(|problem| ConfigError::at("SSL_CERT_FILE", problem))?;
         }
         let authorities = match &rules.ca_file {
             Some(path) => {

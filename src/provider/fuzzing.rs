@@ -17,6 +17,7 @@ use super::user::{UserId, UserRule};
 use super::{advice, compile, settings};
 use crate::clock::Timestamp;
 use crate::config::{self, Environment, Unfit};
+use crate::definition::whole;
 use crate::metrics::Metrics;
 
 /// A definition as an operator writes it: refused with a place and a sentence, or compiled.
@@ -40,7 +41,7 @@ pub(crate) fn provider_definition(bytes: &[u8]) {
         origins: BTreeMap::new(),
     };
     if let Err(mistakes) = compile::compile("chat", &definition, settings, &table, &metrics) {
-        assert!(mistakes.iter().all(|(_, problem)| !problem.is_empty()), "every mistake is told");
+        assert!(mistakes.iter().all(|mistake| !mistake.problem.is_empty()), "every mistake is told");
     }
 }
 
@@ -74,12 +75,12 @@ pub(crate) fn template(bytes: &[u8]) {
     let user = UserRule::default().id(part(1), None).unwrap_or_default();
     let profile = Profile { subject: part(1), name: Some(part(2)), email: Some(part(3)), ..Profile::default() };
     let variables = Variables::of(&user, &profile);
-    if let Ok(template) = TextTemplate::compile(part(0), "fuzz", &mut scope()) {
+    if let Ok(template) = TextTemplate::compile(part(0), &"fuzz".into(), &mut scope()) {
         let (once, again) = (template.render(&variables), template.render(&variables));
         assert_eq!(once.is_ok(), again.is_ok());
     }
     let members = serde_json::json!({ "a": part(0), "b": [part(0), "{{user.id}}"] });
-    if let Ok(template) = JsonTemplate::compile(&members, "fuzz", &mut scope()) {
+    if let Ok(template) = JsonTemplate::compile(&members, &"fuzz".into(), &mut scope()) {
         let mut out = Vec::new();
         if template.render(&variables, &mut out).is_ok() {
             let read: Result<Value, _> = serde_json::from_slice(&out);
@@ -87,14 +88,14 @@ pub(crate) fn template(bytes: &[u8]) {
         }
     }
     let address = format!("https://api.example/v1/{}", part(0));
-    if let Ok(template) = UrlTemplate::compile(&address, "fuzz", &mut scope())
+    if let Ok(template) = UrlTemplate::compile(&address, &"fuzz".into(), &mut scope())
         && let Ok(url) = template.render(&variables)
     {
         assert_eq!((url.scheme(), url.host_str(), url.port()), ("https", Some("api.example"), None), "{url}");
         assert!(url.query().is_none() && url.fragment().is_none(), "{url}");
     }
     // The same with the subject where a segment is expected, whatever it is.
-    if let Ok(template) = UrlTemplate::compile("https://api.example/v1/{{user.id}}/x", "fuzz", &mut scope())
+    if let Ok(template) = UrlTemplate::compile("https://api.example/v1/{{user.id}}/x", &"fuzz".into(), &mut scope())
         && let Ok(url) = template.render(&variables)
     {
         assert_eq!(url.path_segments().map(Iterator::count), Some(3), "{url}");
@@ -108,7 +109,7 @@ pub(crate) fn user_id(bytes: &[u8]) {
     let (one, two) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     for unfit in [Unfit::Refuse, Unfit::Hash] {
         for (pattern, max_bytes) in [(None, None), (Some("app_[a-z0-9_-]+:x"), Some(64)), (Some(".{1,60}"), Some(48))] {
-            let Ok(pattern) = UserRule::pattern(pattern) else { continue };
+            let Ok(pattern) = pattern.map(whole).transpose() else { continue };
             let rule = UserRule {
                 prefix: "app_".to_owned(),
                 suffix: ":x".to_owned(),
@@ -154,7 +155,7 @@ fn sign(mut call: crate::outbound::Call) -> Option<HeaderValue> {
     const NAME: HeaderName = HeaderName::from_static("x-signature");
     let mut scope = scope();
     let text = "{{request.method}}\n{{request.path}}\n{{request.query}}\n{{request.body}}";
-    let text = scope.at(Place::Signature, |scope| TextTemplate::compile(text, "fuzz", scope)).ok()?;
+    let text = scope.at(Place::Signature, |scope| TextTemplate::compile(text, &"fuzz".into(), scope)).ok()?;
     let mac = Mac { key: 0, text, encode: Encode::Hex };
     let auth = StepAuth::Signature { mac, carrier: Carrier::Header(NAME), prefix: String::new() };
     let (user, profile) = (UserId::default(), Profile::default());

@@ -8,8 +8,7 @@ use regex_lite::Regex;
 use strum::{IntoStaticStr, VariantArray};
 
 use super::definition::Input;
-use super::pattern::whole;
-use crate::config::did_you_mean;
+use crate::definition::{Key, Mistake, Mistakes, did_you_mean, whole};
 
 /// Bytes of one input at most, whatever a definition says: session keys count them in 16 bits.
 const LONGEST: usize = 8 * 1024;
@@ -90,36 +89,32 @@ pub enum InputFault {
 impl Inputs {
     /// Compiles what a definition declares. Names that are not in `used` are checked like the others, but not taken
     /// from requests. The mistakes are places in the definition, and what is wrong there.
-    pub fn compile(declared: &BTreeMap<String, Input>, used: &BTreeSet<String>) -> Result<Self, Vec<(String, String)>> {
-        let mut mistakes = Vec::new();
+    pub fn compile(declared: &BTreeMap<String, Input>, used: &BTreeSet<String>) -> Result<Self, Mistakes> {
+        let mut mistakes = Mistakes::default();
         let mut inputs = Self::default();
         let mut claimed: Vec<(Place, &str)> = Vec::new();
         for (position, (name, input)) in declared.iter().enumerate() {
-            let mut refuse = |part: &str, problem: String| mistakes.push((format!("inputs.{name}.{part}"), problem));
+            let key = Key::of("inputs").below(name);
             if input.from.is_empty() {
-                refuse("from", "is empty; write where the input may stand, such as [\"query\"]".to_owned());
+                mistakes.refuse(key.below("from"), "is empty; write where the input may stand, such as [\"query\"]");
             }
             let mut places = Vec::new();
             for entry in &input.from {
-                let place = match Place::parse(entry, name) {
-                    Ok(place) => place,
-                    Err(problem) => {
-                        refuse("from", problem);
-                        continue;
-                    }
-                };
+                let parsed = Place::parse(entry, name).map_err(|mistake| mistake.within(key.below("from")));
+                let Some(place) = mistakes.note(parsed) else { continue };
                 if let Some((_, other)) = claimed.iter().find(|(own, _)| *own == place) {
-                    refuse("from", format!("\"{entry}\" is a place of the input {other} already"));
+                    mistakes.refuse(key.below("from"), format!("\"{entry}\" is a place of the input {other} already"));
                 }
                 claimed.push((place.clone(), name));
                 places.push((place, position));
             }
             if !(1..=LONGEST).contains(&input.max_bytes) {
-                refuse("max_bytes", format!("is {}; write 1 to {LONGEST}", input.max_bytes));
+                mistakes.refuse(key.below("max_bytes"), format!("is {}; write 1 to {LONGEST}", input.max_bytes));
             }
-            let pattern = whole(&input.pattern).map_err(|problem| refuse("pattern", problem)).ok();
-            let except = input.except.as_deref().map(whole).transpose();
-            let except = except.map_err(|problem| refuse("except", problem)).ok().flatten();
+            let mut compiled =
+                |part: &str, text: &str| mistakes.note(whole(text).map_err(|mistake| mistake.within(key.below(part))));
+            let pattern = compiled("pattern", &input.pattern);
+            let except = input.except.as_deref().and_then(|text| compiled("except", text));
             let rule = pattern.filter(|_| used.contains(name)).map(|pattern| {
                 inputs.places.extend(places);
                 let (optional, max_bytes) = (input.optional, input.max_bytes);
@@ -127,11 +122,8 @@ impl Inputs {
             });
             inputs.rules.push(rule);
         }
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
         // Where nothing is taken, nothing needs to be read.
-        Ok(if inputs.rules.iter().all(Option::is_none) { Self::default() } else { inputs })
+        mistakes.or(if inputs.rules.iter().all(Option::is_none) { Self::default() } else { inputs })
     }
 
     /// The same where the inputs of these names are segments of paths.
@@ -144,14 +136,14 @@ impl Inputs {
     }
 
     /// The same where what stands in these places of query and body says nothing. `Err` says which of them cannot be.
-    pub(super) fn ignoring(mut self, entries: &[String]) -> Result<Self, String> {
+    pub(super) fn ignoring(mut self, entries: &[String]) -> Result<Self, Mistake> {
         for entry in entries {
             let place = Place::parse(entry, "").ok().filter(|place| !matches!(place, Place::Header(_)));
             let Some(place) = place.filter(|_| entry.contains(':')) else {
-                return Err(format!("\"{entry}\" is not query:NAME or body:NAME"));
+                return Err(format!("\"{entry}\" is not query:NAME or body:NAME").into());
             };
             if self.ignored.contains(&place) || self.places.iter().any(|(own, _)| *own == place) {
-                return Err(format!("\"{entry}\" stands here twice, or is the place of an input"));
+                return Err(format!("\"{entry}\" stands here twice, or is the place of an input").into());
             }
             self.ignored.push(place);
         }
@@ -196,30 +188,31 @@ impl Inputs {
 
     /// The inputs that the operator names, wherever they stand in requests; in the order of their names. `Err` names the
     /// input, and says which there are.
-    pub fn of_operator(&self, named: &[(String, String)]) -> Result<Vec<Option<String>>, String> {
+    pub fn of_operator(&self, named: &[(String, String)]) -> Result<Vec<Option<String>>, Mistake> {
         let mut values = vec![None; self.rules.len()];
         for (name, text) in named {
             let position = self.rules.iter().position(|rule| rule.as_ref().is_some_and(|rule| rule.name == *name));
             self.take(&mut values, position, Some(text)).map_err(|fault| {
                 let own = position.and_then(|position| self.rules.get(position)?.as_ref());
-                match (fault, own) {
+                let problem = match (fault, own) {
                     (InputFault::Undeclared, _) => {
-                        format!(
-                            "{name}: {fault}; {}{}",
-                            self.list(),
-                            did_you_mean(name, self.taken().map(|rule| &rule.name))
-                        )
+                        let meant = did_you_mean(name, self.taken().map(|rule| &rule.name));
+                        format!("{fault}; {}{meant}", self.list())
                     }
-                    (InputFault::TooLong, Some(rule)) => format!("{name}: has more than {} bytes", rule.max_bytes),
-                    _ => format!("{name}: {fault}"),
-                }
+                    (InputFault::TooLong, Some(rule)) => format!("has more than {} bytes", rule.max_bytes),
+                    _ => fault.to_string(),
+                };
+                Mistake::new(Key::of(name), problem)
             })?;
         }
         let missing = |(rule, value): (&Option<Rule>, &Option<String>)| {
             rule.as_ref().filter(|rule| !rule.optional && value.is_none()).map(|rule| rule.name.clone())
         };
         match self.rules.iter().zip(&values).find_map(missing) {
-            Some(name) => Err(format!("{name}: is missing; write --input {name}=…; {}", self.list())),
+            Some(name) => {
+                let problem = format!("is missing; write --input {name}=…; {}", self.list());
+                Err(Mistake::new(Key::of(name), problem))
+            }
             None => Ok(values),
         }
     }
@@ -284,18 +277,18 @@ impl Inputs {
 
 impl Place {
     /// Reads an entry of `from` of the input called `name`.
-    fn parse(entry: &str, name: &str) -> Result<Self, String> {
+    fn parse(entry: &str, name: &str) -> Result<Self, Mistake> {
         let (word, own) = entry.split_once(':').map_or((entry, None), |(word, own)| (word, Some(own)));
         match (word, own) {
             ("query" | "body" | "header", Some("")) | ("header", None) => {
-                Err(format!("\"{entry}\" names nothing; write \"{word}:NAME\""))
+                Err(format!("\"{entry}\" names nothing; write \"{word}:NAME\"").into())
             }
             ("query", own) => Ok(Self::Query(own.unwrap_or(name).to_owned())),
             ("body", own) => Ok(Self::Body(own.unwrap_or(name).to_owned())),
             ("header", Some(own)) => HeaderName::from_bytes(own.as_bytes())
                 .map(Self::Header)
-                .map_err(|_| format!("\"{own}\" is not a header name")),
-            _ => Err(format!("\"{entry}\" is not query, body, query:NAME, body:NAME or header:NAME")),
+                .map_err(|_| format!("\"{own}\" is not a header name").into()),
+            _ => Err(format!("\"{entry}\" is not query, body, query:NAME, body:NAME or header:NAME").into()),
         }
     }
 }
@@ -332,8 +325,9 @@ mod tests {
         declared.iter().map(|(name, input)| ((*name).to_owned(), input.clone())).collect()
     }
 
-    fn mistakes(declared: &[(&str, Input)]) -> Vec<(String, String)> {
-        Inputs::compile(&all(declared), &BTreeSet::new()).expect_err("refused")
+    fn mistakes(declared: &[(&str, Input)]) -> Vec<String> {
+        let mistakes = Inputs::compile(&all(declared), &BTreeSet::new()).expect_err("refused");
+        mistakes.iter().map(ToString::to_string).collect()
     }
 
     /// Reads query pairs, body members and header lines.
@@ -480,7 +474,7 @@ mod tests {
         let inputs = compiled(&[("room", input("[a-z]+", &["body:room_name"]))]);
         let named = |name: &str, text: &str| inputs.of_operator(&[(name.to_owned(), text.to_owned())]);
         assert_eq!(named("room", "lobby"), Ok(texts(&[Some("lobby")])));
-        let error = |outcome: Result<_, String>| outcome.expect_err("refused");
+        let error = |outcome: Result<_, Mistake>| outcome.expect_err("refused").to_string();
         assert_eq!(error(named("room", "LOBBY")), "room: does not match the pattern of the definition");
         assert!(error(named("room_name", "lobby")).starts_with("room_name: not a declared input; there are "));
         assert!(error(inputs.of_operator(&[])).starts_with("room: is missing; write --input room=…; there are "));
@@ -498,12 +492,11 @@ mod tests {
             (&["header:X Room"], "\"X Room\" is not a header name"),
             (&["query", "query:room"], "\"query:room\" is a place of the input room already"),
         ] {
-            let expected = vec![("inputs.room.from".to_owned(), problem.to_owned())];
+            let expected = [format!("inputs.room.from: {problem}")];
             assert_eq!(mistakes(&[("room", input("x", from))]), expected, "{from:?}");
         }
         let twice = mistakes(&[("a", input("x", &["header:X-Room"])), ("b", input("x", &["header:x-room"]))]);
-        let problem = "\"header:x-room\" is a place of the input a already";
-        assert_eq!(twice, [("inputs.b.from".to_owned(), problem.to_owned())]);
+        assert_eq!(twice, ["inputs.b.from: \"header:x-room\" is a place of the input a already"]);
         for (max_bytes, fine) in [(0, false), (1, true), (LONGEST, true), (LONGEST + 1, false)] {
             let outcome =
                 Inputs::compile(&all(&[("room", Input { max_bytes, ..input("x", &["query"]) })]), &BTreeSet::new());
@@ -511,9 +504,8 @@ mod tests {
         }
         // The second would leave the anchors: it is two expressions, each anchored at one end only.
         for pattern in ["[a-z", "a)|(?:b"] {
-            let places: Vec<String> =
-                mistakes(&[("room", input(pattern, &["query"]))]).into_iter().map(|(place, _)| place).collect();
-            assert_eq!(places, ["inputs.room.pattern"], "{pattern}");
+            let found = mistakes(&[("room", input(pattern, &["query"]))]);
+            assert!(matches!(&found[..], [one] if one.starts_with("inputs.room.pattern: ")), "{pattern}");
         }
     }
 

@@ -28,7 +28,6 @@ mod keys;
 mod lifetime;
 mod limiter;
 mod mint;
-mod pattern;
 mod permit;
 mod places;
 mod registration;
@@ -77,6 +76,7 @@ use user::{UserId, UserRule};
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, ConfigError, Environment};
+use crate::definition::{Key, Mistake, Mistakes};
 use crate::metrics::{Counter, Gauge, Metrics};
 use crate::outbound::Outbound;
 
@@ -140,17 +140,18 @@ impl Provider {
         environment: &Environment,
         around: &Surroundings,
     ) -> Result<Self, Vec<ConfigError>> {
-        let at = |key: &str, problem: String| {
-            ConfigError::new(table.origin_of(key), format!("providers.{name}.{key}"), problem)
+        let at = |mistake: Mistake| {
+            let setting = mistake.key.names().next().unwrap_or_default();
+            ConfigError::at(table.origin_of(setting), mistake.within(Key::of("providers").below(name)))
         };
         let (definition, file) =
-            around.definitions.get(&table.preset).map_err(|problem| vec![at("preset", problem)])?;
-        let error = |(place, problem): (String, String)| match file {
-            // What is wrong in the operator's own definition is told with its file.
-            Some(file) if definition.has(&place) => ConfigError::new(file, place, problem),
-            _ => match settings::variable(&definition, &place, &table.settings, environment) {
-                Some(variable) => ConfigError::new(variable, format!("providers.{name}.{place}"), problem),
-                None => at(&place, problem),
+            around.definitions.get(&table.preset).map_err(|mistake| vec![at(mistake.within("preset"))])?;
+        let error = |mistake: Mistake| match file {
+            // What is wrong in the operator's own definition is reported with its file.
+            Some(file) if definition.has(&mistake.key) => ConfigError::at(file, mistake),
+            _ => match settings::variable(&definition, &mistake.key, &table.settings, environment) {
+                Some(variable) => ConfigError::at(variable, mistake.within(Key::of("providers").below(name))),
+                None => at(mistake),
             },
         };
         Self::assemble(name, table, &definition, environment, around)
@@ -163,7 +164,7 @@ impl Provider {
         definition: &Definition,
         environment: &Environment,
         around: &Surroundings,
-    ) -> Result<Self, Vec<(String, String)>> {
+    ) -> Result<Self, Mistakes> {
         let mut settings = settings::resolve(definition, &table.settings, environment)?;
         let given_twice = std::mem::take(&mut settings.cautions);
         let compiled = compile::compile(name, definition, settings, table, &around.metrics)?;
@@ -359,7 +360,8 @@ impl Provider {
             Err(refused) if !refused.is_news => false,
             Err(refused) => {
                 self.rejected_counter.inc(); // T-58: rejected credentials counted
-                for (setting, problem) in refused.problem {
+                for Mistake { key, problem } in refused.problem {
+                    let setting = key.to_string();
                     tracing::error!(provider = %self.name, setting, problem, "new credentials are unusable; the last good ones stay");
                 }
                 false

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::template::text::TextTemplate;
-use super::template::{Expression, Scope, TemplateError, Variables};
+use super::template::{Expression, Scope, Variables};
+use crate::definition::{Key, Mistake};
 
 /// The values of one input that the operator allows.
 #[derive(Debug)]
@@ -29,9 +30,9 @@ impl Permit {
     pub(super) fn compile(
         input: usize,
         list: Option<&Value>,
-        setting: &str,
+        setting: &Key,
         scope: &mut Scope,
-    ) -> Result<Self, TemplateError> {
+    ) -> Result<Self, Mistake> {
         // What a request says must not decide what a request may say.
         let inputs = std::mem::take(&mut scope.inputs);
         let items = list.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -48,13 +49,13 @@ impl Permit {
 }
 
 impl Entry {
-    fn compile(item: &Value, setting: &str, scope: &mut Scope) -> Result<Self, TemplateError> {
-        let wrong = |problem: &str| TemplateError(format!("{setting}: {problem}"));
+    fn compile(item: &Value, setting: &Key, scope: &mut Scope) -> Result<Self, Mistake> {
+        let wrong = |problem: &str| Mistake::new(setting, problem);
         let text = |name: &str| item.get(name).and_then(Value::as_str);
         let (each, value) = match (item, text("each"), text("as"), text("value")) {
             (Value::String(value), ..) => (None, value.as_str()),
             (Value::Object(members), Some(each), Some(name), Some(value)) if members.len() == 3 => {
-                let each = Expression::compile(each, scope).map_err(|error| wrong(&error.0))?;
+                let each = Expression::compile(each, scope).map_err(|mistake| mistake.within(setting))?;
                 (Some((each, name)), value)
             }
             _ => return Err(wrong("holds neither text nor { each = \"…\", as = \"…\", value = \"…\" }")),
@@ -101,7 +102,8 @@ mod tests {
 
     fn permit(list: &Value) -> Result<Permit, String> {
         let mut scope = Scope { inputs: vec!["channel".to_owned()], ..Scope::default() };
-        let permit = Permit::compile(0, Some(list), "channels", &mut scope).map_err(|error| error.0);
+        let permit =
+            Permit::compile(0, Some(list), &"channels".into(), &mut scope).map_err(|mistake| mistake.to_string());
         assert_eq!((scope.inputs.len(), scope.item), (1, None));
         permit
     }
@@ -114,7 +116,7 @@ mod tests {
 
     #[test]
     fn nothing_is_allowed_that_the_operator_did_not_list() {
-        let none = Permit::compile(0, None, "channels", &mut Scope::default()).expect("compiles");
+        let none = Permit::compile(0, None, &"channels".into(), &mut Scope::default()).expect("compiles");
         let (user, profile) = (UserId::plain("alice"), Profile::default());
         let asked = [Some("lobby")];
         assert!(!none.allows(&Variables { inputs: &asked, ..Variables::of(&user, &profile) }));

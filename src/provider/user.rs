@@ -4,7 +4,6 @@ use aws_lc_rs::digest;
 use regex_lite::Regex;
 
 use super::keys::mac::{Encode, MacKey};
-use super::pattern::whole;
 use crate::config::Unfit;
 
 /// Bytes of a chat user id where the definition sets no limit; it goes into addresses and claims.
@@ -65,11 +64,6 @@ pub(super) struct UserRule {
 }
 
 impl UserRule {
-    /// The pattern of a definition.
-    pub(super) fn pattern(text: Option<&str>) -> Result<Option<Regex>, String> {
-        text.map(whole).transpose()
-    }
-
     /// The id of `subject`, or `None` when this provider cannot take it. With a `key`, every id is a keyed hash, so that
     /// no name or address leaves the house.
     pub(super) fn id(&self, subject: &str, key: Option<&MacKey>) -> Option<UserId> {
@@ -134,7 +128,7 @@ mod tests {
         UserRule {
             prefix: "app_".to_owned(),
             suffix: ":x".to_owned(),
-            pattern: UserRule::pattern(Some("app_[a-z0-9_-]+:x")).expect("a pattern"),
+            pattern: crate::definition::whole("app_[a-z0-9_-]+:x").ok(),
             max_bytes: Some(if unfit == Unfit::Hash { 60 } else { 14 }),
             unfit,
             in_path: false,

@@ -895,7 +895,12 @@ fn every_complaint_is_one_line_that_ends_without_a_full_stop() {
     assert_eq!(errors.0.len(), 3);
     for error in errors.0 {
         assert_eq!(error.origin, file.display().to_string(), "{error}");
-        assert!(!error.key.is_empty() && !error.problem.contains('\n') && !error.problem.ends_with('.'), "{error}");
+        assert!(
+            !error.mistake.key.is_empty()
+                && !error.mistake.problem.contains('\n')
+                && !error.mistake.problem.ends_with('.'),
+            "{error}"
+        );
     }
 }
 

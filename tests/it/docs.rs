@@ -284,7 +284,7 @@ fn members_of(table: &str) -> Vec<String> {
     let has_it = |(_, text): &&(&str, &str)| text.contains(table);
     let (_, text) = PRESETS.iter().find(has_it).unwrap_or_else(|| panic!("no preset has {table}"));
     let error = Definition::parse(&text.replacen(table, &format!("{table}\nzzz = 1"), 1)).expect_err("zzz is unknown");
-    let (_, list) = error.split_once("unknown field `zzz`, expected").expect("a list");
+    let (_, list) = error.problem.split_once("unknown field `zzz`, expected").expect("a list");
     list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
@@ -379,7 +379,7 @@ fn the_table_of_presets_is_true() {
         if let Some((default, maximum)) = row[5].split_once(',').and_then(|(a, b)| Some((span(a)?, span(b)?))) {
             compared += 1;
             let day = std::time::Duration::from_secs(86_400);
-            let own = (definition.lifetime.default, definition.lifetime.maximum.unwrap_or(day));
+            let own = (definition.lifetime.default.0, definition.lifetime.maximum.map_or(day, |span| span.0));
             assert_eq!((default, maximum), own, "{name}");
         }
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::Check;
-use crate::config::{Answer, Grpc, Listen, Route, did_you_mean, raw};
+use crate::config::{Answer, Grpc, Listen, Route, raw};
+use crate::definition::did_you_mean;
 
 impl Check<'_> {
     /// The listener for Envoy's checks, where one is asked for. `others` are the other listeners, with their keys.

@@ -7,14 +7,15 @@ use ipnet::IpNet;
 
 use super::Check;
 use crate::config::{Caller, CallerToken, Identity, Peers, Users, raw};
+use crate::definition::Key;
 
 impl Check<'_> {
     pub(super) fn identity(&mut self) -> Identity {
         let raw: raw::Identity = self.layers.section("identity", self.errors);
-        let peers = self.peers("identity.peers", raw.peers);
+        let peers = self.peers(&"identity.peers".into(), raw.peers);
         let mut callers = std::collections::BTreeMap::new();
         for (name, caller) in raw.callers {
-            let key = format!("identity.callers.{name}");
+            let key = Key::from("identity.callers").below(&name);
             let (proof, token, routes) = caller.into_parts();
             let token = token.map(|token| CallerToken { source: token.source, subjects: token.subjects });
             let caller = Caller { proof: self.peers(&key, proof), token, routes };
@@ -22,7 +23,7 @@ impl Check<'_> {
         }
         for (role, groups) in &raw.roles {
             if !groups.iter().any(|group| !group.trim().is_empty()) {
-                self.refuse(&format!("identity.roles.{role}"), "names no group; write those that have the role");
+                self.refuse(Key::from("identity.roles").below(role), "names no group; write those that have the role");
             }
         }
         Identity {
@@ -41,8 +42,8 @@ impl Check<'_> {
         }
     }
 
-    fn peers(&mut self, key: &str, raw: raw::Peers) -> Peers {
-        let networks_key = format!("{key}.networks");
+    fn peers(&mut self, key: &Key, raw: raw::Peers) -> Peers {
+        let networks_key = key.below("networks");
         let mut networks = Vec::new();
         for text in &raw.networks {
             match network(text) {
@@ -61,7 +62,7 @@ impl Check<'_> {
         let secret_header = raw.secret_header.and_then(|text| {
             let header = HeaderName::from_bytes(text.as_bytes()).ok();
             if header.is_none() {
-                self.refuse(&format!("{key}.secret_header"), format!("\"{text}\" is not a header name"));
+                self.refuse(key.below("secret_header"), format!("\"{text}\" is not a header name"));
             }
             header
         });

@@ -13,8 +13,9 @@ use std::time::Duration;
 use super::layers::Layers;
 use super::{
     Answer, Browser, Cache, ClientCertificates, Config, ConfigError, Environment, JWKS_PATH, Listen, Log, Mode,
-    Provider, Route, Server, Tls, UserLimits, did_you_mean, origin, raw,
+    Provider, Route, Server, Tls, UserLimits, origin, raw,
 };
+use crate::definition::{Count, Key, did_you_mean};
 
 /// Mints and sign-outs at one provider at once, where nothing is said: some hundred connections fit beside those of clients
 /// under the usual limit of 1,024 descriptors, and at 100 ms a call they are 1,280 mints a second.
@@ -28,12 +29,12 @@ pub(super) struct Check<'a> {
 
 impl Check<'_> {
     /// Notes a mistake. Where one below `key` is told already, this one may come of it, and is not told.
-    fn refuse(&mut self, key: &str, problem: impl Into<String>) {
-        let below = |error: &ConfigError| error.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
-        if self.errors.iter().any(below) {
+    fn refuse(&mut self, key: impl Into<Key>, problem: impl Into<String>) {
+        let key = key.into();
+        if self.errors.iter().any(|error| error.mistake.key.is_below(&key)) {
             return;
         }
-        let origin = self.layers.origin(key);
+        let origin = self.layers.origin(&key.to_string());
         self.errors.push(ConfigError::new(origin, key, problem));
     }
 
@@ -197,7 +198,7 @@ impl Check<'_> {
         for (name, raw) in tables {
             let Some(raw) = raw else { continue };
             if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
-                self.refuse(&format!("providers.{name}"), "is not a usable name; use letters, digits, - and _");
+                self.refuse(Key::of("providers").below(&name), "is not a usable name; use letters, digits, - and _");
             }
             let origin = self.layers.origin(&format!("providers.{name}"));
             let origin_of =
@@ -209,7 +210,7 @@ impl Check<'_> {
                     preset: raw.preset,
                     timeout: raw.timeout.map_or(Duration::from_secs(5), |span| span.0),
                     retries: raw.retries.map_or(2, |retries| u32::try_from(retries.0).unwrap_or(u32::MAX)),
-                    calls_at_once: raw.calls_at_once.map_or(CALLS_AT_ONCE, raw::Count::size),
+                    calls_at_once: raw.calls_at_once.map_or(CALLS_AT_ONCE, Count::size),
                     client_margin: raw.client_margin.map(|span| span.0),
                     upsert_memory: raw.upsert_memory.map(|span| span.0),
                     rate: raw.rate,
@@ -225,11 +226,11 @@ impl Check<'_> {
     }
 
     fn routes(&mut self, providers: &BTreeSet<String>) -> Vec<Route> {
-        let listed: Vec<(String, String, raw::Route)> = self.layers.lists("routes", self.errors);
+        let listed: Vec<(String, Key, raw::Route)> = self.layers.lists("routes", self.errors);
         let mut routes: Vec<Route> = Vec::new();
         for (origin, key, raw) in listed {
             let mut refuse = |part: &str, problem: String| {
-                self.errors.push(ConfigError::new(origin.clone(), format!("{key}.{part}"), problem));
+                self.errors.push(ConfigError::new(origin.clone(), key.below(part), problem));
             };
             let Some(path) = raw.path else {
                 refuse("path", "is missing".to_owned());

@@ -4,7 +4,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::Check;
-use crate::config::{Bypass, Environment, Outbound, Proxy, ProxyAuth, raw};
+use crate::config::{Bypass, ConfigError, Environment, Outbound, Proxy, ProxyAuth, raw};
 use crate::secrets::Secret;
 
 /// Variables that name a proxy; the first that is set counts.
@@ -98,7 +98,7 @@ impl Check<'_> {
                 bare.ok().map(|()| Proxy { url, auth })
             }
             Err(problem) => {
-                self.errors.push(crate::config::ConfigError::new(name, "", problem));
+                self.errors.push(ConfigError::at(name, problem));
                 None
             }
         }

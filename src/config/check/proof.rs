@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::Check;
-use crate::config::{Grpc, Identity, Listen, Peers, Route, Server, did_you_mean};
+use crate::config::{Grpc, Identity, Listen, Peers, Route, Server};
+use crate::definition::{Key, did_you_mean};
 
 /// Callers at most: each has a bit of what a connection proves.
 const MAX_CALLERS: usize = 63;
@@ -12,13 +13,13 @@ const MAX_CALLERS: usize = 63;
 impl Check<'_> {
     pub(super) fn proofs(&mut self, identity: &Identity, server: &Server, grpc: Option<&Grpc>, routes: &[Route]) {
         let listens: Vec<&Listen> = [&server.listen].into_iter().chain(grpc.map(|grpc| &grpc.listen)).collect();
-        self.proof("identity.peers", &identity.peers, server, &listens);
+        self.proof(&"identity.peers".into(), &identity.peers, server, &listens);
         if identity.callers.len() > MAX_CALLERS {
             self.refuse("identity.callers", format!("has more than {MAX_CALLERS} callers"));
         }
         let names: BTreeSet<String> = routes.iter().map(Route::name).collect();
         for (name, caller) in &identity.callers {
-            let key = format!("identity.callers.{name}");
+            let key = Key::from("identity.callers").below(name);
             self.proof(&key, &caller.proof, server, &listens);
             if caller.proof.is_empty() && caller.token.is_none() {
                 self.refuse(
@@ -28,40 +29,38 @@ impl Check<'_> {
             }
             if caller.token.as_ref().is_some_and(|token| token.subjects.is_empty()) {
                 self.refuse(
-                    &format!("{key}.token.subjects"),
+                    key.below("token").below("subjects"),
                     "is empty, so no token would do; list the caller's own subjects",
                 );
             }
             for name in caller.routes.iter().filter(|name| !names.contains(*name)) {
                 let known = names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
                 let meant = did_you_mean(name, &names);
-                self.refuse(&format!("{key}.routes"), format!("no route \"{name}\"; configured: {known}{meant}"));
+                self.refuse(key.below("routes"), format!("no route \"{name}\"; configured: {known}{meant}"));
             }
         }
     }
 
-    fn proof(&mut self, key: &str, peers: &Peers, server: &Server, listens: &[&Listen]) {
+    fn proof(&mut self, key: &Key, peers: &Peers, server: &Server, listens: &[&Listen]) {
         for name in peers.certificates.iter().filter(|name| !is_certificate_name(name)) {
-            self.refuse(
-                &format!("{key}.certificates"),
+            self.refuse(key.below("certificates"),
                 format!("\"{name}\" is no name of a certificate; write \"spiffe://…\" or \"dns:NAME\", in lower case and whole"),
             );
         }
         if !peers.certificates.is_empty() && server.tls.as_ref().is_none_or(|tls| tls.client_ca_file.is_none()) {
             self.refuse(
-                &format!("{key}.certificates"),
+                key.below("certificates"),
                 "needs server.tls.client_ca_file: nobody else asks clients for a certificate",
             );
         }
         for uri in peers.xfcc.iter().filter(|uri| !is_uri(uri)) {
             self.refuse(
-                &format!("{key}.xfcc"),
+                key.below("xfcc"),
                 format!("\"{uri}\" is not a URI; write \"spiffe://TRUST-DOMAIN/ns/…/sa/…\""),
             );
         }
         for name in peers.linkerd.iter().filter(|name| !is_host(name)) {
-            self.refuse(
-                &format!("{key}.linkerd"),
+            self.refuse(key.below("linkerd"),
                 format!("\"{name}\" is not an identity of Linkerd; write \"ACCOUNT.NAMESPACE.serviceaccount.identity.linkerd.cluster.local\""),
             );
         }
@@ -69,8 +68,7 @@ impl Check<'_> {
             // On each listener: what one proves by where it is, another does not.
             // T-01: peers of the mesh
             if !names.is_empty() && !listens.iter().all(|listen| is_own_proxy(peers, listen)) {
-                self.refuse(
-                    &format!("{key}.{kind}"),
+                self.refuse(key.below(kind),
                     format!(
                         "is a header, and only our own sidecar proxy's word counts; set {key}.networks to loopback, or to the \
                          pod's own address as a whole"
@@ -79,7 +77,7 @@ impl Check<'_> {
             }
         }
         if let Some(header) = &peers.secret_header {
-            let header_key = format!("{key}.secret_header");
+            let header_key = key.below("secret_header");
             if peers.secret_files.is_empty() {
                 self.refuse(&header_key, format!("needs {key}.secret_files: the secrets that it may hold"));
             }

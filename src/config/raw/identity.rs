@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::definition::OneOrMany;
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Identity {
-    pub(in crate::config) source: Option<OneOrMore>,
+    pub(in crate::config) source: Option<OneOrMany<String>>,
     pub(in crate::config) peers: Peers,
     pub(in crate::config) callers: BTreeMap<String, Caller>,
     pub(in crate::config) users: Users,
@@ -70,31 +72,4 @@ pub(in crate::config) struct Users {
     pub(in crate::config) allow_groups: Vec<String>,
     pub(in crate::config) deny: Vec<String>,
     pub(in crate::config) deny_file: Option<String>,
-}
-
-/// One text, or a list of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::config) struct OneOrMore(pub(in crate::config) Vec<String>);
-
-impl<'de> Deserialize<'de> for OneOrMore {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = OneOrMore;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a name, or a list of names")
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<OneOrMore, E> {
-                Ok(OneOrMore(vec![text.to_owned()]))
-            }
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMore, A::Error> {
-                let mut names = Vec::new();
-                while let Some(name) = list.next_element()? {
-                    names.push(name);
-                }
-                Ok(OneOrMore(names))
-            }
-        }
-        deserializer.deserialize_any(Visitor)
-    }
 }

@@ -1,7 +1,6 @@
 //! The configuration file, word for word. Unknown keys are refused; nothing is computed here.
 
 mod address;
-mod bounds;
 mod identity;
 
 use std::collections::BTreeMap;
@@ -11,9 +10,9 @@ use serde_json::Value;
 
 use super::did_you_mean;
 use address::Address;
-pub(super) use bounds::Count;
-use bounds::{DAY, HOUR, MILLI, MINUTE, Span};
-pub(super) use identity::{Identity, OneOrMore, Peers};
+pub(super) use identity::{Identity, Peers};
+
+use crate::definition::{Count, DAY, HOUR, MILLI, MINUTE, OneOrMany, Span};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -191,7 +190,7 @@ pub(super) struct Route {
     pub(super) deadline: Option<Span<{ 10 * MINUTE }, MILLI>>,
     pub(super) host: Option<String>,
     pub(super) mode: Option<Mode>,
-    pub(super) source: Option<OneOrMore>,
+    pub(super) source: Option<OneOrMany<String>>,
 }
 
 #[derive(Debug, Deserialize)]

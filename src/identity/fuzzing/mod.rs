@@ -112,7 +112,7 @@ fn route() -> config::Route {
         mode: config::Mode::Optional,
         sources: None,
         origin: String::new(),
-        key: String::new(),
+        key: crate::definition::Key::default(),
     }
 }
 

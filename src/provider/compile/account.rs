@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::Compiler;
+use crate::definition::{Count, Key, settings_in, whole};
 use crate::provider::account::Account;
 use crate::provider::credentials::{PartKind, PartRule};
 use crate::provider::definition::{Case, Encoding, OnCredentialChange, Setting, SettingKind};
@@ -15,7 +16,6 @@ use crate::provider::lifetime::Lifetime;
 use crate::provider::limiter::Limiter;
 use crate::provider::permit::Permit;
 use crate::provider::settings::USER_KEY;
-use crate::provider::template::settings_in;
 use crate::provider::user::UserRule;
 use crate::rate::Rate;
 
@@ -29,10 +29,10 @@ impl Compiler<'_> {
     pub(super) fn parts(&mut self) {
         for (name, setting) in &self.definition.settings {
             if name == USER_KEY {
-                self.refuse(format!("settings.{name}"), "is the key of user ids, which every provider may have");
+                self.refuse(Key::of("settings").below(name), "is the key of user ids, which every provider may have");
             }
             let Some(part) = &setting.part_of else { continue };
-            let place = format!("settings.{name}.part_of");
+            let place = Key::of("settings").below(name).below("part_of");
             if setting.secret {
                 self.refuse(&place, "makes a part of a secret public, so it cannot be secret itself");
             }
@@ -56,10 +56,10 @@ impl Compiler<'_> {
     pub(super) fn lifetime(&mut self) -> Lifetime {
         let raw = &self.definition.lifetime;
         Lifetime {
-            default: raw.default,
-            minimum: raw.minimum,
-            maximum: raw.maximum,
-            margin: self.table.client_margin.unwrap_or(raw.margin),
+            default: raw.default.0,
+            minimum: raw.minimum.map(|span| span.0),
+            maximum: raw.maximum.map(|span| span.0),
+            margin: self.table.client_margin.unwrap_or(raw.margin.0),
             drop_on_credential_change: raw.on_credential_change == OnCredentialChange::Drop,
             shorten: raw.shorten,
             unit: Duration::from_secs(1),
@@ -72,7 +72,7 @@ impl Compiler<'_> {
         let settings = &self.definition.settings;
         let listed = &self.definition.user.account;
         for name in listed.iter().filter(|name| !settings.contains_key(*name)) {
-            self.mistakes.push(("user.account".to_owned(), format!("\"{name}\" is not a setting")));
+            self.mistakes.refuse("user.account", format!("\"{name}\" is not a setting"));
         }
         let private = self.needs.key.as_ref().filter(|rule| !rule.signer.alg.is_hmac()).map(|rule| &rule.signer.secret);
         let names_it = |(name, setting): &(&String, &Setting)| {
@@ -104,15 +104,17 @@ impl Compiler<'_> {
                  it takes them for one, or if nobody knows",
             );
         }
-        let mut affix = |place: &str, text: &str| self.constant(place, text).flatten().unwrap_or_default();
+        let mut affix = |place: &str, text: &str| self.constant(&place.into(), text).flatten().unwrap_or_default();
         let (prefix, suffix) = (affix("user.prefix", &raw.prefix), affix("user.suffix", &raw.suffix));
-        let pattern = UserRule::pattern(raw.pattern.as_deref());
-        let pattern = pattern.map_err(|problem| self.refuse("user.pattern", problem)).ok().flatten();
+        let pattern = raw
+            .pattern
+            .as_deref()
+            .and_then(|text| self.mistakes.note(whole(text).map_err(|mistake| mistake.within("user.pattern"))));
         UserRule {
             prefix: prefix + &self.table.user_prefix,
             suffix,
             pattern,
-            max_bytes: raw.max_bytes,
+            max_bytes: raw.max_bytes.map(Count::size),
             unfit: self.table.user_unfit,
             // Known when all steps are.
             in_path: false,
@@ -138,7 +140,9 @@ impl Compiler<'_> {
             Ok(rate) => {
                 let (waiting, refused) =
                     (self.metrics.limiter_waiting(self.name), self.metrics.limiter_refused(self.name));
-                let limiter = Limiter::new(rate, raw.burst, raw.queue.unwrap_or(QUEUE), LONGEST_TURN);
+                let burst = raw.burst.and_then(|burst| u32::try_from(burst.0).ok());
+                let queue = raw.queue.map_or(QUEUE, Count::size);
+                let limiter = Limiter::new(rate, burst, queue, LONGEST_TURN);
                 Some(limiter.counted(waiting, refused))
             }
             Err(problem) => {
@@ -149,50 +153,30 @@ impl Compiler<'_> {
         (limiter, headers)
     }
 
-    /// Refuses numbers of the definition that nothing could hold (T-74).
-    pub(super) fn bounds(&mut self) {
-        let definition = self.definition;
-        let numbers = [
-            ("limits.burst", definition.limits.burst.map(u64::from), 1..=1_000_000),
-            ("limits.queue", definition.limits.queue.map(wide), 0..=100_000),
-            ("user.max_bytes", definition.user.max_bytes.map(wide), 1..=4096),
-        ];
-        for (place, number, bounds) in numbers {
-            if let Some(number) = number.filter(|number| !bounds.contains(number)) {
-                self.refuse(
-                    place,
-                    format!("is {number}, write a whole number from {} to {}", bounds.start(), bounds.end()),
-                );
-            }
-        }
-    }
-
     /// Which values of inputs the operator allows.
     pub(super) fn permits(&mut self) -> Vec<Permit> {
         let mut permits = Vec::new();
         for (index, (name, input)) in self.definition.inputs.iter().enumerate() {
             let Some(setting) = &input.allow else { continue };
             if !self.definition.settings.get(setting).is_some_and(|setting| setting.kind == SettingKind::List) {
-                self.refuse(format!("inputs.{name}.allow"), format!("\"{setting}\" is not a setting of kind list"));
+                self.refuse(
+                    Key::of("inputs").below(name).below("allow"),
+                    format!("\"{setting}\" is not a setting of kind list"),
+                );
                 continue;
             }
             self.scope.used_settings.insert(setting.clone());
             let list = self.scope.settings.get(setting).cloned();
-            let outcome = Permit::compile(index, list.as_ref(), setting, &mut self.scope);
-            permits.extend(self.note(outcome));
+            let outcome = Permit::compile(index, list.as_ref(), &Key::of(setting), &mut self.scope);
+            permits.extend(self.mistakes.note(outcome));
         }
         permits
     }
 
     /// The inputs that templates use. An input that reaches nothing is not taken from requests.
     pub(super) fn inputs(&mut self) -> Option<Inputs> {
-        match Inputs::compile(&self.definition.inputs, &self.scope.used_inputs) {
-            Ok(inputs) => Some(inputs.in_path(&self.scope.segment_inputs)),
-            Err(mistakes) => {
-                self.mistakes.extend(mistakes);
-                None
-            }
-        }
+        let inputs = self.mistakes.note(Inputs::compile(&self.definition.inputs, &self.scope.used_inputs))?;
+        Some(inputs.in_path(&self.scope.segment_inputs))
     }
 
     /// A setting that nothing uses is a mistake in the definition: the operator would look after it for nothing.
@@ -204,7 +188,7 @@ impl Compiler<'_> {
         let optional: BTreeSet<&str> =
             self.definition.keys.iter().flat_map(|keys| &keys.needs).map(String::as_str).collect();
         let secrets: BTreeSet<&str> = self.needs.used().chain(optional.iter().copied()).collect();
-        let defaults = self.definition.settings.values().filter_map(|setting| setting.default.as_deref());
+        let defaults = self.definition.settings.values().filter_map(|setting| setting.default.as_ref());
         let by_defaults: BTreeSet<String> = defaults.flat_map(settings_in).collect();
         let parts = self.definition.settings.values().filter_map(|setting| setting.part_of.as_ref());
         let by_parts: BTreeSet<&str> = parts.map(|part| part.secret.as_str()).collect();
@@ -220,11 +204,7 @@ impl Compiler<'_> {
             }
         }
         for (name, problem) in unused {
-            self.mistakes.push((format!("settings.{name}"), problem));
+            self.refuse(Key::of("settings").below(name), problem);
         }
     }
-}
-
-fn wide(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }

@@ -7,6 +7,7 @@ use http::{HeaderName, StatusCode, header};
 use serde_json::Value;
 
 use super::Compiler;
+use crate::definition::Key;
 use crate::provider::definition::{Client, ClientMethod, ContentType};
 use crate::provider::dialect::{Body, BodyTemplate, Dialect};
 use crate::provider::inputs::Inputs;
@@ -49,14 +50,15 @@ impl Compiler<'_> {
             self.refuse("client.status", format!("is {}; write a status of success with a body: 200", client.status));
         }
         let before = std::mem::replace(&mut self.scope.place, Place::Client);
-        let body = self.client_body("client", client.json.as_ref(), client.text.as_deref(), client.content_type);
+        let body =
+            self.client_body(&"client".into(), client.json.as_ref(), client.text.as_deref(), client.content_type);
         if body.is_none() && client.json.is_none() && client.text.is_none() {
             self.refuse("client", "has neither json nor text; an answer has a body");
         }
         let headers = self.client_headers(client);
         self.scope.place = Place::Problem;
         let error = &client.error;
-        let error = self.client_body("client.error", error.json.as_ref(), error.text.as_deref(), None);
+        let error = self.client_body(&"client.error".into(), error.json.as_ref(), error.text.as_deref(), None);
         self.scope.place = before;
         let statuses = self.client_statuses(client);
         let (members, inputs) = (self.scope.members.clone(), Arc::default());
@@ -65,14 +67,14 @@ impl Compiler<'_> {
 
     fn client_body(
         &mut self,
-        place: &str,
+        place: &Key,
         json: Option<&Value>,
         text: Option<&str>,
         content_type: Option<ContentType>,
     ) -> Option<Body> {
         let (template, usual) = match (json, text) {
-            (Some(value), None) => (BodyTemplate::Json(self.json(&format!("{place}.json"), value)?), ContentType::Json),
-            (None, Some(text)) => (BodyTemplate::Text(self.text(&format!("{place}.text"), text)?), ContentType::Text),
+            (Some(value), None) => (BodyTemplate::Json(self.json(&place.below("json"), value)?), ContentType::Json),
+            (None, Some(text)) => (BodyTemplate::Text(self.text(&place.below("text"), text)?), ContentType::Text),
             (None, None) => return None,
             (Some(_), Some(_)) => {
                 self.refuse(place, "has both json and text; an answer has one body");
@@ -85,7 +87,7 @@ impl Compiler<'_> {
     fn client_headers(&mut self, client: &Client) -> Vec<(HeaderName, TextTemplate)> {
         let mut headers = Vec::new();
         for (name, text) in &client.headers {
-            let place = format!("client.headers.{name}");
+            let place = Key::from("client.headers").below(name);
             let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
                 self.refuse(place, "is not a header name");
                 continue;
@@ -128,8 +130,8 @@ impl Compiler<'_> {
         if ignored.is_empty() {
             return Arc::clone(inputs);
         }
-        let outcome = Inputs::clone(inputs).ignoring(ignored).map_err(|problem| self.refuse("client.ignored", problem));
-        outcome.map(Arc::new).unwrap_or_default()
+        let outcome = Inputs::clone(inputs).ignoring(ignored).map_err(|mistake| mistake.within("client.ignored"));
+        self.mistakes.note(outcome).map(Arc::new).unwrap_or_default()
     }
 }
 

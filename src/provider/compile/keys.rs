@@ -4,9 +4,10 @@ use serde_json::{Map, Value};
 use strum::VariantArray as _;
 
 use super::Compiler;
+use crate::definition::{Key, Mistake};
 use crate::provider::auth::Mac;
 use crate::provider::credentials::{MacRule, SignerRule};
-use crate::provider::definition::{self, Encoding, Hash, Key, MacEncoding, Part};
+use crate::provider::definition::{self, Encoding, Hash, MacEncoding, Part};
 use crate::provider::keys::Alg;
 use crate::provider::keys::mac;
 use crate::provider::keys::material::{Cut, Decode, Form};
@@ -16,10 +17,10 @@ use crate::provider::template::{Place, Scope};
 
 impl Compiler<'_> {
     /// Which secret a key is in, and in what form.
-    pub(super) fn key(&mut self, place: &str, key: &Key) -> Option<(String, Form)> {
+    pub(super) fn key(&mut self, place: &Key, key: &definition::Key) -> Option<(String, Form)> {
         let (secret, form) = match key {
-            Key::Whole(secret) => (secret, Form::default()),
-            Key::Part(part) => {
+            definition::Key::Whole(secret) => (secret, Form::default()),
+            definition::Key::Part(part) => {
                 if part.public.is_some() {
                     self.refuse(place, "names a public key, and nothing is signed with one; remove public");
                 }
@@ -31,7 +32,7 @@ impl Compiler<'_> {
     }
 
     /// Which part of a secret is meant.
-    pub(super) fn cut(&mut self, place: &str, part: &Part) -> Option<Cut> {
+    pub(super) fn cut(&mut self, place: &Key, part: &Part) -> Option<Cut> {
         let given = [
             part.before.clone().map(Cut::Before),
             part.after.clone().map(Cut::After),
@@ -50,11 +51,11 @@ impl Compiler<'_> {
     }
 
     /// A MAC, whose key is given a number.
-    pub(super) fn mac(&mut self, place: &str, rule: &definition::Hmac) -> Option<Mac> {
-        let (secret, form) = self.key(&format!("{place}.key"), &rule.key)?;
-        let text = self.text(&format!("{place}.text"), &rule.text)?;
+    pub(super) fn mac(&mut self, place: &Key, rule: &definition::Hmac) -> Option<Mac> {
+        let (secret, form) = self.key(&place.below("key"), &rule.key)?;
+        let text = self.text(&place.below("text"), &rule.text)?;
         let checked = text.check_signed(|input, separator| self.input_allows(input, separator));
-        self.note(checked)?;
+        self.mistakes.note(checked)?;
         for index in text.lets() {
             self.signed_let(index)?;
         }
@@ -80,16 +81,16 @@ impl Compiler<'_> {
         let Some((name, definition::Let::Value(Value::String(text)))) = definition.lets.get(index) else {
             return Some(());
         };
-        let template = self.text(&format!("let.{name}"), text)?;
+        let template = self.text(&Key::of("let").below(name), text)?;
         let checked = template.check_signed(|input, separator| self.input_allows(input, separator));
-        self.note(checked)?;
+        self.mistakes.note(checked)?;
         template.lets().filter(|before| *before < index).try_for_each(|before| self.signed_let(before))
     }
 
     /// A JWT beside the token: the number of its signer, and its claims.
-    pub(super) fn side_jwt(&mut self, place: &str, jwt: &definition::SideJwt) -> Option<(usize, JsonTemplate)> {
+    pub(super) fn side_jwt(&mut self, place: &Key, jwt: &definition::SideJwt) -> Option<(usize, JsonTemplate)> {
         let signer = self.signer(place, &jwt.alg, &jwt.key, jwt.kid.as_deref(), &jwt.header)?;
-        let claims = self.object(&format!("{place}.claims"), &jwt.claims)?;
+        let claims = self.object(&place.below("claims"), &jwt.claims)?;
         self.needs.signers.push(signer);
         Some((self.needs.signers.len() - 1, claims))
     }
@@ -97,25 +98,24 @@ impl Compiler<'_> {
     /// How a JWT is signed.
     pub(super) fn signer(
         &mut self,
-        place: &str,
+        place: &Key,
         alg: &str,
-        key: &Key,
+        key: &definition::Key,
         kid: Option<&str>,
         header: &Map<String, Value>,
     ) -> Option<SignerRule> {
-        let named = self.constant(&format!("{place}.alg"), alg)??;
+        let named = self.constant(&place.below("alg"), alg)??;
         let Some(alg) = Alg::named(&named) else {
             let known: Vec<_> = Alg::VARIANTS.iter().map(|alg| alg.name()).collect();
-            self.refuse(format!("{place}.alg"), format!("\"{named}\" is not one of {}", known.join(", ")));
+            self.refuse(place.below("alg"), format!("\"{named}\" is not one of {}", known.join(", ")));
             return None;
         };
-        let (secret, form) = self.key(&format!("{place}.key"), key)?;
-        let at = |own: &str| format!("{place}.{own}");
+        let (secret, form) = self.key(&place.below("key"), key)?;
         let compiled = self.scope.at(Place::Credentials, |scope: &mut Scope| {
-            let kid = kid.map(|text| TextTemplate::compile(text, &at("kid"), scope)).transpose()?;
-            Ok((kid, JsonTemplate::compile_object(header, &at("header"), scope)?))
+            let kid = kid.map(|text| TextTemplate::compile(text, &place.below("kid"), scope)).transpose()?;
+            Ok::<_, Mistake>((kid, JsonTemplate::compile_object(header, &place.below("header"), scope)?))
         });
-        let (kid, header) = self.note(compiled)?;
+        let (kid, header) = self.mistakes.note(compiled)?;
         Some(SignerRule { alg, label: None, secret, form, kid, named: false, header })
     }
 }

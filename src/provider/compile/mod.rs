@@ -26,10 +26,11 @@ use super::sequence::Sequence;
 use super::settings::{Settings, USER_KEY};
 use super::template::json::JsonTemplate;
 use super::template::text::TextTemplate;
-use super::template::{Place, ProfileUse, Scope, TemplateError};
+use super::template::{Place, ProfileUse, Scope};
 use super::token::{Let, Mint};
 use super::user::UserRule;
 use crate::config;
+use crate::definition::{Key, Mistakes, SettingKind, may_hold};
 use crate::metrics::Metrics;
 
 /// Longest lifetime where a definition does not say: a token for a browser is short-lived.
@@ -70,9 +71,6 @@ pub(super) struct Registration {
     pub(super) retire: Sequence,
 }
 
-/// Mistakes: a key of the provider's table or a place in the definition, and what is wrong there.
-pub(super) type Mistakes = Vec<(String, String)>;
-
 /// Compiles `definition` with `settings` for the provider called `name`.
 pub(super) fn compile(
     name: &str,
@@ -85,16 +83,16 @@ pub(super) fn compile(
         definition.settings.iter().filter(move |(_, setting)| wanted(setting)).map(|(name, _)| name.clone())
     };
     let scope = Scope {
-        settings: settings.values,
-        unset: settings.unset,
-        templates: settings.templates,
+        settings: settings.plain.values,
+        unset: settings.plain.unset,
+        templates: named(|setting| setting.kind == SettingKind::Template).collect(),
         secrets: named(|setting| setting.secret).chain([USER_KEY.to_owned()]).collect(),
         parts: named(|setting| setting.part_of.is_some()).collect(),
         inputs: definition.inputs.keys().cloned().collect(),
         ..Scope::default()
     };
     let needs = Needs { sources: settings.secrets, patterns: settings.secret_patterns, ..Needs::default() };
-    let (unencrypted, mistakes) = (BTreeSet::new(), Mistakes::new());
+    let (unencrypted, mistakes) = (BTreeSet::new(), Mistakes::default());
     let mut compiler = Compiler { name, definition, table, metrics, scope, needs, unencrypted, mistakes };
     let compiled = compiler.compile();
     match compiled {
@@ -116,48 +114,35 @@ struct Compiler<'c> {
 }
 
 impl Compiler<'_> {
-    fn refuse(&mut self, place: impl Into<String>, problem: impl Into<String>) {
-        self.mistakes.push((place.into(), problem.into()));
-    }
-
-    /// Notes a mistake of a template, whose text begins with its place.
-    fn note<T>(&mut self, outcome: Result<T, TemplateError>) -> Option<T> {
-        match outcome {
-            Ok(value) => Some(value),
-            Err(error) => {
-                let (place, problem) = error.0.split_once(": ").unwrap_or(("definition", &error.0));
-                self.refuse(place, problem);
-                None
-            }
-        }
+    fn refuse(&mut self, place: impl Into<Key>, problem: impl Into<String>) {
+        self.mistakes.refuse(place, problem);
     }
 
     fn compile(&mut self) -> Option<Compiled> {
         let definition = self.definition;
-        self.bounds();
         self.parts();
         let lifetime = self.lifetime();
         let user = self.user();
         let (limiter, retry_headers) = self.limits();
         let permits = self.permits();
         let lets = self.lets();
-        let upsert = self.sequence("upsert", definition.upsert.as_ref().map_or(&[], |upsert| &upsert.steps));
+        let upsert = self.sequence(&"upsert".into(), definition.upsert.as_ref().map_or(&[], |upsert| &upsert.steps));
         // What an upsert takes is gone when the token is made: the user may be remembered, and no upsert run.
         self.scope.taken.clear();
         // Signing out takes no input.
         let inputs = std::mem::take(&mut self.scope.inputs);
-        let revoke = self.sequence("revoke", definition.revoke.as_ref().map_or(&[], |revoke| &revoke.steps));
+        let revoke = self.sequence(&"revoke".into(), definition.revoke.as_ref().map_or(&[], |revoke| &revoke.steps));
         self.scope.inputs = inputs;
         self.scope.taken.clear();
         let mint = self.mint(&lifetime);
         let account = self.account();
-        let user_id = definition.response.user_id.as_ref().and_then(|text| self.text("response.user_id", text));
+        let user_id = definition.response.user_id.as_ref().and_then(|text| self.text(&"response.user_id".into(), text));
         let extra = self.extra();
         self.scope.members = extra.iter().map(|(name, _)| name.clone()).collect();
         let dialect = self.client();
         self.scope.taken.clear();
         let registration = self.registration();
-        let api_url = self.constant("response.api_url", &definition.response.api_url);
+        let api_url = self.constant(&"response.api_url".into(), &definition.response.api_url);
         let inputs = Arc::new(self.inputs().unwrap_or_default());
         let dialect = dialect.map(|dialect| Arc::new(Dialect { inputs: self.client_inputs(&inputs), ..dialect }));
         self.unused_settings(registration.is_some() || definition.keys.is_none());
@@ -178,7 +163,7 @@ impl Compiler<'_> {
             mint: mint?,
             cache: definition.token.cache,
             upsert,
-            remember: definition.upsert.as_ref().map_or(Duration::ZERO, |upsert| upsert.remember),
+            remember: definition.upsert.as_ref().map_or(Duration::ZERO, |upsert| upsert.remember.0),
             revoke,
             registration,
             api_url: api_url??,
@@ -200,14 +185,17 @@ impl Compiler<'_> {
         if !missing.is_empty() {
             if let Some(present) = given.first() {
                 for name in missing {
-                    self.refuse(name, format!("is missing; {present} is given, and registering keys needs both"));
+                    self.refuse(
+                        Key::of(name),
+                        format!("is missing; {present} is given, and registering keys needs both"),
+                    );
                 }
             }
             return None;
         }
         let mut sequence = |room: &str, steps: &[super::definition::Step]| {
             let before = std::mem::replace(&mut self.scope.place, Place::Keys);
-            let sequence = self.sequence(room, steps);
+            let sequence = self.sequence(&room.into(), steps);
             self.scope.place = before;
             self.scope.taken.clear();
             sequence
@@ -222,7 +210,7 @@ impl Compiler<'_> {
     fn extra(&mut self) -> Vec<(String, JsonTemplate)> {
         let mut compiled: Vec<(String, JsonTemplate)> = Vec::new();
         for (written, value) in &self.definition.response.extra {
-            let place = format!("response.extra.{written}");
+            let place = Key::from("response.extra").below(written);
             // The operator may choose a name, or leave a member out by leaving its name out.
             let Some(Some(name)) = self.constant(&place, written) else { continue };
             if matches!(name.as_str(), "token" | "expiresAt" | "apiUrl" | "chatUserId" | "displayName") {
@@ -239,7 +227,7 @@ impl Compiler<'_> {
     /// Whether a value of the input with this number may hold `separator`.
     fn input_allows(&self, index: usize, separator: char) -> bool {
         let input: Option<&Input> = self.definition.inputs.values().nth(index);
-        input.is_none_or(|input| super::pattern::may_hold(&input.pattern, separator))
+        input.is_none_or(|input| may_hold(&input.pattern, separator))
     }
 
     fn cautions(&self, mint: Option<&Mint>) -> Vec<String> {
@@ -253,25 +241,25 @@ impl Compiler<'_> {
         cautions
     }
 
-    fn json(&mut self, place: &str, value: &Value) -> Option<JsonTemplate> {
+    fn json(&mut self, place: &Key, value: &Value) -> Option<JsonTemplate> {
         let outcome = JsonTemplate::compile(value, place, &mut self.scope);
-        self.note(outcome)
+        self.mistakes.note(outcome)
     }
 
-    fn object(&mut self, place: &str, members: &Map<String, Value>) -> Option<JsonTemplate> {
+    fn object(&mut self, place: &Key, members: &Map<String, Value>) -> Option<JsonTemplate> {
         let outcome = JsonTemplate::compile_object(members, place, &mut self.scope);
-        self.note(outcome)
+        self.mistakes.note(outcome)
     }
 
-    fn text(&mut self, place: &str, text: &str) -> Option<TextTemplate> {
+    fn text(&mut self, place: &Key, text: &str) -> Option<TextTemplate> {
         let outcome = TextTemplate::compile(text, place, &mut self.scope);
-        self.note(outcome)
+        self.mistakes.note(outcome)
     }
 
     /// A text that is fixed at load. The outer `None` is a mistake, the inner one an optional setting without value.
-    fn constant(&mut self, place: &str, text: &str) -> Option<Option<String>> {
+    fn constant(&mut self, place: &Key, text: &str) -> Option<Option<String>> {
         let outcome = self.scope.at(Place::Load, |scope| TextTemplate::compile(text, place, scope));
-        let template = self.note(outcome)?;
+        let template = self.mistakes.note(outcome)?;
         match template.constant() {
             Some(text) => Some(text.map(str::to_owned)),
             None => {
@@ -282,7 +270,7 @@ impl Compiler<'_> {
     }
 
     /// Whether `name` is a secret setting; a mistake if not.
-    fn secret(&mut self, place: &str, name: &str) -> bool {
+    fn secret(&mut self, place: &Key, name: &str) -> bool {
         // Those that the definition declares: the key of user ids is the operator's own, and goes nowhere.
         let known = self.definition.settings.get(name).is_some_and(|setting| setting.secret);
         if !known {

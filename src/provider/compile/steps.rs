@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use http::{HeaderName, Method, header};
 
 use super::Compiler;
+use crate::definition::Key;
 use crate::provider::auth::{Carrier, StepAuth};
 use crate::provider::credentials::{HeaderRule, Scheme};
 use crate::provider::definition::{self, Auth, Expires, ExpiryKind, OneOrMany, Only};
@@ -27,19 +28,19 @@ const OF_THE_TRANSPORT: [HeaderName; 9] = [
 ];
 
 impl Compiler<'_> {
-    pub(super) fn sequence(&mut self, room: &str, steps: &[definition::Step]) -> Sequence {
+    pub(super) fn sequence(&mut self, room: &Key, steps: &[definition::Step]) -> Sequence {
         let mut seen = BTreeSet::new();
         for step in steps {
             if !seen.insert(&step.id) {
-                self.refuse(format!("{room}.steps"), format!("two steps are called \"{}\"", step.id));
+                self.refuse(room.below("steps"), format!("two steps are called \"{}\"", step.id));
             }
         }
         let compiled = steps.iter().filter_map(|step| self.step(room, step, steps)).collect();
         Sequence { steps: compiled, names: self.scope.taken.clone() }
     }
 
-    fn step(&mut self, room: &str, step: &definition::Step, all: &[definition::Step]) -> Option<Step> {
-        let place = format!("{room}.steps.{}", step.id);
+    fn step(&mut self, room: &Key, step: &definition::Step, all: &[definition::Step]) -> Option<Step> {
+        let place = room.below("steps").below(&step.id);
         let addresses = [
             (Method::POST, &step.post),
             (Method::PUT, &step.put),
@@ -52,11 +53,10 @@ impl Compiler<'_> {
             self.refuse(place, "must have exactly one of post, put, patch, get and delete");
             return None;
         };
-        let outcome =
-            UrlTemplate::compile(address, &format!("{place}.{}", method.as_str().to_lowercase()), &mut self.scope);
-        let url = self.note(outcome);
+        let outcome = UrlTemplate::compile(address, &place.below(method.as_str().to_lowercase()), &mut self.scope);
+        let url = self.mistakes.note(outcome);
         self.unencrypted.extend(url.as_ref().and_then(UrlTemplate::open_host));
-        let query = self.texts(&format!("{place}.query"), &step.query);
+        let query = self.texts(&place.below("query"), &step.query);
         let headers = self.headers(&place, step);
         let body = self.body(&place, step);
         let auth = self.auths(&place, step.auth.as_ref().or(self.definition.auth.as_ref()));
@@ -67,7 +67,7 @@ impl Compiler<'_> {
         if !is_object && auth.iter().any(|auth| matches!(auth, StepAuth::Member { .. })) {
             self.refuse(&place, "has a secret as a member of its body, so the body must be a table");
         }
-        let when = step.when.as_ref().and_then(|text| self.condition(&format!("{place}.when"), text));
+        let when = step.when.as_ref().and_then(|text| self.condition(&place.below("when"), text));
         let expires = step.expires.as_ref().map_or(&[][..], OneOrMany::as_slice);
         self.check_expires(&place, step, expires);
         self.pointers(&place, step);
@@ -95,22 +95,22 @@ impl Compiler<'_> {
         })
     }
 
-    fn texts(&mut self, place: &str, texts: &BTreeMap<String, String>) -> Vec<(String, TextTemplate)> {
+    fn texts(&mut self, place: &Key, texts: &BTreeMap<String, String>) -> Vec<(String, TextTemplate)> {
         let compile = |(name, text): (&String, &String)| {
-            self.text(&format!("{place}.{name}"), text).map(|template| (name.clone(), template))
+            self.text(&place.below(name), text).map(|template| (name.clone(), template))
         };
         texts.iter().filter_map(compile).collect()
     }
 
-    fn headers(&mut self, place: &str, step: &definition::Step) -> Vec<(HeaderName, TextTemplate)> {
+    fn headers(&mut self, place: &Key, step: &definition::Step) -> Vec<(HeaderName, TextTemplate)> {
         let mut compiled = Vec::new();
-        for (name, template) in self.texts(&format!("{place}.headers"), &step.headers) {
-            compiled.extend(self.header_name(&format!("{place}.headers"), &name).map(|name| (name, template)));
+        for (name, template) in self.texts(&place.below("headers"), &step.headers) {
+            compiled.extend(self.header_name(&place.below("headers"), &name).map(|name| (name, template)));
         }
         compiled
     }
 
-    fn header_name(&mut self, place: &str, name: &str) -> Option<HeaderName> {
+    fn header_name(&mut self, place: &Key, name: &str) -> Option<HeaderName> {
         let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
             self.refuse(place, format!("\"{name}\" is not a header name"));
             return None;
@@ -122,11 +122,11 @@ impl Compiler<'_> {
         Some(parsed)
     }
 
-    fn body(&mut self, place: &str, step: &definition::Step) -> Body {
+    fn body(&mut self, place: &Key, step: &definition::Step) -> Body {
         match (&step.json, &step.form) {
             (None, None) => Body::None,
-            (Some(value), None) => self.json(&format!("{place}.json"), value).map_or(Body::None, Body::Json),
-            (None, Some(fields)) => Body::Form(self.texts(&format!("{place}.form"), fields)),
+            (Some(value), None) => self.json(&place.below("json"), value).map_or(Body::None, Body::Json),
+            (None, Some(fields)) => Body::Form(self.texts(&place.below("form"), fields)),
             (Some(_), Some(_)) => {
                 self.refuse(place, "has both json and form; a call has one body");
                 Body::None
@@ -134,28 +134,23 @@ impl Compiler<'_> {
         }
     }
 
-    fn condition(&mut self, place: &str, text: &str) -> Option<Condition> {
+    fn condition(&mut self, place: &Key, text: &str) -> Option<Condition> {
         let inner = text.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")).map(str::trim);
         let Some(inner) = inner else {
             self.refuse(place, format!("\"{text}\" is not one expression; write \"{{{{ … }}}}\""));
             return None;
         };
-        match Expression::compile(inner, &mut self.scope) {
-            Ok(expression) => Some(Condition { expression, text: text.to_owned() }),
-            Err(error) => {
-                self.refuse(place, error.0);
-                None
-            }
-        }
+        let outcome = Expression::compile(inner, &mut self.scope).map_err(|mistake| mistake.within(place));
+        self.mistakes.note(outcome).map(|expression| Condition { expression, text: text.to_owned() })
     }
 
-    fn auths(&mut self, place: &str, auth: Option<&OneOrMany<Auth>>) -> Vec<StepAuth> {
-        let place = format!("{place}.auth");
+    fn auths(&mut self, place: &Key, auth: Option<&OneOrMany<Auth>>) -> Vec<StepAuth> {
+        let place = place.below("auth");
         let auths = auth.map_or(&[][..], OneOrMany::as_slice);
         auths.iter().filter_map(|auth| self.auth(&place, auth)).collect()
     }
 
-    fn auth(&mut self, place: &str, auth: &Auth) -> Option<StepAuth> {
+    fn auth(&mut self, place: &Key, auth: &Auth) -> Option<StepAuth> {
         const AUTHORIZATION: &str = "authorization";
         match auth {
             Auth::Header { header, secret, scheme } => {
@@ -168,7 +163,7 @@ impl Compiler<'_> {
             Auth::Bearer { secret } => self.header(place, AUTHORIZATION, secret, Scheme::Word("Bearer".to_owned())),
             Auth::Basic { secret, user } => {
                 let user = match user {
-                    Some(text) => Some(self.constant(&format!("{place}.user"), text)??),
+                    Some(text) => Some(self.constant(&place.below("user"), text)??),
                     None => None,
                 };
                 self.header(place, AUTHORIZATION, secret, Scheme::Basic(user))
@@ -179,7 +174,7 @@ impl Compiler<'_> {
                 Some(StepAuth::Member { name: member.clone(), text: self.needs.texts.len() - 1 })
             }
             Auth::Jwt { jwt, header, scheme } => {
-                let (signer, claims) = self.side_jwt(&format!("{place}.jwt"), jwt)?;
+                let (signer, claims) = self.side_jwt(&place.below("jwt"), jwt)?;
                 let header = self.header_name(place, header.as_deref().unwrap_or(AUTHORIZATION))?;
                 let scheme = match scheme.as_deref() {
                     None => "Bearer ".to_owned(),
@@ -190,7 +185,7 @@ impl Compiler<'_> {
             }
             Auth::Signature { mac, query, header, prefix } => {
                 let before = std::mem::replace(&mut self.scope.place, Place::Signature);
-                let mac = self.mac(&format!("{place}.signature"), mac);
+                let mac = self.mac(&place.below("signature"), mac);
                 self.scope.place = before;
                 let carrier = match (query, header) {
                     (Some(name), None) => Carrier::Query(name.clone()),
@@ -206,7 +201,7 @@ impl Compiler<'_> {
     }
 
     /// A finished header; the same one is made once.
-    fn header(&mut self, place: &str, header: &str, secret: &str, scheme: Scheme) -> Option<StepAuth> {
+    fn header(&mut self, place: &Key, header: &str, secret: &str, scheme: Scheme) -> Option<StepAuth> {
         self.secret(place, secret).then_some(())?;
         let name = self.header_name(place, header)?;
         let rule = HeaderRule { secret: secret.to_owned(), scheme };
@@ -218,19 +213,19 @@ impl Compiler<'_> {
         Some(StepAuth::Header { name, value })
     }
 
-    fn check_expires(&mut self, place: &str, step: &definition::Step, expires: &[Expires]) {
+    fn check_expires(&mut self, place: &Key, step: &definition::Step, expires: &[Expires]) {
         if step.token.is_some() && expires.is_empty() {
             self.refuse(place, "says where the token is, and not how its end is told: expires = { at = …, kind = … }");
         }
         if expires.iter().any(|rule| rule.kind.is_read() && rule.at.is_none()) {
-            self.refuse(format!("{place}.expires"), "must say where the expiry is: at = \"/member\"");
+            self.refuse(place.below("expires"), "must say where the expiry is: at = \"/member\"");
         }
     }
 
-    fn meanings(&mut self, place: &str, step: &definition::Step, all: &[definition::Step]) -> Vec<Meaning> {
+    fn meanings(&mut self, place: &Key, step: &definition::Step, all: &[definition::Step]) -> Vec<Meaning> {
         let mut meanings = Vec::new();
         for (n, rule) in step.on.iter().enumerate() {
-            let place = format!("{place}.on[{n}]");
+            let place = place.below("on").item(n);
             if (rule.is.is_some() || rule.is_not.is_some()) != rule.code.is_some() {
                 self.refuse(&place, "code says where, and is or is_not what must be there; one is missing");
             }
@@ -264,7 +259,7 @@ impl Compiler<'_> {
         meanings
     }
 
-    fn pointers(&mut self, place: &str, step: &definition::Step) {
+    fn pointers(&mut self, place: &Key, step: &definition::Step) {
         let expires = step.expires.as_ref().map_or(&[][..], OneOrMany::as_slice);
         let expires = expires.iter().filter_map(|rule| rule.at.as_ref());
         let codes = step.on.iter().filter_map(|rule| rule.code.as_ref());

@@ -5,9 +5,11 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{Compiler, Lifetime};
+use crate::definition::Key;
 use crate::provider::credentials::KeyRule;
 use crate::provider::definition::{self, LocalExpiry};
 use crate::provider::template::Expression;
+use crate::provider::template::json::JsonTemplate;
 use crate::provider::token::{Let, Mint};
 
 impl Compiler<'_> {
@@ -15,11 +17,11 @@ impl Compiler<'_> {
     pub(super) fn lets(&mut self) -> Vec<(String, Let)> {
         let mut compiled = Vec::new();
         for (name, rule) in &self.definition.lets {
-            let place = format!("let.{name}");
+            let place = Key::of("let").below(name);
             let own = match rule {
                 definition::Let::Hmac(mac) => self.mac(&place, mac).map(Let::Mac),
                 definition::Let::Jwt(jwt) => {
-                    self.side_jwt(&format!("{place}.jwt"), &jwt.jwt).map(|(signer, claims)| Let::Jwt { signer, claims })
+                    self.side_jwt(&place.below("jwt"), &jwt.jwt).map(|(signer, claims)| Let::Jwt { signer, claims })
                 }
                 definition::Let::Value(Value::Object(members))
                     if members.contains_key("hmac") || members.contains_key("jwt") =>
@@ -42,7 +44,7 @@ impl Compiler<'_> {
         match (&token.jwt, &token.render, token.steps.is_empty()) {
             (Some(jwt), None, true) => self.jwt(jwt, lifetime),
             (None, Some(render), true) => {
-                let template = self.text("token.render.token", &render.token)?;
+                let template = self.text(&"token.render.token".into(), &render.token)?;
                 Some(Mint::Render { token: template, endless: render.expires == LocalExpiry::None })
             }
             (None, None, false) => self.token_steps(&token.steps),
@@ -54,7 +56,7 @@ impl Compiler<'_> {
     }
 
     fn token_steps(&mut self, steps: &[definition::Step]) -> Option<Mint> {
-        let sequence = self.sequence("token", steps);
+        let sequence = self.sequence(&"token".into(), steps);
         let tells = |step: &&definition::Step| step.only.is_none() && step.when.is_none() && step.token.is_some();
         if !steps.iter().any(|step| tells(&step)) {
             self.refuse(
@@ -67,7 +69,7 @@ impl Compiler<'_> {
     }
 
     fn jwt(&mut self, jwt: &definition::Jwt, lifetime: &Lifetime) -> Option<Mint> {
-        let mut signer = self.signer("token.jwt", &jwt.alg, &jwt.key, jwt.kid.as_deref(), &jwt.header)?;
+        let mut signer = self.signer(&"token.jwt".into(), &jwt.alg, &jwt.key, jwt.kid.as_deref(), &jwt.header)?;
         if jwt.label.as_ref().is_some_and(|label| label.eq_ignore_ascii_case("none")) {
             self.refuse("token.jwt.label", "says that tokens are not signed");
         }
@@ -80,14 +82,12 @@ impl Compiler<'_> {
         if let Some(extra) = &jwt.extra {
             self.merge_claims(extra, &mut claims);
         }
-        let told = self.mistakes.len();
-        let claims = self.object("claims", &claims);
-        // What the definition says itself is told by its place there.
-        let own = |place: &str| place.split('.').nth(1).is_some_and(|name| jwt.claims.contains_key(name));
-        for (place, _) in self.mistakes.iter_mut().skip(told).filter(|(place, _)| own(place)) {
-            *place = format!("token.jwt.{place}");
-        }
-        let claims = claims?;
+        let outcome = JsonTemplate::compile_object(&claims, &"claims".into(), &mut self.scope);
+        // What the definition says itself is reported by its place there.
+        let own = |key: &Key| key.names().nth(1).is_some_and(|name| jwt.claims.contains_key(name));
+        let claims = self
+            .mistakes
+            .note(outcome.map_err(|mistake| if own(&mistake.key) { mistake.within("token.jwt") } else { mistake }))?;
         let longest = if endless { Duration::MAX } else { lifetime.maximum.unwrap_or(lifetime.default) };
         let registered = self.definition.keys.is_some();
         self.needs.key = Some(KeyRule { signer, generate: jwt.generate, longest, registered });
@@ -117,12 +117,12 @@ impl Compiler<'_> {
         for (name, value) in own {
             if name.contains("{{") {
                 self.refuse(
-                    format!("{setting}.{name}"),
+                    Key::of(setting).below(&name),
                     "is a name that varies, and could be one that is not for overriding",
                 );
             } else if matches!(name.as_str(), "sub" | "exp" | "iat" | "nbf" | "iss" | "aud") {
                 self.refuse(
-                    format!("{setting}.{name}"),
+                    Key::of(setting).below(&name),
                     "is set by the definition; use its settings, the route's ttl, or the user",
                 );
             } else {

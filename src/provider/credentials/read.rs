@@ -12,7 +12,7 @@ use super::Credentials;
 use super::needs::{HeaderRule, KeyRule, MacRule, Needs, PartKind, PartRule, Scheme};
 use super::ring::Found;
 use super::signer::signer;
-use super::vault::Problems;
+use crate::definition::{Key, Mistake, Mistakes};
 use crate::provider::definition::PublicForm;
 use crate::provider::keys::mac::{Hash, MacKey};
 use crate::provider::keys::material::{Cut, Decode, Form};
@@ -21,13 +21,15 @@ use crate::provider::settings::USER_KEY;
 use crate::secrets::{Secret, SecretError, SecretSet};
 
 /// What could not be read, in the form of every other problem.
-pub(super) fn sources(read: Result<SecretSet, Vec<(String, SecretError)>>) -> Result<SecretSet, Problems> {
-    read.map_err(|errors| errors.into_iter().map(|(name, error)| (name, error.to_string())).collect())
+pub(super) fn sources(read: Result<SecretSet, Vec<(String, SecretError)>>) -> Result<SecretSet, Mistakes> {
+    read.map_err(|errors| {
+        errors.into_iter().map(|(name, error)| Mistake::new(Key::of(name), error.to_string())).collect()
+    })
 }
 
 /// Checks `secrets` for every use. Numbers and the key that signs are for the vault to fill in.
-pub(super) fn read(needs: &Needs, secrets: SecretSet) -> Result<(Credentials, Vec<Found>), Problems> {
-    let mut reader = Reader { secrets, problems: Problems::new() };
+pub(super) fn read(needs: &Needs, secrets: SecretSet) -> Result<(Credentials, Vec<Found>), Mistakes> {
+    let mut reader = Reader { secrets, mistakes: Mistakes::default() };
     reader.check_patterns(&needs.patterns);
     reader.check_folder(needs);
     let headers = reader.all(&needs.headers, |rule| (&rule.secret, header_value(rule)));
@@ -39,21 +41,17 @@ pub(super) fn read(needs: &Needs, secrets: SecretSet) -> Result<(Credentials, Ve
         reader.all(&needs.signers, |rule| (&rule.secret, |secret: &Secret| signer(rule, secret, &parts, None)));
     let found = needs.key.as_ref().map(|rule| reader.keys(rule, &parts)).unwrap_or_default();
     let user_key = reader.user_key();
-    let Reader { secrets, problems } = reader;
-    if problems.is_empty() {
-        let (generation, sessions, signer) = (0, 0, None);
-        let credentials =
-            Credentials { generation, sessions, headers, texts, parts, macs, signers, signer, user_key, secrets };
-        Ok((credentials, found))
-    } else {
-        Err(problems)
-    }
+    let Reader { secrets, mistakes } = reader;
+    let (generation, sessions, signer) = (0, 0, None);
+    let credentials =
+        Credentials { generation, sessions, headers, texts, parts, macs, signers, signer, user_key, secrets };
+    mistakes.or((credentials, found))
 }
 
 /// Reads secrets for their uses, and notes every problem.
 struct Reader {
     secrets: SecretSet,
-    problems: Problems,
+    mistakes: Mistakes,
 }
 
 impl Reader {
@@ -64,7 +62,7 @@ impl Reader {
             if self.secrets.get(name).into_iter().chain(folder.map(|key| &key.secret)).any(differs) {
                 let wanted = pattern.as_str().trim_start_matches("^(?:").trim_end_matches(")$");
                 let problem = format!("does not look like one: it does not match {wanted}");
-                self.problems.push((name.clone(), problem)); // T-58: reported problems
+                self.mistakes.refuse(Key::of(name), problem); // T-58: reported problems
             }
         }
     }
@@ -79,7 +77,7 @@ impl Reader {
         // The key itself is used once.
         if needs.used().filter(|used| used == name).count() > 1 || parts.into_iter().any(|part| part == name) {
             let problem = "cannot be a folder: the preset uses this secret for more than signing tokens";
-            self.problems.push((name.clone(), problem.to_owned()));
+            self.mistakes.refuse(Key::of(name), problem);
         }
     }
 
@@ -99,7 +97,7 @@ impl Reader {
                 }),
                 Err(problem) => {
                     let problem = name.map_or_else(|| problem.clone(), |name| format!("{problem} (key {name})"));
-                    self.problems.push((rule.secret.clone(), problem));
+                    self.mistakes.refuse(Key::of(&rule.secret), problem);
                 }
             }
         }
@@ -115,10 +113,7 @@ impl Reader {
         for rule in rules {
             let (name, make) = of(rule);
             let outcome = self.secrets.get(name).ok_or_else(|| "is missing".to_owned()).and_then(make);
-            match outcome {
-                Ok(value) => made.push(value),
-                Err(problem) => self.problems.push((name.clone(), problem)),
-            }
+            made.extend(self.mistakes.note(outcome.map_err(|problem| Mistake::new(Key::of(name), problem))));
         }
         made
     }
@@ -143,20 +138,15 @@ impl Reader {
             };
             if uses.iter().any(shown) {
                 let problem = format!("has its key where the public setting {} is expected", rule.name);
-                self.problems.push((rule.secret.clone(), problem));
+                self.mistakes.refuse(Key::of(&rule.secret), problem);
             }
         }
     }
 
     fn user_key(&mut self) -> Option<MacKey> {
         let secret = self.secrets.get(USER_KEY)?;
-        match MacKey::read_as(Hash::Sha256, secret, &Form::default()) {
-            Ok(key) => Some(key),
-            Err(error) => {
-                self.problems.push((USER_KEY.to_owned(), error.to_string()));
-                None
-            }
-        }
+        let key = MacKey::read_as(Hash::Sha256, secret, &Form::default());
+        self.mistakes.note(key.map_err(|error| Mistake::new(Key::of(USER_KEY), error.to_string())))
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Signer;
 use crate::clock::{Moment, Timestamp};
+use crate::definition::Mistake;
 use crate::provider::keys::Alg;
 use crate::secrets::Secret;
 
@@ -89,7 +90,7 @@ impl Ring {
 
     /// Takes over what was found now. Says whether sessions have lost their key: it is gone, and whoever verifies them
     /// may not accept it any more.
-    pub(super) fn update(&mut self, found: Vec<Found>, rules: Rules, now: Moment) -> Result<bool, String> {
+    pub(super) fn update(&mut self, found: Vec<Found>, rules: Rules, now: Moment) -> Result<bool, Mistake> {
         self.members.retain(|member| member.until.is_none_or(|until| until > now));
         let same = |member: &Member, key: &Found| member.found.id == key.id && member.found.secret.same_as(&key.secret);
         if rules.folder {
@@ -100,7 +101,8 @@ impl Ring {
                     "holds another key than before under the name {}, and verifiers would take one for the other; give \
                      each key a name of its own",
                     key.id
-                ));
+                )
+                .into());
             }
         }
         let mut lost = false;

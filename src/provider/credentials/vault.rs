@@ -13,6 +13,7 @@ use super::read::{read, sources};
 use super::ring::{KeyState, Ring, Rules};
 use super::{Credentials, Needs, Signer};
 use crate::clock::{Clock, Moment};
+use crate::definition::{Key, Mistake, Mistakes};
 use crate::provider::keys;
 use crate::secrets::{Refusals, Refused, SIGNING, SecretSet, SecretSource};
 
@@ -37,9 +38,6 @@ pub(in crate::provider) struct Vault {
     generated: bool,
 }
 
-/// What is wrong with secrets: name of the setting, problem. Never the content.
-pub(in crate::provider) type Problems = Vec<(String, String)>;
-
 /// What a look at the sources brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::provider) struct News {
@@ -51,15 +49,15 @@ pub(in crate::provider) struct News {
 
 impl Vault {
     /// Reads the first generation.
-    pub(in crate::provider) fn open(mut needs: Needs, clock: Arc<dyn Clock>) -> Result<Self, Problems> {
+    pub(in crate::provider) fn open(mut needs: Needs, clock: Arc<dyn Clock>) -> Result<Self, Mistakes> {
         let mut generated = false;
         if let Some(rule) = needs.key.as_ref().filter(|rule| !needs.sources.contains_key(&rule.signer.secret)) {
             let (alg, secret) = (rule.signer.alg, &rule.signer.secret);
             if !rule.generate || alg.is_hmac() {
                 let problem = format!("is missing; {} needs {secret}_file = \"/path\"", alg.name());
-                return Err(vec![(secret.clone(), problem)]);
+                return Err(Mistake::new(Key::of(secret), problem).into());
             }
-            let made = keys::generate(alg).map_err(|error| vec![(secret.clone(), error.to_string())])?;
+            let made = keys::generate(alg).map_err(|error| Mistake::new(Key::of(secret), error.to_string()))?;
             needs.sources.insert(secret.clone(), SecretSource::Made(made));
             generated = true;
         }
@@ -132,7 +130,7 @@ impl Vault {
     }
 
     /// Reads the sources again, and sees which key signs now.
-    pub(in crate::provider) fn reload(&self) -> Result<News, Refused<Problems>> {
+    pub(in crate::provider) fn reload(&self) -> Result<News, Refused<Mistakes>> {
         let _alone = self.reading.lock();
         let old = self.current.load_full();
         let read = SecretSet::read_again(&self.needs.sources, &old.secrets);
@@ -141,7 +139,7 @@ impl Vault {
     }
 
     /// Puts new secrets in service, if they are good.
-    fn take(&self, secrets: SecretSet, old: &Credentials) -> Result<News, Problems> {
+    fn take(&self, secrets: SecretSet, old: &Credentials) -> Result<News, Mistakes> {
         let changed = !secrets.same_as(&old.secrets);
         let now = self.clock.moment();
         // In a folder that did not change, another key may have been announced long enough by now.
@@ -152,9 +150,7 @@ impl Vault {
         let mut ring = self.ring.lock();
         let before = ring.signs().map(str::to_owned);
         let lost = match self.rules() {
-            Some((name, rules)) => {
-                ring.update(found, rules, now).map_err(|problem| vec![(name.to_owned(), problem)])?
-            }
+            Some((name, rules)) => ring.update(found, rules, now).map_err(|mistake| mistake.within(Key::of(name)))?,
             None => false,
         };
         let others = !new.secrets.same_but(&old.secrets, self.rules().map_or("", |(name, _)| name));

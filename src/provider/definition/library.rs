@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{Definition, PRESETS};
-use crate::config::{ConfigError, did_you_mean};
+use crate::config::ConfigError;
+use crate::definition::{Mistake, did_you_mean};
 use crate::secrets::{FileError, list, read_text};
 
 /// Bytes of a definition at most.
@@ -33,7 +34,7 @@ impl Definitions {
     pub fn read(folder: Option<&Path>) -> (Self, Vec<ConfigError>) {
         let mut definitions = Self::default();
         let Some(folder) = folder else { return (definitions, Vec::new()) };
-        let fault = |origin: &Path, problem: String| ConfigError::new(origin.display().to_string(), "", problem);
+        let fault = |origin: &Path, mistake: Mistake| ConfigError::at(origin.display().to_string(), mistake);
         let paths = match list(folder, "toml") {
             Ok(paths) => paths,
             Err(error) => {
@@ -41,7 +42,7 @@ impl Definitions {
                     FileError::Unreadable(cause) => format!("is not a folder that can be read: {cause}"),
                     other => other.to_string(),
                 };
-                return (definitions, vec![fault(folder, problem)]);
+                return (definitions, vec![fault(folder, problem.into())]);
             }
         };
         let mut errors = Vec::new();
@@ -50,9 +51,9 @@ impl Definitions {
                 Ok(own) => {
                     definitions.own.insert(own.definition.name.clone(), own);
                 }
-                Err(problem) => {
+                Err(mistake) => {
                     definitions.broken.extend(path.file_stem().map(|stem| stem.display().to_string()));
-                    errors.push(fault(path, problem));
+                    errors.push(fault(path, mistake));
                 }
             }
         }
@@ -60,18 +61,19 @@ impl Definitions {
     }
 
     /// The definition called `name`, and its file where it is the operator's.
-    pub fn get(&self, name: &str) -> Result<(Definition, Option<&str>), String> {
+    pub fn get(&self, name: &str) -> Result<(Definition, Option<&str>), Mistake> {
         if let Some(own) = self.own.get(name) {
             return Ok((own.definition.clone(), Some(&own.origin)));
         }
         if self.broken.contains(name) {
-            return Err(format!("the definition \"{name}\" has mistakes of its own"));
+            return Err(format!("the definition \"{name}\" has mistakes of its own").into());
         }
         match Definition::preset(name) {
             Some(shipped) => Ok((shipped?, None)),
             None => {
                 let known: Vec<_> = self.texts().map(|(name, _)| name).collect();
-                Err(format!("no preset \"{name}\"; there are {}{}", known.join(", "), did_you_mean(name, &known)))
+                let meant = did_you_mean(name, &known);
+                Err(format!("no preset \"{name}\"; there are {}{meant}", known.join(", ")).into())
             }
         }
     }
@@ -85,11 +87,11 @@ impl Definitions {
 }
 
 impl Own {
-    fn read(path: &Path) -> Result<Self, String> {
+    fn read(path: &Path) -> Result<Self, Mistake> {
         let text = read_text(path, MAX_BYTES).map_err(|error| error.to_string())?;
         let definition = Definition::parse(&text)?;
         if path.file_stem().is_none_or(|stem| *stem != *definition.name) {
-            return Err(format!("holds name = \"{0}\"; call the file {0}.toml", definition.name));
+            return Err(format!("holds name = \"{0}\"; call the file {0}.toml", definition.name).into());
         }
         Ok(Self { definition, text, origin: path.display().to_string() })
     }

@@ -4,16 +4,14 @@
 
 mod auth;
 mod client;
+mod input;
 mod library;
 mod presets;
-mod setting;
-mod span;
 mod step;
 mod token;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -21,11 +19,17 @@ use serde_json::{Map, Value};
 
 pub use auth::Auth;
 pub use client::{Client, ClientError, ClientMethod, ContentType};
+pub use input::Input;
 pub use library::Definitions;
 pub use presets::PRESETS;
-pub use setting::{Encoding, Input, Part, PublicForm, Setting, SettingKind};
-pub use step::{Expires, ExpiryKind, OneOrMany, Only, Rule, Step, Then};
+pub use step::{Expires, ExpiryKind, Only, Rule, Step, Then};
 pub use token::{Hash, Hmac, Jwt, Key, Let, LocalExpiry, MacEncoding, SideJwt, Token};
+
+use crate::definition::{Count, Mistake, Span, YEAR};
+pub use crate::definition::{Encoding, OneOrMany, Part, PublicForm, Setting, SettingKind};
+
+/// A span of time in a definition. Beyond ten years, sums of times have no meaning.
+pub type Life = Span<{ 10 * YEAR }>;
 
 /// How a provider mints tokens, knows users and wants to be called.
 #[derive(Clone, Debug, Deserialize)]
@@ -103,7 +107,7 @@ pub struct User {
     pub pattern: Option<String>,
     /// Bytes at most.
     #[serde(default)]
-    pub max_bytes: Option<usize>,
+    pub max_bytes: Option<Count<4096, 1>>,
 }
 
 /// Whether `Bob` and `bob` are two users at a provider.
@@ -124,21 +128,15 @@ pub enum Case {
 #[serde(deny_unknown_fields)]
 pub struct Lifetime {
     /// Where the route does not say.
-    #[serde(deserialize_with = "span::deserialize")]
-    #[cfg_attr(test, schemars(with = "String"))]
-    pub default: Duration,
+    pub default: Life,
     /// Shortest that may be asked for.
-    #[serde(default, deserialize_with = "span::optional::deserialize")]
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
-    pub minimum: Option<Duration>,
+    #[serde(default)]
+    pub minimum: Option<Life>,
     /// Longest that may be asked for.
-    #[serde(default, deserialize_with = "span::optional::deserialize")]
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
-    pub maximum: Option<Duration>,
+    #[serde(default)]
+    pub maximum: Option<Life>,
     /// The client's own refresh margin: never hand out a token with this much or less left.
-    #[serde(deserialize_with = "span::deserialize")]
-    #[cfg_attr(test, schemars(with = "String"))]
-    pub margin: Duration,
+    pub margin: Life,
     /// What happens to sessions when secrets or keys change.
     pub on_credential_change: OnCredentialChange,
     /// Whether sessions end after the lifetime asked for where the provider's tokens have no end. Where they have one,
@@ -168,10 +166,10 @@ pub struct Limits {
     pub rate: Option<String>,
     /// Calls at once, out of that rate.
     #[serde(default)]
-    pub burst: Option<u32>,
+    pub burst: Option<Count<1_000_000, 1>>,
     /// Calls that wait for their turn at most; those beyond are refused at once.
     #[serde(default)]
-    pub queue: Option<usize>,
+    pub queue: Option<Count<100_000>>,
     /// Headers with retry advice beside `Retry-After`.
     #[serde(default)]
     pub retry_headers: Vec<String>,
@@ -183,9 +181,7 @@ pub struct Limits {
 #[serde(deny_unknown_fields)]
 pub struct Upsert {
     /// How long an unchanged profile is taken for known.
-    #[serde(deserialize_with = "span::deserialize")]
-    #[cfg_attr(test, schemars(with = "String"))]
-    pub remember: Duration,
+    pub remember: Life,
     /// The calls, in order.
     pub steps: Vec<Step>,
 }
@@ -258,8 +254,8 @@ fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, L
 
 impl Definition {
     /// Reads a definition.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
+    pub fn parse(text: &str) -> Result<Self, Mistake> {
+        toml::from_str(text).map_err(|error| error.to_string().trim_end().into())
     }
 
     /// The secret setting that holds the key of tokens, where they are signed here.
@@ -271,17 +267,17 @@ impl Definition {
     }
 
     /// Whether the place of a mistake is in the definition, and not in what an operator gave for it.
-    pub(super) fn has(&self, place: &str) -> bool {
+    pub(super) fn has(&self, place: &crate::definition::Key) -> bool {
         const SECTIONS: [&str; 12] = [
             "settings", "inputs", "auth", "user", "limits", "let", "upsert", "token", "revoke", "keys", "response",
             "client",
         ];
-        let section = place.split('.').next().unwrap_or_default();
+        let section = place.names().next().unwrap_or_default();
         SECTIONS.contains(&section) && !self.settings.contains_key(section)
     }
 
     /// A definition that ships with the binary.
-    pub fn preset(name: &str) -> Option<Result<Self, String>> {
+    pub fn preset(name: &str) -> Option<Result<Self, Mistake>> {
         PRESETS.iter().find(|(own, _)| *own == name).map(|(_, text)| Self::parse(text))
     }
 }
@@ -324,6 +320,6 @@ mod tests {
     fn unknown_members_are_refused() {
         let (_, sendsar) = PRESETS.iter().find(|(name, _)| *name == "sendsar").expect("a preset");
         let text = sendsar.replace("[response]", "[response]\ncolour = \"red\"");
-        assert!(Definition::parse(&text).expect_err("refused").contains("colour"));
+        assert!(Definition::parse(&text).expect_err("refused").problem.contains("colour"));
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 
+use super::OneOrMany;
 use super::auth::Auth;
 use crate::provider::error::{Blame, Class};
 
@@ -80,38 +80,6 @@ pub struct Step {
 pub enum Only {
     /// Where a rule of another step runs it.
     Called,
-}
-
-/// One of something, or a list.
-#[derive(Clone, Debug)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[cfg_attr(test, schemars(untagged))]
-pub enum OneOrMany<T> {
-    /// Several.
-    Many(Vec<T>),
-    /// One.
-    One(T),
-}
-
-/// By hand, because a derived one says only that nothing fits, and not what is wrong with what was meant.
-impl<'de, T: DeserializeOwned> Deserialize<'de> for OneOrMany<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let read = |value: Value| T::deserialize(value).map_err(D::Error::custom);
-        match Value::deserialize(deserializer)? {
-            Value::Array(items) => items.into_iter().map(read).collect::<Result<_, _>>().map(Self::Many),
-            one => read(one).map(Self::One),
-        }
-    }
-}
-
-impl<T> OneOrMany<T> {
-    /// All of them.
-    pub fn as_slice(&self) -> &[T] {
-        match self {
-            Self::One(one) => std::slice::from_ref(one),
-            Self::Many(many) => many,
-        }
-    }
 }
 
 /// How a token's end is told.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::setting::Part;
+use super::Part;
 use super::step::Step;
 
 /// How a token is made: one of three ways.

@@ -206,7 +206,8 @@ impl<'p> Rotation<'p> {
     fn read_new(&self) -> Result<PublicKey, RotationError> {
         let kid = &self.record.new_kid;
         if let Err(refused) = self.provider.vault.reload() {
-            let text: Vec<_> = refused.problem.into_iter().map(|(name, problem)| format!("{name} {problem}")).collect();
+            let text: Vec<_> =
+                refused.problem.iter().map(|mistake| format!("{} {}", mistake.key, mistake.problem)).collect();
             return Err(mistake(text.join("; ")));
         }
         let signer = self.provider.vault.key(kid);

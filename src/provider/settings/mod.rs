@@ -2,35 +2,30 @@
 //! variables, then defaults.
 
 mod secret;
-mod value;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use regex_lite::Regex;
 use serde_json::Value;
 
-use super::definition::{Definition, Setting, SettingKind};
-use super::template;
-use crate::config::{Environment, did_you_mean};
+use super::Alg;
+use super::definition::{Definition, Setting};
+use crate::config::Environment;
+use crate::definition::{Key, Mistake, Mistakes, Settled, did_you_mean};
 use crate::secrets::SecretSource;
 
 use secret::secret;
-use value::checked;
 
 /// Settings of one provider, checked.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
-    /// Values by name.
-    pub(super) values: BTreeMap<String, Value>,
-    /// Declared, optional, and not given.
-    pub(super) unset: BTreeSet<String>,
+    /// Those that are no secrets.
+    pub(super) plain: Settled,
     /// Where secrets are read.
     pub(super) secrets: BTreeMap<String, SecretSource>,
     /// Rules that a secret must match each time it is read.
     pub(super) secret_patterns: BTreeMap<String, Regex>,
-    /// Settings whose value is a template.
-    pub(super) templates: BTreeSet<String>,
     /// What was given twice, and which one counts: one sentence each.
     pub(super) cautions: Vec<String>,
 }
@@ -38,42 +33,33 @@ pub(super) struct Settings {
 /// The secret that every provider may have: the key of hashed user ids.
 pub(super) const USER_KEY: &str = "user_key";
 
-/// A mistake in a setting: its key, and what to write.
-pub(super) type SettingError = (String, String);
-
 /// Resolves every declared setting; unknown ones are refused.
 pub(super) fn resolve(
     definition: &Definition,
     given: &BTreeMap<String, Value>,
     environment: &Environment,
-) -> Result<Settings, Vec<SettingError>> {
-    let mut errors = unknown(definition, given);
-    let misplaced: BTreeSet<&String> = definition.settings.keys().filter(|name| given.contains_key(*name)).collect();
+) -> Result<Settings, Mistakes> {
+    let mut mistakes = unknown(definition, given);
     let mut settings = Settings::default();
-    for (name, setting) in &definition.settings {
-        if setting.part_of.is_some() {
-            continue;
-        }
-        let outcome = if setting.secret {
-            if misplaced.contains(name) {
-                continue;
-            }
-            secret((name, definition.token_key() == Some(name)), setting, given, environment, &mut settings)
-        } else {
-            plain(name, setting, given, environment, &mut settings)
-        };
-        if let Err(problem) = outcome {
-            errors.push(problem);
-        }
+    let declared = || definition.settings.iter().filter(|(_, setting)| setting.part_of.is_none());
+    // A secret that is written in the configuration is refused already.
+    for (name, setting) in declared().filter(|(name, setting)| setting.secret && !given.contains_key(*name)) {
+        let is_token_key = definition.token_key() == Some(name);
+        mistakes.note(secret((name, is_token_key), setting, given, environment, &mut settings));
+    }
+    let plain = || declared().filter(|(_, setting)| !setting.secret);
+    for (name, setting) in plain() {
+        let value = own(name, setting, given, environment);
+        mistakes.note(value.and_then(|value| value.map_or(Ok(()), |value| settings.plain.give(name, setting, value))));
     }
     if let Some(Value::String(path)) = given.get(&format!("{USER_KEY}_file")) {
         settings.secrets.insert(USER_KEY.to_owned(), SecretSource::File(PathBuf::from(path)));
     }
-    defaults(definition, &mut settings, &mut errors);
-    if errors.is_empty() { Ok(settings) } else { Err(errors) }
+    settings.plain.complete(plain(), &mut mistakes);
+    mistakes.or(settings)
 }
 
-fn unknown(definition: &Definition, given: &BTreeMap<String, Value>) -> Vec<SettingError> {
+fn unknown(definition: &Definition, given: &BTreeMap<String, Value>) -> Mistakes {
     let known: Vec<String> = definition
         .settings
         .iter()
@@ -82,113 +68,57 @@ fn unknown(definition: &Definition, given: &BTreeMap<String, Value>) -> Vec<Sett
         .collect();
     let user_key = format!("{USER_KEY}_file");
     let folder = definition.token_key().map(|name| format!("{name}_dir"));
-    let problem = |key: &String| {
-        if definition.settings.get(key).is_some_and(|setting| setting.secret) {
-            return (
-                key.clone(),
-                // T-36: secret setting not shown
-                format!("is a secret, and secrets are never written in configuration; write {key}_file = \"/path\""),
-            );
+    let problem = |key: &String| match definition.settings.get(key) {
+        // T-36: secret setting not shown
+        Some(setting) if setting.secret => {
+            format!("is a secret, and secrets are never written in configuration; write {key}_file = \"/path\"")
         }
-        if definition.settings.get(key).is_some_and(|setting| setting.part_of.is_some()) {
-            return (key.clone(), "is read from a secret of this provider; remove it".to_owned());
+        Some(_) => "is read from a secret of this provider; remove it".to_owned(),
+        None => {
+            let meant = did_you_mean(key, known.iter());
+            format!("preset \"{}\" has no such setting; it has {}{meant}", definition.name, known.join(", "))
         }
-        let meant = did_you_mean(key, known.iter());
-        (key.clone(), format!("preset \"{}\" has no such setting; it has {}{meant}", definition.name, known.join(", ")))
     };
     let is_known = |key: &String| known.contains(key) || *key == user_key || folder.as_ref() == Some(key);
-    given.keys().filter(|key| !is_known(key)).map(problem).collect()
+    let mistake = |key: &String| Mistake::new(Key::of(key), problem(key));
+    given.keys().filter(|key| !is_known(key)).map(mistake).collect()
 }
 
-fn plain(
+/// What the operator gives for a setting, in the configuration or else in the environment.
+fn own(
     name: &str,
     setting: &Setting,
     given: &BTreeMap<String, Value>,
     environment: &Environment,
-    settings: &mut Settings,
-) -> Result<(), SettingError> {
-    let from_environment = setting.env.as_deref().map(|variable| environment.text(variable)).transpose();
-    let at = |problem: String| (name.to_owned(), problem);
-    let value = match (given.get(name), from_environment) {
-        (Some(value), _) => value.clone(),
-        (None, Ok(Some(Some(text)))) => Value::String(text.to_owned()),
-        (None, Ok(_)) => return Ok(()),
-        (None, Err(problem)) => return Err(at(problem)),
+) -> Result<Option<Value>, Mistake> {
+    let value = match (given.get(name), &setting.env) {
+        (Some(value), _) => Some(value.clone()),
+        (None, Some(variable)) => {
+            let text = environment.text(variable).map_err(|problem| Mistake::new(Key::of(name), problem))?;
+            text.map(Value::from)
+        }
+        (None, None) => None,
     };
-    let value = checked(setting, value).map_err(at)?;
-    if setting.kind == SettingKind::Template {
-        settings.templates.insert(name.to_owned());
-    }
-    settings.values.insert(name.to_owned(), value);
-    Ok(())
+    // The newer name of an algorithm stands for the older one, where a definition knows that alone.
+    let older = Alg::EdDsa.name();
+    let is_newer = |value: &Value| *value == Alg::ED25519 && setting.one_of.iter().any(|allowed| allowed == older);
+    Ok(value.map(|value| if is_newer(&value) { Value::from(older) } else { value }))
 }
 
 /// The variable that a mistake at `place` is about: the setting there is not in the configuration, and comes from the
 /// environment.
 pub(super) fn variable(
     definition: &Definition,
-    place: &str,
+    place: &Key,
     given: &BTreeMap<String, Value>,
     environment: &Environment,
 ) -> Option<String> {
-    let name = if definition.settings.contains_key(place) { place } else { place.strip_suffix("_file")? };
+    let place = place.to_string();
+    let name = if definition.settings.contains_key(&place) { place.as_str() } else { place.strip_suffix("_file")? };
     let variable = definition.settings.get(name)?.env.as_deref()?;
     if [name.to_owned(), format!("{name}_file"), format!("{name}_dir")].iter().any(|key| given.contains_key(key)) {
         return None;
     }
     let is_set = |variable: &String| !matches!(environment.text(variable), Ok(None));
     [variable.to_owned(), format!("{variable}_FILE")].into_iter().find(is_set)
-}
-
-/// Fills in defaults, which may refer to settings that have a value by then.
-fn defaults(definition: &Definition, settings: &mut Settings, errors: &mut Vec<SettingError>) {
-    let mut waiting: Vec<_> = definition
-        .settings
-        .iter()
-        .filter(|(name, setting)| !setting.secret && setting.part_of.is_none() && !settings.values.contains_key(*name))
-        .collect();
-    loop {
-        let before = waiting.len();
-        waiting.retain(|(name, setting)| {
-            let Some(default) = &setting.default else { return true };
-            if setting.kind == SettingKind::Template {
-                settings.templates.insert((*name).clone());
-                settings.values.insert((*name).clone(), Value::String(default.clone()));
-                return false;
-            }
-            if template::settings_in(default).iter().any(|needed| !settings.values.contains_key(needed)) {
-                return true;
-            }
-            match fill(default, settings).and_then(|text| checked(setting, Value::String(text))) {
-                Ok(value) => {
-                    settings.values.insert((*name).clone(), value);
-                }
-                Err(problem) => errors.push(((*name).clone(), format!("its default {problem}"))),
-            }
-            false
-        });
-        if waiting.len() == before {
-            break;
-        }
-    }
-    for (name, setting) in waiting {
-        if setting.optional {
-            settings.unset.insert(name.clone());
-        } else if !errors.iter().any(|(key, _)| key.starts_with(name.as_str())) {
-            let instead = setting.env.as_ref().map(|variable| format!(", or set {variable}")).unwrap_or_default();
-            let about = setting.about.trim_end_matches('.');
-            errors.push((name.clone(), format!("is missing; write {name} = \"…\"{instead} ({about})")));
-        }
-    }
-}
-
-fn fill(default: &str, settings: &Settings) -> Result<String, String> {
-    let mut scope = template::Scope {
-        settings: settings.values.clone(),
-        place: template::Place::Load,
-        ..template::Scope::default()
-    };
-    let compiled =
-        template::text::TextTemplate::compile(default, "default", &mut scope).map_err(|error| error.to_string())?;
-    compiled.constant().flatten().map(str::to_owned).ok_or_else(|| "has no value".to_owned())
 }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{SettingError, Settings};
+use super::Settings;
 use crate::config::Environment;
+use crate::definition::{Key, Mistake, whole};
 use crate::provider::definition::Setting;
-use crate::provider::pattern::whole;
 use crate::secrets::{Secret, SecretSource};
 
 /// Finds where a secret is. The key of tokens may be a folder of them.
@@ -18,22 +18,22 @@ pub(super) fn secret(
     given: &BTreeMap<String, Value>,
     environment: &Environment,
     settings: &mut Settings,
-) -> Result<(), SettingError> {
+) -> Result<(), Mistake> {
     let key = format!("{name}_file");
     let variable = setting.env.as_deref();
     let file_variable = variable.map(|variable| format!("{variable}_FILE"));
     let given_by = |variable: Option<&str>| variable.map_or(Ok(None), |variable| environment.text(variable));
-    let text = given_by(variable).map_err(|problem| (name.to_owned(), problem))?;
-    let file = given_by(file_variable.as_deref()).map_err(|problem| (name.to_owned(), problem))?;
+    let text = given_by(variable).map_err(|problem| wrong(name, problem))?;
+    let file = given_by(file_variable.as_deref()).map_err(|problem| wrong(name, problem))?;
     let source = match (given.get(&key), file, text) {
         (Some(Value::String(text)), ..) if is_secret_itself(setting, text) => {
-            return Err((key, "holds the secret itself; write the secret into a file, and its path here".to_owned()));
+            return Err(wrong(&key, "holds the secret itself; write the secret into a file, and its path here"));
         }
         (Some(Value::String(path)), ..) => Some(SecretSource::File(PathBuf::from(path))),
-        (Some(_), ..) => return Err((key, "is not text; write the path of a file".to_owned())),
+        (Some(_), ..) => return Err(wrong(&key, "is not text; write the path of a file")),
         (None, Some(_), Some(_)) => {
             let variable = variable.unwrap_or_default();
-            return Err((key, format!("{variable} and {variable}_FILE are both set; unset one")));
+            return Err(wrong(&key, format!("{variable} and {variable}_FILE are both set; unset one")));
         }
         (None, Some(path), None) => Some(SecretSource::File(PathBuf::from(path))),
         (None, None, Some(text)) => Some(SecretSource::Variable {
@@ -44,9 +44,11 @@ pub(super) fn secret(
     };
     let folder = format!("{name}_dir");
     let source = match (given.get(&folder).filter(|_| is_token_key), source) {
-        (Some(_), Some(_)) => return Err((folder, format!("is set beside another source of {name}; remove one"))),
+        (Some(_), Some(_)) => {
+            return Err(wrong(&folder, format!("is set beside another source of {name}; remove one")));
+        }
         (Some(Value::String(path)), None) => Some(SecretSource::Folder(PathBuf::from(path))),
-        (Some(_), None) => return Err((folder, "is not text; write the path of a folder".to_owned())),
+        (Some(_), None) => return Err(wrong(&folder, "is not text; write the path of a folder")),
         (None, source) => source,
     };
     if let Some(own) = [&key, &folder].into_iter().find(|key| given.contains_key(*key)) {
@@ -62,14 +64,18 @@ pub(super) fn secret(
         None => {
             let instead = variable.map(|variable| format!(", or set {variable} or {variable}_FILE"));
             let problem = format!("is missing; write {key} = \"/path\"{}", instead.unwrap_or_default());
-            return Err((key, problem));
+            return Err(wrong(&key, problem));
         }
     }
     if let Some(pattern) = &setting.pattern {
-        let pattern = whole(pattern).map_err(|problem| (name.to_owned(), problem))?;
+        let pattern = whole(pattern).map_err(|mistake| mistake.within(Key::of(name)))?;
         settings.secret_patterns.insert(name.to_owned(), pattern);
     }
     Ok(())
+}
+
+fn wrong(key: &str, problem: impl Into<String>) -> Mistake {
+    Mistake::new(Key::of(key), problem)
 }
 
 /// Whether what should be a path is what the file should hold: it must not get into a message (T-36).

@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::functions::{ENGINE, MISFIT, names as functions};
 use super::scope::Scope;
 use super::slot::Slot;
-use super::{Datum, TemplateError, Variables};
+use super::{Datum, Variables};
+use crate::definition::Mistake;
 
 /// Why an expression has no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl std::fmt::Debug for Rich {
 
 impl Expression {
     /// Compiles the text between the braces. Everything it names is checked here.
-    pub(in crate::provider) fn compile(text: &str, scope: &mut Scope) -> Result<Self, TemplateError> {
+    pub(in crate::provider) fn compile(text: &str, scope: &mut Scope) -> Result<Self, Mistake> {
         let (body, optional) = match text.strip_suffix('?') {
             Some(body) => (body.trim_end(), true),
             None => (text, false),
@@ -67,7 +68,7 @@ impl Expression {
         } else if let Some((name, shift)) = shifted(body) {
             match scope.admit(name)? {
                 Some(slot) if slot.can_move() => Form::Shifted(slot, shift),
-                _ => return Err(TemplateError(format!("\"{text}\": only now and exp can be moved, in s or ms"))),
+                _ => return Err(format!("\"{text}\": only now and exp can be moved, in s or ms").into()),
             }
         } else {
             Self::rich(body, scope)?
@@ -75,16 +76,14 @@ impl Expression {
         Ok(Self { form, optional })
     }
 
-    fn rich(text: &str, scope: &mut Scope) -> Result<Form, TemplateError> {
+    fn rich(text: &str, scope: &mut Scope) -> Result<Form, Mistake> {
         if has_slice(text) {
             // The engine does not tell which names stand before one, so they would silently have no value.
-            return Err(TemplateError(format!(
-                "\"{text}\": a slice such as x[:3] cannot be used; write split, first or last"
-            )));
+            return Err(format!("\"{text}\": a slice such as x[:3] cannot be used; write split, first or last").into());
         }
         let expression = ENGINE
             .compile_expression_owned(text.to_owned())
-            .map_err(|error| TemplateError(format!("\"{text}\": {}", not_an_expression(text, &error))))?;
+            .map_err(|error| format!("\"{text}\": {}", not_an_expression(text, &error)))?;
         let names: BTreeSet<String> = expression.undeclared_variables(true).into_iter().collect();
         let mut slots = Vec::new();
         let mut config = BTreeMap::new();
@@ -101,7 +100,7 @@ impl Expression {
         let joints = (slots.len() > 1 && text.contains(['~', '+', '['])).then(|| joints(text));
         let rich = Rich { expression, config, slots, joints };
         // The engine looks filters up when it evaluates, so one trial finds those that do not exist.
-        let trial = rich.trial().map_err(|error| TemplateError(format!("\"{text}\": {error}")))?;
+        let trial = rich.trial().map_err(|error| format!("\"{text}\": {error}"))?;
         // Everything constant is folded at load.
         Ok(if varies { Form::Rich(Box::new(rich)) } else { Form::Constant(trial) })
     }

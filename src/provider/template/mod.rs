@@ -15,7 +15,6 @@ pub(super) use expression::{Absent, Expression};
 pub(super) use scope::{Place, Scope};
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -24,11 +23,7 @@ use super::dialect::{Problem, SessionView};
 use super::registration::PublicKey;
 use super::user::UserId;
 use crate::clock::Timestamp;
-
-/// A mistake in a template, to be shown with its place in the definition.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct TemplateError(pub(super) String);
+use crate::definition::{Mistake, Segment, split};
 
 /// Parts of the profile that a provider's templates use. What is not used is not in the cache key either.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -191,76 +186,19 @@ impl Datum<'_> {
     }
 }
 
-/// Names in a template, split from the text around them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
-    Literal(String),
-    Expression(String),
-}
-
 /// Splits `{{ … }}` from the text around it. A setting that holds a template stands for what is in it.
-fn split_in(text: &str, scope: &mut Scope) -> Result<Vec<Part>, TemplateError> {
-    let mut parts = Vec::new();
-    for part in split(text)? {
-        let own = match &part {
-            Part::Expression(expression) => scope.template(expression.trim_end_matches('?').trim_end()),
-            Part::Literal(_) => None,
+fn split_in(text: &str, scope: &mut Scope) -> Result<Vec<Segment>, Mistake> {
+    let mut segments = Vec::new();
+    for segment in split(text)? {
+        let own = match &segment {
+            Segment::Expression(expression) => scope.template(expression.trim_end_matches('?').trim_end()),
+            Segment::Literal(_) => None,
         };
         match own {
             // Once: what the operator's template names is taken as it is.
-            Some(own) => parts.extend(split(own)?),
-            None => parts.push(part),
+            Some(own) => segments.extend(split(own)?),
+            None => segments.push(segment),
         }
     }
-    Ok(parts)
-}
-
-/// Splits `{{ … }}` from the text around it.
-fn split(text: &str) -> Result<Vec<Part>, TemplateError> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("{{") {
-        let Some((expression, behind)) = split_end(after) else {
-            return Err(TemplateError(format!("\"{text}\": «{{{{» without «}}}}»")));
-        };
-        if !before.is_empty() {
-            parts.push(Part::Literal(before.to_owned()));
-        }
-        parts.push(Part::Expression(expression.trim().to_owned()));
-        rest = behind;
-    }
-    if rest.contains("}}") {
-        return Err(TemplateError(format!("\"{text}\": «}}}}» without «{{{{»")));
-    }
-    if !rest.is_empty() || parts.is_empty() {
-        parts.push(Part::Literal(rest.to_owned()));
-    }
-    Ok(parts)
-}
-
-/// Splits at the `}}` that ends an expression: one in quotes is text.
-fn split_end(text: &str) -> Option<(&str, &str)> {
-    let mut quote = None;
-    for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (None, '}') if text.get(at..)?.starts_with("}}") => return Some((text.get(..at)?, text.get(at + 2..)?)),
-            (None, '\'' | '"') => quote = Some(c),
-            (Some(open), c) if open == c => quote = None,
-            _ => {}
-        }
-    }
-    None
-}
-
-/// Names of settings that the templates in `text` refer to; used to resolve defaults in order.
-pub(super) fn settings_in(text: &str) -> BTreeSet<String> {
-    let parts = split(text).unwrap_or_default();
-    parts
-        .iter()
-        .filter_map(|part| match part {
-            Part::Expression(expression) => expression.strip_prefix("config."),
-            Part::Literal(_) => None,
-        })
-        .map(|name| name.trim_end_matches('?').to_owned())
-        .collect()
+    Ok(segments)
 }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::ProfileUse;
 use super::slot::{KEY_NAMES, NAMES, PROBLEM_NAMES, REQUEST_NAMES, SESSION_NAMES, SessionPart, Slot};
-use super::{ProfileUse, TemplateError};
+use crate::definition::Mistake;
 
 /// Where a template stands, as far as that says what it may name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,14 +124,15 @@ impl Scope {
     }
 
     /// Checks a name, notes its use, and says whether it varies.
-    pub(super) fn admit(&mut self, name: &str) -> Result<Option<Slot>, TemplateError> {
+    pub(super) fn admit(&mut self, name: &str) -> Result<Option<Slot>, Mistake> {
         // T-36: secrets in scope
         if let Some(secret) = name.strip_prefix("secret.").or_else(|| name.strip_prefix("config."))
             && self.secrets.contains(secret)
         {
-            return Err(TemplateError(format!(
+            return Err(format!(
                 "\"{name}\" is a secret and could reach a claim or an output; secrets enter by «auth» and «key» only"
-            )));
+            )
+            .into());
         }
         if let Some(setting) = name.strip_prefix("config.") {
             return self.admit_setting(setting);
@@ -158,7 +160,7 @@ impl Scope {
             ),
         };
         if !allowed {
-            return Err(TemplateError(format!("\"{name}\" varies, and {hint}")));
+            return Err(format!("\"{name}\" varies, and {hint}").into());
         }
         match slot {
             Slot::Name | Slot::DisplayName => self.uses.name = true,
@@ -173,12 +175,12 @@ impl Scope {
         Ok(Some(slot))
     }
 
-    fn admit_setting(&mut self, setting: &str) -> Result<Option<Slot>, TemplateError> {
+    fn admit_setting(&mut self, setting: &str) -> Result<Option<Slot>, Mistake> {
         self.used_settings.insert(setting.to_owned());
         if let Some(index) = self.parts.iter().position(|own| own == setting) {
             if matches!(self.place, Place::Load | Place::Client | Place::Problem) {
                 let problem = "is part of a secret that may change, and this place is fixed before that is read";
-                return Err(TemplateError(format!("\"config.{setting}\" {problem}")));
+                return Err(format!("\"config.{setting}\" {problem}").into());
             }
             return Ok(Some(Slot::Part(index)));
         }
@@ -186,10 +188,10 @@ impl Scope {
             return Ok(None);
         }
         let known: Vec<_> = self.settings.keys().chain(&self.unset).chain(&self.parts).map(String::as_str).collect();
-        Err(TemplateError(format!("no setting \"{setting}\"; declared: {}", known.join(", "))))
+        Err(format!("no setting \"{setting}\"; declared: {}", known.join(", ")).into())
     }
 
-    fn unknown(&self, name: &str) -> TemplateError {
+    fn unknown(&self, name: &str) -> Mistake {
         let declared = |room: &str, names: &[String]| names.iter().map(|own| format!("{room}.{own}")).collect();
         let members = if self.place == Place::Client { &self.members[..] } else { &[] };
         let own: [Vec<String>; 4] = [
@@ -200,6 +202,6 @@ impl Scope {
         ];
         let fixed = self.names_here().iter().chain(&NAMES).map(|(own, _)| (*own).to_owned());
         let known: Vec<_> = fixed.chain(own.into_iter().flatten()).collect();
-        TemplateError(format!("unknown variable \"{name}\"; known: config.*, {}", known.join(", ")))
+        format!("unknown variable \"{name}\"; known: config.*, {}", known.join(", ")).into()
     }
 }

@@ -6,7 +6,8 @@ use serde_json::Value;
 use url::Url;
 
 use super::json::MissingValue;
-use super::{Absent, Datum, Expression, Part, Scope, TemplateError, Variables, split_in};
+use super::{Absent, Datum, Expression, Scope, Variables, split_in};
+use crate::definition::{Key, Mistake, Segment, check_address};
 
 /// Everything but RFC 3986 «unreserved» is encoded in a path segment.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -27,7 +28,7 @@ pub(in crate::provider) fn append_query(url: &mut Url, name: &str, value: &str) 
 #[derive(Debug)]
 pub(in crate::provider) struct TextTemplate {
     pieces: Vec<Piece>,
-    place: String,
+    place: Key,
     optional: bool,
 }
 
@@ -39,14 +40,14 @@ enum Piece {
 
 impl TextTemplate {
     /// Compiles `text`; `place` names it in messages.
-    pub(in crate::provider) fn compile(text: &str, place: &str, scope: &mut Scope) -> Result<Self, TemplateError> {
-        let at = |error: TemplateError| TemplateError(format!("{place}: {error}"));
+    pub(in crate::provider) fn compile(text: &str, place: &Key, scope: &mut Scope) -> Result<Self, Mistake> {
+        let at = |mistake: Mistake| mistake.within(place);
         let mut pieces: Vec<Piece> = Vec::new();
         let mut optional = false;
         for part in split_in(text, scope).map_err(at)? {
             let literal = match part {
-                Part::Literal(text) => text,
-                Part::Expression(text) => {
+                Segment::Literal(text) => text,
+                Segment::Expression(text) => {
                     let expression = Expression::compile(&text, scope).map_err(at)?;
                     optional |= expression.is_optional();
                     match expression.constant() {
@@ -65,7 +66,7 @@ impl TextTemplate {
                 pieces.push(Piece::Literal(literal));
             }
         }
-        Ok(Self { pieces, place: place.to_owned(), optional })
+        Ok(Self { pieces, place: place.clone(), optional })
     }
 
     /// The text, if it is the same for every mint; `None` inside for an optional setting that was not given.
@@ -103,7 +104,7 @@ impl TextTemplate {
         match self.write(variables, &mut out, encode) {
             Ok(()) => Ok(Some(out)),
             Err(Absent::Optional) => Ok(None),
-            Err(Absent::Required) => Err(MissingValue(self.place.clone())),
+            Err(Absent::Required) => Err(MissingValue(self.place.to_string())),
         }
     }
 
@@ -114,7 +115,7 @@ impl TextTemplate {
         for (n, piece) in self.pieces.iter().enumerate() {
             let start = out.len();
             let written = piece.write(variables, &mut out, &|text, out| out.push_str(text));
-            written.map_err(|_absent| MissingValue(self.place.clone()))?;
+            written.map_err(|_absent| MissingValue(self.place.to_string()))?;
             let value = out.get(start..).unwrap_or_default();
             let separator = self.separator(n);
             if matches!(piece, Piece::Slot(_)) && separator.is_some_and(|separator| value.contains(separator)) {
@@ -127,8 +128,8 @@ impl TextTemplate {
     /// What makes this template unfit to be signed: values with nothing between them, or an input whose pattern allows
     /// a separator of the text. That counts for the last value as well, where it would look like one more: a channel
     /// called `private-x:{"user_id":"bob"}`.
-    pub(in crate::provider) fn check_signed(&self, allows: impl Fn(usize, char) -> bool) -> Result<(), TemplateError> {
-        let wrong = |problem: String| TemplateError(format!("{}: {problem}", self.place));
+    pub(in crate::provider) fn check_signed(&self, allows: impl Fn(usize, char) -> bool) -> Result<(), Mistake> {
+        let wrong = |problem: String| Mistake::new(&self.place, problem);
         let joints = self.slots().filter_map(Expression::joints).flatten().copied();
         let separators: Vec<char> = (0..self.pieces.len()).filter_map(|n| self.separator(n)).chain(joints).collect();
         for (n, piece) in self.pieces.iter().enumerate() {
@@ -255,8 +256,8 @@ pub(in crate::provider) enum UrlTemplate {
 impl UrlTemplate {
     /// Compiles an address. Scheme, host and port must be constant: no identity or input ever chooses where a secret
     /// is sent.
-    pub(in crate::provider) fn compile(text: &str, place: &str, scope: &mut Scope) -> Result<Self, TemplateError> {
-        let wrong = |problem: &str| TemplateError(format!("{place}: \"{text}\" {problem}"));
+    pub(in crate::provider) fn compile(text: &str, place: &Key, scope: &mut Scope) -> Result<Self, Mistake> {
+        let wrong = |problem: &str| Mistake::new(place, format!("\"{text}\" {problem}"));
         let template = TextTemplate::compile(text, place, scope)?;
         if template.optional {
             return Err(wrong("holds an optional value; an address has none"));
@@ -272,7 +273,7 @@ impl UrlTemplate {
             return Err(wrong("must have a fixed scheme, host and a path"));
         }
         let url = Url::parse(start).map_err(|error| wrong(&format!("is not an address ({error})")))?;
-        check(&url).map_err(|problem| wrong(&problem))?;
+        check_address(&url).map_err(wrong)?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(wrong("cannot be called; write http:// or https://"));
         }
@@ -324,7 +325,7 @@ impl UrlTemplate {
         match self {
             Self::Fixed(url) => Ok(url.clone()),
             Self::Varying(template) => {
-                let missing = || MissingValue(template.place.clone());
+                let missing = || MissingValue(template.place.to_string());
                 let mut out = String::new();
                 let written =
                     template.write(variables, &mut out, |text, out| out.extend(utf8_percent_encode(text, SEGMENT)));
@@ -337,23 +338,6 @@ impl UrlTemplate {
             }
         }
     }
-}
-
-/// Rules for every address that operators or definitions give.
-pub(in crate::provider) fn check(url: &Url) -> Result<(), String> {
-    if !matches!(url.scheme(), "http" | "https" | "ws" | "wss") {
-        return Err("must begin with https://, http://, wss:// or ws://".to_owned());
-    }
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err("has no host".to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("holds a user name or password; secrets go into files".to_owned());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("holds a query or fragment; remove it".to_owned());
-    }
-    Ok(())
 }
 
 /// A header value; text with control characters has none.
@@ -373,7 +357,7 @@ mod tests {
     }
 
     fn url(text: &str, user: &str) -> Result<String, MissingValue> {
-        let template = UrlTemplate::compile(text, "post", &mut scope()).expect("compiles");
+        let template = UrlTemplate::compile(text, &"post".into(), &mut scope()).expect("compiles");
         let profile = Profile { subject: user, ..Profile::default() };
         let user = UserId::plain(user);
         template.render(&Variables::of(&user, &profile)).map(|url| url.to_string())
@@ -417,7 +401,7 @@ mod tests {
             "/users",
             "https://example{{ user.id }}/x",
         ] {
-            let refused = UrlTemplate::compile(text, "post", &mut scope());
+            let refused = UrlTemplate::compile(text, &"post".into(), &mut scope());
             assert!(refused.is_err() || text == "{{ config.api_url }}", "{text}");
         }
     }

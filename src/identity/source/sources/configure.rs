@@ -53,7 +53,7 @@ struct Draft<'c> {
 
 impl<'c> Draft<'c> {
     fn refuse(&mut self, key: String, problem: String) {
-        self.errors.push(ConfigError::new(self.identity.origin.clone(), key, problem));
+        self.errors.push(ConfigError::new(self.identity.origin.clone(), key.as_str(), problem));
     }
 
     /// Refuses each of these, whose keys stand below `below`; what comes in the place of the rest.

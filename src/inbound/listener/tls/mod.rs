@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Sleep, Timestamp};
 use crate::config::{self, ConfigError};
+use crate::definition::Key;
 use crate::metrics::Metrics;
 use crate::secrets::{Refusals, Refused, SecretSet, SecretSource};
 
@@ -61,7 +62,7 @@ impl Tls {
         let Some(configured) = server.tls.clone() else { return Ok(None) };
         let sources = files::sources(&configured);
         let wrong = |(name, problem): (String, String)| {
-            ConfigError::new(server.origin.clone(), format!("server.tls.{name}"), problem)
+            ConfigError::new(server.origin.clone(), Key::from("server.tls").below(name), problem)
         };
         let unreadable = |(name, error): (String, crate::secrets::SecretError)| wrong((name, error.to_string()));
         let set = SecretSet::read(&sources)

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::super::{Absent, Datum, Expression, Part, Scope, TemplateError, split_in};
+use super::super::{Absent, Datum, Expression, Scope, split_in};
 use super::{Each, Order, Piece, escape, write_in_string};
+use crate::definition::{Key, Mistake, Segment};
 
 /// Puts pieces together.
 pub(super) struct Builder<'s> {
@@ -22,7 +23,7 @@ impl<'s> Builder<'s> {
         push_literal(&mut self.pieces, bytes);
     }
 
-    pub(super) fn value(&mut self, value: &Value, place: &str) -> Result<(), TemplateError> {
+    pub(super) fn value(&mut self, value: &Value, place: &Key) -> Result<(), Mistake> {
         match value {
             Value::String(text) => self.string(text, place),
             Value::Object(members) => match self.directive(members, place) {
@@ -38,43 +39,42 @@ impl<'s> Builder<'s> {
     }
 
     /// A string that is exactly one expression keeps the expression's type; mixed text is a string.
-    fn string(&mut self, text: &str, place: &str) -> Result<(), TemplateError> {
-        let at = |error: TemplateError| TemplateError(format!("{place}: {error}"));
-        let parts = split_in(text, self.scope).map_err(at)?;
-        if let [Part::Expression(expression)] = parts.as_slice() {
+    fn string(&mut self, text: &str, place: &Key) -> Result<(), Mistake> {
+        let at = |mistake: Mistake| mistake.within(place);
+        let segments = split_in(text, self.scope).map_err(at)?;
+        if let [Segment::Expression(expression)] = segments.as_slice() {
             let expression = Expression::compile(expression, self.scope).map_err(at)?;
             match expression.constant() {
                 Some(Ok(value)) => {
                     let text = value.to_string();
                     self.literal(text.as_bytes());
                 }
-                _ => self.pieces.push(Piece::Value(expression, place.to_owned())),
+                _ => self.pieces.push(Piece::Value(expression, place.to_string())),
             }
             return Ok(());
         }
         self.literal(b"\"");
-        self.in_string(&parts, place)?;
+        self.in_string(&segments, place)?;
         self.literal(b"\"");
         Ok(())
     }
 
-    fn in_string(&mut self, parts: &[Part], place: &str) -> Result<(), TemplateError> {
-        for part in parts {
+    fn in_string(&mut self, segments: &[Segment], place: &Key) -> Result<(), Mistake> {
+        for segment in segments {
             let mut escaped = Vec::new();
-            match part {
-                Part::Literal(text) => {
+            match segment {
+                Segment::Literal(text) => {
                     escape(text, &mut escaped);
                     self.literal(&escaped);
                 }
-                Part::Expression(text) => {
-                    let expression = Expression::compile(text, self.scope)
-                        .map_err(|error| TemplateError(format!("{place}: {error}")))?;
+                Segment::Expression(text) => {
+                    let expression = Expression::compile(text, self.scope).map_err(|mistake| mistake.within(place))?;
                     match expression.constant() {
                         Some(Ok(value)) => {
                             write_in_string(&Datum::Json(std::borrow::Cow::Borrowed(value)), &mut escaped);
                             self.literal(&escaped);
                         }
-                        _ => self.pieces.push(Piece::InString(expression, place.to_owned())),
+                        _ => self.pieces.push(Piece::InString(expression, place.to_string())),
                     }
                 }
             }
@@ -82,7 +82,7 @@ impl<'s> Builder<'s> {
         Ok(())
     }
 
-    pub(super) fn object(&mut self, members: &Map<String, Value>, place: &str) -> Result<(), TemplateError> {
+    pub(super) fn object(&mut self, members: &Map<String, Value>, place: &Key) -> Result<(), Mistake> {
         self.distinct(members, place, |own| {
             own.literal(b"{");
             own.members(members, place, &mut false)?;
@@ -95,20 +95,20 @@ impl<'s> Builder<'s> {
     fn distinct(
         &mut self,
         members: &Map<String, Value>,
-        place: &str,
-        write: impl FnOnce(&mut Self) -> Result<(), TemplateError>,
-    ) -> Result<(), TemplateError> {
+        place: &Key,
+        write: impl FnOnce(&mut Self) -> Result<(), Mistake>,
+    ) -> Result<(), Mistake> {
         if !members.keys().any(|key| key.contains("{{")) {
             return write(self);
         }
         let inner = self.apart(write)?;
-        self.pieces.push(Piece::Distinct(inner, place.to_owned()));
+        self.pieces.push(Piece::Distinct(inner, place.to_string()));
         Ok(())
     }
 
-    fn members(&mut self, members: &Map<String, Value>, place: &str, sure: &mut bool) -> Result<(), TemplateError> {
+    fn members(&mut self, members: &Map<String, Value>, place: &Key, sure: &mut bool) -> Result<(), Mistake> {
         for (key, value) in members {
-            let place = format!("{place}.{key}");
+            let place = place.below(key);
             self.element(sure, |own| {
                 own.literal(b"\"");
                 own.key(key, &place)?;
@@ -119,15 +119,15 @@ impl<'s> Builder<'s> {
     }
 
     /// A member's name and the colon behind it; the quote before it stands already.
-    fn key(&mut self, key: &str, place: &str) -> Result<(), TemplateError> {
-        let parts = split_in(key, self.scope).map_err(|error| TemplateError(format!("{place}: {error}")))?;
-        self.in_string(&parts, place)?;
+    fn key(&mut self, key: &str, place: &Key) -> Result<(), Mistake> {
+        let segments = split_in(key, self.scope).map_err(|mistake| mistake.within(place))?;
+        self.in_string(&segments, place)?;
         self.literal(b"\":");
         Ok(())
     }
 
     /// A table that stands for something else than itself, told by its members.
-    fn directive(&mut self, members: &Map<String, Value>, place: &str) -> Option<Result<(), TemplateError>> {
+    fn directive(&mut self, members: &Map<String, Value>, place: &Key) -> Option<Result<(), Mistake>> {
         let mut names: Vec<&str> = members.keys().map(String::as_str).collect();
         names.sort_unstable();
         let text = |name: &str| members.get(name).and_then(Value::as_str);
@@ -150,27 +150,26 @@ impl<'s> Builder<'s> {
     }
 
     /// What an operator wrote in a setting, as templates.
-    fn setting(&mut self, name: &str, place: &str) -> Result<(), TemplateError> {
+    fn setting(&mut self, name: &str, place: &Key) -> Result<(), Mistake> {
         self.scope.used_settings.insert(name.to_owned());
         if let Some(value) = self.scope.settings.get(name).cloned() {
             self.foreign = true;
-            let outcome = self.value(&value, name);
+            let outcome = self.value(&value, &Key::of(name));
             self.foreign = false;
             return outcome;
         }
         // A setting without value is absent, whatever holds it is left out.
-        let expression = Expression::compile(&format!("config.{name}?"), self.scope)
-            .map_err(|error| TemplateError(format!("{place}: {error}")))?;
-        self.pieces.push(Piece::Value(expression, place.to_owned()));
+        let expression =
+            Expression::compile(&format!("config.{name}?"), self.scope).map_err(|mistake| mistake.within(place))?;
+        self.pieces.push(Piece::Value(expression, place.to_string()));
         Ok(())
     }
 
     /// Members of the definition, and behind them those of the table that the operator wrote in a setting.
-    fn setting_with(&mut self, name: &str, base: &Map<String, Value>, place: &str) -> Result<(), TemplateError> {
+    fn setting_with(&mut self, name: &str, base: &Map<String, Value>, place: &Key) -> Result<(), Mistake> {
         // A mistake in the name is told even where the operator gave nothing.
-        Expression::compile(&format!("config.{name}?"), self.scope)
-            .map_err(|error| TemplateError(format!("{place}: {error}")))?;
-        let wrong = |problem: String| TemplateError(format!("{name}: {problem}"));
+        Expression::compile(&format!("config.{name}?"), self.scope).map_err(|mistake| mistake.within(place))?;
+        let wrong = |problem: String| Mistake::new(Key::of(name), problem);
         let own = match self.scope.settings.get(name) {
             None => Map::new(),
             Some(Value::Object(own)) => own.clone(),
@@ -189,7 +188,7 @@ impl<'s> Builder<'s> {
             let mut sure = false;
             builder.members(base, place, &mut sure)?;
             builder.foreign = true;
-            let outcome = builder.members(&own, name, &mut sure);
+            let outcome = builder.members(&own, &Key::of(name), &mut sure);
             builder.foreign = false;
             outcome?;
             builder.literal(b"}");
@@ -197,25 +196,17 @@ impl<'s> Builder<'s> {
         })
     }
 
-    fn json_text(&mut self, value: &Value, order: Order, place: &str) -> Result<(), TemplateError> {
+    fn json_text(&mut self, value: &Value, order: Order, place: &Key) -> Result<(), Mistake> {
         let inner = self.apart(|own| own.value(value, place))?;
         self.pieces.push(Piece::Text(inner, order));
         Ok(())
     }
 
-    fn each(
-        &mut self,
-        list: &str,
-        item: &str,
-        key: Option<&str>,
-        value: &Value,
-        place: &str,
-    ) -> Result<(), TemplateError> {
-        let wrong = |problem: &str| TemplateError(format!("{place}: {problem}"));
+    fn each(&mut self, list: &str, item: &str, key: Option<&str>, value: &Value, place: &Key) -> Result<(), Mistake> {
         if self.scope.item.is_some() {
-            return Err(wrong("an iteration within an iteration; there is one level"));
+            return Err(Mistake::new(place, "an iteration within an iteration; there is one level"));
         }
-        let list = Expression::compile(list, self.scope).map_err(|error| wrong(&error.0))?;
+        let list = Expression::compile(list, self.scope).map_err(|mistake| mistake.within(place))?;
         self.scope.item = Some(item.to_owned());
         let compiled = self.apart(|own| own.value(value, place)).and_then(|value| {
             let key = key.map(|key| {
@@ -228,26 +219,23 @@ impl<'s> Builder<'s> {
         });
         self.scope.item = None;
         let (key, value) = compiled?;
-        self.pieces.push(Piece::Each(Box::new(Each { list, place: place.to_owned(), key, value })));
+        self.pieces.push(Piece::Each(Box::new(Each { list, place: place.to_string(), key, value })));
         Ok(())
     }
 
     /// What `write` adds, on its own.
-    fn apart(
-        &mut self,
-        write: impl FnOnce(&mut Self) -> Result<(), TemplateError>,
-    ) -> Result<Vec<Piece>, TemplateError> {
+    fn apart(&mut self, write: impl FnOnce(&mut Self) -> Result<(), Mistake>) -> Result<Vec<Piece>, Mistake> {
         let before = std::mem::take(&mut self.pieces);
         let written = write(self);
         let inner = std::mem::replace(&mut self.pieces, before);
         written.map(|()| inner)
     }
 
-    fn list(&mut self, items: &[Value], place: &str) -> Result<(), TemplateError> {
+    fn list(&mut self, items: &[Value], place: &Key) -> Result<(), Mistake> {
         self.literal(b"[");
         let mut sure = false;
         for (n, item) in items.iter().enumerate() {
-            self.element(&mut sure, |own| own.value(item, &format!("{place}[{n}]")))?;
+            self.element(&mut sure, |own| own.value(item, &place.item(n)))?;
         }
         self.literal(b"]");
         Ok(())
@@ -257,8 +245,8 @@ impl<'s> Builder<'s> {
     fn element(
         &mut self,
         sure: &mut bool,
-        write: impl FnOnce(&mut Self) -> Result<(), TemplateError>,
-    ) -> Result<(), TemplateError> {
+        write: impl FnOnce(&mut Self) -> Result<(), Mistake>,
+    ) -> Result<(), Mistake> {
         let inner = self.apart(write)?;
         if inner.iter().any(always_absent) {
             return Ok(());

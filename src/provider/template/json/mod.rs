@@ -8,7 +8,8 @@ mod names;
 
 use serde_json::{Map, Value};
 
-use super::{Absent, Datum, Expression, Scope, TemplateError, Variables};
+use super::{Absent, Datum, Expression, Scope, Variables};
+use crate::definition::{Key, Mistake};
 use build::Builder;
 use names::{Seen, are_distinct};
 
@@ -69,7 +70,7 @@ enum Stop<'t> {
 
 impl JsonTemplate {
     /// Compiles `value`, in which strings are templates. `place` names it in messages.
-    pub(in crate::provider) fn compile(value: &Value, place: &str, scope: &mut Scope) -> Result<Self, TemplateError> {
+    pub(in crate::provider) fn compile(value: &Value, place: &Key, scope: &mut Scope) -> Result<Self, Mistake> {
         let mut builder = Builder::new(scope);
         builder.value(value, place)?;
         Ok(Self::of(builder.pieces))
@@ -78,9 +79,9 @@ impl JsonTemplate {
     /// Compiles an object.
     pub(in crate::provider) fn compile_object(
         members: &Map<String, Value>,
-        place: &str,
+        place: &Key,
         scope: &mut Scope,
-    ) -> Result<Self, TemplateError> {
+    ) -> Result<Self, Mistake> {
         let mut builder = Builder::new(scope);
         builder.object(members, place)?;
         Ok(Self::of(builder.pieces))
@@ -311,7 +312,7 @@ mod tests {
     }
 
     fn render_with(template: &Value, profile: &Profile<'_>) -> Result<String, MissingValue> {
-        let template = JsonTemplate::compile(template, "json", &mut scope()).expect("compiles");
+        let template = JsonTemplate::compile(template, &"json".into(), &mut scope()).expect("compiles");
         let mut out = Vec::new();
         let user = UserId::plain("u1");
         let variables = Variables {
@@ -379,9 +380,9 @@ mod tests {
         }
         let optional = json!({ "n": "{{ user.name | bytes(2, 4)? }}" });
         assert_eq!(render_with(&optional, &profile(None)).expect("rendered"), "{}");
-        let fixed = JsonTemplate::compile(&json!("{{ config.issuer | bytes(3, 9) }}"), "json", &mut scope());
+        let fixed = JsonTemplate::compile(&json!("{{ config.issuer | bytes(3, 9) }}"), &"json".into(), &mut scope());
         assert_eq!(
-            fixed.expect_err("refused").0,
+            fixed.expect_err("refused").to_string(),
             "json: \"config.issuer | bytes(3, 9)\": has too few or too many bytes"
         );
     }
@@ -394,7 +395,7 @@ mod tests {
             scope.unset.insert("extra".to_owned());
             let template =
                 json!({ "p": { "setting": "extra", "with": { "id": "{{ user.id }}", "mail": "{{ user.email? }}" } } });
-            JsonTemplate::compile(&template, "json", &mut scope)
+            JsonTemplate::compile(&template, &"json".into(), &mut scope)
         };
         let rendered = |own| {
             let (user, profile) = (UserId::plain("u1"), Profile::default());
@@ -412,14 +413,14 @@ mod tests {
             ),
             (json!(7), "extra: is no table"),
         ] {
-            assert_eq!(with(Some(own)).expect_err("refused").0, problem);
+            assert_eq!(with(Some(own)).expect_err("refused").to_string(), problem);
         }
     }
 
     #[test]
     fn constants_are_folded_into_the_literal() {
         let template = json!({"iss": "{{ config.issuer }}", "n": "{{ config.limit }}", "t": "<{{ config.issuer | upper }}>", "gone": "{{ config.app? }}"});
-        let compiled = JsonTemplate::compile(&template, "json", &mut scope()).expect("compiles");
+        let compiled = JsonTemplate::compile(&template, &"json".into(), &mut scope()).expect("compiles");
         assert_eq!(compiled.pieces.len(), 1, "{:?}", compiled.pieces);
         assert_eq!(render_with(&template, &alice()).expect("rendered"), r#"{"iss":"me","n":7,"t":"<ME>"}"#);
     }
@@ -469,7 +470,7 @@ mod tests {
             .settings
             .insert("claims".to_owned(), json!({"role": "{{ user.groups | first }}", "table": {"setting": "x"}}));
         let template =
-            JsonTemplate::compile(&json!({"c": {"setting": "claims"}}), "json", &mut scope).expect("compiles");
+            JsonTemplate::compile(&json!({"c": {"setting": "claims"}}), &"json".into(), &mut scope).expect("compiles");
         let (user, profile) = (UserId::plain("u1"), alice());
         let value = template.value(&Variables::of(&user, &profile)).expect("a value");
         assert_eq!(value, json!({"c": {"role": "a", "table": {"setting": "x"}}}));
@@ -490,16 +491,20 @@ mod tests {
             (json!("{{ user.id - 5 }}"), "only now and exp"),
             (json!("{{ }}"), "expression"),
         ] {
-            let error = JsonTemplate::compile(&template, "json", &mut scope()).expect_err(part);
-            assert!(error.0.contains(part), "{template}: {error}");
+            let error = JsonTemplate::compile(&template, &"json".into(), &mut scope()).expect_err(part);
+            assert!(error.to_string().contains(part), "{template}: {error}");
         }
     }
 
     #[test]
     fn uses_of_the_profile_are_noted() {
         let mut scope = scope();
-        JsonTemplate::compile(&json!({"a": "{{ user.email | lower }}", "b": "{{ user.id }}"}), "json", &mut scope)
-            .expect("compiles");
+        JsonTemplate::compile(
+            &json!({"a": "{{ user.email | lower }}", "b": "{{ user.id }}"}),
+            &"json".into(),
+            &mut scope,
+        )
+        .expect("compiles");
         assert!(scope.uses.email && !scope.uses.name && !scope.uses.groups);
     }
 

@@ -46,7 +46,7 @@ mod tests {
     use super::super::{JsonTemplate, MissingValue};
 
     fn render(template: &Value, name: &str, groups: &[&str]) -> Result<String, MissingValue> {
-        let template = JsonTemplate::compile(template, "json", &mut Scope::default()).expect("compiles");
+        let template = JsonTemplate::compile(template, &"json".into(), &mut Scope::default()).expect("compiles");
         let (user, profile) = (
             UserId::plain("u1"),
             Profile { subject: "s", name: Some(name), groups: groups.to_vec(), ..Profile::default() },

@@ -1,7 +1,6 @@
-//! What an operator gives, and what a request may add.
+//! A setting that a definition declares: what an operator gives for it, and what holds where nothing is given.
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// One setting.
@@ -18,9 +17,8 @@ pub struct Setting {
     #[serde(default)]
     pub secret: bool,
     /// Value where the operator gives none; may refer to other settings.
-    #[serde(default, deserialize_with = "scalar")]
-    #[cfg_attr(test, schemars(with = "Option<serde_json::Value>"))]
-    pub default: Option<String>,
+    #[serde(default)]
+    pub default: Option<Value>,
     /// Environment variable that gives it where the configuration does not; for secrets `…_FILE` works as well.
     #[serde(default)]
     pub env: Option<String>,
@@ -62,7 +60,7 @@ pub enum SettingKind {
     Template,
     /// A table of templates.
     Table,
-    /// A list of templates.
+    /// A list, in definitions of providers of templates. One text is a list of one.
     List,
 }
 
@@ -123,48 +121,4 @@ pub enum Encoding {
 pub enum PublicForm {
     /// As NATS writes it.
     Nkey,
-}
-
-/// What a request may add. Only inputs that a template uses are taken; everything else is refused.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Input {
-    /// What it is for.
-    pub about: String,
-    /// Regular expression that the whole value must match.
-    pub pattern: String,
-    /// Regular expression of values that are refused although they match.
-    #[serde(default)]
-    pub except: Option<String>,
-    /// Where it may stand: `query`, `body` (a member of a JSON object, or a form field), both with another name behind
-    /// a colon (`body:room_name`), or `header:NAME`.
-    #[serde(default = "query_and_body")]
-    pub from: Vec<String>,
-    /// Whether a request may leave it out.
-    #[serde(default)]
-    pub optional: bool,
-    /// Bytes at most.
-    #[serde(default = "short")]
-    pub max_bytes: usize,
-    /// Name of the list setting that says which values the operator allows; without a list, none is.
-    #[serde(default)]
-    pub allow: Option<String>,
-}
-
-/// Text, or what a flag or a number is written as.
-fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::String(text) => Ok(Some(text)),
-        value @ (Value::Bool(_) | Value::Number(_)) => Ok(Some(value.to_string())),
-        _ => Err(D::Error::custom("a default is text, a number, true or false")),
-    }
-}
-
-fn query_and_body() -> Vec<String> {
-    vec!["query".to_owned(), "body".to_owned()]
-}
-
-const fn short() -> usize {
-    256
 }

@@ -7,17 +7,23 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 
 /// A thousandth of a second: what spans are bounded in.
-pub(in crate::config) const MILLI: u64 = 1;
-pub(in crate::config) const MINUTE: u64 = 60_000 * MILLI;
-pub(in crate::config) const HOUR: u64 = 60 * MINUTE;
-pub(in crate::config) const DAY: u64 = 24 * HOUR;
+pub const MILLI: u64 = 1;
+/// A minute of them.
+pub const MINUTE: u64 = 60_000 * MILLI;
+/// An hour.
+pub const HOUR: u64 = 60 * MINUTE;
+/// A day.
+pub const DAY: u64 = 24 * HOUR;
+/// A year, as humantime counts it.
+pub const YEAR: u64 = 365 * DAY + 6 * HOUR;
 
 /// A span of time written as text: `"90s"`, `"5m"`, `"1h 30m"`. It lies between `MIN` and `MAX`, in milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::config) struct Span<const MAX: u64 = HOUR, const MIN: u64 = 0>(pub(in crate::config) Duration);
+pub struct Span<const MAX: u64 = HOUR, const MIN: u64 = 0>(pub Duration);
 
 impl<const MAX: u64, const MIN: u64> Span<MAX, MIN> {
-    pub(in crate::config) const fn seconds(n: u64) -> Self {
+    /// So many seconds.
+    pub const fn seconds(n: u64) -> Self {
         Self(Duration::from_secs(n))
     }
 }
@@ -50,10 +56,11 @@ impl<'de, const MAX: u64, const MIN: u64> Deserialize<'de> for Span<MAX, MIN> {
 
 /// A whole number between `MIN` and `MAX`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::config) struct Count<const MAX: u64, const MIN: u64 = 0>(pub(in crate::config) u64);
+pub struct Count<const MAX: u64, const MIN: u64 = 0>(pub u64);
 
 impl<const MAX: u64, const MIN: u64> Count<MAX, MIN> {
-    pub(in crate::config) fn size(self) -> usize {
+    /// The number as a size in memory.
+    pub fn size(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 }
@@ -83,5 +90,37 @@ impl<'de, const MAX: u64, const MIN: u64> Deserialize<'de> for Count<MAX, MIN> {
             }
         }
         deserializer.deserialize_u64(Visitor)
+    }
+}
+
+/// In the schema of definitions, a span is text.
+#[cfg(test)]
+impl<const MAX: u64, const MIN: u64> schemars::JsonSchema for Span<MAX, MIN> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        String::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        String::json_schema(generator)
+    }
+}
+
+/// In the schema of definitions, a count has its bounds.
+#[cfg(test)]
+impl<const MAX: u64, const MIN: u64> schemars::JsonSchema for Count<MAX, MIN> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        u64::schema_name()
+    }
+
+    fn json_schema(_generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "integer", "minimum": MIN, "maximum": MAX })
     }
 }

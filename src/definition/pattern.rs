@@ -4,16 +4,18 @@ use regex_lite::Regex;
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
+use super::Mistake;
+
 /// A pattern that must match from the first character to the last.
-pub(super) fn whole(pattern: &str) -> Result<Regex, String> {
+pub fn whole(pattern: &str) -> Result<Regex, Mistake> {
     let wrong = |error: regex_lite::Error| format!("pattern {pattern}: {error}");
     // On its own first: `a)|(?:b` would leave the anchors.
     Regex::new(pattern).map_err(wrong)?;
-    Regex::new(&format!("^(?:{pattern})$")).map_err(wrong)
+    Ok(Regex::new(&format!("^(?:{pattern})$")).map_err(wrong)?)
 }
 
 /// Whether a text that matches may hold `wanted`. A pattern that cannot be looked into may hold anything.
-pub(super) fn may_hold(pattern: &str, wanted: char) -> bool {
+pub fn may_hold(pattern: &str, wanted: char) -> bool {
     // Like the engine that matches: perl classes are ASCII. Bytes of a character stand for it, which errs on the safe side.
     let parsed = ParserBuilder::new().unicode(false).utf8(false).build().parse(pattern);
     let mut bytes = [0; 4];
