@@ -44,6 +44,7 @@ mod docs;
 mod doctor;
 mod errors;
 mod files;
+mod go_judges;
 mod grpc;
 mod identity_headers;
 mod identity_tokens;

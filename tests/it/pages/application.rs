@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use sidemint::app::Blueprint;
 use sidemint::clock::ManualClock;
 use sidemint::config::{Config, Environment, Sources};
-use tokio::net::TcpStream;
 
 use super::{agrees, shell};
 use crate::docs::{blocks, pages, root};

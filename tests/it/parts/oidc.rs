@@ -91,7 +91,7 @@ impl Mock {
     }
 }
 
-const USER: &str = "{\"sub\":\"alice\",\"name\":\"Alice\"}";
+const USER: &str = r#"{"sub":"alice","name":"Alice","preferred_username":"Alice","email":"alice@example.com"}"#;
 
 /// The service, which finds the keys of the issuer at this address by itself. Its clock shows the time of the providers.
 async fn service(address: SocketAddr, algorithm: &str, audience: &str) -> Service {
