@@ -92,7 +92,8 @@ impl Part {
     /// Waits until a look finds that the server has started, while it runs.
     pub async fn starts<F: Finding, L: Future<Output = F>>(&self, mut look: impl FnMut() -> L) -> F::Found {
         let while_it_runs = |found: Option<F::Found>| {
-            if let (None, Some(status)) = (&found, self.leash.lock().unwrap().try_wait().expect("a child")) {
+            let ended = self.leash.lock().unwrap().try_wait().expect("a child");
+            if let (None, Some(status)) = (&found, ended) {
                 let (name, lines) = (self.name, self.last_lines());
                 panic!("{name} ended ({status}); is it installed? run tests/install-parts:\n{lines}");
             }
