@@ -25,7 +25,7 @@ use crate::outbound::Outbound;
 use crate::provider::{Definitions, Provider, Surroundings, warm_up_randomness};
 use crate::secrets::watch::{self, Nudge};
 use crate::secrets::{self, Reload};
-use crate::session::{Form, Plan, RouteId, Sessions};
+use crate::session::{Form, Plan, Sessions};
 use crate::telemetry::{self, LogQueue, RequestLog};
 
 pub(crate) use descriptors::raise as raise_descriptor_limit;
@@ -198,7 +198,7 @@ fn plan(
 ) -> Vec<Arc<Plan>> {
     let mut plans = Vec::new();
     let roles = Arc::new(Roles::new(&config.identity.roles));
-    for (n, route) in config.routes.iter().enumerate() {
+    for route in &config.routes {
         // A provider that is missing here has been complained about.
         let Some(provider) = providers.get(&route.provider) else { continue };
         let ttl = route.ttl.unwrap_or(provider.lifetime().default);
@@ -221,11 +221,7 @@ fn plan(
             );
             errors.push(ConfigError::new(route.origin.clone(), route.key.below("provider"), problem));
         }
-        let Ok(id) = RouteId::try_from(n) else {
-            errors.push(ConfigError::new(route.origin.clone(), "routes", "has more than 65536 routes"));
-            break;
-        };
-        let plan = Plan::new(id, route, form, Arc::clone(provider), Arc::clone(&roles), metrics);
+        let plan = Plan::new(route, form, Arc::clone(provider), Arc::clone(&roles), metrics);
         if let Err(problem) = plan.check_headers() {
             errors.push(ConfigError::new(route.origin.clone(), route.key.below("provider"), problem));
         }

@@ -67,7 +67,7 @@ use crate::config::{self, ConfigError, Environment};
 use crate::definition::{Key, Mistake, Mistakes};
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
-use crate::secrets::{Reload, Reports};
+use crate::secrets::{Fingerprint, Reload, Reports};
 
 /// One configured account at a chat system.
 #[derive(Debug)]
@@ -278,11 +278,11 @@ impl Provider {
         self.user.id(chat_subject, self.vault.current().user_key.as_ref())
     }
 
-    /// Generation that sessions belong to: grows with each change of credentials that they do not outlive, or stays 0
-    /// where they outlive every change. A further signing key ends none; one that is taken away ends those that it
-    /// signed, unless its public half is still published for them.
-    pub fn session_generation(&self) -> u32 {
-        if self.lifetime.drop_on_credential_change { self.vault.current().sessions } else { 0 }
+    /// Name of the credentials that sessions belong to: another with each change of credentials that they do not outlive,
+    /// or always the same where they outlive them all. Sessions outlive the key that signed them; one that is taken away
+    /// ends those that it signed, unless its public half is still published for them.
+    pub fn session_credentials(&self) -> Fingerprint {
+        if self.lifetime.drop_on_credential_change { self.vault.current().sessions } else { Fingerprint::default() }
     }
 
     /// Algorithm and key id, where tokens are signed here.

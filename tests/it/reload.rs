@@ -9,12 +9,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use sidemint::config::Environment;
+use sidemint::identity::Identity;
 use sidemint::provider::{Alg, generate};
 
 use crate::canary::Traces;
 use crate::eventually::eventually;
 use crate::fakes::sendsar::{API_KEY, Sendsar};
-use crate::harness::{LOCAL, Service, clock, config, sendsar};
+use crate::harness::{LOCAL, Service, clock, config, draw, sendsar};
 
 const GENERATION: &str = "sidemint_credentials_generation{provider=\"chat\"}";
 const REJECTED: &str = "sidemint_credentials_rejected_total{provider=\"chat\"}";
@@ -383,4 +384,22 @@ async fn secrets_that_change_together_are_one_generation() {
         assert_eq!(service.session(&format!("user{round}")).await.status, 200);
     }
     assert!(service.metric(REJECTED).await.abs() < 0.1);
+}
+
+/// What a session depends on has the same name in every replica, whatever stands before it in the configuration; and another
+/// credential is another session.
+#[tokio::test]
+async fn replicas_name_a_session_alike() {
+    let fake = Sendsar::start(clock()).await;
+    let alice = Identity::of_operator("alice", None).unwrap();
+    let key = |before: &str, secret: &str| {
+        let text = config(&format!("{before}{}", sendsar(&fake, "")), &[]);
+        let blueprint = draw(&text, &Environment::of([("SENDSAR_API_KEY", secret)]), clock()).unwrap();
+        let plan = blueprint.plans().iter().find(|plan| plan.route.path == "/auth").unwrap();
+        plan.key(&alice, &[])
+    };
+    let one = key("", API_KEY);
+    let other = "[[routes]]\npath = \"/other\"\nprovider = \"chat\"\n";
+    assert_eq!(one, key(other, API_KEY), "its place among the routes does not matter");
+    assert_ne!(one, key("", NEW_KEY), "another credential");
 }

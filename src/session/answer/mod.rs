@@ -1,6 +1,8 @@
 //! A session as it goes out: JSON for browsers and apps, headers for a reverse proxy, or the form of the provider's own
 //! client library. Rendered once, when the token is minted; a cached session is finished bytes.
 
+mod header_limit;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -51,9 +53,9 @@ pub enum Answer {
     Whole(Bytes, Box<HeaderMap>),
     /// All headers of the answer, status `ok` included.
     Headers(Box<HeaderMap>),
-    /// The session cannot be said in headers, or not within a proxy's limits, or lacks what a client must be told. Kept
-    /// like any other answer: asking the provider again would bring the same.
-    Unsayable,
+    /// The session cannot be written in headers, or not within a proxy's limits, or lacks what a client needs. Kept like any
+    /// other answer: another mint would bring the same.
+    TooLong,
 }
 
 impl std::fmt::Debug for Answer {
@@ -62,7 +64,7 @@ impl std::fmt::Debug for Answer {
         f.write_str(match self {
             Self::Body(_) | Self::Whole(..) => "Body(…)",
             Self::Headers(_) => "Headers(…)",
-            Self::Unsayable => "Unsayable",
+            Self::TooLong => "TooLong",
         })
     }
 }
@@ -75,11 +77,11 @@ impl Answer {
             Form::Client(dialect) => match dialect.session(minted, api_url, profile, inputs) {
                 Some((body, headers)) if headers.is_empty() => Self::Body(body),
                 Some((body, headers)) => Self::Whole(body, Box::new(headers)),
-                None => Self::Unsayable,
+                None => Self::TooLong,
             },
             Form::Headers(frame) => headers(frame, minted, api_url, profile)
                 .filter(|headers| header_bytes(headers) <= MAX_HEADER_BYTES)
-                .map_or(Self::Unsayable, |headers| Self::Headers(Box::new(headers))),
+                .map_or(Self::TooLong, |headers| Self::Headers(Box::new(headers))),
         }
     }
 
@@ -89,7 +91,7 @@ impl Answer {
             Self::Body(body) => body.len(),
             Self::Whole(body, headers) => body.len() + held(headers),
             Self::Headers(headers) => held(headers),
-            Self::Unsayable => 0,
+            Self::TooLong => 0,
         }
     }
 
@@ -243,6 +245,6 @@ mod tests {
             Answer::render(&Form::Headers(HeaderMap::new()), &minted(&"t".repeat(bytes)), "https://a", &profile, &[])
         };
         assert!(matches!(of(3000), Answer::Headers(_)));
-        assert!(matches!(of(3600), Answer::Unsayable));
+        assert!(matches!(of(3600), Answer::TooLong));
     }
 }
