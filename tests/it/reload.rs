@@ -399,7 +399,7 @@ async fn replicas_name_a_session_alike() {
         plan.key(&alice, &[])
     };
     let one = key("", API_KEY);
-    let other = "[[routes]]\npath = \"/other\"\nprovider = \"chat\"\n";
+    let other = "[[routes]]\npath = \"/other\"\nanswer = \"session\"\nprovider = \"chat\"\n";
     assert_eq!(one, key(other, API_KEY), "its place among the routes does not matter");
     assert_ne!(one, key("", NEW_KEY), "another credential");
 }
