@@ -49,7 +49,7 @@ use serde_json::Value;
 
 pub use credentials::KeyState;
 pub use definition::{Definition, Definitions, Input, PRESETS, Setting};
-pub use dialect::{Dialect, HEADER_TEXT, Problem};
+pub use dialect::{Dialect, HEADER_TEXT};
 pub use error::{Cause, Class, ProviderError};
 pub use explain::Explanation;
 pub use inputs::{Given, InputFault, Inputs};
@@ -57,7 +57,7 @@ pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
 pub use lifetime::Lifetime;
 pub use mint::{Minted, Order};
 pub use rotation::{Plan as RotationPlan, Progress, Rotation, RotationError, Stage, Status as RotationStatus};
-pub use template::{Profile, ProfileUse};
+pub use template::{Problem, Profile, ProfileUse};
 
 use account::Account;
 use breaker::Breaker;
