@@ -31,7 +31,8 @@ fn route(path: &str, answer: &str, preset: &str, lines: &str) -> String {
     )
 }
 
-/// What a client of alice saw of the service with these routes; `order` is for its judge, `name`.
+/// What a client of alice saw of the service with these routes; `order` is for its judge, `name`. With `refused` in it, alice is
+/// not signed in.
 async fn play<const N: usize>(
     name: &str,
     time: Timestamp,
@@ -49,7 +50,9 @@ async fn play<const N: usize>(
     order["sidemint"] = json!(format!("http://{}", service.address()));
     order["clock"] = json!(hand.base_url());
     order["time"] = json!(time.as_seconds());
-    order["user"] = json!("alice");
+    if order["refused"] != json!(true) {
+        order["user"] = json!("alice");
+    }
     order["path"] = json!(PATH);
     judge(&format!("clients/{name}.mjs"), order)
 }

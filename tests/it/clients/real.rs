@@ -16,7 +16,7 @@ async fn liveblocks_client() {
         "api_url = \"{}\"\ntokens = \"access\"\npermissions = {{ \"alice:*\" = [\"*:write\"] }}\n",
         server.base_url()
     );
-    let routes = route(PATH, "session", "liveblocks", &lines);
+    let routes = route(PATH, "client", "liveblocks", &lines);
     let mut order = json!({"server": server.base_url(), "rooms": ["alice:notes", "alice:plans"], "ttl": 3600});
     let secrets = [("LIVEBLOCKS_SECRET_KEY", liveblocks::SECRET)];
     let seen = play("liveblocks", today(), &routes, secrets, order.clone()).await;
@@ -29,6 +29,11 @@ async fn liveblocks_client() {
     assert_eq!(cached["entered"][0], "connected", "{cached}");
     let complaint = cached["entered"][1].as_str().unwrap();
     assert!(complaint.contains("token was issued from the backend before"), "{complaint}");
+    let order = json!({"server": server.base_url(), "rooms": ["alice:notes"], "refused": true});
+    let refused = play("liveblocks", today(), &routes, secrets, order).await;
+    assert_eq!(asked(&refused), ["POST /chat/token 401"]);
+    let complaint = refused["entered"][0].as_str().unwrap();
+    assert!(complaint.contains("401 returned by POST"), "{complaint}");
 }
 
 /// Both ways into a Matrix server: as the admin's guest, and with a login of one's own.

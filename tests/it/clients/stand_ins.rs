@@ -12,25 +12,66 @@ pub const SECRET: &str = "46b38493-147e-4e3f-86e0-dc5ec54f5133";
 pub const LIVEKIT_KEY: &str = "APIvectorKey0001";
 const GET: &str = "GET /chat/token 200";
 
-/// Centrifugo's client with a connection and a subscription, before the server at this address or a stand-in.
-///
-/// A real server has its own clock: ours is behind, so that it sees the first tokens end after three seconds.
-pub async fn centrifuge_renews(server: Option<&str>) {
-    let (time, passes) = server.map_or((NOW, 600), |_| (before(today(), 597), 597));
+const ABLY_KEY: &str = "I2E_JQ.OqUdfg:EVKVTdS7cCyt65aL-h3qYwA_hTVlMblbtDyDn91G7Kk";
+
+/// What Ably's client sees with `authUrl`; of a user who is signed out where it is `refused`.
+async fn ably_sees(preset: &str, refused: bool) -> Value {
+    let routes = route(PATH, "client", preset, "capability = { \"chat:*\" = [\"subscribe\", \"publish\"] }");
+    let order = json!({"key": ABLY_KEY, "ttl": 3600, "refused": refused});
+    play("ably", NOW, &routes, [("ABLY_API_KEY", ABLY_KEY)], order).await
+}
+
+/// It asks without a query at first, later with the client id that it has learnt.
+#[tokio::test(flavor = "multi_thread")]
+async fn ably_takes_a_jwt_or_redeems_a_token_request() {
+    for (preset, start) in [("ably", "eyJ"), ("ably-token-request", "I2E_JQ.OqUdfg.redeemed-")] {
+        let seen = ably_sees(preset, false).await;
+        assert_eq!((&seen["users"], &seen["state"]), (&json!(["alice", "alice"]), &json!("connected")), "{seen}");
+        assert_eq!(asked(&seen), [GET, "GET /chat/token?clientId=alice 200"]);
+        assert!(seen["tokens"][0]["token"].as_str().unwrap().starts_with(start), "{seen}");
+        assert_renewed(&seen["tokens"]);
+    }
+}
+
+/// After a 401 it would ask again for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn ably_gives_up_where_nobody_is_signed_in() {
+    let seen = ably_sees("ably", true).await;
+    assert_eq!((asked(&seen), &seen["reason"]), (vec!["GET /chat/token 403".to_owned()], &json!(403)), "{seen}");
+}
+
+/// What Centrifugo's client sees with a connection and a subscription, before the server at this address or a stand-in; of a
+/// user who is signed out where it is `refused`.
+async fn centrifuge_sees(server: Option<&str>, refused: bool) -> Value {
+    // A real server has its own clock: ours is behind, so that it sees the first tokens end within a minute, when others are
+    // handed out, and the second ones are of its own time.
+    let (time, passes) = server.map_or((NOW, 600), |_| (before(today(), 541), 541));
     let url = "public_api_url = \"https://push.example.com\"\n";
     let channels = format!("{url}allow_channels = [\"team:news\"]\n");
-    let routes = route(PATH, "session", "centrifugo", url)
-        + &route("/chat/subscription", "session", "centrifugo-subscription", &channels);
+    let routes = route(PATH, "client", "centrifugo", url)
+        + &route("/chat/subscription", "client", "centrifugo-subscription", &channels);
     let order = json!({
         "subscription": "/chat/subscription", "channel": "team:news", "other": "team:staff", "secret": SECRET,
-        "passes": passes, "server": server,
+        "passes": passes, "server": server, "refused": refused,
     });
     let secrets = [("CENTRIFUGO_CLIENT_TOKEN_HMAC_SECRET_KEY", SECRET)];
-    let seen = play("centrifuge", time, &routes, secrets, order).await;
+    play("centrifuge", time, &routes, secrets, order).await
+}
+
+/// Both tokens are renewed, and the connection goes on.
+pub async fn centrifuge_renews(server: Option<&str>) {
+    let seen = centrifuge_sees(server, false).await;
     assert_eq!((&seen["states"], &seen["lost"]), (&json!(["connected", "subscribed"]), &json!([])), "{seen}");
     assert_eq!((&seen["present"], &seen["denied"]), (&json!(["alice"]), &json!("unauthorized")), "{seen}");
     assert_renewed(&seen["connection"]);
     assert_renewed(&seen["subscription"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn centrifuge_gives_up_where_nobody_is_signed_in() {
+    let seen = centrifuge_sees(None, true).await;
+    assert_eq!(asked(&seen), ["GET /chat/token 403"]);
+    assert_eq!(seen["lost"][0]["reason"], "unauthorized", "{seen}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,8 +121,8 @@ async fn pusher_js() {
     let app = "app_id = \"3\"\napp_key = \"278d425bdf160c739803\"\ncluster = \"eu\"\n";
     let info = "user_info = { name = \"{{ user.name? }}\" }\n";
     let channels = format!("{app}{info}channels = [\"private-alice-*\", \"presence-lobby\"]\n");
-    let routes = route("/chat/user", "session", "pusher", &format!("{app}{info}"))
-        + &route("/chat/channel", "session", "pusher-channel", &channels);
+    let routes = route("/chat/user", "client", "pusher", &format!("{app}{info}"))
+        + &route("/chat/channel", "client", "pusher-channel", &channels);
     let order = json!({
         "user_path": "/chat/user", "channel_path": "/chat/channel", "key": "278d425bdf160c739803", "secret": SECRET,
         "channels": ["private-alice-notes", "presence-lobby"], "refused": "private-staff",
