@@ -1,0 +1,124 @@
+//! What the operator gave, held against what a definition declares: configuration, then the vendor's environment
+//! variables, then defaults.
+
+mod secret;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use regex_lite::Regex;
+use serde_json::Value;
+
+use super::{Definition, Setting};
+use crate::config::Environment;
+use crate::definition::{Key, Mistake, Mistakes, Settled, did_you_mean};
+use crate::provider::Alg;
+use crate::secrets::SecretSource;
+
+use secret::secret;
+
+/// Settings of one provider, checked.
+#[derive(Debug, Default)]
+pub(in crate::provider) struct Settings {
+    /// Those that are no secrets.
+    pub(in crate::provider) plain: Settled,
+    /// Where secrets are read.
+    pub(in crate::provider) secrets: BTreeMap<String, SecretSource>,
+    /// Rules that a secret must match each time it is read.
+    pub(in crate::provider) secret_patterns: BTreeMap<String, Regex>,
+    /// What was given twice, and which one counts: one sentence each.
+    pub(in crate::provider) cautions: Vec<String>,
+}
+
+/// The secret that every provider may have: the key of hashed user ids.
+pub(in crate::provider) const USER_KEY: &str = "user_key";
+
+/// Resolves every declared setting; unknown ones are refused.
+pub(in crate::provider) fn resolve(
+    definition: &Definition,
+    given: &BTreeMap<String, Value>,
+    environment: &Environment,
+) -> Result<Settings, Mistakes> {
+    let mut mistakes = unknown(definition, given);
+    let mut settings = Settings::default();
+    let declared = || definition.settings.iter().filter(|(_, setting)| setting.part_of.is_none());
+    // A secret that is written in the configuration is refused already.
+    for (name, setting) in declared().filter(|(name, setting)| setting.secret && !given.contains_key(*name)) {
+        let is_token_key = definition.token_key() == Some(name);
+        mistakes.note(secret((name, is_token_key), setting, given, environment, &mut settings));
+    }
+    let plain = || declared().filter(|(_, setting)| !setting.secret);
+    for (name, setting) in plain() {
+        let value = own(name, setting, given, environment);
+        mistakes.note(value.and_then(|value| value.map_or(Ok(()), |value| settings.plain.give(name, setting, value))));
+    }
+    if let Some(Value::String(path)) = given.get(&format!("{USER_KEY}_file")) {
+        settings.secrets.insert(USER_KEY.to_owned(), SecretSource::File(PathBuf::from(path)));
+    }
+    settings.plain.complete(plain(), &mut mistakes);
+    mistakes.or(settings)
+}
+
+fn unknown(definition: &Definition, given: &BTreeMap<String, Value>) -> Mistakes {
+    let known: Vec<String> = definition
+        .settings
+        .iter()
+        .filter(|(_, setting)| setting.part_of.is_none())
+        .map(|(name, setting)| if setting.secret { format!("{name}_file") } else { name.clone() })
+        .collect();
+    let user_key = format!("{USER_KEY}_file");
+    let folder = definition.token_key().map(|name| format!("{name}_dir"));
+    let problem = |key: &String| match definition.settings.get(key) {
+        // T-36: secret setting not shown
+        Some(setting) if setting.secret => {
+            format!("is a secret, and secrets are never written in configuration; write {key}_file = \"/path\"")
+        }
+        Some(_) => "is read from a secret of this provider; remove it".to_owned(),
+        None => {
+            let meant = did_you_mean(key, known.iter());
+            format!("preset \"{}\" has no such setting; it has {}{meant}", definition.name, known.join(", "))
+        }
+    };
+    let is_known = |key: &String| known.contains(key) || *key == user_key || folder.as_ref() == Some(key);
+    let mistake = |key: &String| Mistake::new(Key::of(key), problem(key));
+    given.keys().filter(|key| !is_known(key)).map(mistake).collect()
+}
+
+/// What the operator gives for a setting, in the configuration or else in the environment.
+fn own(
+    name: &str,
+    setting: &Setting,
+    given: &BTreeMap<String, Value>,
+    environment: &Environment,
+) -> Result<Option<Value>, Mistake> {
+    let value = match (given.get(name), &setting.env) {
+        (Some(value), _) => Some(value.clone()),
+        (None, Some(variable)) => {
+            let text = environment.text(variable).map_err(|problem| Mistake::new(Key::of(name), problem))?;
+            text.map(Value::from)
+        }
+        (None, None) => None,
+    };
+    // The newer name of an algorithm stands for the older one, where a definition knows that alone.
+    let older = Alg::EdDsa.name();
+    let is_newer = |value: &Value| *value == Alg::ED25519 && setting.one_of.iter().any(|allowed| allowed == older);
+    Ok(value.map(|value| if is_newer(&value) { Value::from(older) } else { value }))
+}
+
+/// The variable that a mistake at `place` is about: the setting there is not in the configuration, and comes from the
+/// environment.
+pub(in crate::provider) fn variable(
+    definition: &Definition,
+    place: &Key,
+    given: &BTreeMap<String, Value>,
+    environment: &Environment,
+) -> Option<String> {
+    let place = place.to_string();
+    let name = if definition.settings.contains_key(&place) { place.as_str() } else { place.strip_suffix("_file")? };
+    let variable = definition.settings.get(name)?.env.as_deref()?;
+    if [name.to_owned(), format!("{name}_file"), format!("{name}_dir")].iter().any(|key| given.contains_key(key)) {
+        return None;
+    }
+    let is_set = |variable: &String| !matches!(environment.text(variable), Ok(None));
+    [variable.to_owned(), format!("{variable}_FILE")].into_iter().find(is_set)
+}

@@ -1,0 +1,314 @@
+//! One mint, from the user to a token that can be believed.
+//!
+//! Where tokens are made here, [`Provider::mint_here`] does it in place. Where a provider is asked, [`Provider::mint`]
+//! makes sure that it knows the user, and asks; the breaker stands before it, and what went wrong once because our
+//! knowledge was old (a user that the provider forgot, a credential that was replaced) is tried once more.
+
+pub(super) mod explain;
+pub(super) mod lifetime;
+pub(super) mod token;
+pub(super) mod upserts;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::clock::{Moment, Timestamp};
+use crate::provider::Provider;
+use crate::provider::breaker::{Errand, Permit};
+use crate::provider::calls::error::{Class, ProviderError};
+use crate::provider::calls::step::Run;
+use crate::provider::credentials::Credentials;
+use crate::provider::places::Place;
+use crate::provider::template::json::MissingValue;
+use crate::provider::template::{Profile, Variables};
+use crate::provider::user::UserId;
+use crate::trace::{Origin, TraceContext};
+use token::{Let, Mint};
+
+/// Bytes of a token at most.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// A refused credential is looked for anew, and waited for so long.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// What a mint needs beside the definition.
+#[derive(Clone)]
+pub struct Order<'a> {
+    /// The user.
+    pub profile: Profile<'a>,
+    /// What the request added, in the order of the definition's inputs.
+    pub inputs: Vec<Option<&'a str>>,
+    /// Lifetime to ask for.
+    pub ttl: Duration,
+    /// The request that wants the token.
+    pub origin: Origin,
+}
+
+impl std::fmt::Debug for Order<'_> {
+    /// What people send stays out of panics and logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Order").field("ttl", &self.ttl).finish_non_exhaustive()
+    }
+}
+
+/// A fresh token and what belongs to it. `Debug` does not show the token.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Minted {
+    /// The token: visible ASCII.
+    pub token: String,
+    /// Its end; `None` where the provider has none.
+    pub expires: Option<Timestamp>,
+    /// When the mint began: life is counted from here.
+    pub minted: Timestamp,
+    /// The user's id at the provider.
+    pub user_id: String,
+    /// Further members of the session: name and finished JSON.
+    pub extra: Vec<(String, Vec<u8>)>,
+}
+
+impl std::fmt::Debug for Minted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // T-33: Debug of a mint
+        f.debug_struct("Minted").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
+impl Provider {
+    /// Whether minting needs no call: it is then quick enough to be done in place.
+    pub fn is_local(&self) -> bool {
+        self.mint.is_local() && self.upsert.is_empty()
+    }
+
+    /// Mints a token that is made here.
+    pub fn mint_here(&self, order: &Order<'_>) -> Result<Minted, ProviderError> {
+        let user = self.user_of(order)?;
+        let credentials = self.vault.current();
+        let variables = self.variables(&user, order, &credentials);
+        let lets = self.work_out(&credentials, &variables)?;
+        self.make(&credentials, &Variables { lets: &lets, ..variables })
+    }
+
+    /// Makes sure that the provider knows the user, then gets a token.
+    pub async fn mint(self: &Arc<Self>, order: &Order<'_>) -> Result<Minted, ProviderError> {
+        if self.is_local() {
+            return self.mint_here(order);
+        }
+        // Whoever cannot be a user is told so, whatever the provider is up to.
+        self.user_of(order)?;
+        let (_place, permit) = self.admit(order, Errand::Mint).await?;
+        let deadline = self.clock.moment().plus(self.timeout);
+        let credentials = self.vault.current().clone();
+        let mut outcome = self.mint_remotely(&credentials, order, deadline).await;
+        // The credential may have been replaced a moment ago. One look, one try: with an old one it would fail for ever.
+        if matches!(&outcome, Err(error) if error.class == Class::CredentialRejected)
+            && self.vault.is_newer(credentials.generation, self.look()).await
+        {
+            let credentials = self.vault.current().clone();
+            outcome = self.mint_remotely(&credentials, order, deadline).await;
+        }
+        self.tell(permit, order, &outcome);
+        outcome
+    }
+
+    /// A place among the calls that are under way, and the word of the breaker. Whom the breaker would not let through
+    /// waits for no place, and it is asked again behind the wait: the provider may have failed those before.
+    async fn admit(&self, order: &Order<'_>, errand: Errand) -> Result<(Place<'_>, Permit<'_>), ProviderError> {
+        let user = order.profile.chat_subject();
+        self.breaker.check(user, errand, self.clock.moment())?;
+        let place = self.places.take(&self.clock, self.clock.moment().plus(self.timeout)).await?;
+        let permit = self.breaker.admit(user, errand, self.clock.moment())?;
+        Ok((place, permit))
+    }
+
+    fn tell<T>(&self, permit: Permit<'_>, order: &Order<'_>, outcome: &Result<T, ProviderError>) {
+        let now = self.clock.moment();
+        match outcome {
+            Err(error) if error.is_ours() => drop(permit),
+            outcome => {
+                let change = permit.tell(outcome, now);
+                self.journal.note(&self.name, outcome, change, order.origin.request_id.as_deref(), now);
+            }
+        }
+    }
+
+    /// Reads the secrets again, not on a worker. A file that is slow is not waited for by those who ask for sessions.
+    async fn look(self: &Arc<Self>) {
+        let own = Arc::clone(self);
+        let looking = tokio::task::spawn_blocking(move || own.reload());
+        // What came of it is in the vault.
+        let _late = tokio::time::timeout(LOOK, looking).await;
+    }
+
+    async fn mint_remotely(
+        &self,
+        credentials: &Credentials,
+        order: &Order<'_>,
+        deadline: Moment,
+    ) -> Result<Minted, ProviderError> {
+        let user = self.user_of(order)?;
+        let run = self.run(credentials, order.origin.trace.as_ref(), deadline);
+        let variables = self.variables(&user, order, credentials);
+        // Once: a password that an upsert sets is the one that a token step logs in with.
+        let lets = self.work_out(credentials, &variables)?;
+        let variables = Variables { lets: &lets, ..variables };
+        // The provider is told of the user as it was before, where this request leaves the name open.
+        let known_as = self.upserts.known_as(&user.id, order);
+        let filled = known_as.as_deref().map(|known| known.fill(order));
+        let told = filled.as_ref().unwrap_or(order);
+        let telling = Variables { lets: &lets, ..self.variables(&user, told, credentials) };
+        let known = self.upserts.remembers(&user.id, self.session_generation(), told, self.clock.moment());
+        if !known {
+            self.upsert(&run, &telling, told).await?;
+        }
+        match self.ask(&run, &variables).await {
+            Err(error) if error.class == Class::UserMissing && known => {
+                self.upserts.forget(&user.id);
+                self.upsert(&run, &telling, told).await?;
+                self.ask(&run, &variables).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Whether the provider has a call that takes all tokens of a user back.
+    pub fn can_revoke(&self) -> bool {
+        !self.revoke.is_empty()
+    }
+
+    /// Takes all tokens of a user back, where the provider has a call for that.
+    pub async fn revoke(&self, order: &Order<'_>) -> Result<(), ProviderError> {
+        if self.revoke.is_empty() {
+            return Ok(());
+        }
+        let user = self.user_of(order)?;
+        let (_place, permit) = self.admit(order, Errand::Revoke).await?;
+        let credentials = self.vault.current().clone();
+        let run = self.run(&credentials, order.origin.trace.as_ref(), self.clock.moment().plus(self.timeout));
+        let variables = self.variables(&user, order, &credentials);
+        let lets = Let::work_out_known(&self.lets, &credentials, &variables);
+        let outcome = self.revoke.run(&run, &Variables { lets: &lets, ..variables }).await.map(|_harvest| ());
+        self.tell(permit, order, &outcome);
+        outcome
+    }
+
+    pub(in crate::provider) fn run<'r>(
+        &'r self,
+        credentials: &'r Credentials,
+        trace: Option<&'r TraceContext>,
+        deadline: Moment,
+    ) -> Run<'r> {
+        Run {
+            outbound: &self.outbound,
+            clock: &self.clock,
+            credentials,
+            limiter: self.limiter.as_ref(),
+            retry_headers: &self.retry_headers,
+            trace,
+            deadline,
+            retries: self.retries,
+        }
+    }
+
+    async fn upsert(&self, run: &Run<'_>, variables: &Variables<'_>, order: &Order<'_>) -> Result<(), ProviderError> {
+        if self.upsert.is_empty() {
+            return Ok(());
+        }
+        self.upsert.run(run, variables).await?;
+        self.upserts.remember(&variables.user.id, self.session_generation(), order, self.clock.moment());
+        Ok(())
+    }
+
+    async fn ask(&self, run: &Run<'_>, variables: &Variables<'_>) -> Result<Minted, ProviderError> {
+        let Mint::Steps(steps) = &self.mint else {
+            return self.make(run.credentials, variables);
+        };
+        let harvest = steps.run(run, variables).await?;
+        let wrong = || ProviderError::new(Class::BadResponse, "token", "no token");
+        let (token, expires) = harvest.token.ok_or_else(wrong)?;
+        self.finish(token, expires, &Variables { taken: &harvest.taken, ..*variables })
+    }
+
+    pub(in crate::provider) fn user_of(&self, order: &Order<'_>) -> Result<UserId, ProviderError> {
+        self.map_user(order.profile.chat_subject()).ok_or_else(ProviderError::unfit)
+    }
+
+    pub(in crate::provider) fn variables<'v>(
+        &self,
+        user: &'v UserId,
+        order: &'v Order<'_>,
+        credentials: &'v Credentials,
+    ) -> Variables<'v> {
+        Variables {
+            inputs: &order.inputs,
+            now: self.clock.now(),
+            ttl: order.ttl,
+            parts: &credentials.parts,
+            ..Variables::of(user, &order.profile)
+        }
+    }
+
+    /// The values of `let`; most definitions have none.
+    fn work_out(&self, credentials: &Credentials, variables: &Variables<'_>) -> Result<Vec<Value>, ProviderError> {
+        Let::work_out(&self.lets, credentials, variables).map_err(|missing| self.unsayable("let", &missing))
+    }
+
+    /// A token that needs no call.
+    fn make(&self, credentials: &Credentials, variables: &Variables<'_>) -> Result<Minted, ProviderError> {
+        let token = self.mint.here(credentials, variables).map_err(|missing| self.unsayable("token", &missing))?;
+        let expires = (!self.mint.is_endless()).then(|| variables.expires());
+        self.finish(token, expires, variables)
+    }
+
+    fn unsayable(&self, step: &str, missing: &MissingValue) -> ProviderError {
+        tracing::warn!(provider = %self.name, member = missing.0, "a required value of the definition is missing");
+        ProviderError::missing(step)
+    }
+
+    /// The last checks before a token is believed: it must be usable by a client, and live longer than its margin.
+    fn finish(
+        &self,
+        token: String,
+        expires: Option<Timestamp>,
+        variables: &Variables<'_>,
+    ) -> Result<Minted, ProviderError> {
+        let wrong = |detail| ProviderError::new(Class::BadResponse, "token", detail);
+        // T-46: visible token
+        let visible = !token.is_empty() && token.bytes().all(|b| (0x21..0x7f).contains(&b));
+        if !visible || token.len() > MAX_TOKEN_BYTES {
+            return Err(wrong("token is empty, too long, or not visible ASCII"));
+        }
+        // A provider whose clock is ahead, or one that takes no wishes, does not give a longer life than was asked for.
+        let wanted = variables.now.plus(variables.ttl);
+        let expires = match expires {
+            Some(told) => Some(told.min(wanted)), // T-65: shorter lifetime
+            None => self.lifetime.shorten.then_some(wanted),
+        };
+        if expires.is_some_and(|end| end <= self.clock.now().plus(self.lifetime.margin)) {
+            return Err(wrong("token ends within the client's refresh margin"));
+        }
+        let user_id = match &self.user_id {
+            None => variables.user.id.clone(),
+            Some(template) => {
+                let told = template.render(variables).map_err(|missing| self.unsayable("response", &missing))?;
+                told.filter(|id| !id.is_empty()).ok_or_else(|| wrong("no user id in the answer"))?
+            }
+        };
+        Ok(Minted { token, expires, minted: variables.now, user_id, extra: self.extra(variables)? })
+    }
+
+    /// Further members of the session. An optional one without value is left out.
+    fn extra(&self, variables: &Variables<'_>) -> Result<Vec<(String, Vec<u8>)>, ProviderError> {
+        let mut extra = Vec::with_capacity(self.extra.len());
+        for (name, template) in &self.extra {
+            let mut value = Vec::with_capacity(template.size_hint());
+            match template.render_optional(variables, &mut value) {
+                Ok(true) => extra.push((name.clone(), value)),
+                Ok(false) => {}
+                Err(missing) => return Err(self.unsayable("response", &missing)),
+            }
+        }
+        Ok(extra)
+    }
+}

@@ -1,0 +1,76 @@
+//! Whether two providers are one account at a chat system, and whether the users of one are kept apart from the users of
+//! the other there (T-67).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::provider::Provider;
+
+/// What tells an account from others. Two providers with the same values are one account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::provider) struct Account {
+    /// The definition, where it does not say which settings name an account: then its own settings are compared, and with
+    /// nothing else.
+    pub(in crate::provider) definition: Option<String>,
+    /// Plain settings with their values.
+    pub(in crate::provider) plain: BTreeMap<String, Value>,
+    /// Secrets, which are compared by their content.
+    pub(in crate::provider) secrets: Vec<String>,
+    /// Public parts of secrets: name, and place in the parts of a generation.
+    pub(in crate::provider) parts: Vec<(String, usize)>,
+}
+
+impl Provider {
+    /// Why a user of this provider could be a user of `other`; `None` where nobody could, or where both mean the same
+    /// people.
+    fn mixes_with(&self, other: &Self) -> Option<String> {
+        if !self.is_one_account_with(other) {
+            return None;
+        }
+        let shown = |provider: &Self| match provider.user.prefix.as_str() {
+            "" => "no prefix".to_owned(),
+            prefix => format!("the prefix \"{prefix}\""),
+        };
+        let [own, others] = [self, other].map(|provider| {
+            let prefix = &provider.user.prefix;
+            if provider.user.folds { prefix.to_lowercase() } else { prefix.clone() }
+        });
+        // T-67: overlapping prefixes
+        if own != others && (own.starts_with(&others) || others.starts_with(&own)) {
+            return Some(format!(
+                "user ids have {} here and {} in provider \"{}\", which is the same account: one begins the other, so a \
+                 user here could be another one there; write prefixes of which none begins the other, or the same prefix \
+                 in both if they mean the same people",
+                shown(self),
+                shown(other),
+                other.name
+            ));
+        }
+        let rule = |provider: &Self| (provider.user.unfit, provider.vault.current().user_key.is_some());
+        // T-67: one rule an account
+        (own == others && rule(self) != rule(other)).then(|| {
+            format!(
+                "provider \"{}\" is the same account with the same prefix, but user_unfit or user_key differs, so a user \
+                 here could be another one there; write the same in both, or prefixes of which none begins the other",
+                other.name
+            )
+        })
+    }
+
+    fn is_one_account_with(&self, other: &Self) -> bool {
+        let [own, others] = [self, other].map(|provider| provider.vault.current());
+        self.account == other.account
+            && self.account.secrets.iter().all(|name| own.has_same_secret(&others, name))
+            && self.account.parts.iter().all(|(_, at)| own.parts.get(*at) == others.parts.get(*at))
+    }
+
+    /// Providers whose users could be taken for users of others: name of the provider, and the rest of a sentence.
+    pub fn mixed_up(providers: &BTreeMap<String, Arc<Self>>) -> Vec<(String, String)> {
+        let pairs = providers.values().enumerate().flat_map(|(at, one)| {
+            providers.values().take(at).filter_map(|other| Some((one.name().to_owned(), one.mixes_with(other)?)))
+        });
+        pairs.collect()
+    }
+}
