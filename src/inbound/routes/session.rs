@@ -187,7 +187,9 @@ impl SessionRoute {
         let (body, headers) = match &entry.answer {
             Answer::Body(body) => (body, None),
             Answer::Whole(body, headers) => (body, Some(headers)),
-            Answer::Headers(_) | Answer::Unsayable => return self.refuse(asked, &SessionError::TooLarge),
+            Answer::Headers(_) | Answer::Unsayable | Answer::Incomplete => {
+                return self.refuse(asked, &SessionError::Incomplete);
+            }
         };
         let mut response = reply::body(&self.base, asked.id, self.status, body.clone(), self.rules.cors(asked));
         if let Some(headers) = headers {
