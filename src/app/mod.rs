@@ -18,7 +18,9 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
 use crate::definition::Key;
 use crate::identity::{self, Roles};
-use crate::inbound::{self, Bound, Calls, Entrance, Limits, Listener, Protocol, Rooms, Routes, Service, Tls};
+use crate::inbound::{
+    self, BodyLimits, Bound, Calls, Entrance, Limits, Listener, Protocol, Rooms, Routes, Service, Tls,
+};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
@@ -253,7 +255,7 @@ impl App {
             metrics: Arc::clone(&blueprint.metrics),
             log: log.clone(),
             browser: config.browser.clone(),
-            body: (server.max_body_bytes, server.header_timeout),
+            body: BodyLimits { bytes: server.max_body_bytes, patience: server.header_timeout },
         };
         let budget = blueprint.descriptors();
         let limits = Limits { connections: budget.connections, ..Limits::from(server) };

@@ -16,12 +16,12 @@ mod routes;
 mod service;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use connection::Protocol;
 pub use grpc::Calls;
 pub use listener::{Bound, Entrance, Limits, Tls};
-pub use reply::{Outcome, Row};
+pub use reply::{Outcome, Row, Subrequest};
+pub use request::body::BodyLimits;
 pub use routes::{Routes, form};
 pub use service::{Listener, Service};
 
@@ -47,6 +47,6 @@ pub struct Rooms {
     pub log: RequestLog,
     /// Rules for browsers.
     pub browser: config::Browser,
-    /// Bytes of a request body at most, and how long it may take.
-    pub body: (usize, Duration),
+    /// Limits of request bodies.
+    pub body: BodyLimits,
 }

@@ -51,9 +51,11 @@ impl Observer {
         }
     }
 
-    /// Counts an identity that was refused.
-    pub(crate) fn refused(&self, refusal: Refusal) {
-        self.refusals.inc(refusal);
+    /// Counts an identity that was refused, if one was.
+    pub(crate) fn refused(&self, refusal: Option<Refusal>) {
+        if let Some(refusal) = refusal {
+            self.refusals.inc(refusal);
+        }
     }
 
     /// The user as lines show it.

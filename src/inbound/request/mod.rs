@@ -4,14 +4,13 @@ pub(super) mod body;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use hyper::body::{Body as _, Incoming};
 
-use body::{Body, Unread};
+use body::{Body, BodyLimits, Unread};
 
 use crate::clock::Stopwatch;
 use crate::identity::{Asking, Relayed, Standing};
@@ -100,11 +99,11 @@ impl Asked {
         }
     }
 
-    /// Reads the body, up to `max` bytes and for `patience`. A second reader finds it empty.
-    pub(super) async fn body(&self, max: usize, patience: Duration) -> Body {
+    /// Reads the body, within its limits. A second reader finds it empty.
+    pub(super) async fn body(&self, limits: BodyLimits) -> Body {
         match &self.unread {
             None => Body::Empty,
-            Some(unread) => unread.read(max, patience).await,
+            Some(unread) => unread.read(limits).await,
         }
     }
 

@@ -1,8 +1,6 @@
 //! What a request adds: query, body and headers taken apart, and held against the inputs that the provider's definition
 //! declares. Whatever could be read in two ways is refused.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use percent_encoding::percent_decode_str;
@@ -10,7 +8,7 @@ use serde_json::Value;
 
 use crate::inbound::reply::Outcome;
 use crate::inbound::request::Asked;
-use crate::inbound::request::body::Body;
+use crate::inbound::request::body::{Body, BodyLimits};
 use crate::metrics::Label as _;
 use crate::provider::{Given, InputFault, Inputs};
 
@@ -44,7 +42,7 @@ pub(crate) fn without_body(asked: &Asked, inputs: &Inputs) -> Read {
 }
 
 /// The inputs of a request whose body counts: so many bytes at most, and within this time.
-pub(crate) async fn with_body(asked: &Asked, inputs: &Inputs, limits: (usize, Duration)) -> Read {
+pub(crate) async fn with_body(asked: &Asked, inputs: &Inputs, limits: BodyLimits) -> Read {
     if inputs.is_empty() {
         nothing(asked)?;
     }
@@ -53,8 +51,8 @@ pub(crate) async fn with_body(asked: &Asked, inputs: &Inputs, limits: (usize, Du
 }
 
 /// The body of a request; `None` where there is nothing in it.
-pub(crate) async fn whole_body(asked: &Asked, (max, patience): (usize, Duration)) -> Result<Option<Bytes>, Fault> {
-    match asked.body(max, patience).await {
+pub(crate) async fn whole_body(asked: &Asked, limits: BodyLimits) -> Result<Option<Bytes>, Fault> {
+    match asked.body(limits).await {
         Body::Empty => Ok(None),
         Body::Whole(bytes) => Ok(Some(bytes)),
         Body::TooLarge => Err(Fault { outcome: Outcome::BodyTooLarge, reason: "body_too_large" }),
@@ -83,6 +81,10 @@ pub(crate) fn of_body(asked: &Asked, inputs: &Inputs, bytes: Option<&[u8]>, apar
 pub(crate) fn of_headers(asked: &Asked, inputs: &Inputs) -> Read {
     if inputs.is_empty() {
         return Ok(Vec::new());
+    }
+    // T-09: joined inputs
+    if asked.asking(None).joins(inputs.headers()) {
+        return Err(InputFault::Twice.into());
     }
     Ok(inputs.read(&Given { query: Vec::new(), body: Vec::new(), headers: &asked.headers })?)
 }

@@ -3,15 +3,16 @@
 pub(super) mod browser;
 mod exchange;
 pub(super) mod input;
+mod issuer;
 mod jwks;
 mod ops;
+mod refused;
 mod session;
 pub(super) mod subrequest;
 pub(super) mod table;
 
 use std::sync::Arc;
 
-use http::StatusCode;
 use http::header::HeaderName;
 
 use super::Rooms;
@@ -19,6 +20,7 @@ use super::reply::observe::{HeadObserver, Observer, Seen};
 use super::reply::{self, Base, Extras, Outcome};
 use super::request::Asked;
 use browser::Rules;
+use issuer::Issuer;
 use session::SessionRoute;
 use subrequest::SubrequestRoute;
 use table::{Handler, Served, Table};
@@ -85,20 +87,25 @@ fn of_plan(plan: &Arc<Plan>, rooms: &Rooms) -> Served {
     Served::of(&plan.route, handler)
 }
 
+fn issuer(plan: &Arc<Plan>, rooms: &Rooms) -> Issuer {
+    Issuer {
+        plan: Arc::clone(plan),
+        sessions: Arc::clone(&rooms.sessions),
+        resolver: rooms.sources.resolver(&plan.route).covering(plan.inputs().headers()),
+    }
+}
+
 fn session(plan: &Arc<Plan>, rooms: &Rooms) -> SessionRoute {
-    let inputs = Arc::clone(plan.inputs());
-    let resolver = rooms.sources.resolver(&plan.route).covering(inputs.headers());
+    let (issuer, inputs) = (issuer(plan, rooms), Arc::clone(plan.inputs()));
     let dialect = if let Form::Client(dialect) = &plan.form { Some(Arc::clone(dialect)) } else { None };
     let content_type = dialect.as_ref().map_or("application/json", |dialect| dialect.content_type());
     SessionRoute {
-        status: dialect.as_ref().map_or(StatusCode::OK, |dialect| dialect.status()),
+        status: dialect.as_ref().map_or(Outcome::Ok.row().status, |dialect| dialect.status()),
         dialect,
-        plan: Arc::clone(plan),
-        sessions: Arc::clone(&rooms.sessions),
-        rules: Rules::new(rooms.browser.clone(), resolver.page_headers().chain(inputs.headers())),
-        base: Base::new(&looked_at(&resolver, &inputs), Some(content_type)),
+        rules: Rules::new(rooms.browser.clone(), issuer.resolver.page_headers().chain(inputs.headers())),
+        base: Base::new(&looked_at(&issuer.resolver, &inputs), Some(content_type)),
         inputs,
-        resolver,
+        issuer,
         observer: Observer::new(&plan.route.path, &rooms.metrics, rooms.log.clone()),
         body: rooms.body,
     }
@@ -106,8 +113,7 @@ fn session(plan: &Arc<Plan>, rooms: &Rooms) -> SessionRoute {
 
 fn subrequest(plan: &Arc<Plan>, mode: config::Mode, rooms: &Rooms) -> SubrequestRoute {
     let observer = Observer::new(&plan.route.path, &rooms.metrics, rooms.log.clone());
-    let resolver = rooms.sources.resolver(&plan.route).covering(plan.provider.inputs().headers());
-    SubrequestRoute::new(Arc::clone(plan), Arc::clone(&rooms.sessions), resolver, mode, observer)
+    SubrequestRoute::new(issuer(plan, rooms), mode, observer)
 }
 
 fn not_found(rooms: &Rooms) -> impl Fn(&Asked) -> warp::reply::Response + Send + Sync + 'static {
@@ -116,7 +122,9 @@ fn not_found(rooms: &Rooms) -> impl Fn(&Asked) -> warp::reply::Response + Send +
     let observer = Observer::new("other", &rooms.metrics, rooms.log.clone());
     move |asked| {
         let outcome = Outcome::NotFound;
-        observer.request(asked, Seen { outcome, status: 404, reason: None, hit: false }, || None);
-        reply::problem(&base, asked.id, outcome, Extras::default())
+        let response = reply::problem(&base, asked.id, outcome, Extras::default());
+        let status = response.status().as_u16();
+        observer.request(asked, Seen { outcome, status, reason: None, hit: false }, || None);
+        response
     }
 }
