@@ -97,9 +97,8 @@ impl Calls {
             return Ok(Status::unimplemented("there is no such service").into_http());
         }
         let (mut head, body) = request.into_parts();
-        let limits = BodyLimits { bytes: MOST_BYTES, patience: self.patience };
+        let limits = BodyLimits { bytes: MOST_BYTES, patience: self.patience }; // T-49: time for a check
         let is_read = standing.rank() != Rank::Stranger; // T-70: bodies of strangers
-        // T-49: time for a check
         let read = if is_read { body::read(body, limits, room).await } else { Body::TooLarge };
         let bytes = match read {
             Body::Whole(bytes) => bytes,
