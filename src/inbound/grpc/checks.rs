@@ -56,7 +56,8 @@ impl Checks {
         // T-12: host of a guard
         let Some((_, route)) = routes.find(|(own, _)| own.is_for(host.as_deref())) else {
             // The host is the client's word, so this must be no failure.
-            return answer::of(self.table.turn_away(&question.asked)); // T-57: unknown host
+            let turned_away = self.table.turn_away(&question.asked);
+            return answer::of(turned_away); // T-57: unknown host
         };
         let answer = if question.is_malformed {
             route.refuse(&question.asked, Refusal::Malformed)
