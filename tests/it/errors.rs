@@ -317,6 +317,7 @@ async fn a_subrequest_ends_as_documented() {
     let (optional, required) = (while_draining("/auth").await, while_draining("/guard").await);
     seen.push(["draining".to_owned(), cell_of(&optional), cell_of(&required)]);
     let mut page = table("On a subrequest route");
+    page.retain(|row| OUT_OF_REACH.iter().all(|outcome| outcome.row().code != row[0]));
     page.sort();
     seen.sort();
     assert_eq!(page, seen);

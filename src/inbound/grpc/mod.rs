@@ -1,6 +1,6 @@
 //! Envoy's external authorization over gRPC: `envoy.service.auth.v3.Authorization/Check`, and the standard health service.
 //!
-//! A check is the question of the auth subrequest in another dress. [`codec`] reads it and [`question`] makes an `Asked` of
+//! A check is the question of the auth subrequest in another dress. [`codec`] reads it and [`question`] makes an `Request` of
 //! it; [`checks`] finds the handler that answers, and [`answer`] turns that into what Envoy wants: one table of outcomes,
 //! one set of counters.
 

@@ -104,7 +104,7 @@ pub(super) fn body(base: &Base, id: RequestId, status: StatusCode, body: Bytes, 
 
 /// The answer for an outcome that is not a session.
 pub(super) fn problem(base: &Base, id: RequestId, outcome: Outcome, extras: Extras) -> Response {
-    let (headers, body) = told(base, id, outcome, extras);
+    let (headers, body) = parts(base, id, outcome, extras);
     let mut response = Response::new(body.into());
     *response.status_mut() = outcome.row().status;
     *response.headers_mut() = headers;
@@ -127,7 +127,7 @@ pub(super) fn in_dialect(response: &mut Response, dialect: &Dialect, outcome: Ou
 }
 
 /// Headers and body of such an answer.
-fn told(base: &Base, id: RequestId, outcome: Outcome, extras: Extras) -> (HeaderMap, Bytes) {
+fn parts(base: &Base, id: RequestId, outcome: Outcome, extras: Extras) -> (HeaderMap, Bytes) {
     let row = outcome.row();
     // What is no failure has nothing to say.
     let empty = row.error.is_empty();
@@ -182,8 +182,8 @@ fn since_1970() -> Duration {
 }
 
 /// The answer to a head that is refused, as it goes over HTTP/1: there is no request that hyper could answer.
-pub(super) fn last_words(base: &Base, id: RequestId, outcome: Outcome, is_of_head: bool) -> Vec<u8> {
-    let (mut headers, body) = told(base, id, outcome, Extras::default());
+pub(super) fn refused_head(base: &Base, id: RequestId, outcome: Outcome, is_of_head: bool) -> Vec<u8> {
+    let (mut headers, body) = parts(base, id, outcome, Extras::default());
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     let date = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since_1970());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::refused::Refused;
 use crate::identity::{Identity, Resolver};
-use crate::inbound::request::Asked;
+use crate::inbound::request::Request;
 use crate::session::{Entry, How, Plan, Sessions};
 
 /// Whom a route serves, and with what.
@@ -19,16 +19,16 @@ impl Issuer {
     /// Who asks, with the body where that was read for it.
     pub(super) async fn identify<'r>(
         &'r self,
-        asked: &'r Asked,
+        request: &'r Request,
         body: Option<&'r [u8]>,
     ) -> Result<Identity<'r>, Refused> {
-        Ok(self.resolver.identify(&asked.asking(body)).await?)
+        Ok(self.resolver.identify(&request.asking(body)).await?)
     }
 
     /// The session of this user with these inputs, in the order of the definition.
     pub(super) async fn session(
         &self,
-        asked: &Asked,
+        request: &Request,
         identity: &Identity<'_>,
         inputs: &[Option<String>],
     ) -> Result<(Arc<Entry>, How), Refused> {
@@ -37,7 +37,7 @@ impl Issuer {
             return Ok(found);
         }
         // Boxed off the warm path, as in `Resolver::identify`.
-        let minted = Box::pin(self.sessions.cold(&self.plan, &key, asked.origin())).await;
+        let minted = Box::pin(self.sessions.cold(&self.plan, &key, request.origin())).await;
         // A user who was denied meanwhile is refused, whatever came of the mint.
         // T-66: denied during the mint
         if let Err(refusal) = self.resolver.admits(identity) {

@@ -12,9 +12,9 @@ use super::input::{self, Read};
 use super::issuer::Issuer;
 use super::refused::Refused;
 use crate::identity::{Identity, Refusal};
-use crate::inbound::reply::observe::{Observer, Seen};
+use crate::inbound::reply::observe::{Completion, Observer};
 use crate::inbound::reply::{self, Base, Extras, Outcome};
-use crate::inbound::request::Asked;
+use crate::inbound::request::Request;
 use crate::inbound::request::body::BodyLimits;
 use crate::provider::{Dialect, Inputs};
 use crate::session::{Answer, Entry, How, SessionError};
@@ -36,82 +36,89 @@ pub(super) struct SessionRoute {
 
 impl SessionRoute {
     /// Answers one request; every outcome is an answer.
-    pub(super) async fn answer(&self, asked: &Asked) -> Response {
-        let answered = match (&asked.method, &self.dialect) {
-            (&Method::OPTIONS, _) => return self.options(asked),
-            (&Method::DELETE, None) => Box::pin(self.sign_out(asked)).await,
-            (method, dialect) if takes(dialect.as_deref(), method) => self.session(asked).await,
+    pub(super) async fn answer(&self, request: &Request) -> Response {
+        let answered = match (&request.method, &self.dialect) {
+            (&Method::OPTIONS, _) => return self.options(request),
+            (&Method::DELETE, None) => Box::pin(self.sign_out(request)).await,
+            (method, dialect) if takes(dialect.as_deref(), method) => self.session(request).await,
             _ => Err(Refused::Browser(Outcome::MethodNotAllowed)),
         };
-        answered.unwrap_or_else(|refused| self.refuse(asked, &refused))
+        answered.unwrap_or_else(|refused| self.refuse(request, &refused))
     }
 
-    async fn session(&self, asked: &Asked) -> Result<Response, Refused> {
-        let body = self.admit(asked).await?;
-        let identity = self.issuer.identify(asked, body.as_deref()).await?;
-        let inputs = self.inputs(asked, body.as_deref()).await?;
-        let (entry, how) = self.issuer.session(asked, &identity, &inputs).await?;
-        self.hand_out(asked, &identity, &entry, how)
+    async fn session(&self, request: &Request) -> Result<Response, Refused> {
+        let body = self.admit(request).await?;
+        let identity = self.issuer.identify(request, body.as_deref()).await?;
+        let inputs = self.inputs(request, body.as_deref()).await?;
+        let (entry, how) = self.issuer.session(request, &identity, &inputs).await?;
+        self.hand_out(request, &identity, &entry, how)
     }
 
     /// Forgets all sessions of the user, so it takes no input.
-    async fn sign_out(&self, asked: &Asked) -> Result<Response, Refused> {
-        let body = self.admit(asked).await?;
-        let identity = self.issuer.identify(asked, body.as_deref()).await?;
+    async fn sign_out(&self, request: &Request) -> Result<Response, Refused> {
+        let body = self.admit(request).await?;
+        let identity = self.issuer.identify(request, body.as_deref()).await?;
         let named = self.issuer.resolver.user_member();
-        input::of_body(asked, &Inputs::default(), body.as_deref().filter(|_| named.is_some()), named)?;
-        self.issuer.sessions.sign_out(&self.issuer.plan, &identity, asked.origin()).await?;
-        Ok(self.finish(asked, Outcome::SignedOut, None, Extras::default()))
+        input::of_body(request, &Inputs::default(), body.as_deref().filter(|_| named.is_some()), named)?;
+        self.issuer.sessions.sign_out(&self.issuer.plan, &identity, request.origin()).await?;
+        Ok(self.finish(request, Outcome::SignedOut, None, Extras::default()))
     }
 
     /// Refuses pages that may not ask, and reads the body where it belongs to identity.
-    async fn admit(&self, asked: &Asked) -> Result<Option<Bytes>, Refused> {
-        self.rules.check(asked).map_err(Refused::Browser)?;
-        if self.issuer.resolver.reads_body() && matches!(asked.method, Method::POST | Method::DELETE) {
-            return Box::pin(self.read_body(asked)).await;
+    async fn admit(&self, request: &Request) -> Result<Option<Bytes>, Refused> {
+        self.rules.check(request).map_err(Refused::Browser)?;
+        if self.issuer.resolver.reads_body() && matches!(request.method, Method::POST | Method::DELETE) {
+            return Box::pin(self.read_body(request)).await;
         }
         Ok(None)
     }
 
-    async fn read_body(&self, asked: &Asked) -> Result<Option<Bytes>, Refused> {
-        self.admit_unread(asked).await?; // T-70: peer before body
-        Ok(input::whole_body(asked, self.body).await?)
+    async fn read_body(&self, request: &Request) -> Result<Option<Bytes>, Refused> {
+        self.admit_unread(request).await?; // T-70: peer before body
+        Ok(input::whole_body(request, self.body).await?)
     }
 
     /// Refuses a request that is refused whatever its body says: that of a stranger, and of a peer that shows no secret.
-    async fn admit_unread(&self, asked: &Asked) -> Result<(), Refused> {
-        if self.issuer.resolver.proves_by_body(asked.standing) {
+    async fn admit_unread(&self, request: &Request) -> Result<(), Refused> {
+        if self.issuer.resolver.proves_by_body(request.standing) {
             return Ok(());
         }
-        match self.issuer.identify(asked, None).await {
+        match self.issuer.identify(request, None).await {
             Ok(_) | Err(Refused::Identity(Refusal::Absent)) => Ok(()),
             Err(refused) => Err(refused),
         }
     }
 
     /// What the request adds. `body` is the one that identity needed.
-    async fn inputs(&self, asked: &Asked, body: Option<&[u8]>) -> Read {
+    async fn inputs(&self, request: &Request, body: Option<&[u8]>) -> Read {
         if self.issuer.resolver.reads_body() {
-            return input::of_body(asked, &self.inputs, body, self.issuer.resolver.user_member());
+            return input::of_body(request, &self.inputs, body, self.issuer.resolver.user_member());
         }
-        if asked.method == Method::POST {
-            return Box::pin(input::with_body(asked, &self.inputs, self.body)).await;
+        if request.method == Method::POST {
+            return Box::pin(input::with_body(request, &self.inputs, self.body)).await;
         }
-        input::without_body(asked, &self.inputs)
+        input::without_body(request, &self.inputs)
     }
 
-    fn hand_out(&self, asked: &Asked, identity: &Identity<'_>, entry: &Entry, how: How) -> Result<Response, Refused> {
+    fn hand_out(
+        &self,
+        request: &Request,
+        identity: &Identity<'_>,
+        entry: &Entry,
+        how: How,
+    ) -> Result<Response, Refused> {
         let (body, headers) = match &entry.answer {
             Answer::Body(body) => (body, None),
             Answer::Whole(body, headers) => (body, Some(headers)),
             Answer::Headers(_) | Answer::Unsayable => return Err(SessionError::TooLarge.into()),
         };
-        let mut response = reply::body(&self.base, asked.id, self.status, body.clone(), self.rules.cors(asked));
+        let mut response = reply::body(&self.base, request.id, self.status, body.clone(), self.rules.cors(request));
         if let Some(headers) = headers {
             response.headers_mut().extend(HeaderMap::clone(headers));
         }
-        let seen = Seen { outcome: Outcome::Ok, status: self.status.as_u16(), reason: None, hit: how == How::Hit };
-        self.observer.request(asked, seen, || entry.user_tag(|| self.observer.tag(identity)));
+        let completion =
+            Completion { outcome: Outcome::Ok, status: self.status.as_u16(), reason: None, hit: how == How::Hit };
+        self.observer.completed(request, completion, || entry.user_tag(|| self.observer.tag(identity)));
         Ok(response)
     }
 
@@ -119,34 +126,34 @@ impl SessionRoute {
         self.dialect.as_ref().map_or("GET, HEAD, POST, DELETE, OPTIONS", |dialect| dialect.methods())
     }
 
-    fn options(&self, asked: &Asked) -> Response {
+    fn options(&self, request: &Request) -> Response {
         let methods = self.methods();
         let extras = |cors| Extras { allow: Some(methods), cors, ..Extras::default() };
-        match self.rules.preflight(asked, methods) {
-            None => self.finish(asked, Outcome::Options, None, extras(None)),
-            Some(Ok(headers)) => self.finish(asked, Outcome::Options, None, extras(Some(headers))),
-            Some(Err(outcome)) => self.finish(asked, outcome, None, Extras::default()),
+        match self.rules.preflight(request, methods) {
+            None => self.finish(request, Outcome::Options, None, extras(None)),
+            Some(Ok(headers)) => self.finish(request, Outcome::Options, None, extras(Some(headers))),
+            Some(Err(outcome)) => self.finish(request, outcome, None, Extras::default()),
         }
     }
 
-    fn refuse(&self, asked: &Asked, refused: &Refused) -> Response {
+    fn refuse(&self, request: &Request, refused: &Refused) -> Response {
         self.observer.refused(refused.refusal());
         let outcome = refused.outcome();
         let allow = (outcome == Outcome::MethodNotAllowed).then(|| self.methods());
         let extras = Extras { retry_after: refused.retry_after(), allow, ..Extras::default() };
-        self.finish(asked, outcome, refused.reason(), extras)
+        self.finish(request, outcome, refused.reason(), extras)
     }
 
-    fn finish(&self, asked: &Asked, outcome: Outcome, reason: Option<&str>, mut extras: Extras) -> Response {
+    fn finish(&self, request: &Request, outcome: Outcome, reason: Option<&str>, mut extras: Extras) -> Response {
         if extras.cors.is_none() {
-            extras.cors = self.rules.cors(asked);
+            extras.cors = self.rules.cors(request);
         }
-        let mut response = reply::problem(&self.base, asked.id, outcome, extras);
+        let mut response = reply::problem(&self.base, request.id, outcome, extras);
         if let Some(dialect) = &self.dialect {
-            reply::in_dialect(&mut response, dialect, outcome, asked.id);
+            reply::in_dialect(&mut response, dialect, outcome, request.id);
         }
-        let seen = Seen { outcome, status: response.status().as_u16(), reason, hit: false };
-        self.observer.request(asked, seen, || None);
+        let completion = Completion { outcome, status: response.status().as_u16(), reason, hit: false };
+        self.observer.completed(request, completion, || None);
         response
     }
 }

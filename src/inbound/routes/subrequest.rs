@@ -13,9 +13,9 @@ use super::looked_at;
 use super::refused::Refused;
 use crate::config::Mode;
 use crate::identity::{Identity, Refusal, Resolver};
-use crate::inbound::reply::observe::{Observer, Seen};
+use crate::inbound::reply::observe::{Completion, Observer};
 use crate::inbound::reply::{self, Base, Outcome, Subrequest, numbered};
-use crate::inbound::request::Asked;
+use crate::inbound::request::Request;
 use crate::provider::Inputs;
 use crate::session::{Answer, ENVOY_REMOVE, Entry, How, SESSION_HEADERS, STATUS, SessionError, left_empty};
 
@@ -40,52 +40,52 @@ impl SubrequestRoute {
 
     /// Answers one request, whatever its method, path below the prefix, query or body: those are the user's own request
     /// to the host application. What the proxy wants to add comes in headers.
-    pub(crate) async fn answer(&self, asked: &Asked) -> Response {
-        self.session(asked).await.unwrap_or_else(|refused| self.without_session(asked, &refused))
+    pub(crate) async fn answer(&self, request: &Request) -> Response {
+        self.session(request).await.unwrap_or_else(|refused| self.without_session(request, &refused))
     }
 
-    async fn session(&self, asked: &Asked) -> Result<Response, Refused> {
-        let identity = self.issuer.identify(asked, None).await?;
-        let inputs = input::of_headers(asked, self.issuer.plan.provider.inputs())?;
-        let (entry, how) = self.issuer.session(asked, &identity, &inputs).await?;
-        self.pass(asked, &identity, &entry, how)
+    async fn session(&self, request: &Request) -> Result<Response, Refused> {
+        let identity = self.issuer.identify(request, None).await?;
+        let inputs = input::of_headers(request, self.issuer.plan.provider.inputs())?;
+        let (entry, how) = self.issuer.session(request, &identity, &inputs).await?;
+        self.pass(request, &identity, &entry, how)
     }
 
     /// The answer to a request whose headers are not even looked at: two hops could read them differently, or a stranger
     /// sent them.
-    pub(crate) fn refuse(&self, asked: &Asked, refusal: Refusal) -> Response {
-        self.without_session(asked, &refusal.into())
+    pub(crate) fn refuse(&self, request: &Request, refusal: Refusal) -> Response {
+        self.without_session(request, &refusal.into())
     }
 
-    fn pass(&self, asked: &Asked, identity: &Identity<'_>, entry: &Entry, how: How) -> Result<Response, Refused> {
+    fn pass(&self, request: &Request, identity: &Identity<'_>, entry: &Entry, how: How) -> Result<Response, Refused> {
         let Answer::Headers(set) = &entry.answer else { return Err(SessionError::TooLarge.into()) };
-        let response = reply::passed(numbered(HeaderMap::clone(set), asked.id));
+        let response = reply::passed(numbered(HeaderMap::clone(set), request.id));
         let status = response.status().as_u16();
-        let seen = Seen { outcome: Outcome::Ok, status, reason: None, hit: how == How::Hit };
-        self.observer.request(asked, seen, || entry.user_tag(|| self.observer.tag(identity)));
+        let completion = Completion { outcome: Outcome::Ok, status, reason: None, hit: how == How::Hit };
+        self.observer.completed(request, completion, || entry.user_tag(|| self.observer.tag(identity)));
         Ok(response)
     }
 
     /// Where chat is optional, nothing but an identity that could be wrong keeps a request from the host application.
-    fn without_session(&self, asked: &Asked, refused: &Refused) -> Response {
+    fn without_session(&self, request: &Request, refused: &Refused) -> Response {
         self.observer.refused(refused.refusal());
         let mode = self.mode; // T-12: mode of the route
         let is_anonymous = mode == Mode::Optional && refused.is_anonymous();
         let outcome = if is_anonymous { Outcome::Anonymous } else { refused.outcome() };
         let response = match (outcome.subrequest(), mode) {
-            (Subrequest::ByMode(status, _), Mode::Optional) => self.pass_without(asked, status), // T-57: optional passes
+            (Subrequest::ByMode(status, _), Mode::Optional) => self.pass_without(request, status), // T-57: optional passes
             (Subrequest::ByMode(_, status), Mode::Required) | (Subrequest::Always(status), _) => {
-                reply::denied(&self.denied, asked.id, status, refused.retry_after()) // T-35: denied headers
+                reply::denied(&self.denied, request.id, status, refused.retry_after()) // T-35: denied headers
             }
-            (Subrequest::Never, _) => reply::denied(&self.denied, asked.id, outcome.row().status, None),
+            (Subrequest::Never, _) => reply::denied(&self.denied, request.id, outcome.row().status, None),
         };
         let status = response.status().as_u16();
-        self.observer.request(asked, Seen { outcome, status, reason: refused.reason(), hit: false }, || None);
+        self.observer.completed(request, Completion { outcome, status, reason: refused.reason(), hit: false }, || None);
         response
     }
 
-    fn pass_without(&self, asked: &Asked, status: &'static str) -> Response {
-        let mut headers = self.passed.headers(asked.id);
+    fn pass_without(&self, request: &Request, status: &'static str) -> Response {
+        let mut headers = self.passed.headers(request.id);
         headers.insert(STATUS, HeaderValue::from_static(status));
         reply::passed(headers)
     }
