@@ -24,7 +24,7 @@ use crate::outbound::Outbound;
 use crate::provider::{Definitions, Provider, Surroundings, warm_up_randomness};
 use crate::secrets;
 use crate::secrets::watch::{self, Nudge};
-use crate::session::{Plan, RouteId, Sessions};
+use crate::session::{Form, Plan, RouteId, Sessions};
 use crate::telemetry::{self, LogQueue, RequestLog};
 
 pub(crate) use descriptors::raise as raise_descriptor_limit;
@@ -177,6 +177,10 @@ fn plan(
         }
         provider.note_lifetime(ttl);
         let resolver = sources.resolver(route);
+        let form = inbound::form(route, &resolver, provider).unwrap_or_else(|problem| {
+            errors.push(ConfigError::new(route.origin.clone(), format!("{}.answer", route.key), problem));
+            Form::Json
+        });
         if let Some(member) = resolver.user_member()
             && provider.inputs().reads_member(member)
         {
@@ -191,7 +195,6 @@ fn plan(
             errors.push(ConfigError::new(route.origin.clone(), "routes", "has more than 65536 routes"));
             break;
         };
-        let form = inbound::form(route, &resolver, provider.inputs());
         let plan = Plan::new(id, route, form, Arc::clone(provider), Arc::clone(&roles), metrics);
         if let Err(problem) = plan.check_headers() {
             errors.push(ConfigError::new(route.origin.clone(), format!("{}.provider", route.key), problem));

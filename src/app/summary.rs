@@ -18,7 +18,7 @@ pub(super) fn log_routes(blueprint: &Blueprint, front: &Listen) {
 fn kind(route: &Route) -> &'static str {
     match (route.answer, route.mode) {
         (Answer::Session, _) => "session",
-        (Answer::LiveKit, _) => "livekit",
+        (Answer::Client, _) => "client",
         (Answer::Subrequest, Mode::Optional) => "subrequest, optional",
         (Answer::Subrequest, Mode::Required) => "subrequest, required",
     }

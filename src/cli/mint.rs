@@ -81,7 +81,13 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     }
     let (entry, _) = outcome.map_err(|error| Failure::Running(format!("no session: {error}")))?;
     match &entry.answer {
-        Answer::Json(body) => print(&format!("{}\n", String::from_utf8_lossy(body)))?,
+        Answer::Body(body) => print(&format!("{}\n", String::from_utf8_lossy(body)))?,
+        Answer::Whole(body, headers) => {
+            for (name, value) in headers.iter() {
+                print(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())))?;
+            }
+            print(&format!("\n{}\n", String::from_utf8_lossy(body)))?;
+        }
         Answer::Unsayable => return Err(Failure::Running(format!("no session: {}", SessionError::TooLarge))),
         Answer::Headers(headers) => {
             // The rest belongs to the transport.

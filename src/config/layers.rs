@@ -264,7 +264,7 @@ fn wanted(expected: &str) -> &str {
     match expected {
         "u32" => "a whole number, 0 or more",
         "a boolean" => "true or false",
-        "a string" | "enum LogFormat" | "enum RequestLines" | "enum UserLines" | "enum Answer" | "enum Mode" => "text",
+        "a string" | "enum LogFormat" | "enum RequestLines" | "enum UserLines" | "enum Mode" => "text",
         "a sequence" => "a list",
         "a map" => "a table",
         other => other.strip_prefix("struct ").map_or(other, |_| "a table"),

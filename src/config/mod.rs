@@ -278,8 +278,5 @@ impl Config {
     }
 }
 
-/// Path of a `livekit` route that says none.
-const LIVEKIT_PATH: &str = "/livekit/token";
-
 /// Where public keys are served; no route may take it.
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";

@@ -3,8 +3,8 @@
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
 
-use super::browser::{Rules, told_origin};
-use super::input;
+use super::routes::browser::{Rules, told_origin};
+use super::routes::input;
 use crate::config::{self, origin};
 
 pub(crate) use super::connection::fuzzing::heads;
@@ -46,7 +46,7 @@ pub(crate) fn origins(bytes: &[u8]) {
         require_header: None,
     };
     let rules = Rules::new(browser, [].iter());
-    let asked = super::asked::Asked::for_fuzzing(headers);
+    let asked = super::request::Asked::for_fuzzing(headers);
     let cors = rules.cors(&asked);
     let is_listed = origin.as_deref().and_then(|bytes| bytes.strip_prefix(LISTED.as_bytes()));
     assert_eq!(cors.is_some(), is_listed.is_some_and(|rest| matches!(rest, b"" | b":443")), "listed, byte for byte");

@@ -15,15 +15,17 @@ use crate::config::did_you_mean;
 const LONGEST: usize = 8 * 1024;
 
 /// The inputs of a definition, compiled. Empty where a request may add nothing.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Inputs {
     /// In the order of the names. `None` is declared but used by no template, and so not taken.
     rules: Vec<Option<Rule>>,
     /// Where those that are taken may stand, with their positions.
     places: Vec<(Place, usize)>,
+    /// What may be sent and says nothing.
+    ignored: Vec<Place>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Rule {
     name: String,
     pattern: Regex,
@@ -141,9 +143,24 @@ impl Inputs {
         self
     }
 
+    /// The same where what stands in these places of query and body says nothing. `Err` says which of them cannot be.
+    pub(super) fn ignoring(mut self, entries: &[String]) -> Result<Self, String> {
+        for entry in entries {
+            let place = Place::parse(entry, "").ok().filter(|place| !matches!(place, Place::Header(_)));
+            let Some(place) = place.filter(|_| entry.contains(':')) else {
+                return Err(format!("\"{entry}\" is not query:NAME or body:NAME"));
+            };
+            if self.ignored.contains(&place) || self.places.iter().any(|(own, _)| *own == place) {
+                return Err(format!("\"{entry}\" stands here twice, or is the place of an input"));
+            }
+            self.ignored.push(place);
+        }
+        Ok(self)
+    }
+
     /// Whether a request may add nothing at all.
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.rules.is_empty() && self.ignored.is_empty()
     }
 
     /// Whether an input is taken from this member of a body.
@@ -163,12 +180,10 @@ impl Inputs {
     pub fn read(&self, given: &Given<'_>) -> Result<Vec<Option<String>>, InputFault> {
         let mut values = vec![None; self.rules.len()];
         for (name, text) in &given.query {
-            let position = self.position(|place| matches!(place, Place::Query(own) if own == name));
-            self.take(&mut values, position, Some(text))?;
+            self.put(&mut values, |place| matches!(place, Place::Query(own) if own == name), Some(text))?;
         }
         for (name, text) in &given.body {
-            let position = self.position(|place| matches!(place, Place::Body(own) if own == name));
-            self.take(&mut values, position, text.as_deref())?;
+            self.put(&mut values, |place| matches!(place, Place::Body(own) if own == name), text.as_deref())?;
         }
         for (place, position) in &self.places {
             let Place::Header(name) = place else { continue };
@@ -222,6 +237,16 @@ impl Inputs {
 
     fn position(&self, fits: impl Fn(&Place) -> bool) -> Option<usize> {
         self.places.iter().find(|(place, _)| fits(place)).map(|(_, position)| *position)
+    }
+
+    /// Takes what stands in a place, unless it is ignored there.
+    fn put(
+        &self,
+        values: &mut [Option<String>],
+        fits: impl Fn(&Place) -> bool,
+        text: Option<&str>,
+    ) -> Result<(), InputFault> {
+        if self.ignored.iter().any(&fits) { Ok(()) } else { self.take(values, self.position(fits), text) }
     }
 
     fn take(

@@ -16,6 +16,7 @@ mod breaker;
 mod compile;
 mod credentials;
 pub mod definition;
+mod dialect;
 mod error;
 mod expiry;
 mod explain;
@@ -49,6 +50,7 @@ use serde_json::Value;
 
 pub use credentials::KeyState;
 pub use definition::{Definition, Definitions, Input, PRESETS, Setting};
+pub use dialect::{Dialect, HEADER_TEXT, Problem};
 pub use error::{Cause, Class, ProviderError};
 pub use explain::Explanation;
 pub use inputs::{Given, InputFault, Inputs};
@@ -99,7 +101,8 @@ pub struct Provider {
     api_url: String,
     user_id: Option<TextTemplate>,
     extra: Vec<(String, JsonTemplate)>,
-    inputs: Inputs,
+    inputs: Arc<Inputs>,
+    dialect: Option<Arc<Dialect>>,
     permits: Vec<Permit>,
     uses: ProfileUse,
     cautions: Vec<String>,
@@ -178,7 +181,8 @@ impl Provider {
             revoke,
             ..
         } = compiled;
-        let Compiled { registration, api_url, user_id, extra, needs, inputs, permits, uses, cautions, .. } = compiled;
+        let Compiled { registration, api_url, user_id, extra, needs, inputs, dialect, permits, uses, cautions, .. } =
+            compiled;
         let vault = Vault::open(needs, Arc::clone(&around.clock))?;
         let provider = Self {
             name: Arc::from(name),
@@ -199,6 +203,7 @@ impl Provider {
             user_id,
             extra,
             inputs,
+            dialect,
             permits,
             uses,
             cautions: cautions.into_iter().chain(given_twice).collect(),
@@ -250,8 +255,13 @@ impl Provider {
     }
 
     /// What a request may add.
-    pub fn inputs(&self) -> &Inputs {
+    pub fn inputs(&self) -> &Arc<Inputs> {
         &self.inputs
+    }
+
+    /// The auth endpoint of the provider's own client library, where the definition describes one.
+    pub fn dialect(&self) -> Option<&Arc<Dialect>> {
+        self.dialect.as_ref()
     }
 
     /// Whether one token may be handed out more than once.

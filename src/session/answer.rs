@@ -1,18 +1,16 @@
-//! A session as it goes out: JSON for browsers, apps and LiveKit's own clients, or headers for a reverse proxy. Rendered
-//! once, when the token is minted; a cached session is finished bytes.
+//! A session as it goes out: JSON for browsers and apps, headers for a reverse proxy, or the form of the provider's own
+//! client library. Rendered once, when the token is minted; a cached session is finished bytes.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use serde_json::json;
+use percent_encoding::utf8_percent_encode;
 
-use crate::provider::{Minted, Profile};
+use crate::provider::{Dialect, HEADER_TEXT, Minted, Profile};
 
 /// Bytes of a header set at most: nginx reads all headers of an auth answer into one page of 4 KiB.
 pub(super) const MAX_HEADER_BYTES: usize = 3584;
-
-/// What a header value of ours may not hold unencoded, beside everything that is not ASCII.
-const HEADER_TEXT: &AsciiSet = &CONTROLS.add(b'%').add(b' ').add(b'"').add(b',').add(b';').add(b'\\');
 
 /// The token.
 const TOKEN: HeaderName = HeaderName::from_static("x-chat-token");
@@ -38,8 +36,8 @@ pub const ENVOY_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-heade
 pub enum Form {
     /// JSON.
     Json,
-    /// JSON as LiveKit's clients want it.
-    LiveKit,
+    /// What the provider's own client library expects.
+    Client(Arc<Dialect>),
     /// Headers, beginning with these, which every answer of the route has.
     Headers(HeaderMap),
 }
@@ -47,12 +45,14 @@ pub enum Form {
 /// A finished answer.
 #[derive(Clone)]
 pub enum Answer {
-    /// A JSON body.
-    Json(Bytes),
+    /// A body.
+    Body(Bytes),
+    /// A body, and headers beside those of the route.
+    Whole(Bytes, Box<HeaderMap>),
     /// All headers of the answer, status `ok` included.
     Headers(Box<HeaderMap>),
-    /// The session cannot be said in headers, or not within a proxy's limits. Kept like any other answer: asking the
-    /// provider again would bring the same.
+    /// The session cannot be said in headers, or not within a proxy's limits, or lacks what a client must be told. Kept
+    /// like any other answer: asking the provider again would bring the same.
     Unsayable,
 }
 
@@ -60,7 +60,7 @@ impl std::fmt::Debug for Answer {
     /// Answers hold tokens.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Json(_) => "Json(…)",
+            Self::Body(_) | Self::Whole(..) => "Body(…)",
             Self::Headers(_) => "Headers(…)",
             Self::Unsayable => "Unsayable",
         })
@@ -68,11 +68,15 @@ impl std::fmt::Debug for Answer {
 }
 
 impl Answer {
-    /// Renders `minted` for the user of `profile`.
-    pub fn render(form: &Form, minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Self {
+    /// Renders `minted` for the user of `profile` and for what the request added.
+    pub fn render(form: &Form, minted: &Minted, api_url: &str, profile: &Profile<'_>, inputs: &[Option<&str>]) -> Self {
         match form {
-            Form::Json => Self::Json(session(minted, api_url, profile)),
-            Form::LiveKit => Self::Json(livekit(minted, api_url)),
+            Form::Json => Self::Body(session(minted, api_url, profile)),
+            Form::Client(dialect) => match dialect.session(minted, api_url, profile, inputs) {
+                Some((body, headers)) if headers.is_empty() => Self::Body(body),
+                Some((body, headers)) => Self::Whole(body, Box::new(headers)),
+                None => Self::Unsayable,
+            },
             Form::Headers(frame) => headers(frame, minted, api_url, profile)
                 .filter(|headers| header_bytes(headers) <= MAX_HEADER_BYTES)
                 .map_or(Self::Unsayable, |headers| Self::Headers(Box::new(headers))),
@@ -82,8 +86,9 @@ impl Answer {
     /// Bytes of memory.
     pub fn len(&self) -> usize {
         match self {
-            Self::Json(body) => body.len(),
-            Self::Headers(headers) => header_bytes(headers) + headers.capacity() * size_of::<HeaderValue>(),
+            Self::Body(body) => body.len(),
+            Self::Whole(body, headers) => body.len() + held(headers),
+            Self::Headers(headers) => held(headers),
             Self::Unsayable => 0,
         }
     }
@@ -120,12 +125,6 @@ fn session(minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Bytes {
     Bytes::from(out.into_boxed_slice())
 }
 
-/// The answer of LiveKit's standard token endpoint.
-fn livekit(minted: &Minted, api_url: &str) -> Bytes {
-    let text = json!({ "server_url": api_url, "participant_token": minted.token }).to_string();
-    Bytes::from(text.into_bytes().into_boxed_slice())
-}
-
 /// All headers of an answer, however long; `None` where something in them cannot be said in one.
 pub(super) fn headers(frame: &HeaderMap, minted: &Minted, api_url: &str, profile: &Profile<'_>) -> Option<HeaderMap> {
     let expires = minted.expires.map(crate::clock::Timestamp::to_rfc3339).unwrap_or_default();
@@ -155,6 +154,11 @@ fn encoded(text: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(utf8_percent_encode(text, HEADER_TEXT).to_string()).ok() // T-46: percent-encoded
 }
 
+/// Bytes of memory that headers take.
+fn held(headers: &HeaderMap) -> usize {
+    header_bytes(headers) + headers.capacity() * size_of::<HeaderValue>()
+}
+
 /// Bytes that they take on the wire.
 pub(super) fn header_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
@@ -178,7 +182,7 @@ mod tests {
     #[test]
     fn json_has_the_documented_order_and_escapes_everything() {
         let profile = Profile { subject: "s", name: Some("Zoë \"x\"\u{2028}"), ..Profile::default() };
-        let Answer::Json(body) = Answer::render(&Form::Json, &minted("tok"), "https://a/v1", &profile) else {
+        let Answer::Body(body) = Answer::render(&Form::Json, &minted("tok"), "https://a/v1", &profile, &[]) else {
             panic!("JSON")
         };
         assert_eq!(
@@ -187,18 +191,10 @@ mod tests {
              \"displayName\":\"Zoë \\\"x\\\"\u{2028}\",\"chatSettings\":{\"a\":1}}"
         );
         let endless = Minted { expires: None, extra: vec![], ..minted("tok") };
-        let Answer::Json(body) = Answer::render(&Form::Json, &endless, "https://a", &profile) else { panic!("JSON") };
-        assert!(std::str::from_utf8(&body).expect("text").contains("\"expiresAt\":null"));
-    }
-
-    #[test]
-    fn livekit_clients_get_address_and_token() {
-        let profile = Profile { subject: "s", ..Profile::default() };
-        let Answer::Json(body) = Answer::render(&Form::LiveKit, &minted("tok"), "wss://a", &profile) else {
+        let Answer::Body(body) = Answer::render(&Form::Json, &endless, "https://a", &profile, &[]) else {
             panic!("JSON")
         };
-        let text = std::str::from_utf8(&body).expect("text");
-        assert_eq!(text, "{\"server_url\":\"wss://a\",\"participant_token\":\"tok\"}");
+        assert!(std::str::from_utf8(&body).expect("text").contains("\"expiresAt\":null"));
     }
 
     #[test]
@@ -206,7 +202,7 @@ mod tests {
         for name in ["Zoë", "a\r\nX-Evil: 1", "\u{560A}\u{560D}", "nul\0", "del\u{7f}", "100%"] {
             let profile = Profile { subject: "s", name: Some(name), ..Profile::default() };
             let Answer::Headers(headers) =
-                Answer::render(&Form::Headers(HeaderMap::new()), &minted("tok"), "https://a", &profile)
+                Answer::render(&Form::Headers(HeaderMap::new()), &minted("tok"), "https://a", &profile, &[])
             else {
                 panic!("headers")
             };
@@ -227,6 +223,7 @@ mod tests {
             minted,
             api_url,
             &profile,
+            &[],
         ) {
             Answer::Headers(headers) => headers.get(ENVOY_REMOVE).cloned(),
             other => panic!("{other:?}"),
@@ -243,7 +240,7 @@ mod tests {
     fn a_set_beyond_the_proxies_limits_is_not_rendered() {
         let profile = Profile { subject: "s", ..Profile::default() };
         let of = |bytes: usize| {
-            Answer::render(&Form::Headers(HeaderMap::new()), &minted(&"t".repeat(bytes)), "https://a", &profile)
+            Answer::render(&Form::Headers(HeaderMap::new()), &minted(&"t".repeat(bytes)), "https://a", &profile, &[])
         };
         assert!(matches!(of(3000), Answer::Headers(_)));
         assert!(matches!(of(3600), Answer::Unsayable));

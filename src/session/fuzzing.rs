@@ -21,7 +21,8 @@ pub(crate) fn answer_headers(bytes: &[u8]) {
     let expires = (name.len() % 2 == 0).then_some(at);
     let minted = Minted { token, expires, minted: at, user_id, extra: Vec::new() };
     let profile = Profile { subject: &subject, name: Some(&name), ..Profile::default() };
-    if let Answer::Headers(headers) = Answer::render(&Form::Headers(HeaderMap::new()), &minted, &api_url, &profile) {
+    if let Answer::Headers(headers) = Answer::render(&Form::Headers(HeaderMap::new()), &minted, &api_url, &profile, &[])
+    {
         let told = usize::from(headers.contains_key(ENVOY_REMOVE));
         assert_eq!(headers.len(), SESSION_HEADERS.len() + 1 + told, "the complete set");
         let is_empty = |name| headers.get(name).is_some_and(http::HeaderValue::is_empty);
@@ -36,7 +37,7 @@ pub(crate) fn answer_headers(bytes: &[u8]) {
         let read = percent_encoding::percent_decode_str(shown).decode_utf8_lossy();
         assert_eq!(read, profile.display_name(), "the name arrives");
     }
-    if let Answer::Json(body) = Answer::render(&Form::Json, &minted, &api_url, &profile) {
+    if let Answer::Body(body) = Answer::render(&Form::Json, &minted, &api_url, &profile, &[]) {
         let json: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         let read = ["token", "apiUrl", "chatUserId", "displayName"].map(|member| json.get(member)?.as_str());
         let put = [&minted.token, &api_url, &minted.user_id, profile.display_name()].map(Some);

@@ -41,7 +41,7 @@ use crate::identity::{Identity, Roles};
 use crate::jitter;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Metrics};
-use crate::provider::{Explanation, Minted, Order, ProfileUse, Provider};
+use crate::provider::{Explanation, Inputs, Minted, Order, ProfileUse, Provider};
 use crate::trace::Origin;
 
 /// Share of a session's usable life after which it is renewed, before jitter.
@@ -108,6 +108,14 @@ impl Plan {
     #[must_use]
     pub fn with_patience(&self) -> Self {
         Self { deadline: self.deadline.max(self.provider.patience()), ..self.clone() }
+    }
+
+    /// What a request may add.
+    pub fn inputs(&self) -> &Arc<Inputs> {
+        match &self.form {
+            Form::Client(dialect) => dialect.inputs(),
+            Form::Json | Form::Headers(_) => self.provider.inputs(),
+        }
     }
 
     fn uses(&self) -> ProfileUse {
@@ -329,7 +337,7 @@ impl Sessions {
     /// Life is a span from the moment at which the mint `began`, so that a wall clock that is set does not make it longer
     /// (T-65); and it ends when the wall clock says so as well.
     fn entry(plan: &Plan, question: &Question<'_>, minted: &Minted, began: Moment, used: bool) -> Arc<Entry> {
-        let answer = Answer::render(&plan.form, minted, plan.provider.api_url(), &question.profile);
+        let answer = Answer::render(&plan.form, minted, plan.provider.api_url(), &question.profile, &question.inputs);
         let margin = plan.provider.lifetime().margin; // T-38: margin
         // The wall clock may have been set while the mint was under way: no life is longer than what was asked for.
         let life = minted

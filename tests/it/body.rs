@@ -9,18 +9,19 @@ use sidemint::config::{ConfigErrors, Environment};
 
 use crate::client::{Answer, Connection, request};
 use crate::harness::{LOCAL, SESSION, Service, clock, config, draw, draw_with};
-use crate::inputs::with_inputs;
+use crate::inputs::{preset, with_client, with_inputs};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
-/// A session and a LiveKit route of preset `local`, both for a server of one's own.
+/// A session and a client route of preset `local`, both for a server of one's own.
 const ROUTES: &str = "
 [[routes]]
 path = \"/api/chat/session\"
 answer = \"session\"
 provider = \"chat\"
 [[routes]]
-answer = \"livekit\"
+path = \"/livekit/token\"
+answer = \"client\"
 provider = \"chat\"
 [providers.chat]
 preset = \"local\"
@@ -31,7 +32,8 @@ const SOURCE: (&str, &str) = ("identity.source", "\"body\"");
 
 async fn service(overrides: &[(&str, &str)]) -> Service {
     let all: Vec<_> = [SOURCE].iter().chain(overrides).copied().collect();
-    Service::start(&config(ROUTES, &all), &Environment::default(), clock()).await
+    let definitions = [("local", &*with_client(preset("local")))];
+    Service::start_with(&config(ROUTES, &all), &Environment::default(), clock(), &definitions).await
 }
 
 async fn send(connection: &mut Connection, method: &str, path: &str, body: &str) -> Answer {

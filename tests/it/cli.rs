@@ -19,6 +19,7 @@ use strum::VariantArray as _;
 use crate::client::Connection;
 use crate::fakes::sendsar::API_KEY;
 use crate::harness::{LOCAL, SESSION, config};
+use crate::inputs::{preset, with_client};
 
 const FIVE: [&str; 5] = ["token", "expiresAt", "apiUrl", "chatUserId", "displayName"];
 
@@ -339,15 +340,18 @@ fn mint_prints_the_headers_of_a_subrequest_route() {
 }
 
 #[test]
-fn mint_prints_the_answer_of_a_livekit_route() {
+fn mint_prints_the_answer_of_a_client_route() {
     let folder = tempfile::tempdir().unwrap();
-    let path = file(folder.path(), "more.toml", "[[routes]]\nanswer = \"livekit\"\nprovider = \"chat\"\n");
-    let files = ["-c", "config.toml", "-c", &path];
+    let route = "[[routes]]\npath = \"/livekit/token\"\nanswer = \"client\"\nprovider = \"chat\"\n";
+    let path = file(folder.path(), "more.toml", route);
+    let definitions = tempfile::tempdir().unwrap();
+    file(definitions.path(), "local.toml", &with_client(preset("local")));
+    let files = ["-c", "config.toml", "-c", &path, "--definitions", definitions.path().to_str().unwrap()];
     let said = good(&[&["mint", "--user", "alice", "--route", "/livekit/token"][..], &files].concat());
     let session: Value = serde_json::from_str(&said).unwrap();
     let members: Vec<&str> = session.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(members, ["server_url", "participant_token"]);
-    assert!(good(&[&["check"][..], &files].concat()).contains("/livekit/token: livekit, provider chat, lifetime 1h\n"));
+    assert!(good(&[&["check"][..], &files].concat()).contains("/livekit/token: client, provider chat, lifetime 1h\n"));
 }
 
 /// A definition with every kind of proof, at an address where nobody listens: a dry run sends nothing.

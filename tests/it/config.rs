@@ -449,7 +449,17 @@ fn a_route_that_cannot_be_served_is_refused() {
             (
                 "routes",
                 "[{ path = \"/a\", answer = \"sesion\", provider = \"chat\" }]",
-                "config.toml: routes[0].answer: \"sesion\" is not one of session, livekit, subrequest; did you mean session?",
+                "config.toml: routes[0].answer: \"sesion\" is not one of session, client, subrequest; did you mean session?",
+            ),
+            (
+                "routes",
+                "[{ path = \"/a\", answer = \"livekit\", provider = \"chat\" }]",
+                "config.toml: routes[0].answer: \"livekit\" is not one of session, client, subrequest; write answer = \"client\" and a path where a provider's own client library asks",
+            ),
+            (
+                "routes",
+                "[{ path = \"/a\", answer = \"client\", provider = \"chat\" }]",
+                "config.toml: routes[0].answer: \"client\" is nothing that \"local\" describes in [client]; write answer = \"session\"",
             ),
             (
                 "routes",
@@ -481,22 +491,8 @@ fn a_route_that_cannot_be_served_is_refused() {
                 "[{ path = \"/a\", answer = \"session\", provider = \"chat\", mode = \"required\" }]",
                 "config.toml: routes[0].mode: only a subrequest route has a mode; remove it",
             ),
-            (
-                "routes",
-                "[{ answer = \"livekit\", provider = \"chat\", mode = \"required\" }]",
-                "config.toml: routes[0].mode: only a subrequest route has a mode; remove it",
-            ),
             ("routes", "[{ answer = \"subrequest\", provider = \"chat\" }]", "config.toml: routes[0].path: is missing"),
-            (
-                "routes",
-                "[{ path = \"/livekit\", answer = \"subrequest\", provider = \"chat\" }, { answer = \"livekit\", provider = \"chat\" }]",
-                "config.toml: routes[1].path: \"/livekit/token\" is already served by the route \"/livekit\"",
-            ),
-            (
-                "routes",
-                "[{ answer = \"livekit\", provider = \"chat\" }, { answer = \"livekit\", provider = \"chat\" }]",
-                "config.toml: routes[1].path: \"/livekit/token\" is already served by the route \"/livekit/token\"",
-            ),
+            ("routes", "[{ answer = \"client\", provider = \"chat\" }]", "config.toml: routes[0].path: is missing"),
             (
                 "routes",
                 "[{ path = \"/a\", answer = \"subrequest\", provider = \"chat\", mode = \"maybe\" }]",

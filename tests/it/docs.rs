@@ -292,7 +292,9 @@ fn members_of(table: &str) -> Vec<String> {
 fn the_page_about_definitions_names_every_member() {
     let page = fs::read_to_string(root().join("docs/providers/definition.md")).unwrap();
     let top = "name = \"sendsar\"";
-    for table in [top, "[settings.alg]", "[lifetime]", "[upsert]", "[token.jwt]", "[[token.steps]]", "[response]"] {
+    for table in
+        [top, "[settings.alg]", "[lifetime]", "[upsert]", "[token.jwt]", "[[token.steps]]", "[response]", "[client]"]
+    {
         let members = members_of(table);
         assert!(members.len() >= 2, "{table}: {members:?}");
         for member in members {

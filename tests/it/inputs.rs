@@ -1,5 +1,5 @@
-//! What a request adds: refused unless it was declared, wherever it stands; and LiveKit's standard token endpoint, whose
-//! clients send much that nobody declared.
+//! What a request adds: refused unless it was declared, wherever it stands; and the token endpoint of LiveKit's clients,
+//! which send much that nobody declared.
 
 use std::sync::Arc;
 
@@ -10,23 +10,35 @@ use sidemint::provider::PRESETS;
 use crate::client::{Answer, Connection, request};
 use crate::fakes::http::Script;
 use crate::fakes::sendsar::Sendsar;
-use crate::harness::{LOCAL, SESSION, Service, clock, config, draw, sendsar, sendsar_key};
+use crate::harness::{LOCAL, SESSION, Service, clock, config, draw_with, sendsar, sendsar_key};
 
 const ALICE: (&str, &str) = ("X-Forwarded-User", "alice");
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 const LIVEKIT: &str = "/livekit/token";
 
-/// A `livekit` route on its default path.
+/// A route for the client library.
 const ROUTE: &str = "
 [[routes]]
-answer = \"livekit\"
+path = \"/livekit/token\"
+answer = \"client\"
 provider = \"chat\"
 ";
 
+pub fn preset(name: &str) -> &'static str {
+    PRESETS.iter().find(|(own, _)| *own == name).expect("a preset").1
+}
+
+/// A definition, as if LiveKit's client library were the one that asks for its tokens.
+pub fn with_client(definition: &str) -> String {
+    format!("{definition}\n[client]{}", preset("livekit").split_once("[client]").expect("a client").1)
+}
+
 /// The service on preset `local`, which declares no inputs.
 async fn service(overrides: &[(&str, &str)]) -> Service {
-    Service::start(&config(&format!("{LOCAL}{ROUTE}"), overrides), &Environment::default(), clock()).await
+    let text = config(&format!("{LOCAL}{ROUTE}"), overrides);
+    let definitions = [("local", &*with_client(preset("local")))];
+    Service::start_with(&text, &Environment::default(), clock(), &definitions).await
 }
 
 async fn post(connection: &mut Connection, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
@@ -153,7 +165,8 @@ async fn livekit_sessions_are_kept_and_fail_like_others() {
     let clock = clock();
     let fake = Sendsar::start(Arc::clone(&clock)).await;
     let text = config(&format!("{}{ROUTE}", sendsar(&fake, "retries = 0")), &[]);
-    let service = Service::start(&text, &sendsar_key(), clock).await;
+    let definitions = [("sendsar", &*with_client(preset("sendsar")))];
+    let service = Service::start_with(&text, &sendsar_key(), clock, &definitions).await;
     let first = service.ask("POST", LIVEKIT, &[ALICE]).await;
     assert_eq!((first.status, fake.mints()), (201, 1));
     assert_eq!(service.ask("POST", LIVEKIT, &[ALICE]).await.json(), first.json(), "from the cache");
@@ -198,21 +211,22 @@ async fn without_inputs_nothing_may_be_added() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_livekit_route_may_have_a_path_and_a_host_of_its_own() {
-    let route =
-        "[[routes]]\npath = \"/rtc/token\"\nhost = \"rtc.example\"\nanswer = \"livekit\"\nprovider = \"chat\"\n";
+async fn a_client_route_may_have_a_host_of_its_own() {
+    let route = "[[routes]]\npath = \"/rtc/token\"\nhost = \"rtc.example\"\nanswer = \"client\"\nprovider = \"chat\"\n";
     let text = config(&format!("{LOCAL}{route}"), &[]);
-    let service = Service::start(&text, &Environment::default(), clock()).await;
+    let own = with_client(preset("local"));
+    let definitions = [("local", own.as_str())];
+    let service = Service::start_with(&text, &Environment::default(), clock(), &definitions).await;
     assert_eq!(service.ask("POST", "/rtc/token", &[ALICE, ("Host", "rtc.example")]).await.status, 201);
     assert_eq!(service.ask("POST", "/rtc/token", &[ALICE]).await.status, 404);
     assert_eq!(service.ask("POST", LIVEKIT, &[ALICE]).await.status, 404);
-    let shown = draw(&text, &Environment::default(), clock()).expect("fine").to_string();
-    assert!(shown.contains("/rtc/token on rtc.example: livekit, provider chat, lifetime 1h"), "{shown}");
+    let shown = draw_with(&text, &Environment::default(), clock(), &definitions).expect("fine").to_string();
+    assert!(shown.contains("/rtc/token on rtc.example: client, provider chat, lifetime 1h"), "{shown}");
 }
 
 /// A definition that takes two inputs. No preset takes one from a header.
 pub fn with_inputs() -> String {
-    let (_, local) = PRESETS.iter().find(|(name, _)| *name == "local").expect("a preset");
+    let local = preset("local");
     let inputs = "
 [inputs.room]
 about = \"A room.\"
@@ -227,7 +241,7 @@ optional = true
 ";
     let claims = "[token.jwt.claims]\nroom = \"{{ input.room? }}\"\nsocket = \"{{ input.socket_id? }}\"";
     let text = local.replace("name = \"local\"", "name = \"with-inputs\"").replace("[token.jwt.claims]", claims);
-    format!("{text}{inputs}")
+    with_client(&format!("{text}{inputs}"))
 }
 
 const GUARD: &str =

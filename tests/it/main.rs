@@ -30,6 +30,7 @@ mod browser;
 mod canary;
 mod canary_proofs;
 mod cli;
+mod client_routes;
 mod config;
 mod configured;
 mod controllers;

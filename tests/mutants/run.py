@@ -90,18 +90,25 @@ def change(tree, mutant):
             return path, condition, at, f"({text[condition:at]}) {value}"
 
 
-def selected(test):
-    """What holds the test, and the one test in it: `peers.rs::name` is tests/it/peers.rs, the rest are paths."""
+def selected(tree, test):
+    """What holds the test, and the one test in it. A test is named by the name of its file and its own."""
     file, name = test.split("::")
-    module = file.removeprefix("src/").removeprefix("tests/it/").removesuffix(".rs").removesuffix("/mod").replace("/", "::")
+    files = [path for folder in ("src", "tests/it") for path in (tree / folder).glob(f"**/{file}")]
+    # A fuzz target; or a function, or what a macro makes one.
+    own = rf"^ +\w+::{name}," if file == "fuzzing.rs" else rf"fn {name}\b|^ +{name}: [A-Z]+,"
+    found = [path.relative_to(tree) for path in files if re.search(own, path.read_text(), re.M)]
+    if len(found) != 1:
+        sys.exit(f"{len(found)} files hold {test}")
+    kind, *module = found[0].with_suffix("").parts
+    module = "::".join(part for part in module[kind == "tests" :] if part != "mod")
     # Tests stand in their file, in its `mod tests`, or are the fuzz targets.
     only = f"test(/^{module}::((tests|holds)::)?{name}$/)"
-    return ["--lib" if file.startswith("src/") else "--test=it", "-E", only]
+    return ["--lib" if kind == "src" else "--test=it", "-E", only]
 
 
 def run(tree, test):
     # Only what holds the test is built.
-    command = ["cargo", "nextest", "run", "--locked", *selected(test)]
+    command = ["cargo", "nextest", "run", "--locked", *selected(tree, test)]
     ran = subprocess.run(command, cwd=tree, env=ENVIRONMENT, capture_output=True, text=True)
     if ran.returncode not in (0, FAILED):
         print(ran.stderr[-4000:], file=sys.stderr)

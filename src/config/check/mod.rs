@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use super::layers::Layers;
 use super::{
-    Answer, Browser, Cache, ClientCertificates, Config, ConfigError, Environment, JWKS_PATH, LIVEKIT_PATH, Listen, Log,
-    Mode, Provider, Route, Server, Tls, UserLimits, did_you_mean, origin, raw,
+    Answer, Browser, Cache, ClientCertificates, Config, ConfigError, Environment, JWKS_PATH, Listen, Log, Mode,
+    Provider, Route, Server, Tls, UserLimits, did_you_mean, origin, raw,
 };
 
 /// Mints and sign-outs at one provider at once, where nothing is said: some hundred connections fit beside those of clients
@@ -231,13 +231,9 @@ impl Check<'_> {
             let mut refuse = |part: &str, problem: String| {
                 self.errors.push(ConfigError::new(origin.clone(), format!("{key}.{part}"), problem));
             };
-            let path = match (raw.path, raw.answer) {
-                (Some(own), _) => own,
-                (None, Answer::LiveKit) => LIVEKIT_PATH.to_owned(),
-                (None, Answer::Session | Answer::Subrequest) => {
-                    refuse("path", "is missing".to_owned());
-                    continue;
-                }
+            let Some(path) = raw.path else {
+                refuse("path", "is missing".to_owned());
+                continue;
             };
             if let Err(problem) = check_path(&path) {
                 refuse("path", problem);
@@ -253,7 +249,7 @@ impl Check<'_> {
             }
             let deadline = raw.deadline.map_or_else(
                 || match raw.answer {
-                    Answer::Session | Answer::LiveKit => Duration::from_secs(5),
+                    Answer::Session | Answer::Client => Duration::from_secs(5),
                     // Envoy and Istio give up after 200 ms and deny.
                     Answer::Subrequest => Duration::from_millis(150), // T-57: patience of a proxy
                 },
@@ -286,7 +282,7 @@ impl Check<'_> {
 impl Route {
     fn covers(&self, path: &str) -> bool {
         match self.answer {
-            Answer::Session | Answer::LiveKit => self.path == path,
+            Answer::Session | Answer::Client => self.path == path,
             Answer::Subrequest => {
                 path.strip_prefix(&self.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             }

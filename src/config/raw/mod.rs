@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::did_you_mean;
 use address::Address;
 pub(super) use bounds::Count;
 use bounds::{DAY, HOUR, MILLI, MINUTE, Span};
@@ -208,14 +209,33 @@ impl Default for Limits {
 
 /// The kind of answer a route gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum Answer {
     /// JSON for browsers and apps.
     Session,
-    /// LiveKit's standard token endpoint.
-    LiveKit,
+    /// What the provider's own client library expects.
+    Client,
     /// Headers for a reverse proxy's auth subrequest.
     Subrequest,
+}
+
+impl TryFrom<String> for Answer {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "session" => Ok(Self::Session),
+            "client" => Ok(Self::Client),
+            "subrequest" => Ok(Self::Subrequest),
+            _ => {
+                let meant = did_you_mean(&text, ["session", "client", "subrequest"]);
+                // Operators write the name of the provider whose client library asks.
+                let hint = "; write answer = \"client\" and a path where a provider's own client library asks";
+                let hint = if meant.is_empty() { hint } else { &meant };
+                Err(format!("\"{text}\" is not one of session, client, subrequest{hint}"))
+            }
+        }
+    }
 }
 
 /// What a subrequest route says when there is no token to give.

@@ -13,10 +13,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::ReadBuf;
 
-use super::HeadFault;
 use super::budget::Budget;
-use super::head::HeadLimits;
-use super::reader::Reader;
+use super::head::{HeadFault, HeadLimits, Reader};
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 600, lines: 8 };
 

@@ -1,28 +1,22 @@
 //! A connection between its socket and hyper: its phase, its patience, and the heads that come on it.
 //!
-//! [`Guarded`] is the stream that hyper reads. In it [`reader::Reader`] sees every byte first, and hands over nothing but whole
+//! [`Guarded`] is the stream that hyper reads. In it [`head::Reader`] sees every byte first, and hands over nothing but whole
 //! heads: what a head may be is decided here, and hyper holds no part of one that never ends.
 
 mod budget;
 mod farewell;
-mod fault;
-mod framing;
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzzing;
 mod head;
-mod host;
 mod patience;
 mod phase;
-mod reader;
 mod stream;
-mod target;
+mod streams;
 #[cfg(test)]
 mod tests;
 
 pub(super) use budget::{Budget, Held, Share};
-pub(super) use fault::HeadFault;
-pub(super) use head::HeadLimits;
-pub(super) use host::{fault_of_http2, is_same};
+pub(super) use head::{HeadFault, HeadLimits, fault_of_http2, is_same};
 pub(super) use patience::Patience;
 pub(super) use phase::Phase;
 pub(super) use stream::{Guarded, HeadRules, Spoken};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::streams::Streams;
 use super::{Held, Share};
-use crate::inbound::streams::Streams;
 use crate::lifecycle::Lifecycle;
 
 /// Where a connection is between two requests, and what belongs to all requests of it.

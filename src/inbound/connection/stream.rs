@@ -9,12 +9,12 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::farewell::Farewell;
+use super::head::Reader;
 use super::patience::{Patience, Wait, Waiting};
 use super::phase::{GIVEN, IDLE, SERVING};
-use super::reader::Reader;
 use super::{HeadFault, HeadLimits, Phase, Protocol, Share};
 use crate::identity::Peer;
-use crate::inbound::observe::HeadObserver;
+use crate::inbound::reply::observe::HeadObserver;
 
 /// How a connection of HTTP/2 begins (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

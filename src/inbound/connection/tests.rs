@@ -10,7 +10,7 @@ use super::phase::{GIVEN, IDLE};
 use super::stream::HeadRules;
 use super::{Guarded, HeadFault, HeadLimits, Patience, Phase, Protocol, Spoken};
 use crate::identity::Peer;
-use crate::inbound::observe::HeadObserver;
+use crate::inbound::reply::observe::HeadObserver;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Label as _, Metrics};
 

@@ -14,11 +14,12 @@ use super::question::Question;
 use super::{Unread, answer};
 use crate::config::{self, Answer};
 use crate::identity::{Rank, Refusal, Standing};
-use crate::inbound::asked::Asked;
-use crate::inbound::observe::{Observer, Seen};
+use crate::inbound::Rooms;
+use crate::inbound::reply::observe::{Observer, Seen};
 use crate::inbound::reply::{Base, Extras, Outcome, problem};
-use crate::inbound::subrequest_route::SubrequestRoute;
-use crate::inbound::{Handler, Rooms, subrequest};
+use crate::inbound::request::Asked;
+use crate::inbound::routes::subrequest::SubrequestRoute;
+use crate::inbound::routes::{Handler, subrequest_route};
 
 /// Name in `context_extensions` of the route that answers. They are written in Envoy's configuration; no client has a
 /// say in them.
@@ -46,7 +47,7 @@ impl Checks {
         let mut own: BTreeMap<String, Vec<Guard>> = BTreeMap::new();
         for (route, plan) in routes.iter().zip(rooms.sessions.plans()) {
             if route.answer == Answer::Subrequest {
-                let handler = Arc::new(subrequest(route, plan, rooms));
+                let handler = Arc::new(subrequest_route(route, plan, rooms));
                 own.entry(route.path.clone()).or_default().push(Guard { host: route.host.clone(), handler });
             }
         }

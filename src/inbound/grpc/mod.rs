@@ -30,9 +30,9 @@ use tonic::codegen::Service as _;
 use tonic::server::Grpc;
 
 use super::Rooms;
-use super::body::{self, Body};
 use super::connection::{HeadFault, Held, Phase};
 use super::listener::{Answers, Content};
+use super::request::body::{self, Body};
 use crate::config;
 use crate::identity::{Rank, Standing};
 use crate::lifecycle::Lifecycle;

@@ -16,7 +16,7 @@ use http::uri::PathAndQuery;
 use serde_json::{Map, Number, Value};
 
 use crate::identity::{Relayed, Standing};
-use crate::inbound::asked::Asked;
+use crate::inbound::request::Asked;
 
 /// Beyond it, doubles hold not every whole number, so two users could become one (T-15).
 const LARGEST_WHOLE: f64 = 9_007_199_254_740_991.0;

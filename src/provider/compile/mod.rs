@@ -2,11 +2,13 @@
 //! is refused here, with the place in the definition or the key in the configuration.
 
 mod account;
+mod client;
 mod keys;
 mod steps;
 mod token;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -15,6 +17,7 @@ use serde_json::{Map, Value};
 use super::account::Account;
 use super::credentials::Needs;
 use super::definition::{Definition, Input};
+use super::dialect::Dialect;
 use super::inputs::Inputs;
 use super::lifetime::Lifetime;
 use super::limiter::Limiter;
@@ -51,7 +54,8 @@ pub(super) struct Compiled {
     pub(super) user_id: Option<TextTemplate>,
     pub(super) extra: Vec<(String, JsonTemplate)>,
     pub(super) needs: Needs,
-    pub(super) inputs: Inputs,
+    pub(super) inputs: Arc<Inputs>,
+    pub(super) dialect: Option<Arc<Dialect>>,
     pub(super) permits: Vec<Permit>,
     pub(super) uses: ProfileUse,
     /// What the operator should be told at start.
@@ -149,10 +153,13 @@ impl Compiler<'_> {
         let account = self.account();
         let user_id = definition.response.user_id.as_ref().and_then(|text| self.text("response.user_id", text));
         let extra = self.extra();
+        self.scope.members = extra.iter().map(|(name, _)| name.clone()).collect();
+        let dialect = self.client();
         self.scope.taken.clear();
         let registration = self.registration();
         let api_url = self.constant("response.api_url", &definition.response.api_url);
-        let inputs = self.inputs();
+        let inputs = Arc::new(self.inputs().unwrap_or_default());
+        let dialect = dialect.map(|dialect| Arc::new(Dialect { inputs: self.client_inputs(&inputs), ..dialect }));
         self.unused_settings(registration.is_some() || definition.keys.is_none());
         let endless = mint.as_ref().is_some_and(Mint::is_endless);
         let lifetime = Lifetime {
@@ -178,7 +185,8 @@ impl Compiler<'_> {
             user_id,
             extra,
             needs: std::mem::take(&mut self.needs),
-            inputs: inputs?,
+            inputs,
+            dialect,
             permits,
             uses: self.scope.uses,
         })

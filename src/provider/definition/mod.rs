@@ -3,6 +3,7 @@
 //! `docs/providers/definition.schema.json` is generated from these types.
 
 mod auth;
+mod client;
 mod library;
 mod presets;
 mod setting;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 pub use auth::Auth;
+pub use client::{Client, ClientError, ClientMethod, ContentType};
 pub use library::Definitions;
 pub use presets::PRESETS;
 pub use setting::{Encoding, Input, Part, PublicForm, Setting, SettingKind};
@@ -74,6 +76,9 @@ pub struct Definition {
     pub keys: Option<Keys>,
     /// What the session says beside the token.
     pub response: Response,
+    /// What the provider's own client library expects of its auth endpoint.
+    #[serde(default)]
+    pub client: Option<Client>,
 }
 
 /// How the chat user id is made. Every rule keeps different subjects different, or refuses.
@@ -267,8 +272,10 @@ impl Definition {
 
     /// Whether the place of a mistake is in the definition, and not in what an operator gave for it.
     pub(super) fn has(&self, place: &str) -> bool {
-        const SECTIONS: [&str; 11] =
-            ["settings", "inputs", "auth", "user", "limits", "let", "upsert", "token", "revoke", "keys", "response"];
+        const SECTIONS: [&str; 12] = [
+            "settings", "inputs", "auth", "user", "limits", "let", "upsert", "token", "revoke", "keys", "response",
+            "client",
+        ];
         let section = place.split('.').next().unwrap_or_default();
         SECTIONS.contains(&section) && !self.settings.contains_key(section)
     }

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::dialect::{Problem, SessionView};
 use super::registration::PublicKey;
 use super::user::UserId;
 use crate::clock::Timestamp;
@@ -109,6 +110,10 @@ pub(super) struct Variables<'a> {
     pub(super) request: Option<&'a RequestText<'a>>,
     /// The public key that is being registered or retired.
     pub(super) key: Option<&'a PublicKey>,
+    /// The session that is put into a client's form.
+    pub(super) session: Option<&'a SessionView<'a>>,
+    /// The failure that is put into a client's form.
+    pub(super) problem: Option<&'a Problem<'a>>,
 }
 
 /// A request, as its signature sees it.
@@ -137,6 +142,8 @@ impl<'a> Variables<'a> {
             item: None,
             request: None,
             key: None,
+            session: None,
+            problem: None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::slot::{KEY_NAMES, NAMES, REQUEST_NAMES, Slot};
+use super::slot::{KEY_NAMES, NAMES, PROBLEM_NAMES, REQUEST_NAMES, SESSION_NAMES, SessionPart, Slot};
 use super::{ProfileUse, TemplateError};
 
 /// Where a template stands, as far as that says what it may name.
@@ -21,6 +21,10 @@ pub(in crate::provider) enum Place {
     Signature,
     /// Steps that register or retire a key: settings and the key.
     Keys,
+    /// A session in the form of a client: settings, the session, the profile and inputs.
+    Client,
+    /// A failure in the form of a client: settings and the failure.
+    Problem,
 }
 
 /// What expressions may name, and what they did name.
@@ -42,6 +46,8 @@ pub(in crate::provider) struct Scope {
     pub(in crate::provider) inputs: Vec<String>,
     /// Values of `let` so far, by index.
     pub(in crate::provider) lets: Vec<String>,
+    /// Further members of the session, by index.
+    pub(in crate::provider) members: Vec<String>,
     /// Name of the item within an iteration.
     pub(in crate::provider) item: Option<String>,
     /// Where the template stands.
@@ -98,12 +104,22 @@ impl Scope {
         if let Some(own) = name.strip_prefix("let.") {
             return position(&self.lets, own).map(Slot::Let);
         }
-        let here: &[_] = match self.place {
+        let own = name.strip_prefix("session.").filter(|_| self.place == Place::Client);
+        if let Some(index) = own.and_then(|own| position(&self.members, own)) {
+            return Some(Slot::Session(SessionPart::Member(index)));
+        }
+        NAMES.iter().chain(self.names_here()).find(|(own, _)| *own == name).map(|(_, slot)| *slot)
+    }
+
+    /// Names that only this place has.
+    const fn names_here(&self) -> &'static [(&'static str, Slot)] {
+        match self.place {
             Place::Signature => &REQUEST_NAMES,
             Place::Keys => &KEY_NAMES,
+            Place::Client => &SESSION_NAMES,
+            Place::Problem => &PROBLEM_NAMES,
             Place::Mint | Place::Load | Place::Credentials => &[],
-        };
-        NAMES.iter().chain(here).find(|(own, _)| *own == name).map(|(_, slot)| *slot)
+        }
     }
 
     /// Checks a name, notes its use, and says whether it varies.
@@ -130,6 +146,16 @@ impl Scope {
                 let fits = matches!(slot, Slot::Key(_) | Slot::RandomUuid | Slot::RandomHex | Slot::Taken(_));
                 (fits, "there is no user when keys are registered; use config.* and key.*")
             }
+            Place::Client => (
+                slot.is_in_session(),
+                "a client is told what the session says; use session.*, input.*, config.* and the profile, and put what else \
+                 it needs into response.extra",
+            ),
+            // T-75: nothing of the request
+            Place::Problem => (
+                matches!(slot, Slot::Problem(_)),
+                "nothing of a request is told with a failure; use config.* and error.*",
+            ),
         };
         if !allowed {
             return Err(TemplateError(format!("\"{name}\" varies, and {hint}")));
@@ -150,8 +176,8 @@ impl Scope {
     fn admit_setting(&mut self, setting: &str) -> Result<Option<Slot>, TemplateError> {
         self.used_settings.insert(setting.to_owned());
         if let Some(index) = self.parts.iter().position(|own| own == setting) {
-            if self.place == Place::Load {
-                let problem = "is part of a secret that may change, and this place is fixed at load";
+            if matches!(self.place, Place::Load | Place::Client | Place::Problem) {
+                let problem = "is part of a secret that may change, and this place is fixed before that is read";
                 return Err(TemplateError(format!("\"config.{setting}\" {problem}")));
             }
             return Ok(Some(Slot::Part(index)));
@@ -165,9 +191,15 @@ impl Scope {
 
     fn unknown(&self, name: &str) -> TemplateError {
         let declared = |room: &str, names: &[String]| names.iter().map(|own| format!("{room}.{own}")).collect();
-        let own: [Vec<String>; 3] =
-            [declared("input", &self.inputs), declared("let", &self.lets), declared("step", &self.taken)];
-        let known: Vec<_> = NAMES.iter().map(|(own, _)| (*own).to_owned()).chain(own.into_iter().flatten()).collect();
+        let members = if self.place == Place::Client { &self.members[..] } else { &[] };
+        let own: [Vec<String>; 4] = [
+            declared("input", &self.inputs),
+            declared("let", &self.lets),
+            declared("step", &self.taken),
+            declared("session", members),
+        ];
+        let fixed = self.names_here().iter().chain(&NAMES).map(|(own, _)| (*own).to_owned());
+        let known: Vec<_> = fixed.chain(own.into_iter().flatten()).collect();
         TemplateError(format!("unknown variable \"{name}\"; known: config.*, {}", known.join(", ")))
     }
 }

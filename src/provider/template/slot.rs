@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{Datum, Variables};
 use crate::clock::Timestamp;
+use crate::provider::dialect::SessionView;
 
 /// A plain name that varies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,10 @@ pub(super) enum Slot {
     Request(RequestPart),
     /// The public key that is being registered or retired.
     Key(KeyPart),
+    /// The session that is put into a client's form.
+    Session(SessionPart),
+    /// The failure that is put into a client's form.
+    Problem(ProblemPart),
 }
 
 /// Unit of a time.
@@ -77,6 +82,26 @@ pub(super) enum KeyPart {
     Alg,
     Pem,
     Jwk,
+}
+
+/// A member of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SessionPart {
+    Token,
+    ExpiresAt,
+    ApiUrl,
+    ChatUserId,
+    DisplayName,
+    /// One of `response.extra`.
+    Member(usize),
+}
+
+/// A part of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ProblemPart {
+    Message,
+    Code,
+    RequestId,
 }
 
 /// Names that every template may use.
@@ -122,6 +147,22 @@ pub(super) const KEY_NAMES: [(&str, Slot); 4] = [
     ("key.jwk", Slot::Key(KeyPart::Jwk)),
 ];
 
+/// What every session says.
+pub(super) const SESSION_NAMES: [(&str, Slot); 5] = [
+    ("session.token", Slot::Session(SessionPart::Token)),
+    ("session.expiresAt", Slot::Session(SessionPart::ExpiresAt)),
+    ("session.apiUrl", Slot::Session(SessionPart::ApiUrl)),
+    ("session.chatUserId", Slot::Session(SessionPart::ChatUserId)),
+    ("session.displayName", Slot::Session(SessionPart::DisplayName)),
+];
+
+/// What a failure says.
+pub(super) const PROBLEM_NAMES: [(&str, Slot); 3] = [
+    ("error.message", Slot::Problem(ProblemPart::Message)),
+    ("error.code", Slot::Problem(ProblemPart::Code)),
+    ("error.requestId", Slot::Problem(ProblemPart::RequestId)),
+];
+
 impl Slot {
     /// The value; `None` where there is none.
     pub(super) fn value<'v>(self, variables: &'v Variables<'_>) -> Option<Datum<'v>> {
@@ -157,6 +198,14 @@ impl Slot {
                     RequestPart::Body => request.body,
                 })
             }),
+            Self::Session(part) => part.value(variables.session?),
+            Self::Problem(part) => variables.problem.map(|problem| {
+                text(match part {
+                    ProblemPart::Message => problem.message,
+                    ProblemPart::Code => problem.code,
+                    ProblemPart::RequestId => problem.request_id,
+                })
+            }),
             Self::Key(part) => variables.key.map(|key| match part {
                 KeyPart::Kid => text(&key.kid),
                 KeyPart::Alg => text(key.alg.name()),
@@ -166,9 +215,42 @@ impl Slot {
         }
     }
 
+    /// Whether it is known of a session that was minted: by its members, the profile, and what the request added.
+    pub(super) const fn is_in_session(self) -> bool {
+        matches!(
+            self,
+            Self::Session(_)
+                | Self::Input(_)
+                | Self::Item
+                | Self::Name
+                | Self::DisplayName
+                | Self::Email
+                | Self::Avatar
+        ) || matches!(self, Self::Groups | Self::Roles | Self::Source | Self::Issuer | Self::Subject)
+    }
+
     /// Whether it may be moved by a whole number.
     pub(super) const fn can_move(self) -> bool {
         matches!(self, Self::Now(unit) | Self::Expires(unit) if !matches!(unit, Unit::Iso))
+    }
+}
+
+impl SessionPart {
+    fn value<'v>(self, session: &'v SessionView<'_>) -> Option<Datum<'v>> {
+        let minted = session.minted;
+        let text = match self {
+            Self::Token => Cow::Borrowed(minted.token.as_str()),
+            Self::ExpiresAt => Cow::Owned(minted.expires?.to_rfc3339()),
+            Self::ApiUrl => Cow::Borrowed(session.api_url),
+            Self::ChatUserId => Cow::Borrowed(minted.user_id.as_str()),
+            Self::DisplayName => Cow::Borrowed(session.profile.display_name()),
+            Self::Member(index) => {
+                let name = session.members.get(index)?;
+                let (_, value) = minted.extra.iter().find(|(own, _)| own == name)?;
+                return serde_json::from_slice(value).ok().map(|value| Datum::Json(Cow::Owned(value)));
+            }
+        };
+        Some(Datum::Text(text))
     }
 }
 

@@ -82,8 +82,25 @@ impl TextTemplate {
 
     /// The text for one mint; `None` when it is optional and absent.
     pub(in crate::provider) fn render(&self, variables: &Variables<'_>) -> Result<Option<String>, MissingValue> {
+        self.render_with(variables, |text, out| out.push_str(text))
+    }
+
+    /// The same where what varies is encoded, all but ASCII and these characters of it.
+    pub(in crate::provider) fn render_encoded(
+        &self,
+        variables: &Variables<'_>,
+        set: &'static AsciiSet,
+    ) -> Result<Option<String>, MissingValue> {
+        self.render_with(variables, |text, out| out.extend(utf8_percent_encode(text, set)))
+    }
+
+    fn render_with(
+        &self,
+        variables: &Variables<'_>,
+        encode: impl Fn(&str, &mut String),
+    ) -> Result<Option<String>, MissingValue> {
         let mut out = String::new();
-        match self.write(variables, &mut out, |text, out| out.push_str(text)) {
+        match self.write(variables, &mut out, encode) {
             Ok(()) => Ok(Some(out)),
             Err(Absent::Optional) => Ok(None),
             Err(Absent::Required) => Err(MissingValue(self.place.clone())),

@@ -190,7 +190,7 @@ async fn the_route_is_the_one_that_envoy_names() {
 #[test]
 fn mistakes_are_told_with_what_to_write_instead() {
     let second = format!("{LOCAL}[[routes]]\npath = \"/second\"\nanswer = \"subrequest\"\nprovider = \"chat\"\n");
-    let none = LOCAL.replace("answer = \"subrequest\"", "answer = \"livekit\"");
+    let none = LOCAL.replace("answer = \"subrequest\"", "answer = \"session\"");
     for (rest, overrides, told) in [
         (LOCAL, &[("grpc.route", "\"/auth\"")][..], "grpc.route: needs grpc.listen"),
         (LOCAL, &[("grpc.listen", "\"nine\"")], "grpc.listen: \"nine\" is not an address; write IP and port"),

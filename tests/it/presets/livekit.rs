@@ -15,13 +15,15 @@ fn environment() -> Environment {
     Environment::of([("LIVEKIT_API_KEY", KEY), ("LIVEKIT_API_SECRET", SECRET), ("LIVEKIT_URL", "wss://media.example")])
 }
 
-/// A session, a subrequest and a `livekit` route, and lines of the provider's table.
+/// A session and a client route, and lines of the provider's table.
 fn settings(lines: &str) -> String {
-    let route = |answer: &str| format!("[[routes]]\nanswer = \"{answer}\"\nprovider = \"chat\"\n");
+    let route = |path: &str, answer: &str| {
+        format!("[[routes]]\npath = \"{path}\"\nanswer = \"{answer}\"\nprovider = \"chat\"\n")
+    };
     format!(
-        "{}path = \"{SESSION}\"\n{}[providers.chat]\npreset = \"livekit\"\n{lines}\n",
-        route("session"),
-        route("livekit")
+        "{}{}[providers.chat]\npreset = \"livekit\"\n{lines}\n",
+        route(SESSION, "session"),
+        route("/livekit/token", "client")
     )
 }
 

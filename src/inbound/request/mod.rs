@@ -1,5 +1,7 @@
 //! One request as the handlers see it.
 
+pub(super) mod body;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -9,10 +11,11 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use hyper::body::{Body as _, Incoming};
 
-use super::body::{Body, Unread};
-use super::connection::Phase;
+use body::{Body, Unread};
+
 use crate::clock::Stopwatch;
 use crate::identity::{Asking, Relayed, Standing};
+use crate::inbound::connection::Phase;
 use crate::jitter;
 use crate::trace::{Origin, TraceContext};
 

@@ -8,19 +8,19 @@ use http::Method;
 use parking_lot::Mutex;
 use warp::reply::Response;
 
-use super::asked::{Asked, RequestId};
-use super::browser::told_origin;
-use super::connection::HeadFault;
-use super::reply::{self, Base, Extras, Outcome};
+use super::{Base, Extras, Outcome, last_words, problem};
 use crate::clock::Stopwatch;
 use crate::identity::{Identity, Peer, Refusal};
+use crate::inbound::connection::HeadFault;
+use crate::inbound::request::{Asked, RequestId};
+use crate::inbound::routes::browser::told_origin;
 use crate::metrics::{ByVariant, Counter, Histogram, Label as _, Metrics};
 use crate::telemetry::{RequestLine, RequestLog, UserTag};
 use crate::trace::TraceContext;
 
 /// Watches one route.
 #[derive(Clone, Debug)]
-pub(super) struct Observer {
+pub(crate) struct Observer {
     route: Arc<str>,
     seconds: Histogram,
     ok: Counter,
@@ -31,15 +31,15 @@ pub(super) struct Observer {
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen<'s> {
-    pub(super) outcome: Outcome,
-    pub(super) status: u16,
-    pub(super) reason: Option<&'s str>,
-    pub(super) hit: bool,
+pub(crate) struct Seen<'s> {
+    pub(crate) outcome: Outcome,
+    pub(crate) status: u16,
+    pub(crate) reason: Option<&'s str>,
+    pub(crate) hit: bool,
 }
 
 impl Observer {
-    pub(super) fn new(route: &str, metrics: &Metrics, log: RequestLog) -> Self {
+    pub(crate) fn new(route: &str, metrics: &Metrics, log: RequestLog) -> Self {
         let count = |outcome: Outcome| metrics.requests(route, outcome.row().code);
         Self {
             route: Arc::from(route),
@@ -52,17 +52,17 @@ impl Observer {
     }
 
     /// Counts an identity that was refused.
-    pub(super) fn refused(&self, refusal: Refusal) {
+    pub(crate) fn refused(&self, refusal: Refusal) {
         self.refusals.inc(refusal);
     }
 
     /// The user as lines show it.
-    pub(super) fn tag(&self, identity: &Identity<'_>) -> Option<UserTag> {
+    pub(crate) fn tag(&self, identity: &Identity<'_>) -> Option<UserTag> {
         self.log.tag(&identity.chat_subject())
     }
 
     /// Counts a request, and logs it where the configuration wants that.
-    pub(super) fn request<'u>(&self, asked: &Asked, seen: Seen<'_>, user: impl FnOnce() -> Option<&'u UserTag>) {
+    pub(crate) fn request<'u>(&self, asked: &Asked, seen: Seen<'_>, user: impl FnOnce() -> Option<&'u UserTag>) {
         let took = asked.watch.elapsed();
         self.seconds.observe(took.as_secs_f64());
         if seen.outcome == Outcome::Ok {
@@ -98,7 +98,7 @@ const LINES_A_SECOND: u32 = 10;
 
 /// Counts and logs the heads that are refused before they are requests of a route.
 #[derive(Debug)]
-pub(super) struct HeadObserver {
+pub(crate) struct HeadObserver {
     refusals: ByVariant<HeadFault>,
     requests: ByVariant<HeadFault>,
     base: Base,
@@ -109,7 +109,7 @@ pub(super) struct HeadObserver {
 }
 
 impl HeadObserver {
-    pub(super) fn new(metrics: &Metrics, log: Option<RequestLog>) -> Self {
+    pub(crate) fn new(metrics: &Metrics, log: Option<RequestLog>) -> Self {
         Self {
             refusals: ByVariant::new(|fault: HeadFault| metrics.head_refusals(fault.label())),
             requests: ByVariant::new(|fault: HeadFault| metrics.requests("other", Outcome::from(fault).row().code)),
@@ -145,16 +145,16 @@ impl HeadObserver {
     }
 
     /// The answer to a request whose head is refused although hyper could read it.
-    pub(super) fn answer(&self, fault: HeadFault, asked: &Asked) -> Response {
+    pub(crate) fn answer(&self, fault: HeadFault, asked: &Asked) -> Response {
         self.note(fault, asked.standing.peer(), asked.id);
-        reply::problem(&self.base, asked.id, fault.into(), Extras::default())
+        problem(&self.base, asked.id, fault.into(), Extras::default())
     }
 
     /// The same before hyper reads it: the answer as it goes out.
-    pub(super) fn refused(&self, fault: HeadFault, peer: Peer, is_of_head: bool) -> Vec<u8> {
+    pub(crate) fn refused(&self, fault: HeadFault, peer: Peer, is_of_head: bool) -> Vec<u8> {
         let id = RequestId::next();
         self.note(fault, peer, id);
-        reply::last_words(&self.base, id, fault.into(), is_of_head)
+        last_words(&self.base, id, fault.into(), is_of_head)
     }
 
     fn may_tell(&self) -> bool {

@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use parking_lot::Mutex;
 
-use super::connection::Held;
+use crate::inbound::connection::Held;
 
 /// Bytes of an unread body that are dropped to keep a connection.
 const MOST_DROPPED: usize = 64 * 1024;
@@ -17,7 +17,7 @@ const MOST_DROPPED: usize = 64 * 1024;
 const LOOKS: u8 = 3;
 
 /// The body of a request.
-pub(super) enum Body {
+pub(crate) enum Body {
     /// None, or an empty one.
     Empty,
     /// All of it.
@@ -32,7 +32,7 @@ pub(super) enum Body {
 
 /// A body until somebody reads it. Most requests have none, and most bodies have no reader.
 #[derive(Debug)]
-pub(super) struct Unread(Mutex<State>);
+pub(crate) struct Unread(Mutex<State>);
 
 #[derive(Debug)]
 enum State {
@@ -45,12 +45,12 @@ enum State {
 }
 
 impl Unread {
-    pub(super) fn new(body: Incoming, room: Held) -> Self {
+    pub(crate) fn new(body: Incoming, room: Held) -> Self {
         Self(Mutex::new(State::Here(body, room)))
     }
 
     /// Reads it, up to `max` bytes and for `patience`. A second reader finds it empty.
-    pub(super) async fn read(&self, max: usize, patience: Duration) -> Body {
+    pub(crate) async fn read(&self, max: usize, patience: Duration) -> Body {
         let State::Here(body, room) = self.become_(State::Left) else { return Body::Empty };
         let read = read(body, max, patience, room).await;
         if matches!(read, Body::Empty | Body::Whole(_)) {
@@ -63,7 +63,7 @@ impl Unread {
     /// nobody waits for more: a proxy that relays the length of a body without the body would wait for us.
     ///
     /// A client that `asks_first` sends its body when we begin to read (RFC 9110, 10.1.1), so we do not.
-    pub(super) async fn is_over(&self, asks_first: bool) -> bool {
+    pub(crate) async fn is_over(&self, asks_first: bool) -> bool {
         match self.become_(State::Left) {
             State::Ended => true,
             State::Here(body, _room) if !asks_first => is_here(body).await,
@@ -100,7 +100,7 @@ async fn is_here(mut body: Incoming) -> bool {
 }
 
 /// Reads a body, up to `max` bytes and for `patience`, into memory that is counted in `room` until it is whole.
-pub(super) async fn read(mut body: Incoming, max: usize, patience: Duration, mut room: Held) -> Body {
+pub(crate) async fn read(mut body: Incoming, max: usize, patience: Duration, mut room: Held) -> Body {
     // T-48: declared length
     if body.size_hint().lower() > u64::try_from(max).unwrap_or(u64::MAX) {
         return Body::TooLarge;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::connection::Protocol;
 use crate::config::Server;
+use crate::inbound::connection::Protocol;
 
 /// How long whoever has a place of the ops listener may say nothing.
 const OPS_PATIENCE: Duration = Duration::from_secs(4);

@@ -3,10 +3,9 @@
 
 use tokio::io::ReadBuf;
 
-use super::HeadFault;
-use super::budget::{Held, Share};
 use super::framing::Framing;
-use super::head::{Head, HeadLimits, Scan, Scanned};
+use super::{Head, HeadFault, HeadLimits, Scan, Scanned};
+use crate::inbound::connection::{Held, Share};
 
 /// The bytes of one connection, between its socket and hyper. Knows neither of them.
 #[derive(Debug)]

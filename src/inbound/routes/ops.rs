@@ -10,8 +10,9 @@ use warp::Filter as _;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use super::asked::Ask;
-use super::{Rooms, at};
+use super::at;
+use crate::inbound::Rooms;
+use crate::inbound::request::Ask;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Metrics, SigningKeyLine};
 use crate::provider::{KeyState, Provider};

@@ -1,5 +1,11 @@
 //! The accept loop: limits, timeouts, peer proof and a drain with a deadline, which warp's own server does not have.
 
+mod limits;
+mod minute;
+mod places;
+mod socket;
+mod tls;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +18,20 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
+pub use limits::Limits;
+pub use socket::Bound;
+pub use tls::Tls;
+
+use minute::OnceAMinute;
+use places::{Place, Places, Seat, Shares};
+use socket::{Stream, is_of_one_connection};
+use tls::Handshakes;
+
 use super::connection::{
     Budget, Guarded, HeadFault, HeadLimits, HeadRules, Patience, Phase, Protocol, Spoken, fault_of_http2,
 };
-use super::limits::Limits;
-use super::minute::OnceAMinute;
-use super::observe::HeadObserver;
-use super::places::{Place, Places, Seat, Shares};
-use super::socket::{Bound, Stream, is_of_one_connection};
-use super::tls::{Handshakes, Tls};
 use crate::identity::{Peer, Peers, Standing};
+use crate::inbound::reply::observe::HeadObserver;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Gauge, Label as _, Metrics};
 use crate::telemetry::RequestLog;

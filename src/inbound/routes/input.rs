@@ -8,21 +8,21 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use super::asked::Asked;
-use super::body::Body;
-use super::reply::Outcome;
+use crate::inbound::reply::Outcome;
+use crate::inbound::request::Asked;
+use crate::inbound::request::body::Body;
 use crate::metrics::Label as _;
 use crate::provider::{Given, InputFault, Inputs};
 
 /// The inputs, in the order of the definition's names.
-pub(super) type Read = Result<Vec<Option<String>>, Fault>;
+pub(crate) type Read = Result<Vec<Option<String>>, Fault>;
 
 /// Why input is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) outcome: Outcome,
+pub(crate) struct Fault {
+    pub(crate) outcome: Outcome,
     /// For the request line.
-    pub(super) reason: &'static str,
+    pub(crate) reason: &'static str,
 }
 
 /// Neither JSON object nor form, or not decodable.
@@ -35,7 +35,7 @@ impl From<InputFault> for Fault {
 }
 
 /// The inputs of a request whose body says nothing, such as that of a GET (RFC 9110, 9.3.1).
-pub(super) fn without_body(asked: &Asked, inputs: &Inputs) -> Read {
+pub(crate) fn without_body(asked: &Asked, inputs: &Inputs) -> Read {
     if inputs.is_empty() {
         return nothing(asked).map(|()| Vec::new());
     }
@@ -44,7 +44,7 @@ pub(super) fn without_body(asked: &Asked, inputs: &Inputs) -> Read {
 }
 
 /// The inputs of a request whose body counts: so many bytes at most, and within this time.
-pub(super) async fn with_body(asked: &Asked, inputs: &Inputs, limits: (usize, Duration)) -> Read {
+pub(crate) async fn with_body(asked: &Asked, inputs: &Inputs, limits: (usize, Duration)) -> Read {
     if inputs.is_empty() {
         nothing(asked)?;
     }
@@ -53,7 +53,7 @@ pub(super) async fn with_body(asked: &Asked, inputs: &Inputs, limits: (usize, Du
 }
 
 /// The body of a request; `None` where there is nothing in it.
-pub(super) async fn whole_body(asked: &Asked, (max, patience): (usize, Duration)) -> Result<Option<Bytes>, Fault> {
+pub(crate) async fn whole_body(asked: &Asked, (max, patience): (usize, Duration)) -> Result<Option<Bytes>, Fault> {
     match asked.body(max, patience).await {
         Body::Empty => Ok(None),
         Body::Whole(bytes) => Ok(Some(bytes)),
@@ -64,7 +64,7 @@ pub(super) async fn whole_body(asked: &Asked, (max, patience): (usize, Duration)
 }
 
 /// The inputs of a request with a body that is here. A member called `apart` is none of them: it names the user.
-pub(super) fn of_body(asked: &Asked, inputs: &Inputs, bytes: Option<&[u8]>, apart: Option<&str>) -> Read {
+pub(crate) fn of_body(asked: &Asked, inputs: &Inputs, bytes: Option<&[u8]>, apart: Option<&str>) -> Read {
     if inputs.is_empty() {
         nothing(asked)?;
     }
@@ -80,7 +80,7 @@ pub(super) fn of_body(asked: &Asked, inputs: &Inputs, bytes: Option<&[u8]>, apar
 }
 
 /// The inputs of a request whose address and body belong to somebody else: those in headers.
-pub(super) fn of_headers(asked: &Asked, inputs: &Inputs) -> Read {
+pub(crate) fn of_headers(asked: &Asked, inputs: &Inputs) -> Read {
     if inputs.is_empty() {
         return Ok(Vec::new());
     }
@@ -88,13 +88,13 @@ pub(super) fn of_headers(asked: &Asked, inputs: &Inputs) -> Read {
 }
 
 /// Refuses any query.
-pub(super) fn nothing(asked: &Asked) -> Result<(), Fault> {
+pub(crate) fn nothing(asked: &Asked) -> Result<(), Fault> {
     // T-34: undeclared query
     if asked.query().is_some() { Err(InputFault::Undeclared.into()) } else { Ok(()) }
 }
 
 /// The members of a body, by its type: a JSON object, also where no type is told, or a form.
-pub(super) fn body(headers: &HeaderMap, bytes: &[u8]) -> Option<Vec<(String, Option<String>)>> {
+pub(crate) fn body(headers: &HeaderMap, bytes: &[u8]) -> Option<Vec<(String, Option<String>)>> {
     let mut lines = headers.get_all(CONTENT_TYPE).iter();
     let told = lines.next().map(HeaderValue::to_str).transpose().ok()?;
     if lines.next().is_some() {
@@ -112,7 +112,7 @@ pub(super) fn body(headers: &HeaderMap, bytes: &[u8]) -> Option<Vec<(String, Opt
 }
 
 /// The members of a JSON object, each as often as it was sent: most readers keep the last of two, some the first.
-pub(super) fn members(bytes: &[u8]) -> Option<Vec<(String, Option<String>)>> {
+pub(crate) fn members(bytes: &[u8]) -> Option<Vec<(String, Option<String>)>> {
     struct Members;
     impl<'de> serde::de::Visitor<'de> for Members {
         type Value = Vec<(String, Option<String>)>;
@@ -135,7 +135,7 @@ pub(super) fn members(bytes: &[u8]) -> Option<Vec<(String, Option<String>)>> {
 }
 
 /// The pairs of a query or a form. Empty ones say nothing.
-pub(super) fn pairs(text: &str) -> Option<Vec<(String, String)>> {
+pub(crate) fn pairs(text: &str) -> Option<Vec<(String, String)>> {
     let pair = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         Some((decoded(name)?, decoded(value)?))

@@ -2,6 +2,8 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub(super) mod observe;
+
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -13,11 +15,11 @@ use http::header::{
 use strum::VariantArray;
 use warp::reply::Response;
 
-use super::asked::RequestId;
-use super::connection::HeadFault;
 use crate::clock::{Clock as _, SystemClock};
 use crate::identity::Refusal;
-use crate::provider::Class;
+use crate::inbound::connection::HeadFault;
+use crate::inbound::request::RequestId;
+use crate::provider::{Class, Dialect, Problem};
 use crate::session::SessionError;
 
 /// Id of the request, in every answer and log line.
@@ -298,8 +300,8 @@ pub(super) fn numbered(mut headers: HeaderMap, id: RequestId) -> HeaderMap {
     headers
 }
 
-/// A finished JSON body with the headers of its route.
-pub(super) fn json(base: &Base, id: RequestId, status: StatusCode, body: Bytes, cors: Option<HeaderMap>) -> Response {
+/// A finished body with the headers of its route.
+pub(super) fn body(base: &Base, id: RequestId, status: StatusCode, body: Bytes, cors: Option<HeaderMap>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     *response.headers_mut() = base.headers(id);
@@ -318,11 +320,24 @@ pub(super) fn problem(base: &Base, id: RequestId, outcome: Outcome, extras: Extr
     response
 }
 
+/// Puts such an answer into the form of a client library. An answer that is no failure has none.
+pub(super) fn in_dialect(response: &mut Response, dialect: &Dialect, outcome: Outcome, id: RequestId) {
+    let row = outcome.row();
+    if row.status.is_success() {
+        return;
+    }
+    *response.status_mut() = dialect.status_for(row.status);
+    let failure = dialect.failure(&Problem { message: row.error, code: row.code, request_id: id.as_str() });
+    let (body, content_type) = failure.unwrap_or_else(|| (Bytes::from(text(row, id)), "application/json"));
+    *response.body_mut() = body.into();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+}
+
 /// Headers and body of such an answer.
 fn told(base: &Base, id: RequestId, outcome: Outcome, extras: Extras) -> (HeaderMap, Bytes) {
     let row = outcome.row();
     let empty = row.status == StatusCode::NO_CONTENT;
-    let body = if empty { Bytes::new() } else { Bytes::from(body(row, id)) };
+    let body = if empty { Bytes::new() } else { Bytes::from(text(row, id)) };
     let mut headers = base.headers(id);
     if empty {
         headers.remove(CONTENT_TYPE);
@@ -368,7 +383,7 @@ pub(super) fn last_words(base: &Base, id: RequestId, outcome: Outcome, is_of_hea
 /// A scheme that makes no browser show a password box.
 pub(super) const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer");
 
-fn body(row: Row, id: RequestId) -> String {
+fn text(row: Row, id: RequestId) -> String {
     // Constants and hexadecimal digits only: nothing here needs escaping.
     format!("{{\"error\":\"{}\",\"code\":\"{}\",\"requestId\":\"{}\"}}", row.error, row.code, id.as_str())
 }

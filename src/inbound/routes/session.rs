@@ -1,22 +1,22 @@
-//! `answer = "session"`: the session as JSON, for browsers and apps. `answer = "livekit"`: the same in the form of
-//! LiveKit's standard token endpoint, a POST that is answered with 201.
+//! `answer = "session"`: the session as JSON, for browsers and apps. `answer = "client"`: the same in the form of the
+//! provider's own client library.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use warp::reply::Response;
 
 use super::Handler;
-use super::asked::Asked;
 use super::browser::Rules;
 use super::input::{self, Fault};
-use super::observe::{Observer, Seen};
-use super::reply::{self, Base, Extras, Outcome};
 use crate::identity::{Identity, Refusal, Resolver};
+use crate::inbound::reply::observe::{Observer, Seen};
+use crate::inbound::reply::{self, Base, Extras, Outcome};
+use crate::inbound::request::Asked;
 use crate::metrics::Label as _;
-use crate::provider::Inputs;
+use crate::provider::{Dialect, Inputs};
 use crate::session::{Answer, Entry, How, Plan, SessionError, Sessions};
 
 /// A request that ends before anybody looks for a session: how, and why for the request line.
@@ -30,37 +30,15 @@ enum Denied {
     User(Refusal),
 }
 
-/// What a route speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Our own form.
-    Session,
-    /// That of LiveKit's clients.
-    LiveKit,
-}
-
-impl Kind {
-    const fn methods(self) -> &'static str {
-        match self {
-            Self::Session => "GET, HEAD, POST, DELETE, OPTIONS",
-            Self::LiveKit => "POST, OPTIONS",
-        }
-    }
-
-    /// Status of a session.
-    const fn status(self) -> StatusCode {
-        match self {
-            Self::Session => StatusCode::OK,
-            Self::LiveKit => StatusCode::CREATED,
-        }
-    }
-}
-
 /// What the handler needs, put together at start.
 #[derive(Debug)]
 pub(super) struct SessionRoute {
-    pub(super) kind: Kind,
+    /// The form of a client library; `None` is our own.
+    pub(super) dialect: Option<Arc<Dialect>>,
+    /// Status of a session.
+    pub(super) status: StatusCode,
     pub(super) plan: Arc<Plan>,
+    pub(super) inputs: Arc<Inputs>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) resolver: Resolver,
     pub(super) rules: Rules,
@@ -72,12 +50,13 @@ pub(super) struct SessionRoute {
 
 impl Handler for SessionRoute {
     async fn answer(&self, asked: &Asked) -> Response {
-        match (&asked.method, self.kind) {
-            (&Method::POST, _) | (&Method::GET | &Method::HEAD, Kind::Session) => {}
-            (&Method::DELETE, Kind::Session) => return Box::pin(self.sign_out(asked)).await,
+        match (&asked.method, &self.dialect) {
+            (&Method::POST | &Method::GET | &Method::HEAD, None) => {}
+            (&Method::DELETE, None) => return Box::pin(self.sign_out(asked)).await,
             (&Method::OPTIONS, _) => return self.options(asked),
+            (method, Some(dialect)) if dialect.takes(method) => {}
             _ => {
-                let extras = Extras { allow: Some(self.kind.methods()), ..Extras::default() };
+                let extras = Extras { allow: Some(self.methods()), ..Extras::default() };
                 return self.finish(asked, Outcome::MethodNotAllowed, None, extras);
             }
         }
@@ -92,17 +71,20 @@ impl Handler for SessionRoute {
                 Err((outcome, reason)) => return self.finish(asked, outcome, reason, Extras::default()),
             },
         };
-        let declared = self.plan.provider.inputs();
         let inputs = if asked.method == Method::POST {
-            Box::pin(input::with_body(asked, declared, self.body)).await
+            Box::pin(input::with_body(asked, &self.inputs, self.body)).await
         } else {
-            input::without_body(asked, declared)
+            input::without_body(asked, &self.inputs)
         };
         self.session(asked, &identity, inputs).await
     }
 }
 
 impl SessionRoute {
+    fn methods(&self) -> &'static str {
+        self.dialect.as_ref().map_or("GET, HEAD, POST, DELETE, OPTIONS", |dialect| dialect.methods())
+    }
+
     /// The session of somebody whom we know, with what the request adds.
     async fn session(&self, asked: &Asked, identity: &Identity<'_>, inputs: input::Read) -> Response {
         let key = match inputs {
@@ -135,8 +117,7 @@ impl SessionRoute {
         };
         match self.admit(asked, body.as_deref()).await {
             Ok(identity) => {
-                let declared = self.plan.provider.inputs();
-                let inputs = input::of_body(asked, declared, body.as_deref(), self.resolver.user_member());
+                let inputs = input::of_body(asked, &self.inputs, body.as_deref(), self.resolver.user_member());
                 self.session(asked, &identity, inputs).await
             }
             Err((outcome, reason)) => self.finish(asked, outcome, reason, Extras::default()),
@@ -204,12 +185,16 @@ impl SessionRoute {
     }
 
     fn hand_out(&self, asked: &Asked, identity: &Identity<'_>, entry: &Entry, how: How) -> Response {
-        let Answer::Json(body) = &entry.answer else {
-            return self.finish(asked, Outcome::Internal, None, Extras::default());
+        let (body, headers) = match &entry.answer {
+            Answer::Body(body) => (body, None),
+            Answer::Whole(body, headers) => (body, Some(headers)),
+            Answer::Headers(_) | Answer::Unsayable => return self.refuse(asked, &SessionError::TooLarge),
         };
-        let status = self.kind.status();
-        let response = reply::json(&self.base, asked.id, status, body.clone(), self.rules.cors(asked));
-        let seen = Seen { outcome: Outcome::Ok, status: status.as_u16(), reason: None, hit: how == How::Hit };
+        let mut response = reply::body(&self.base, asked.id, self.status, body.clone(), self.rules.cors(asked));
+        if let Some(headers) = headers {
+            response.headers_mut().extend(HeaderMap::clone(headers));
+        }
+        let seen = Seen { outcome: Outcome::Ok, status: self.status.as_u16(), reason: None, hit: how == How::Hit };
         self.observer.request(asked, seen, || entry.user_tag(|| self.observer.tag(identity)));
         response
     }
@@ -238,8 +223,9 @@ impl SessionRoute {
     }
 
     fn options(&self, asked: &Asked) -> Response {
-        let extras = |cors| Extras { allow: Some(self.kind.methods()), cors, ..Extras::default() };
-        match self.rules.preflight(asked, self.kind.methods()) {
+        let methods = self.methods();
+        let extras = |cors| Extras { allow: Some(methods), cors, ..Extras::default() };
+        match self.rules.preflight(asked, methods) {
             None => self.finish(asked, Outcome::Options, None, extras(None)),
             Some(Ok(headers)) => self.finish(asked, Outcome::Options, None, extras(Some(headers))),
             Some(Err(outcome)) => self.finish(asked, outcome, None, Extras::default()),
@@ -250,7 +236,10 @@ impl SessionRoute {
         if extras.cors.is_none() {
             extras.cors = self.rules.cors(asked);
         }
-        let response = reply::problem(&self.base, asked.id, outcome, extras);
+        let mut response = reply::problem(&self.base, asked.id, outcome, extras);
+        if let Some(dialect) = &self.dialect {
+            reply::in_dialect(&mut response, dialect, outcome, asked.id);
+        }
         let seen = Seen { outcome, status: response.status().as_u16(), reason, hit: false };
         self.observer.request(asked, seen, || None);
         response

@@ -3,10 +3,19 @@
 //! What hyper's parser refuses in any case (methods, names, values) is left to it. The rest is decided here, line by line
 //! in the order of the bytes, so that it makes no difference how a head is cut into packets.
 
+mod fault;
+mod framing;
+mod host;
+mod reader;
+mod target;
+
 use memchr::memchr;
 
-use super::framing::Framing;
-use super::{HeadFault, host, target};
+use framing::Framing;
+
+pub(in crate::inbound) use fault::HeadFault;
+pub(in crate::inbound) use host::{fault_of_http2, is_same};
+pub(super) use reader::Reader;
 
 /// What a head may have.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +28,7 @@ pub(in crate::inbound) struct HeadLimits {
 
 /// What is known of the bytes so far.
 #[derive(Debug)]
-pub(super) enum Scanned {
+enum Scanned {
     /// The head goes on.
     Partial,
     Whole(Head),
@@ -28,26 +37,26 @@ pub(super) enum Scanned {
 
 /// A whole head.
 #[derive(Debug)]
-pub(super) struct Head {
+struct Head {
     /// Its bytes, with the empty line.
-    pub(super) len: usize,
+    len: usize,
     /// What comes after it.
-    pub(super) framing: Framing,
+    framing: Framing,
     /// Its target as hyper must see it, where that differs, with its place.
-    pub(super) rewritten: Option<Box<Rewritten>>,
+    rewritten: Option<Box<Rewritten>>,
 }
 
 #[derive(Debug)]
-pub(super) struct Rewritten {
-    pub(super) from: usize,
-    pub(super) to: usize,
-    pub(super) target: Vec<u8>,
+struct Rewritten {
+    from: usize,
+    to: usize,
+    target: Vec<u8>,
 }
 
 /// How far a head was looked at. Bytes that were seen once are not looked at again: a head that trickles in costs no more
 /// than one that comes whole.
 #[derive(Debug, Default)]
-pub(super) struct Scan {
+struct Scan {
     /// Where the line begins that is not complete.
     line: usize,
     /// How far the end of that line was looked for.
@@ -65,7 +74,7 @@ pub(super) struct Scan {
 
 impl Scan {
     /// Looks at a head, of which more may have come since the last look.
-    pub(super) fn run(&mut self, bytes: &[u8], limits: HeadLimits) -> Scanned {
+    fn run(&mut self, bytes: &[u8], limits: HeadLimits) -> Scanned {
         match self.try_run(bytes, limits) {
             Ok(None) => Scanned::Partial,
             Ok(Some(len)) => Scanned::Whole(Head {
@@ -78,7 +87,7 @@ impl Scan {
     }
 
     /// Whether the method is HEAD, whose answer has no body.
-    pub(super) fn is_of_head(&self) -> bool {
+    fn is_of_head(&self) -> bool {
         self.is_of_head
     }
 

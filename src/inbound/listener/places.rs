@@ -14,8 +14,8 @@ use strum::{IntoStaticStr, VariantArray};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::Phase;
 use crate::identity::{Peer, Rank};
+use crate::inbound::connection::Phase;
 use crate::metrics::{ByVariant, Counter, Label as _, Metrics};
 
 /// One of so many places is for strangers, and of these one of as many for one address.

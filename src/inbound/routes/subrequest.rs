@@ -10,13 +10,13 @@ use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::reply::Response;
 
-use super::asked::Asked;
 use super::input::{self, Fault};
-use super::observe::{Observer, Seen};
-use super::reply::{Base, CHALLENGE, Outcome, numbered};
 use super::{Handler, looked_at};
 use crate::config::Mode;
 use crate::identity::{Identity, Refusal, Resolver};
+use crate::inbound::reply::observe::{Observer, Seen};
+use crate::inbound::reply::{Base, CHALLENGE, Outcome, numbered};
+use crate::inbound::request::Asked;
 use crate::metrics::Label as _;
 use crate::provider::{InputFault, Inputs};
 use crate::session::{
@@ -25,7 +25,7 @@ use crate::session::{
 
 /// What the handler needs, put together at start.
 #[derive(Debug)]
-pub(super) struct SubrequestRoute {
+pub(crate) struct SubrequestRoute {
     plan: Arc<Plan>,
     sessions: Arc<Sessions>,
     resolver: Resolver,
@@ -80,7 +80,7 @@ impl Handler for SubrequestRoute {
 }
 
 impl SubrequestRoute {
-    pub(super) fn new(
+    pub(crate) fn new(
         plan: Arc<Plan>,
         sessions: Arc<Sessions>,
         resolver: Resolver,
@@ -93,7 +93,7 @@ impl SubrequestRoute {
     }
 
     /// The answer to what nobody looks at: no request that two hops would read alike, or one of a stranger.
-    pub(super) fn refuse(&self, asked: &Asked, refusal: Refusal) -> Response {
+    pub(crate) fn refuse(&self, asked: &Asked, refusal: Refusal) -> Response {
         self.observer.refused(refusal);
         self.without_identity(asked, refusal)
     }
@@ -190,7 +190,7 @@ fn complete(base: Base) -> Base {
 }
 
 /// Headers that a session of a subrequest route begins with, so that a cached one is finished but for the request id.
-pub(super) fn frame(resolver: &Resolver, inputs: &Inputs) -> HeaderMap {
+pub(crate) fn frame(resolver: &Resolver, inputs: &Inputs) -> HeaderMap {
     bare(resolver, inputs).into_headers()
 }
 

@@ -7,9 +7,9 @@ use http::header::{
     HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
 };
 
-use super::asked::Asked;
-use super::reply::Outcome;
 use crate::config::{self, origin};
+use crate::inbound::reply::Outcome;
+use crate::inbound::request::Asked;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Headers that a page of an allowed origin may send, beside those that its route reads.
@@ -19,7 +19,7 @@ const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("Retry-After, X-Re
 
 /// The rules of the `[browser]` section on one route.
 #[derive(Clone, Debug)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     browser: config::Browser,
     /// Headers that a preflight allows.
     allowed: HeaderValue,
@@ -27,7 +27,7 @@ pub(super) struct Rules {
 
 impl Rules {
     /// `read` are the headers of the route that pages write themselves, so no header that only a proxy may write.
-    pub(super) fn new<'h, I: Iterator<Item = &'h HeaderName>>(browser: config::Browser, read: I) -> Self {
+    pub(crate) fn new<'h, I: Iterator<Item = &'h HeaderName>>(browser: config::Browser, read: I) -> Self {
         let mut names: Vec<HeaderName> = Vec::new();
         for name in ALLOWED_HEADERS.into_iter().chain(browser.require_header.clone()).chain(read.cloned()) {
             if !names.contains(&name) {
@@ -41,7 +41,7 @@ impl Rules {
     }
 
     /// Refuses a request that a page of another site, a rebound name or a forged server-side request made.
-    pub(super) fn check(&self, asked: &Asked) -> Result<(), Outcome> {
+    pub(crate) fn check(&self, asked: &Asked) -> Result<(), Outcome> {
         let hosts = &self.browser.allow_hosts;
         // T-44: listed host
         if !hosts.is_empty() && !asked.host().is_some_and(|host| hosts.contains(&host)) {
@@ -84,7 +84,7 @@ impl Rules {
     }
 
     /// Headers that let a page of a listed origin read the answer. The origin is ours: it comes from the list.
-    pub(super) fn cors(&self, asked: &Asked) -> Option<HeaderMap> {
+    pub(crate) fn cors(&self, asked: &Asked) -> Option<HeaderMap> {
         if self.browser.allow_origins.is_empty() {
             // T-41: no list
             return None;
@@ -98,7 +98,7 @@ impl Rules {
     }
 
     /// The answer to a preflight, or why it is refused; `None` for a plain OPTIONS.
-    pub(super) fn preflight(&self, asked: &Asked, methods: &'static str) -> Option<Result<HeaderMap, Outcome>> {
+    pub(crate) fn preflight(&self, asked: &Asked, methods: &'static str) -> Option<Result<HeaderMap, Outcome>> {
         if !asked.headers.contains_key(ORIGIN) || !asked.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
             return None;
         }
@@ -124,7 +124,7 @@ fn is_own(origin: &HeaderValue, asked: &Asked) -> bool {
 }
 
 /// The origin of a refused request, for whoever may want to list it; what is no origin is not repeated.
-pub(super) fn told_origin(asked: &Asked) -> Option<&str> {
+pub(crate) fn told_origin(asked: &Asked) -> Option<&str> {
     match asked.header(&ORIGIN)? {
         "null" => Some("null"),
         origin => origin::parse(origin),
