@@ -51,7 +51,8 @@ mod tests {
             { "typ": "oid", "val": "1" }, { "typ": "mail", "val": "a@b" },
             { "typ": "roles", "val": "x" }, { "typ": "roles", "val": "y" },
         ] });
-        let expected = json!({ "oid": "1", "mail": "a@b", "roles": ["x", "y"], "name_typ": "a@b", "role_typ": ["x", "y"] });
+        let expected =
+            json!({ "oid": "1", "mail": "a@b", "roles": ["x", "y"], "name_typ": "a@b", "role_typ": ["x", "y"] });
         assert_eq!(read(&text), Some(expected));
         for wrong in [json!({}), json!({ "claims": {} }), json!({ "claims": null })] {
             assert_eq!(read(&wrong), None, "{wrong}");

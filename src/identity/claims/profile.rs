@@ -68,7 +68,8 @@ impl ClaimNames {
         let mut subject = String::with_capacity(own.len());
         for path in &self.subject_within {
             // T-15: separator
-            let outer = path.find(claims).and_then(Value::as_str).filter(|outer| !outer.is_empty() && !outer.contains(':'));
+            let outer =
+                path.find(claims).and_then(Value::as_str).filter(|outer| !outer.is_empty() && !outer.contains(':'));
             subject.push_str(outer.ok_or(Refusal::Claim)?);
             subject.push(':');
         }

@@ -17,7 +17,7 @@ use crate::config::did_you_mean;
 
 pub(super) use headers::{Condition, Decoding, HeaderNames, Part};
 pub(super) use keys::{KeyForm, KeyPlace, KeyPlan, PemUrl, REFRESH_BOUNDS};
-pub(super) use payload::{Issuer, Payload};
+pub(super) use payload::Issuer;
 pub use presets::{PRESETS, summary};
 pub(super) use presets::{is_preset, names};
 pub(super) use token::{Form, TokenRules};

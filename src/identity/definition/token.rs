@@ -122,7 +122,6 @@ pub(in crate::identity) struct TokenRules {
     pub(in crate::identity) machine: Vec<Path>,
 }
 
-
 /// Leeway where none is given, and at most.
 /// `typ` where none is given. Others, such as `logout+jwt`, are made by the same issuer for other ends.
 const TYPES: [&str; 3] = ["jwt", "at+jwt", "jose"];

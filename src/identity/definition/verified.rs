@@ -66,6 +66,6 @@ impl MetadataRules {
 impl PrincipalRules {
     pub(super) fn check(raw: RawPrincipal) -> Result<Self, String> {
         // Everything begins with nothing, so the empty text is refused: it would look like a check that is made.
-        Ok(Self { prefixes: super::token::filled("principal.prefix", raw.prefix)? })
+        Ok(Self { prefixes: token::filled("principal.prefix", raw.prefix)? })
     }
 }

@@ -93,7 +93,7 @@ impl User {
 mod tests {
     use super::*;
 
-    fn profile(body: &[u8]) -> Result<Option<Profile>, Refusal> {
+    fn read_user(body: &[u8]) -> Result<Option<Profile>, Refusal> {
         user(body)?.map(User::check).transpose()
     }
 
@@ -101,13 +101,13 @@ mod tests {
     fn a_user_is_read_whole() {
         let body = br#"{"room":"a","user":{"id":"u,1","name":"J\u00f6rg  B","email":"j@example.org",
             "avatar":"https://example.org/j.png","groups":["a","","b,c"]},"more":[[1]]}"#;
-        let profile = profile(body).expect("good").expect("a user");
+        let profile = read_user(body).expect("good").expect("a user");
         assert_eq!(profile.subject, "u,1");
         assert_eq!(profile.name.as_deref(), Some("J\u{f6}rg B"));
         assert_eq!(profile.email.as_deref(), Some("j@example.org"));
         assert_eq!(profile.avatar.as_deref(), Some("https://example.org/j.png"));
         assert_eq!(profile.groups, ["a", "b,c"]);
-        let bare = profile(br#"{"user":{"id":"u1","email":"none","avatar":"http://x/y","name":" "}}"#);
+        let bare = read_user(br#"{"user":{"id":"u1","email":"none","avatar":"http://x/y","name":" "}}"#);
         let bare = bare.expect("good").expect("a user");
         assert!(bare.email.is_none() && bare.avatar.is_none() && bare.name.is_none());
     }
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn no_user_is_nobody() {
         for body in ["{}", " {} ", r#"{"room":"a"}"#, r#"{"User":{"id":"a"}}"#, r#"{"a":{"user":{"id":"a"}}}"#] {
-            assert!(matches!(profile(body.as_bytes()), Ok(None)), "{body}");
+            assert!(matches!(read_user(body.as_bytes()), Ok(None)), "{body}");
         }
     }
 
@@ -149,11 +149,11 @@ mod tests {
             r#"{"user":{"id":"\ud800"}}"#,
             "{'user':{'id':'a'}}",
         ] {
-            assert!(matches!(profile(body.as_bytes()), Err(Refusal::Body)), "{body}");
+            assert!(matches!(read_user(body.as_bytes()), Err(Refusal::Body)), "{body}");
         }
-        assert!(matches!(profile(b"{\"user\":{\"id\":\"\xff\"}}"), Err(Refusal::Body)));
+        assert!(matches!(read_user(b"{\"user\":{\"id\":\"\xff\"}}"), Err(Refusal::Body)));
         let deep = format!("{{\"user\":{}", "[".repeat(5000));
-        assert!(matches!(profile(deep.as_bytes()), Err(Refusal::Body)));
+        assert!(matches!(read_user(deep.as_bytes()), Err(Refusal::Body)));
     }
 
     #[test]
@@ -167,14 +167,14 @@ mod tests {
             ("ro\u{200b}ot", Refusal::Character),
         ] {
             let body = serde_json::json!({ "user": { "id": id } }).to_string();
-            assert_eq!(profile(body.as_bytes()).err(), Some(refusal), "{id}");
+            assert_eq!(read_user(body.as_bytes()).err(), Some(refusal), "{id}");
         }
         let long = serde_json::json!({ "user": { "id": "a", "groups": ["x".repeat(256)] } }).to_string();
-        assert_eq!(profile(long.as_bytes()).err(), Some(Refusal::Body));
+        assert_eq!(read_user(long.as_bytes()).err(), Some(Refusal::Body));
         let control = br#"{"user":{"id":"a","groups":["x\u0001"]}}"#;
-        assert_eq!(profile(control).err(), Some(Refusal::Body));
+        assert_eq!(read_user(control).err(), Some(Refusal::Body));
         let many = serde_json::json!({ "user": { "id": "a", "groups": vec!["x"; 257] } }).to_string();
-        assert_eq!(profile(many.as_bytes()).err(), Some(Refusal::Body));
+        assert_eq!(read_user(many.as_bytes()).err(), Some(Refusal::Body));
     }
 
     #[test]

@@ -5,7 +5,6 @@
 use std::borrow::Cow;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::Value;
 
 use super::headers::{self, Lines};
 use crate::identity::Refusal;
@@ -97,17 +96,14 @@ fn undecoded(value: &[u8]) -> Refusal {
     }
 }
 
-fn subject(
-    names: &HeaderNames,
-    decoding: &Decoding,
-    claims: &Claims,
-    lines: &Lines<'_>,
-) -> Result<String, Refusal> {
+fn subject(names: &HeaderNames, decoding: &Decoding, claims: &Claims, lines: &Lines<'_>) -> Result<String, Refusal> {
     let text = match (decoding.subject, lines.subject) {
-        (Some(encoding), Some(line)) => encoding.decode(line.as_bytes()).map_err(|_| match undecoded(line.as_bytes()) {
-            Refusal::Absent => lines.refusal(SubjectFault::Absent),
-            refusal => refusal,
-        })?,
+        (Some(encoding), Some(line)) => {
+            encoding.decode(line.as_bytes()).map_err(|_| match undecoded(line.as_bytes()) {
+                Refusal::Absent => lines.refusal(SubjectFault::Absent),
+                refusal => refusal,
+            })?
+        }
         (Some(_), None) => Cow::Borrowed(""),
         (None, _) => match decoding.claims.subject(claims)? {
             Some(subject) => Cow::Borrowed(subject.as_str().ok_or(Refusal::Claim)?),

@@ -4,8 +4,8 @@ pub(super) mod body;
 mod decoded;
 pub(super) mod headers;
 mod left_out;
-mod sources;
 mod metadata;
+mod sources;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -15,7 +15,7 @@ const PARTIES: [&str; 2] = ["azp", "client_id"];
 impl TokenRules {
     /// Checks the claims that every token must have, and tells when they hold. A claim that is not there never passes for
     /// one that fits (T-21).
-    pub(super) fn check(
+    pub(super) fn check_claims(
         &self,
         claims: &Claims,
         header_exp: Option<Timestamp>,

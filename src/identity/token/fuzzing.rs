@@ -1,6 +1,7 @@
 //! What must hold for any token before a signature is looked at, and for any payload behind one.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
@@ -54,7 +55,7 @@ impl Front {
         let header = Header::of(&members, &self.rules)?;
         self.is_header(decoded.header, &header);
         let claims = object(decoded.payload).ok_or(Refusal::TokenMalformed)?;
-        self.rules.check(&claims, header.exp, Duration::ZERO)?;
+        self.rules.check_claims(&claims, header.exp, Duration::ZERO)?;
         let names = &self.rules.claims;
         let profile = names.profile(&claims, names.signed_subject(&claims)?, Groups::One);
         self.is_told_by(decoded.payload, &profile);

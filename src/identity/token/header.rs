@@ -3,8 +3,6 @@
 //! Members that bring a key along or say where one is (`jwk`, `jku`, `x5u`, `x5c`) are not read at all (T-19); those that
 //! change what a signature means (`crit`, `b64`, `zip`, `enc`) are refused.
 
-use serde_json::Value;
-
 use crate::clock::Timestamp;
 use crate::identity::Refusal;
 use crate::identity::claims::{Claims, object, text_of, time_of};
@@ -51,34 +49,34 @@ impl<'t> Header<'t> {
     }
 }
 
-    /// Whether the token is of a kind that stands for a user (RFC 8725, 3.11).
+/// Whether the token is of a kind that stands for a user (RFC 8725, 3.11).
 fn is_of_type(members: &Claims, rules: &TokenRules) -> bool {
-        if !members.contains_key("typ") {
-            return !rules.typed;
-        }
-        let is = |typ: &str| {
-            let short = typ.get(..12).filter(|start| start.eq_ignore_ascii_case("application/")).and(typ.get(12..));
-            rules.types.iter().any(|own| own.eq_ignore_ascii_case(short.unwrap_or(typ)))
-        };
-        text_of(members, "typ").is_some_and(is)
+    if !members.contains_key("typ") {
+        return !rules.typed;
     }
+    let is = |typ: &str| {
+        let short = typ.get(..12).filter(|start| start.eq_ignore_ascii_case("application/")).and(typ.get(12..));
+        rules.types.iter().any(|own| own.eq_ignore_ascii_case(short.unwrap_or(typ)))
+    };
+    text_of(members, "typ").is_some_and(is)
+}
 
-    /// Any customer of AWS has a balancer whose keys are served beside ours: only ours may sign, and only for our client
-    /// (T-22). The id of the key becomes part of an address, so it is a UUID or nothing (T-20).
+/// Any customer of AWS has a balancer whose keys are served beside ours: only ours may sign, and only for our client
+/// (T-22). The id of the key becomes part of an address, so it is a UUID or nothing (T-20).
 fn balancer(members: &Claims, kid: Option<&str>, rules: &TokenRules) -> Result<Timestamp, Refusal> {
-        // T-22: signer
-        let signer = text_of(members, "signer").filter(|signer| rules.signers.iter().any(|own| own == signer));
-        // T-22: client of the balancer
-        let client = text_of(members, "client").filter(|client| rules.client.as_deref() == Some(client));
-        if signer.is_none() || client.is_none() || !kid.is_some_and(is_uuid) {
-            return Err(Refusal::TokenHeader);
-        }
-        let issuer = text_of(members, "iss").ok_or(Refusal::TokenHeader)?;
-        if !rules.issuers.iter().any(|own| own == issuer) {
-            return Err(Refusal::Issuer);
-        }
-        time_of(members, "exp").ok().flatten().ok_or(Refusal::TokenHeader)
+    // T-22: signer
+    let signer = text_of(members, "signer").filter(|signer| rules.signers.iter().any(|own| own == signer));
+    // T-22: client of the balancer
+    let client = text_of(members, "client").filter(|client| rules.client.as_deref() == Some(client));
+    if signer.is_none() || client.is_none() || !kid.is_some_and(is_uuid) {
+        return Err(Refusal::TokenHeader);
     }
+    let issuer = text_of(members, "iss").ok_or(Refusal::TokenHeader)?;
+    if !rules.issuers.iter().any(|own| own == issuer) {
+        return Err(Refusal::Issuer);
+    }
+    time_of(members, "exp").ok().flatten().ok_or(Refusal::TokenHeader)
+}
 
 /// Eight, four, four, four and twelve hexadecimal digits.
 fn is_uuid(text: &str) -> bool {

@@ -139,7 +139,7 @@ impl Verifier {
             return Err(Refusal::Signature);
         }
         let claims = object(decoded.payload).ok_or(Refusal::TokenMalformed)?;
-        let window = self.rules.check(&claims, header.exp, self.validity.leeway)?;
+        let window = self.rules.check_claims(&claims, header.exp, self.validity.leeway)?;
         let names = &self.rules.claims;
         let profile = names.profile(&claims, names.signed_subject(&claims)?, Groups::One);
         Ok(Verified { profile: Arc::new(profile), window })

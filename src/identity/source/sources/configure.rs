@@ -109,7 +109,7 @@ impl<'c> Draft<'c> {
             }
             let is_asked = asked.iter().any(|(_, asked)| *asked == name);
             let compiled = definition::compile(name, own).and_then(|definition| {
-                let source = is_asked.then(|| Source::new(name, definition, around)).transpose();
+                let source = is_asked.then(|| Source::new(name, definition, identity.leeway, around)).transpose();
                 source.map_err(|(key, problem)| vec![(key.to_owned(), problem)])
             });
             match compiled {
