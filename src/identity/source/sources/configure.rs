@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{Around, Sources};
-use crate::config::{self, Answer, ConfigError, did_you_mean};
+use crate::config::{self, Answer, ConfigError};
+use crate::definition::{Key, Mistake, did_you_mean};
 use crate::identity::definition;
 use crate::identity::peer::Peers;
 use crate::identity::source::Source;
@@ -52,14 +53,14 @@ struct Draft<'c> {
 }
 
 impl<'c> Draft<'c> {
-    fn refuse(&mut self, key: String, problem: String) {
-        self.errors.push(ConfigError::new(self.identity.origin.clone(), key.as_str(), problem));
+    fn refuse(&mut self, key: impl Into<Key>, problem: String) {
+        self.errors.push(ConfigError::new(self.identity.origin.clone(), key, problem));
     }
 
     /// Refuses each of these, whose keys stand below `below`; what comes in the place of the rest.
     fn refuse_all<T: Default>(&mut self, problems: Vec<(impl std::fmt::Display, String)>, below: &str) -> T {
         for (key, problem) in problems {
-            self.refuse(format!("{below}{key}"), problem);
+            self.refuse(format!("{below}{key}").as_str(), problem);
         }
         T::default()
     }
@@ -82,7 +83,7 @@ impl<'c> Draft<'c> {
         for (key, name) in peers.token_sources() {
             if asked.iter().any(|(_, asked)| *asked == name) {
                 self.refuse(
-                    key,
+                    key.as_str(),
                     format!("\"{name}\" names users as well, and would take the caller for one; define another"),
                 );
             }
@@ -102,7 +103,7 @@ impl<'c> Draft<'c> {
                 let own = identity.sources.keys().map(String::as_str);
                 let meant = did_you_mean(name, own.chain(presets.split(", ")));
                 self.refuse(
-                    key,
+                    key.as_str(),
                     format!("no source \"{name}\"; presets: {presets}; or define identity.sources.{name}{meant}"),
                 );
                 continue;
@@ -110,19 +111,18 @@ impl<'c> Draft<'c> {
             let is_asked = asked.iter().any(|(_, asked)| *asked == name);
             let compiled = definition::compile(name, own).and_then(|definition| {
                 let source = is_asked.then(|| Source::new(name, definition, identity.leeway, around)).transpose();
-                source.map_err(|(key, problem)| vec![(key.to_owned(), problem)])
+                source.map_err(|(key, problem)| Mistake::new(key, problem).into())
             });
             match compiled {
                 Ok(source) => sources.extend(source),
-                Err(problems) => {
+                Err(mistakes) => {
                     let namespace = own.and_then(|own| own.get("namespace")?.as_str());
                     self.broken.push((name, namespace));
-                    for (below, problem) in problems {
-                        let dot = if below.is_empty() { "" } else { "." };
+                    let source = Key::from("identity.sources").below(name);
+                    for Mistake { key, problem } in mistakes.within(&source) {
                         // The whole key, because beside the name of a preset nothing else is in sight.
-                        let problem =
-                            problem.replace("keys.network =", &format!("identity.sources.{name}.keys.network ="));
-                        self.refuse(format!("identity.sources.{name}{dot}{below}"), problem);
+                        let problem = problem.replace("keys.network =", &format!("{source}.keys.network ="));
+                        self.refuse(key, problem);
                     }
                 }
             }
