@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
 use crate::definition::Key;
 use crate::identity::{self, Roles};
-use crate::inbound::{self, Bound, Calls, Entrance, Limits, Protocol, Rooms, Routes, Tls};
+use crate::inbound::{self, Bound, Calls, Entrance, Limits, Listener, Protocol, Rooms, Routes, Service, Tls};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
@@ -32,6 +32,10 @@ pub(crate) use descriptors::raise as raise_descriptor_limit;
 
 use descriptors::Budget;
 
+/// The keys that say where each listener is.
+const FRONT: &str = "server.listen";
+const GRPC: &str = "grpc.listen";
+const OPS: &str = "ops.listen";
 /// Time for connections to notice that they were cut.
 const AFTER_CUT: Duration = Duration::from_secs(1);
 
@@ -209,11 +213,10 @@ fn plan(
 #[derive(Debug)]
 pub struct App {
     blueprint: Blueprint,
-    front: Bound,
-    grpc: Option<(Bound, Calls)>,
-    ops: Bound,
+    listeners: Vec<Listener>,
     lifecycle: Lifecycle,
-    rooms: Rooms,
+    /// Probes are answered until the last request is done, so the ops listener outlives the others.
+    ops_lifecycle: Lifecycle,
     nudge: Nudge,
 }
 
@@ -240,10 +243,7 @@ impl App {
             };
             Bound::bind(listen, server.unix_mode).map_err(named)
         };
-        let front = bind("server.listen", &server.listen)?;
-        let ops = bind("ops.listen", &config.ops)?;
-        let grpc = config.grpc.as_ref().map(|grpc| bind("grpc.listen", &grpc.listen)).transpose()?;
-        let lifecycle = Lifecycle::new();
+        let (lifecycle, ops_lifecycle) = (Lifecycle::new(), Lifecycle::new());
         let clock = Arc::clone(&blueprint.clock);
         let log = RequestLog::new(config.log.requests, config.log.users, clock, log);
         let rooms = Rooms {
@@ -251,26 +251,63 @@ impl App {
             sessions: blueprint.sessions(&lifecycle),
             providers: blueprint.providers.values().cloned().collect(),
             metrics: Arc::clone(&blueprint.metrics),
-            log,
+            log: log.clone(),
             browser: config.browser.clone(),
-            body: (config.server.max_body_bytes, config.server.header_timeout),
+            body: (server.max_body_bytes, server.header_timeout),
         };
+        let budget = blueprint.descriptors();
+        let limits = Limits { connections: budget.connections, ..Limits::from(server) };
+        let peers = Arc::clone(blueprint.sources.peers());
+        let entrance = Entrance { peers, tls: blueprint.tls.clone(), log: log.clone() };
+        let routes = Routes::front(&rooms);
+        let mut listeners = vec![
+            Listener {
+                key: FRONT,
+                bound: bind(FRONT, &server.listen)?,
+                service: Service::Routes(routes.clone()),
+                limits,
+                entrance: entrance.clone(),
+                lifecycle: lifecycle.clone(),
+            },
+            Listener {
+                key: OPS,
+                bound: bind(OPS, &config.ops)?,
+                service: Service::Routes(Routes::ops(&lifecycle, &rooms)),
+                limits: limits.of_ops(budget.ops),
+                entrance: Entrance { peers: Arc::default(), tls: None, log },
+                lifecycle: ops_lifecycle.clone(),
+            },
+        ];
+        if let Some(grpc) = &config.grpc {
+            listeners.push(Listener {
+                key: GRPC,
+                bound: bind(GRPC, &grpc.listen)?,
+                service: Service::Calls(Calls::new(grpc, &routes, server.header_timeout, &lifecycle)),
+                limits: Limits { protocol: Protocol::Http2, ..limits },
+                entrance,
+                lifecycle: lifecycle.clone(),
+            });
+        }
         lifecycle.spawn(Arc::clone(&rooms.sessions).run_renewals());
         blueprint.sources.start(&lifecycle);
         let nudge = watch_files(&blueprint, &rooms.sessions, &lifecycle);
-        let calls = |(bound, grpc)| (bound, Calls::new(grpc, &config.routes, &rooms, &lifecycle));
-        let grpc = grpc.zip(config.grpc.as_ref()).map(calls);
-        Ok(Self { blueprint, front, grpc, ops, lifecycle, rooms, nudge })
+        Ok(Self { blueprint, listeners, lifecycle, ops_lifecycle, nudge })
     }
 
-    /// Where the front and the ops listener are, with the ports that the system chose.
+    /// Where the listener of this key is, with the port that the system chose.
+    fn address(&self, key: &str) -> io::Result<Option<Listen>> {
+        self.listeners.iter().find(|own| own.key == key).map(|own| own.bound.address()).transpose()
+    }
+
+    /// Where the front and the ops listener are.
     pub fn addresses(&self) -> io::Result<(Listen, Listen)> {
-        Ok((self.front.address()?, self.ops.address()?))
+        let known = |key| self.address(key)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
+        Ok((known(FRONT)?, known(OPS)?))
     }
 
     /// Where gRPC is served, if it is.
     pub fn grpc_address(&self) -> io::Result<Option<Listen>> {
-        self.grpc.as_ref().map(|(bound, _)| bound.address()).transpose()
+        self.address(GRPC)
     }
 
     /// The life of the process, to look at from outside.
@@ -286,47 +323,29 @@ impl App {
     /// Serves until `shutdown` completes, then drains: readiness drops, listeners close after the configured delay,
     /// requests in flight finish under the deadline, the rest is cut.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Ended {
-        let Self { blueprint, front, grpc, ops, lifecycle, rooms, nudge: _nudge } = self;
+        if let Ok(Some(address)) = self.address(FRONT) {
+            summary::log_routes(&self.blueprint, &address);
+        }
+        let Self { blueprint, listeners, lifecycle, ops_lifecycle, nudge: _nudge } = self;
         let server = &blueprint.config.server;
         object(&blueprint, &lifecycle);
-        if let Ok(address) = front.address() {
-            summary::log_routes(&blueprint, &address);
-        }
         blueprint.warn();
-        let metrics = &blueprint.metrics;
-        // The ops listener has a life of its own: probes are answered until the last request is done.
-        let ops_life = Lifecycle::new();
-        let ops_routes = Routes::ops(&lifecycle, &rooms);
-        let budget = blueprint.descriptors();
-        let limits = Limits { connections: budget.connections, ..Limits::from(server) };
-        let ops_limits = limits.of_ops(budget.ops);
-        let front_routes = Routes::front(&blueprint.config.routes, &rooms);
-        let entrance =
-            Entrance { peers: Arc::clone(rooms.sources.peers()), tls: blueprint.tls.clone(), log: rooms.log.clone() };
-        let ops_entrance = Entrance { peers: Arc::default(), tls: None, log: rooms.log.clone() };
-        let serve_ops = inbound::serve(ops, ops_routes, ops_limits, ops_entrance, ops_life.clone(), metrics);
-        let serve_grpc = async {
-            let limits = Limits { protocol: Protocol::Http2, ..limits };
-            if let Some((bound, calls)) = grpc {
-                inbound::serve(bound, calls, limits, entrance.clone(), lifecycle.clone(), metrics).await;
-            }
-        };
-        let serve_front = inbound::serve(front, front_routes, limits, entrance.clone(), lifecycle.clone(), metrics);
+        // What accepts connections ends before what is served on them.
+        let (accepting, ops_accepting) = (Lifecycle::default(), Lifecycle::default());
+        for listener in listeners {
+            let own = if listener.key == OPS { &ops_accepting } else { &accepting };
+            own.spawn(listener.serve(Arc::clone(&blueprint.metrics)));
+        }
         ready_when_random(&lifecycle);
-        let stop = async {
-            shutdown.await;
-            tracing::info!("stopping: not ready any more, finishing what is in flight");
-            lifecycle.leave();
-            tokio::time::sleep(server.drain_delay).await;
-            lifecycle.draining().cancel();
-        };
-        let front_life = async {
-            tokio::join!(serve_front, serve_grpc, stop);
-            let ended = drain(&lifecycle, server.drain_timeout).await;
-            ops_life.draining().cancel();
-            ended
-        };
-        let (ended, ()) = tokio::join!(front_life, serve_ops);
+        shutdown.await;
+        tracing::info!("stopping: not ready any more, finishing what is in flight");
+        lifecycle.leave();
+        tokio::time::sleep(server.drain_delay).await;
+        lifecycle.draining().cancel();
+        accepting.finished().await;
+        let ended = drain(&lifecycle, server.drain_timeout).await;
+        ops_lifecycle.draining().cancel();
+        ops_accepting.finished().await;
         ended
     }
 }

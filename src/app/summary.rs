@@ -3,24 +3,25 @@
 use std::fmt;
 
 use super::Blueprint;
-use crate::config::{Answer, ClientCertificates, Listen, Mode, Route};
+use crate::config::{ClientCertificates, Listen, Mode, RouteKind};
+use crate::session::Plan;
 
 /// Logs what is served where, one line for each route.
 pub(super) fn log_routes(blueprint: &Blueprint, front: &Listen) {
-    for route in &blueprint.config().routes {
+    for Plan { route, .. } in blueprint.plans().iter().map(AsRef::as_ref) {
         let host = route.host.as_ref().map(ToString::to_string);
         let sources = route.sources.as_deref().unwrap_or(blueprint.sources.default_names()).join(", ");
-        let (path, answer, provider) = (route.path.as_str(), kind(route), route.provider.as_str());
+        let (path, answer, provider) = (route.path.as_str(), label(route.kind), route.provider.as_str());
         tracing::info!(path, host, answer, provider, sources, listener = %front, "route");
     }
 }
 
-fn kind(route: &Route) -> &'static str {
-    match (route.answer, route.mode) {
-        (Answer::Session, _) => "session",
-        (Answer::Client, _) => "client",
-        (Answer::Subrequest, Mode::Optional) => "subrequest, optional",
-        (Answer::Subrequest, Mode::Required) => "subrequest, required",
+fn label(kind: RouteKind) -> &'static str {
+    match kind {
+        RouteKind::Session => "session",
+        RouteKind::Client => "client",
+        RouteKind::Subrequest(Mode::Optional) => "subrequest, optional",
+        RouteKind::Subrequest(Mode::Required) => "subrequest, required",
     }
 }
 
@@ -68,10 +69,10 @@ impl fmt::Display for Blueprint {
             writeln!(f, "told by         {proof}")?;
         }
         self.outbound(f)?;
-        for (route, plan) in config.routes.iter().zip(self.plans()) {
-            let kind = kind(route);
+        for Plan { route, ttl, .. } in self.plans().iter().map(AsRef::as_ref) {
+            let kind = label(route.kind);
             let host = route.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
-            let ttl = humantime::format_duration(plan.ttl);
+            let ttl = humantime::format_duration(*ttl);
             writeln!(f, "route           {}{host}: {kind}, provider {}, lifetime {ttl}", route.path, route.provider)?;
         }
         for (name, provider) in &self.providers {

@@ -48,8 +48,8 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
         .map_err(|refusal| Failure::Usage(format!("--user: {refusal}")))?
         .with(options.email.as_deref(), &groups);
     let wanted = |path: &str| options.route.as_deref().is_none_or(|route| route == path);
-    let Some(plan) = blueprint.plans().iter().find(|plan| wanted(&plan.path)) else {
-        let known: Vec<_> = blueprint.plans().iter().map(|plan| plan.path.as_str()).collect();
+    let Some(plan) = blueprint.plans().iter().find(|plan| wanted(&plan.route.path)) else {
+        let known: Vec<_> = blueprint.plans().iter().map(|plan| plan.route.path.as_str()).collect();
         let meant = did_you_mean(options.route.as_deref().unwrap_or_default(), &known);
         return Err(Failure::Usage(format!("--route: no such route; configured: {}{meant}", known.join(", "))));
     };
@@ -73,7 +73,7 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
         let [took, waits] = [took, waits].map(humantime::format_duration);
         say(&format!(
             "note: this took {took}; a request to {} is answered after {waits}, without a session\n",
-            plan.path
+            plan.route.path
         ));
     }
     if let (true, Err(SessionError::Provider(error))) = (options.explain, &outcome) {

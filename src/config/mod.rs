@@ -12,6 +12,7 @@ mod layers;
 pub mod origin;
 mod outbound;
 mod raw;
+mod route;
 mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,14 +26,14 @@ pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use identity::{Caller, CallerToken, Identity, Peers, Users};
 pub use outbound::{Bypass, Outbound, Proxy, ProxyAuth};
-pub use raw::{Answer, ClientCertificates, LogFormat, Mode, RequestLines, Unfit, UserLines};
+pub use raw::{ClientCertificates, LogFormat, Mode, RequestLines, Unfit, UserLines};
+pub use route::{JWKS_PATH, Reach, Route, RouteKind};
 
 use check::Check;
 #[cfg(any(test, fuzzing))]
 pub(crate) use check::identity::network;
 use layers::Layers;
 
-use crate::definition::Key;
 pub use crate::definition::did_you_mean;
 use crate::rate::Rate;
 
@@ -195,38 +196,6 @@ pub struct Cache {
     pub max_bytes: u64,
 }
 
-/// What is served under one path.
-#[derive(Clone, Debug)]
-pub struct Route {
-    /// Path, beginning with a slash, without trailing slash.
-    pub path: String,
-    /// Only for this host (lower case, no port), if given.
-    pub host: Option<String>,
-    /// The kind of answer.
-    pub answer: Answer,
-    /// Name of the provider.
-    pub provider: String,
-    /// Lifetime to ask for, if not the provider's default.
-    pub ttl: Option<Duration>,
-    /// How long a request waits for the provider.
-    pub deadline: Duration,
-    /// For subrequests: what happens without a token.
-    pub mode: Mode,
-    /// Names of the identity sources, in order, where they are not those of `[identity]`.
-    pub sources: Option<Vec<String>>,
-    /// File, for messages.
-    pub origin: String,
-    /// Key in that file, for messages: `routes[0]`.
-    pub key: Key,
-}
-
-impl Route {
-    /// What tells it from every other: its path, behind its host where it is for one. Hosts hold no slash.
-    pub fn name(&self) -> String {
-        format!("{}{}", self.host.as_deref().unwrap_or_default(), self.path)
-    }
-}
-
 /// One account at a provider, as written; its definition checks the settings.
 #[derive(Clone, Debug)]
 pub struct Provider {
@@ -279,6 +248,3 @@ impl Config {
         (Self { definitions: sources.definitions.clone(), ..config }, errors)
     }
 }
-
-/// Where public keys are served; no route may take it.
-pub const JWKS_PATH: &str = "/.well-known/jwks.json";

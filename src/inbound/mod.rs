@@ -13,15 +13,17 @@ mod listener;
 mod reply;
 mod request;
 mod routes;
+mod service;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use connection::Protocol;
 pub use grpc::Calls;
-pub use listener::{Answers, Bound, Content, Entrance, Limits, Tls, serve};
+pub use listener::{Bound, Entrance, Limits, Tls};
 pub use reply::{Outcome, Row};
 pub use routes::{Routes, form};
+pub use service::{Listener, Service};
 
 use crate::config;
 use crate::identity::Sources;

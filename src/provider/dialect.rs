@@ -65,6 +65,8 @@ pub struct Problem<'p> {
     pub message: &'p str,
     /// Stable code.
     pub code: &'p str,
+    /// Status that the library sees.
+    pub status: StatusCode,
     /// Id of the request.
     pub request_id: &'p str,
 }

@@ -295,7 +295,7 @@ mod tests {
     fn what_may_be_a_secret_itself_is_not_shown() {
         for (path, visible) in [
             ("missing", true),
-            ("/nonexistent/livekit/api-secret", true),
+            ("/nonexistent/chat/api-secret", true),
             ("0123456789abcdef", false),
             ("app.key:0123456789abcdef", false),
             ("c2VjcmV0/c2VjcmV0/c2VjcmV0", false),

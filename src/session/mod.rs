@@ -59,8 +59,8 @@ const STRIPES: usize = 64;
 pub struct Plan {
     /// Number of the route.
     pub id: RouteId,
-    /// Configured path: the route's name in logs and metrics.
-    pub path: String,
+    /// What was configured.
+    pub route: config::Route,
     /// Who mints.
     pub provider: Arc<Provider>,
     /// Lifetime to ask for.
@@ -101,7 +101,7 @@ impl Plan {
             expired: count("expired"),
         };
         let ttl = route.ttl.unwrap_or(provider.lifetime().default);
-        Self { id, path: route.path.clone(), ttl, deadline: route.deadline, form, roles, counters, provider }
+        Self { id, route: route.clone(), ttl, deadline: route.deadline, form, roles, counters, provider }
     }
 
     /// The same for somebody who waits until the provider has answered or its own time is over.

@@ -196,7 +196,7 @@ impl Sessions {
         let left = entry.usable_until.since(now);
         let wait = if left > 2 * FIRST_RETRY { wait.min(left / 2) } else { left };
         let at = now.plus(wait);
-        tracing::warn!(route = plan.path, provider = plan.provider.name(), failures = failures + 1, %error, "session not renewed; the old one stays until its margin");
+        tracing::warn!(route = plan.route.path, provider = plan.provider.name(), failures = failures + 1, %error, "session not renewed; the old one stays until its margin");
         self.renewals.schedule(at, key.clone(), entry);
     }
 }

@@ -75,7 +75,7 @@ impl Sessions {
             return;
         }
         if let Err(error) = self.revoke(key, Origin::default()).await {
-            tracing::warn!(route = plan.path, provider = plan.provider.name(), %error, "a token of somebody who left while it was minted could not be taken back; nobody was handed it");
+            tracing::warn!(route = plan.route.path, provider = plan.provider.name(), %error, "a token of somebody who left while it was minted could not be taken back; nobody was handed it");
         }
     }
 

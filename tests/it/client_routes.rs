@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 use sidemint::config::Environment;
+use sidemint::provider::PRESETS;
 
 use crate::client::{Answer, request};
 use crate::harness::{Service, clock, config, draw_with};
@@ -237,7 +238,7 @@ methods = [\"POST\"]
 text = \"{{ session.token }}\"
 [client.error]
 statuses = { 400 = 403, 401 = 403, 503 = 500 }
-json = { error = { code = \"{{ error.code }}\", message = \"{{ error.message }} at {{ config.host }}\", id = \"{{ error.requestId }}\" } }
+json = { error = { code = \"{{ error.code }}\", message = \"{{ error.message }} at {{ config.host }}\", id = \"{{ error.requestId }}\", status = \"{{ error.status * 100 }}\" } }
 ";
     let service = service(client, &[]).await;
     let evil = "{\"room\":\"<script>alert(1)</script>\"}";
@@ -254,7 +255,7 @@ json = { error = { code = \"{{ error.code }}\", message = \"{{ error.message }} 
             "input_invalid" => "Bad request",
             _ => "Forbidden",
         };
-        let expected = json!({ "error": { "code": code, "message": format!("{message} at chat.example"), "id": id } });
+        let expected = json!({ "error": { "code": code, "message": format!("{message} at chat.example"), "id": id, "status": 40300 } });
         assert_eq!(answer.json(), expected);
     }
     let lines = service.log_lines(3).await;
@@ -288,6 +289,54 @@ error = { text = \"{{ error.message }}\" }
     assert_eq!((lacking.status, lacking.text()), (503, "Chat unavailable"));
     let whole = service.ask("GET", TOKEN, &[ALICE, ("X-Forwarded-Email", "a@example.com")]).await;
     assert_eq!((whole.status, &whole.json()["mail"]), (200, &json!("a@example.com")));
+}
+
+/// Where no user is signed in, and where a request is wrong: by what each library stops asking.
+#[tokio::test(flavor = "multi_thread")]
+async fn presets_tell_their_clients_when_to_stop() {
+    const ABLY: &str = "{\"error\":{\"message\":\"MESSAGE\",\"code\":40300,\"statusCode\":403}}";
+    const OURS: &str = "{\"error\":\"MESSAGE\",\"code\":";
+    let environment = Environment::of([
+        ("ABLY_API_KEY", "app.key:0123456789abcdef"),
+        ("PUSHER_SECRET", "0123456789abcdef"),
+        ("LIVEBLOCKS_SECRET_KEY", "sk_test"),
+        ("CENTRIFUGO_CLIENT_TOKEN_HMAC_SECRET_KEY", "0123456789abcdef0123456789abcdef"),
+        ("EJABBERD_JWT_KEY", "{\"kty\":\"oct\",\"k\":\"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY\"}"),
+        ("LIVEKIT_API_SECRET", "0123456789abcdef0123456789abcdef"),
+    ]);
+    let pusher = "app_id = \"1\"\napp_key = \"k\"\ncluster = \"eu\"";
+    let address = "public_api_url = \"https://a.example\"";
+    let livekit = "public_api_url = \"wss://a.example\"\napi_key = \"k\"";
+    let ejabberd = format!("{address}\nhost = \"a.example\"");
+    let cases = [
+        ("ably", "capability = { a = [\"*\"] }", [403, 403], ABLY),
+        ("ably-token-request", "capability = { a = [\"*\"] }", [403, 403], ABLY),
+        ("pusher", pusher, [401, 400], OURS),
+        ("pusher-channel", pusher, [401, 400], OURS),
+        ("liveblocks", "", [401, 400], "MESSAGE"),
+        ("livekit", livekit, [401, 400], OURS),
+        ("centrifugo", address, [403, 403], OURS),
+        ("centrifugo-subscription", address, [403, 403], OURS),
+        ("ejabberd", &ejabberd, [401, 400], OURS),
+    ];
+    let speaks = |(_, text): &&(&str, &str)| text.contains("\n[client]\n");
+    let all: Vec<&str> = PRESETS.iter().filter(speaks).map(|(name, _)| *name).collect();
+    let mut known: Vec<&str> = cases.iter().map(|(name, ..)| *name).collect();
+    known.sort_unstable();
+    assert_eq!(known, all);
+    for (name, lines, statuses, body) in cases {
+        let text = ROUTES.replace("\"own\"", &format!("\"{name}\"\n{lines}"));
+        let service = Service::start(&config(&text, &[]), &environment, clock()).await;
+        let method = if name == "ejabberd" { "GET" } else { "POST" };
+        for (path, headers, status, message) in [
+            (TOKEN, &[][..], statuses[0], "Unauthorized"),
+            ("/chat/token?user=bob", &[ALICE][..], statuses[1], "Bad request"),
+        ] {
+            let answer = service.ask(method, path, headers).await;
+            assert_eq!(answer.status, status, "{name}: {answer:?}");
+            assert!(answer.text().starts_with(&body.replace("MESSAGE", message)), "{name}: {}", answer.text());
+        }
+    }
 }
 
 /// What a definition made with this `[client]` is refused for.

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use sidemint::config::Environment;
 
-use crate::client::Answer;
+use crate::client::{Answer, request};
 use crate::fakes::http::{Call, Script};
 use crate::fakes::provider::Fake;
 use crate::harness::{NOW, SESSION, Service, clock, config, draw_with};
@@ -636,4 +636,25 @@ async fn the_worked_example_works() {
         (&answer.json()["token"], &answer.json()["expiresAt"]),
         (&json!("tok"), &json!("2026-05-04T19:40:00.000Z"))
     );
+    // Its client library, and a hub with a cookie.
+    let text = format!("{}{text}", block(page, "toml,route"));
+    let sdk = json!({"sdk": "web"}).to_string();
+    for client in ["toml,client", "toml,cookie"] {
+        let definition = format!("{definition}{}", block(page, client));
+        let service = Service::start_with(&text, &Environment::default(), clock(), &[("parley", &definition)]).await;
+        let mut connection = service.connect().await;
+        let alice =
+            [("X-Forwarded-User", "alice"), ("X-Forwarded-Name", "alice"), ("Content-Type", "application/json")];
+        if client == "toml,client" {
+            connection.send(request("POST", "/parley/token", &alice, sdk.as_bytes())).await;
+            let answer = connection.answer().await.expect("an answer");
+            assert_eq!(answer.status, 201, "{answer:?}");
+            assert_eq!(answer.json(), json!({"jwt": "tok", "until": "2026-05-04T19:40:00.000Z"}));
+            assert_eq!(connection.ask("POST", "/parley/token", &[]).await.status, 403);
+        } else {
+            let answer = connection.ask("GET", "/parley/token", &alice[..2]).await;
+            let cookie = "mercureAuthorization=tok; Path=/.well-known/mercure; Secure; HttpOnly; SameSite=Strict";
+            assert_eq!((answer.status, answer.header("set-cookie")), (200, Some(cookie)));
+        }
+    }
 }

@@ -212,30 +212,3 @@ async fn the_livekit_client_asks_a_token_endpoint() {
     let refused = judge("livekit-client.mjs", with(&order, json!({"url": format!("{}/no", backend.url)})));
     assert!(refused["message"].as_str().unwrap().contains("received 401"), "{refused}");
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_pusher_client_signs_in_and_subscribes() {
-    let answers = vec![
-        ("/user", "200 OK", "{\"auth\": \"key:1\", \"user_data\": \"{\\\"id\\\":\\\"alice\\\"}\"}"),
-        ("/channel", "200 OK", "{\"auth\": \"key:2\", \"channel_data\": \"{\\\"user_id\\\":\\\"alice\\\"}\"}"),
-        ("/no", "403 Forbidden", "{}"),
-    ];
-    let backend = Backend::start(answers).await;
-    let url = |path: &str| format!("{}{path}", backend.url);
-    let order = json!({
-        "key": "key", "socket_id": "1234.1234", "channel": "presence-lobby", "headers": {"X-Forwarded-User": "alice"},
-        "user_url": url("/user"), "channel_url": url("/channel"),
-    });
-    let sent = judge("pusher-js.mjs", order.clone());
-    let expected = json!({
-        "user": {"auth": "key:1", "user_data": "{\"id\":\"alice\"}"},
-        "channel": {"auth": "key:2", "channel_data": "{\"user_id\":\"alice\"}", "channel": "presence-lobby"},
-    });
-    assert_eq!(sent, expected);
-    assert!(backend.seen("/user").contains("\r\nx-forwarded-user: alice\r\n"));
-    assert!(backend.seen("/user").ends_with("\r\n\r\nsocket_id=1234.1234"));
-    assert!(backend.seen("/channel").ends_with("\r\n\r\nsocket_id=1234.1234&channel_name=presence-lobby"));
-    let refused = judge("pusher-js.mjs", with(&order, json!({"user_url": url("/no"), "channel_url": url("/no")})));
-    assert!(refused["user"]["error"].as_str().unwrap().contains("received status: 403"), "{refused}");
-    assert_eq!(refused["channel"]["status"], 403, "{refused}");
-}

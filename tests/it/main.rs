@@ -31,6 +31,7 @@ mod canary;
 mod canary_proofs;
 mod cli;
 mod client_routes;
+mod clients;
 mod config;
 mod configured;
 mod controllers;

@@ -67,7 +67,7 @@ fn the_page_prints_a_configuration_of_sidemint_that_loads() {
     let block = PAGE.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     let drawn = crate::harness::draw(block, &crate::harness::sendsar_key(), crate::harness::clock());
     let blueprint = drawn.unwrap_or_else(|errors| panic!("{errors}"));
-    let paths: Vec<&str> = blueprint.plans().iter().map(|plan| plan.path.as_str()).collect();
+    let paths: Vec<&str> = blueprint.plans().iter().map(|plan| plan.route.path.as_str()).collect();
     assert_eq!(paths, [SESSION, "/auth", "/guard"]);
 }
 

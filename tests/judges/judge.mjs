@@ -4,7 +4,8 @@ import { createRequire } from "node:module";
 import { text } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
 
-const { resolve } = createRequire(new URL("../../.tools/node/", import.meta.url));
+/** Where a file of a package is. */
+export const { resolve } = createRequire(new URL("../../.tools/node/", import.meta.url));
 
 /** A package of tests/parts/package.json, as its users get it. */
 export async function part(name) {

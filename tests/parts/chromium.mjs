@@ -7,8 +7,8 @@ import { part } from "../judges/judge.mjs";
 const { chromium } = await part("playwright-core");
 const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
-/** A browser that asks nobody for anything but the pages it is told. */
-export async function launch() {
+/** A browser that asks nobody for anything but the pages it is told; `more` are options of its command. */
+export async function launch(more = []) {
   const executablePath = PLACES.find((place) => existsSync(place));
   if (!executablePath) throw new Error("chromium is not installed: run tests/install-parts");
   return chromium.launch({
@@ -24,6 +24,7 @@ export async function launch() {
       "--no-first-run",
       // Nothing is asked but loopback, where all pages of the tests are.
       "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.*",
+      ...more,
     ],
   });
 }

@@ -20,7 +20,7 @@ use url::Url;
 
 use super::{Failure, print, runtime};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Answer, Config, ConfigErrors, Environment, Route, Sources};
+use crate::config::{Config, ConfigErrors, Environment, Route, RouteKind, Sources};
 use crate::identity::{self, Around};
 use crate::inbound::Outcome;
 use crate::metrics::Metrics;
@@ -206,7 +206,7 @@ fn add(headers: &mut HeaderMap, line: &str) -> Result<(), &'static str> {
 
 /// The route that the address leads to.
 fn route<'c>(config: &'c Config, wanted: Option<&str>, seen: &str) -> Result<&'c Route, Failure> {
-    let mut sessions = config.routes.iter().filter(|route| route.answer == Answer::Session);
+    let mut sessions = config.routes.iter().filter(|route| route.kind == RouteKind::Session);
     let found = match wanted {
         Some(path) => sessions.find(|route| route.path == path),
         None => sessions.clone().find(|route| route.path == seen).or_else(|| sessions.next()),
@@ -219,6 +219,6 @@ fn route<'c>(config: &'c Config, wanted: Option<&str>, seen: &str) -> Result<&'c
 }
 
 fn sessions_of(config: &Config) -> impl Iterator<Item = &str> {
-    let sessions = config.routes.iter().filter(|route| route.answer == Answer::Session);
+    let sessions = config.routes.iter().filter(|route| route.kind == RouteKind::Session);
     sessions.map(|route| route.path.as_str())
 }

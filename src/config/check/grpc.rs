@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Check;
-use crate::config::{Answer, Grpc, Listen, Route, raw};
+use crate::config::{Grpc, Listen, Route, raw};
 use crate::definition::did_you_mean;
 
 impl Check<'_> {
@@ -25,7 +25,7 @@ impl Check<'_> {
             }
         }
         let paths: BTreeSet<&str> =
-            routes.iter().filter(|route| route.answer == Answer::Subrequest).map(|route| route.path.as_str()).collect();
+            routes.iter().filter(|route| route.kind.is_subrequest()).map(|route| route.path.as_str()).collect();
         let known = || paths.iter().copied().collect::<Vec<_>>().join(", ");
         let route = match (raw.route, paths.first()) {
             (Some(own), _) if paths.contains(own.as_str()) => own,

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use super::layers::Layers;
 use super::{
-    Answer, Browser, Cache, ClientCertificates, Config, ConfigError, Environment, JWKS_PATH, Listen, Log, Mode,
-    Provider, Route, Server, Tls, UserLimits, origin, raw,
+    Browser, Cache, ClientCertificates, Config, ConfigError, Environment, JWKS_PATH, Listen, Log, Mode, Provider,
+    Route, RouteKind, Server, Tls, UserLimits, origin, raw,
 };
 use crate::definition::{Count, Key, did_you_mean};
 
@@ -245,30 +245,34 @@ impl Check<'_> {
                 let meant = did_you_mean(&raw.provider, providers);
                 refuse("provider", format!("no provider \"{}\"; configured: {known}{meant}", raw.provider));
             }
-            if raw.mode.is_some() && raw.answer != Answer::Subrequest {
+            let kind = match raw.answer {
+                raw::Answer::Session => RouteKind::Session,
+                raw::Answer::Client => RouteKind::Client,
+                raw::Answer::Subrequest => RouteKind::Subrequest(raw.mode.unwrap_or(Mode::Optional)),
+            };
+            if raw.mode.is_some() && !kind.is_subrequest() {
                 refuse("mode", "only a subrequest route has a mode; remove it".to_owned());
             }
             let deadline = raw.deadline.map_or_else(
-                || match raw.answer {
-                    Answer::Session | Answer::Client => Duration::from_secs(5),
+                || match kind {
+                    RouteKind::Session | RouteKind::Client => Duration::from_secs(5),
                     // Envoy and Istio give up after 200 ms and deny.
-                    Answer::Subrequest => Duration::from_millis(150), // T-57: patience of a proxy
+                    RouteKind::Subrequest(_) => Duration::from_millis(150), // T-57: patience of a proxy
                 },
                 |span| span.0,
             );
             let route = Route {
                 path,
                 host: raw.host.map(|host| host.to_ascii_lowercase()),
-                answer: raw.answer,
+                kind,
                 provider: raw.provider,
                 ttl: raw.ttl.map(|span| span.0),
                 deadline,
-                mode: raw.mode.unwrap_or(Mode::Optional),
                 sources: raw.source.map(|source| source.0),
                 origin: origin.clone(),
                 key: key.clone(),
             };
-            if route.answer == Answer::Subrequest && route.covers(JWKS_PATH) {
+            if kind.is_subrequest() && route.covers(JWKS_PATH) {
                 refuse("path", format!("covers {JWKS_PATH}, which always serves the public keys; choose another path"));
             }
             if let Some(other) = routes.iter().find(|other| other.clashes_with(&route)) {
@@ -277,21 +281,6 @@ impl Check<'_> {
             routes.push(route);
         }
         routes
-    }
-}
-
-impl Route {
-    fn covers(&self, path: &str) -> bool {
-        match self.answer {
-            Answer::Session | Answer::Client => self.path == path,
-            Answer::Subrequest => {
-                path.strip_prefix(&self.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            }
-        }
-    }
-
-    fn clashes_with(&self, other: &Self) -> bool {
-        self.host == other.host && (self.covers(&other.path) || other.covers(&self.path))
     }
 }
 

@@ -209,7 +209,7 @@ impl Default for Limits {
 /// The kind of answer a route gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub enum Answer {
+pub(super) enum Answer {
     /// JSON for browsers and apps.
     Session,
     /// What the provider's own client library expects.

@@ -54,6 +54,7 @@ impl ClaimNames {
         let Some((path, value)) = self.subject.iter().find_map(|path| Some((path, found(path)?))) else {
             return Ok(None);
         };
+        // T-13: verified subject
         // An address that nobody looked at may be somebody else's, who would then be this user.
         if self.email.contains(path) && !self.is_vouched_for(claims) {
             return Err(Refusal::Claim);

@@ -92,7 +92,7 @@ impl Validity {
 
 /// The time in a claim, if the claim is there.
 pub(in crate::identity) fn time_of(claims: &Claims, name: &str) -> Result<Option<Timestamp>, Refusal> {
-    claims.get(name).map(|value| time(value).ok_or(Refusal::Claim)).transpose()
+    claims.get(name).map(|value| time(value).ok_or(Refusal::Claim)).transpose() // T-21: times are numbers
 }
 
 /// A `NumericDate` (RFC 7519, 2): seconds since 1970, perhaps with a fraction. Text, negative and boundless numbers are

@@ -107,11 +107,10 @@ fn route() -> config::Route {
     config::Route {
         path: "/".to_owned(),
         host: None,
-        answer: config::Answer::Session,
+        kind: config::RouteKind::Session,
         provider: String::new(),
         ttl: None,
         deadline: Duration::from_secs(1),
-        mode: config::Mode::Optional,
         sources: None,
         origin: String::new(),
         key: crate::definition::Key::default(),

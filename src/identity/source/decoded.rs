@@ -72,7 +72,7 @@ fn open(
     {
         return Err(Refusal::Issuer);
     }
-    validity.check(&claims, payload.expiry)?;
+    validity.check(&claims, payload.expiry)?; // T-29: payload ends
     Ok(Some(claims))
 }
 

@@ -23,11 +23,12 @@ pub(super) fn of_metadata(
     if text_of(claims, "iss") != Some(&rules.issuer) {
         return Err(Refusal::Issuer);
     }
-    validity.check(claims, rules.expiry)?;
+    validity.check(claims, rules.expiry)?; // T-29: metadata ends
     let names = &rules.claims;
     // Metadata holds numbers as doubles, in which large ones run together, so only those are taken that are told apart;
     // `inbound` hands on no other as whole.
     let subject = match names.subject(claims)? {
+        // T-15: integer subject
         Some(Value::Number(number)) => number.as_i64().ok_or(Refusal::Claim)?.to_string(),
         _ => names.signed_subject(claims)?,
     };

@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
@@ -58,11 +58,13 @@ pub(super) struct Waiting {
     /// One timer for the life of the connection. Requests do not touch it: while the connection is idle it ticks four
     /// times in the idle time, and a tick finds out whether anything happened since the last.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Who the timer wakes, since it was last polled.
+    waker: Option<Waker>,
 }
 
 impl Waiting {
     pub(super) fn new(patience: Arc<Patience>) -> Self {
-        Self { patience, since: None, quiet: 0, timer: None }
+        Self { patience, since: None, quiet: 0, timer: None, waker: None }
     }
 
     /// Something came.
@@ -74,7 +76,7 @@ impl Waiting {
     pub(super) fn is_over(&mut self, wait: Wait) {
         if self.since.is_some_and(|(own, _)| own == wait) {
             // The timer goes with it: it may be set for longer than the next wait.
-            (self.since, self.timer) = (None, None);
+            (self.since, self.timer, self.waker) = (None, None, None);
         }
     }
 
@@ -106,6 +108,11 @@ impl Waiting {
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let quarter = self.patience.idle / 4;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(quarter)));
+        // Each request asks, and a poll is dear: one is needed only when the timer has fired or another task waits for it.
+        if !timer.is_elapsed() && self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        self.waker = Some(cx.waker().clone());
         while timer.as_mut().poll(cx).is_ready() {
             self.quiet += 1;
             if self.quiet >= QUIET_TICKS {

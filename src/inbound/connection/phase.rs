@@ -11,7 +11,7 @@ use crate::lifecycle::Lifecycle;
 
 /// Where a connection is between two requests, and what belongs to all requests of it.
 #[derive(Debug)]
-pub struct Phase {
+pub(in crate::inbound) struct Phase {
     now: AtomicU8,
     lifecycle: Lifecycle,
     /// Where there may be many requests at once, and some never end by themselves.

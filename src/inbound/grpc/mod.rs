@@ -29,10 +29,10 @@ use tonic::body::Body as Answer;
 use tonic::codegen::Service as _;
 use tonic::server::Grpc;
 
-use super::Rooms;
 use super::connection::{HeadFault, Held, Phase};
 use super::listener::{Answers, Content};
 use super::request::body::{self, Body};
+use super::routes::Routes;
 use crate::config;
 use crate::identity::{Rank, Standing};
 use crate::lifecycle::Lifecycle;
@@ -68,12 +68,13 @@ impl std::fmt::Debug for Calls {
 }
 
 impl Calls {
-    /// The services of this configuration. `lifecycle` is what health tells of.
-    pub fn new(grpc: &config::Grpc, routes: &[config::Route], rooms: &Rooms, lifecycle: &Lifecycle) -> Self {
+    /// The services of this configuration: checks are answered by `routes`, a call has to come within `patience`, and
+    /// `lifecycle` is what health tells of.
+    pub fn new(grpc: &config::Grpc, routes: &Routes, patience: Duration, lifecycle: &Lifecycle) -> Self {
         Self {
-            checks: Arc::new(Checks::new(grpc, routes, rooms)),
+            checks: Arc::new(Checks::new(grpc, routes)),
             health: HealthServer::new(Health::new(lifecycle)),
-            patience: rooms.body.1,
+            patience,
         }
     }
 

@@ -1,23 +1,23 @@
 //! The accept loop: limits, timeouts, peer proof and a drain with a deadline, which warp's own server does not have.
 
+mod answers;
 mod limits;
 mod minute;
 mod places;
 mod socket;
 mod tls;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
+pub(super) use answers::{Answers, Content};
 pub use limits::Limits;
 pub use socket::Bound;
 pub use tls::Tls;
@@ -27,9 +27,7 @@ use places::{Place, Places, Seat, Shares};
 use socket::{Stream, is_of_one_connection};
 use tls::Handshakes;
 
-use super::connection::{
-    Budget, Guarded, HeadFault, HeadLimits, HeadRules, Patience, Phase, Protocol, Spoken, fault_of_http2,
-};
+use super::connection::{Budget, Guarded, HeadLimits, HeadRules, Patience, Phase, Protocol, Spoken, fault_of_http2};
 use crate::identity::{Peer, Peers, Standing};
 use crate::inbound::reply::observe::HeadObserver;
 use crate::lifecycle::Lifecycle;
@@ -51,24 +49,6 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// HTTP/2: bytes of a header list.
 const MAX_HEADER_LIST: u32 = 16 * 1024;
-
-/// What bodies of answers are made of.
-pub trait Content: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static {}
-
-impl<B> Content for B where B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static
-{}
-
-/// Answers the requests of a listener.
-pub trait Answers: Send + Sync + 'static {
-    /// Answers one request, and tells `phase`. One with a `fault` is refused.
-    fn answer(
-        &self,
-        request: http::Request<Incoming>,
-        standing: Standing,
-        phase: Arc<Phase>,
-        fault: Option<HeadFault>,
-    ) -> impl Future<Output = Result<http::Response<impl Content + use<Self>>, Infallible>> + Send + 'static + use<Self>;
-}
 
 /// Who may come in, and how.
 #[derive(Clone, Debug)]
@@ -112,7 +92,7 @@ enum End {
 }
 
 /// Accepts and serves connections until the lifecycle drains. Connections are tracked by `lifecycle`.
-pub async fn serve<R: Answers>(
+pub(super) async fn serve<R: Answers>(
     bound: Bound,
     routes: R,
     limits: Limits,

@@ -326,9 +326,11 @@ pub(super) fn in_dialect(response: &mut Response, dialect: &Dialect, outcome: Ou
     if row.status.is_success() {
         return;
     }
-    *response.status_mut() = dialect.status_for(row.status);
-    let failure = dialect.failure(&Problem { message: row.error, code: row.code, request_id: id.as_str() });
-    let (body, content_type) = failure.unwrap_or_else(|| (Bytes::from(text(row, id)), "application/json"));
+    let status = dialect.status_for(row.status);
+    *response.status_mut() = status;
+    let problem = Problem { message: row.error, code: row.code, status, request_id: id.as_str() };
+    let (body, content_type) =
+        dialect.failure(&problem).unwrap_or_else(|| (Bytes::from(text(row, id)), "application/json"));
     *response.body_mut() = body.into();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
 }

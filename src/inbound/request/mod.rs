@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, header};
 use hyper::body::{Body as _, Incoming};
 
 use body::{Body, Unread};
@@ -125,9 +125,9 @@ impl Asked {
         Origin { request_id: Some(self.id.as_str().to_owned()), trace: TraceContext::of(&self.headers) }
     }
 
-    /// The address for whoever routes by it.
-    pub(super) fn uri(&self) -> Uri {
-        self.target.clone().map(Uri::from).unwrap_or_default()
+    /// The path, as sent.
+    pub(super) fn path(&self) -> &str {
+        self.target.as_ref().map_or("", PathAndQuery::path)
     }
 
     /// The query as sent, where there is something in it.
@@ -186,9 +186,6 @@ impl RequestId {
         HeaderValue::from_bytes(&self.0).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 }
-
-/// Requests travel through warp as an extension of this type.
-pub(super) type Ask = Arc<Asked>;
 
 #[cfg(test)]
 mod tests {

@@ -6,13 +6,11 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use warp::Filter as _;
-use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use super::at;
+use super::table::{Served, Table};
 use crate::inbound::Rooms;
-use crate::inbound::request::Ask;
+use crate::inbound::request::Asked;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Metrics, SigningKeyLine};
 use crate::provider::{KeyState, Provider};
@@ -21,28 +19,25 @@ use crate::provider::{KeyState, Provider};
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The routes of the ops listener.
-pub(super) fn routes(lifecycle: &Lifecycle, rooms: &Rooms) -> BoxedFilter<(Response,)> {
-    let live =
-        at("/livez").and(warp::ext::get::<Ask>()).map(|asked: Ask| guarded(&asked, || text(StatusCode::OK, "ok\n")));
+pub(super) fn table(lifecycle: &Lifecycle, rooms: &Rooms) -> Table {
+    let live = Served::at("/livez", |asked| guarded(asked, || text(StatusCode::OK, "ok\n")));
     let (state, own) = (lifecycle.clone(), rooms.clone());
-    let ready =
-        at("/readyz").and(warp::ext::get::<Ask>()).map(move |asked: Ask| guarded(&asked, || readiness(&state, &own)));
+    let ready = Served::at("/readyz", move |asked| guarded(asked, || readiness(&state, &own)));
     let (state, own) = (lifecycle.clone(), rooms.clone());
-    let metrics = at("/metrics").and(warp::ext::get::<Ask>()).map(move |asked: Ask| {
-        guarded(&asked, || {
-            own.sessions.report();
-            own.metrics.show_keys(&key_lines(&own.providers));
-            own.metrics.ready.set(i64::from(state.objections().is_empty()));
-            let mut response = Response::new(Bytes::from(own.metrics.render()).into());
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Metrics::CONTENT_TYPE));
-            response
-        })
-    });
-    let nothing = warp::any().map(|| text(StatusCode::NOT_FOUND, "not found\n"));
-    live.or(ready).unify().or(metrics).unify().or(nothing).unify().boxed() // T-56: probes alone
+    let metrics = Served::at("/metrics", move |asked| guarded(asked, || numbers(&state, &own)));
+    Table::new(vec![live, ready, metrics], |_| text(StatusCode::NOT_FOUND, "not found\n"), super::heads(rooms))
 }
 
-fn guarded(asked: &Ask, answer: impl FnOnce() -> Response) -> Response {
+fn numbers(lifecycle: &Lifecycle, rooms: &Rooms) -> Response {
+    rooms.sessions.report();
+    rooms.metrics.show_keys(&key_lines(&rooms.providers));
+    rooms.metrics.ready.set(i64::from(lifecycle.objections().is_empty()));
+    let mut response = Response::new(Bytes::from(rooms.metrics.render()).into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Metrics::CONTENT_TYPE));
+    response
+}
+
+fn guarded(asked: &Asked, answer: impl FnOnce() -> Response) -> Response {
     // T-56: no browsers
     let mut response = if asked.headers.contains_key(SEC_FETCH_SITE) {
         text(StatusCode::FORBIDDEN, "not for browsers\n")

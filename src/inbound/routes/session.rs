@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use warp::reply::Response;
 
-use super::Handler;
 use super::browser::Rules;
 use super::input::{self, Fault};
 use crate::identity::{Identity, Refusal, Resolver};
@@ -48,8 +47,8 @@ pub(super) struct SessionRoute {
     pub(super) body: (usize, Duration),
 }
 
-impl Handler for SessionRoute {
-    async fn answer(&self, asked: &Asked) -> Response {
+impl SessionRoute {
+    pub(super) async fn answer(&self, asked: &Asked) -> Response {
         match (&asked.method, &self.dialect) {
             (&Method::POST | &Method::GET | &Method::HEAD, None) => {}
             (&Method::DELETE, None) => return Box::pin(self.sign_out(asked)).await,

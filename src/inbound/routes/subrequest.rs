@@ -11,7 +11,7 @@ use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTH
 use warp::reply::Response;
 
 use super::input::{self, Fault};
-use super::{Handler, looked_at};
+use super::looked_at;
 use crate::config::Mode;
 use crate::identity::{Identity, Refusal, Resolver};
 use crate::inbound::reply::observe::{Observer, Seen};
@@ -37,10 +37,10 @@ pub(crate) struct SubrequestRoute {
     passed: Base,
 }
 
-impl Handler for SubrequestRoute {
+impl SubrequestRoute {
     /// Answers one request, whatever its method, path below the prefix, query or body: those are the user's own request
     /// to the host application. What the proxy wants to add comes in headers.
-    async fn answer(&self, asked: &Asked) -> Response {
+    pub(crate) async fn answer(&self, asked: &Asked) -> Response {
         let identity = match self.resolver.resolve(&asked.asking(None)) {
             Ok(identity) => identity,
             // Boxed: few requests come here, and every hit would carry the future about.

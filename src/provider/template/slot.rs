@@ -101,6 +101,7 @@ pub(super) enum SessionPart {
 pub(super) enum ProblemPart {
     Message,
     Code,
+    Status,
     RequestId,
 }
 
@@ -157,9 +158,10 @@ pub(super) const SESSION_NAMES: [(&str, Slot); 5] = [
 ];
 
 /// What a failure says.
-pub(super) const PROBLEM_NAMES: [(&str, Slot); 3] = [
+pub(super) const PROBLEM_NAMES: [(&str, Slot); 4] = [
     ("error.message", Slot::Problem(ProblemPart::Message)),
     ("error.code", Slot::Problem(ProblemPart::Code)),
+    ("error.status", Slot::Problem(ProblemPart::Status)),
     ("error.requestId", Slot::Problem(ProblemPart::RequestId)),
 ];
 
@@ -199,12 +201,11 @@ impl Slot {
                 })
             }),
             Self::Session(part) => part.value(variables.session?),
-            Self::Problem(part) => variables.problem.map(|problem| {
-                text(match part {
-                    ProblemPart::Message => problem.message,
-                    ProblemPart::Code => problem.code,
-                    ProblemPart::RequestId => problem.request_id,
-                })
+            Self::Problem(part) => variables.problem.map(|problem| match part {
+                ProblemPart::Message => text(problem.message),
+                ProblemPart::Code => text(problem.code),
+                ProblemPart::Status => Datum::Number(i64::from(problem.status.as_u16())),
+                ProblemPart::RequestId => text(problem.request_id),
             }),
             Self::Key(part) => variables.key.map(|key| match part {
                 KeyPart::Kid => text(&key.kid),

@@ -27,10 +27,14 @@ fn presets_of(configuration: &str) -> BTreeSet<String> {
 
 /// Commands of a page with the answers that it shows below them.
 fn exchanges(page: &Page) -> Vec<(String, Value)> {
-    let is_answered = |pair: &&[Block]| pair[0].language == "sh" && pair[1].language == "json";
+    let is_answered = |pair: &&[Block]| pair[0].language == "sh" && matches!(&*pair[1].language, "json" | "text");
     let blocks = blocks(page);
     let pairs = blocks.windows(2).filter(is_answered);
-    pairs.map(|pair| (pair[0].text.clone(), serde_json::from_str(&pair[1].text).expect(&page.path))).collect()
+    let shown = |block: &Block| match &*block.language {
+        "text" => Value::from(block.text.trim_end()),
+        _ => serde_json::from_str(&block.text).expect(&page.path),
+    };
+    pairs.map(|pair| (pair[0].text.clone(), shown(&pair[1]))).collect()
 }
 
 /// What is not as it should be on this page; the presets that it showed.
@@ -67,7 +71,8 @@ async fn follow(page: &Page, problems: &mut Vec<String>) -> BTreeSet<String> {
         if let Some(provider) = &provider {
             answer = answer.replace(&provider.api_url, provider.real);
         }
-        let own = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{}: {error}: {answer}", page.path));
+        let own = if shown.is_string() { Ok(Value::from(answer.as_str())) } else { serde_json::from_str(&answer) };
+        let own = own.unwrap_or_else(|error| panic!("{}: {error}: {answer}", page.path));
         if !agrees(&shown, &own) {
             problems.push(format!("{} shows\n{shown:#}\nand {command} answers\n{own:#}", page.path));
         }

@@ -1,4 +1,4 @@
-//! Preset `liveblocks`, judged by Liveblocks' dev server and by its browser client.
+//! Preset `liveblocks`, judged by Liveblocks' dev server; its client is in `clients`.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,6 @@ use crate::client::{Answer, request};
 use crate::fakes::http::{Call, Script};
 use crate::fakes::provider::Fake;
 use crate::harness::{SESSION, Service};
-use crate::judge::judge;
 use crate::parts::liveblocks::{Liveblocks, SECRET};
 
 const ACCESS: &str = "tokens = \"access\"\n[providers.chat.permissions]\n\"{{ user.id }}:*\" = [\"*:write\"]\n\
@@ -37,28 +36,6 @@ async fn the_dev_server_hands_tokens_out() {
     let end = sidemint::clock::Timestamp::from_seconds(claims["exp"].as_i64().unwrap());
     assert_eq!(own["expiresAt"], end.to_rfc3339());
     assert!(!own.to_string().contains(SECRET));
-}
-
-/// The whole way: their client asks our route by its address, more than once, and is let in with what it gets.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_browser_client_takes_the_route_as_its_endpoint() {
-    let liveblocks = Liveblocks::start().await;
-    let service = before(&liveblocks, ACCESS).await;
-    let rooms = ["alice:notes", "alice:plans"];
-    let order = json!({
-        "server": liveblocks.base_url(), "endpoint": format!("http://{}{SESSION}", service.address()),
-        "headers": {"X-Forwarded-User": "alice"}, "rooms": rooms, "cached": false,
-    });
-    let fresh = judge("liveblocks.mjs", order.clone());
-    assert_eq!(fresh["seen"], json!([{"status": "connected"}, {"status": "connected"}]), "{fresh}");
-    assert_eq!(fresh["asked"], json!([{"room": rooms[0]}, {"room": rooms[1]}]));
-    // Why each request has a token of its own.
-    let mut cached = order;
-    cached["cached"] = json!(true);
-    let cached = judge("liveblocks.mjs", cached);
-    assert_eq!(cached["seen"][0], json!({"status": "connected"}), "{cached}");
-    let complaint = cached["seen"][1]["error"].as_str().unwrap();
-    assert!(complaint.contains("token was issued from the backend before"), "{complaint}");
 }
 
 /// The secret key that the fake takes.

@@ -1,5 +1,4 @@
-//! Pusher Channels: the published examples, signatures equal to the official library's, and Pusher's own client library
-//! against the real service.
+//! Pusher Channels: the published examples, and signatures equal to the official library's. Its client is in `clients`.
 
 use serde_json::{Value, json};
 use sidemint::config::Environment;
@@ -7,7 +6,7 @@ use sidemint::config::Environment;
 use super::{on, post_form, refusal, route, sign_out};
 use crate::fakes::http::{Call, Script};
 use crate::fakes::provider::Fake;
-use crate::harness::{NOW, SESSION, Service, clock, config, draw};
+use crate::harness::{NOW, SESSION, clock, draw};
 use crate::judge::judge;
 
 /// From Pusher's description of its signatures, as the results below.
@@ -132,28 +131,6 @@ async fn nothing_is_kept() {
     }
     let minted = format!("sidemint_sessions_total{{how=\"minted\",route=\"{SESSION}\"}}");
     assert!((service.metric(&minted).await - 2.0).abs() < 0.1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_client_library_signs_in_and_joins() {
-    let rest = format!(
-        "[[routes]]\npath = \"/pusher/user-auth\"\nanswer = \"session\"\nprovider = \"users\"\n\
-         [[routes]]\npath = \"/pusher/auth\"\nanswer = \"session\"\nprovider = \"channels\"\n\
-         [providers.users]\npreset = \"pusher\"\n[providers.channels]\npreset = \"pusher-channel\"\n{CHANNELS}\n"
-    );
-    let service = Service::start(&config(&rest, &[]), &Environment::of(SECRETS), clock()).await;
-    let url = |path: &str| format!("http://{}{path}", service.address());
-    let mut order = json!({
-        "key": KEY, "socket_id": "1234.1234", "channel": "presence-lobby", "headers": {"X-Forwarded-User": "alice"},
-        "user_url": url("/pusher/user-auth"), "channel_url": url("/pusher/auth"),
-    });
-    let sent = judge("pusher-js.mjs", order.clone());
-    assert_eq!(sent["user"], theirs(json!({"user": {"id": "alice"}})));
-    let mut expected = theirs(json!({"channel": "presence-lobby", "member": {"user_id": "alice"}}));
-    expected["channel"] = json!("presence-lobby");
-    assert_eq!(sent["channel"], expected);
-    order["channel"] = json!("private-user-bob");
-    assert_eq!(judge("pusher-js.mjs", order)["channel"]["status"], 403);
 }
 
 /// The HTTP API, as far as it ends connections: with the query that the official library signs.

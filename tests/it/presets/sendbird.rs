@@ -46,7 +46,7 @@ fn application(users: &mut BTreeMap<String, Value>, call: &Call) -> Script {
         },
         ("POST", ["v3", "users", id, "token"]) => match call.json["expires_at"].as_i64() {
             Some(end) if call.members() == ["expires_at"] && end.to_string().len() == 13 => {
-                Script::json(200, &json!({"token": format!("token-of-{id}"), "expires_at": end}))
+                Script::json(200, &json!({"token": format!("token-of-{id}-until-{end}"), "expires_at": end}))
             }
             _ => failure(400, 400_105),
         },
@@ -70,7 +70,7 @@ async fn who_is_missing_is_created() {
     let fake = app(&[]).await;
     let service = start("sendbird", &lines(&fake), [("SENDBIRD_API_TOKEN", TOKEN)]).await;
     let own = session_of_alice(&service).await;
-    assert_eq!(own["token"], "token-of-alice");
+    assert_eq!(own["token"], format!("token-of-alice-until-{}", NOW.as_millis() + 3_600_000));
     assert_eq!((&own["appId"], &own["expiresAt"]), (&json!("2D7B4CDB-932F"), &json!("2026-05-04T19:40:00.000Z")));
     assert_eq!(own["apiUrl"], "https://api-2D7B4CDB-932F.sendbird.com");
     assert_eq!(members(&own), ["token", "expiresAt", "apiUrl", "chatUserId", "displayName", "appId"]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Around, Sources};
-use crate::config::{self, Answer, ConfigError};
+use crate::config::{self, ConfigError};
 use crate::definition::{Key, Mistake, did_you_mean};
 use crate::identity::definition;
 use crate::identity::peer::Peers;
@@ -179,7 +179,7 @@ fn misplaced_bodies(
         let own: Vec<_> = sources.iter().filter(|source| asks(identity, route, &source.name)).collect();
         let Some(body) = own.iter().find(|source| source.reads_body()) else { continue };
         let key = format!("{}.source", route.key);
-        if route.answer == Answer::Subrequest {
+        if route.kind.is_subrequest() {
             mistakes.push((
                 key,
                 format!(

@@ -1,0 +1,31 @@
+//! What a listener asks of those who answer its requests.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::body::{Body, Incoming};
+
+use crate::identity::Standing;
+use crate::inbound::connection::{HeadFault, Phase};
+
+/// What bodies of answers are made of.
+pub(in crate::inbound) trait Content:
+    Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static
+{
+}
+
+impl<B> Content for B where B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static
+{}
+
+/// Answers the requests of a listener.
+pub(in crate::inbound) trait Answers: Send + Sync + 'static {
+    /// Answers one request, and tells `phase`. One with a `fault` is refused.
+    fn answer(
+        &self,
+        request: http::Request<Incoming>,
+        standing: Standing,
+        phase: Arc<Phase>,
+        fault: Option<HeadFault>,
+    ) -> impl Future<Output = Result<http::Response<impl Content + use<Self>>, Infallible>> + Send + 'static + use<Self>;
+}

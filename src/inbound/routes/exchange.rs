@@ -1,0 +1,73 @@
+//! One request and its answer on a connection: what hyper hands over goes through warp to the table, and whether the
+//! connection may go on afterwards is decided here.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, EXPECT, HeaderValue};
+use http::{Request, Version};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use tower_service::Service as _;
+use warp::Filter as _;
+use warp::reply::Response;
+
+use super::Routes;
+use super::table::Table;
+use crate::identity::Standing;
+use crate::inbound::connection::{HeadFault, Phase};
+use crate::inbound::listener::{Answers, Content};
+use crate::inbound::request::Asked;
+
+impl Answers for Routes {
+    /// The request is taken apart before there is a future: hyper moves futures about, and each would carry the request
+    /// twice.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        standing: Standing,
+        phase: Arc<Phase>,
+        fault: Option<HeadFault>,
+    ) -> impl Future<Output = Result<http::Response<impl Content + use<>>, Infallible>> + Send + 'static + use<> {
+        // Few requests name a host in their target over HTTP/1, and over HTTP/2 both say the same.
+        let fault = match request.uri().authority() {
+            Some(_) => fault.or_else(|| self.table.fault_of_hosts(request.uri(), request.headers())),
+            None => fault,
+        };
+        // Over HTTP/2 frames say that a connection ends, and no header does.
+        let is_http1 = request.version() < Version::HTTP_2;
+        let asked = Asked::of(request, standing, &phase);
+        let unread = asked.unread();
+        let under_way = phase.under_way();
+        let table = Arc::clone(&self.table);
+        async move {
+            let asks_first = unread.is_some() && asked.headers.contains_key(EXPECT);
+            let mut answer = match fault {
+                None => through_warp(&table, &asked).await, // T-12: target of the request
+                Some(fault) => table.refuse(fault, &asked),
+            };
+            // What is left of a body that no handler reads ends the connection, and the client must know before it sends
+            // another request on it (RFC 9112, 9.6).
+            let has_rest = match unread {
+                Some(unread) if is_http1 => !Box::pin(unread.is_over(asks_first)).await,
+                _ => false,
+            };
+            // drain: last answer
+            if is_http1 && (has_rest || fault.is_some() || phase.is_last()) {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            phase.answered();
+            drop(under_way);
+            Ok(answer)
+        }
+    }
+}
+
+/// The answer of the table, as one filter. It borrows the request: as an extension, which is warp's own way, a request
+/// would cost five allocations more, and another way around warp for the routes that are asked most.
+async fn through_warp(table: &Table, asked: &Asked) -> Response {
+    let filter = warp::any().then(|| table.answer(asked));
+    let answered = warp::service(filter).call(Request::new(Empty::<Bytes>::new())).await;
+    answered.unwrap_or_else(|never| match never {})
+}

@@ -1,0 +1,47 @@
+//! The public keys of every local signing key (RFC 7517, section 5). They are public: anybody may read and keep them.
+
+use bytes::Bytes;
+use http::Method;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde_json::json;
+use warp::reply::Response;
+
+use super::table::Served;
+use crate::config::JWKS_PATH;
+use crate::inbound::Rooms;
+use crate::inbound::reply::observe::{Observer, Seen};
+use crate::inbound::reply::{self, Base, Extras, Outcome};
+use crate::inbound::request::Asked;
+
+/// Pages of every origin may read what is public.
+const ANYBODY: HeaderValue = HeaderValue::from_static("*");
+
+pub(super) fn served(rooms: &Rooms) -> Served {
+    let providers = rooms.providers.clone();
+    let base = Base::new(&[], Some("application/json"));
+    let observer = Observer::new(JWKS_PATH, &rooms.metrics, rooms.log.clone());
+    let refuse = move |asked: &Asked, outcome| {
+        let cors = Some(HeaderMap::from_iter([(ACCESS_CONTROL_ALLOW_ORIGIN, ANYBODY)]));
+        let extras = Extras { allow: Some("GET, HEAD, OPTIONS"), cors, ..Extras::default() };
+        reply::problem(&base, asked.id, outcome, extras)
+    };
+    Served::at(JWKS_PATH, move |asked| {
+        let (outcome, response) = match asked.method {
+            Method::GET | Method::HEAD => {
+                let keys: Vec<_> = providers.iter().flat_map(|provider| provider.jwks()).collect();
+                let mut response = Response::new(Bytes::from(json!({ "keys": keys }).to_string()).into());
+                let headers = response.headers_mut();
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANYBODY);
+                headers.insert(reply::X_REQUEST_ID, asked.id.header());
+                (Outcome::Ok, response)
+            }
+            Method::OPTIONS => (Outcome::Options, refuse(asked, Outcome::Options)),
+            _ => (Outcome::MethodNotAllowed, refuse(asked, Outcome::MethodNotAllowed)),
+        };
+        let seen = Seen { outcome, status: response.status().as_u16(), reason: None, hit: outcome == Outcome::Ok };
+        observer.request(asked, seen, || None);
+        response
+    })
+}

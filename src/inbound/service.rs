@@ -1,0 +1,46 @@
+//! A listener with what it answers.
+
+use std::sync::Arc;
+
+use super::grpc::Calls;
+use super::listener::{Bound, Entrance, Limits, serve};
+use super::routes::Routes;
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
+
+/// An open port, and what it takes to serve it.
+#[derive(Debug)]
+pub struct Listener {
+    /// The key that says where it is.
+    pub key: &'static str,
+    /// The port.
+    pub bound: Bound,
+    /// What it answers.
+    pub service: Service,
+    /// What it allows.
+    pub limits: Limits,
+    /// Who may come in.
+    pub entrance: Entrance,
+    /// What ends it, and waits for its connections.
+    pub lifecycle: Lifecycle,
+}
+
+/// What a listener answers.
+#[derive(Debug)]
+pub enum Service {
+    /// Requests over HTTP.
+    Routes(Routes),
+    /// Calls over gRPC.
+    Calls(Calls),
+}
+
+impl Listener {
+    /// Accepts connections until the lifecycle drains.
+    pub async fn serve(self, metrics: Arc<Metrics>) {
+        let Self { key: _, bound, service, limits, entrance, lifecycle } = self;
+        match service {
+            Service::Routes(routes) => serve(bound, routes, limits, entrance, lifecycle, &metrics).await,
+            Service::Calls(calls) => serve(bound, calls, limits, entrance, lifecycle, &metrics).await,
+        }
+    }
+}
