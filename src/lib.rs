@@ -21,8 +21,9 @@
 //!
 //! Behind this, sessions in use are renewed by the [`clock`], and [`secrets`] are read again when their files change.
 //!
-//! [`config`] is what the operator wrote, checked; [`definition`] is what its formats have in common. [`app`] puts the rooms together, [`lifecycle`] starts and stops
-//! them, [`cli`] is the command line. Users and providers are paced by [`rate`]. [`metrics`] and [`telemetry`] tell what
+//! [`config`] is what the operator wrote, checked; [`definition`] is what its formats have in common. [`app`] puts the
+//! rooms together, [`lifecycle`] starts and stops them, [`cli`] is the command line. [`pacing`] says how often users are
+//! served and others are called, and when again after a failure. [`metrics`] and [`telemetry`] tell what
 //! happens. Arrows point down only, and each large crate has one door; a test holds both rules.
 
 pub mod app;
@@ -34,12 +35,11 @@ pub mod definition;
 pub mod fuzzing;
 pub mod identity;
 pub mod inbound;
-pub mod jitter;
 pub mod lifecycle;
 pub mod metrics;
 pub mod outbound;
+pub mod pacing;
 pub mod provider;
-pub mod rate;
 pub mod secrets;
 pub mod session;
 pub mod telemetry;

@@ -35,7 +35,7 @@ pub(crate) use check::identity::network;
 use layers::Layers;
 
 pub use crate::definition::did_you_mean;
-use crate::rate::Rate;
+use crate::pacing::Rate;
 
 /// Where configuration is read from.
 #[derive(Clone, Debug, Default)]

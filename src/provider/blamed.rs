@@ -6,13 +6,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::error::{Class, ProviderError};
+use super::calls::error::{Class, ProviderError};
 use crate::clock::Moment;
+use crate::pacing::Backoff;
 
-/// First pause of a user; it doubles with each failure.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Longest pause of a user. A user who has not failed for as long after a pause has a clean sheet.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// Pauses of a user. Nothing is held any more against a user who has not failed for the longest of them after a pause.
+const PAUSES: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_mins(1), jitter: false };
 /// Users in one half of the memory.
 const HALF: usize = 4096;
 
@@ -39,7 +38,7 @@ pub(super) struct Blamed {
 impl Blamed {
     fn get(&self, user: u64, now: Moment) -> Option<&Blame> {
         let blame = self.young.get(&user).or_else(|| self.old.get(&user))?;
-        (now < blame.until.plus(LONGEST_PAUSE)).then_some(blame)
+        (now < blame.until.plus(PAUSES.longest)).then_some(blame)
     }
 
     /// How long the user is to be left alone, and after which failure.
@@ -56,14 +55,11 @@ impl Blamed {
     /// Notes a failure. That of a `probe` is no accident: another user's is wanted next.
     pub(super) fn note(&mut self, user: u64, error: &ProviderError, probe: bool, now: Moment) {
         let failures = self.get(user, now).map_or(0, |blame| blame.failures).saturating_add(1);
-        let doubled = |times: u32| FIRST_PAUSE.saturating_mul(1_u32.checked_shl(times).unwrap_or(u32::MAX));
-        let pause = match (error.retry_after, failures) {
-            (Some(advice), _) => Some(advice),
-            (None, _) if error.class == Class::RateLimited => Some(doubled(failures - 1)),
-            (None, 1) => None,
-            (None, _) => Some(doubled(failures - 2)),
-        };
-        let until = pause.map_or(now, |pause| now.plus(pause.clamp(FIRST_PAUSE, LONGEST_PAUSE)));
+        // A first failure without advice is an accident, unless it asks for fewer calls.
+        let accidents = u32::from(error.retry_after.is_none() && error.class != Class::RateLimited);
+        let before = failures.checked_sub(1 + accidents);
+        let pause = before.map(|before| PAUSES.after(before, error.retry_after));
+        let until = pause.map_or(now, |pause| now.plus(pause));
         // T-63: young users
         if self.young.len() >= HALF && !self.young.contains_key(&user) {
             self.old = std::mem::take(&mut self.young);
@@ -115,7 +111,7 @@ mod tests {
         blamed.forget(1);
         blamed.note(1, &failure(Class::Unavailable, None), false, now);
         assert_eq!(seconds(&blamed, now), None, "a success between them");
-        let later = now.plus(LONGEST_PAUSE);
+        let later = now.plus(PAUSES.longest);
         blamed.note(1, &failure(Class::Unavailable, None), false, later);
         assert_eq!(seconds(&blamed, later), None, "long ago");
     }

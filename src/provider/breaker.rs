@@ -15,16 +15,17 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::blamed::Blamed;
-use super::error::{Class, Meant, ProviderError};
+use super::calls::error::{Class, Meant, ProviderError};
 use crate::clock::Moment;
 use crate::metrics::Gauge;
+use crate::pacing::Backoff;
 
 /// Users in a row whose failures open the breaker.
 const THRESHOLD: usize = 5; // T-39: threshold
-/// First pause; it doubles with each failed probe.
+/// Pauses: each failed probe makes the next one longer.
+const PAUSES: Backoff = Backoff { first: FIRST_PAUSE, longest: Duration::from_mins(1), jitter: false };
+/// The first of them, and the shortest wait that a refused call is told.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Longest pause, also where the provider asks for more: it may have meant another unit.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// A circuit breaker for one provider.
 #[derive(Debug)]
@@ -162,13 +163,12 @@ impl Breaker {
     }
 
     fn open(&self, state: &mut State, error: &ProviderError, now: Moment) -> Option<Change> {
-        let doubled = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(state.pauses).unwrap_or(u32::MAX));
         // T-39: advice of the provider
-        let wait = error.retry_after.unwrap_or(doubled).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        let wait = PAUSES.after(state.pauses, error.retry_after);
         let was_open = state.pause.is_some();
         let class = if error.class == Class::RateLimited { Class::RateLimited } else { Class::Unavailable };
         state.pause = Some((now.plus(wait), class));
-        state.pauses = (state.pauses + 1).min(6);
+        state.pauses = state.pauses.saturating_add(1);
         state.epoch += 1;
         (state.probing, state.trying, state.unconnected) = (false, false, 0);
         for user in std::mem::take(&mut state.failed_for) {
@@ -253,7 +253,7 @@ impl Drop for Permit<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::{Blame, Cause};
+    use super::super::calls::error::{Blame, Cause};
     use super::*;
 
     const START: Moment = Moment::from_millis(1_000_000);

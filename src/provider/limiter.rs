@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use crate::clock::{Clock, Moment};
 use crate::metrics::{Counter, Gauge};
-use crate::rate::{Pace, Rate};
+use crate::pacing::{Pace, Rate};
 
 /// Smallest step of the clock.
 const TICK: Duration = Duration::from_millis(1);

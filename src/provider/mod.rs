@@ -3,41 +3,26 @@
 //! A [`Provider`] is a [`Definition`] compiled with an operator's settings. It knows nothing of identity: it takes a
 //! [`Profile`] and gives back a [`Minted`] token.
 //!
-//! Read in this order: [`definition`] is the format, word for word. [`compile`] turns one, and the operator's [`settings`],
-//! into what runs; its values are [`template`]s. [`credentials`] are the secrets and [`keys`] of one moment. [`mint`]
-//! tells the story of a token: made here ([`token`]), or asked for by a [`sequence`] of [`step`]s, within the [`limiter`],
-//! in one of so many [`places`] and behind the [`breaker`]; the [`journal`] logs what fails. [`explain`] shows the same without doing it. [`rotation`] replaces keys.
+//! Read in this order: [`definition`] is the format, word for word, and its [`settings`] are what the operator gave.
+//! [`compile`] turns both into what runs; its values are [`template`]s. [`credentials`] are the secrets and [`keys`] of
+//! one moment, and how keys are replaced. [`mint`] tells the story of a token: made here, or asked for by [`calls`], for a
+//! [`user`] and with the [`inputs`] that the request may add.
 
-mod account;
-mod advice;
-mod auth;
 mod blamed;
 mod breaker;
+mod calls;
 mod compile;
 mod credentials;
 pub mod definition;
 mod dialect;
-mod error;
-mod expiry;
-mod explain;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod inputs;
-mod journal;
 mod keys;
-mod lifetime;
 mod limiter;
 mod mint;
-mod permit;
 mod places;
-mod registration;
-mod rotation;
-mod sequence;
-mod settings;
-mod step;
 mod template;
-mod token;
-mod upserts;
 mod user;
 
 use std::path::PathBuf;
@@ -47,31 +32,34 @@ use std::time::Duration;
 use http::HeaderName;
 use serde_json::Value;
 
+pub use calls::error::{Cause, Class, ProviderError};
 pub use credentials::KeyState;
+pub use credentials::rotation::{
+    Plan as RotationPlan, Progress, Rotation, RotationError, Stage, Status as RotationStatus,
+};
 pub use definition::{Definition, Definitions, Input, PRESETS, Setting};
 pub use dialect::{Dialect, HEADER_TEXT, Problem};
-pub use error::{Cause, Class, ProviderError};
-pub use explain::Explanation;
 pub use inputs::{Given, InputFault, Inputs};
 pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
-pub use lifetime::Lifetime;
+pub use mint::explain::Explanation;
+pub use mint::lifetime::Lifetime;
 pub use mint::{Minted, Order};
-pub use rotation::{Plan as RotationPlan, Progress, Rotation, RotationError, Stage, Status as RotationStatus};
 pub use template::{Profile, ProfileUse};
 
-use account::Account;
 use breaker::Breaker;
+use calls::journal::Journal;
+use calls::sequence::Sequence;
 use compile::{Compiled, Registration};
 use credentials::{News, Vault};
-use journal::Journal;
+use definition::settings;
+use inputs::permit::Permit;
 use limiter::Limiter;
-use permit::Permit;
+use mint::token::{Let, Mint};
+use mint::upserts::Upserts;
 use places::{PlaceMetrics, Places};
-use sequence::Sequence;
 use template::json::JsonTemplate;
 use template::text::TextTemplate;
-use token::{Let, Mint};
-use upserts::Upserts;
+use user::account::Account;
 use user::{UserId, UserRule};
 
 use crate::clock::{Clock, Timestamp};

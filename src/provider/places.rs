@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::error::ProviderError;
+use super::calls::error::ProviderError;
 use crate::clock::{Clock, Moment};
 use crate::metrics::{Counter, Gauge};
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::clock::Moment;
-use crate::rate::{Pace, Rate};
+use crate::pacing::{Pace, Rate};
 
 /// Users that are remembered at most.
 const CAPACITY: usize = 100_000;

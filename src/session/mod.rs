@@ -38,9 +38,9 @@ use store::Store;
 use crate::clock::{Clock, Moment};
 use crate::config;
 use crate::identity::{Identity, Roles};
-use crate::jitter;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Metrics};
+use crate::pacing::jitter;
 use crate::provider::{Explanation, Inputs, Minted, Order, ProfileUse, Provider};
 use crate::trace::Origin;
 

@@ -17,14 +17,12 @@ use super::key::SessionKey;
 use super::store::Entry;
 use super::{Plan, SessionError, Sessions};
 use crate::clock::Moment;
-use crate::jitter;
 use crate::metrics::Gauge;
+use crate::pacing::Backoff;
 use crate::trace::Origin;
 
-/// First wait after a failed renewal; it doubles up to the longest.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// Longest wait after a failed renewal.
-const LONGEST_RETRY: Duration = Duration::from_mins(1);
+/// The waits after failed renewals.
+const RETRIES: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_mins(1), jitter: true };
 
 /// An appointment with an entry.
 struct Item {
@@ -163,7 +161,7 @@ impl Sessions {
             Boarding::Began(seat) => seat,
             Boarding::Refused(_) => {
                 // So many sessions of one user were due at once; this one has time left.
-                let at = self.clock.moment().plus(jitter::spread(FIRST_RETRY));
+                let at = self.clock.moment().plus(RETRIES.after(0, None));
                 return self.renewals.schedule(at, key.clone(), entry);
             }
             // Whoever began a flight looks after its failure; once is enough.
@@ -185,16 +183,16 @@ impl Sessions {
 
     fn renewal_failed(&self, plan: &Plan, key: &SessionKey, entry: &Arc<Entry>, error: &SessionError) {
         let failures = entry.failures.fetch_add(1, Ordering::Relaxed);
-        let doubled = FIRST_RETRY.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX));
         let advice = match error {
             SessionError::Provider(error) => error.retry_after,
             _ => None,
         };
-        let wait = jitter::spread(doubled.min(LONGEST_RETRY)).max(advice.unwrap_or_default().min(LONGEST_RETRY));
+        // Advice is given to all alike, so it makes a wait longer and never shorter.
+        let wait = RETRIES.after(failures, None).max(advice.unwrap_or_default().min(RETRIES.longest));
         let now = self.clock.moment();
         // Towards the end the tries come closer: a provider that is back in the last minute still saves the session.
         let left = entry.usable_until.since(now);
-        let wait = if left > 2 * FIRST_RETRY { wait.min(left / 2) } else { left };
+        let wait = if left > 2 * RETRIES.first { wait.min(left / 2) } else { left };
         let at = now.plus(wait);
         tracing::warn!(route = plan.route.path, provider = plan.provider.name(), failures = failures + 1, %error, "session not renewed; the old one stays until its margin");
         self.renewals.schedule(at, key.clone(), entry);

@@ -17,8 +17,8 @@ const ROWS: [&[&str]; 8] = [
     &LEAVES,
 ];
 
-const LEAVES: [&str; 10] =
-    ["clock", "config", "definition", "jitter", "lifecycle", "metrics", "rate", "secrets", "telemetry", "trace"];
+const LEAVES: [&str; 9] =
+    ["clock", "config", "definition", "lifecycle", "metrics", "pacing", "secrets", "telemetry", "trace"];
 
 /// Large crates, and the only places that may name them.
 const DOORS: [(&str, &[&str]); 20] = [
@@ -32,7 +32,7 @@ const DOORS: [(&str, &[&str]); 20] = [
     ("rustix", &["clock/", "app/"]),
     ("jsonwebtoken", &["provider/keys/"]),
     ("minijinja", &["provider/template/"]),
-    ("moka", &["session/store.rs", "provider/upserts.rs"]),
+    ("moka", &["session/store.rs", "provider/mint/upserts.rs"]),
     ("clap", &["cli/", "main.rs"]),
     ("tracing_subscriber", &["telemetry/"]),
     ("secrecy", &["secrets/"]),

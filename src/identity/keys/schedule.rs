@@ -6,39 +6,37 @@ use http::HeaderMap;
 use http::header::{AGE, CACHE_CONTROL};
 
 use crate::identity::definition::REFRESH_BOUNDS;
-use crate::jitter;
+use crate::pacing::{Backoff, jitter};
 
-/// The first wait after a failure; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_secs(10);
-/// The longest wait after a failure.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+/// The waits after failures.
+const PAUSES: Backoff = Backoff { first: Duration::from_secs(20), longest: Duration::from_mins(5), jitter: true };
 
 /// When to look next.
 #[derive(Debug)]
 pub(super) struct Schedule {
     /// Where the answer says nothing.
     usual: Duration,
-    pause: Duration,
+    /// Failures since the last success.
+    failures: u32,
 }
 
 impl Schedule {
     pub(super) fn new(usual: Duration) -> Self {
-        Self { usual, pause: FIRST_PAUSE }
+        Self { usual, failures: 0 }
     }
 
     /// The wait after an answer that stays fresh for so long: four fifths of it and a bit, so that the new keys are here
     /// before the old ones are too old.
     pub(super) fn after_success(&mut self, fresh_for: Option<Duration>) -> Duration {
-        self.pause = FIRST_PAUSE;
+        self.failures = 0;
         let (least, most) = REFRESH_BOUNDS;
         fresh_for.unwrap_or(self.usual).clamp(least, most).mul_f64(0.8 + 0.15 * jitter::fraction())
     }
 
     /// The wait after a failure.
     pub(super) fn after_failure(&mut self) -> Duration {
-        // Between the pause and its double.
-        let wait = jitter::spread(self.pause.saturating_mul(2));
-        self.pause = self.pause.saturating_mul(2).min(LONGEST_PAUSE / 2);
+        let wait = PAUSES.after(self.failures, None);
+        self.failures = self.failures.saturating_add(1);
         wait
     }
 }
@@ -97,7 +95,7 @@ mod tests {
 
     #[test]
     fn failures_make_the_waits_longer_up_to_five_minutes() {
-        let mut schedule = Schedule::new(LONGEST_PAUSE);
+        let mut schedule = Schedule::new(PAUSES.longest);
         for least in [10, 20, 40, 80, 150, 150, 150] {
             let wait = schedule.after_failure();
             let least = Duration::from_secs(least);

@@ -16,7 +16,7 @@ use body::{Body, Unread};
 use crate::clock::Stopwatch;
 use crate::identity::{Asking, Relayed, Standing};
 use crate::inbound::connection::Phase;
-use crate::jitter;
+use crate::pacing::jitter;
 use crate::trace::{Origin, TraceContext};
 
 /// One request. The headers are taken out of it, so that a handler can look at all of them without a copy.

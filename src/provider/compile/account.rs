@@ -7,17 +7,17 @@ use http::HeaderName;
 
 use super::Compiler;
 use crate::definition::{Count, Key, settings_in, whole};
-use crate::provider::account::Account;
+use crate::pacing::Rate;
 use crate::provider::credentials::{PartKind, PartRule};
+use crate::provider::definition::settings::USER_KEY;
 use crate::provider::definition::{Case, Encoding, OnCredentialChange, Setting, SettingKind};
 use crate::provider::inputs::Inputs;
+use crate::provider::inputs::permit::Permit;
 use crate::provider::keys::material::Cut;
-use crate::provider::lifetime::Lifetime;
 use crate::provider::limiter::Limiter;
-use crate::provider::permit::Permit;
-use crate::provider::settings::USER_KEY;
+use crate::provider::mint::lifetime::Lifetime;
 use crate::provider::user::UserRule;
-use crate::rate::Rate;
+use crate::provider::user::account::Account;
 
 /// Calls that wait for their turn, where a definition with a rate does not say.
 const QUEUE: usize = 64;

@@ -5,7 +5,7 @@ use strum::VariantArray as _;
 
 use super::Compiler;
 use crate::definition::{Key, Mistake};
-use crate::provider::auth::Mac;
+use crate::provider::calls::auth::Mac;
 use crate::provider::credentials::{MacRule, SignerRule};
 use crate::provider::definition::{self, Encoding, Hash, MacEncoding, Part};
 use crate::provider::keys::Alg;

@@ -6,11 +6,11 @@ use http::{HeaderName, Method, header};
 
 use super::Compiler;
 use crate::definition::Key;
-use crate::provider::auth::{Carrier, StepAuth};
+use crate::provider::calls::auth::{Carrier, StepAuth};
+use crate::provider::calls::sequence::Sequence;
+use crate::provider::calls::step::{Body, Condition, Follows, Meaning, Step, StepMetrics, Take};
 use crate::provider::credentials::{HeaderRule, Scheme};
 use crate::provider::definition::{self, Auth, Expires, ExpiryKind, OneOrMany, Only};
-use crate::provider::sequence::Sequence;
-use crate::provider::step::{Body, Condition, Follows, Meaning, Step, StepMetrics, Take};
 use crate::provider::template::text::{TextTemplate, UrlTemplate};
 use crate::provider::template::{Expression, Place};
 

@@ -8,9 +8,9 @@ use super::{Compiler, Lifetime};
 use crate::definition::Key;
 use crate::provider::credentials::KeyRule;
 use crate::provider::definition::{self, LocalExpiry};
+use crate::provider::mint::token::{Let, Mint};
 use crate::provider::template::Expression;
 use crate::provider::template::json::JsonTemplate;
-use crate::provider::token::{Let, Mint};
 
 impl Compiler<'_> {
     /// Values with a name; each may use those before it.

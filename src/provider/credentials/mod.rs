@@ -7,6 +7,7 @@
 mod needs;
 mod read;
 mod ring;
+pub(super) mod rotation;
 mod signer;
 mod vault;
 

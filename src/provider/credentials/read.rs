@@ -14,10 +14,10 @@ use super::ring::Found;
 use super::signer::signer;
 use crate::definition::{Key, Mistake, Mistakes};
 use crate::provider::definition::PublicForm;
+use crate::provider::definition::settings::USER_KEY;
 use crate::provider::keys::mac::{Hash, MacKey};
 use crate::provider::keys::material::{Cut, Decode, Form};
 use crate::provider::keys::{Alg, SigningKey};
-use crate::provider::settings::USER_KEY;
 use crate::secrets::{Secret, SecretError, SecretSet};
 
 /// What could not be read, in the form of every other problem.

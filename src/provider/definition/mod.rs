@@ -7,6 +7,7 @@ mod client;
 mod input;
 mod library;
 mod presets;
+pub(super) mod settings;
 mod step;
 mod token;
 

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::credentials::rotation::PublicKey;
 use super::dialect::{Problem, SessionView};
-use super::registration::PublicKey;
 use super::user::UserId;
 use crate::clock::Timestamp;
 use crate::definition::{Mistake, Segment, split};

@@ -2,16 +2,16 @@
 
 use serde_json::Value;
 
-use super::auth::Mac;
-use super::credentials::Credentials;
-use super::sequence::Sequence;
-use super::template::Variables;
-use super::template::json::{JsonTemplate, MissingValue};
-use super::template::text::TextTemplate;
+use crate::provider::calls::auth::Mac;
+use crate::provider::calls::sequence::Sequence;
+use crate::provider::credentials::Credentials;
+use crate::provider::template::Variables;
+use crate::provider::template::json::{JsonTemplate, MissingValue};
+use crate::provider::template::text::TextTemplate;
 
 /// One of three ways.
 #[derive(Debug)]
-pub(super) enum Mint {
+pub(in crate::provider) enum Mint {
     /// A JWT signed here.
     Jwt { claims: JsonTemplate, endless: bool },
     /// Text put together here.
@@ -22,13 +22,13 @@ pub(super) enum Mint {
 
 impl Mint {
     /// Whether it needs no call.
-    pub(super) const fn is_local(&self) -> bool {
+    pub(in crate::provider) const fn is_local(&self) -> bool {
         !matches!(self, Self::Steps(_))
     }
 
     /// Whether its tokens have no end, as far as that is known before one is made.
-    pub(super) fn is_endless(&self) -> bool {
-        use super::definition::ExpiryKind;
+    pub(in crate::provider) fn is_endless(&self) -> bool {
+        use crate::provider::definition::ExpiryKind;
         match self {
             Self::Jwt { endless, .. } | Self::Render { endless, .. } => *endless,
             Self::Steps(sequence) => {
@@ -41,7 +41,11 @@ impl Mint {
     }
 
     /// A token that needs no call.
-    pub(super) fn here(&self, credentials: &Credentials, variables: &Variables<'_>) -> Result<String, MissingValue> {
+    pub(in crate::provider) fn here(
+        &self,
+        credentials: &Credentials,
+        variables: &Variables<'_>,
+    ) -> Result<String, MissingValue> {
         match self {
             Self::Jwt { claims, .. } => {
                 let signer = credentials.signer.as_ref().ok_or_else(|| MissingValue("a signing key".to_owned()))?;
@@ -59,7 +63,7 @@ impl Mint {
 
 /// A value with a name, worked out once a mint.
 #[derive(Debug)]
-pub(super) enum Let {
+pub(in crate::provider) enum Let {
     /// A MAC over text.
     Mac(Mac),
     /// A JWT for another purpose than being the token.
@@ -71,7 +75,7 @@ pub(super) enum Let {
 impl Let {
     /// All of them, in order, for calls beside a mint: one whose values are not there, such as inputs, is null. Slots take
     /// null for absent, so what needs it fails then.
-    pub(super) fn work_out_known(
+    pub(in crate::provider) fn work_out_known(
         lets: &[(String, Self)],
         credentials: &Credentials,
         variables: &Variables<'_>,
@@ -85,7 +89,7 @@ impl Let {
     }
 
     /// All of them, in order; each sees those before it.
-    pub(super) fn work_out(
+    pub(in crate::provider) fn work_out(
         lets: &[(String, Self)],
         credentials: &Credentials,
         variables: &Variables<'_>,
@@ -99,7 +103,11 @@ impl Let {
     }
 
     /// The value, with those before it in `variables`.
-    pub(super) fn value(&self, credentials: &Credentials, variables: &Variables<'_>) -> Result<Value, MissingValue> {
+    pub(in crate::provider) fn value(
+        &self,
+        credentials: &Credentials,
+        variables: &Variables<'_>,
+    ) -> Result<Value, MissingValue> {
         match self {
             Self::Mac(mac) => mac.value(credentials, variables).map(Value::String),
             Self::Jwt { signer, claims } => {

@@ -17,6 +17,11 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// `count` calls in a `period`; one at least.
+    pub const fn new(count: u32, period: Duration) -> Self {
+        Self { count: if count == 0 { 1 } else { count }, period }
+    }
+
     /// Calls in a period; never 0.
     pub const fn count(self) -> u32 {
         self.count

@@ -9,32 +9,32 @@ use std::path::PathBuf;
 use regex_lite::Regex;
 use serde_json::Value;
 
-use super::Alg;
-use super::definition::{Definition, Setting};
+use super::{Definition, Setting};
 use crate::config::Environment;
 use crate::definition::{Key, Mistake, Mistakes, Settled, did_you_mean};
+use crate::provider::Alg;
 use crate::secrets::SecretSource;
 
 use secret::secret;
 
 /// Settings of one provider, checked.
 #[derive(Debug, Default)]
-pub(super) struct Settings {
+pub(in crate::provider) struct Settings {
     /// Those that are no secrets.
-    pub(super) plain: Settled,
+    pub(in crate::provider) plain: Settled,
     /// Where secrets are read.
-    pub(super) secrets: BTreeMap<String, SecretSource>,
+    pub(in crate::provider) secrets: BTreeMap<String, SecretSource>,
     /// Rules that a secret must match each time it is read.
-    pub(super) secret_patterns: BTreeMap<String, Regex>,
+    pub(in crate::provider) secret_patterns: BTreeMap<String, Regex>,
     /// What was given twice, and which one counts: one sentence each.
-    pub(super) cautions: Vec<String>,
+    pub(in crate::provider) cautions: Vec<String>,
 }
 
 /// The secret that every provider may have: the key of hashed user ids.
-pub(super) const USER_KEY: &str = "user_key";
+pub(in crate::provider) const USER_KEY: &str = "user_key";
 
 /// Resolves every declared setting; unknown ones are refused.
-pub(super) fn resolve(
+pub(in crate::provider) fn resolve(
     definition: &Definition,
     given: &BTreeMap<String, Value>,
     environment: &Environment,
@@ -107,7 +107,7 @@ fn own(
 
 /// The variable that a mistake at `place` is about: the setting there is not in the configuration, and comes from the
 /// environment.
-pub(super) fn variable(
+pub(in crate::provider) fn variable(
     definition: &Definition,
     place: &Key,
     given: &BTreeMap<String, Value>,

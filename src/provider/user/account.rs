@@ -6,20 +6,20 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Provider;
+use crate::provider::Provider;
 
 /// What tells an account from others. Two providers with the same values are one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Account {
+pub(in crate::provider) struct Account {
     /// The definition, where it does not say which settings name an account: then its own settings are compared, and with
     /// nothing else.
-    pub(super) definition: Option<String>,
+    pub(in crate::provider) definition: Option<String>,
     /// Plain settings with their values.
-    pub(super) plain: BTreeMap<String, Value>,
+    pub(in crate::provider) plain: BTreeMap<String, Value>,
     /// Secrets, which are compared by their content.
-    pub(super) secrets: Vec<String>,
+    pub(in crate::provider) secrets: Vec<String>,
     /// Public parts of secrets: name, and place in the parts of a generation.
-    pub(super) parts: Vec<(String, usize)>,
+    pub(in crate::provider) parts: Vec<(String, usize)>,
 }
 
 impl Provider {

@@ -1,14 +1,16 @@
 //! What a request may add: the inputs that a definition declares, and the one place where a request is held against
 //! them. What nobody declared, or no template uses, is refused.
 
+pub(super) mod permit;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::{HeaderMap, HeaderName};
 use regex_lite::Regex;
 use strum::{IntoStaticStr, VariantArray};
 
-use super::definition::Input;
 use crate::definition::{Key, Mistake, Mistakes, did_you_mean, whole};
+use crate::provider::definition::Input;
 
 /// Bytes of one input at most, whatever a definition says: session keys count them in 16 bits.
 const LONGEST: usize = 8 * 1024;
@@ -128,7 +130,7 @@ impl Inputs {
 
     /// The same where the inputs of these names are segments of paths.
     #[must_use]
-    pub(super) fn in_path(mut self, names: &BTreeSet<String>) -> Self {
+    pub(in crate::provider) fn in_path(mut self, names: &BTreeSet<String>) -> Self {
         for rule in self.rules.iter_mut().flatten() {
             rule.in_path = names.contains(&rule.name);
         }

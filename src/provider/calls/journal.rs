@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::breaker::Change;
 use super::error::{Cause, ProviderError};
 use crate::clock::Moment;
 use crate::metrics::Label as _;
+use crate::provider::breaker::Change;
 
 /// A kind of failure that has been told is not told again within this time, however often calls succeed between them.
 const QUIET: Duration = Duration::from_mins(1);
@@ -19,7 +19,7 @@ const MOST: usize = 64;
 
 /// The log of one provider.
 #[derive(Debug, Default)]
-pub(super) struct Journal {
+pub(in crate::provider) struct Journal {
     /// Whether a failure has been told and no recovery since: successes look at nothing else.
     uneasy: AtomicBool,
     told: Mutex<HashMap<Kind, Told>>,
@@ -39,7 +39,7 @@ struct Told {
 
 impl Journal {
     /// Notes how a call ended, and what the breaker made of that.
-    pub(super) fn note<T>(
+    pub(in crate::provider) fn note<T>(
         &self,
         provider: &str,
         outcome: &Result<T, ProviderError>,
@@ -124,8 +124,8 @@ fn tell(provider: &str, error: &ProviderError, before: u64, request: Option<&str
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::Class;
     use super::*;
+    use crate::provider::calls::error::Class;
 
     const START: Moment = Moment::from_millis(1_000_000);
 

@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use super::template::text::TextTemplate;
-use super::template::{Expression, Scope, Variables};
 use crate::definition::{Key, Mistake};
+use crate::provider::template::text::TextTemplate;
+use crate::provider::template::{Expression, Scope, Variables};
 
 /// The values of one input that the operator allows.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(in crate::provider) struct Permit {
     /// The input, by index.
     input: usize,
     entries: Vec<Entry>,
@@ -27,7 +27,7 @@ struct Entry {
 impl Permit {
     /// Compiles the operator's `list` for the input with this index; without a list nothing is allowed. `setting` names it
     /// in messages.
-    pub(super) fn compile(
+    pub(in crate::provider) fn compile(
         input: usize,
         list: Option<&Value>,
         setting: &Key,
@@ -42,7 +42,7 @@ impl Permit {
     }
 
     /// Whether the operator allows what was asked for. An input that was left out asks for nothing.
-    pub(super) fn allows(&self, variables: &Variables<'_>) -> bool {
+    pub(in crate::provider) fn allows(&self, variables: &Variables<'_>) -> bool {
         let asked = variables.inputs.get(self.input).copied().flatten();
         asked.is_none_or(|asked| self.entries.iter().any(|entry| entry.allows(asked, variables)))
     }
@@ -96,9 +96,9 @@ impl Entry {
 mod tests {
     use serde_json::json;
 
-    use super::super::template::Profile;
-    use super::super::user::UserId;
     use super::*;
+    use crate::provider::template::Profile;
+    use crate::provider::user::UserId;
 
     fn permit(list: &Value) -> Result<Permit, String> {
         let mut scope = Scope { inputs: vec!["channel".to_owned()], ..Scope::default() };

@@ -25,7 +25,7 @@ const MEMBERS: [(&str, f64); 4] =
 ///
 /// Headers hold seconds, a date, or a point in time as a number; seconds may have a fraction, and a header whose name
 /// ends in `-ms` counts milliseconds.
-pub(super) fn advice(
+pub(in crate::provider) fn advice(
     headers: &HeaderMap,
     body: Option<&Value>,
     extra_headers: &[HeaderName],

@@ -5,15 +5,16 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Order, Profile};
+use super::Order;
 use crate::clock::Moment;
 use crate::metrics::{Counter, Metrics};
+use crate::provider::Profile;
 
 /// Users remembered at most; a forgotten one costs one harmless call.
 const CAPACITY: u64 = 100_000;
 
 /// Memory of users that were sent.
-pub(super) struct Upserts {
+pub(in crate::provider) struct Upserts {
     sent: moka::sync::Cache<String, Sent>,
     hasher: RandomState,
     remember: Duration,
@@ -31,7 +32,7 @@ struct Sent {
 
 /// How a user was last told of.
 #[derive(PartialEq, Eq)]
-pub(super) struct KnownAs {
+pub(in crate::provider) struct KnownAs {
     name: Box<str>,
     email: Option<Box<str>>,
     avatar: Option<Box<str>>,
@@ -44,7 +45,7 @@ impl KnownAs {
     }
 
     /// The order, with what it leaves open.
-    pub(super) fn fill<'o>(&'o self, order: &Order<'o>) -> Order<'o> {
+    pub(in crate::provider) fn fill<'o>(&'o self, order: &Order<'o>) -> Order<'o> {
         let (email, avatar) = (self.email.as_deref(), self.avatar.as_deref());
         let told = &order.profile;
         let profile = Profile {
@@ -65,7 +66,7 @@ impl std::fmt::Debug for Upserts {
 }
 
 impl Upserts {
-    pub(super) fn new(remember: Duration, provider: &str, metrics: &Metrics) -> Self {
+    pub(in crate::provider) fn new(remember: Duration, provider: &str, metrics: &Metrics) -> Self {
         Self {
             sent: moka::sync::Cache::new(CAPACITY),
             hasher: RandomState::new(),
@@ -76,12 +77,18 @@ impl Upserts {
     }
 
     /// How long a user is taken for known.
-    pub(super) fn remembered(&self) -> Duration {
+    pub(in crate::provider) fn remembered(&self) -> Duration {
         self.remember
     }
 
     /// Whether this profile was sent, and not too long ago.
-    pub(super) fn remembers(&self, user_id: &str, generation: u32, order: &Order<'_>, now: Moment) -> bool {
+    pub(in crate::provider) fn remembers(
+        &self,
+        user_id: &str,
+        generation: u32,
+        order: &Order<'_>,
+        now: Moment,
+    ) -> bool {
         let known = self.sent.get(user_id).is_some_and(|sent| {
             sent.fingerprint == self.fingerprint(generation, order) && now.since(sent.at) < self.remember
         });
@@ -92,7 +99,7 @@ impl Upserts {
     }
 
     /// Notes that this profile was sent.
-    pub(super) fn remember(&self, user_id: &str, generation: u32, order: &Order<'_>, now: Moment) {
+    pub(in crate::provider) fn remember(&self, user_id: &str, generation: u32, order: &Order<'_>, now: Moment) {
         self.done.inc();
         let (fingerprint, known_as) = (self.fingerprint(generation, order), KnownAs::of(order).map(Arc::new));
         self.sent.insert(user_id.to_owned(), Sent { fingerprint, at: now, known_as });
@@ -100,14 +107,14 @@ impl Upserts {
 
     /// By which name the provider knows the user, where the order tells none: some requests carry nothing but a subject,
     /// and that is no wish to be called by it.
-    pub(super) fn known_as(&self, user_id: &str, order: &Order<'_>) -> Option<Arc<KnownAs>> {
+    pub(in crate::provider) fn known_as(&self, user_id: &str, order: &Order<'_>) -> Option<Arc<KnownAs>> {
         if order.profile.name.is_some() {
             return None;
         }
         self.sent.get(user_id)?.known_as
     }
 
-    pub(super) fn forget(&self, user_id: &str) {
+    pub(in crate::provider) fn forget(&self, user_id: &str) {
         self.sent.invalidate(user_id);
     }
 

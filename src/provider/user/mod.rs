@@ -1,10 +1,12 @@
 //! From the subject to the chat user id. Every rule is injective: two subjects never share an id, or are refused.
 
+pub(super) mod account;
+
 use aws_lc_rs::digest;
 use regex_lite::Regex;
 
-use super::keys::mac::{Encode, MacKey};
 use crate::config::Unfit;
+use crate::provider::keys::mac::{Encode, MacKey};
 
 /// Bytes of a chat user id where the definition sets no limit; it goes into addresses and claims.
 const MAX_BYTES: usize = 512;
@@ -13,9 +15,9 @@ const DIGITS: usize = 32;
 
 /// A user's id at the provider.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(super) struct UserId {
+pub(in crate::provider) struct UserId {
     /// The whole id.
-    pub(super) id: String,
+    pub(in crate::provider) id: String,
     start: usize,
     end: usize,
 }
@@ -27,12 +29,12 @@ impl UserId {
     }
 
     /// The part between prefix and suffix.
-    pub(super) fn local(&self) -> &str {
+    pub(in crate::provider) fn local(&self) -> &str {
         self.id.get(self.start..self.end).unwrap_or_default()
     }
 
     #[cfg(test)]
-    pub(super) fn plain(id: &str) -> Self {
+    pub(in crate::provider) fn plain(id: &str) -> Self {
         Self::new("", id, "")
     }
 }
@@ -46,27 +48,27 @@ impl std::fmt::Debug for UserId {
 
 /// The compiled rule.
 #[derive(Debug, Default)]
-pub(super) struct UserRule {
+pub(in crate::provider) struct UserRule {
     /// Text before the subject.
-    pub(super) prefix: String,
+    pub(in crate::provider) prefix: String,
     /// Text behind it.
-    pub(super) suffix: String,
+    pub(in crate::provider) suffix: String,
     /// What the whole id must match.
-    pub(super) pattern: Option<Regex>,
+    pub(in crate::provider) pattern: Option<Regex>,
     /// Bytes at most.
-    pub(super) max_bytes: Option<usize>,
+    pub(in crate::provider) max_bytes: Option<usize>,
     /// What happens to subjects that do not fit.
-    pub(super) unfit: Unfit,
+    pub(in crate::provider) unfit: Unfit,
     /// Whether the id is a segment of a path, where `.` and `..` would climb.
-    pub(super) in_path: bool,
+    pub(in crate::provider) in_path: bool,
     /// Whether the provider takes ids that differ in case alone for one: then only folded ones fit.
-    pub(super) folds: bool,
+    pub(in crate::provider) folds: bool,
 }
 
 impl UserRule {
     /// The id of `subject`, or `None` when this provider cannot take it. With a `key`, every id is a keyed hash, so that
     /// no name or address leaves the house.
-    pub(super) fn id(&self, subject: &str, key: Option<&MacKey>) -> Option<UserId> {
+    pub(in crate::provider) fn id(&self, subject: &str, key: Option<&MacKey>) -> Option<UserId> {
         if let Some(key) = key {
             let digits = Encode::Hex.encode(&key.mac(subject.as_bytes()));
             return self.fitting(digits.get(..DIGITS)?);
@@ -119,9 +121,9 @@ fn looks_folded(subject: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::keys::mac::Hash;
-    use super::super::keys::material::Form;
     use super::*;
+    use crate::provider::keys::mac::Hash;
+    use crate::provider::keys::material::Form;
     use crate::secrets::Secret;
 
     fn rule(unfit: Unfit) -> UserRule {

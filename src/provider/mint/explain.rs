@@ -4,16 +4,16 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::Provider;
-use super::credentials::Credentials;
-use super::error::ProviderError;
-use super::mint::Order;
-use super::sequence::Sequence;
-use super::step::Step;
-use super::template::Variables;
-use super::template::json::MissingValue;
+use super::Order;
 use super::token::{Let, Mint};
 use crate::outbound::Call;
+use crate::provider::Provider;
+use crate::provider::calls::error::ProviderError;
+use crate::provider::calls::sequence::Sequence;
+use crate::provider::calls::step::Step;
+use crate::provider::credentials::Credentials;
+use crate::provider::template::Variables;
+use crate::provider::template::json::MissingValue;
 
 /// Lines of text, indented.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

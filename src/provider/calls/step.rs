@@ -11,58 +11,58 @@ use url::Url;
 
 use super::advice::advice;
 use super::auth::StepAuth;
-use super::credentials::Credentials;
-use super::definition::{Expires, Rule, Then};
 use super::error::{Blame, Cause, Class, ProviderError};
-use super::limiter::Limiter;
-use super::template::json::{JsonTemplate, MissingValue};
-use super::template::text::{TextTemplate, UrlTemplate, append_query, header_value};
-use super::template::{Expression, Variables};
 use crate::clock::{Clock, Moment, Stopwatch};
-use crate::jitter;
 use crate::metrics::{ByVariant, Counter, Histogram, Label as _, Metrics};
 use crate::outbound::{Call, Outbound, Reply, SendError};
+use crate::pacing::{Backoff, jitter};
+use crate::provider::credentials::Credentials;
+use crate::provider::definition::{Expires, Rule, Then};
+use crate::provider::limiter::Limiter;
+use crate::provider::template::json::{JsonTemplate, MissingValue};
+use crate::provider::template::text::{TextTemplate, UrlTemplate, append_query, header_value};
+use crate::provider::template::{Expression, Variables};
 use crate::trace::TraceContext;
 
-/// First wait before a repeat; it doubles.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
+/// Waits before repeats. They have no limit of their own: one that does not end before the deadline is not begun.
+const REPEATS: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::MAX, jitter: true };
 
 /// A compiled step.
 #[derive(Debug)]
-pub(super) struct Step {
-    pub(super) id: String,
-    pub(super) method: Method,
-    pub(super) url: UrlTemplate,
+pub(in crate::provider) struct Step {
+    pub(in crate::provider) id: String,
+    pub(in crate::provider) method: Method,
+    pub(in crate::provider) url: UrlTemplate,
     /// Where it is, for the log.
-    pub(super) host: String,
+    pub(in crate::provider) host: String,
     /// Runs only where this is true.
-    pub(super) when: Option<Condition>,
+    pub(in crate::provider) when: Option<Condition>,
     /// Runs only where a rule of another step says so.
-    pub(super) called: bool,
-    pub(super) query: Vec<(String, TextTemplate)>,
-    pub(super) headers: Vec<(HeaderName, TextTemplate)>,
-    pub(super) auth: Vec<StepAuth>,
-    pub(super) body: Body,
-    pub(super) ok: Vec<u16>,
-    pub(super) on: Vec<Meaning>,
-    pub(super) take: Vec<Take>,
-    pub(super) token: Option<String>,
-    pub(super) expires: Vec<Expires>,
-    pub(super) retry: bool,
-    pub(super) metrics: StepMetrics,
+    pub(in crate::provider) called: bool,
+    pub(in crate::provider) query: Vec<(String, TextTemplate)>,
+    pub(in crate::provider) headers: Vec<(HeaderName, TextTemplate)>,
+    pub(in crate::provider) auth: Vec<StepAuth>,
+    pub(in crate::provider) body: Body,
+    pub(in crate::provider) ok: Vec<u16>,
+    pub(in crate::provider) on: Vec<Meaning>,
+    pub(in crate::provider) take: Vec<Take>,
+    pub(in crate::provider) token: Option<String>,
+    pub(in crate::provider) expires: Vec<Expires>,
+    pub(in crate::provider) retry: bool,
+    pub(in crate::provider) metrics: StepMetrics,
 }
 
 /// When a step runs.
 #[derive(Debug)]
-pub(super) struct Condition {
-    pub(super) expression: Expression,
+pub(in crate::provider) struct Condition {
+    pub(in crate::provider) expression: Expression,
     /// As the definition says it.
-    pub(super) text: String,
+    pub(in crate::provider) text: String,
 }
 
 /// A compiled body.
 #[derive(Debug)]
-pub(super) enum Body {
+pub(in crate::provider) enum Body {
     None,
     Json(JsonTemplate),
     Form(Vec<(String, TextTemplate)>),
@@ -70,25 +70,25 @@ pub(super) enum Body {
 
 /// A value for later steps.
 #[derive(Debug)]
-pub(super) struct Take {
+pub(in crate::provider) struct Take {
     /// Index into the taken values.
-    pub(super) index: usize,
+    pub(in crate::provider) index: usize,
     /// Where it is, by JSON Pointer.
-    pub(super) at: String,
+    pub(in crate::provider) at: String,
     /// Whether it may be absent.
-    pub(super) optional: bool,
+    pub(in crate::provider) optional: bool,
 }
 
 /// A rule, and what follows where it fits.
 #[derive(Debug)]
-pub(super) struct Meaning {
-    pub(super) rule: Rule,
-    pub(super) then: Follows,
+pub(in crate::provider) struct Meaning {
+    pub(in crate::provider) rule: Rule,
+    pub(in crate::provider) then: Follows,
 }
 
 /// What follows from an answer.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Follows {
+pub(in crate::provider) enum Follows {
     Success,
     Failure(Class, Option<Blame>),
     /// The step with this index runs.
@@ -96,7 +96,7 @@ pub(super) enum Follows {
 }
 
 /// How a step ended. Answers hold tokens, so there is no `Debug`.
-pub(super) enum Verdict {
+pub(in crate::provider) enum Verdict {
     /// The answer as JSON, null where the body is not JSON and nothing is taken from it; and its status.
     Done(Value, u16),
     /// Another step is to run first; the failure counts where it does not help.
@@ -105,14 +105,14 @@ pub(super) enum Verdict {
 
 /// Metric handles of one step, resolved at load.
 #[derive(Debug)]
-pub(super) struct StepMetrics {
+pub(in crate::provider) struct StepMetrics {
     seconds: Histogram,
     ok: Counter,
     failed: ByVariant<Class>,
 }
 
 impl StepMetrics {
-    pub(super) fn new(metrics: &Metrics, provider: &str, step: &str) -> Self {
+    pub(in crate::provider) fn new(metrics: &Metrics, provider: &str, step: &str) -> Self {
         Self {
             seconds: metrics.provider_seconds(provider, step),
             ok: metrics.provider_calls(provider, step, "ok"),
@@ -130,26 +130,29 @@ impl StepMetrics {
 }
 
 /// What every call of one mint shares.
-pub(super) struct Run<'r> {
-    pub(super) outbound: &'r Outbound,
-    pub(super) clock: &'r Arc<dyn Clock>,
-    pub(super) credentials: &'r Credentials,
-    pub(super) limiter: Option<&'r Limiter>,
+pub(in crate::provider) struct Run<'r> {
+    pub(in crate::provider) outbound: &'r Outbound,
+    pub(in crate::provider) clock: &'r Arc<dyn Clock>,
+    pub(in crate::provider) credentials: &'r Credentials,
+    pub(in crate::provider) limiter: Option<&'r Limiter>,
     /// Headers with retry advice of the provider's own.
-    pub(super) retry_headers: &'r [HeaderName],
-    pub(super) trace: Option<&'r TraceContext>,
-    pub(super) deadline: Moment,
-    pub(super) retries: u32,
+    pub(in crate::provider) retry_headers: &'r [HeaderName],
+    pub(in crate::provider) trace: Option<&'r TraceContext>,
+    pub(in crate::provider) deadline: Moment,
+    pub(in crate::provider) retries: u32,
 }
 
 impl Step {
     /// Runs the step; repeats it where that is safe and fits before the deadline.
-    pub(super) async fn run(&self, run: &Run<'_>, variables: &Variables<'_>) -> Result<Verdict, ProviderError> {
+    pub(in crate::provider) async fn run(
+        &self,
+        run: &Run<'_>,
+        variables: &Variables<'_>,
+    ) -> Result<Verdict, ProviderError> {
         let call = self.call(run, variables).map_err(|missing| {
             tracing::warn!(step = self.id, member = missing.0, "a required value of the definition is missing");
             ProviderError::missing(&self.id)
         })?;
-        let mut wait = FIRST_WAIT;
         for attempt in 0.. {
             if let Some(limiter) = run.limiter {
                 limiter.pass(run.clock, run.deadline).await.map_err(ProviderError::limited_here)?;
@@ -163,14 +166,13 @@ impl Step {
             };
             self.metrics.count(counted, watch.elapsed());
             let Err(error) = outcome else { return outcome };
-            let pause = error.retry_after.unwrap_or_else(|| jitter::spread(wait));
+            let pause = REPEATS.after(attempt, error.retry_after);
             let fits = run.clock.moment().plus(pause) < run.deadline;
             // T-39: bounded retries
             if attempt >= run.retries || !self.may_repeat(&sent, &error) || !fits {
                 return Err(error);
             }
             run.clock.sleep_until(run.clock.moment().plus(pause)).await;
-            wait = wait.saturating_mul(2);
         }
         Err(ProviderError::new(Class::Unavailable, &self.id, "no attempt was made"))
     }
@@ -198,7 +200,7 @@ impl Step {
     }
 
     /// Address, query, headers and body, without any proof.
-    pub(super) fn bare(&self, variables: &Variables<'_>) -> Result<Call, MissingValue> {
+    pub(in crate::provider) fn bare(&self, variables: &Variables<'_>) -> Result<Call, MissingValue> {
         let mut url = self.url.render(variables)?;
         self.write_query(&mut url, variables)?;
         let mut headers = HeaderMap::with_capacity(4);

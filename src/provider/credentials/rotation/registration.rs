@@ -3,28 +3,28 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Provider;
-use super::credentials::Signer;
-use super::error::ProviderError;
-use super::keys::Alg;
-use super::sequence::Sequence;
-use super::template::{Profile, Variables};
-use super::user::UserId;
+use crate::provider::Provider;
+use crate::provider::calls::error::ProviderError;
+use crate::provider::calls::sequence::Sequence;
+use crate::provider::credentials::Signer;
+use crate::provider::keys::Alg;
+use crate::provider::template::{Profile, Variables};
+use crate::provider::user::UserId;
 
 /// A public key, as steps that register and retire it see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct PublicKey {
-    pub(super) kid: String,
-    pub(super) alg: Alg,
+pub(in crate::provider) struct PublicKey {
+    pub(in crate::provider) kid: String,
+    pub(in crate::provider) alg: Alg,
     /// PEM text (`SubjectPublicKeyInfo`).
-    pub(super) pem: String,
+    pub(in crate::provider) pem: String,
     /// The key as a JWK.
-    pub(super) jwk: Value,
+    pub(in crate::provider) jwk: Value,
 }
 
 impl PublicKey {
     /// The public half of a key; `None` for a shared secret.
-    pub(super) fn of(signer: &Signer) -> Option<Self> {
+    pub(in crate::provider) fn of(signer: &Signer) -> Option<Self> {
         let (kid, key) = (signer.id.clone(), &signer.key);
         Some(Self { alg: key.alg(), pem: key.public_pem()?, jwk: key.jwk(&kid)?, kid })
     }
@@ -32,7 +32,7 @@ impl PublicKey {
 
 impl Provider {
     /// Runs calls about `key`.
-    pub(super) async fn call_about(&self, key: &PublicKey, calls: &Sequence) -> Result<(), ProviderError> {
+    pub(in crate::provider) async fn call_about(&self, key: &PublicKey, calls: &Sequence) -> Result<(), ProviderError> {
         let credentials = self.vault.current().clone();
         let now = self.clock.now();
         let run = self.run(&credentials, None, self.clock.moment().plus(self.timeout));

@@ -4,14 +4,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::Value;
 
-use super::definition::{Expires, ExpiryKind};
 use crate::clock::Timestamp;
+use crate::provider::definition::{Expires, ExpiryKind};
 
 /// Ends later than year 9999 cannot be written as RFC 3339 and mean that a unit was mistaken.
 const LATEST: i64 = 253_402_300_799_999;
 
 /// The end of `token` by several rules: the earliest that is told counts.
-pub(super) fn earliest(
+pub(in crate::provider) fn earliest(
     rules: &[Expires],
     answer: &Value,
     token: &str,

@@ -4,23 +4,28 @@
 //! makes sure that it knows the user, and asks; the breaker stands before it, and what went wrong once because our
 //! knowledge was old (a user that the provider forgot, a credential that was replaced) is tried once more.
 
+pub(super) mod explain;
+pub(super) mod lifetime;
+pub(super) mod token;
+pub(super) mod upserts;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Provider;
-use super::breaker::{Errand, Permit};
-use super::credentials::Credentials;
-use super::error::{Class, ProviderError};
-use super::places::Place;
-use super::step::Run;
-use super::template::json::MissingValue;
-use super::template::{Profile, Variables};
-use super::token::{Let, Mint};
-use super::user::UserId;
 use crate::clock::{Moment, Timestamp};
+use crate::provider::Provider;
+use crate::provider::breaker::{Errand, Permit};
+use crate::provider::calls::error::{Class, ProviderError};
+use crate::provider::calls::step::Run;
+use crate::provider::credentials::Credentials;
+use crate::provider::places::Place;
+use crate::provider::template::json::MissingValue;
+use crate::provider::template::{Profile, Variables};
+use crate::provider::user::UserId;
 use crate::trace::{Origin, TraceContext};
+use token::{Let, Mint};
 
 /// Bytes of a token at most.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -188,7 +193,7 @@ impl Provider {
         outcome
     }
 
-    pub(super) fn run<'r>(
+    pub(in crate::provider) fn run<'r>(
         &'r self,
         credentials: &'r Credentials,
         trace: Option<&'r TraceContext>,
@@ -225,11 +230,11 @@ impl Provider {
         self.finish(token, expires, &Variables { taken: &harvest.taken, ..*variables })
     }
 
-    pub(super) fn user_of(&self, order: &Order<'_>) -> Result<UserId, ProviderError> {
+    pub(in crate::provider) fn user_of(&self, order: &Order<'_>) -> Result<UserId, ProviderError> {
         self.map_user(order.profile.chat_subject()).ok_or_else(ProviderError::unfit)
     }
 
-    pub(super) fn variables<'v>(
+    pub(in crate::provider) fn variables<'v>(
         &self,
         user: &'v UserId,
         order: &'v Order<'_>,

@@ -2,37 +2,41 @@
 
 use serde_json::Value;
 
-use super::definition::Then;
 use super::error::{Cause, Class, ProviderError};
 use super::expiry;
 use super::step::{Run, Step, Verdict};
-use super::template::Variables;
 use crate::clock::Timestamp;
+use crate::provider::definition::Then;
+use crate::provider::template::Variables;
 
 /// Steps that belong together.
 #[derive(Debug, Default)]
-pub(super) struct Sequence {
-    pub(super) steps: Vec<Step>,
+pub(in crate::provider) struct Sequence {
+    pub(in crate::provider) steps: Vec<Step>,
     /// Names of the values that the steps take, as `STEP.NAME`.
-    pub(super) names: Vec<String>,
+    pub(in crate::provider) names: Vec<String>,
 }
 
 /// What a sequence brought. It holds the token, so there is no `Debug`.
 #[derive(Default)]
-pub(super) struct Harvest {
+pub(in crate::provider) struct Harvest {
     /// The token and its end, which may be none.
-    pub(super) token: Option<(String, Option<Timestamp>)>,
+    pub(in crate::provider) token: Option<(String, Option<Timestamp>)>,
     /// Values that steps took, by index.
-    pub(super) taken: Vec<Option<Value>>,
+    pub(in crate::provider) taken: Vec<Option<Value>>,
 }
 
 impl Sequence {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::provider) fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
 
     /// Runs the steps in order, with the time of each as its `now`.
-    pub(super) async fn run(&self, run: &Run<'_>, variables: &Variables<'_>) -> Result<Harvest, ProviderError> {
+    pub(in crate::provider) async fn run(
+        &self,
+        run: &Run<'_>,
+        variables: &Variables<'_>,
+    ) -> Result<Harvest, ProviderError> {
         let mut harvest = Harvest { token: None, taken: vec![None; self.names.len()] };
         for step in self.steps.iter().filter(|step| !step.called) {
             let variables = Variables { now: run.clock.now(), ..*variables };

@@ -4,16 +4,16 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde_json::Value;
 
-use super::credentials::Credentials;
-use super::keys::mac::Encode;
-use super::template::json::{JsonTemplate, MissingValue};
-use super::template::text::{TextTemplate, append_query};
-use super::template::{RequestText, Variables};
 use crate::outbound::Call;
+use crate::provider::credentials::Credentials;
+use crate::provider::keys::mac::Encode;
+use crate::provider::template::json::{JsonTemplate, MissingValue};
+use crate::provider::template::text::{TextTemplate, append_query};
+use crate::provider::template::{RequestText, Variables};
 
 /// One proof. Numbers are positions in [`Credentials`].
 #[derive(Debug)]
-pub(super) enum StepAuth {
+pub(in crate::provider) enum StepAuth {
     /// A finished header.
     Header { name: HeaderName, value: usize },
     /// A member of the body.
@@ -26,23 +26,27 @@ pub(super) enum StepAuth {
 
 /// A MAC over a template.
 #[derive(Debug)]
-pub(super) struct Mac {
+pub(in crate::provider) struct Mac {
     /// Position in [`Credentials::macs`].
-    pub(super) key: usize,
-    pub(super) text: TextTemplate,
-    pub(super) encode: Encode,
+    pub(in crate::provider) key: usize,
+    pub(in crate::provider) text: TextTemplate,
+    pub(in crate::provider) encode: Encode,
 }
 
 /// What carries a signature.
 #[derive(Debug)]
-pub(super) enum Carrier {
+pub(in crate::provider) enum Carrier {
     Query(String),
     Header(HeaderName),
 }
 
 impl Mac {
     /// The MAC for one mint.
-    pub(super) fn value(&self, credentials: &Credentials, variables: &Variables<'_>) -> Result<String, MissingValue> {
+    pub(in crate::provider) fn value(
+        &self,
+        credentials: &Credentials,
+        variables: &Variables<'_>,
+    ) -> Result<String, MissingValue> {
         let text = self.text.render_signed(variables)?;
         let key = credentials.macs.get(self.key).ok_or_else(|| missing("a key"))?;
         Ok(self.encode.encode(&key.mac(text.as_bytes())))
@@ -51,7 +55,7 @@ impl Mac {
 
 impl StepAuth {
     /// Adds the proof to a call that is otherwise finished.
-    pub(super) fn apply(
+    pub(in crate::provider) fn apply(
         &self,
         call: &mut Call,
         credentials: &Credentials,
@@ -89,7 +93,7 @@ impl StepAuth {
 
 impl StepAuth {
     /// Shows where the proof would be, without it.
-    pub(super) fn mask(&self, call: &mut Call, variables: &Variables<'_>) -> Result<(), MissingValue> {
+    pub(in crate::provider) fn mask(&self, call: &mut Call, variables: &Variables<'_>) -> Result<(), MissingValue> {
         match self {
             Self::Header { name, .. } | Self::Signature { carrier: Carrier::Header(name), .. } => {
                 insert(call, name, MASK)

@@ -4,27 +4,28 @@
 //! interrupted, at any point, goes on where the last finished step left off.
 
 mod record;
+mod registration;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use record::{Stage, Status};
 
-use super::Provider;
-use super::credentials::ANNOUNCE;
-use super::error::{Class, ProviderError};
-use super::keys;
-use super::registration::PublicKey;
+pub(in crate::provider) use registration::PublicKey;
+
+use super::ANNOUNCE;
 use crate::clock::Timestamp;
+use crate::pacing::Backoff;
+use crate::provider::Provider;
+use crate::provider::calls::error::{Class, ProviderError};
+use crate::provider::keys;
 use crate::secrets::{KEY_ENDS, SIGNING, is_key_name, write};
 use record::{Date, Record};
 
 /// What is added to the longest life of a token: services notice the switch within half a minute, and clocks differ.
 const SLACK: Duration = Duration::from_secs(120);
-/// First pause between two looks whether a key is in service; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Longest pause between two looks.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// Pauses between two questions whether a key is in service.
+const QUESTIONS: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(15), jitter: false };
 
 /// What the operator wants.
 #[derive(Clone, Debug)]
@@ -233,8 +234,9 @@ impl<'p> Rotation<'p> {
     async fn verify(&self) -> Result<(), RotationError> {
         let clock = &self.provider.clock;
         let until = clock.moment().plus(self.plan.patience);
-        let mut pause = FIRST_PAUSE;
+        let mut before: u32 = 0;
         loop {
+            let pause = QUESTIONS.after(before, None);
             let outcome = self.call("verify").await;
             let hopeless = |error: &RotationError| match error {
                 RotationError::Call { error, .. } => error.class == Class::CredentialRejected,
@@ -245,7 +247,7 @@ impl<'p> Rotation<'p> {
                 Err(_) => clock.sleep_until(clock.moment().plus(pause)).await,
                 Ok(()) => return Ok(()),
             }
-            pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+            before = before.saturating_add(1);
         }
     }
 

@@ -34,7 +34,7 @@ pub enum Class {
 
 impl Class {
     /// What a status means where the definition says nothing.
-    pub(super) const fn of_status(status: u16) -> Self {
+    pub(in crate::provider) const fn of_status(status: u16) -> Self {
         match status {
             401 | 403 => Self::CredentialRejected,
             429 => Self::RateLimited,
@@ -58,7 +58,7 @@ pub enum Blame {
 
 /// Whom a failure is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meant {
+pub(in crate::provider) enum Meant {
     /// The user of the call, and nobody else.
     User,
     /// Our account: all calls.
@@ -179,34 +179,34 @@ const UNFIT: &str = "the subject cannot be a user id here";
 const UNTIL_A_CALL_ENDS: Duration = Duration::from_secs(1);
 
 impl ProviderError {
-    pub(super) fn new(class: Class, step: &str, detail: &'static str) -> Self {
+    pub(in crate::provider) fn new(class: Class, step: &str, detail: &'static str) -> Self {
         let cause = if class == Class::BadResponse { Cause::Shape } else { Cause::Own };
         let (host, status, blame, answer, retry_after) = (None, None, None, None, None);
         Self { class, step: Box::from(step), host, cause, detail, status, blame, answer, retry_after }
     }
 
     /// Our own limit for the provider leaves no room; `wait` is when it does again.
-    pub(super) fn limited_here(wait: Duration) -> Self {
+    pub(in crate::provider) fn limited_here(wait: Duration) -> Self {
         Self::new(Class::RateLimited, "limiter", LIMITED).retry_after(Some(wait))
     }
 
     /// As many calls as there may be are under way.
-    pub(super) fn busy_here() -> Self {
+    pub(in crate::provider) fn busy_here() -> Self {
         Self::new(Class::Unavailable, "places", BUSY).retry_after(Some(UNTIL_A_CALL_ENDS))
     }
 
     /// A value that `step` needs is not there.
-    pub(super) fn missing(step: &str) -> Self {
+    pub(in crate::provider) fn missing(step: &str) -> Self {
         Self::new(Class::Rejected, step, MISSING)
     }
 
     /// The subject cannot be a user.
-    pub(super) fn unfit() -> Self {
+    pub(in crate::provider) fn unfit() -> Self {
         Self::new(Class::Rejected, "user", UNFIT)
     }
 
     /// Whom it is about.
-    pub(super) fn meant(&self) -> Meant {
+    pub(in crate::provider) fn meant(&self) -> Meant {
         match (self.blame, self.class) {
             (Some(Blame::User), _) | (None, Class::Rejected | Class::UserMissing | Class::SessionLost) => Meant::User,
             (Some(Blame::Account), _) => Meant::Account,
@@ -224,37 +224,37 @@ impl ProviderError {
 
     /// Whether the provider was not asked, so that this says nothing about it. Told by words that are ours alone: steps
     /// are called as their definitions like.
-    pub(super) fn is_ours(&self) -> bool {
+    pub(in crate::provider) fn is_ours(&self) -> bool {
         [LIMITED, BUSY, MISSING, UNFIT].contains(&self.detail)
     }
 
     #[must_use]
-    pub(super) fn status(self, status: u16) -> Self {
+    pub(in crate::provider) fn status(self, status: u16) -> Self {
         Self { status: Some(status), cause: Cause::Status, ..self }
     }
 
     #[must_use]
-    pub(super) fn cause(self, cause: Cause) -> Self {
+    pub(in crate::provider) fn cause(self, cause: Cause) -> Self {
         Self { cause, ..self }
     }
 
     #[must_use]
-    pub(super) fn at(self, host: &str) -> Self {
+    pub(in crate::provider) fn at(self, host: &str) -> Self {
         Self { host: Some(Box::from(host)), ..self }
     }
 
     #[must_use]
-    pub(super) fn blame(self, blame: Option<Blame>) -> Self {
+    pub(in crate::provider) fn blame(self, blame: Option<Blame>) -> Self {
         Self { blame, ..self }
     }
 
     #[must_use]
-    pub(super) fn answer(self, body: Bytes) -> Self {
+    pub(in crate::provider) fn answer(self, body: Bytes) -> Self {
         Self { answer: Some(Answer(Box::from(&body[..]))), ..self }
     }
 
     #[must_use]
-    pub(super) fn retry_after(mut self, span: Option<Duration>) -> Self {
+    pub(in crate::provider) fn retry_after(mut self, span: Option<Duration>) -> Self {
         self.retry_after = span;
         self
     }
