@@ -154,6 +154,7 @@ fn token(jwt: token::Raw, claims: token::RawClaims, keys: Option<keys::Raw>) -> 
     let rules = TokenRules::check(jwt, claims)?;
     let keys = KeyPlan::check(needed(keys, "keys")?, &rules.issuers)?;
     let is_secret = matches!(keys.place, KeyPlace::SecretFile(_));
+    // T-17: secret or public
     if rules.uses_secret() != is_secret {
         return Err(Mistake::new("keys", "HS256, HS384 and HS512 need secret_file, and nothing else does"));
     }

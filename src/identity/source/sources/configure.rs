@@ -9,6 +9,7 @@ use crate::identity::definition;
 use crate::identity::peer::Peers;
 use crate::identity::source::Source;
 use crate::identity::user::namespace::Namespaces;
+use crate::identity::user::text;
 use crate::identity::user::users::Users;
 
 impl Sources {
@@ -25,6 +26,7 @@ impl Sources {
         let hears_anybody = hears_anybody(&peers, &sources);
         draft.refuse_all::<()>(clashes(&peers, &sources), "");
         draft.refuse_all::<()>(misplaced_bodies(identity, routes, &sources), "");
+        draft.groups();
         let namespaces = draft.namespaces(&mut sources);
         let users = Users::configure(&identity.users, &namespaces);
         let users = users.unwrap_or_else(|problems| draft.refuse_all(problems, "identity.users."));
@@ -63,6 +65,22 @@ impl<'c> Draft<'c> {
             self.refuse(format!("{below}{key}").as_str(), problem);
         }
         T::default()
+    }
+
+    /// Refuses entries that no group is called: they would never count.
+    fn groups(&mut self) {
+        let identity = self.identity;
+        let roles = identity.roles.iter().map(|(role, groups)| (Key::from("identity.roles").below(role), groups));
+        let allowed = (Key::from("identity.users.allow_groups"), &identity.users.allow_groups);
+        for (key, groups) in roles.chain([allowed]) {
+            if let Some(at) = groups.iter().position(|group| group.trim() != group || !text::is_group(group)) {
+                let problem = format!(
+                    "holds an entry, number {}, that no group is called: empty, above 255 bytes, or with a blank at an end",
+                    at + 1
+                );
+                self.refuse(key, problem);
+            }
+        }
     }
 
     /// Names of sources that tell users, each with the key that names it.
