@@ -10,8 +10,7 @@ use figment::{Metadata, Profile, Provider};
 
 use super::ConfigError;
 use super::layers::SECTIONS;
-use crate::definition::{Mistake, did_you_mean};
-use crate::secrets::line;
+use crate::definition::{Mistake, did_you_mean, line};
 
 /// What their names begin with.
 const PREFIX: &str = "SIDEMINT_";

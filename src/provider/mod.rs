@@ -38,19 +38,19 @@ pub use credentials::rotation::{
     Plan as RotationPlan, Progress, Rotation, RotationError, Stage, Status as RotationStatus,
 };
 pub use definition::{Definition, Definitions, Input, PRESETS, Setting};
-pub use dialect::{Dialect, HEADER_TEXT, Problem};
+pub use dialect::{Dialect, HEADER_TEXT};
 pub use inputs::{Given, InputFault, Inputs};
 pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
 pub use mint::explain::Explanation;
 pub use mint::lifetime::Lifetime;
 pub use mint::{Minted, Order};
-pub use template::{Profile, ProfileUse};
+pub use template::{Problem, Profile, ProfileUse};
 
 use breaker::Breaker;
 use calls::journal::Journal;
 use calls::sequence::Sequence;
 use compile::{Compiled, Registration};
-use credentials::{News, Vault};
+use credentials::Vault;
 use definition::settings;
 use inputs::permit::Permit;
 use limiter::Limiter;
@@ -65,8 +65,9 @@ use user::{UserId, UserRule};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, ConfigError, Environment};
 use crate::definition::{Key, Mistake, Mistakes};
-use crate::metrics::{Counter, Gauge, Metrics};
+use crate::metrics::Metrics;
 use crate::outbound::Outbound;
+use crate::secrets::{Reload, Reports};
 
 /// One configured account at a chat system.
 #[derive(Debug)]
@@ -101,8 +102,6 @@ pub struct Provider {
     journal: Journal,
     timeout: Duration,
     retries: u32,
-    generation_gauge: Gauge,
-    rejected_counter: Counter,
     outbound: Outbound,
     clock: Arc<dyn Clock>,
 }
@@ -172,8 +171,13 @@ impl Provider {
         } = compiled;
         let Compiled { registration, api_url, user_id, extra, needs, inputs, dialect, permits, uses, cautions, .. } =
             compiled;
-        let vault = Vault::open(needs, Arc::clone(&around.clock))?;
-        let provider = Self {
+        let reports = Reports {
+            generation: Some(around.metrics.credentials_generation(name)),
+            rejected: Some(around.metrics.credentials_rejected(name)),
+            ..Reports::new("credentials", Key::from("providers").below(name))
+        };
+        let vault = Vault::open(needs, reports, Arc::clone(&around.clock))?;
+        Ok(Self {
             name: Arc::from(name),
             preset: definition.name.clone(),
             account,
@@ -203,13 +207,9 @@ impl Provider {
             journal: Journal::default(),
             timeout: table.timeout,
             retries: table.retries,
-            generation_gauge: around.metrics.credentials_generation(name),
-            rejected_counter: around.metrics.credentials_rejected(name),
             outbound: around.outbound.clone(),
             clock: Arc::clone(&around.clock),
-        };
-        provider.generation_gauge.set(i64::from(provider.generation()));
-        Ok(provider)
+        })
     }
 
     /// Name in the configuration.
@@ -285,10 +285,6 @@ impl Provider {
         if self.lifetime.drop_on_credential_change { self.vault.current().sessions } else { 0 }
     }
 
-    fn generation(&self) -> u32 {
-        self.vault.current().generation
-    }
-
     /// Algorithm and key id, where tokens are signed here.
     pub fn signs_with(&self) -> Option<(Alg, Option<String>)> {
         let current = self.vault.current();
@@ -303,11 +299,6 @@ impl Provider {
     /// Where each secret comes from, for people.
     pub fn secret_places(&self) -> impl Iterator<Item = (&str, String)> {
         self.vault.places()
-    }
-
-    /// Files whose change means new credentials.
-    pub fn secret_files(&self) -> impl Iterator<Item = PathBuf> {
-        self.vault.files()
     }
 
     /// Notes that a route has tokens of this lifetime made.
@@ -329,32 +320,15 @@ impl Provider {
     pub fn jwks(&self) -> Vec<Value> {
         self.vault.jwks()
     }
+}
 
-    /// Reads the secrets again; says whether new ones are in service. Unusable ones are logged and counted, and the last
-    /// good ones stay.
-    pub fn reload(&self) -> bool {
-        match self.vault.reload() {
-            Ok(News { changed, signs }) => {
-                if changed {
-                    let generation = self.generation();
-                    self.generation_gauge.set(i64::from(generation));
-                    tracing::info!(provider = %self.name, generation, "new credentials in service");
-                }
-                if let Some(kid) = signs {
-                    tracing::info!(provider = %self.name, kid, "this key signs from now on");
-                }
-                changed
-            }
-            Err(refused) if !refused.is_news => false,
-            Err(refused) => {
-                self.rejected_counter.inc(); // T-58: rejected credentials counted
-                for Mistake { key, problem } in refused.problem {
-                    let setting = key.to_string();
-                    tracing::error!(provider = %self.name, setting, problem, "new credentials are unusable; the last good ones stay");
-                }
-                false
-            }
-        }
+impl Reload for Provider {
+    fn files(&self) -> Vec<PathBuf> {
+        self.vault.files().collect()
+    }
+
+    fn reload(&self) {
+        self.vault.reload();
     }
 }
 

@@ -54,14 +54,14 @@ impl Path {
     /// A claim's name as it is; or, with a slash before it, a JSON pointer into what claims hold. `None` where a part of it
     /// is empty, or there are more than four.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let pointer = text.strip_prefix('/');
-        let mut parts = pointer.map_or_else(|| vec![text], |pointer| pointer.split('/').collect());
-        if parts.len() > 4 || parts.iter().any(|part| part.is_empty()) {
+        let Some(pointer) = text.strip_prefix('/') else {
+            return (!text.is_empty()).then(|| Self { name: text.to_owned(), within: String::new() });
+        };
+        if pointer.split('/').count() > 4 || pointer.split('/').any(str::is_empty) {
             return None;
         }
-        let name = parts.remove(0);
-        let name = if pointer.is_some() { name.replace("~1", "/").replace("~0", "~") } else { name.to_owned() };
-        Some(Self { name, within: parts.iter().map(|part| format!("/{part}")).collect() })
+        let (name, within) = pointer.find('/').and_then(|at| pointer.split_at_checked(at)).unwrap_or((pointer, ""));
+        Some(Self { name: name.replace("~1", "/").replace("~0", "~"), within: within.to_owned() })
     }
 
     /// The value there; null is none.

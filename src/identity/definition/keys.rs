@@ -187,7 +187,7 @@ fn given(path: PathBuf) -> Option<PathBuf> {
 fn address(key: &str, text: &str, reach: Reach) -> Result<Url, Mistake> {
     let url: Url = text.parse().map_err(|_| Mistake::new(key, format!("\"{text}\" is not an address")))?;
     // An address with a password in it is not repeated.
-    reach.check(&url).map_err(|problem| Mistake::new(key, problem.to_string()))?;
+    reach.check(&url).map_err(|problem| Mistake::new(key, problem))?;
     Ok(url)
 }
 

@@ -198,7 +198,7 @@ pub(crate) fn identity_definition(bytes: &[u8]) {
     let Ok(own) = toml::from_str::<serde_json::Value>(&String::from_utf8_lossy(bytes)) else { return };
     match definition::compile("own", Some(&own)) {
         Ok(definition) => {
-            drop(AROUND.as_ref().map(|around| source::Source::new("own", definition, Duration::ZERO, around)))
+            drop(AROUND.as_ref().map(|around| source::Source::new("own", definition, Duration::ZERO, around)));
         }
         Err(problems) => {
             assert!(!problems.is_empty());

@@ -121,7 +121,7 @@ fn subject(names: &HeaderNames, decoding: &Decoding, claims: &Claims, lines: &Li
 }
 
 /// A text that may be missing, in a header of its own.
-fn decode<'v>(encoding: Option<Encoding>, line: Option<&'v HeaderValue>) -> Option<Cow<'v, str>> {
+fn decode(encoding: Option<Encoding>, line: Option<&HeaderValue>) -> Option<Cow<'_, str>> {
     encoding?.decode(line?.as_bytes()).ok()
 }
 
