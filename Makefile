@@ -1,17 +1,21 @@
-# Two commands: `make run` and `make test`. Everything else is a part of them, or for benchmarks: `make help` lists it.
+# Two commands: `make run` and `make test`. The rest is a part of them, or takes too long for them: `make help` lists it.
 
 TOOLS := $(CURDIR)/.tools/venv/bin
 CARGO ?= cargo
 # The parts of `make test`, in order.
 TESTS := parts lint docs policy unit chart instructions bench-smoke image
 
-.PHONY: help run test release bench fuzz screenshot mutants clean $(TESTS)
+.PHONY: help run test judges release bench fuzz screenshot mutants clean $(TESTS)
 
 run: ## Build and start on config.toml: no account anywhere
 	$(CARGO) run --locked -- --config config.toml
 
 test: ## Install what the tests need, and run all parts: $(TESTS)
 	tests/run $(TESTS)
+
+judges: parts ## Build programs written in Go, once, and test before and behind them: oauth2-proxy, Centrifugo, LiveKit
+	tests/judges/go/build
+	$(CARGO) nextest run --locked --profile judges --test it
 
 help: ## List the targets
 	@sed -n 's/$$(TESTS)/$(TESTS)/; s/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16

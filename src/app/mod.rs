@@ -7,10 +7,10 @@ mod cautions;
 mod descriptors;
 mod summary;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::provider::{Definitions, Provider, Surroundings, warm_up_randomness};
-use crate::secrets;
 use crate::secrets::watch::{self, Nudge};
+use crate::secrets::{self, Reload};
 use crate::session::{Form, Plan, RouteId, Sessions};
 use crate::telemetry::{self, LogQueue, RequestLog};
 
@@ -156,10 +156,35 @@ impl Blueprint {
         Budget::now(self.config.server.max_connections, listeners, calls)
     }
 
-    fn secret_files(&self) -> BTreeSet<PathBuf> {
-        let providers = self.providers.values().flat_map(|provider| provider.secret_files());
-        let tls = self.tls.iter().flat_map(|tls| tls.files());
-        providers.chain(self.sources.files()).chain(tls).collect()
+    /// What is read again when its files change.
+    fn reloads(&self, sessions: &Arc<Sessions>) -> Vec<Arc<dyn Reload>> {
+        let mut all: Vec<Arc<dyn Reload>> = self.sources.reloads().collect();
+        for provider in self.providers.values() {
+            all.push(Arc::<Provider>::clone(provider));
+        }
+        if let Some(tls) = &self.tls {
+            all.push(Arc::<Tls>::clone(tls));
+        }
+        all.push(Arc::new(Denied { sources: Arc::clone(&self.sources), sessions: Arc::clone(sessions) }));
+        all
+    }
+}
+
+/// The list of denied users, and the sessions that end with it.
+#[derive(Debug)]
+struct Denied {
+    sources: Arc<identity::Sources>,
+    sessions: Arc<Sessions>,
+}
+
+impl Reload for Denied {
+    fn files(&self) -> Vec<PathBuf> {
+        self.sources.deny_file().map(Path::to_owned).into_iter().collect()
+    }
+
+    /// The next request is refused anyway; what the cache holds would go on being renewed.
+    fn reload(&self) {
+        self.sources.reload_denied().iter().for_each(|user| self.sessions.forget(user));
     }
 }
 
@@ -374,20 +399,11 @@ fn ready_when_random(lifecycle: &Lifecycle) {
 }
 
 fn watch_files(blueprint: &Blueprint, sessions: &Arc<Sessions>, lifecycle: &Lifecycle) -> Nudge {
-    let (sources, sessions) = (Arc::clone(&blueprint.sources), Arc::clone(sessions));
-    let providers: Vec<_> = blueprint.providers.values().cloned().collect();
-    let metrics = Arc::clone(&blueprint.metrics);
-    let (clock, time, tls) = (Arc::clone(&blueprint.clock), Arc::clone(&blueprint.clock), blueprint.tls.clone());
-    watch::start(&blueprint.secret_files(), clock, lifecycle, move || {
-        for provider in &providers {
-            provider.reload();
-        }
-        if let Some(tls) = &tls {
-            tls.reload();
-        }
-        // The next request is refused anyway; what the cache holds would go on being renewed.
-        for user in sources.reload(time.now()) {
-            sessions.forget(&user);
+    let (reloads, metrics) = (blueprint.reloads(sessions), Arc::clone(&blueprint.metrics));
+    let files = reloads.iter().flat_map(|reload| reload.files()).collect();
+    watch::start(&files, Arc::clone(&blueprint.clock), lifecycle, move || {
+        for reload in &reloads {
+            reload.reload();
         }
         metrics.files_stuck.set(i64::try_from(secrets::stuck()).unwrap_or(i64::MAX));
     })

@@ -11,7 +11,7 @@ use figment::{Metadata, Profile, Provider};
 use super::ConfigError;
 use super::layers::SECTIONS;
 use crate::definition::did_you_mean;
-use crate::secrets::line;
+use crate::definition::line;
 
 /// What their names begin with.
 const PREFIX: &str = "SIDEMINT_";

@@ -4,6 +4,7 @@
 //! stands for. Which keys there are is for the rooms that use them.
 
 mod bounds;
+mod line;
 mod mistake;
 mod one_or_many;
 mod overlay;
@@ -15,6 +16,7 @@ mod settle;
 mod value;
 
 pub use bounds::{Count, DAY, HOUR, MILLI, MINUTE, Span, YEAR};
+pub use line::{is_quoted, line};
 pub use mistake::{Key, Mistake, Mistakes, did_you_mean};
 pub use one_or_many::OneOrMany;
 pub use overlay::lay;

@@ -3,8 +3,7 @@
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::{Key, Mistake, Setting, SettingKind, did_you_mean, whole};
-use crate::secrets::line;
+use super::{Key, Mistake, Setting, SettingKind, did_you_mean, line, whole};
 
 /// The value of a setting, as its kind wants it.
 pub fn checked(setting: &Setting, value: Value) -> Result<Value, Mistake> {

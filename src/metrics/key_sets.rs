@@ -34,9 +34,12 @@ impl KeySetMetrics {
         self.unknown.inc();
     }
 
+    /// How many looks ended so.
+    pub fn of(&self, outcome: &str) -> Option<&Counter> {
+        self.looks.iter().find(|(own, _)| *own == outcome).map(|(_, counter)| counter)
+    }
+
     fn count(&self, outcome: &str) {
-        if let Some((_, counter)) = self.looks.iter().find(|(own, _)| *own == outcome) {
-            counter.inc();
-        }
+        self.of(outcome).into_iter().for_each(Counter::inc);
     }
 }

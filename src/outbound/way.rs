@@ -1,6 +1,5 @@
 //! The way out: which authorities are trusted, and which addresses are called through a proxy.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use http::HeaderValue;
@@ -9,7 +8,7 @@ use url::Url;
 use super::base;
 use crate::config::{self, ConfigError, Proxy, ProxyAuth};
 use crate::definition::Key;
-use crate::secrets::{Secret, SecretSet, SecretSource, read_text};
+use crate::secrets::{read_secret, read_text};
 
 /// Bytes of a file with authorities at most; those of a whole system are some hundred thousand.
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
@@ -82,7 +81,7 @@ fn credentials(proxy: &Proxy) -> Result<Option<HeaderValue>, String> {
     let secret = match &proxy.auth {
         None => return Ok(None),
         Some(ProxyAuth::Given(secret)) => secret.clone(),
-        Some(ProxyAuth::File(path)) => content(path)?,
+        Some(ProxyAuth::File(path)) => read_secret(path).map_err(|error| error.to_string())?,
     };
     let text = secret.expose_text().map(str::trim_end).unwrap_or_default();
     if !text.contains(':') || text.contains(char::is_control) {
@@ -98,11 +97,4 @@ fn credentials(proxy: &Proxy) -> Result<Option<HeaderValue>, String> {
 fn bundle(path: &Path) -> Result<Vec<u8>, String> {
     let text = read_text(path, MOST_BYTES).map_err(|error| format!("{} {error}", path.display()))?;
     Ok(text.into_bytes())
-}
-
-fn content(path: &Path) -> Result<Secret, String> {
-    let sources = BTreeMap::from([("file".to_owned(), SecretSource::File(path.to_owned()))]);
-    let set = SecretSet::read(&sources)
-        .map_err(|errors| errors.into_iter().map(|(_, error)| error.to_string()).next().unwrap_or_default())?;
-    set.get("file").cloned().ok_or_else(|| "cannot be read".to_owned())
 }

@@ -33,17 +33,17 @@ pub use credentials::rotation::{
     Plan as RotationPlan, Progress, Rotation, RotationError, Stage, Status as RotationStatus,
 };
 pub use definition::{Class, Definition, Definitions, Input, PRESETS, Setting};
-pub use dialect::{Dialect, HEADER_TEXT, Problem};
+pub use dialect::{Dialect, HEADER_TEXT};
 pub use inputs::{Given, InputFault, Inputs};
 pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
 pub use mint::explain::Explanation;
 pub use mint::lifetime::Lifetime;
 pub use mint::{Minted, Order};
-pub use template::{Profile, ProfileUse};
+pub use template::{Problem, Profile, ProfileUse};
 
 use calls::journal::Journal;
 use compile::Compiled;
-use credentials::{News, Vault};
+use credentials::Vault;
 use definition::settings;
 use mint::upserts::Upserts;
 use user::UserId;
@@ -51,9 +51,10 @@ use user::UserId;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, ConfigError, Environment};
 use crate::definition::{Key, Mistake, Mistakes};
-use crate::metrics::{Counter, Gauge, Metrics};
+use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::pacing::{ConcurrencyMetrics, Gate};
+use crate::secrets::{Reload, Reports};
 
 /// One configured account at a chat system.
 #[derive(Debug)]
@@ -67,8 +68,6 @@ pub struct Provider {
     journal: Journal,
     timeout: Duration,
     retries: u32,
-    generation_gauge: Gauge,
-    rejected_counter: Counter,
     outbound: Outbound,
     clock: Arc<dyn Clock>,
 }
@@ -127,23 +126,24 @@ impl Provider {
         let remember = table.upsert_memory.unwrap_or(compiled.remember);
         let (running, waiting, refused) = metrics.calls(name);
         let calls = ConcurrencyMetrics { running, waiting, refused };
-        let provider = Self {
+        let reports = Reports {
+            generation: Some(metrics.credentials_generation(name)),
+            rejected: Some(metrics.credentials_rejected(name)),
+            ..Reports::new("credentials", Key::from("providers").below(name))
+        };
+        Ok(Self {
             name: Arc::from(name),
             preset: definition.name.clone(),
             compiled,
-            vault: Vault::open(needs, Arc::clone(&around.clock))?,
+            vault: Vault::open(needs, reports, Arc::clone(&around.clock))?,
             upserts: Upserts::new(remember, name, metrics),
             gate: Gate::new(metrics.breaker(name), table.calls_at_once, calls),
             journal: Journal::default(),
             timeout: table.timeout,
             retries: table.retries,
-            generation_gauge: metrics.credentials_generation(name),
-            rejected_counter: metrics.credentials_rejected(name),
             outbound: around.outbound.clone(),
             clock: Arc::clone(&around.clock),
-        };
-        provider.generation_gauge.set(i64::from(provider.generation()));
-        Ok(provider)
+        })
     }
 
     /// Name in the configuration.
@@ -219,10 +219,6 @@ impl Provider {
         if self.compiled.lifetime.drop_on_credential_change { self.vault.current().sessions } else { 0 }
     }
 
-    fn generation(&self) -> u32 {
-        self.vault.current().generation
-    }
-
     /// Algorithm and key id, where tokens are signed here.
     pub fn signs_with(&self) -> Option<(Alg, Option<String>)> {
         let current = self.vault.current();
@@ -237,11 +233,6 @@ impl Provider {
     /// Where each secret comes from, for people.
     pub fn secret_places(&self) -> impl Iterator<Item = (&str, String)> {
         self.vault.places()
-    }
-
-    /// Files whose change means new credentials.
-    pub fn secret_files(&self) -> impl Iterator<Item = PathBuf> {
-        self.vault.files()
     }
 
     /// Notes that a route has tokens of this lifetime made.
@@ -263,31 +254,14 @@ impl Provider {
     pub fn jwks(&self) -> Vec<Value> {
         self.vault.jwks()
     }
+}
 
-    /// Reads the secrets again; says whether new ones are in service. Unusable ones are logged and counted, and the last
-    /// good ones stay.
-    pub fn reload(&self) -> bool {
-        match self.vault.reload() {
-            Ok(News { changed, signs }) => {
-                if changed {
-                    let generation = self.generation();
-                    self.generation_gauge.set(i64::from(generation));
-                    tracing::info!(provider = %self.name, generation, "new credentials in service");
-                }
-                if let Some(kid) = signs {
-                    tracing::info!(provider = %self.name, kid, "this key signs from now on");
-                }
-                changed
-            }
-            Err(refused) if !refused.is_news => false,
-            Err(refused) => {
-                self.rejected_counter.inc(); // T-58: rejected credentials counted
-                for Mistake { key, problem } in refused.problem {
-                    let setting = key.to_string();
-                    tracing::error!(provider = %self.name, setting, problem, "new credentials are unusable; the last good ones stay");
-                }
-                false
-            }
-        }
+impl Reload for Provider {
+    fn files(&self) -> Vec<PathBuf> {
+        self.vault.files().collect()
+    }
+
+    fn reload(&self) {
+        self.vault.reload();
     }
 }

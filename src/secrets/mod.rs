@@ -6,7 +6,7 @@
 mod content;
 mod file;
 mod folder;
-mod refusals;
+mod reloaded;
 pub mod watch;
 pub mod write;
 
@@ -17,12 +17,12 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretSlice};
 
-pub use content::line;
 pub use file::{FileError, list, read_text, stuck};
 pub use folder::{KEY_ENDS, KeyFile, KeyFolder, SIGNING, is_key_name};
-pub use refusals::{Refusals, Refused};
+pub use reloaded::{News, Reload, Reloaded, Reports};
 
 use crate::clock::Timestamp;
+use crate::definition::{Key, Mistake, Mistakes};
 
 /// Looks at sources that keep changing, at most.
 const LOOKS: usize = 5;
@@ -82,6 +82,13 @@ impl fmt::Debug for Secret {
 pub enum SecretSource {
     /// A file that is read again when it changes.
     File(PathBuf),
+    /// A file of text that is no secret: it stays as it is, and may be larger.
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// Its bytes at most.
+        most: u64,
+    },
     /// A folder of keys that is read again when it changes.
     Folder(PathBuf),
     /// The text of an environment variable; it never changes.
@@ -98,7 +105,7 @@ pub enum SecretSource {
 impl fmt::Display for SecretSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) | Self::Folder(path) => f.write_str(&shown(path)),
+            Self::File(path) | Self::Text { path, .. } | Self::Folder(path) => f.write_str(&shown(path)),
             Self::Variable { name, .. } => write!(f, "the variable {name}"),
             Self::Made(_) => f.write_str("nowhere: it was made at start"),
         }
@@ -137,7 +144,14 @@ pub enum SecretError {
 }
 
 /// Secrets that could not be read, by name.
-type Unread = Vec<(String, SecretError)>;
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Unread(pub Vec<(String, SecretError)>);
+
+impl From<Unread> for Mistakes {
+    fn from(unread: Unread) -> Self {
+        unread.0.into_iter().map(|(name, error)| Mistake::new(Key::of(name), error.to_string())).collect()
+    }
+}
 
 /// All secrets of one provider, from one moment.
 #[derive(Clone, Debug, Default)]
@@ -165,13 +179,16 @@ impl SecretSet {
                 SecretSource::File(path) => read_file(path).map(|(secret, written)| {
                     set.single.insert(name.clone(), KeyFile { secret, written });
                 }),
+                SecretSource::Text { path, most } => read_plain(path, *most).map(|secret| {
+                    set.single.insert(name.clone(), KeyFile { secret, written: None });
+                }),
                 SecretSource::Folder(path) => KeyFolder::read(path).map(|folder| {
                     set.folders.insert(name.clone(), folder);
                 }),
             };
             errors.extend(outcome.err().map(|error| (name.clone(), error)));
         }
-        if errors.is_empty() { Ok(set) } else { Err(errors) }
+        if errors.is_empty() { Ok(set) } else { Err(Unread(errors)) }
     }
 
     /// Reads every source again. Where something differs from `known`, it is read until two looks agree: a mount that is
@@ -199,6 +216,11 @@ impl SecretSet {
     /// The secret called `name`.
     pub fn get(&self, name: &str) -> Option<&Secret> {
         self.single.get(name).map(|file| &file.secret)
+    }
+
+    /// Every secret that is no folder, with its name.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        self.single.iter().map(|(name, file)| (name.as_str(), &file.secret))
     }
 
     /// The secret called `name`, and when its file was written.
@@ -254,8 +276,18 @@ fn shown(path: &Path) -> String {
     "a file (not shown: what is no full path may be the secret itself)".to_owned()
 }
 
+/// The secret in a file.
+pub fn read_secret(path: &Path) -> Result<Secret, SecretError> {
+    read_file(path).map(|(secret, _)| secret)
+}
+
 fn read_file(path: &Path) -> Result<(Secret, Option<Timestamp>), SecretError> {
     secret_of(path, file::within_limit(path, |path| file::read_here(path, MAX_BYTES)))
+}
+
+fn read_plain(path: &Path, most: u64) -> Result<Secret, SecretError> {
+    let unreadable = |cause| SecretError::Unreadable { path: shown(path), cause };
+    read_text(path, most).map(|text| Secret::new(text.into_bytes())).map_err(unreadable)
 }
 
 /// The secret in what was read from `path`.
@@ -279,7 +311,7 @@ mod tests {
     fn read(content: &[u8]) -> Result<Secret, SecretError> {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), content).expect("written");
-        read_file(file.path()).map(|(secret, _)| secret)
+        read_secret(file.path())
     }
 
     #[test]

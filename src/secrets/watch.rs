@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecursiveMode, Watcher as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
 use crate::lifecycle::Lifecycle;
@@ -23,12 +23,20 @@ const SETTLE: Duration = Duration::from_millis(50);
 
 /// Asks for a look at the files now, as SIGHUP does.
 #[derive(Clone, Debug)]
-pub struct Nudge(mpsc::Sender<()>);
+pub struct Nudge {
+    events: mpsc::Sender<()>,
+    looks: watch::Receiver<u64>,
+}
 
 impl Nudge {
     /// Asks; a request that is already waiting is enough.
     pub fn now(&self) {
-        let _waiting = self.0.try_send(());
+        let _waiting = self.events.try_send(());
+    }
+
+    /// How many looks have ended since the start.
+    pub fn looks(&self) -> u64 {
+        *self.looks.borrow()
     }
 }
 
@@ -41,6 +49,7 @@ pub fn start(
 ) -> Nudge {
     let (events, mut incoming) = mpsc::channel(1);
     let watcher = watch_folders(files, events.clone());
+    let (looked, looks) = watch::channel(0);
     let (stop, look_again) = (lifecycle.draining().clone(), Arc::new(look_again));
     lifecycle.spawn(async move {
         // Dropped with the task: the watch ends with it.
@@ -58,11 +67,11 @@ pub fn start(
             let looking = tokio::task::spawn_blocking(move || look_again()); // T-62: slow files
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ended = looking => {}
+                _ended = looking => looked.send_modify(|looks| *looks += 1),
             }
         }
     });
-    Nudge(events)
+    Nudge { events, looks }
 }
 
 /// Whether an event tells of reading only. Our own look at a file is one: to look again because of it would never end.
@@ -132,5 +141,25 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(*ended.lock().expect("lock"), Some(Err(RecvTimeoutError::Disconnected)));
+    }
+
+    /// Our own reading is no reason to read again: a watch that heard itself would never rest.
+    #[tokio::test]
+    async fn reading_is_no_event() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("key");
+        std::fs::write(&file, "x").expect("written");
+        let (events, mut incoming) = tokio::sync::mpsc::channel(1000);
+        let _watcher = watch_folders(&BTreeSet::from([file.clone()]), events);
+        for _ in 0..100 {
+            assert_eq!(std::fs::read(&file).expect("read"), b"x");
+            assert_eq!(std::fs::read_dir(folder.path()).expect("read").count(), 1);
+        }
+        // Events come in order, and each of these is one: where reading made any, some of them are left.
+        for n in 0..10 {
+            std::fs::create_dir(folder.path().join(n.to_string())).expect("made");
+            assert_eq!(incoming.recv().await, Some(()));
+        }
+        assert!(incoming.try_recv().is_err(), "events of our own reading");
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::client::Answer;
+use crate::eventually::as_time_passes;
 use crate::fakes::http::Script;
 use crate::harness::{NOW, Service};
 
@@ -351,16 +352,8 @@ async fn calls_of_a_failing_provider_are_bounded() {
     ] {
         let (service, fake) = Service::sendsar_with("timeout = \"60s\"", &[]).await;
         fake.always(TOKEN, Some(script.clone()));
-        let pace = async {
-            loop {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-                service.clock.advance(std::time::Duration::from_millis(5));
-            }
-        };
-        let answer = tokio::select! {
-            answer = service.session("alice") => answer,
-            () = pace => unreachable!("time goes on"),
-        };
+        let step = std::time::Duration::from_millis(5);
+        let answer = as_time_passes(&service.clock, step, service.session("alice")).await;
         assert_eq!(answer.status, 503, "{script:?}");
         assert_eq!(fake.mints(), calls, "{script:?}");
     }

@@ -16,6 +16,7 @@ use sidemint::session::{SessionError, SessionKey};
 use sidemint::trace::Origin;
 
 use crate::client::{Answer, Connection, request};
+use crate::eventually::eventually;
 use crate::fakes::http::Script;
 use crate::fakes::sendsar::Sendsar;
 use crate::harness::{LOCAL, NOW, SESSION, Service, clock, config, draw, sendsar};
@@ -428,7 +429,7 @@ async fn every_text_line_is_one_line_whatever_comes_in() {
         connection.send(request("GET", SESSION, &[("X-Forwarded-User", subject), ("User-Agent", subject)], b"")).await;
         assert!(connection.answer().await.is_some(), "{subject:?}");
     }
-    service.until("the lines are written", || service.log().lines().count() >= 5).await;
+    eventually("the lines are written", async || service.log().lines().count() >= 5).await;
     let (_, log) = (service.session("last").await, service.log());
     assert!(log.bytes().all(|b| b == b'\n' || (0x20..0x7f).contains(&b)), "{log}");
     for line in log.lines() {

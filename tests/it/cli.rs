@@ -17,6 +17,7 @@ use sidemint::secrets::Secret;
 use strum::VariantArray as _;
 
 use crate::client::Connection;
+use crate::eventually::eventually_now;
 use crate::fakes::sendsar::API_KEY;
 use crate::harness::{LOCAL, SESSION, config};
 use crate::inputs::{preset, with_client};
@@ -90,13 +91,8 @@ impl Process {
     /// Waits until the service says that it is ready.
     fn ready(self) -> Self {
         let ops = self.ops.to_string();
-        for _ in 0..2000 {
-            if run(&["healthcheck"], &[("SIDEMINT_OPS__LISTEN", &ops)]).code == Some(0) {
-                return self;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        panic!("never ready");
+        eventually_now("it is ready", || run(&["healthcheck"], &[("SIDEMINT_OPS__LISTEN", &ops)]).code == Some(0));
+        self
     }
 
     pub fn signal(&self, name: &str) {

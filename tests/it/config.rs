@@ -85,7 +85,7 @@ fn an_unknown_key_is_refused_with_file_and_key_and_the_known_ones() {
             (
                 "identity.sauce",
                 "\"plain\"",
-                "config.toml: identity.sauce: unknown key; known here: source, peers, callers, users, roles, sources; did you mean source?",
+                "config.toml: identity.sauce: unknown key; known here: source, leeway, peers, callers, users, roles, sources; did you mean source?",
             ),
             (
                 "identity.peers.network",

@@ -7,6 +7,7 @@ use sidemint::config::Environment;
 use tokio::sync::Semaphore;
 
 use crate::client::Answer;
+use crate::eventually::eventually;
 use crate::fakes::http::{Call, Script};
 use crate::fakes::provider::Fake;
 use crate::harness::{SESSION, Service, clock, config};
@@ -63,7 +64,7 @@ impl World {
         let before = self.mints();
         let service = Arc::clone(&self.service);
         let asks = tokio::spawn(async move { service.ask("GET", path, &[("X-Forwarded-User", "alice")]).await });
-        self.service.until("the provider is asked", || self.mints() > before).await;
+        eventually("the provider is asked", async || self.mints() > before).await;
         asks
     }
 
@@ -105,7 +106,7 @@ async fn who_is_denied_while_waiting_is_refused_and_the_token_is_taken_back() {
         assert!(!answer.text().contains("tok") && answer.header("x-chat-token").unwrap_or_default().is_empty());
         assert_eq!(world.revocations(), 0, "there is nothing yet");
         world.tokens.add_permits(1);
-        world.service.until("the token is taken back", || world.revocations() == 1).await;
+        eventually("the token is taken back", async || world.revocations() == 1).await;
         world.nothing_is_kept().await;
     }
 }
@@ -121,7 +122,7 @@ async fn who_signs_out_while_waiting_is_signed_out_and_the_token_is_taken_back()
         assert_eq!((answer.status, answer.header("x-chat-status")), (status, shown), "{path}");
         assert_eq!(world.revocations(), 1, "by the sign-out itself");
         world.tokens.add_permits(1);
-        world.service.until("the token is taken back", || world.revocations() == 2).await;
+        eventually("the token is taken back", async || world.revocations() == 2).await;
         world.nothing_is_kept().await;
     }
 }
@@ -134,12 +135,12 @@ async fn a_token_for_one_request_is_taken_back_as_well() {
     world.signs_out().await;
     world.tokens.add_permits(1);
     assert_eq!(waiting.await.unwrap().status, 401);
-    world.service.until("the token is taken back", || world.revocations() == 2).await;
+    eventually("the token is taken back", async || world.revocations() == 2).await;
     let waiting = world.waits(SESSION).await;
     world.is_denied().await;
     world.tokens.add_permits(1);
     assert_eq!(waiting.await.unwrap().status, 403);
-    world.service.until("the token is taken back", || world.revocations() == 3).await;
+    eventually("the token is taken back", async || world.revocations() == 3).await;
 }
 
 /// Taking back what came late would end the new session as well, and nobody has what came late.
@@ -152,7 +153,7 @@ async fn who_has_come_back_keeps_the_new_session() {
     let back = world.waits(SESSION).await;
     world.tokens.add_permits(2);
     assert_eq!(back.await.unwrap().status, 200);
-    world.service.until("both mints have ended", || world.tokens.available_permits() == 0).await;
+    eventually("both mints have ended", async || world.tokens.available_permits() == 0).await;
     let again = world.service.ask("GET", SESSION, &[("X-Forwarded-User", "alice")]).await;
     assert_eq!(again.status, 200);
     assert_eq!((world.mints(), world.revocations()), (2, 1), "from the cache, and the sign-out's own");
@@ -165,9 +166,9 @@ async fn a_renewal_of_who_is_denied_is_taken_back() {
     world.tokens.add_permits(1);
     assert_eq!(world.waits(SESSION).await.await.unwrap().status, 200);
     world.service.advance(3600 * 85 / 100);
-    world.service.until("the renewal is under way", || world.mints() == 2).await;
+    eventually("the renewal is under way", async || world.mints() == 2).await;
     world.is_denied().await;
     world.tokens.add_permits(1);
-    world.service.until("the token is taken back", || world.revocations() == 1).await;
+    eventually("the token is taken back", async || world.revocations() == 1).await;
     world.nothing_is_kept().await;
 }

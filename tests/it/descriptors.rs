@@ -6,6 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::client::Connection;
+use crate::eventually::eventually;
 use crate::harness::{LOCAL, SESSION, config};
 use crate::places::strangers;
 
@@ -44,15 +45,11 @@ impl Limited {
         let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().expect("starts");
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut service = Self { child, folder, front: nowhere, ops: nowhere };
-        for _ in 0..4000 {
-            if let Some(line) = service.lines().iter().find(|line| line["message"] == "serving") {
-                let address = |key: &str| line[key].as_str().expect("an address").parse().expect("an address");
-                (service.front, service.ops) = (address("front"), address("ops"));
-                return service;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-        panic!("never serves: {:?}", service.lines());
+        let serving = async || service.lines().into_iter().find(|line| line["message"] == "serving");
+        let line = eventually("it serves", serving).await;
+        let address = |key: &str| line[key].as_str().expect("an address").parse().expect("an address");
+        (service.front, service.ops) = (address("front"), address("ops"));
+        service
     }
 
     fn lines(&self) -> Vec<Value> {

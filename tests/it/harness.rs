@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Answer, Connection};
+use crate::eventually::eventually;
 use crate::fakes::sendsar::{API_KEY, Sendsar};
 
 /// 2026-05-04T18:40:00Z, the time of the vectors.
@@ -213,11 +214,8 @@ impl Service {
         let run = tokio::spawn(app.run(stop.clone().cancelled_owned()));
         let service =
             Self { clock, front, grpc, ops, lifecycle, nudge, stop, run: Some(run), log, lines, _folder: folder };
-        service
-            .until("the service has started", || {
-                !service.lifecycle.objections().iter().any(|objection| objection.code == "starting")
-            })
-            .await;
+        let starts = || service.lifecycle.objections().iter().any(|objection| objection.code == "starting");
+        eventually("the service has started", async || !starts()).await;
         service
     }
 
@@ -257,35 +255,18 @@ impl Service {
 
     /// Waits until a metric has at least this value.
     pub async fn metric_reaches(&self, line: &str, least: f64) {
-        for _ in 0..4000 {
-            if self.metric(line).await >= least {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("not in time: {line} reaches {least}");
+        eventually(&format!("{line} reaches {least}"), async || self.metric(line).await >= least).await;
     }
 
     /// Waits until this many request lines are written, and gives them as JSON.
     pub async fn log_lines(&self, least: usize) -> Vec<serde_json::Value> {
-        self.until("the request lines are written", || self.log().lines().count() >= least).await;
+        eventually("the request lines are written", async || self.log().lines().count() >= least).await;
         self.log().lines().map(|line| serde_json::from_str(line).expect(line)).collect()
     }
 
     /// Moves time.
     pub fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
-    }
-
-    /// Waits until a condition holds; no test decides anything by how long that takes.
-    pub async fn until(&self, what: &str, fits: impl Fn() -> bool) {
-        for _ in 0..4000 {
-            if fits() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("not in time: {what}");
     }
 
     /// The request lines so far.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use sidemint::config::Environment;
 
 use crate::client::{Answer, Connection, request};
+use crate::eventually::eventually;
 use crate::harness::{LOCAL, SESSION, Service, clock, config};
 
 const ALICE: (&str, &str) = ("X-Forwarded-User", "alice");
@@ -116,16 +117,8 @@ async fn unfinished_bodies_are_in_the_budget() {
     drop(open);
     let rest = format!("{}{{}}", " ".repeat(498));
     let whole = [&head[..], &b" ".repeat(16_000), rest.as_bytes()].concat();
-    let mut status = 0;
     // The service has yet to see that the others are gone.
-    for _ in 0..1000 {
-        status = answer_to(&service, &whole).await.0.status;
-        if status == 200 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    assert_eq!(status, 200, "the memory was given back");
+    eventually("the memory is given back", async || answer_to(&service, &whole).await.0.status == 200).await;
 }
 
 /// T-68: a connection without a byte has no more time than a head has.
@@ -350,7 +343,7 @@ async fn every_refused_head_is_answered_counted_and_told() {
         // So many lines a second, and each of these is among them: the next waits for its second.
         told += 1;
         if told <= 9 {
-            service.until("a line", || line_of(&service.log()).is_some()).await;
+            eventually("a line", async || line_of(&service.log()).is_some()).await;
             let line: Value = serde_json::from_str(&line_of(&service.log()).expect("a line")).expect("JSON");
             assert_eq!((line["outcome"].as_str(), line["reason"].as_str()), (Some(code), Some(reason)));
             assert_eq!((line["status"].as_u64(), line["peer"].as_str()), (Some(u64::from(status)), Some("127.0.0.1")));

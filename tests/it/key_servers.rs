@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::json;
 use sidemint::config::Environment;
 
+use crate::eventually::eventually;
 use crate::fakes::http::Script;
 use crate::fakes::issuer::{ISSUER, Issuer, Signer};
 use crate::fakes::provider::Fake;
@@ -28,7 +29,7 @@ async fn session(service: &Service, token: &str) -> u16 {
 async fn next_look(service: &Service, outcome: &str) {
     let line = looks(outcome);
     let before = service.metric(&line).await;
-    service.until("the next look is waited for", || service.clock.sleepers() >= 1).await;
+    eventually("the next look is waited for", async || service.clock.sleepers() >= 1).await;
     service.advance(20 * 60);
     service.metric_reaches(&line, before + 1.0).await;
 }

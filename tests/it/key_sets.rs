@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sidemint::config::Environment;
 
 use crate::client::{Answer, Connection};
+use crate::eventually::eventually;
 use crate::fakes::http::Script;
 use crate::fakes::issuer::{Issuer, KEYS, Signer};
 use crate::fakes::provider::Fake;
@@ -54,13 +55,7 @@ async fn next_look(service: &Service, outcome: &str, seconds: u64) {
 
 /// Waits until a gauge has this value.
 async fn metric_becomes(service: &Service, line: &str, value: f64) {
-    for _ in 0..4000 {
-        if (service.metric(line).await - value).abs() < 0.1 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("not in time: {line} is {value}");
+    eventually(&format!("{line} is {value}"), async || (service.metric(line).await - value).abs() < 0.1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -273,7 +268,7 @@ async fn a_slow_source_is_given_three_seconds() {
     issuer.breaks(Some(Script::Silence));
     let (own, token) = (Arc::clone(&service), signer.token_naming("new", "bob"));
     let waiting = tokio::spawn(async move { session(&own, &token).await });
-    service.until("the source is asked", || issuer.looks() == 2).await;
+    eventually("the source is asked", async || issuer.looks() == 2).await;
     assert_eq!(session(&service, &signer.token("alice")).await.status, 200);
     service.advance(2);
     assert!(!waiting.is_finished());

@@ -8,6 +8,7 @@ use sidemint::config::Environment;
 use sidemint::provider::{Alg, generate};
 
 use crate::canary::Traces;
+use crate::eventually::eventually;
 use crate::harness::{LOCAL, Service, clock, config, draw};
 use crate::reload::{kid_of, kids};
 
@@ -53,13 +54,13 @@ async fn a_key_is_announced_then_signs_and_the_old_one_stays_for_its_tokens() {
     assert_eq!(kid_of(&service, "bob").await, "2026-04", "but it does not sign yet");
     let jwks = service.ask("GET", "/.well-known/jwks.json", &[]).await;
     let age: u64 = jwks.header("cache-control").unwrap().rsplit_once("max-age=").unwrap().1.parse().unwrap();
-    // The watch looks every half minute by the clock.
     let mut waited = 0;
     while kids(&service).await[0] == "2026-04" {
-        service.until("the watch waits", || service.clock.sleepers() >= 1).await;
+        let looks = service.nudge.looks();
         service.advance(30);
         waited += 30;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        service.nudge.now();
+        eventually("the watch looks", async || service.nudge.looks() > looks).await;
         assert!(waited < 600, "never signs");
     }
     assert!(waited > age, "a set that was fetched just before is still kept at {waited} s");
@@ -112,6 +113,7 @@ async fn a_folder_that_cannot_be_used_is_refused_and_the_last_good_keys_stay() {
         ("b.pem", generate(Alg::EdDsa).unwrap().expose()),
     ] {
         let path = keys.path().join(name);
+        let looks = service.nudge.looks();
         std::fs::write(keys.path().join(".draft"), content).unwrap();
         std::fs::rename(keys.path().join(".draft"), &path).unwrap();
         rejected += 1.0;
@@ -123,7 +125,7 @@ async fn a_folder_that_cannot_be_used_is_refused_and_the_last_good_keys_stay() {
             std::fs::remove_file(&path).unwrap();
         }
         // The look at what is good again must not be taken for the one at the next bad one.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        eventually("the watch has looked twice", async || service.nudge.looks() >= looks + 2).await;
         rejected = service.metric(REJECTED).await;
     }
     assert!((service.metric(GENERATION).await - 1.0).abs() < 0.1);
@@ -221,17 +223,4 @@ fn what_cannot_be_with_a_folder_is_a_sentence() {
     }
     let shown = draw(&text(keys.path(), &[]), &Environment::default(), clock()).unwrap().to_string();
     assert!(shown.contains("signs with EdDSA (kid a)"), "{shown}");
-}
-
-/// Our own reading is no reason to read again: a watch that heard itself would never rest.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_folder_at_rest_is_not_read_over_and_over() {
-    let keys = folder(&["a.pem"]);
-    let service = service(keys.path()).await;
-    // A folder that cannot be used is counted with each look.
-    std::fs::write(keys.path().join("signing"), "nobody").unwrap();
-    service.metric_reaches(REJECTED, 1.0).await;
-    tokio::time::sleep(Duration::from_millis(1000)).await;
-    let looks = service.metric(REJECTED).await;
-    assert!(looks < 4.0, "{looks} looks at a folder in which nothing happens");
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use sidemint::config::Environment;
 
 use crate::client::{Answer, request};
+use crate::eventually::eventually;
 use crate::fakes::http::{Call, Script};
 use crate::fakes::provider::Fake;
 use crate::fakes::sendsar::Sendsar;
@@ -167,7 +168,7 @@ async fn a_sign_out_asks_all_providers_at_once_and_keeps_the_deadline() {
     let mut connection = service.connect().await;
     connection.send(request("DELETE", SESSION, &[("X-Forwarded-User", "alice")], b"")).await;
     let both = || silent.calls().len() == 1 && good.asked().contains(&"DELETE /users/alice".to_owned());
-    service.until("both are asked", both).await;
+    eventually("both are asked", async || both()).await;
     service.clock.advance(Duration::from_secs(2));
     let answer = connection.answer().await.expect("an answer");
     assert_eq!((answer.status, answer.code().as_str()), (503, "provider_unavailable"));

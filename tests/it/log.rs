@@ -12,18 +12,12 @@ use serde_json::Value;
 
 use crate::cli::{Process, file, run, sidemint};
 use crate::client::Connection;
+use crate::eventually::eventually_now;
 use crate::harness::{LOCAL, SESSION, Service, config};
 
-/// Waits for the end, and ends what does not end.
+/// Waits for the end.
 fn end_of(child: &mut Child) -> ExitStatus {
-    for _ in 0..4000 {
-        if let Some(status) = child.try_wait().expect("a child") {
-            return status;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    drop(child.kill());
-    panic!("does not end");
+    eventually_now("it ends", || child.try_wait().expect("a child"))
 }
 
 /// T-61: nobody reads the log, and everybody is served; the last lines are not waited for.
@@ -70,18 +64,12 @@ impl Quiet {
 
     /// One request on a connection of its own, once the socket is there.
     fn ask(&self, socket: &str, path: &str) -> String {
-        for _ in 0..4000 {
-            if let Ok(mut stream) = UnixStream::connect(self.path(socket)) {
-                let head =
-                    format!("GET {path} HTTP/1.1\r\nHost: a\r\nX-Forwarded-User: alice\r\nConnection: close\r\n\r\n");
-                stream.write_all(head.as_bytes()).expect("sent");
-                let mut answer = String::new();
-                stream.read_to_string(&mut answer).expect("an answer");
-                return answer;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        panic!("nobody listens");
+        let mut stream = eventually_now("it listens", || UnixStream::connect(self.path(socket)).ok());
+        let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nX-Forwarded-User: alice\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
     }
 }
 

@@ -15,6 +15,7 @@
 )]
 
 mod client;
+mod eventually;
 mod exchange;
 mod fakes;
 mod harness;
@@ -43,6 +44,7 @@ mod docs;
 mod doctor;
 mod errors;
 mod files;
+mod go_judges;
 mod grpc;
 mod identity_headers;
 mod identity_tokens;

@@ -11,6 +11,7 @@ use sidemint::config::Environment;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::eventually::eventually;
 use crate::fakes::http::{Call, Script};
 use crate::fakes::issuer::Issuer;
 use crate::fakes::provider::Fake;
@@ -58,13 +59,8 @@ async fn tinyproxy() -> (Part, SocketAddr) {
     );
     std::fs::write(folder.path().join("tinyproxy.conf"), text).unwrap();
     let part = Part::start("tinyproxy", folder, Path::new("tinyproxy"), ["-d", "-c", "tinyproxy.conf"], &[]);
-    for _ in 0..4000 {
-        if TcpStream::connect(address).await.is_ok() {
-            return (part, address);
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    panic!("the proxy does not listen");
+    part.listens(address).await;
+    (part, address)
 }
 
 /// A proxy that knows names that nobody else knows, and remembers what it was asked for.
@@ -208,7 +204,7 @@ async fn keys_are_read_through_the_proxy_within_the_same_limits() {
         Service::start(&text, &Environment::default(), clock()).await
     };
     let service = start("url = \"https://issuer.test/keys\"").await;
-    service.until("the keys are asked for", || keys.asked() == ["GET /keys"]).await;
+    eventually("the keys are asked for", async || keys.asked() == ["GET /keys"]).await;
     assert_eq!(tunnel.asked(), ["CONNECT issuer.test:443 HTTP/1.1"]);
     drop(service);
 

@@ -8,6 +8,7 @@ use sidemint::clock::{Clock as _, ManualClock, SystemClock};
 use sidemint::config::Environment;
 
 use crate::client::{Answer, Connection};
+use crate::eventually::eventually;
 use crate::fakes::http::{Call, Script};
 use crate::fakes::provider::Fake;
 use crate::fakes::sendsar::{API_KEY, Sendsar};
@@ -96,7 +97,7 @@ async fn one_users_slow_calls_are_no_other_users_loss() {
     let (service, fake) = beside_mallory(Script::Silence, "", "timeout = \"2s\"").await;
     for n in 1..=8 {
         let (slow, ()) = tokio::join!(service.session("mallory"), async {
-            service.until("mallory's call is under way", || calls_for(&fake, "mallory") == n).await;
+            eventually("mallory's call is under way", async || calls_for(&fake, "mallory") == n).await;
             service.advance(2);
         });
         assert_eq!(slow.status, 503);
@@ -205,7 +206,7 @@ async fn a_stall_is_over_a_second_after_it_is_over() {
             let service = Arc::clone(&service);
             stalled.spawn(async move { service.session(&format!("mallory{n}")).await.status });
         }
-        service.until("all calls are under way", || fake.calls().len() == number).await;
+        eventually("all calls are under way", async || fake.calls().len() == number).await;
         service.advance(5);
         assert!(stalled.join_all().await.iter().all(|status| *status == 503));
         service.metric_reaches("sidemint_breaker_state{provider=\"chat\"}", 2.0).await;
@@ -232,7 +233,7 @@ async fn calls_at_once_are_bounded() {
         let refused = asked.join_next().await.unwrap().unwrap();
         assert_eq!(refused, (503, "provider_unavailable".to_owned(), Some(1)));
     }
-    service.until("three calls are under way", || fake.calls().len() == 4).await;
+    eventually("three calls are under way", async || fake.calls().len() == 4).await;
     assert_eq!(service.session("warm").await.status, 200);
     for (name, value) in [("running", 3.0), ("waiting", 24.0), ("refused_total", 3.0)] {
         let name = format!("sidemint_calls_{name}");

@@ -12,6 +12,7 @@ use sidemint::config::Environment;
 use sidemint::provider::{Alg, generate};
 
 use crate::canary::Traces;
+use crate::eventually::eventually;
 use crate::fakes::sendsar::{API_KEY, Sendsar};
 use crate::harness::{LOCAL, Service, clock, config, sendsar};
 
@@ -220,9 +221,9 @@ async fn a_file_that_is_written_again_with_the_same_content_changes_nothing() {
     let mount = Mount::of(&key);
     let service = local_with_file(mount.file()).await;
     let session = service.session("alice").await.json();
+    let looks = service.nudge.looks();
     mount.swap(Some(&key));
-    // Time for a look. Were it too short, the look at the next version, which is refused, would be the first.
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    eventually("the watch looks", async || service.nudge.looks() > looks).await;
     mount.swap(None);
     service.metric_reaches(REJECTED, 1.0).await;
     assert!((service.metric(GENERATION).await - 1.0).abs() < 0.1);
@@ -267,7 +268,7 @@ async fn a_nudge_reads_files_that_have_no_events() {
 async fn files_that_have_no_events_are_read_twice_a_minute() {
     let file = Unwatched::of(API_KEY);
     let (service, fake) = sendsar_with_file(file.file()).await;
-    service.until("the watch waits for its next look", || service.clock.sleepers() >= 1).await;
+    eventually("the watch waits for its next look", async || service.clock.sleepers() >= 1).await;
     file.write(NEW_KEY);
     fake.accept_key(NEW_KEY);
     service.advance(30);

@@ -15,6 +15,7 @@ use sidemint::clock::{Clock as _, ManualClock};
 use sidemint::config::{Config, Environment, Sources};
 use sidemint::provider::{Alg, Progress, Rotation, RotationError, RotationPlan, Stage};
 
+use crate::eventually::{as_time_passes, eventually};
 use crate::fakes::http::{Call, Script};
 use crate::fakes::provider::Fake;
 use crate::harness::{Service, clock, config};
@@ -204,14 +205,7 @@ impl World {
 
     /// One step, while time goes on.
     async fn step(&self, rotation: &mut Rotation<'_>) -> Result<Progress, RotationError> {
-        let step = rotation.step();
-        tokio::pin!(step);
-        loop {
-            tokio::select! {
-                outcome = &mut step => return outcome,
-                () = tokio::time::sleep(Duration::from_millis(5)) => self.clock.advance(Duration::from_secs(1)),
-            }
-        }
+        as_time_passes(&self.clock, Duration::from_secs(1), rotation.step()).await
     }
 
     /// Steps until the old key is gone.
@@ -269,12 +263,7 @@ async fn a_rotation_never_signs_what_the_provider_would_not_take() {
                 let overlap = until.since(service.clock.now());
                 assert!(overlap >= Duration::from_secs(24 * 3600), "the longest life of a token: {overlap:?}");
                 let new = rotation.now_at().new;
-                for _ in 0..2000 {
-                    if kids(&service).await[0] == new {
-                        break;
-                    }
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
+                eventually("the new key signs", async || kids(&service).await[0] == new).await;
                 assert_eq!(kids(&service).await, [new.as_str(), "old"]);
                 world.clock.advance(overlap);
             }
@@ -410,12 +399,7 @@ async fn a_killed_command_goes_on_when_it_is_run_again() {
     assert_eq!(done(&["--resume"]).2, "sidemint: keys rotate: no rotation is under way\n");
     world.fake.next("/keys", Script::Silence);
     let mut child = run(&["--kid", "2026-05"]).spawn().unwrap();
-    for _ in 0..4000 {
-        if !world.fake.calls().is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("the provider is asked", async || !world.fake.calls().is_empty()).await;
     assert_eq!(world.fake.asked(), ["POST /keys"]);
     child.kill().unwrap();
     child.wait().unwrap();

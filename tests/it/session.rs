@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::client::Connection;
+use crate::eventually::{as_time_passes, eventually};
 use crate::fakes::http::Script;
 use crate::fakes::sendsar::subject_of;
 use crate::harness::{SESSION, Service};
@@ -93,7 +94,7 @@ async fn promise_3_sessions_in_use_are_renewed_by_the_clock() {
     // Past 84 % of the usable life: renewal has come for sure, and nobody asked for it.
     service.advance((3600 - MARGIN) * 85 / 100);
     fake.until(|fake| fake.mints() == 2).await;
-    service.until("the new session is in service", || service.lifecycle.running() > 0 && fake.mints() == 2).await;
+    eventually("the new session is in service", async || service.lifecycle.running() > 0 && fake.mints() == 2).await;
     let renewed = wait_for_another_token(&service, first.json()["token"].as_str().unwrap()).await;
     assert_ne!(renewed, first.json()["token"]);
     assert_eq!(fake.upserts(), 1, "the profile is known");
@@ -110,14 +111,8 @@ async fn promise_3_sessions_in_use_are_renewed_by_the_clock() {
 }
 
 async fn wait_for_another_token(service: &Service, old: &str) -> serde_json::Value {
-    for _ in 0..2000 {
-        let token = service.session("alice").await.json()["token"].clone();
-        if token != old {
-            return token;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    panic!("the session was not renewed");
+    let another = async || Some(service.session("alice").await.json()["token"].clone()).filter(|token| token != old);
+    eventually("the session is renewed", another).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,13 +179,8 @@ async fn promise_5_retries_are_few_and_heal_a_hiccup() {
     let (answer, ()) = tokio::join!(service.session("alice"), async {
         fake.until(|fake| fake.mints() == 1).await;
         // The repeat waits on the clock, for 50 ms at most; the deadline is far beyond these steps.
-        for _ in 0..200 {
-            if fake.mints() == 2 {
-                break;
-            }
-            service.clock.advance(std::time::Duration::from_millis(10));
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        let repeated = fake.until(|fake| fake.mints() == 2);
+        as_time_passes(&service.clock, std::time::Duration::from_millis(1), repeated).await;
     });
     assert_eq!(answer.status, 200);
     assert_eq!(fake.mints(), 2);
@@ -207,14 +197,11 @@ async fn promise_5_a_subrequest_degrades_and_the_flight_goes_on() {
     assert_eq!((answer.status, answer.header("x-chat-status")), (200, Some("unavailable")));
     assert_eq!(answer.header("x-chat-token"), Some(""));
     drop(gate);
-    let mut token = String::new();
-    for _ in 0..2000 {
+    let token = eventually("the token is there", async || {
         let answer = service.ask("GET", "/auth", &[("X-Forwarded-User", "alice")]).await;
-        answer.header("x-chat-token").unwrap().clone_into(&mut token);
-        if !token.is_empty() {
-            break;
-        }
-    }
+        Some(answer.header("x-chat-token").unwrap().to_owned()).filter(|token| !token.is_empty())
+    })
+    .await;
     assert_eq!(subject_of(&token), "alice");
     assert_eq!(fake.mints(), 1, "the first flight landed");
 }
@@ -302,10 +289,9 @@ async fn expired_sessions_leave_the_cache_by_the_clock() {
     // Renewed once, because the first request counts as use; then unused, and gone.
     for _ in 0..4 {
         service.advance(3600);
-        service.until("due appointments are kept", || service.clock.sleepers() >= 1).await;
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        eventually("due appointments are kept", async || service.clock.sleepers() >= 1).await;
     }
-    assert!(service.metric("sidemint_cache_entries").await.abs() < 0.1);
+    eventually("all are gone", async || service.metric("sidemint_cache_entries").await < 0.5).await;
 }
 
 /// T-32: many users at once, in a random order, on shared connections, while sessions are renewed, signed out and

@@ -9,6 +9,7 @@ use sidemint::config::{Environment, Listen};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::client::{Connection, request};
+use crate::eventually::eventually;
 use crate::fakes::http::Wire;
 use crate::harness::{LOCAL, SESSION, Service, clock, config};
 
@@ -16,13 +17,7 @@ const ALICE: [(&str, &str); 2] = [("X-Forwarded-User", "alice"), ("X-Forwarded-N
 
 /// Waits until nobody listens at `address` any more.
 async fn closed(address: SocketAddr) {
-    for _ in 0..4000 {
-        if TcpStream::connect(address).await.is_err() {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    panic!("{address} is still open");
+    eventually("it is closed", async || TcpStream::connect(address).await.is_err()).await;
 }
 
 async fn open(front: &Listen) -> Connection<Box<dyn Wire>> {
@@ -46,7 +41,7 @@ async fn readiness_drops_first_and_requests_are_served_as_before() {
     assert_eq!(readiness(&service).await, (200, Vec::new()));
     let mut kept = service.connect().await;
     service.begin_stop();
-    service.until("not ready", || !service.lifecycle.objections().is_empty()).await;
+    eventually("not ready", async || !service.lifecycle.objections().is_empty()).await;
     assert_eq!(readiness(&service).await, (503, vec!["draining".to_owned()]));
     assert_eq!(service.ops("/livez").await.status, 200);
     for user in ["alice", "bob", "alice"] {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sidemint::config::Environment;
 
 use crate::client::Answer;
+use crate::eventually::eventually;
 use crate::harness::{LOCAL, SESSION, Service, clock, config, draw};
 
 const GUARD: &str =
@@ -58,12 +59,8 @@ async fn a_user_who_is_denied_loses_service_at_once() {
     assert_eq!((required.status, required.header("x-chat-token")), (403, None));
     let sign_out = service.ask("DELETE", SESSION, &[("X-Forwarded-User", "bob")]).await;
     assert_eq!(sign_out.status, 403);
-    let mut left = cached(&service).await;
-    while left > 3.5 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        left = cached(&service).await;
-    }
-    assert!((left - 3.0).abs() < 0.1, "bob's sessions are gone and are not renewed");
+    let left = eventually("bob's sessions are gone", async || Some(cached(&service).await).filter(|n| *n < 3.5)).await;
+    assert!((left - 3.0).abs() < 0.1, "and those of others are not");
     assert_eq!(ask(&service, SESSION, "alice", "").await.status, 200);
     let refusals = service.metric("sidemint_identity_refusals_total{reason=\"denied\"}").await;
     assert!((refusals - 5.0).abs() < 0.1, "{refusals}");
@@ -93,13 +90,8 @@ async fn a_broken_list_keeps_the_last_good_one() {
     }
     std::fs::write(&list, "# nobody any more\n").unwrap();
     service.nudge.now();
-    for _ in 0..4000 {
-        if ask(&service, SESSION, "mallory", "").await.status == 200 {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    panic!("whoever is off the list is served");
+    let served = async || ask(&service, SESSION, "mallory", "").await.status == 200;
+    eventually("who is off the list is served", served).await;
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Checks the `[identity]` section. What sources are is checked by the identity room.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use http::HeaderName;
 use ipnet::IpNet;
@@ -8,6 +9,9 @@ use ipnet::IpNet;
 use super::Check;
 use crate::config::{Caller, CallerToken, Identity, Peers, Users, raw};
 use crate::definition::Key;
+
+/// Where none is configured.
+const LEEWAY: Duration = Duration::from_secs(30);
 
 impl Check<'_> {
     pub(super) fn identity(&mut self) -> Identity {
@@ -28,6 +32,7 @@ impl Check<'_> {
         }
         Identity {
             source: raw.source.map(|source| source.0).unwrap_or_default(),
+            leeway: raw.leeway.map_or(LEEWAY, |leeway| leeway.0),
             sources: raw.sources,
             peers,
             callers,

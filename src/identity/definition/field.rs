@@ -4,6 +4,8 @@ use http::HeaderName;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::token;
+use crate::identity::claims::Path;
 use crate::identity::request::encoding::Encoding;
 
 /// The table of a field as written.
@@ -26,28 +28,23 @@ enum Names {
     Several(Vec<String>),
 }
 
-/// Where the text of a field stands.
-#[derive(Clone, Debug)]
-pub(in crate::identity) enum Place {
-    /// In a header of its own.
-    Line(Encoding),
-    /// In the first of these claims that says something.
-    Claims(Vec<String>),
-}
-
-impl Place {
-    /// Whether the bytes of a header are the text.
-    pub(super) const fn is_plain(&self) -> bool {
-        matches!(self, Self::Line(Encoding::Utf8))
-    }
-}
-
-/// A field, checked.
+/// A field, checked. One that is not there has neither header nor claims.
+#[derive(Default)]
 pub(super) struct Field {
-    pub(super) header: Option<HeaderName>,
-    pub(super) place: Place,
-    pub(super) verified: Option<String>,
+    /// The header that the text stands in, and how that holds it.
+    pub(super) line: Option<(HeaderName, Encoding)>,
+    /// Otherwise the first of these claims that says something holds it.
+    pub(super) claims: Vec<Path>,
+    /// The claim that must say that an address is the user's.
+    pub(super) verified: Option<Path>,
     pub(super) repeated: bool,
+}
+
+impl Field {
+    /// Whether the text is the bytes of a header, or not there.
+    pub(super) fn is_plain(&self) -> bool {
+        self.claims.is_empty() && self.line.as_ref().is_none_or(|(_, encoding)| *encoding == Encoding::Utf8)
+    }
 }
 
 /// Checks the field `key`: the name of a header, or a table.
@@ -66,20 +63,26 @@ pub(super) fn check(key: &str, value: Value, has_payload: bool) -> Result<Field,
     if raw.repeated && (key != "groups" || raw.header.is_none()) {
         return wrong("`repeated` is for groups in a header");
     }
-    let (header, place) = match (raw.header, raw.claim) {
+    let (line, names) = match (raw.header, raw.claim) {
         (Some(_), Some(_)) => return wrong("names both header and claim; write one"),
         (None, None) => return wrong("names neither header nor claim"),
-        (Some(header), None) => (Some(header_name(key, &header)?), Place::Line(raw.encoding.unwrap_or_default())),
+        (Some(header), None) => (Some((header_name(key, &header)?, raw.encoding.unwrap_or_default())), Vec::new()),
         (None, Some(_)) if !has_payload => return wrong("reads a claim, but there is no table `payload`"),
         (None, Some(_)) if raw.encoding.is_some() => {
             return wrong("`encoding` belongs to a header; that of claims stands in `payload`");
         }
-        (None, Some(names)) => (None, Place::Claims(names.into_list())),
+        (None, Some(names)) => (None, names.into_list()),
     };
-    if matches!(&place, Place::Claims(names) if names.is_empty() || names.iter().any(String::is_empty)) {
+    if line.is_none() && names.is_empty() {
         return wrong("names no claim");
     }
-    Ok(Field { header, place, verified: raw.verified, repeated: raw.repeated })
+    let path = |name: &String| token::path(&format!("headers.{key}"), name);
+    Ok(Field {
+        line,
+        claims: names.iter().map(path).collect::<Result<_, _>>()?,
+        verified: raw.verified.as_ref().map(path).transpose()?,
+        repeated: raw.repeated,
+    })
 }
 
 /// The header that `key` names.

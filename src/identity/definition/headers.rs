@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use strum::{IntoStaticStr, VariantArray};
 
-use super::field::{self, Place};
-use super::payload::{self, Expiry, Issuer, Payload};
-use crate::identity::claims::Form;
+use super::field::{self, Field};
+use super::payload::{self, Issuer, Payload};
+use crate::identity::claims::{ClaimNames, Expiry, Form};
+use crate::identity::request::encoding::Encoding;
 use crate::identity::user::text::Told;
 
 /// The table as written. Fields are a header's name or a table; they are taken apart below, so that a mistake in one is
@@ -87,18 +88,17 @@ pub(in crate::identity) struct HeaderNames {
     pub(in crate::identity) decoding: Option<Box<Decoding>>,
 }
 
-/// Where each field comes from, for sources that must be decoded.
+/// Where each field comes from, for sources that must be decoded: a header of its own, which has an encoding, or claims.
 #[derive(Clone, Debug)]
 pub(in crate::identity) struct Decoding {
     pub(in crate::identity) payload: Option<Payload>,
-    pub(in crate::identity) subject: Place,
+    pub(in crate::identity) claims: ClaimNames,
+    pub(in crate::identity) subject: Option<Encoding>,
     pub(in crate::identity) lower_case: bool,
-    pub(in crate::identity) name: Option<Place>,
-    pub(in crate::identity) email: Option<Place>,
-    /// The claim that must say that the address is the user's.
-    pub(in crate::identity) email_verified: Option<String>,
-    pub(in crate::identity) avatar: Option<Place>,
-    pub(in crate::identity) groups: Option<Place>,
+    pub(in crate::identity) name: Option<Encoding>,
+    pub(in crate::identity) email: Option<Encoding>,
+    pub(in crate::identity) avatar: Option<Encoding>,
+    pub(in crate::identity) groups: Option<Encoding>,
     /// Whether each line of the header is one group.
     pub(in crate::identity) repeated_groups: bool,
 }
@@ -121,7 +121,7 @@ impl HeaderNames {
 
     /// How the subject is told. Nobody joins claims with a comma.
     pub(in crate::identity) fn subject_told(&self) -> Told {
-        let is_claim = self.decoding.as_ref().is_some_and(|decoding| matches!(decoding.subject, Place::Claims(_)));
+        let is_claim = self.decoding.as_ref().is_some_and(|decoding| decoding.subject.is_none());
         if is_claim || self.allow_comma_in_subject { Told::Value } else { Told::Line }
     }
 
@@ -129,7 +129,7 @@ impl HeaderNames {
     pub(in crate::identity) fn depends_on_payload(&self) -> bool {
         let Some(decoding) = &self.decoding else { return false };
         decoding.payload.as_ref().is_some_and(|payload| {
-            matches!(decoding.subject, Place::Claims(_))
+            decoding.subject.is_none()
                 || payload.expiry != Expiry::Ignored
                 || matches!(payload.issuer, Issuer::Exactly(_))
         })
@@ -145,24 +145,22 @@ impl HeaderNames {
         let mut parts: Vec<(HeaderName, Part)> = Vec::new();
         let mut read = |key: &str, part: Part, value: Option<Value>| {
             let field = value.map(|value| field::check(key, value, payload.is_some())).transpose()?;
-            if let Some(header) = field.as_ref().and_then(|field| field.header.clone()) {
-                parts.push((header, part));
+            if let Some((header, _)) = field.as_ref().and_then(|field| field.line.as_ref()) {
+                parts.push((header.clone(), part));
             }
-            Ok::<_, String>(field)
+            Ok::<_, String>(field.unwrap_or_default())
         };
         let subject = read("subject", Part::Subject, Some(raw.subject))?;
-        let subject = subject.ok_or("headers.subject: is missing")?;
         let name = read("name", Part::Name, raw.name)?;
         let email = read("email", Part::Email, raw.email)?;
         let avatar = read("avatar", Part::Avatar, raw.avatar)?;
         let groups = read("groups", Part::Groups, raw.groups)?;
-        let fields = || [Some(&subject), name.as_ref(), email.as_ref(), avatar.as_ref(), groups.as_ref()];
-        let is_read = || fields().into_iter().flatten().any(|field| matches!(field.place, Place::Claims(_)));
+        let fields = [&subject, &name, &email, &avatar, &groups];
         if let Some(payload) = &payload {
-            if !is_read() {
+            if fields.iter().all(|field| field.claims.is_empty()) {
                 return Err("headers.payload: no field reads a claim of it".to_owned());
             }
-            let tells_the_user = payload.form == Form::Claims && matches!(subject.place, Place::Claims(_));
+            let tells_the_user = payload.form == Form::Claims && subject.line.is_none();
             // T-30: issuer of a payload
             if tells_the_user && payload.issuer == Issuer::Unsaid {
                 return Err(
@@ -192,23 +190,29 @@ impl HeaderNames {
             }
             seen.push(header);
         }
-        let repeated_groups = groups.as_ref().is_some_and(|field| field.repeated);
+        let repeated_groups = groups.repeated;
         let lower_case = raw.subject_case == Case::Lower;
-        let plain =
-            !lower_case && !repeated_groups && fields().into_iter().flatten().all(|field| field.place.is_plain());
+        let plain = !lower_case && !repeated_groups && fields.iter().all(|field| field.is_plain());
         let decoding = (!plain).then(|| {
-            let email_verified = email.as_ref().and_then(|field| field.verified.clone());
-            let place = |field: Option<field::Field>| field.map(|field| field.place);
+            let encoding = |field: &Field| field.line.as_ref().map(|(_, encoding)| *encoding);
             Box::new(Decoding {
                 payload,
-                subject: subject.place,
+                subject: encoding(&subject),
                 lower_case,
-                name: place(name),
-                email: place(email),
-                email_verified,
-                avatar: place(avatar),
-                groups: place(groups),
+                name: encoding(&name),
+                email: encoding(&email),
+                avatar: encoding(&avatar),
+                groups: encoding(&groups),
                 repeated_groups,
+                claims: ClaimNames {
+                    subject: subject.claims,
+                    name: name.claims,
+                    email: email.claims,
+                    email_verified: email.verified,
+                    avatar: avatar.claims,
+                    groups: groups.claims,
+                    ..ClaimNames::default()
+                },
             })
         });
         let (group_separator, allow_comma_in_subject) = (raw.group_separator, raw.allow_comma_in_subject);

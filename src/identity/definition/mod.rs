@@ -15,13 +15,12 @@ use serde_json::{Map, Value};
 
 use crate::config::did_you_mean;
 
-pub(super) use field::Place;
 pub(super) use headers::{Condition, Decoding, HeaderNames, Part};
 pub(super) use keys::{KeyForm, KeyPlace, KeyPlan, PemUrl, REFRESH_BOUNDS};
-pub(super) use payload::{Expiry, Issuer, Payload};
+pub(super) use payload::Issuer;
 pub use presets::{PRESETS, summary};
 pub(super) use presets::{is_preset, names};
-pub(super) use token::{ClaimNames, Form, Path, TokenRules};
+pub(super) use token::{Form, TokenRules};
 pub(super) use verified::{MetadataRules, PrincipalRules};
 
 /// A definition in use, checked.
@@ -153,7 +152,7 @@ pub(super) fn compile(name: &str, own: Option<&Value>) -> Result<Definition, Vec
 
 /// What serde says of a definition. Of an unknown key it knows neither the settings of the preset nor where the key belongs.
 fn unreadable(said: &str, preset: Option<&str>) -> String {
-    const BELOW: [&str; 16] = [
+    const BELOW: [&str; 15] = [
         "keys.url",
         "keys.discovery",
         "keys.file",
@@ -167,7 +166,6 @@ fn unreadable(said: &str, preset: Option<&str>) -> String {
         "keys.bearer_file",
         "jwt.issuer",
         "jwt.audience",
-        "jwt.leeway",
         "headers.subject",
         "claims.subject",
     ];

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::field;
-use crate::identity::claims::Form;
+use crate::identity::claims::{Expiry, Form};
 use crate::identity::request::encoding::Encoding;
 
 /// The table as written.
@@ -18,18 +18,6 @@ struct Raw {
     form: Form,
     expiry: Option<Expiry>,
     issuer: Option<String>,
-}
-
-/// What is asked of the claim `exp`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(in crate::identity) enum Expiry {
-    /// It is there, and has not passed.
-    Required,
-    /// If it is there, it has not passed.
-    IfPresent,
-    /// Nothing.
-    Ignored,
 }
 
 /// The header with the claims, checked.

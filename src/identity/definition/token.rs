@@ -6,6 +6,7 @@ use http::HeaderName;
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
 
+use crate::identity::claims::{ClaimNames, Path};
 use crate::identity::keys::{Algorithm, Family};
 
 /// The table `jwt` as written.
@@ -21,7 +22,6 @@ pub(super) struct Raw {
     issuer: Several,
     #[serde(default)]
     audience: Several,
-    leeway: Option<String>,
     max_age: Option<String>,
     #[serde(default)]
     require_peer: bool,
@@ -100,8 +100,6 @@ pub(in crate::identity) struct TokenRules {
     pub(in crate::identity) issuers: Vec<String>,
     /// Exact values of `aud`. Empty for load balancers only.
     pub(in crate::identity) audiences: Vec<String>,
-    /// For clocks that do not agree.
-    pub(in crate::identity) leeway: Duration,
     /// Since `iat`, at most.
     pub(in crate::identity) max_age: Option<Duration>,
     /// Whether the peer must be proven as well.
@@ -120,29 +118,11 @@ pub(in crate::identity) struct TokenRules {
     pub(in crate::identity) client: Option<String>,
     /// Which claim is what.
     pub(in crate::identity) claims: ClaimNames,
-}
-
-/// Which claim is what. Each list is in order of preference.
-#[derive(Clone, Debug)]
-pub(in crate::identity) struct ClaimNames {
-    pub(in crate::identity) subject: Path,
-    /// Put before the subject, which is unique only within them.
-    pub(in crate::identity) subject_within: Vec<Path>,
-    pub(in crate::identity) name: Vec<Path>,
-    pub(in crate::identity) email: Vec<Path>,
-    pub(in crate::identity) email_verified: Option<Path>,
-    pub(in crate::identity) avatar: Vec<Path>,
-    pub(in crate::identity) groups: Vec<Path>,
     /// Claims of machines, which have no subject.
     pub(in crate::identity) machine: Vec<Path>,
 }
 
-/// Names of members, from the outside in.
-pub(in crate::identity) type Path = Vec<String>;
-
 /// Leeway where none is given, and at most.
-const LEEWAY: Duration = Duration::from_secs(30);
-const MOST_LEEWAY: Duration = Duration::from_secs(60);
 /// `typ` where none is given. Others, such as `logout+jwt`, are made by the same issuer for other ends.
 const TYPES: [&str; 3] = ["jwt", "at+jwt", "jose"];
 
@@ -164,7 +144,6 @@ impl TokenRules {
             algorithms,
             issuers: filled("jwt.issuer", raw.issuer)?,
             audiences: filled("jwt.audience", raw.audience)?,
-            leeway: span("jwt.leeway", raw.leeway.as_deref())?.unwrap_or(LEEWAY),
             max_age: span("jwt.max_age", raw.max_age.as_deref())?,
             require_peer: raw.require_peer,
             typed: raw.types.is_some(),
@@ -176,16 +155,14 @@ impl TokenRules {
             subject_prefixes: filled("jwt.subject_prefix", raw.subject_prefix)?,
             signers: filled("jwt.signers", raw.signers)?,
             client: raw.client.filter(|client| !client.is_empty()),
-            claims: ClaimNames::check(claims, raw.machine)?,
+            claims: claim_names(claims)?,
+            machine: paths("jwt.machine", raw.machine)?,
         };
         rules.fit_together()?;
         Ok(rules)
     }
 
     fn fit_together(&self) -> Result<(), String> {
-        if self.leeway > MOST_LEEWAY {
-            return Err("jwt.leeway: must be 60s at most; set the clocks right instead".to_owned());
-        }
         let by_domain = |prefix: &String| {
             prefix
                 .strip_prefix("spiffe://")
@@ -235,36 +212,28 @@ impl TokenRules {
     }
 }
 
-impl ClaimNames {
-    pub(super) fn check(raw: RawClaims, machine: Several) -> Result<Self, String> {
-        let paths = |key: &str, texts: Several| -> Result<Vec<Path>, String> {
-            texts.0.iter().map(|text| path(key, text)).collect()
-        };
-        Ok(Self {
-            subject: path("claims.subject", raw.subject.as_deref().unwrap_or("sub"))?,
-            subject_within: paths("claims.subject_within", raw.subject_within)?,
-            name: paths("claims.name", raw.name)?,
-            email: paths("claims.email", raw.email)?,
-            email_verified: raw.email_verified.map(|text| path("claims.email_verified", &text)).transpose()?,
-            avatar: paths("claims.avatar", raw.avatar)?,
-            groups: paths("claims.groups", raw.groups)?,
-            machine: paths("jwt.machine", machine)?,
-        })
-    }
+/// Checks the table `claims`.
+pub(super) fn claim_names(raw: RawClaims) -> Result<ClaimNames, String> {
+    Ok(ClaimNames {
+        subject: vec![path("claims.subject", raw.subject.as_deref().unwrap_or("sub"))?],
+        subject_within: paths("claims.subject_within", raw.subject_within)?,
+        name: paths("claims.name", raw.name)?,
+        email: paths("claims.email", raw.email)?,
+        email_verified: raw.email_verified.map(|text| path("claims.email_verified", &text)).transpose()?,
+        avatar: paths("claims.avatar", raw.avatar)?,
+        groups: paths("claims.groups", raw.groups)?,
+    })
 }
 
-/// A claim's name as it is; or, with a slash before it, a JSON pointer (RFC 6901) into what claims hold.
-fn path(key: &str, text: &str) -> Result<Path, String> {
-    let path: Path = match text.strip_prefix('/') {
-        None => vec![text.to_owned()],
-        Some(pointer) => pointer.split('/').map(|name| name.replace("~1", "/").replace("~0", "~")).collect(),
-    };
-    if path.len() > 4 || path.iter().any(String::is_empty) {
-        return Err(format!(
-            "{key}: \"{text}\" is not the name of a claim, nor a pointer such as \"/realm_access/roles\""
-        ));
-    }
-    Ok(path)
+fn paths(key: &str, texts: Several) -> Result<Vec<Path>, String> {
+    texts.0.iter().map(|text| path(key, text)).collect()
+}
+
+/// A claim's name, or a pointer.
+pub(super) fn path(key: &str, text: &str) -> Result<Path, String> {
+    Path::parse(text).ok_or_else(|| {
+        format!("{key}: \"{text}\" is not the name of a claim, nor a pointer such as \"/realm_access/roles\"")
+    })
 }
 
 /// An issuer without what some write of it and some do not: `accounts.example` and `https://accounts.example/` are one.

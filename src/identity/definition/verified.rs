@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::payload::Expiry;
-use super::token::{ClaimNames, RawClaims, Several};
+use super::token::{self, RawClaims, Several};
+use crate::identity::claims::{ClaimNames, Expiry};
 
 /// The table `metadata` as written.
 #[derive(Debug, Deserialize)]
@@ -52,7 +52,7 @@ impl MetadataRules {
                 return Err(format!("metadata.{key}: is empty"));
             }
         }
-        let claims = ClaimNames::check(claims, Several::default())?;
+        let claims = token::claim_names(claims)?;
         if !claims.subject_within.is_empty() {
             return Err(
                 "claims.subject_within: is for tokens of several issuers, and here is one; remove it".to_owned()
@@ -66,6 +66,6 @@ impl MetadataRules {
 impl PrincipalRules {
     pub(super) fn check(raw: RawPrincipal) -> Result<Self, String> {
         // Everything begins with nothing, so the empty text is refused: it would look like a check that is made.
-        Ok(Self { prefixes: super::token::filled("principal.prefix", raw.prefix)? })
+        Ok(Self { prefixes: token::filled("principal.prefix", raw.prefix)? })
     }
 }

@@ -14,13 +14,13 @@ use url::Url;
 
 use super::client::Client;
 use super::schedule::fresh_for;
-use super::{Key, Keys, jwks, local};
+use super::{Key, Keys, jwks};
 use crate::clock::{Clock, Moment};
 use crate::identity::Around;
 use crate::identity::definition::{KeyForm, KeyPlace, KeyPlan, PemUrl};
 use crate::metrics::{KeySetMetrics, Label as _};
 use crate::outbound::{ReadError, Reply, SendError};
-use crate::secrets::Secret;
+use crate::secrets::{Secret, read_secret};
 
 /// Time for all the calls of one look.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3); // T-26: time for a fetch
@@ -93,14 +93,15 @@ struct Description {
 impl Fetcher {
     /// Reads the files that the calls need. `Err` is key and problem.
     pub(super) fn new(
+        source: &str,
         plan: &KeyPlan,
         around: &Around,
         metrics: &KeySetMetrics,
     ) -> Result<Self, (&'static str, String)> {
-        let client =
-            Arc::new(Client::new(plan, &around.outbound, metrics).map_err(|problem| ("keys.ca_file", problem))?);
+        let client = Client::new(source, plan, &around.outbound, metrics);
+        let client = Arc::new(client.map_err(|problem| ("keys.ca_file", problem))?);
         if let Some(path) = &plan.bearer_file {
-            let token = local::content(path).map_err(|problem| ("keys.bearer_file", problem))?;
+            let token = read_secret(path).map_err(|error| ("keys.bearer_file", error.to_string()))?;
             bearer(&token).ok_or_else(|| ("keys.bearer_file", format!("{} holds no token", path.display())))?;
         }
         Ok(Self { plan: plan.clone(), client, clock: Arc::clone(&around.clock), discovered: Mutex::default() })
@@ -215,7 +216,7 @@ impl Fetcher {
     async fn credential(&self) -> Result<Option<HeaderValue>, Fault> {
         let Some(path) = self.plan.bearer_file.clone() else { return Ok(None) };
         // Files may be slow, so no worker reads them.
-        let token = tokio::task::spawn_blocking(move || local::content(&path)).await;
+        let token = tokio::task::spawn_blocking(move || read_secret(&path)).await;
         let token = token.ok().and_then(Result::ok).ok_or(Fault::File)?;
         bearer(&token).map(Some).ok_or(Fault::File)
     }

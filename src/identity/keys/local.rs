@@ -1,11 +1,10 @@
 //! Keys in files: a key set, public keys in PEM, or a shared secret. Read when they may have changed.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Key, jwks};
 use crate::identity::definition::KeyPlace;
-use crate::secrets::{Secret, SecretSet, SecretSource};
+use crate::secrets::Secret;
 
 /// What begins a public key in PEM (RFC 7468, 13).
 const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
@@ -13,14 +12,6 @@ const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
 const END: &str = "-----END PUBLIC KEY-----";
 /// Keys of one file at most.
 const MOST_KEYS: usize = 64;
-
-/// The content of a file that may hold something secret.
-pub(super) fn content(path: &Path) -> Result<Secret, String> {
-    let sources = BTreeMap::from([("file".to_owned(), SecretSource::File(path.to_owned()))]);
-    let set = SecretSet::read(&sources)
-        .map_err(|errors| errors.into_iter().map(|(_, error)| error.to_string()).next().unwrap_or_default())?;
-    set.get("file").cloned().ok_or_else(|| "cannot be read".to_owned())
-}
 
 /// The keys that `content` of a file of this place holds.
 pub(super) fn read(place: &KeyPlace, content: &Secret) -> Result<Vec<Key>, String> {

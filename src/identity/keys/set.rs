@@ -1,18 +1,19 @@
 //! A key set in use: where it comes from is settled, what is in it may change, and reading it never waits.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, Guard};
-use parking_lot::Mutex;
+use arc_swap::Guard;
 
 use super::task::Remote;
 use super::{Algorithm, Key, Waiting, local};
+use crate::clock::Clock;
+use crate::definition;
 use crate::identity::Around;
 use crate::identity::definition::{KeyPlace, KeyPlan};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::KeySetMetrics;
-use crate::secrets::{Refusals, Refused, Secret};
+use crate::secrets::{News, Reload, Reloaded, Reports, SecretSource};
 
 /// Keys tried for one token at most.
 const MOST_TRIED: usize = 4;
@@ -79,26 +80,23 @@ pub(in crate::identity) enum Found {
 }
 
 /// A key set in use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::identity) struct KeySet {
-    current: ArcSwap<Keys>,
+    keys: Reloaded<Keys>,
     origin: Origin,
-    refusals: Refusals,
     /// Where they come from, for people.
     place: String,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Origin {
     /// Nowhere; the keys stay as they are.
-    #[default]
+    #[cfg(test)]
     Fixed,
     File {
-        source: String,
         place: KeyPlace,
-        /// What was read last, good or not.
-        last: Mutex<Option<Secret>>,
         metrics: KeySetMetrics,
+        clock: Arc<dyn Clock>,
     },
     Remote(Box<Remote>),
 }
@@ -107,7 +105,7 @@ impl KeySet {
     /// Keys that never change.
     #[cfg(test)]
     pub(in crate::identity) fn of(keys: Keys) -> Self {
-        Self { current: ArcSwap::from_pointee(keys), ..Self::default() }
+        Self { keys: Reloaded::of(keys), origin: Origin::Fixed, place: String::new() }
     }
 
     /// The key set of `source`. Files are read now, so that a mistake in them shows; nothing else is asked before
@@ -117,21 +115,26 @@ impl KeySet {
         plan: &KeyPlan,
         around: &Around,
     ) -> Result<Self, (&'static str, String)> {
-        let shown = plan.to_string();
-        let key = match &plan.place {
-            KeyPlace::File(_) => "keys.file",
-            KeyPlace::SecretFile(_) => "keys.secret_file",
+        let (key, path) = match &plan.place {
+            KeyPlace::File(path) => ("keys.file", path),
+            KeyPlace::SecretFile(path) => ("keys.secret_file", path),
             KeyPlace::Url(_) | KeyPlace::Discovery { .. } | KeyPlace::PemUrl(_) => {
                 let remote = Remote::new(source, plan, around)?;
-                let current = ArcSwap::from_pointee(remote.first());
-                return Ok(Self { current, origin: Origin::Remote(Box::new(remote)), place: shown, ..Self::default() });
+                let keys = Reloaded::of(remote.first());
+                return Ok(Self { keys, origin: Origin::Remote(Box::new(remote)), place: plan.to_string() });
             }
         };
         let metrics = around.metrics.key_set(source, ["file"]);
-        let (source, place) = (source.to_owned(), plan.place.clone());
-        let origin = Origin::File { source, place, last: Mutex::default(), metrics };
-        let set = Self { origin, place: shown, ..Self::default() };
-        set.read_file(around.clock.now().as_seconds()).map_err(|problem| (key, problem))?;
+        let reports = Reports {
+            rejected: metrics.of("file").cloned(),
+            ..Reports::new("keys", definition::Key::from("identity.sources").below(source))
+        };
+        let file = SecretSource::File(path.clone());
+        let keys = Reloaded::open_one(key, file, reports, |file| local::read(&plan.place, file).map(Keys::new));
+        let keys = keys.map_err(|problem| (key, problem))?;
+        let origin = Origin::File { place: plan.place.clone(), metrics, clock: Arc::clone(&around.clock) };
+        let set = Self { keys, origin, place: plan.to_string() };
+        set.show();
         Ok(set)
     }
 
@@ -142,7 +145,7 @@ impl KeySet {
 
     /// The keys that are here; never waits.
     pub(in crate::identity) fn current(&self) -> Guard<Arc<Keys>> {
-        self.current.load()
+        self.keys.current()
     }
 
     /// Fetches the keys, now and whenever it is time, until the service drains.
@@ -152,51 +155,33 @@ impl KeySet {
         let (own, stop, waiting) = (Arc::clone(self), lifecycle.draining().clone(), Arc::clone(waiting));
         lifecycle.spawn(async move {
             if let Origin::Remote(remote) = &own.origin {
-                remote.run(&own.current, &stop, &waiting).await;
+                remote.run(&own.keys, &stop, &waiting).await;
             }
         });
     }
 
     /// Asks the source for a key that is not here, unless it was asked a moment ago. Waits for one look at most.
     pub(in crate::identity) async fn look_for(&self, kid: Option<&str>) -> Found {
-        match &self.origin {
-            Origin::Remote(remote) => remote.look_for(kid, &self.current).await,
-            Origin::Fixed | Origin::File { .. } => Found::Nothing,
-        }
+        let Origin::Remote(remote) = &self.origin else { return Found::Nothing };
+        remote.look_for(kid, &self.keys).await
     }
 
-    /// The file whose changes matter.
-    pub(in crate::identity) fn file(&self) -> Option<&Path> {
-        match &self.origin {
-            Origin::File { place: KeyPlace::File(path) | KeyPlace::SecretFile(path), .. } => Some(path),
-            _ => None,
+    fn show(&self) {
+        if let Origin::File { metrics, clock, .. } = &self.origin {
+            metrics.fetched(clock.now().as_seconds(), self.current().all.len());
         }
     }
+}
 
-    /// Reads the file again. What is not usable is told, and the last good keys stay.
-    pub(in crate::identity) fn reload(&self, now: i64) {
-        let Origin::File { source, metrics, .. } = &self.origin else { return };
-        let outcome = self.read_file(now);
-        let look = self.refusals.look(&outcome);
-        if let Err(Refused { problem, is_news: true }) = self.refusals.note(look, outcome) {
-            metrics.failed("file");
-            tracing::error!(source, %problem, "keys are not usable; the last good ones stay in service");
-        }
+impl Reload for KeySet {
+    fn files(&self) -> Vec<PathBuf> {
+        self.keys.files().collect()
     }
 
-    fn read_file(&self, now: i64) -> Result<(), String> {
-        let Origin::File { place, last, metrics, .. } = &self.origin else { return Ok(()) };
-        let Some(path) = self.file() else { return Ok(()) };
-        let content = local::content(path)?;
-        let mut last = last.lock();
-        if last.as_ref().is_some_and(|last| last.same_as(&content)) {
-            return Ok(());
+    fn reload(&self) {
+        let Origin::File { place, .. } = &self.origin else { return };
+        if self.keys.reload_one(|file, _old| local::read(place, file).map(Keys::new)) == News::New {
+            self.show();
         }
-        // Remembered even where it is of no use: that is told once.
-        let keys = local::read(place, last.insert(content))?;
-        metrics.fetched(now, keys.len());
-        self.current.store(Arc::new(Keys::new(keys)));
-        drop(last);
-        Ok(())
     }
 }

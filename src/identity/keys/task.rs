@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use strum::VariantArray as _;
@@ -19,6 +18,7 @@ use crate::clock::{Clock, Moment};
 use crate::identity::Around;
 use crate::identity::definition::{KeyPlace, KeyPlan};
 use crate::metrics::{KeySetMetrics, Label as _};
+use crate::secrets::Reloaded;
 
 /// Looks per cool-down that tokens may cause where one look brings every key.
 const LOOKS: usize = 1;
@@ -91,7 +91,7 @@ impl Remote {
         let metrics = around.metrics.key_set(source, Fault::VARIANTS.iter().map(|fault| fault.label()));
         Ok(Self {
             source: source.to_owned(),
-            fetcher: Fetcher::new(plan, around, &metrics)?,
+            fetcher: Fetcher::new(source, plan, around, &metrics)?,
             by_key,
             max_age: plan.max_age,
             refresh: plan.refresh,
@@ -126,7 +126,7 @@ impl Remote {
     }
 
     /// Looks whenever it is time, or somebody asks.
-    pub(super) async fn run(&self, current: &ArcSwap<Keys>, stop: &CancellationToken, waiting: &Waiting) {
+    pub(super) async fn run(&self, current: &Reloaded<Keys>, stop: &CancellationToken, waiting: &Waiting) {
         let now = self.clock.moment();
         let mut times = Times { schedule: Schedule::new(self.refresh), next: now, good_until: None };
         loop {
@@ -142,7 +142,7 @@ impl Remote {
                 self.drop_keys(current);
             }
             let Some(look) = self.begin(times.next <= now) else { continue };
-            let known = current.load_full();
+            let known = Arc::clone(&current.current());
             if self.by_key && look == Look::Everything && known.all().is_empty() {
                 times.next = now.plus(times.schedule.after_success(None));
                 self.land();
@@ -182,7 +182,7 @@ impl Remote {
         }
     }
 
-    fn take(&self, fetched: Fetched, look: &Look, known: &Keys, current: &ArcSwap<Keys>, times: &mut Times) {
+    fn take(&self, fetched: Fetched, look: &Look, known: &Keys, current: &Reloaded<Keys>, times: &mut Times) {
         let now = self.clock.moment();
         times.good_until = Some(now.plus(self.max_age)); // T-27: keys outlive an outage
         if !self.by_key || *look == Look::Everything {
@@ -207,7 +207,7 @@ impl Remote {
         if !same {
             state.text = fetched.text;
             state.unknown.clear();
-            current.store(Arc::new(Keys::of(fetched.keys)));
+            current.replace(Keys::of(fetched.keys));
         }
         drop(state);
         self.metrics.fetched(self.clock.now().as_seconds(), number);
@@ -224,10 +224,10 @@ impl Remote {
         }
     }
 
-    fn drop_keys(&self, current: &ArcSwap<Keys>) {
+    fn drop_keys(&self, current: &Reloaded<Keys>) {
         self.state.lock().text = None;
         self.metrics.dropped();
-        current.store(Arc::new(self.first()));
+        current.replace(self.first());
         tracing::error!(source = self.source, "the last good keys are too old to be used any longer");
     }
 
@@ -238,7 +238,7 @@ impl Remote {
     }
 
     /// Sees to it that the source is asked for `kid`, within the limits, and waits for that.
-    pub(super) async fn look_for(&self, kid: Option<&str>, current: &ArcSwap<Keys>) -> Found {
+    pub(super) async fn look_for(&self, kid: Option<&str>, current: &Reloaded<Keys>) -> Found {
         if kid.is_some_and(|kid| kid.len() > MOST_KID_BYTES) || !self.fetcher.could_have(kid) {
             self.metrics.unknown();
             return Found::Nothing;
@@ -263,11 +263,11 @@ impl Remote {
         Found::Unreachable
     }
 
-    fn board(&self, kid: Option<&str>, current: &ArcSwap<Keys>) -> Boarding {
+    fn board(&self, kid: Option<&str>, current: &Reloaded<Keys>) -> Boarding {
         let now = self.clock.moment();
         let mut state = self.state.lock();
         // Looked at under the lock: a look that has just ended has published before it let go.
-        if kid.is_some_and(|kid| current.load().has(kid)) {
+        if kid.is_some_and(|kid| current.current().has(kid)) {
             return Boarding::Here;
         }
         let nothing = if state.answers { Found::Nothing } else { Found::Unreachable };
@@ -293,10 +293,10 @@ impl Remote {
     }
 
     /// What the look that has ended says of `kid`.
-    fn judge(&self, kid: Option<&str>, current: &ArcSwap<Keys>) -> Found {
+    fn judge(&self, kid: Option<&str>, current: &Reloaded<Keys>) -> Found {
         let mut state = self.state.lock();
         match kid {
-            Some(kid) if current.load().has(kid) => Found::Changed,
+            Some(kid) if current.current().has(kid) => Found::Changed,
             _ if !state.answers => Found::Unreachable,
             Some(kid) => {
                 state.unknown.remember(kid, self.clock.moment());

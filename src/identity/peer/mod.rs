@@ -23,8 +23,9 @@ use super::request::ambiguity;
 use super::{Asking, Refusal, Worth};
 use crate::clock::Clock;
 use crate::config;
-use crate::metrics::{Counter, Gauge, Metrics};
-use crate::secrets::Refused;
+use crate::definition::{Key, Mistakes};
+use crate::metrics::Metrics;
+use crate::secrets::{Reload, Reports};
 
 use proof::Proof;
 use token::Tokens;
@@ -101,49 +102,38 @@ pub struct Peers {
     guarded: Vec<HeaderName>,
     /// Whether users come with tokens that are proof whoever sends them.
     hears_anybody: bool,
-    counts: Option<Counts>,
-}
-
-/// What is told of changed secrets.
-#[derive(Debug)]
-struct Counts {
-    generation: Gauge,
-    rejected: Counter,
 }
 
 impl Peers {
-    /// Those that are configured, with their secrets read. `Err` holds what is wrong, each as key and the rest of a
-    /// sentence.
+    /// Those that are configured, with their secrets read.
     pub(super) fn configure(
         identity: &config::Identity,
         clock: &Arc<dyn Clock>,
         metrics: &Metrics,
-    ) -> Result<Self, Vec<(String, String)>> {
-        let mut errors = Vec::new();
+    ) -> Result<Self, Mistakes> {
+        let reports = Reports {
+            generation: Some(metrics.peer_secrets_generation.clone()),
+            rejected: Some(metrics.peer_secrets_rejected.clone()),
+            ..Reports::new("secrets of a peer", Key::default())
+        };
+        let mut mistakes = Mistakes::default();
         let mut proofs = Vec::new();
         let peers = (!identity.peers.is_empty()).then(|| {
             let caller = config::Caller { proof: identity.peers.clone(), ..config::Caller::default() };
-            ("identity.peers".to_owned(), caller)
+            (Key::from("identity.peers"), caller)
         });
-        let named = |(name, caller): (&String, &config::Caller)| (format!("identity.callers.{name}"), caller.clone());
+        let named =
+            |(name, caller): (&String, &config::Caller)| (Key::from("identity.callers").below(name), caller.clone());
         for (key, caller) in peers.into_iter().chain(identity.callers.iter().map(named)) {
-            match Proof::configure(key, caller, clock) {
-                Ok(proof) => proofs.push(proof),
-                Err(problems) => errors.extend(problems),
-            }
+            proofs.extend(mistakes.note(Proof::configure(Reports { key, ..reports.clone() }, caller, clock)));
         }
-        if !errors.is_empty() {
-            return Err(errors);
+        if !mistakes.is_empty() {
+            return Err(mistakes);
         }
         let mut guarded: Vec<HeaderName> = proofs.iter().flat_map(Proof::headers).cloned().collect();
         guarded.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
         guarded.dedup();
-        let counts = Counts {
-            generation: metrics.peer_secrets_generation.clone(),
-            rejected: metrics.peer_secrets_rejected.clone(),
-        };
-        counts.generation.set(i64::from(proofs.iter().any(|proof| proof.files().next().is_some())));
-        Ok(Self { proofs, guarded, hears_anybody: false, counts: Some(counts) })
+        Ok(Self { proofs, guarded, hears_anybody: false })
     }
 
     /// Those of `[identity.peers]` alone, at a time of no meaning.
@@ -151,9 +141,10 @@ impl Peers {
     pub(super) fn for_test(configured: &config::Peers) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(crate::clock::ManualClock::new(crate::clock::Timestamp::from_seconds(0)));
         let caller = config::Caller { proof: configured.clone(), ..config::Caller::default() };
-        let proofs: Vec<Proof> = Proof::configure("identity.peers".to_owned(), caller, &clock).into_iter().collect();
+        let proofs: Vec<Proof> =
+            Proof::configure(Reports::new("", "identity.peers"), caller, &clock).into_iter().collect();
         let guarded = proofs.iter().flat_map(Proof::headers).cloned().collect();
-        Self { proofs, guarded, hears_anybody: false, counts: None }
+        Self { proofs, guarded, hears_anybody: false }
     }
 
     /// Whether somebody could be believed on a listener of this kind.
@@ -192,31 +183,6 @@ impl Peers {
         self.proofs.iter().any(Proof::reads_body)
     }
 
-    /// Files to watch.
-    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
-        self.proofs.iter().flat_map(Proof::files)
-    }
-
-    /// Reads the files of secrets again. A new set is taken as a whole; an unusable one is refused, and the last good one
-    /// stays.
-    pub(super) fn reload(&self) {
-        let mut changed = false;
-        for outcome in self.proofs.iter().flat_map(Proof::reload) {
-            match outcome {
-                Ok(new) => changed |= new,
-                Err(refused) if !refused.is_news => {}
-                Err(Refused { problem: (key, problem), .. }) => {
-                    self.counts.iter().for_each(|counts| counts.rejected.inc());
-                    tracing::error!(key, problem, "new secrets of a peer are unusable; the last good ones stay");
-                }
-            }
-        }
-        if changed {
-            self.counts.iter().for_each(|counts| counts.generation.inc());
-            tracing::info!("new secrets of peers are in use");
-        }
-    }
-
     /// The same, where users may come with tokens that are proof whoever sends them.
     pub(super) fn hearing(self, hears_anybody: bool) -> Self {
         Self { hears_anybody, ..self }
@@ -243,6 +209,16 @@ impl Peers {
 
     fn with_bits(&self) -> impl Iterator<Item = (u64, &Proof)> {
         std::iter::successors(Some(1_u64), |bit| bit.checked_mul(2)).zip(&self.proofs)
+    }
+}
+
+impl Reload for Peers {
+    fn files(&self) -> Vec<PathBuf> {
+        self.proofs.iter().flat_map(Proof::files).collect()
+    }
+
+    fn reload(&self) {
+        self.proofs.iter().for_each(Proof::reload);
     }
 }
 

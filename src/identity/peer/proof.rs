@@ -7,7 +7,6 @@ use http::HeaderName;
 
 use super::certificate::Names;
 use super::connection::Position;
-use super::rotation::Problem;
 use super::secret::Secrets;
 use super::signature::{self, Signatures};
 use super::token::Tokens;
@@ -15,8 +14,9 @@ use super::workload::Workloads;
 use super::{Gate, Peer, Rank};
 use crate::clock::Clock;
 use crate::config::{self, CallerToken, Listen};
+use crate::definition::{Key, Mistakes};
 use crate::identity::{Asking, Refusal, Worth};
-use crate::secrets::Refused;
+use crate::secrets::Reports;
 
 /// How far a request came before it failed, and why.
 pub(super) type Failed = (u8, Refusal);
@@ -25,7 +25,7 @@ pub(super) type Failed = (u8, Refusal);
 #[derive(Debug)]
 pub(super) struct Proof {
     /// Its table, for messages.
-    key: String,
+    key: Key,
     position: Option<Position>,
     names: Option<Names>,
     secrets: Option<Secrets>,
@@ -37,16 +37,17 @@ pub(super) struct Proof {
 }
 
 impl Proof {
-    pub(super) fn configure(key: String, caller: config::Caller, clock: &Arc<dyn Clock>) -> Result<Self, Vec<Problem>> {
+    /// Reads its secrets; the key of `reports` is that of its table.
+    pub(super) fn configure(
+        reports: Reports,
+        caller: config::Caller,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, Mistakes> {
         let configured = &caller.proof;
-        let (secrets, signatures) =
-            match (Secrets::configure(&key, configured), Signatures::configure(&key, configured, clock)) {
-                (Ok(secrets), Ok(signatures)) => (secrets, signatures),
-                (secrets, signatures) => {
-                    return Err([secrets.err(), signatures.err()].into_iter().flatten().flatten().collect());
-                }
-            };
-        Ok(Self {
+        let mut mistakes = Mistakes::default();
+        let secrets = mistakes.note(Secrets::configure(&reports, configured)).flatten();
+        let signatures = mistakes.note(Signatures::configure(&reports, configured, clock)).flatten();
+        mistakes.or(Self {
             position: Position::of(configured),
             names: Names::of(&configured.certificates),
             secrets,
@@ -57,7 +58,7 @@ impl Proof {
                 .collect(),
             token: caller.token,
             routes: caller.routes,
-            key,
+            key: reports.key,
         })
     }
 
@@ -114,10 +115,10 @@ impl Proof {
         secrets.chain(self.signatures.iter().flat_map(|signatures| signatures.valid.files()))
     }
 
-    /// Reads them again, and says of each list whether anything is new.
-    pub(super) fn reload(&self) -> impl Iterator<Item = Result<bool, Refused<Problem>>> {
-        let secrets = self.secrets.iter().map(|secrets| secrets.valid.reload());
-        secrets.chain(self.signatures.iter().map(|signatures| signatures.valid.reload()))
+    /// Reads them again.
+    pub(super) fn reload(&self) {
+        self.secrets.iter().for_each(|secrets| secrets.valid.reload());
+        self.signatures.iter().for_each(|signatures| signatures.valid.reload());
     }
 
     /// Whether a connection is as it should be.
@@ -171,7 +172,7 @@ impl std::fmt::Display for Proof {
         let token =
             self.token.as_ref().map(|token| format!("token of {} for {}", token.source, token.subjects.join(" or ")));
         let parts: Vec<String> = all.into_iter().flatten().chain(workloads).chain(token).collect();
-        if let Some(name) = self.key.strip_prefix("identity.callers.") {
+        if let Some(name) = self.key.to_string().strip_prefix("identity.callers.") {
             write!(f, "caller {name}: ")?;
         }
         f.write_str(&parts.join(" + "))?;

@@ -2,16 +2,15 @@
 //!
 //! What is compared are digests, so lengths are equal, in constant time, and all of them every time (T-52).
 
-use std::path::PathBuf;
-
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{self, SHA256, SHA256_OUTPUT_LEN};
 use http::HeaderName;
 
-use super::rotation::{Problem, Rotation, any_without_haste};
+use super::rotation::{Rotation, any_without_haste};
 use crate::config;
+use crate::definition::Mistakes;
 use crate::identity::Asking;
-use crate::secrets::Secret;
+use crate::secrets::{Reports, Secret};
 
 /// Header of the secret where none is configured.
 const HEADER: HeaderName = HeaderName::from_static("x-chat-peer-secret");
@@ -30,9 +29,8 @@ pub(super) struct Secrets {
 
 impl Secrets {
     /// The demand, where there is one, with its files read.
-    pub(super) fn configure(key: &str, configured: &config::Peers) -> Result<Option<Self>, Vec<Problem>> {
-        let files: &[PathBuf] = &configured.secret_files;
-        let valid = Rotation::open(format!("{key}.secret_files"), files, keep)?;
+    pub(super) fn configure(reports: &Reports, configured: &config::Peers) -> Result<Option<Self>, Mistakes> {
+        let valid = Rotation::open(reports.below("secret_files"), &configured.secret_files, keep)?;
         let header = configured.secret_header.clone().unwrap_or(HEADER);
         Ok(valid.map(|valid| Self { header, valid }))
     }

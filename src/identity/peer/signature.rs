@@ -12,12 +12,13 @@ use data_encoding::HEXLOWER;
 use http::HeaderName;
 use http::header::HOST;
 
-use super::rotation::{Problem, Rotation, any_without_haste};
+use super::rotation::{Rotation, any_without_haste};
 use crate::clock::Clock;
 use crate::config;
+use crate::definition::Mistakes;
 use crate::identity::request::ambiguity;
 use crate::identity::{Asking, Refusal};
-use crate::secrets::Secret;
+use crate::secrets::{Reports, Secret};
 
 /// Where the signature is.
 pub(super) static HEADER: HeaderName = HeaderName::from_static("x-chat-peer-signature");
@@ -38,11 +39,11 @@ pub(super) struct Signatures {
 impl Signatures {
     /// The demand, where there is one, with its files read.
     pub(super) fn configure(
-        key: &str,
+        reports: &Reports,
         configured: &config::Peers,
         clock: &Arc<dyn Clock>,
-    ) -> Result<Option<Self>, Vec<Problem>> {
-        let valid = Rotation::open(format!("{key}.hmac_key_files"), &configured.hmac_key_files, keep)?;
+    ) -> Result<Option<Self>, Mistakes> {
+        let valid = Rotation::open(reports.below("hmac_key_files"), &configured.hmac_key_files, keep)?;
         Ok(valid.map(|valid| Self { valid, clock: Arc::clone(clock) }))
     }
 

@@ -10,10 +10,10 @@ impl Peers {
     fn of(callers: &[(&str, config::Caller)]) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_seconds(1_777_920_000)));
         let configure =
-            |(name, caller): &(&str, config::Caller)| Proof::configure((*name).to_owned(), caller.clone(), &clock);
+            |(name, caller): &(&str, config::Caller)| Proof::configure(Reports::new("", *name), caller.clone(), &clock);
         let proofs: Vec<Proof> = callers.iter().map(|one| configure(one).expect("fits")).collect();
         let guarded = proofs.iter().flat_map(Proof::headers).cloned().collect();
-        Self { proofs, guarded, hears_anybody: false, counts: None }
+        Self { proofs, guarded, hears_anybody: false }
     }
 }
 

@@ -6,15 +6,13 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use arc_swap::ArcSwap;
 
 use super::namespace::Namespaces;
 use super::{Identity, text};
 use crate::config;
 use crate::identity::Refusal;
-use crate::secrets::{FileError, Refusals, Refused, read_text};
+use crate::metrics::{Gauge, Metrics};
+use crate::secrets::{Reloaded, Reports, Secret, SecretSource};
 
 /// Bytes of the file at most.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
@@ -30,13 +28,14 @@ pub(in crate::identity) struct Users {
     allow_groups: Entries,
     deny: Entries,
     file: Option<DenyFile>,
+    /// How many are denied.
+    shown: Gauge,
 }
 
 struct DenyFile {
     path: PathBuf,
     namespaces: Namespaces,
-    entries: ArcSwap<Entries>,
-    refusals: Refusals,
+    entries: Reloaded<Entries>,
 }
 
 impl std::fmt::Debug for Users {
@@ -51,6 +50,7 @@ impl Users {
     pub(in crate::identity) fn configure(
         configured: &config::Users,
         namespaces: &Namespaces,
+        metrics: &Metrics,
     ) -> Result<Option<Self>, Vec<Mistake>> {
         let config::Users { allow, allow_groups, deny, deny_file } = configured;
         if allow.is_empty() && allow_groups.is_empty() && deny.is_empty() && deny_file.is_none() {
@@ -72,27 +72,18 @@ impl Users {
             );
             mistakes.push(("allow_groups", problem));
         }
-        let file =
-            deny_file.as_deref().and_then(|path| match read(path, read_text(path, MAX_FILE_BYTES), namespaces) {
-                Ok(entries) => {
-                    let entries = ArcSwap::from_pointee(entries);
-                    Some(DenyFile {
-                        path: path.to_owned(),
-                        namespaces: namespaces.clone(),
-                        entries,
-                        refusals: Refusals::default(),
-                    })
-                }
-                Err(problem) => {
-                    mistakes.push(("deny_file", problem));
-                    None
-                }
-            });
+        let file = deny_file.as_deref().map(|path| DenyFile::open(path, namespaces, metrics)).transpose();
+        let file = file.unwrap_or_else(|problem| {
+            mistakes.push(("deny_file", problem));
+            None
+        });
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
         let allow_groups = allow_groups.iter().map(|group| Box::from(group.as_str())).collect();
-        Ok(Some(Self { allow, allow_groups, deny, file }))
+        let users = Self { allow, allow_groups, deny, file, shown: metrics.denied_users.clone() };
+        users.show();
+        Ok(Some(users))
     }
 
     /// Whether the user is served.
@@ -100,7 +91,9 @@ impl Users {
         let subject = identity.chat_subject();
         let subject: &str = &subject;
         // T-37: deny file
-        if self.deny.contains(subject) || self.file.as_ref().is_some_and(|file| file.entries.load().contains(subject)) {
+        if self.deny.contains(subject)
+            || self.file.as_ref().is_some_and(|file| file.entries.current().contains(subject))
+        {
             return Err(Refusal::Denied);
         }
         let everybody = self.allow.is_empty() && self.allow_groups.is_empty();
@@ -117,43 +110,50 @@ impl Users {
 
     /// Entries of both deny lists.
     pub(in crate::identity) fn denied(&self) -> usize {
-        self.deny.len() + self.file.as_ref().map_or(0, |file| file.entries.load().len())
+        self.deny.len() + self.file.as_ref().map_or(0, |file| file.entries.current().len())
     }
 
-    /// Reads the file again. Tells who is denied now and was not before; an unusable file changes nothing.
-    pub(in crate::identity) fn reload(&self) -> Result<Vec<Box<str>>, Refused<String>> {
-        let Some(file) = &self.file else { return Ok(Vec::new()) };
-        let text = read_text(&file.path, MAX_FILE_BYTES);
-        let look = file.refusals.look(&text);
-        file.refusals.note(look, file.take(text))
+    /// Reads the file again. Returns who is denied now and was not before.
+    pub(in crate::identity) fn reload(&self) -> Vec<Box<str>> {
+        let Some(file) = &self.file else { return Vec::new() };
+        let mut newly = Vec::new();
+        file.entries.reload_one(|content, old| {
+            let entries = read(&file.path, content, &file.namespaces)?;
+            newly.extend(entries.iter().filter(|entry| !old.contains(*entry)).cloned());
+            Ok(entries)
+        });
+        self.show();
+        if !newly.is_empty() {
+            tracing::info!(denied = newly.len(), "more users are denied from now on");
+        }
+        newly
+    }
+
+    fn show(&self) {
+        self.shown.set(i64::try_from(self.denied()).unwrap_or(i64::MAX));
     }
 }
 
 impl DenyFile {
-    /// Puts a new list in service, if it is good, and tells who is new on it.
-    fn take(&self, text: Result<String, FileError>) -> Result<Vec<Box<str>>, String> {
-        let file = self;
-        let fresh = read(&file.path, text, &file.namespaces)?;
-        let old = file.entries.load_full();
-        let newly = fresh.iter().filter(|entry| !old.contains(*entry)).cloned().collect();
-        if fresh != *old {
-            file.entries.store(Arc::new(fresh));
-        }
-        Ok(newly)
+    fn open(path: &Path, namespaces: &Namespaces, metrics: &Metrics) -> Result<Self, String> {
+        let source = SecretSource::Text { path: path.to_owned(), most: MAX_FILE_BYTES };
+        let rejected = Some(metrics.deny_list_rejected.clone());
+        let reports = Reports { rejected, ..Reports::new("lists of denied users", "identity.users") };
+        let entries = Reloaded::open_one("deny_file", source, reports, |file| read(path, file, namespaces))?;
+        Ok(Self { path: path.to_owned(), namespaces: namespaces.clone(), entries })
     }
 }
 
 /// The entries in the text of a file: one a line, and lines of comment. The mistake is the rest of a sentence.
-fn read(path: &Path, text: Result<String, FileError>, namespaces: &Namespaces) -> Result<Entries, String> {
-    let shown = path.display();
-    let text = text.map_err(|error| format!("{shown} {error}"))?;
+fn read(path: &Path, file: &Secret, namespaces: &Namespaces) -> Result<Entries, String> {
+    let (shown, text) = (path.display(), file.expose_text().unwrap_or_default());
     // A file that is being written is empty for a moment, and that must not let everybody in.
     // T-58: empty file
     if text.trim().is_empty() {
         return Err(format!("{shown} is empty; where nobody is denied, write a line of comment: # nobody"));
     }
     // Some editors begin a text with a mark of its encoding.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = text.lines().enumerate().map(|(at, line)| (at, line.trim_ascii()));
     let told = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     entries(told.collect(), namespaces).map_err(|(at, problem)| format!("{shown}, line {}: {problem}", at + 1))
@@ -176,8 +176,12 @@ mod tests {
         texts.iter().map(|text| (*text).to_owned()).collect()
     }
 
+    fn metrics() -> Metrics {
+        Metrics::new().expect("metrics")
+    }
+
     fn configured(users: &config::Users) -> Users {
-        Users::configure(users, &Namespaces::default()).expect("good lists").expect("lists")
+        Users::configure(users, &Namespaces::default(), &metrics()).expect("good lists").expect("lists")
     }
 
     fn judge(users: &Users, subject: &str, groups: &str) -> Result<(), Refusal> {
@@ -206,7 +210,7 @@ mod tests {
 
     #[test]
     fn without_lists_there_is_nothing_to_look_at() {
-        let none = Users::configure(&config::Users::default(), &Namespaces::default()).expect("good lists");
+        let none = Users::configure(&config::Users::default(), &Namespaces::default(), &metrics()).expect("good lists");
         assert!(none.is_none());
         let only_deny = configured(&config::Users { deny: list(&["bob"]), ..config::Users::default() });
         assert_eq!(judge(&only_deny, "alice", ""), Ok(()));
@@ -220,6 +224,7 @@ mod tests {
         std::fs::write(&path, "# left the company\n\n bob \r\n").expect("written");
         let users = configured(&config::Users { deny_file: Some(path.clone()), ..config::Users::default() });
         assert_eq!((judge(&users, "bob", ""), users.denied()), (Err(Refusal::Denied), 1));
+        let nobody = Vec::<Box<str>>::new();
         let long = "x".repeat(300);
         for broken in [
             "",
@@ -233,20 +238,22 @@ mod tests {
             &long,
         ] {
             std::fs::write(&path, broken).expect("written");
-            let problem = users.reload().expect_err("refused").problem;
+            assert_eq!(users.reload(), nobody);
+            let content = Secret::new(broken.as_bytes().to_vec());
+            let problem = read(&path, &content, &Namespaces::default()).expect_err("refused");
             assert!(!problem.contains("alice"), "{problem}");
             assert_eq!(judge(&users, "bob", ""), Err(Refusal::Denied), "{broken:?}");
         }
         std::fs::write(&path, b"alice\n\xff\n").expect("written");
-        assert!(users.reload().is_err());
+        assert_eq!(users.reload(), nobody);
         std::fs::remove_file(&path).expect("removed");
-        assert!(users.reload().is_err());
+        assert_eq!(users.reload(), nobody);
         assert_eq!(judge(&users, "bob", ""), Err(Refusal::Denied));
         std::fs::write(&path, "\u{feff}bob\r\nalice").expect("written");
-        assert_eq!(users.reload(), Ok(vec![Box::from("alice")]));
-        assert_eq!(users.reload(), Ok(Vec::new()));
+        assert_eq!(users.reload(), [Box::from("alice")]);
+        assert_eq!(users.reload(), nobody);
         std::fs::write(&path, "# nobody\n").expect("written");
-        assert_eq!(users.reload(), Ok(Vec::new()));
+        assert_eq!(users.reload(), nobody);
         assert_eq!(judge(&users, "bob", ""), Ok(()));
     }
 
@@ -258,7 +265,7 @@ mod tests {
             deny: list(&["null"]),
             deny_file: Some(PathBuf::from("/nowhere/deny")),
         };
-        let mistakes = Users::configure(&users, &Namespaces::default()).expect_err("refused");
+        let mistakes = Users::configure(&users, &Namespaces::default(), &metrics()).expect_err("refused");
         let keys: Vec<_> = mistakes.iter().map(|(key, _)| *key).collect();
         assert_eq!(keys, ["allow", "deny", "allow_groups", "deny_file"]);
         assert!(mistakes[0].1.contains("number 2") && !mistakes[0].1.contains("bob"), "{mistakes:?}");

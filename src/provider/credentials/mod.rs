@@ -22,7 +22,7 @@ pub(super) use needs::{HeaderRule, KeyRule, MacRule, Needs, PartKind, PartRule, 
 pub(super) use ring::ANNOUNCE;
 pub use ring::KeyState;
 pub(super) use signer::Signer;
-pub(super) use vault::{News, Vault};
+pub(super) use vault::Vault;
 
 /// One generation.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub(super) struct Credentials {
     pub(super) signer: Option<Arc<Signer>>,
     /// The key of hashed user ids.
     pub(super) user_key: Option<MacKey>,
-    secrets: SecretSet,
+    secrets: Arc<SecretSet>,
 }
 
 impl Credentials {
@@ -75,7 +75,7 @@ impl Credentials {
             signers: Vec::new(),
             signer: None,
             user_key: None,
-            secrets: SecretSet::default(),
+            secrets: Arc::default(),
         })
     }
 }

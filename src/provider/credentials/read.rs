@@ -18,18 +18,11 @@ use crate::provider::definition::settings::USER_KEY;
 use crate::provider::keys::mac::{Hash, MacKey};
 use crate::provider::keys::material::{Cut, Decode, Form};
 use crate::provider::keys::{Alg, SigningKey};
-use crate::secrets::{Secret, SecretError, SecretSet};
-
-/// What could not be read, in the form of every other problem.
-pub(super) fn sources(read: Result<SecretSet, Vec<(String, SecretError)>>) -> Result<SecretSet, Mistakes> {
-    read.map_err(|errors| {
-        errors.into_iter().map(|(name, error)| Mistake::new(Key::of(name), error.to_string())).collect()
-    })
-}
+use crate::secrets::{Secret, SecretSet};
 
 /// Checks `secrets` for every use. Numbers and the key that signs are for the vault to fill in.
-pub(super) fn read(needs: &Needs, secrets: SecretSet) -> Result<(Credentials, Vec<Found>), Mistakes> {
-    let mut reader = Reader { secrets, mistakes: Mistakes::default() };
+pub(super) fn read(needs: &Needs, secrets: &Arc<SecretSet>) -> Result<(Credentials, Vec<Found>), Mistakes> {
+    let mut reader = Reader { secrets: Arc::clone(secrets), mistakes: Mistakes::default() };
     reader.check_patterns(&needs.patterns);
     reader.check_folder(needs);
     let headers = reader.all(&needs.headers, |rule| (&rule.secret, header_value(rule)));
@@ -50,7 +43,7 @@ pub(super) fn read(needs: &Needs, secrets: SecretSet) -> Result<(Credentials, Ve
 
 /// Reads secrets for their uses, and notes every problem.
 struct Reader {
-    secrets: SecretSet,
+    secrets: Arc<SecretSet>,
     mistakes: Mistakes,
 }
 

@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::read::{read, sources};
+use super::read::read;
 use super::ring::{KeyState, Ring, Rules};
 use super::{Credentials, Needs, Signer};
 use crate::clock::{Clock, Moment};
 use crate::definition::{Key, Mistake, Mistakes};
 use crate::provider::keys;
-use crate::secrets::{Refusals, Refused, SIGNING, SecretSet, SecretSource};
+use crate::secrets::{News, Reloaded, Reports, SecretSet, SecretSource};
 
 /// Between two looks at the files that refused calls ask for: a wrong key under load must not become a storm of reads.
 const COOL_DOWN: Duration = Duration::from_secs(1);
@@ -24,11 +23,8 @@ const COOL_DOWN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(in crate::provider) struct Vault {
     needs: Needs,
-    current: ArcSwap<Credentials>,
+    current: Reloaded<Credentials>,
     ring: Mutex<Ring>,
-    /// Held while the sources are read, so that two readers do not publish in the wrong order.
-    reading: Mutex<()>,
-    refusals: Refusals,
     /// When a refused call last asked for a look.
     asked: tokio::sync::Mutex<Option<Moment>>,
     /// Milliseconds that a token lives at most.
@@ -38,18 +34,13 @@ pub(in crate::provider) struct Vault {
     generated: bool,
 }
 
-/// What a look at the sources brought.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::provider) struct News {
-    /// Whether a new generation is in service.
-    pub(in crate::provider) changed: bool,
-    /// Name of the key that signs from now on, where it is another.
-    pub(in crate::provider) signs: Option<String>,
-}
-
 impl Vault {
     /// Reads the first generation.
-    pub(in crate::provider) fn open(mut needs: Needs, clock: Arc<dyn Clock>) -> Result<Self, Mistakes> {
+    pub(in crate::provider) fn open(
+        mut needs: Needs,
+        reports: Reports,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Mistakes> {
         let mut generated = false;
         if let Some(rule) = needs.key.as_ref().filter(|rule| !needs.sources.contains_key(&rule.signer.secret)) {
             let (alg, secret) = (rule.signer.alg, &rule.signer.secret);
@@ -61,17 +52,19 @@ impl Vault {
             needs.sources.insert(secret.clone(), SecretSource::Made(made));
             generated = true;
         }
-        let (mut first, found) = read(&needs, sources(SecretSet::read(&needs.sources))?)?;
-        let now = clock.moment();
-        let mut ring = Ring::open(found, now);
-        (first.generation, first.sessions) = (1, 1);
-        first.signer = ring.choose(named(&needs, &first.secrets), now);
+        let mut ring = None;
+        let current = Reloaded::open(needs.sources.clone(), reports, |secrets| {
+            let (mut first, found) = read(&needs, secrets)?;
+            let now = clock.moment();
+            let opened = ring.insert(Ring::open(found, now));
+            (first.generation, first.sessions) = (1, 1);
+            first.signer = opened.choose(named(&needs, &first.secrets), now);
+            Ok(first)
+        })?;
         let longest = needs.key.as_ref().map_or(Duration::ZERO, |rule| rule.longest);
         Ok(Self {
-            current: ArcSwap::from_pointee(first),
-            ring: Mutex::new(ring),
-            reading: Mutex::default(),
-            refusals: Refusals::default(),
+            current,
+            ring: Mutex::new(ring.unwrap_or_default()),
             asked: tokio::sync::Mutex::default(),
             longest: AtomicU64::new(millis(longest)),
             needs,
@@ -82,7 +75,7 @@ impl Vault {
 
     /// The generation in service.
     pub(in crate::provider) fn current(&self) -> arc_swap::Guard<Arc<Credentials>> {
-        self.current.load()
+        self.current.current()
     }
 
     /// Whether the signing key was made at start and will be gone at the next.
@@ -99,7 +92,7 @@ impl Vault {
     pub(in crate::provider) fn key_folder(&self) -> Option<&PathBuf> {
         match self.needs.sources.get(&self.needs.key.as_ref()?.signer.secret)? {
             SecretSource::Folder(folder) => Some(folder),
-            SecretSource::File(_) | SecretSource::Variable { .. } | SecretSource::Made(_) => None,
+            _ => None,
         }
     }
 
@@ -111,12 +104,7 @@ impl Vault {
 
     /// Files to watch.
     pub(in crate::provider) fn files(&self) -> impl Iterator<Item = PathBuf> {
-        self.needs.sources.values().filter_map(|source| match source {
-            SecretSource::File(path) => Some(path.clone()),
-            // Any file stands for its folder.
-            SecretSource::Folder(folder) => Some(folder.join(SIGNING)),
-            SecretSource::Variable { .. } | SecretSource::Made(_) => None,
-        })
+        self.current.files()
     }
 
     /// Notes that tokens live this long: a key that is taken away stays published for the longest of all.
@@ -130,22 +118,21 @@ impl Vault {
     }
 
     /// Reads the sources again, and sees which key signs now.
-    pub(in crate::provider) fn reload(&self) -> Result<News, Refused<Mistakes>> {
-        let _alone = self.reading.lock();
-        let old = self.current.load_full();
-        let read = SecretSet::read_again(&self.needs.sources, &old.secrets);
-        let look = self.refusals.look(&read);
-        self.refusals.note(look, sources(read).and_then(|secrets| self.take(secrets, &old)))
+    pub(in crate::provider) fn reload(&self) -> News {
+        self.current.look(|secrets, changed, old| {
+            // In a folder that did not change, another key may have been announced long enough by now.
+            if changed || self.key_folder().is_some() { self.take(secrets, changed, old) } else { Ok(None) }
+        })
     }
 
-    /// Puts new secrets in service, if they are good.
-    fn take(&self, secrets: SecretSet, old: &Credentials) -> Result<News, Mistakes> {
-        let changed = !secrets.same_as(&old.secrets);
+    /// The next generation, where it differs from the old one.
+    fn take(
+        &self,
+        secrets: &Arc<SecretSet>,
+        changed: bool,
+        old: &Credentials,
+    ) -> Result<Option<Credentials>, Mistakes> {
         let now = self.clock.moment();
-        // In a folder that did not change, another key may have been announced long enough by now.
-        if !changed && self.key_folder().is_none() {
-            return Ok(News::default());
-        }
         let (mut new, found) = read(&self.needs, secrets)?;
         let mut ring = self.ring.lock();
         let before = ring.signs().map(str::to_owned);
@@ -157,11 +144,11 @@ impl Vault {
         new.generation = old.generation.saturating_add(u32::from(changed));
         new.sessions = old.sessions.saturating_add(u32::from(others || lost));
         new.signer = ring.choose(named(&self.needs, &new.secrets), now);
-        let signs = ring.signs().map(str::to_owned).filter(|name| before.as_ref() != Some(name));
-        if changed || signs.is_some() {
-            self.current.store(Arc::new(new));
+        let signs = ring.signs().filter(|name| before.as_deref() != Some(*name));
+        if let Some(kid) = signs {
+            tracing::info!(folder = ?self.key_folder(), kid, "this key signs from now on");
         }
-        Ok(News { changed, signs })
+        Ok((changed || signs.is_some()).then_some(new))
     }
 
     fn rules(&self) -> Option<(&str, Rules)> {
@@ -174,7 +161,7 @@ impl Vault {
     /// with `look` for the first of those who ask at the same time, and not again for a while.
     pub(in crate::provider) async fn is_newer(&self, used: u32, look: impl Future<Output = ()>) -> bool {
         let mut asked = self.asked.lock().await;
-        let is_newer = || self.current.load().generation != used;
+        let is_newer = || self.current.current().generation != used;
         let now = self.clock.moment();
         let rests = asked.is_some_and(|last| now < last.plus(COOL_DOWN));
         if is_newer() || rests {

@@ -132,7 +132,7 @@ impl Provider {
     /// Reads the secrets again, not on a worker. A file that is slow is not waited for by those who ask for sessions.
     async fn look(self: &Arc<Self>) {
         let own = Arc::clone(self);
-        let looking = tokio::task::spawn_blocking(move || own.reload());
+        let looking = tokio::task::spawn_blocking(move || own.vault.reload());
         // What came of it is in the vault.
         let _late = tokio::time::timeout(LOOK, looking).await;
     }

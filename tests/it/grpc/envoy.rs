@@ -77,17 +77,9 @@ impl Envoy {
         std::fs::write(folder.path().join("jwks.json"), login.jwks()).unwrap();
         let arguments = ["-c", "envoy.yaml", "--concurrency", "1", "--disable-hot-restart", "-l", "error"];
         let part = Part::start("envoy", folder, &tool("venv/bin/envoy"), arguments, &[]);
-        let mut envoy = Self { address, part };
-        for _ in 0..4000 {
-            if tokio::net::TcpStream::connect(address).await.is_ok() {
-                return envoy;
-            }
-            if let Some(status) = envoy.part.leash.try_wait().expect("a child") {
-                panic!("envoy ended ({status}); run tests/install-parts:\n{}", envoy.part.last_lines());
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-        panic!("envoy does not listen:\n{}", envoy.part.last_lines());
+        let envoy = Self { address, part };
+        envoy.part.listens(address).await;
+        envoy
     }
 
     async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Answer {

@@ -14,6 +14,7 @@ use super::client::{Check, Wire, origin};
 use super::{ALICE, assert_denied, assert_session, start, start_with};
 use crate::canary::{Traces, assert_clean};
 use crate::client::{Connection, request};
+use crate::eventually::eventually;
 use crate::harness::Service;
 use crate::pki::{Authority, Mount, TlsClient};
 
@@ -200,7 +201,7 @@ async fn a_drain_waits_for_the_checks_under_way() {
     let check = tokio::spawn(async move { Check::of(&[ALICE]).ask_over(&own).await });
     fake.until(|fake| !fake.calls().is_empty()).await;
     service.begin_stop();
-    service.until("the listener is closed", || service.lifecycle.draining().is_cancelled()).await;
+    eventually("the listener is closed", async || service.lifecycle.draining().is_cancelled()).await;
     drop(hold);
     // Its own deadline may have come first: it is an answer in any case.
     assert!(

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::task::JoinSet;
 
 use crate::client::Answer;
+use crate::eventually::eventually;
 use crate::harness::SESSION;
 use crate::parts::proxies::{Proxy, Users};
 
@@ -98,13 +99,7 @@ impl Crowd {
 
     /// Waits until a condition holds for what was seen.
     pub async fn until(&self, what: &str, fits: impl Fn(&[Seen]) -> bool) {
-        for _ in 0..4000 {
-            if fits(&self.shared.seen.lock().unwrap()) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("not in time: {what}");
+        eventually(what, async || fits(&self.shared.seen.lock().unwrap())).await;
     }
 }
 

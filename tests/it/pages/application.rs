@@ -6,13 +6,11 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use sidemint::app::Blueprint;
 use sidemint::clock::ManualClock;
 use sidemint::config::{Config, Environment, Sources};
-use tokio::net::TcpStream;
 
 use super::{agrees, shell};
 use crate::docs::{blocks, pages, root};
@@ -68,7 +66,7 @@ struct Framework {
 /// The application before sidemint. Ends with the test.
 struct Application {
     address: SocketAddr,
-    part: Part,
+    _part: Part,
 }
 
 impl Application {
@@ -101,18 +99,8 @@ impl Application {
         ];
         let arguments = framework.arguments.iter().map(|text| text.replace("ADDRESS", &address.to_string()));
         let part = Part::start(framework.name, folder, &(framework.program)(), arguments, &environment);
-        let mut own = Self { address, part };
-        own.until_it_listens().await;
-        own
-    }
-
-    async fn until_it_listens(&mut self) {
-        while TcpStream::connect(self.address).await.is_err() {
-            if let Some(status) = self.part.leash.try_wait().expect("a child") {
-                panic!("it ended ({status}); is it installed? run tests/install-parts:\n{}", self.part.last_lines());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        part.listens(address).await;
+        Self { address, _part: part }
     }
 
     /// Status, headers and body of an answer to user 7, or to a visitor.

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use tokio::net::TcpStream;
 
 use super::Part;
 use super::proxies::own_address;
+use crate::eventually::eventually;
 use crate::judge::tool;
 
 /// The chain, or parts of it.
@@ -57,7 +57,7 @@ impl Chain {
             _ => panic!("{name}"),
         };
         self.run(&[name]);
-        self.until("it listens", async || TcpStream::connect(address).await.is_ok()).await;
+        eventually("it listens", async || TcpStream::connect(address).await.is_ok()).await;
     }
 
     /// Stops sidemint, and nothing else. Until it has ended, it answers on connections that are kept.
@@ -68,7 +68,7 @@ impl Chain {
         assert!(sent.success());
         // A process that has ended has no command line, whether or not its parent knows.
         let is_over = || std::fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |line| line.is_empty());
-        self.until("sidemint has ended", async || is_over()).await;
+        eventually("sidemint has ended", async || is_over()).await;
     }
 
     fn run(&mut self, arguments: &[&str]) -> &mut Part {
@@ -78,16 +78,6 @@ impl Chain {
         let folder = tempfile::tempdir().unwrap();
         self.parts.push(Part::start("login-chain", folder, &script, arguments, &environment));
         self.parts.last_mut().unwrap()
-    }
-
-    async fn until(&self, what: &str, fits: impl AsyncFn() -> bool) {
-        for _ in 0..8000 {
-            if fits().await {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("not in time: {what}");
     }
 }
 

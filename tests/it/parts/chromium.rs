@@ -25,7 +25,7 @@ impl Chromium {
         let folder = tempfile::tempdir().unwrap();
         let own = folder.path().to_owned();
         let environment = [("TMPDIR", own.as_path()), ("HOME", &own)];
-        let mut part = Part::start("chromium", folder, Path::new("node"), [script], &environment);
+        let part = Part::start("chromium", folder, Path::new("node"), [script], &environment);
         let orders = part.address_after("orders on http://127.0.0.1:").await;
         Self { orders, _part: part }
     }

@@ -41,7 +41,7 @@ impl Ejabberd {
         // Without the control script: that one changes the user, and makes a node with a name, for which a port mapper
         // starts that outlives it. A node without a name does all that is needed here.
         let arguments = ["-noinput", "-mnesia", "dir", &database, "-s", "ejabberd"];
-        let mut part = Part::start("ejabberd", folder, Path::new("erl"), arguments, &environment);
+        let part = Part::start("ejabberd", folder, Path::new("erl"), arguments, &environment);
         let address = part.address_after("Start accepting TCP connections at 127.0.0.1:").await;
         Self { address, part }
     }

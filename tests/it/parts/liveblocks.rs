@@ -24,7 +24,7 @@ impl Liveblocks {
         let server = tool("node/node_modules/liveblocks/dist/index.js");
         let options = ["dev", "--random-port", "--host", "127.0.0.1", "--no-check"].map(Path::new);
         let arguments = [server.as_path()].into_iter().chain(options);
-        let mut part = Part::start("liveblocks", tempfile::tempdir().unwrap(), &bun, arguments, &[]);
+        let part = Part::start("liveblocks", tempfile::tempdir().unwrap(), &bun, arguments, &[]);
         let address = part.address_after("running at http://127.0.0.1:").await;
         Self { address, _part: part }
     }

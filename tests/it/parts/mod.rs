@@ -6,11 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::Mutex;
 
 use serde_json::Value;
+use tokio::net::TcpStream;
 
 use crate::client::Answer;
+use crate::eventually::{Finding, eventually};
 
 pub mod chain;
 pub mod chromium;
@@ -31,7 +33,7 @@ const LEASH: &str =
 /// A server in its folder.
 pub struct Part {
     name: &'static str,
-    pub leash: Child,
+    leash: Mutex<Child>,
     folder: tempfile::TempDir,
 }
 
@@ -57,7 +59,7 @@ impl Part {
             .stderr(log)
             .spawn()
             .expect("sh");
-        Self { name, leash, folder }
+        Self { name, leash: Mutex::new(leash), folder }
     }
 
     fn path(&self, file: &str) -> PathBuf {
@@ -77,28 +79,39 @@ impl Part {
 
     /// Waits until the server tells its port: the number behind `mark` in its log. The servers choose free ones
     /// themselves; a port that was chosen for them could be taken before they listen.
-    async fn address_after(&mut self, mark: &str) -> SocketAddr {
-        for _ in 0..8000 {
-            if let Some(port) = number_after(&self.log(), mark) {
-                return (Ipv4Addr::LOCALHOST, port).into();
+    async fn address_after(&self, mark: &str) -> SocketAddr {
+        let port = self.starts(async || number_after(&self.log(), mark)).await;
+        (Ipv4Addr::LOCALHOST, port).into()
+    }
+
+    /// Waits until the server listens, while it runs.
+    pub async fn listens(&self, address: SocketAddr) {
+        self.starts(async || TcpStream::connect(address).await.is_ok()).await;
+    }
+
+    /// Waits until a look finds that the server has started, while it runs.
+    pub async fn starts<F: Finding, L: Future<Output = F>>(&self, mut look: impl FnMut() -> L) -> F::Found {
+        let while_it_runs = |found: Option<F::Found>| {
+            let ended = self.leash.lock().unwrap().try_wait().expect("a child");
+            if let (None, Some(status)) = (&found, ended) {
+                let (name, lines) = (self.name, self.last_lines());
+                panic!("{name} ended ({status}); is it installed? run tests/install-parts:\n{lines}");
             }
-            if let Some(status) = self.leash.try_wait().expect("a child") {
-                panic!(
-                    "{} ended ({status}); is it installed? run tests/install-parts:\n{}",
-                    self.name,
-                    self.last_lines()
-                );
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("{} does not listen:\n{}", self.name, self.last_lines());
+            found
+        };
+        eventually(&format!("{} starts", self.name), || {
+            let looking = look();
+            async move { while_it_runs(looking.await.found()) }
+        })
+        .await
     }
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
-        drop(self.leash.stdin.take());
-        let _reaped = self.leash.wait();
+        let leash = self.leash.get_mut().unwrap();
+        drop(leash.stdin.take());
+        let _reaped = leash.wait();
         if std::thread::panicking() {
             eprintln!("--- {} ---\n{}", self.name, self.last_lines());
         }

@@ -24,7 +24,7 @@ impl Nats {
         );
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("nats.conf"), text).unwrap();
-        let mut part = Part::start("nats", folder, &tool("venv/bin/nats-server"), ["-c", "nats.conf"], &[]);
+        let part = Part::start("nats", folder, &tool("venv/bin/nats-server"), ["-c", "nats.conf"], &[]);
         let address = part.address_after("Listening for client connections on 127.0.0.1:").await;
         Self { address, chain, _part: part }
     }

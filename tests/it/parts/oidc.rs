@@ -13,6 +13,7 @@ use sidemint::clock::{Clock as _, ManualClock, Timestamp};
 use sidemint::config::Environment;
 
 use super::Part;
+use crate::eventually::eventually;
 use crate::harness::{LOCAL, SESSION, Service, config};
 use crate::judge::tool;
 
@@ -39,7 +40,7 @@ impl OidcProvider {
     async fn start() -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parts/oidc-provider.mjs");
         let folder = tempfile::tempdir().unwrap();
-        let mut part = Part::start("oidc-provider", folder, Path::new("node"), [script], &[]);
+        let part = Part::start("oidc-provider", folder, Path::new("node"), [script], &[]);
         let orders = part.address_after("orders on ").await;
         let address = part.address_after("listening on ").await;
         Self { part, address, orders }
@@ -58,17 +59,17 @@ impl OidcProvider {
 }
 
 /// The package `oidc-provider-mock`, where users sign in. Its tokens do not say which key signed them.
-struct Mock {
-    address: SocketAddr,
+pub struct Mock {
+    pub address: SocketAddr,
     _part: Part,
 }
 
 impl Mock {
     /// On this port; 0 is a free one.
-    async fn start(port: u16) -> Self {
+    pub async fn start(port: u16) -> Self {
         let arguments = ["-p".to_owned(), port.to_string(), "--user-claims".to_owned(), USER.to_owned()];
         let folder = tempfile::tempdir().unwrap();
-        let mut part = Part::start("oidc-provider-mock", folder, &tool("venv/bin/oidc-provider-mock"), arguments, &[]);
+        let part = Part::start("oidc-provider-mock", folder, &tool("venv/bin/oidc-provider-mock"), arguments, &[]);
         let address = part.address_after("running on http://127.0.0.1:").await;
         Self { address, _part: part }
     }
@@ -90,7 +91,7 @@ impl Mock {
     }
 }
 
-const USER: &str = "{\"sub\":\"alice\",\"name\":\"Alice\"}";
+const USER: &str = r#"{"sub":"alice","name":"Alice","preferred_username":"Alice","email":"alice@example.com"}"#;
 
 /// The service, which finds the keys of the issuer at this address by itself. Its clock shows the time of the providers.
 async fn service(address: SocketAddr, algorithm: &str, audience: &str) -> Service {
@@ -171,7 +172,7 @@ async fn an_issuer_changes_its_keys_goes_down_and_comes_back_under_load() {
     assert!(service.metric(&looks("connect")).await >= 1.0);
     assert_eq!(status(&service, &second).await, 200);
     let before = asked.load(Ordering::Relaxed);
-    service.until("requests go on", || asked.load(Ordering::Relaxed) > before + 100).await;
+    eventually("requests go on", async || asked.load(Ordering::Relaxed) > before + 100).await;
 
     provider.order("up").await;
     service.advance(10);

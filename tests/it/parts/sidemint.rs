@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
 
 use tokio::net::TcpStream;
 
 use super::proxies::own_address;
 use crate::client::Connection;
+use crate::eventually::eventually;
 use crate::harness::config;
 
 /// A program that can be started again at the same address. Ends with the test.
@@ -51,7 +51,7 @@ impl Program {
             .spawn()
             .expect("starts");
         self.child = Some(child);
-        self.until("it is ready", async |program| program.readiness().await == Some(200)).await;
+        eventually("it is ready", async || self.readiness().await == Some(200)).await;
     }
 
     /// Status of the readiness probe; `None` where nobody listens.
@@ -63,7 +63,7 @@ impl Program {
 
     /// Waits until somebody has asked it for a session or a token since it was started.
     pub async fn is_asked(&self) {
-        self.until("it is asked", async |program| program.has_requests().await == Some(true)).await;
+        eventually("it is asked", async || self.has_requests().await == Some(true)).await;
     }
 
     async fn has_requests(&self) -> Option<bool> {
@@ -85,30 +85,15 @@ impl Program {
         self.signal("STOP");
         let stat = format!("/proc/{}/stat", self.id());
         let state = || std::fs::read_to_string(&stat).unwrap().rsplit_once(") ").unwrap().1.starts_with('T');
-        self.until("it stands still", async |_| state()).await;
+        eventually("it stands still", async || state()).await;
     }
 
     /// Waits for the end, and gives how that came and the log.
     pub async fn ended(&mut self) -> (ExitStatus, String) {
-        let mut child = self.child.take().expect("it was started");
-        for _ in 0..4000 {
-            if let Some(status) = child.try_wait().expect("a child") {
-                return (status, self.log());
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        self.child = Some(child);
-        panic!("it does not end");
-    }
-
-    async fn until(&self, what: &str, fits: impl AsyncFn(&Self) -> bool) {
-        for _ in 0..4000 {
-            if fits(self).await {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("not in time: {what}");
+        let child = self.child.as_mut().expect("it was started");
+        let status = eventually("it ends", || std::future::ready(child.try_wait().expect("a child"))).await;
+        self.child = None;
+        (status, self.log())
     }
 
     fn id(&self) -> u32 {

@@ -40,7 +40,7 @@ impl Synapse {
         assert!(made.success());
         std::fs::write(path.join("homeserver.yaml"), configuration(path).to_string()).unwrap();
         let arguments = ["-m", "synapse.app.homeserver", "-c", "homeserver.yaml"];
-        let mut part = Part::start("synapse", folder, &tool("synapse/bin/python"), arguments, &[]);
+        let part = Part::start("synapse", folder, &tool("synapse/bin/python"), arguments, &[]);
         let address = part.address_after("Synapse now listening on TCP port ").await;
         Self { address, admin_token: register_admin(address).await, _part: part }
     }

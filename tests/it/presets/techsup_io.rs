@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sidemint::config::Environment;
 
 use super::vectors;
+use crate::eventually::as_time_passes;
 use crate::exchange::{Case, Stage};
 use crate::fakes::http::{Call, Script};
 use crate::fakes::provider::Fake;
@@ -157,17 +158,11 @@ async fn a_crowd_is_held_back_before_the_provider_would_do_it() {
     assert_eq!((refused.status, refused.code().as_str()), (503, "provider_rate_limited"));
     assert_eq!(refused.header("retry-after"), Some("6"));
     assert_eq!(service.session("u0").await.status, 200, "sessions that are there need no call");
-    let time = async {
-        loop {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-            service.clock.advance(Duration::from_millis(50));
-        }
-    };
     let done = async {
         while let Some(status) = waiting.join_next().await.transpose().unwrap() {
             assert_eq!(status, 200);
         }
     };
-    tokio::select! { () = done => {}, () = time => {} }
+    as_time_passes(&service.clock, Duration::from_millis(100), done).await;
     assert_eq!(fake.calls().len(), 16);
 }

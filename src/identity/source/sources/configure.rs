@@ -19,26 +19,26 @@ impl Sources {
     ) -> Result<Self, Vec<ConfigError>> {
         let mut draft = Draft { identity, routes, errors: Vec::new(), broken: Vec::new() };
         let peers = Peers::configure(identity, &around.clock, &around.metrics);
-        let peers = peers.unwrap_or_else(|problems| draft.refuse_all(problems, ""));
+        let peers = peers.unwrap_or_else(|mistakes| {
+            draft.errors.extend(ConfigError::all(&identity.origin, mistakes));
+            Peers::default()
+        });
         let mut sources = draft.sources(&peers, around);
         let hears_anybody = hears_anybody(&peers, &sources);
         draft.refuse_all::<()>(clashes(&peers, &sources), "");
         draft.refuse_all::<()>(misplaced_bodies(identity, routes, &sources), "");
         let namespaces = draft.namespaces(&mut sources);
-        let users = Users::configure(&identity.users, &namespaces);
+        let users = Users::configure(&identity.users, &namespaces, &around.metrics);
         let users = users.unwrap_or_else(|problems| draft.refuse_all(problems, "identity.users."));
         if !draft.errors.is_empty() {
             return Err(draft.errors);
         }
-        let configured = Self {
+        Ok(Self {
             all: sources.into_iter().map(Arc::new).collect(),
             default: identity.source.clone(),
             peers: Arc::new(peers.hearing(hears_anybody)),
             users: users.map(Arc::new),
-            metrics: Some(Arc::clone(&around.metrics)),
-        };
-        configured.show_users();
-        Ok(configured)
+        })
     }
 }
 
@@ -109,7 +109,7 @@ impl<'c> Draft<'c> {
             }
             let is_asked = asked.iter().any(|(_, asked)| *asked == name);
             let compiled = definition::compile(name, own).and_then(|definition| {
-                let source = is_asked.then(|| Source::new(name, definition, around)).transpose();
+                let source = is_asked.then(|| Source::new(name, definition, identity.leeway, around)).transpose();
                 source.map_err(|(key, problem)| vec![(key.to_owned(), problem)])
             });
             match compiled {

@@ -2,12 +2,12 @@
 
 mod configure;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::config;
-use crate::identity::keys::Waiting;
+use crate::identity::keys::{KeySet, Waiting};
 use crate::identity::peer::Peers;
 use crate::identity::resolver::Resolver;
 use crate::identity::source::Source;
@@ -15,7 +15,7 @@ use crate::identity::user::users::Users;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
-use crate::secrets::Refused;
+use crate::secrets::Reload;
 
 /// What sources need of the rest of the process.
 #[derive(Clone, Debug)]
@@ -48,7 +48,6 @@ pub struct Sources {
     default: Vec<String>,
     peers: Arc<Peers>,
     users: Option<Arc<Users>>,
-    metrics: Option<Arc<Metrics>>,
 }
 
 impl Sources {
@@ -79,49 +78,22 @@ impl Sources {
         }
     }
 
-    /// Files that are read again when they change.
-    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
-        let keys = self.all.iter().filter_map(|source| source.key_set()?.file());
-        let own = self.users.iter().filter_map(|users| users.file()).chain(keys).map(Path::to_owned);
-        own.chain(self.peers.files())
+    /// What is read again when its files change: keys, and what proves peers.
+    pub fn reloads(&self) -> impl Iterator<Item = Arc<dyn Reload>> {
+        let keys = self.all.iter().filter_map(|source| source.key_set());
+        let peers: Arc<dyn Reload> = Arc::<Peers>::clone(&self.peers);
+        keys.map(|set| -> Arc<dyn Reload> { Arc::<KeySet>::clone(set) }).chain([peers])
     }
 
-    /// Reads them again: keys, what proves peers, and the list of denied users. Tells who is denied now and was not
-    /// before, as [`Identity::chat_subject`](crate::identity::Identity::chat_subject) names them. What is unusable is logged and
-    /// counted, and the last good one stays.
-    pub fn reload(&self, now: Timestamp) -> Vec<Box<str>> {
-        for set in self.all.iter().filter_map(|source| source.key_set()) {
-            set.reload(now.as_seconds());
-        }
-        self.peers.reload();
-        self.reload_users()
+    /// The list of denied users, where it is a file.
+    pub fn deny_file(&self) -> Option<&Path> {
+        self.users.as_ref()?.file()
     }
 
-    fn reload_users(&self) -> Vec<Box<str>> {
-        let Some(users) = &self.users else { return Vec::new() };
-        match users.reload() {
-            Ok(newly) => {
-                if !newly.is_empty() {
-                    tracing::info!(denied = newly.len(), "more users are denied from now on");
-                }
-                self.show_users();
-                newly
-            }
-            Err(refused) if !refused.is_news => Vec::new(),
-            Err(Refused { problem, .. }) => {
-                if let Some(metrics) = &self.metrics {
-                    metrics.deny_list_rejected.inc();
-                }
-                tracing::error!(problem, "the list of denied users is unusable; the last good one stays");
-                Vec::new()
-            }
-        }
-    }
-
-    fn show_users(&self) {
-        if let (Some(metrics), Some(users)) = (&self.metrics, &self.users) {
-            metrics.denied_users.set(i64::try_from(users.denied()).unwrap_or(i64::MAX));
-        }
+    /// Reads it again. Returns who is denied now and was not before, as
+    /// [`Identity::chat_subject`](crate::identity::Identity::chat_subject) names them.
+    pub fn reload_denied(&self) -> Vec<Box<str>> {
+        self.users.as_ref().map(|users| users.reload()).unwrap_or_default()
     }
 
     /// Whether users are named in bodies, by peers that nothing but their network proves.

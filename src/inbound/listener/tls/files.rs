@@ -17,10 +17,8 @@ use tokio_rustls::rustls::{Error, RootCertStore, ServerConfig, version};
 use super::dates;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, ClientCertificates};
+use crate::definition::{Key, Mistake};
 use crate::secrets::{Secret, SecretSet, SecretSource};
-
-/// What is wrong: the key below `server.tls`, and the rest of a sentence.
-pub(super) type Problem = (String, String);
 
 /// Keys below `server.tls`, which are also the names of the files in their set.
 const CERTIFICATE: &str = "cert_file";
@@ -41,18 +39,12 @@ pub(super) fn sources(configured: &config::Tls) -> BTreeMap<String, SecretSource
     sources
 }
 
-/// The files themselves.
-pub(super) fn paths(configured: &config::Tls) -> impl Iterator<Item = PathBuf> {
-    let own = [configured.cert_file.clone(), configured.key_file.clone()];
-    own.into_iter().chain(configured.client_ca_file.clone())
-}
-
-fn wrong(name: &str, problem: impl Into<String>) -> Problem {
-    (name.to_owned(), problem.into())
+fn wrong(name: &str, problem: impl Into<String>) -> Mistake {
+    Mistake::new(Key::of(name), problem)
 }
 
 /// When the first certificate of the chain expires.
-pub(super) fn expiry(files: &SecretSet) -> Result<Timestamp, Problem> {
+pub(super) fn expiry(files: &SecretSet) -> Result<Timestamp, Mistake> {
     let Some(file) = files.get(CERTIFICATE) else { return Err(wrong(CERTIFICATE, "is missing")) };
     first_expiry(file).map_err(|problem| wrong(CERTIFICATE, problem))
 }
@@ -79,7 +71,7 @@ pub(super) fn server_config(
     configured: &config::Tls,
     http2: bool,
     clock: &Arc<dyn Clock>,
-) -> Result<ServerConfig, Problem> {
+) -> Result<ServerConfig, Mistake> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let own = certified_key(files, &provider)?;
     let time: Arc<dyn TimeProvider> = Arc::new(Time(Arc::clone(clock)));
@@ -124,7 +116,7 @@ pub(super) fn with_http2_only(rustls: &ServerConfig) -> ServerConfig {
     own
 }
 
-fn certified_key(files: &SecretSet, provider: &CryptoProvider) -> Result<CertifiedKey, Problem> {
+fn certified_key(files: &SecretSet, provider: &CryptoProvider) -> Result<CertifiedKey, Mistake> {
     let (Some(chain), Some(key)) = (files.get(CERTIFICATE), files.get(KEY)) else {
         return Err(wrong(KEY, "is missing"));
     };

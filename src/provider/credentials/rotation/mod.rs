@@ -20,7 +20,7 @@ use crate::provider::Provider;
 use crate::provider::calls::error::ProviderError;
 use crate::provider::definition::Class;
 use crate::provider::keys;
-use crate::secrets::{KEY_ENDS, SIGNING, is_key_name, write};
+use crate::secrets::{KEY_ENDS, News, SIGNING, is_key_name, write};
 use record::{Date, Record};
 
 /// What is added to the longest life of a token: services notice the switch within half a minute, and clocks differ.
@@ -207,9 +207,8 @@ impl<'p> Rotation<'p> {
     /// The public half of the new key, as a service reads it.
     fn read_new(&self) -> Result<PublicKey, RotationError> {
         let kid = &self.record.new_kid;
-        if let Err(refused) = self.provider.vault.reload() {
-            let text: Vec<_> =
-                refused.problem.iter().map(|mistake| format!("{} {}", mistake.key, mistake.problem)).collect();
+        if let News::Unusable(mistakes) = self.provider.vault.reload() {
+            let text: Vec<_> = mistakes.iter().map(|mistake| format!("{} {}", mistake.key, mistake.problem)).collect();
             return Err(mistake(text.join("; ")));
         }
         let signer = self.provider.vault.key(kid);

@@ -5,7 +5,6 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
 
 use tokio::net::TcpStream;
 
@@ -201,23 +200,21 @@ impl Proxy {
 
     /// A connection of a client.
     pub async fn visit(&self) -> Visit {
-        Visit { connection: Connection::open(self.address).await, host: self.address.to_string() }
+        Visit::to(self.address).await
     }
 
     /// Waits until the session route is there: some listen before they have read all of their files.
     async fn until_it_answers(&mut self) {
-        for _ in 0..4000 {
-            let listens = TcpStream::connect(self.address).await.is_ok();
-            if listens && self.ask(SESSION, &[]).await.is_some_and(|answer| answer.status != 404) {
-                return;
-            }
-            if let Some(status) = self.part.leash.try_wait().expect("a child") {
-                let (name, lines) = (self.part.name, self.part.last_lines());
-                panic!("{name} ended ({status}); is it installed? run tests/install-parts:\n{lines}");
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("{} does not answer:\n{}", self.part.name, self.part.last_lines());
+        let address = self.address;
+        let answers = async || {
+            TcpStream::connect(address).await.is_ok()
+                && Visit::to(address)
+                    .await
+                    .try_ask("GET", SESSION, &[])
+                    .await
+                    .is_some_and(|answer| answer.status != 404)
+        };
+        self.part.starts(answers).await;
     }
 }
 
@@ -228,6 +225,10 @@ pub struct Visit {
 }
 
 impl Visit {
+    async fn to(address: SocketAddr) -> Self {
+        Self { connection: Connection::open(address).await, host: address.to_string() }
+    }
+
     /// A request and its answer.
     pub async fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         let headers = [&[("Host", self.host.as_str())], headers].concat();
@@ -270,7 +271,7 @@ pub fn own_address() -> SocketAddr {
 }
 
 /// Where the system keeps its servers, which is not in everybody's path.
-fn system(name: &str) -> PathBuf {
+pub fn system(name: &str) -> PathBuf {
     let mut places =
         ["/usr/sbin", "/usr/bin", "/usr/local/sbin"].map(|folder| Path::new(folder).join(name)).into_iter();
     places.find(|place| place.exists()).unwrap_or_else(|| panic!("{name} is not installed: run tests/install-parts"))
