@@ -432,9 +432,9 @@ mod tests {
     #[test]
     fn refusals_of_our_credential_are_held_against_nobody() {
         let breaker = breaker();
-        (0..20).for_each(|n| {
-            _ = fail(&breaker, &format!("user{}", n % 7), Failure { fault: Fault::Credential, ..DOWN }, START)
-        });
+        for n in 0..20 {
+            fail(&breaker, &format!("user{}", n % 7), Failure { fault: Fault::Credential, ..DOWN }, START);
+        }
         assert!(is_open_for(&breaker, "user0", START));
     }
 

@@ -70,6 +70,7 @@ impl Limiter {
     }
 
     /// Shows how many calls wait, and counts those that are refused.
+    #[must_use]
     pub fn counted(mut self, waiting: Gauge, refused: Counter) -> Self {
         self.metrics = Some((waiting, refused));
         self
