@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use http::HeaderName;
 use ipnet::IpNet;
@@ -15,6 +16,8 @@ use super::Listen;
 pub struct Identity {
     /// Names of the sources, in the order in which they are asked.
     pub source: Vec<String>,
+    /// How far the clocks of those who sign and relay claims may be from ours.
+    pub leeway: Duration,
     /// Definitions and settings of the operator's own, as written.
     pub sources: BTreeMap<String, Value>,
     /// What proves a peer that tells identity.

@@ -11,7 +11,7 @@ use super::inputs::Inputs;
 use super::mint::Minted;
 use super::template::json::{JsonTemplate, MissingValue};
 use super::template::text::TextTemplate;
-use super::template::{Profile, Variables};
+use super::template::{Problem, Profile, SessionView, Variables};
 use super::user::UserId;
 
 /// What a header value of ours may not hold unencoded, beside everything that is not ASCII.
@@ -43,32 +43,6 @@ pub(super) struct Body {
 pub(super) enum BodyTemplate {
     Json(JsonTemplate),
     Text(TextTemplate),
-}
-
-/// A session, as templates of `[client]` see it. It holds the token, so there is no `Debug`.
-#[derive(Clone, Copy)]
-pub(super) struct SessionView<'s> {
-    /// Token, end and further members.
-    pub(super) minted: &'s Minted,
-    /// Address that the client uses.
-    pub(super) api_url: &'s str,
-    /// The user.
-    pub(super) profile: &'s Profile<'s>,
-    /// Names of further members, in the order of the definition; some may have no value.
-    pub(super) members: &'s [String],
-}
-
-/// A failure, as templates of `[client.error]` see it. It holds nothing that a request said.
-#[derive(Clone, Copy, Debug)]
-pub struct Problem<'p> {
-    /// Short text for people.
-    pub message: &'p str,
-    /// Stable code.
-    pub code: &'p str,
-    /// Status that the library sees.
-    pub status: StatusCode,
-    /// Id of the request.
-    pub request_id: &'p str,
 }
 
 impl Dialect {
@@ -111,7 +85,9 @@ impl Dialect {
         inputs: &[Option<&str>],
     ) -> Option<(Bytes, HeaderMap)> {
         let user = UserId::default();
-        let session = SessionView { minted, api_url, profile, members: &self.members };
+        let Minted { token, expires, user_id, extra, .. } = minted;
+        let session =
+            SessionView { token, expires: *expires, api_url, user_id, profile, extra, members: &self.members };
         let rendered = self.render(&Variables { session: Some(&session), inputs, ..Variables::of(&user, profile) });
         if let Err(missing) = &rendered {
             tracing::warn!(member = missing.0, "a required value of the definition is missing");

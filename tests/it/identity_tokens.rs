@@ -47,6 +47,16 @@ fn issue(orders: Vec<Value>) -> Issued {
 
 /// The service with one source of tokens, whose keys lie in a file; `jwt` is more of its table.
 async fn service(algorithms: &[&str], jwks: &Value, jwt: &str) -> (Service, tempfile::TempDir) {
+    service_with(algorithms, jwks, jwt, &[]).await
+}
+
+/// The same with other settings beside it.
+async fn service_with(
+    algorithms: &[&str],
+    jwks: &Value,
+    jwt: &str,
+    settings: &[(&str, &str)],
+) -> (Service, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("jwks.json");
     std::fs::write(&file, jwks.to_string()).expect("written");
@@ -60,7 +70,8 @@ keys = {{ file = \"{}\" }}
 ",
         file.display()
     );
-    let text = config(&format!("{LOCAL}{source}"), &[("identity.source", "\"issuer\"")]);
+    let settings = [&[("identity.source", "\"issuer\"")], settings].concat();
+    let text = config(&format!("{LOCAL}{source}"), &settings);
     (Service::start(&text, &Environment::default(), clock()).await, folder)
 }
 
@@ -219,6 +230,30 @@ async fn forged_tokens_are_refused_with_one_body() {
     assert!(!log.contains(CANARY) && !log.contains(rest), "{log}");
 }
 
+/// T-21: a claim that is there twice is two tokens in one, wherever it is and whether or not it is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_is_there_twice_is_refused_at_every_depth() {
+    let good = claims(json!({})).to_string();
+    let with = |more: &str| format!("{},{more}}}", good.trim_end_matches('}'));
+    let texts = [
+        with(r#""sub":"bob""#),
+        with(r#""s\u0075b":"bob""#),
+        with(r#""x":1,"x":1"#),
+        with(r#""realm_access":{"roles":["a"],"roles":["b"]}"#),
+        with(r#""x":[[{"a":1,"\u0061":1}]]"#),
+    ];
+    let fine = with(r#""x":[{"a":1},{"a":{"a":1}}]"#);
+    let order = |text: &String| json!({ "alg": "ES256", "text": text });
+    let issued = issue(texts.iter().chain([&fine]).map(order).collect());
+    let (service, _folder) = service(&["ES256"], &issued.jwks, "").await;
+    for (text, token) in texts.iter().zip(&issued.tokens) {
+        let before = refusals(&service, "token_malformed").await;
+        assert_eq!(self::with(&service, token).await.status, 401, "{text}");
+        assert!((refusals(&service, "token_malformed").await - before - 1.0).abs() < 0.1, "{text}");
+    }
+    assert_eq!(self::with(&service, &issued.tokens[texts.len()]).await.status, 200);
+}
+
 /// R2: where a token is asked for, headers that anybody can write tell nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn plain_headers_beside_a_token_are_nothing() {
@@ -245,8 +280,9 @@ async fn plain_headers_beside_a_token_are_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_ends_by_the_clock() {
     let issued = issue(vec![order("EdDSA", json!({}))]);
-    for (more, life) in [("", 330), (", max_age = \"1m\", leeway = \"10s\"", 70)] {
-        let (service, _folder) = service(&["EdDSA"], &issued.jwks, more).await;
+    for (more, leeway, life) in [("", "\"30s\"", 330), ("", "\"0s\"", 300), (", max_age = \"1m\"", "\"10s\"", 70)] {
+        let settings = [("identity.leeway", leeway)];
+        let (service, _folder) = service_with(&["EdDSA"], &issued.jwks, more, &settings).await;
         for _ in 0..3 {
             assert_eq!(with(&service, &issued.tokens[0]).await.status, 200);
         }

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::definition::OneOrMany;
+use crate::definition::{MINUTE, OneOrMany, Span};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Identity {
     pub(in crate::config) source: Option<OneOrMany<String>>,
+    pub(in crate::config) leeway: Option<Span<MINUTE>>,
     pub(in crate::config) peers: Peers,
     pub(in crate::config) callers: BTreeMap<String, Caller>,
     pub(in crate::config) users: Users,

@@ -1,103 +1,104 @@
 //! Where one field of the user comes from: a header in some encoding, or claims of the payload.
 
-use http::HeaderName;
-use serde::Deserialize;
-use serde_json::Value;
+use std::fmt;
 
+use http::HeaderName;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::token;
+use crate::definition::{Mistake, OneOrMany};
+use crate::identity::claims::Path;
 use crate::identity::request::encoding::Encoding;
 
-/// The table of a field as written.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
+/// A field as written: a table, or the name of its header alone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Raw(Table);
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Table {
     header: Option<String>,
     encoding: Option<Encoding>,
-    claim: Option<Names>,
+    claim: Option<OneOrMany<String>>,
     verified: Option<String>,
-    #[serde(default)]
     repeated: bool,
 }
 
-/// One name, or several in order of preference.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "must be a text, or a list of texts")]
-enum Names {
-    One(String),
-    Several(Vec<String>),
-}
-
-/// Where the text of a field stands.
-#[derive(Clone, Debug)]
-pub(in crate::identity) enum Place {
-    /// In a header of its own.
-    Line(Encoding),
-    /// In the first of these claims that says something.
-    Claims(Vec<String>),
-}
-
-impl Place {
-    /// Whether the bytes of a header are the text.
-    pub(super) const fn is_plain(&self) -> bool {
-        matches!(self, Self::Line(Encoding::Utf8))
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Raw;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a header, or a table")
+            }
+            fn visit_str<E: de::Error>(self, header: &str) -> Result<Raw, E> {
+                Ok(Raw(Table { header: Some(header.to_owned()), ..Table::default() }))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Raw, A::Error> {
+                Table::deserialize(MapAccessDeserializer::new(map)).map(Raw)
+            }
+        }
+        deserializer.deserialize_any(Either)
     }
 }
 
-/// A field, checked.
+/// A field, checked. One that is not there has neither header nor claims.
+#[derive(Default)]
 pub(super) struct Field {
-    pub(super) header: Option<HeaderName>,
-    pub(super) place: Place,
-    pub(super) verified: Option<String>,
+    /// The header that the text stands in, and how that holds it.
+    pub(super) line: Option<(HeaderName, Encoding)>,
+    /// Otherwise the first of these claims that says something holds it.
+    pub(super) claims: Vec<Path>,
+    /// The claim that must say that an address is the user's.
+    pub(super) verified: Option<Path>,
     pub(super) repeated: bool,
 }
 
-/// Checks the field `key`: the name of a header, or a table.
-pub(super) fn check(key: &str, value: Value, has_payload: bool) -> Result<Field, String> {
-    let wrong = |problem: &str| Err(format!("headers.{key}: {problem}"));
-    let raw = match value {
-        Value::String(header) => {
-            Raw { header: Some(header), encoding: None, claim: None, verified: None, repeated: false }
-        }
-        Value::Object(_) => serde_json::from_value(value).map_err(|error| format!("headers.{key}: {error}"))?,
-        _ => return wrong("must be the name of a header, or a table"),
-    };
-    if raw.verified.is_some() && (key != "email" || raw.claim.is_none()) {
-        return wrong("`verified` is for an email in a claim");
+impl Field {
+    /// Whether the text is the bytes of a header, or not there.
+    pub(super) fn is_plain(&self) -> bool {
+        self.claims.is_empty() && self.line.as_ref().is_none_or(|(_, encoding)| *encoding == Encoding::Utf8)
     }
-    if raw.repeated && (key != "groups" || raw.header.is_none()) {
-        return wrong("`repeated` is for groups in a header");
-    }
-    let (header, place) = match (raw.header, raw.claim) {
-        (Some(_), Some(_)) => return wrong("names both header and claim; write one"),
-        (None, None) => return wrong("names neither header nor claim"),
-        (Some(header), None) => (Some(header_name(key, &header)?), Place::Line(raw.encoding.unwrap_or_default())),
-        (None, Some(_)) if !has_payload => return wrong("reads a claim, but there is no table `payload`"),
-        (None, Some(_)) if raw.encoding.is_some() => {
-            return wrong("`encoding` belongs to a header; that of claims stands in `payload`");
-        }
-        (None, Some(names)) => (None, Place::Claims(names.into_list())),
-    };
-    if matches!(&place, Place::Claims(names) if names.is_empty() || names.iter().any(String::is_empty)) {
-        return wrong("names no claim");
-    }
-    Ok(Field { header, place, verified: raw.verified, repeated: raw.repeated })
 }
 
-/// The header that `key` names.
-pub(super) fn header_name(key: &str, text: &str) -> Result<HeaderName, String> {
-    let name = HeaderName::from_bytes(text.as_bytes())
-        .map_err(|_| format!("headers.{key}: \"{text}\" is not a header name"))?;
+/// Checks the field called `name`.
+pub(super) fn check(name: &str, Raw(raw): Raw, has_payload: bool) -> Result<Field, Mistake> {
+    if raw.verified.is_some() && (name != "email" || raw.claim.is_none()) {
+        return Err("`verified` is for an email in a claim".into());
+    }
+    if raw.repeated && (name != "groups" || raw.header.is_none()) {
+        return Err("`repeated` is for groups in a header".into());
+    }
+    let (line, names) = match (raw.header, raw.claim) {
+        (Some(_), Some(_)) => return Err("names both header and claim; write one".into()),
+        (None, None) => return Err("names neither header nor claim".into()),
+        (Some(header), None) => (Some((header_name(&header)?, raw.encoding.unwrap_or_default())), Vec::new()),
+        (None, Some(_)) if !has_payload => return Err("reads a claim, but there is no table `payload`".into()),
+        (None, Some(_)) if raw.encoding.is_some() => {
+            return Err("`encoding` belongs to a header; that of claims stands in `payload`".into());
+        }
+        (None, Some(OneOrMany(names))) => (None, names),
+    };
+    if line.is_none() && names.is_empty() {
+        return Err("names no claim".into());
+    }
+    Ok(Field {
+        line,
+        claims: names.iter().map(|name| token::path(name)).collect::<Result<_, _>>()?,
+        verified: raw.verified.as_deref().map(token::path).transpose()?,
+        repeated: raw.repeated,
+    })
+}
+
+/// The header of this name.
+pub(super) fn header_name(text: &str) -> Result<HeaderName, Mistake> {
+    let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("\"{text}\" is not a header name"))?;
     // Such a name is an alias of the one with dashes, and proxies strip or fold it at will (R5).
     if name.as_str().contains(['_', '.']) {
-        return Err(format!("headers.{key}: \"{text}\" must not hold '_' or '.'; proxies treat those unlike '-'"));
+        return Err(format!("\"{text}\" must not hold '_' or '.'; proxies treat those unlike '-'").into());
     }
     Ok(name)
-}
-
-impl Names {
-    fn into_list(self) -> Vec<String> {
-        match self {
-            Self::One(name) => vec![name],
-            Self::Several(names) => names,
-        }
-    }
 }

@@ -4,25 +4,25 @@ use std::collections::BTreeMap;
 
 use http::HeaderName;
 use serde::Deserialize;
-use serde_json::Value;
 use strum::{IntoStaticStr, VariantArray};
 
-use super::field::{self, Place};
-use super::payload::{self, Expiry, Issuer, Payload};
-use crate::identity::claims::Form;
+use super::field::{self, Field};
+use super::payload::{self, Issuer, Payload};
+use crate::definition::Mistake;
+use crate::identity::claims::{ClaimNames, Expiry, Form};
+use crate::identity::request::encoding::Encoding;
 use crate::identity::user::text::Told;
 
-/// The table as written. Fields are a header's name or a table; they are taken apart below, so that a mistake in one is
-/// told with its key.
+/// The table as written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Raw {
-    subject: Value,
-    name: Option<Value>,
-    email: Option<Value>,
-    avatar: Option<Value>,
-    groups: Option<Value>,
-    payload: Option<Value>,
+    subject: field::Raw,
+    name: Option<field::Raw>,
+    email: Option<field::Raw>,
+    avatar: Option<field::Raw>,
+    groups: Option<field::Raw>,
+    payload: Option<payload::Raw>,
     #[serde(default = "comma")]
     group_separator: char,
     #[serde(default)]
@@ -87,18 +87,17 @@ pub(in crate::identity) struct HeaderNames {
     pub(in crate::identity) decoding: Option<Box<Decoding>>,
 }
 
-/// Where each field comes from, for sources that must be decoded.
+/// Where each field comes from, for sources that must be decoded: a header of its own, which has an encoding, or claims.
 #[derive(Clone, Debug)]
 pub(in crate::identity) struct Decoding {
     pub(in crate::identity) payload: Option<Payload>,
-    pub(in crate::identity) subject: Place,
+    pub(in crate::identity) claims: ClaimNames,
+    pub(in crate::identity) subject: Option<Encoding>,
     pub(in crate::identity) lower_case: bool,
-    pub(in crate::identity) name: Option<Place>,
-    pub(in crate::identity) email: Option<Place>,
-    /// The claim that must say that the address is the user's.
-    pub(in crate::identity) email_verified: Option<String>,
-    pub(in crate::identity) avatar: Option<Place>,
-    pub(in crate::identity) groups: Option<Place>,
+    pub(in crate::identity) name: Option<Encoding>,
+    pub(in crate::identity) email: Option<Encoding>,
+    pub(in crate::identity) avatar: Option<Encoding>,
+    pub(in crate::identity) groups: Option<Encoding>,
     /// Whether each line of the header is one group.
     pub(in crate::identity) repeated_groups: bool,
 }
@@ -121,7 +120,7 @@ impl HeaderNames {
 
     /// How the subject is told. Nobody joins claims with a comma.
     pub(in crate::identity) fn subject_told(&self) -> Told {
-        let is_claim = self.decoding.as_ref().is_some_and(|decoding| matches!(decoding.subject, Place::Claims(_)));
+        let is_claim = self.decoding.as_ref().is_some_and(|decoding| decoding.subject.is_none());
         if is_claim || self.allow_comma_in_subject { Told::Value } else { Told::Line }
     }
 
@@ -129,7 +128,7 @@ impl HeaderNames {
     pub(in crate::identity) fn depends_on_payload(&self) -> bool {
         let Some(decoding) = &self.decoding else { return false };
         decoding.payload.as_ref().is_some_and(|payload| {
-            matches!(decoding.subject, Place::Claims(_))
+            decoding.subject.is_none()
                 || payload.expiry != Expiry::Ignored
                 || matches!(payload.issuer, Issuer::Exactly(_))
         })
@@ -140,75 +139,80 @@ impl HeaderNames {
         self.parts.iter().find(|(_, part)| *part == Part::Groups).map(|(name, _)| name)
     }
 
-    pub(super) fn check(raw: Raw) -> Result<Self, String> {
-        let payload = raw.payload.map(payload::check).transpose()?;
+    pub(super) fn check(raw: Raw) -> Result<Self, Mistake> {
+        let payload = raw.payload.map(payload::check).transpose().map_err(|mistake| mistake.within("payload"))?;
         let mut parts: Vec<(HeaderName, Part)> = Vec::new();
-        let mut read = |key: &str, part: Part, value: Option<Value>| {
-            let field = value.map(|value| field::check(key, value, payload.is_some())).transpose()?;
-            if let Some(header) = field.as_ref().and_then(|field| field.header.clone()) {
-                parts.push((header, part));
+        let mut read = |name: &str, part: Part, raw: Option<field::Raw>| {
+            let field = raw.map(|raw| field::check(name, raw, payload.is_some())).transpose();
+            let field = field.map_err(|mistake| mistake.within(name))?;
+            if let Some((header, _)) = field.as_ref().and_then(|field| field.line.as_ref()) {
+                parts.push((header.clone(), part));
             }
-            Ok::<_, String>(field)
+            Ok::<_, Mistake>(field.unwrap_or_default())
         };
         let subject = read("subject", Part::Subject, Some(raw.subject))?;
-        let subject = subject.ok_or("headers.subject: is missing")?;
         let name = read("name", Part::Name, raw.name)?;
         let email = read("email", Part::Email, raw.email)?;
         let avatar = read("avatar", Part::Avatar, raw.avatar)?;
         let groups = read("groups", Part::Groups, raw.groups)?;
-        let fields = || [Some(&subject), name.as_ref(), email.as_ref(), avatar.as_ref(), groups.as_ref()];
-        let is_read = || fields().into_iter().flatten().any(|field| matches!(field.place, Place::Claims(_)));
+        let fields = [&subject, &name, &email, &avatar, &groups];
         if let Some(payload) = &payload {
-            if !is_read() {
-                return Err("headers.payload: no field reads a claim of it".to_owned());
+            if fields.iter().all(|field| field.claims.is_empty()) {
+                return Err(Mistake::new("payload", "no field reads a claim of it"));
             }
-            let tells_the_user = payload.form == Form::Claims && matches!(subject.place, Place::Claims(_));
+            let tells_the_user = payload.form == Form::Claims && subject.line.is_none();
             // T-30: issuer of a payload
             if tells_the_user && payload.issuer == Issuer::Unsaid {
-                return Err(
-                    "headers.payload.issuer: is missing, and equal subjects of two issuers could be two people; \
-                            write what `iss` must be, or \"\" where the sender believes one issuer only"
-                        .to_owned(),
-                );
+                return Err(Mistake::new(
+                    "payload.issuer",
+                    "is missing, and equal subjects of two issuers could be two people; write what `iss` must be, or \"\" where \
+                     the sender believes one issuer only",
+                ));
             }
             parts.push((payload.header.clone(), Part::Payload));
         }
         let mut conditions = Vec::new();
         for (key, wanted, table) in [("require", true, raw.require), ("refuse_if", false, raw.refuse_if)] {
             for (header, value) in table {
-                let header = field::header_name(key, &header)?;
+                let header = field::header_name(&header).map_err(|mistake| mistake.within(key))?;
                 let value = (value != "*").then_some(value);
                 parts.push((header.clone(), Part::Condition));
                 conditions.push(Condition { header, value, wanted });
             }
         }
         if raw.nobody.iter().any(|word| word.trim().is_empty()) {
-            return Err("headers.nobody: holds an empty word; empty values are nobody anyway".to_owned());
+            return Err(Mistake::new("nobody", "holds an empty word; empty values are nobody anyway"));
         }
         let mut seen: Vec<&HeaderName> = Vec::new();
         for (header, _) in &parts {
             if seen.contains(&header) {
-                return Err(format!("headers: \"{header}\" is named twice"));
+                return Err(format!("\"{header}\" is named twice").into());
             }
             seen.push(header);
         }
-        let repeated_groups = groups.as_ref().is_some_and(|field| field.repeated);
+        let repeated_groups = groups.repeated;
         let lower_case = raw.subject_case == Case::Lower;
-        let plain =
-            !lower_case && !repeated_groups && fields().into_iter().flatten().all(|field| field.place.is_plain());
+        let plain = !lower_case && !repeated_groups && fields.iter().all(|field| field.is_plain());
         let decoding = (!plain).then(|| {
-            let email_verified = email.as_ref().and_then(|field| field.verified.clone());
-            let place = |field: Option<field::Field>| field.map(|field| field.place);
+            let encoding = |field: &Field| field.line.as_ref().map(|(_, encoding)| *encoding);
             Box::new(Decoding {
                 payload,
-                subject: subject.place,
+                subject: encoding(&subject),
                 lower_case,
-                name: place(name),
-                email: place(email),
-                email_verified,
-                avatar: place(avatar),
-                groups: place(groups),
+                name: encoding(&name),
+                email: encoding(&email),
+                avatar: encoding(&avatar),
+                groups: encoding(&groups),
                 repeated_groups,
+                claims: ClaimNames {
+                    subject: subject.claims,
+                    name: name.claims,
+                    email: email.claims,
+                    email_verified: email.verified,
+                    avatar: avatar.claims,
+                    groups: groups.claims,
+                    ..ClaimNames::default()
+                },
             })
         });
         let (group_separator, allow_comma_in_subject) = (raw.group_separator, raw.allow_comma_in_subject);
@@ -219,10 +223,15 @@ impl HeaderNames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    fn check(value: Value) -> Result<HeaderNames, String> {
-        HeaderNames::check(serde_json::from_value(value).map_err(|error| error.to_string())?)
+    use crate::definition::{Mistakes, read};
+
+    fn check(value: &Value) -> Result<HeaderNames, String> {
+        let mut mistakes = Mistakes::default();
+        let checked = read(value, &mut mistakes).map(HeaderNames::check);
+        let told = || mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        if mistakes.is_empty() { checked.expect("read").map_err(|mistake| mistake.to_string()) } else { Err(told()) }
     }
 
     #[test]
@@ -238,7 +247,7 @@ mod tests {
             (json!({ "subject": { "claim": "sub" }, "payload": { "header": "X-Jwt-Payload", "issuer": "" } }), false),
             (json!({ "subject": "X", "name": { "claim": "n" }, "payload": { "header": "P" } }), false),
         ] {
-            assert_eq!(check(value.clone()).expect("fine").decoding.is_none(), plain, "{value}");
+            assert_eq!(check(&value).expect("fine").decoding.is_none(), plain, "{value}");
         }
     }
 
@@ -248,65 +257,59 @@ mod tests {
         for form in ["{}", "{ \"expiry\": \"ignored\" }", "{ \"expiry\": \"if-present\" }"] {
             let mut payload: Value = serde_json::from_str(form).expect("a table");
             payload["header"] = json!("P");
-            let error = check(json!({ "subject": { "claim": "sub" }, "payload": payload })).expect_err("refused");
-            assert!(error.starts_with("headers.payload.issuer: is missing"), "{error}");
+            let error = check(&json!({ "subject": { "claim": "sub" }, "payload": payload })).expect_err("refused");
+            assert!(error.starts_with("payload.issuer: is missing"), "{error}");
         }
     }
 
     #[test]
     fn mistakes_are_told_with_their_key() {
         for (value, told) in [
-            (json!({ "subject": 1 }), "headers.subject: must be the name of a header, or a table"),
-            (json!({ "subject": {} }), "headers.subject: names neither header nor claim"),
+            (json!({ "subject": 1 }), "subject: is 1, write the name of a header, or a table"),
+            (json!({ "subject": {} }), "subject: names neither header nor claim"),
             (
                 json!({ "subject": { "header": "X", "claim": "sub" } }),
-                "headers.subject: names both header and claim; write one",
+                "subject: names both header and claim; write one",
             ),
-            (
-                json!({ "subject": { "claim": "sub" } }),
-                "headers.subject: reads a claim, but there is no table `payload`",
-            ),
-            (json!({ "subject": { "claim": [] }, "payload": { "header": "P" } }), "headers.subject: names no claim"),
+            (json!({ "subject": { "claim": "sub" } }), "subject: reads a claim, but there is no table `payload`"),
+            (json!({ "subject": { "claim": [] }, "payload": { "header": "P" } }), "subject: names no claim"),
             (
                 json!({ "subject": { "header": "X", "encoding": "utf16" } }),
-                "headers.subject: unknown variant `utf16`, expected one of `utf8`, `latin1`, `rfc2047`, `percent`, `json`, `base64`, `base64url`",
+                "subject.encoding: \"utf16\" is not one of utf8, latin1, rfc2047, percent, json, base64, base64url; did you mean utf8?",
             ),
             (
                 json!({ "subject": { "header": "X", "colour": 1 } }),
-                "headers.subject: unknown field `colour`, expected one of `header`, `encoding`, `claim`, `verified`, `repeated`",
+                "subject.colour: unknown key; known here: header, encoding, claim, verified, repeated",
             ),
             (
                 json!({ "subject": { "header": "X", "repeated": true } }),
-                "headers.subject: `repeated` is for groups in a header",
+                "subject: `repeated` is for groups in a header",
             ),
             (
                 json!({ "subject": { "header": "X", "verified": "v" } }),
-                "headers.subject: `verified` is for an email in a claim",
+                "subject: `verified` is for an email in a claim",
             ),
             (
                 json!({ "subject": { "claim": "sub", "encoding": "json" }, "payload": { "header": "P" } }),
-                "headers.subject: `encoding` belongs to a header; that of claims stands in `payload`",
+                "subject: `encoding` belongs to a header; that of claims stands in `payload`",
             ),
-            (json!({ "subject": "X", "payload": { "header": "P" } }), "headers.payload: no field reads a claim of it"),
+            (json!({ "subject": "X", "payload": { "header": "P" } }), "payload: no field reads a claim of it"),
             (
                 json!({ "subject": { "claim": "sub" }, "payload": { "header": "P", "encoding": "json" } }),
-                "headers.payload: is JSON in any case; `encoding` says how the header holds it: utf8, percent, base64 or base64url",
+                "payload: is JSON in any case; `encoding` says how the header holds it: utf8, percent, base64 or base64url",
             ),
             (
                 json!({ "subject": { "claim": "a" }, "payload": { "header": "P", "form": "principal", "expiry": "required" } }),
-                "headers.payload: a principal has neither `expiry` nor `issuer`",
+                "payload: a principal has neither `expiry` nor `issuer`",
             ),
-            (
-                json!({ "subject": "X", "nobody": [" "] }),
-                "headers.nobody: holds an empty word; empty values are nobody anyway",
-            ),
-            (json!({ "subject": "X", "require": { "x": "1" } }), "headers: \"x\" is named twice"),
+            (json!({ "subject": "X", "nobody": [" "] }), "nobody: holds an empty word; empty values are nobody anyway"),
+            (json!({ "subject": "X", "require": { "x": "1" } }), "\"x\" is named twice"),
             (
                 json!({ "subject": "X", "refuse_if": { "a_b": "1" } }),
-                "headers.refuse_if: \"a_b\" must not hold '_' or '.'; proxies treat those unlike '-'",
+                "refuse_if: \"a_b\" must not hold '_' or '.'; proxies treat those unlike '-'",
             ),
         ] {
-            assert_eq!(check(value.clone()).expect_err("refused"), told, "{value}");
+            assert_eq!(check(&value).expect_err("refused"), told, "{value}");
         }
     }
 }

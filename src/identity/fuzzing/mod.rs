@@ -5,6 +5,7 @@ mod decoders;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use http::header::{HeaderName, HeaderValue};
 use ipnet::IpNet;
@@ -72,6 +73,7 @@ impl Sources {
         peers: config::Peers,
     ) -> Option<Self> {
         let identity = config::Identity {
+            leeway: Duration::ZERO,
             source,
             sources,
             peers,
@@ -108,7 +110,7 @@ fn route() -> config::Route {
         kind: config::RouteKind::Session,
         provider: String::new(),
         ttl: None,
-        deadline: std::time::Duration::from_secs(1),
+        deadline: Duration::from_secs(1),
         sources: None,
         origin: String::new(),
         key: crate::definition::Key::default(),
@@ -195,10 +197,12 @@ pub(crate) fn identity_text(bytes: &[u8]) {
 pub(crate) fn identity_definition(bytes: &[u8]) {
     let Ok(own) = toml::from_str::<serde_json::Value>(&String::from_utf8_lossy(bytes)) else { return };
     match definition::compile("own", Some(&own)) {
-        Ok(definition) => drop(AROUND.as_ref().map(|around| source::Source::new("own", definition, around))),
+        Ok(definition) => {
+            drop(AROUND.as_ref().map(|around| source::Source::new("own", definition, Duration::ZERO, around)));
+        }
         Err(problems) => {
             assert!(!problems.is_empty());
-            assert!(problems.iter().all(|(_, problem)| !problem.is_empty()), "every mistake is told");
+            assert!(problems.iter().all(|mistake| !mistake.problem.is_empty()), "every mistake is told");
         }
     }
 }

@@ -4,12 +4,13 @@
 //! and values of another type. What else the body holds is for the route's inputs.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 
 use http::header::{CONTENT_TYPE, HeaderMap};
-use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
+use crate::identity::claims::Object;
 use crate::identity::user::profile::Profile;
 use crate::identity::user::text::{self, Told};
 use crate::identity::{Asking, PeerProof, Refusal};
@@ -20,10 +21,18 @@ pub(in crate::identity) const MEMBER: &str = "user";
 /// Reads the identity that a body tells. The proof is not looked at: having it is the point.
 pub(super) fn read(_proof: PeerProof, asking: &Asking<'_>) -> Result<Arc<Profile>, Refusal> {
     let body = asking.body.filter(|_| is_json(asking.headers)).ok_or(Refusal::Absent)?;
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let user = reader.deserialize_map(Envelope).map_err(|_malformed| Refusal::Body)?;
-    reader.end().map_err(|_more| Refusal::Body)?;
-    user.ok_or(Refusal::Absent)?.check().map(Arc::new)
+    user(body)?.ok_or(Refusal::Absent)?.check().map(Arc::new)
+}
+
+/// The user in a body, which is an object in which `user` comes once or not at all.
+fn user(body: &[u8]) -> Result<Option<User>, Refusal> {
+    // What is derived would take a list as well.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Refusal::Body);
+    }
+    let Envelope { user } = serde_json::from_slice(body).map_err(|_malformed| Refusal::Body)?;
+    let members = user.map(|Object(members)| serde_json::from_value(Value::Object(members)));
+    members.transpose().map_err(|_of_another_type| Refusal::Body)
 }
 
 /// Whether the body is JSON, or says nothing of what it is. Inputs may also come as a form, which has no place for a user.
@@ -35,113 +44,70 @@ fn is_json(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_TYPE).iter().all(|line| media(line) == Some(true))
 }
 
-/// The user, as written.
-#[derive(Default)]
+/// The whole body. What else it holds is not looked at.
+#[derive(Deserialize)]
+struct Envelope {
+    #[serde(default, deserialize_with = "not_null")]
+    user: Option<Object>,
+}
+
+fn not_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Object>, D::Error> {
+    Object::deserialize(deserializer).map(Some)
+}
+
+/// The user, as written. Empty is absent; null is a mistake.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct User {
-    id: Option<String>,
-    name: Option<String>,
-    email: Option<String>,
-    avatar: Option<String>,
-    groups: Option<Vec<String>>,
+    id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    email: String,
+    #[serde(default)]
+    avatar: String,
+    #[serde(default)]
+    groups: Vec<String>,
 }
 
 impl User {
     fn check(self) -> Result<Profile, Refusal> {
-        let id = self.id.ok_or(Refusal::Body)?;
-        text::subject(id.as_bytes(), Told::Value)?;
-        let mut groups = self.groups.unwrap_or_default();
+        let Self { id: subject, name, email, avatar, mut groups } = self;
+        text::subject(subject.as_bytes(), Told::Value)?;
         groups.retain(|group| !group.trim().is_empty());
         if groups.len() > text::MAX_GROUPS || groups.iter().any(|group| !text::is_group(group)) {
             return Err(Refusal::Body);
         }
         Ok(Profile {
-            subject: id,
-            name: self.name.and_then(|name| text::display_name(name.as_bytes()).map(Cow::into_owned)),
-            email: self.email.and_then(|email| text::email(email.as_bytes()).map(str::to_owned)),
-            avatar: self.avatar.and_then(|avatar| text::avatar(&avatar).map(str::to_owned)),
+            issuer: None,
+            subject,
+            name: text::display_name(name.as_bytes()).map(Cow::into_owned),
+            email: text::email(email.as_bytes()).map(str::to_owned),
+            avatar: text::avatar(&avatar).map(str::to_owned),
             groups,
-            ..Profile::default()
         })
     }
-}
-
-/// The whole body: an object in which `user` comes once or not at all.
-struct Envelope;
-
-impl<'de> Visitor<'de> for Envelope {
-    type Value = Option<User>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<User>, A::Error> {
-        let mut user = None;
-        while let Some(name) = map.next_key::<String>()? {
-            if name == MEMBER {
-                once(&mut user, map.next_value()?)?;
-            } else {
-                let _other: IgnoredAny = map.next_value()?;
-            }
-        }
-        Ok(user)
-    }
-}
-
-impl<'de> Deserialize<'de> for User {
-    /// Only from an object: what is derived would take a list as well.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = User;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with the user's id")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<User, A::Error> {
-                let mut user = User::default();
-                while let Some(name) = map.next_key::<String>()? {
-                    match name.as_str() {
-                        "id" => once(&mut user.id, map.next_value()?)?,
-                        "name" => once(&mut user.name, map.next_value()?)?,
-                        "email" => once(&mut user.email, map.next_value()?)?,
-                        "avatar" => once(&mut user.avatar, map.next_value()?)?,
-                        "groups" => once(&mut user.groups, map.next_value()?)?,
-                        _ => return Err(A::Error::custom("a member that nobody knows")),
-                    }
-                }
-                Ok(user)
-            }
-        }
-        deserializer.deserialize_map(Members)
-    }
-}
-
-fn once<T, E: serde::de::Error>(place: &mut Option<T>, value: T) -> Result<(), E> {
-    if place.replace(value).is_some() { Err(E::custom("a member that came twice")) } else { Ok(()) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn user(body: &[u8]) -> Result<Option<Profile>, Refusal> {
-        let mut reader = serde_json::Deserializer::from_slice(body);
-        let user = reader.deserialize_map(Envelope).map_err(|_| Refusal::Body)?;
-        reader.end().map_err(|_| Refusal::Body)?;
-        user.map(User::check).transpose()
+    fn read_user(body: &[u8]) -> Result<Option<Profile>, Refusal> {
+        user(body)?.map(User::check).transpose()
     }
 
     #[test]
     fn a_user_is_read_whole() {
         let body = br#"{"room":"a","user":{"id":"u,1","name":"J\u00f6rg  B","email":"j@example.org",
             "avatar":"https://example.org/j.png","groups":["a","","b,c"]},"more":[[1]]}"#;
-        let profile = user(body).expect("good").expect("a user");
+        let profile = read_user(body).expect("good").expect("a user");
         assert_eq!(profile.subject, "u,1");
         assert_eq!(profile.name.as_deref(), Some("J\u{f6}rg B"));
         assert_eq!(profile.email.as_deref(), Some("j@example.org"));
         assert_eq!(profile.avatar.as_deref(), Some("https://example.org/j.png"));
         assert_eq!(profile.groups, ["a", "b,c"]);
-        let bare = user(br#"{"user":{"id":"u1","email":"none","avatar":"http://x/y","name":" "}}"#);
+        let bare = read_user(br#"{"user":{"id":"u1","email":"none","avatar":"http://x/y","name":" "}}"#);
         let bare = bare.expect("good").expect("a user");
         assert!(bare.email.is_none() && bare.avatar.is_none() && bare.name.is_none());
     }
@@ -149,7 +115,7 @@ mod tests {
     #[test]
     fn no_user_is_nobody() {
         for body in ["{}", " {} ", r#"{"room":"a"}"#, r#"{"User":{"id":"a"}}"#, r#"{"a":{"user":{"id":"a"}}}"#] {
-            assert!(matches!(user(body.as_bytes()), Ok(None)), "{body}");
+            assert!(matches!(read_user(body.as_bytes()), Ok(None)), "{body}");
         }
     }
 
@@ -183,11 +149,11 @@ mod tests {
             r#"{"user":{"id":"\ud800"}}"#,
             "{'user':{'id':'a'}}",
         ] {
-            assert!(matches!(user(body.as_bytes()), Err(Refusal::Body)), "{body}");
+            assert!(matches!(read_user(body.as_bytes()), Err(Refusal::Body)), "{body}");
         }
-        assert!(matches!(user(b"{\"user\":{\"id\":\"\xff\"}}"), Err(Refusal::Body)));
+        assert!(matches!(read_user(b"{\"user\":{\"id\":\"\xff\"}}"), Err(Refusal::Body)));
         let deep = format!("{{\"user\":{}", "[".repeat(5000));
-        assert!(matches!(user(deep.as_bytes()), Err(Refusal::Body)));
+        assert!(matches!(read_user(deep.as_bytes()), Err(Refusal::Body)));
     }
 
     #[test]
@@ -201,14 +167,14 @@ mod tests {
             ("ro\u{200b}ot", Refusal::Character),
         ] {
             let body = serde_json::json!({ "user": { "id": id } }).to_string();
-            assert_eq!(user(body.as_bytes()).err(), Some(refusal), "{id}");
+            assert_eq!(read_user(body.as_bytes()).err(), Some(refusal), "{id}");
         }
         let long = serde_json::json!({ "user": { "id": "a", "groups": ["x".repeat(256)] } }).to_string();
-        assert_eq!(user(long.as_bytes()).err(), Some(Refusal::Body));
+        assert_eq!(read_user(long.as_bytes()).err(), Some(Refusal::Body));
         let control = br#"{"user":{"id":"a","groups":["x\u0001"]}}"#;
-        assert_eq!(user(control).err(), Some(Refusal::Body));
+        assert_eq!(read_user(control).err(), Some(Refusal::Body));
         let many = serde_json::json!({ "user": { "id": "a", "groups": vec!["x"; 257] } }).to_string();
-        assert_eq!(user(many.as_bytes()).err(), Some(Refusal::Body));
+        assert_eq!(read_user(many.as_bytes()).err(), Some(Refusal::Body));
     }
 
     #[test]

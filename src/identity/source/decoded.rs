@@ -3,54 +3,53 @@
 //! A subject that cannot be decoded is refused. What is only shown to people, and groups, is dropped instead.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::headers::{self, Lines};
-use crate::clock::{Clock, Timestamp};
 use crate::identity::Refusal;
-use crate::identity::claims::Claims;
-use crate::identity::definition::{Decoding, Expiry, HeaderNames, Issuer, Payload, Place};
-use crate::identity::request::encoding::{Encoding, Texts, Undecodable};
+use crate::identity::claims::{Claims, Form, Groups, Validity, text_of};
+use crate::identity::definition::{Decoding, HeaderNames, Issuer};
+use crate::identity::request::encoding::{Encoding, Texts};
 use crate::identity::user::profile::Profile;
 use crate::identity::user::text::{self, SubjectFault, Told};
-
-/// How long after its `exp` a payload is believed. Envoy has checked the time already, with the same allowance.
-const LEEWAY: Duration = Duration::from_secs(60);
 
 /// Reads the identity that `lines` of `headers` tell.
 pub(super) fn read(
     names: &HeaderNames,
     decoding: &Decoding,
-    clock: &dyn Clock,
+    validity: &Validity,
     lines: &Lines<'_>,
     headers: &HeaderMap,
 ) -> Result<Profile, Refusal> {
-    let claims = open(names, decoding, clock, lines)?;
-    let claims = claims.as_ref();
-    let subject = subject(names, decoding, claims, lines)?;
+    let claims = open(names, decoding, validity, lines)?.unwrap_or_default();
+    let subject = subject(names, decoding, &claims, lines)?;
     headers::hold(&names.conditions, headers)?;
-    let field = |place: &Option<Place>, line| place.as_ref().and_then(|place| read_text(place, line, claims));
-    let email = field(&decoding.email, lines.email).filter(|_| decoding.is_vouched_for(claims));
-    let name = field(&decoding.name, lines.name);
-    let avatar = field(&decoding.avatar, lines.avatar);
-    let issuer = claims.and_then(|claims| claims.text("iss").ok().flatten());
-    Ok(Profile {
-        issuer: issuer.map(str::to_owned),
-        subject,
-        name: name.and_then(|name| text::display_name(name.as_bytes()).map(Cow::into_owned)),
-        email: email.and_then(|email| text::email(email.as_bytes()).map(str::to_owned)),
-        avatar: avatar.and_then(|avatar| text::avatar(&avatar).map(str::to_owned)),
-        groups: groups(names, decoding, claims, lines, headers),
-    })
+    let form = match decoding.payload.as_ref().map(|payload| payload.form) {
+        Some(Form::Principal) => Groups::One,
+        Some(Form::Claims) | None => Groups::Separated(names.group_separator),
+    };
+    let mut profile = decoding.claims.profile(&claims, subject, form);
+    if let Some(name) = decode(decoding.name, lines.name) {
+        profile.name = text::display_name(name.as_bytes()).map(Cow::into_owned);
+    }
+    if let Some(email) = decode(decoding.email, lines.email) {
+        profile.email = text::email(email.as_bytes()).map(str::to_owned);
+    }
+    if let Some(avatar) = decode(decoding.avatar, lines.avatar) {
+        profile.avatar = text::avatar(&avatar).map(str::to_owned);
+    }
+    if let Some(encoding) = decoding.groups.filter(|_| lines.groups.is_some()) {
+        profile.groups = groups(names, encoding, headers);
+    }
+    Ok(profile)
 }
 
 /// The claims of the payload. One that cannot be read is a refusal where the user depends on it, and none elsewhere.
 fn open(
     names: &HeaderNames,
     decoding: &Decoding,
-    clock: &dyn Clock,
+    validity: &Validity,
     lines: &Lines<'_>,
 ) -> Result<Option<Claims>, Refusal> {
     let (Some(payload), Some(line)) = (&decoding.payload, lines.payload) else { return Ok(None) };
@@ -58,8 +57,8 @@ fn open(
     if value.is_empty() {
         return Ok(None);
     }
-    let claims = payload.encoding.decode(value).and_then(|text| Claims::parse(&text, payload.form));
-    let Ok(claims) = claims else {
+    let text = payload.encoding.decode(value).ok();
+    let Some(claims) = text.and_then(|text| payload.form.read(text.as_bytes())) else {
         let decides = names.depends_on_payload();
         let is_json = payload.encoding == Encoding::Utf8;
         return match undecoded(value) {
@@ -68,27 +67,13 @@ fn open(
             _ => Ok(None),
         };
     };
-    payload.check(&claims, clock)?;
-    Ok(Some(claims))
-}
-
-impl Payload {
-    /// Whether the claims are of the right issuer and time.
-    fn check(&self, claims: &Claims, clock: &dyn Clock) -> Result<(), Refusal> {
-        if let Issuer::Exactly(issuer) = &self.issuer
-            && claims.text("iss").ok().flatten() != Some(issuer)
-        {
-            return Err(Refusal::Issuer);
-        }
-        if self.expiry == Expiry::Ignored {
-            return Ok(());
-        }
-        match claims.seconds("exp").map_err(|_| Refusal::Claim)? {
-            Some(end) if clock.now() >= Timestamp::from_millis(0).plus(end).plus(LEEWAY) => Err(Refusal::Expired),
-            None if self.expiry == Expiry::Required => Err(Refusal::Claim), // fuzzing: required expiry
-            _ => Ok(()),
-        }
+    if let Issuer::Exactly(issuer) = &payload.issuer
+        && text_of(&claims, "iss") != Some(issuer)
+    {
+        return Err(Refusal::Issuer);
     }
+    validity.check(&claims, payload.expiry)?; // T-29: payload ends
+    Ok(Some(claims))
 }
 
 impl Lines<'_> {
@@ -111,31 +96,19 @@ fn undecoded(value: &[u8]) -> Refusal {
     }
 }
 
-fn subject(
-    names: &HeaderNames,
-    decoding: &Decoding,
-    claims: Option<&Claims>,
-    lines: &Lines<'_>,
-) -> Result<String, Refusal> {
-    let text = match (&decoding.subject, lines.subject) {
-        (Place::Line(_), None) => Cow::Borrowed(""),
-        (Place::Line(encoding), Some(line)) => match encoding.decode(line.as_bytes()) {
-            Ok(text) => text,
-            Err(Undecodable) => {
-                return Err(match undecoded(line.as_bytes()) {
-                    Refusal::Absent => lines.refusal(SubjectFault::Absent),
-                    refusal => refusal,
-                });
-            }
+fn subject(names: &HeaderNames, decoding: &Decoding, claims: &Claims, lines: &Lines<'_>) -> Result<String, Refusal> {
+    let text = match (decoding.subject, lines.subject) {
+        (Some(encoding), Some(line)) => {
+            encoding.decode(line.as_bytes()).map_err(|_| match undecoded(line.as_bytes()) {
+                Refusal::Absent => lines.refusal(SubjectFault::Absent),
+                refusal => refusal,
+            })?
+        }
+        (Some(_), None) => Cow::Borrowed(""),
+        (None, _) => match decoding.claims.subject(claims)? {
+            Some(subject) => Cow::Borrowed(subject.as_str().ok_or(Refusal::Claim)?),
+            None => Cow::Borrowed(""),
         },
-        (Place::Claims(wanted), _) => Cow::Borrowed(match first_claim(wanted, claims)? {
-            // An address that nobody looked at may be somebody else's, who would then be this user.
-            // T-13: verified claim
-            Some((claim, _)) if decoding.is_email(claim) && !decoding.is_vouched_for(claims) => {
-                return Err(Refusal::Claim);
-            }
-            found => found.map_or("", |(_, text)| text),
-        }),
     };
     let told = names.subject_told();
     let judge = |text: &str| {
@@ -147,62 +120,20 @@ fn subject(
     if decoding.lower_case { judge(&subject.to_lowercase()) } else { Ok(subject) }
 }
 
-impl Decoding {
-    /// Whether a claim tells the address.
-    fn is_email(&self, claim: &str) -> bool {
-        matches!(&self.email, Some(Place::Claims(own)) if own.iter().any(|own| own == claim))
-    }
-
-    /// Whether the address is the user's, as far as the payload says.
-    fn is_vouched_for(&self, claims: Option<&Claims>) -> bool {
-        self.email_verified.as_ref().is_none_or(|claim| claims.is_some_and(|claims| claims.is_true(claim)))
-    }
+/// A text that may be missing, in a header of its own.
+fn decode(encoding: Option<Encoding>, line: Option<&HeaderValue>) -> Option<Cow<'_, str>> {
+    encoding?.decode(line?.as_bytes()).ok()
 }
 
-/// The first of the wanted claims that says something, and its text; a wrong one is not passed over.
-fn first_claim<'c>(wanted: &'c [String], claims: Option<&'c Claims>) -> Result<Option<(&'c str, &'c str)>, Refusal> {
-    for claim in wanted {
-        match claims.map(|claims| claims.text(claim)).transpose() {
-            Ok(found) => {
-                if let Some(text) = found.flatten() {
-                    return Ok(Some((claim, text)));
-                }
-            }
-            Err(_) => return Err(Refusal::Claim),
-        }
-    }
-    Ok(None)
-}
-
-/// A text that may be missing.
-fn read_text<'v>(place: &Place, line: Option<&'v HeaderValue>, claims: Option<&'v Claims>) -> Option<Cow<'v, str>> {
-    match place {
-        Place::Line(encoding) => encoding.decode(line?.as_bytes()).ok(),
-        Place::Claims(wanted) => wanted.iter().find_map(|claim| claims?.text(claim).ok().flatten()).map(Cow::Borrowed),
-    }
-}
-
-fn groups(
-    names: &HeaderNames,
-    decoding: &Decoding,
-    claims: Option<&Claims>,
-    lines: &Lines<'_>,
-    headers: &HeaderMap,
-) -> Vec<String> {
-    let texts: Vec<Texts<'_>> = match &decoding.groups {
-        None => return Vec::new(),
-        Some(Place::Line(_)) if lines.groups.is_none() => return Vec::new(),
-        Some(Place::Claims(wanted)) => wanted.iter().find_map(|claim| claims?.texts(claim)).into_iter().collect(),
-        Some(Place::Line(encoding)) => {
-            let lines = names.groups().into_iter().flat_map(|name: &HeaderName| headers.get_all(name));
-            lines.filter_map(|line| encoding.decode_texts(line.as_bytes()).ok()).collect()
-        }
-    };
+/// The groups in every line of their header.
+fn groups(names: &HeaderNames, encoding: Encoding, headers: &HeaderMap) -> Vec<String> {
+    let repeated = names.repeats_groups();
+    let lines = names.groups().into_iter().flat_map(|name: &HeaderName| headers.get_all(name));
     let mut groups: Vec<String> = Vec::new();
-    for texts in texts {
+    for texts in lines.filter_map(|line| encoding.decode_texts(line.as_bytes()).ok()) {
         match texts {
             // A comma in the name of a group is part of it, where a list is one already.
-            Texts::One(text) if decoding.repeated_groups => groups.push(text.into_owned()),
+            Texts::One(text) if repeated => groups.push(text.into_owned()),
             Texts::One(text) => {
                 groups.extend(text::groups(text.as_bytes(), names.group_separator).map(str::to_owned));
             }

@@ -10,7 +10,7 @@ use http::header::{CONNECTION, HeaderMap, HeaderValue};
 
 use super::decoded;
 use super::left_out::LeftOut;
-use crate::clock::Clock;
+use crate::identity::claims::Validity;
 use crate::identity::definition::{Condition, HeaderNames, Part};
 use crate::identity::request::ambiguity::{is_alias, refuse_listed};
 use crate::identity::user;
@@ -52,15 +52,15 @@ pub(in crate::identity) struct Told<'h> {
 /// Reads the identity that `headers` tell. The proof is not looked at: having it is the point.
 pub(super) fn read<'h>(
     names: &HeaderNames,
-    clock: &dyn Clock,
+    validity: &Validity,
     left_out: &LeftOut,
     _proof: PeerProof,
     headers: &'h HeaderMap,
 ) -> Result<user::Told<'h>, Refusal> {
     let mut lines = collect(names, headers)?;
-    lines.leave_out_long(|part| left_out.note(part, clock.now()));
+    lines.leave_out_long(|part| left_out.note(part, validity.clock.now()));
     if let Some(decoding) = &names.decoding {
-        let profile = decoded::read(names, decoding, clock, &lines, headers)?;
+        let profile = decoded::read(names, decoding, validity, &lines, headers)?;
         return Ok(user::Told::Profile(Arc::new(profile)));
     }
     let subject = match lines.subject {

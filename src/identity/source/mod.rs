@@ -4,17 +4,18 @@ pub(super) mod body;
 mod decoded;
 pub(super) mod headers;
 mod left_out;
+mod metadata;
 mod sources;
-mod verified;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderName;
 
 use left_out::LeftOut;
 pub use sources::{Around, Sources};
 
-use crate::clock::Clock;
+use crate::identity::claims::Validity;
 use crate::identity::definition::{self, Definition, HeaderNames, MetadataRules, PrincipalRules};
 use crate::identity::keys::{Found, KeySet};
 use crate::identity::token::Verifier;
@@ -40,7 +41,7 @@ pub(super) enum Kind {
     Headers {
         names: HeaderNames,
         /// For payloads that end.
-        clock: Arc<dyn Clock>,
+        validity: Validity,
         /// What was too long.
         left_out: LeftOut,
     },
@@ -49,26 +50,32 @@ pub(super) enum Kind {
     /// In a JSON body, which only a proven peer may send.
     Body,
     /// In claims that a proven proxy verified and relays.
-    Metadata { rules: Box<MetadataRules>, clock: Arc<dyn Clock> },
+    Metadata { rules: Box<MetadataRules>, validity: Validity },
     /// In what a proven proxy calls its client.
     Principal(PrincipalRules),
 }
 
 impl Source {
     /// Compiles a definition. `Err` is what is wrong with its keys: key and the rest of a sentence.
-    pub(super) fn new(name: &str, definition: Definition, around: &Around) -> Result<Self, (&'static str, String)> {
+    pub(super) fn new(
+        name: &str,
+        definition: Definition,
+        leeway: Duration,
+        around: &Around,
+    ) -> Result<Self, (&'static str, String)> {
+        let validity = Validity { clock: Arc::clone(&around.clock), leeway };
         let kind = match definition.kind {
             definition::Kind::Headers(names) => {
                 let left_out = LeftOut::new(name, &around.metrics);
-                Kind::Headers { names, clock: Arc::clone(&around.clock), left_out }
+                Kind::Headers { names, validity, left_out }
             }
             definition::Kind::Token(token) => {
                 let (rules, plan) = *token;
                 let keys = Arc::new(KeySet::configure(name, &plan, around)?);
-                Kind::Token(Box::new(Verifier::new(rules, keys, Arc::clone(&around.clock))))
+                Kind::Token(Box::new(Verifier::new(rules, keys, validity)))
             }
             definition::Kind::Body => Kind::Body,
-            definition::Kind::Metadata(rules) => Kind::Metadata { rules, clock: Arc::clone(&around.clock) },
+            definition::Kind::Metadata(rules) => Kind::Metadata { rules, validity },
             definition::Kind::Principal(rules) => Kind::Principal(rules),
         };
         let namespace = definition.namespace;
@@ -147,19 +154,19 @@ impl Source {
         proof: impl FnOnce() -> Result<PeerProof, Refusal>,
     ) -> Result<Told<'r>, Refusal> {
         match &self.kind {
-            Kind::Headers { names, clock, left_out } => {
-                headers::read(names, clock.as_ref(), left_out, proof()?, asking.headers)
+            Kind::Headers { names, validity, left_out } => {
+                headers::read(names, validity, left_out, proof()?, asking.headers)
             }
             Kind::Token(verifier) => verifier.read(asking, proof).map(Told::Profile),
             Kind::Body => body::read(proof()?, asking).map(Told::Profile),
             // A request that no proxy relays tells nothing here, whoever sent it.
-            Kind::Metadata { rules, clock } => {
+            Kind::Metadata { rules, validity } => {
                 let relayed = asking.relayed.ok_or(Refusal::Absent)?;
-                verified::of_metadata(rules, clock.as_ref(), proof()?, relayed).map(Told::Profile)
+                metadata::of_metadata(rules, validity, proof()?, relayed).map(Told::Profile)
             }
             Kind::Principal(rules) => {
                 let relayed = asking.relayed.ok_or(Refusal::Absent)?;
-                verified::of_principal(rules, proof()?, relayed).map(Told::Lines)
+                metadata::of_principal(rules, proof()?, relayed).map(Told::Lines)
             }
         }
     }

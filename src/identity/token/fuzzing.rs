@@ -1,6 +1,7 @@
 //! What must hold for any token before a signature is looked at, and for any payload behind one.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
@@ -18,10 +19,6 @@ const SIGNER: &str = "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/
 /// What reads the tokens of one source, without its keys.
 struct Front {
     rules: TokenRules,
-    header: HeaderReader,
-    wanted: Wanted,
-    claims: ClaimsReader,
-    profile: ProfileReader,
 }
 
 static JWS: LazyLock<Option<Front>> = LazyLock::new(|| {
@@ -43,10 +40,7 @@ impl Front {
     fn of(own: &Value) -> Option<Self> {
         let Kind::Token(token) = definition::compile("own", Some(own)).ok()?.kind else { return None };
         let (rules, _) = *token;
-        let mut wanted = Wanted::default();
-        let claims = ClaimsReader::new(&rules, &mut wanted);
-        let profile = ProfileReader::new(&rules, &mut wanted);
-        Some(Self { rules, header: HeaderReader::new(), wanted, claims, profile })
+        Some(Self { rules })
     }
 
     /// Everything but the signature, in the order of [`Verifier::verify`]; each step asserts what it let through.
@@ -57,12 +51,13 @@ impl Front {
         let mut room = Vec::new();
         let decoded = parts.decode(&mut room)?;
         self.has_one_spelling(token, [decoded.header, decoded.payload, decoded.signature]);
-        let members = self.header.members(decoded.header)?;
-        let header = self.header.check(&members, &self.rules)?;
+        let members = header::members(decoded.header)?;
+        let header = Header::of(&members, &self.rules)?;
         self.is_header(decoded.header, &header);
-        let claims = self.wanted.read(decoded.payload).ok_or(Refusal::TokenMalformed)?;
-        self.claims.check(&claims, &self.rules, header.exp)?;
-        let profile = self.profile.read(&claims, self.claims.issuer_of(&claims))?;
+        let claims = object(decoded.payload).ok_or(Refusal::TokenMalformed)?;
+        self.rules.check_claims(&claims, header.exp, Duration::ZERO)?;
+        let names = &self.rules.claims;
+        let profile = names.profile(&claims, names.signed_subject(&claims)?, Groups::One);
         self.is_told_by(decoded.payload, &profile);
         Ok(())
     }
@@ -77,7 +72,7 @@ impl Front {
     }
 
     /// Another reader of JSON sees the same header.
-    fn is_header(&self, text: &[u8], header: &header::Header<'_>) {
+    fn is_header(&self, text: &[u8], header: &Header<'_>) {
         let other = value(text);
         assert!(self.rules.algorithms.contains(&header.algorithm), "only what is configured reaches a key");
         assert!(["crit", "b64", "zip", "enc"].iter().all(|name| other.get(name).is_none()));

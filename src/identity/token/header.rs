@@ -5,23 +5,12 @@
 
 use crate::clock::Timestamp;
 use crate::identity::Refusal;
-use crate::identity::claims::reader::{Slot, Values, Wanted};
+use crate::identity::claims::{Claims, object, text_of, time_of};
 use crate::identity::definition::{Form, TokenRules};
 use crate::identity::keys::{Algorithm, MOST_KID_BYTES};
 
-/// Reads headers.
-#[derive(Debug)]
-pub(super) struct HeaderReader {
-    wanted: Wanted,
-    alg: Slot,
-    kid: Slot,
-    typ: Slot,
-    refused: [Slot; 4],
-    signer: Slot,
-    client: Slot,
-    issuer: Slot,
-    exp: Slot,
-}
+/// Members that change what a signature means.
+const REFUSED: [&str; 4] = ["crit", "b64", "zip", "enc"];
 
 /// What a header says that fits the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,79 +21,61 @@ pub(super) struct Header<'t> {
     pub(super) exp: Option<Timestamp>,
 }
 
-impl HeaderReader {
-    pub(super) fn new() -> Self {
-        let mut wanted = Wanted::default();
-        Self {
-            alg: wanted.want(["alg"]),
-            kid: wanted.want(["kid"]),
-            typ: wanted.want(["typ"]),
-            refused: ["crit", "b64", "zip", "enc"].map(|name| wanted.want([name])),
-            signer: wanted.want(["signer"]),
-            client: wanted.want(["client"]),
-            issuer: wanted.want(["iss"]),
-            exp: wanted.want(["exp"]),
-            wanted,
-        }
-    }
+/// The members of a header.
+pub(super) fn members(header: &[u8]) -> Result<Claims, Refusal> {
+    object(header).ok_or(Refusal::TokenMalformed)
+}
 
-    /// The members of a header.
-    pub(super) fn members<'t>(&self, header: &'t [u8]) -> Result<Values<'t>, Refusal> {
-        self.wanted.read(header).ok_or(Refusal::TokenMalformed)
-    }
-
+impl<'t> Header<'t> {
     /// Checks them. The algorithm comes first, so that no other leads any further (T-17, T-18).
-    pub(super) fn check<'t>(&self, members: &'t Values<'_>, rules: &TokenRules) -> Result<Header<'t>, Refusal> {
-        let algorithm = members.text(self.alg).and_then(Algorithm::named);
+    pub(super) fn of(members: &'t Claims, rules: &TokenRules) -> Result<Self, Refusal> {
+        let algorithm = text_of(members, "alg").and_then(Algorithm::named);
         // T-17: listed algorithm
         let algorithm = algorithm.filter(|algorithm| rules.algorithms.contains(algorithm));
         let algorithm = algorithm.ok_or(Refusal::TokenAlgorithm)?;
         // T-19: keys in a token
-        if self.refused.iter().any(|slot| members.has(*slot)) || !self.is_of_type(members, rules) {
+        if REFUSED.iter().any(|name| members.contains_key(*name)) || !is_of_type(members, rules) {
             return Err(Refusal::TokenHeader);
         }
-        let kid = if members.has(self.kid) { Some(members.text(self.kid).ok_or(Refusal::TokenHeader)?) } else { None };
+        let kid = members.get("kid").map(|kid| kid.as_str().ok_or(Refusal::TokenHeader)).transpose()?;
         // An empty one is none: Teleport writes it (T-20).
         let kid = kid.filter(|kid| !kid.is_empty());
         // T-20: shape of a kid
         if kid.is_some_and(|kid| kid.len() > MOST_KID_BYTES || !kid.bytes().all(|b| b.is_ascii_graphic())) {
             return Err(Refusal::TokenHeader);
         }
-        let mut header = Header { algorithm, kid, exp: None };
-        if rules.form == Form::Alb {
-            header.exp = Some(self.balancer(members, &header, rules)?);
-        }
-        Ok(header)
+        let exp = if rules.form == Form::Alb { Some(balancer(members, kid, rules)?) } else { None };
+        Ok(Self { algorithm, kid, exp })
     }
+}
 
-    /// Whether the token is of a kind that stands for a user (RFC 8725, 3.11).
-    fn is_of_type(&self, members: &Values<'_>, rules: &TokenRules) -> bool {
-        if !members.has(self.typ) {
-            return !rules.typed;
-        }
-        let is = |typ: &str| {
-            let short = typ.get(..12).filter(|start| start.eq_ignore_ascii_case("application/")).and(typ.get(12..));
-            rules.types.iter().any(|own| own.eq_ignore_ascii_case(short.unwrap_or(typ)))
-        };
-        members.text(self.typ).is_some_and(is)
+/// Whether the token is of a kind that stands for a user (RFC 8725, 3.11).
+fn is_of_type(members: &Claims, rules: &TokenRules) -> bool {
+    if !members.contains_key("typ") {
+        return !rules.typed;
     }
+    let is = |typ: &str| {
+        let short = typ.get(..12).filter(|start| start.eq_ignore_ascii_case("application/")).and(typ.get(12..));
+        rules.types.iter().any(|own| own.eq_ignore_ascii_case(short.unwrap_or(typ)))
+    };
+    text_of(members, "typ").is_some_and(is)
+}
 
-    /// Any customer of AWS has a balancer whose keys are served beside ours: only ours may sign, and only for our client
-    /// (T-22). The id of the key becomes part of an address, so it is a UUID or nothing (T-20).
-    fn balancer(&self, members: &Values<'_>, header: &Header<'_>, rules: &TokenRules) -> Result<Timestamp, Refusal> {
-        // T-22: signer
-        let signer = members.text(self.signer).filter(|signer| rules.signers.iter().any(|own| own == signer));
-        // T-22: client of the balancer
-        let client = members.text(self.client).filter(|client| rules.client.as_deref() == Some(client));
-        if signer.is_none() || client.is_none() || !header.kid.is_some_and(is_uuid) {
-            return Err(Refusal::TokenHeader);
-        }
-        let issuer = members.text(self.issuer).ok_or(Refusal::TokenHeader)?;
-        if !rules.issuers.iter().any(|own| own == issuer) {
-            return Err(Refusal::Issuer);
-        }
-        super::claims::time(members.at(self.exp)).ok_or(Refusal::TokenHeader)
+/// Any customer of AWS has a balancer whose keys are served beside ours: only ours may sign, and only for our client
+/// (T-22). The id of the key becomes part of an address, so it is a UUID or nothing (T-20).
+fn balancer(members: &Claims, kid: Option<&str>, rules: &TokenRules) -> Result<Timestamp, Refusal> {
+    // T-22: signer
+    let signer = text_of(members, "signer").filter(|signer| rules.signers.iter().any(|own| own == signer));
+    // T-22: client of the balancer
+    let client = text_of(members, "client").filter(|client| rules.client.as_deref() == Some(client));
+    if signer.is_none() || client.is_none() || !kid.is_some_and(is_uuid) {
+        return Err(Refusal::TokenHeader);
     }
+    let issuer = text_of(members, "iss").ok_or(Refusal::TokenHeader)?;
+    if !rules.issuers.iter().any(|own| own == issuer) {
+        return Err(Refusal::Issuer);
+    }
+    time_of(members, "exp").ok().flatten().ok_or(Refusal::TokenHeader)
 }
 
 /// Eight, four, four, four and twelve hexadecimal digits.

@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::Verified;
-use super::claims::Window;
+use crate::identity::claims::Window;
 use crate::identity::keys::Keys;
 use crate::identity::user::profile::Profile;
 

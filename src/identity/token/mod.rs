@@ -15,31 +15,24 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use claims::{ClaimsReader, Window};
 use compact::Parts;
-use header::HeaderReader;
+use header::Header;
 use memory::{Digest, Memory};
 
-use super::claims::profile::ProfileReader;
-use super::claims::reader::Wanted;
+use super::claims::{Groups, Validity, Window, object};
 use super::definition::TokenRules;
 use super::keys::{Found, KeySet, Keys};
 use super::request::ambiguity;
 use super::user::profile::Profile;
 use super::user::text::{SubjectRules, Told};
 use super::{Asking, PeerProof, Refusal};
-use crate::clock::Clock;
 
 /// Verifies the tokens of one source.
 #[derive(Debug)]
 pub(super) struct Verifier {
     rules: TokenRules,
     keys: Arc<KeySet>,
-    clock: Arc<dyn Clock>,
-    header: HeaderReader,
-    wanted: Wanted,
-    claims: ClaimsReader,
-    profile: ProfileReader,
+    validity: Validity,
     memory: Memory,
 }
 
@@ -50,11 +43,8 @@ struct Verified {
 }
 
 impl Verifier {
-    pub(super) fn new(rules: TokenRules, keys: Arc<KeySet>, clock: Arc<dyn Clock>) -> Self {
-        let mut wanted = Wanted::default();
-        let claims = ClaimsReader::new(&rules, &mut wanted);
-        let profile = ProfileReader::new(&rules, &mut wanted);
-        Self { rules, keys, clock, header: HeaderReader::new(), wanted, claims, profile, memory: Memory::new() }
+    pub(super) fn new(rules: TokenRules, keys: Arc<KeySet>, validity: Validity) -> Self {
+        Self { rules, keys, validity, memory: Memory::new() }
     }
 
     /// The header that the token comes in.
@@ -81,12 +71,12 @@ impl Verifier {
         let parts = Parts::of(token, self.rules.form)?;
         let (digest, keys) = (Digest::of(token), self.keys.current());
         if let Some(known) = self.memory.recall(&digest, &keys) {
-            known.window.check(self.clock.now())?; // T-29: remembered token
+            known.window.check(self.validity.clock.now())?; // T-29: remembered token
             return Ok(known.profile);
         }
         let verified = self.verify(&parts, &keys)?;
         // Kept only once it holds: what has expired, or is not good yet, would take the place of another.
-        verified.window.check(self.clock.now())?;
+        verified.window.check(self.validity.clock.now())?;
         self.memory.keep(digest, &keys, &verified);
         Ok(verified.profile)
     }
@@ -108,8 +98,8 @@ impl Verifier {
         let mut room = Vec::new();
         let parts = Parts::of(self.token(asking).ok()?, self.rules.form).ok()?;
         let decoded = parts.decode(&mut room).ok()?;
-        let members = self.header.members(decoded.header).ok()?;
-        let header = self.header.check(&members, &self.rules).ok()?;
+        let members = header::members(decoded.header).ok()?;
+        let header = Header::of(&members, &self.rules).ok()?;
         if header.kid.is_some() && self.keys.current().candidates(header.kid, header.algorithm).next().is_some() {
             // It came meanwhile; a signature that is wrong by the right key stays wrong.
             return (refusal != Refusal::Signature).then_some(Found::Here);
@@ -138,8 +128,8 @@ impl Verifier {
     fn verify(&self, parts: &Parts<'_>, keys: &Keys) -> Result<Verified, Refusal> {
         let mut room = Vec::new();
         let decoded = parts.decode(&mut room)?;
-        let members = self.header.members(decoded.header)?;
-        let header = self.header.check(&members, &self.rules)?;
+        let members = header::members(decoded.header)?;
+        let header = Header::of(&members, &self.rules)?;
         let mut candidates = keys.candidates(header.kid, header.algorithm).peekable();
         if candidates.peek().is_none() {
             return Err(if keys.is_empty() { Refusal::KeysUnavailable } else { Refusal::KeyUnknown });
@@ -148,9 +138,10 @@ impl Verifier {
         if !candidates.any(|key| key.verifies(header.algorithm, parts.signed(), decoded.signature)) {
             return Err(Refusal::Signature);
         }
-        let claims = self.wanted.read(decoded.payload).ok_or(Refusal::TokenMalformed)?;
-        let window = self.claims.check(&claims, &self.rules, header.exp)?;
-        let profile = self.profile.read(&claims, self.claims.issuer_of(&claims))?;
+        let claims = object(decoded.payload).ok_or(Refusal::TokenMalformed)?;
+        let window = self.rules.check_claims(&claims, header.exp, self.validity.leeway)?;
+        let names = &self.rules.claims;
+        let profile = names.profile(&claims, names.signed_subject(&claims)?, Groups::One);
         Ok(Verified { profile: Arc::new(profile), window })
     }
 }

@@ -1,7 +1,7 @@
 //! What a request may add: the inputs that a definition declares, and the one place where a request is held against
 //! them. What nobody declared, or no template uses, is refused.
 
-pub(super) mod permit;
+pub(super) mod allow_list;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,7 +66,7 @@ impl std::fmt::Debug for Given<'_> {
 
 /// Why input is refused. It names nothing of what was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, IntoStaticStr, VariantArray)]
-#[strum(serialize_all = "snake_case")]
+#[strum(serialize_all = "snake_case", prefix = "input_")]
 pub enum InputFault {
     /// Nobody declared it.
     #[error("not a declared input")]

@@ -4,6 +4,7 @@
 //! slots; [`text`] does the same for addresses, query parameters and headers. What an expression may name is fixed by a
 //! [`Scope`]; secrets are not in it, so no template can hold one.
 
+mod client;
 mod expression;
 mod functions;
 pub(super) mod json;
@@ -11,6 +12,8 @@ mod scope;
 mod slot;
 pub(super) mod text;
 
+pub use client::Problem;
+pub(super) use client::SessionView;
 pub(super) use expression::{Absent, Expression};
 pub(super) use scope::{Place, Scope};
 
@@ -20,7 +23,6 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::credentials::rotation::PublicKey;
-use super::dialect::{Problem, SessionView};
 use super::user::UserId;
 use crate::clock::Timestamp;
 use crate::definition::{Mistake, Segment, split};

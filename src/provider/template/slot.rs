@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Datum, Variables};
+use super::{Datum, SessionView, Variables};
 use crate::clock::Timestamp;
-use crate::provider::dialect::SessionView;
 
 /// A plain name that varies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,16 +237,15 @@ impl Slot {
 
 impl SessionPart {
     fn value<'v>(self, session: &'v SessionView<'_>) -> Option<Datum<'v>> {
-        let minted = session.minted;
         let text = match self {
-            Self::Token => Cow::Borrowed(minted.token.as_str()),
-            Self::ExpiresAt => Cow::Owned(minted.expires?.to_rfc3339()),
+            Self::Token => Cow::Borrowed(session.token),
+            Self::ExpiresAt => Cow::Owned(session.expires?.to_rfc3339()),
             Self::ApiUrl => Cow::Borrowed(session.api_url),
-            Self::ChatUserId => Cow::Borrowed(minted.user_id.as_str()),
+            Self::ChatUserId => Cow::Borrowed(session.user_id),
             Self::DisplayName => Cow::Borrowed(session.profile.display_name()),
             Self::Member(index) => {
                 let name = session.members.get(index)?;
-                let (_, value) = minted.extra.iter().find(|(own, _)| own == name)?;
+                let (_, value) = session.extra.iter().find(|(own, _)| own == name)?;
                 return serde_json::from_slice(value).ok().map(|value| Datum::Json(Cow::Owned(value)));
             }
         };

@@ -53,9 +53,11 @@ pub enum Answer {
     Whole(Bytes, Box<HeaderMap>),
     /// All headers of the answer, status `ok` included.
     Headers(Box<HeaderMap>),
-    /// The session cannot be written in headers, or not within a proxy's limits, or lacks what a client needs. Kept like any
-    /// other answer: another mint would bring the same.
+    /// The session cannot be written in headers, or not within a proxy's limits. Kept like any other answer: asking the
+    /// provider again would bring the same.
     TooLong,
+    /// The session lacks what a client must be told. Kept likewise.
+    Incomplete,
 }
 
 impl std::fmt::Debug for Answer {
@@ -65,6 +67,7 @@ impl std::fmt::Debug for Answer {
             Self::Body(_) | Self::Whole(..) => "Body(…)",
             Self::Headers(_) => "Headers(…)",
             Self::TooLong => "TooLong",
+            Self::Incomplete => "Incomplete",
         })
     }
 }
@@ -77,7 +80,7 @@ impl Answer {
             Form::Client(dialect) => match dialect.session(minted, api_url, profile, inputs) {
                 Some((body, headers)) if headers.is_empty() => Self::Body(body),
                 Some((body, headers)) => Self::Whole(body, Box::new(headers)),
-                None => Self::TooLong,
+                None => Self::Incomplete,
             },
             Form::Headers(frame) => headers(frame, minted, api_url, profile)
                 .filter(|headers| header_bytes(headers) <= MAX_HEADER_BYTES)
@@ -91,7 +94,7 @@ impl Answer {
             Self::Body(body) => body.len(),
             Self::Whole(body, headers) => body.len() + held(headers),
             Self::Headers(headers) => held(headers),
-            Self::TooLong => 0,
+            Self::TooLong | Self::Incomplete => 0,
         }
     }
 

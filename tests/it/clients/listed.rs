@@ -34,7 +34,7 @@ fn quoted(text: &str, mark: char) -> &str {
 #[test]
 fn every_client_of_the_table_is_run_and_no_other() {
     let versions: Value = serde_json::from_str(&text("tests/parts/package.json")).unwrap();
-    let (tests, judges) = (tests(), judges());
+    let (tests, judges, real) = (tests(), judges(), text("tests/it/go_judges/servers.rs"));
     let mut named = BTreeSet::new();
     for row in text("docs/providers/README.md").lines().filter(|row| row.starts_with("| [`")) {
         let cells: Vec<&str> = row.split(" | ").collect();
@@ -54,6 +54,8 @@ fn every_client_of_the_table_is_run_and_no_other() {
         let name = path.file_stem().unwrap().to_str().unwrap();
         assert!(tests.contains(&format!("play(\"{name}\"")), "no test plays {name}");
         assert!(tests.contains(&format!("\"{preset}\"")), "no test has a route on {preset}");
+        let before_real = format!("{}_renews(Some(", name.split('-').next().unwrap());
+        assert_eq!(cell.contains("make judges"), real.contains(&before_real), "{preset}: {cell}");
         named.insert(path);
     }
     let unnamed: Vec<_> = judges.iter().map(|(path, _)| path).filter(|path| !named.contains(path)).collect();

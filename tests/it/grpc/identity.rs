@@ -275,7 +275,7 @@ async fn only_what_holds_is_told() {
     told["email_verified"] = json!(false);
     assert_denied(&check(&told).ask(&service).await.unwrap(), Code::Unauthenticated, 401);
     told["email_verified"] = json!(true);
-    service.advance(600 + 59);
+    service.advance(600 + 29);
     assert_session(&check(&told).ask(&service).await.unwrap(), "alice@example.com");
     service.advance(1);
     assert_denied(&check(&told).ask(&service).await.unwrap(), Code::Unauthenticated, 401);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::canary::{Traces, assert_clean};
 use crate::harness::SESSION;
 
-use super::{Client, Line, line, seconds, service, wait};
+use super::{Client, Line, line, seconds, service, service_with, wait};
 
 fn own(headers: &str) -> String {
     format!("{{ kind = \"headers\", headers = {{ {headers} }} }}")
@@ -249,6 +249,7 @@ async fn a_payload_has_an_issuer_and_an_end() {
     }
     for text in [
         "{\"iss\":\"https://idp.example.com/\",\"sub\":\"alice\",\"sub\":\"bob\",\"exp\":9999999999}",
+        "{\"iss\":\"https://idp.example.com/\",\"sub\":\"alice\",\"x\":[{\"a\":1,\"a\":2}],\"exp\":9999999999}",
         "[]",
         "null",
         "\"alice\"",
@@ -259,11 +260,27 @@ async fn a_payload_has_an_issuer_and_an_end() {
     let deep = format!("{{\"a\":{}", "[".repeat(9000));
     client.refused(&[line("x-jwt-payload", URL_SAFE_NO_PAD.encode(deep))], "encoding").await;
     client.refused(&[line("x-jwt-payload", "a.b.c")], "encoding").await;
-    // A minute of grace, as Envoy has it.
-    wait(&service, 69);
+    // The one leeway, for payloads as well.
+    wait(&service, 39);
     assert_eq!(client.claims(&claims(&[])).await["sub"], "alice");
     wait(&service, 1);
     client.refused(&claims(&[]), "expired").await;
+}
+
+/// T-29: the leeway is one setting for every source that looks at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payload_ends_by_the_one_leeway() {
+    for (leeway, life) in [("0s", 10), ("60s", 70)] {
+        let leeway = format!("{leeway:?}");
+        let settings = [("identity.peers.networks", "[\"127.0.0.0/8\"]"), ("identity.leeway", &leeway)];
+        let service = service_with("envoy-payload", "{ issuer = \"i\" }", &settings).await;
+        let mut client = Client::of(&service).await;
+        let claims = payload(&json!({ "iss": "i", "sub": "alice", "exp": seconds(10) }));
+        wait(&service, life - 1);
+        client.claims(&claims).await;
+        wait(&service, 1);
+        client.refused(&claims, "expired").await;
+    }
 }
 
 /// Only a verified address is an address.

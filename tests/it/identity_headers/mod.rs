@@ -34,9 +34,15 @@ pub async fn service(source: &str, table: &str) -> Service {
 
 /// The same with another network to believe.
 pub async fn service_for(source: &str, table: &str, network: &str) -> Service {
-    let (quoted, networks) = (format!("\"{source}\""), format!("[\"{network}\"]"));
+    service_with(source, table, &[("identity.peers.networks", &format!("[\"{network}\"]"))]).await
+}
+
+/// The same with other settings beside the source.
+pub async fn service_with(source: &str, table: &str, settings: &[(&str, &str)]) -> Service {
+    let quoted = format!("\"{source}\"");
     let table_key = format!("identity.sources.{source}");
-    let mut overrides = vec![("identity.source", quoted.as_str()), ("identity.peers.networks", networks.as_str())];
+    let mut overrides = vec![("identity.source", quoted.as_str())];
+    overrides.extend(settings);
     if !table.is_empty() {
         overrides.push((&table_key, table));
     }

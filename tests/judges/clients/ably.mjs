@@ -19,7 +19,7 @@ async function ably(key) {
 
   /** Client id and end of a token. */
   async function judged(token) {
-    if (issued.has(token)) return issued.get(token);
+    if (issued.get(token)?.exp > now()) return issued.get(token);
     const { payload, protectedHeader } = await jwtVerify(token, new TextEncoder().encode(secret), { algorithms: ["HS256"] });
     if (protectedHeader.kid !== name || !payload["x-ably-capability"]) throw new Error("not a token of this key");
     return { clientId: payload["x-ably-clientId"], exp: payload.exp };

@@ -5,6 +5,7 @@
 //! twice those of its input, and inputs are capped before they come here.
 
 mod base64;
+mod json;
 mod latin1;
 mod percent;
 mod rfc2047;
@@ -12,8 +13,6 @@ mod rfc2047;
 use std::borrow::Cow;
 
 use serde::Deserialize;
-
-use crate::identity::claims::json;
 
 /// How a header holds text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

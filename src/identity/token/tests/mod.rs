@@ -133,7 +133,8 @@ impl Bench {
         let Kind::Token(token) = definition.kind else { panic!("not a token") };
         let rules = token.0;
         let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(NOW)));
-        let verifier = Verifier::new(rules, Arc::new(KeySet::of(Keys::new(keys))), Arc::<ManualClock>::clone(&clock));
+        let validity = Validity { clock: Arc::<ManualClock>::clone(&clock), leeway: Duration::from_secs(30) };
+        let verifier = Verifier::new(rules, Arc::new(KeySet::of(Keys::new(keys))), validity);
         Self { verifier, clock }
     }
 
