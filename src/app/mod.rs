@@ -18,7 +18,9 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
 use crate::definition::Key;
 use crate::identity::{self, Roles};
-use crate::inbound::{self, Bound, Calls, Entrance, Limits, Listener, Protocol, Rooms, Routes, Service, Tls};
+use crate::inbound::{
+    self, AppState, BodyLimits, Bound, Calls, Entrance, Limits, Listener, Protocol, Routes, Service, Tls,
+};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
@@ -271,20 +273,20 @@ impl App {
         let (lifecycle, ops_lifecycle) = (Lifecycle::new(), Lifecycle::new());
         let clock = Arc::clone(&blueprint.clock);
         let log = RequestLog::new(config.log.requests, config.log.users, clock, log);
-        let rooms = Rooms {
+        let state = AppState {
             sources: Arc::clone(&blueprint.sources),
             sessions: blueprint.sessions(&lifecycle),
             providers: blueprint.providers.values().cloned().collect(),
             metrics: Arc::clone(&blueprint.metrics),
             log: log.clone(),
             browser: config.browser.clone(),
-            body: (server.max_body_bytes, server.header_timeout),
+            body: BodyLimits { bytes: server.max_body_bytes, patience: server.header_timeout },
         };
         let budget = blueprint.descriptors();
         let limits = Limits { connections: budget.connections, ..Limits::from(server) };
         let peers = Arc::clone(blueprint.sources.peers());
         let entrance = Entrance { peers, tls: blueprint.tls.clone(), log: log.clone() };
-        let routes = Routes::front(&rooms);
+        let routes = Routes::front(&state);
         let mut listeners = vec![
             Listener {
                 key: FRONT,
@@ -297,7 +299,7 @@ impl App {
             Listener {
                 key: OPS,
                 bound: bind(OPS, &config.ops)?,
-                service: Service::Routes(Routes::ops(&lifecycle, &rooms)),
+                service: Service::Routes(Routes::ops(&lifecycle, &state)),
                 limits: limits.of_ops(budget.ops),
                 entrance: Entrance { peers: Arc::default(), tls: None, log },
                 lifecycle: ops_lifecycle.clone(),
@@ -313,9 +315,9 @@ impl App {
                 lifecycle: lifecycle.clone(),
             });
         }
-        lifecycle.spawn(Arc::clone(&rooms.sessions).run_renewals());
+        lifecycle.spawn(Arc::clone(&state.sessions).run_renewals());
         blueprint.sources.start(&lifecycle);
-        let nudge = watch_files(&blueprint, &rooms.sessions, &lifecycle);
+        let nudge = watch_files(&blueprint, &state.sessions, &lifecycle);
         Ok(Self { blueprint, listeners, lifecycle, ops_lifecycle, nudge })
     }
 

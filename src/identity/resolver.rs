@@ -77,6 +77,17 @@ impl Resolver {
         self.names_in_body.then_some(body::MEMBER)
     }
 
+    /// The identity that a request carries, once the source of a missing key was asked for it.
+    ///
+    /// The second look is boxed: it is rare and its future is large, and without the box every request would carry that
+    /// room. Whatever else is off the warm path and large is boxed for the same reason.
+    pub async fn identify<'r>(&'r self, evidence: &Evidence<'r>) -> Result<Identity<'r>, Refusal> {
+        match self.resolve(evidence) {
+            Err(refusal) if refusal.may_want_a_key() => Box::pin(self.resolve_again(evidence, refusal)).await,
+            resolved => resolved,
+        }
+    }
+
     /// The identity that a request carries: that of the first source that tells anything. A source that tells something
     /// wrong ends it; the next is not asked (threats, section 1, rule 4). It never waits: a token whose key is not here is
     /// refused, and [`Resolver::resolve_again`] may find the key.
@@ -105,11 +116,7 @@ impl Resolver {
 
     /// The same once the sources of missing keys were asked, where that can change the refusal. Several tokens may miss
     /// theirs, that of a caller beside that of a user, so none of them ends the search.
-    pub async fn resolve_again<'r>(
-        &'r self,
-        evidence: &Evidence<'r>,
-        refusal: Refusal,
-    ) -> Result<Identity<'r>, Refusal> {
+    async fn resolve_again<'r>(&'r self, evidence: &Evidence<'r>, refusal: Refusal) -> Result<Identity<'r>, Refusal> {
         let mut refusal = refusal;
         let (mut unreachable, mut looked_again) = (false, false);
         let users = self.sources.iter().map(|source| (source, *evidence));

@@ -3,7 +3,8 @@
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
 
-use super::routes::browser::{Rules, told_origin};
+use super::reply::observe::shown_origin;
+use super::routes::browser::Rules;
 use super::routes::input;
 use crate::config::{self, origin};
 
@@ -46,17 +47,17 @@ pub(crate) fn origins(bytes: &[u8]) {
         require_header: None,
     };
     let rules = Rules::new(browser, [].iter());
-    let asked = super::request::Asked::for_fuzzing(headers);
-    let cors = rules.cors(&asked);
+    let request = super::request::Request::for_fuzzing(headers);
+    let cors = rules.cors(&request);
     let is_listed = origin.as_deref().and_then(|bytes| bytes.strip_prefix(LISTED.as_bytes()));
     assert_eq!(cors.is_some(), is_listed.is_some_and(|rest| matches!(rest, b"" | b":443")), "listed, byte for byte");
     let ours = |value: &HeaderValue| [LISTED, "true", "Retry-After, X-Request-Id"].iter().any(|own| value == own);
     assert!(cors.iter().flat_map(HeaderMap::values).all(ours), "nothing of the request is in it");
-    if let Some(told) = told_origin(&asked) {
+    if let Some(told) = shown_origin(&request) {
         let whole = told == "null" || origin::parse(told) == Some(told);
         assert!(whole && told.is_ascii() && told.len() <= 300, "an origin and nothing else is logged");
     }
-    if rules.check(&asked).is_ok() {
-        assert_eq!(asked.host().as_deref(), Some("app.example.com"));
+    if rules.check(&request).is_ok() {
+        assert_eq!(request.host().as_deref(), Some("app.example.com"));
     }
 }

@@ -1,7 +1,7 @@
 //! The way in: listeners, routes, handlers, replies. The only place that knows warp and hyper.
 //!
 //! [`listener`] accepts a connection and decides once whether its peer may tell identity; [`connection`] reads the heads
-//! on it. Each request becomes a [`request::Asked`] and goes through the table of [`routes`]. A handler asks `identity`
+//! on it. Each request becomes a [`request::Request`] and goes through the table of [`routes`]. A handler asks `identity`
 //! who it is, [`routes::input`] what they add and `session` for what they want, and [`reply`] turns the outcome into an
 //! answer.
 
@@ -16,12 +16,12 @@ mod routes;
 mod service;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use connection::Protocol;
 pub use grpc::Calls;
 pub use listener::{Bound, Entrance, Limits, Tls};
-pub use reply::{Outcome, Row};
+pub use reply::{Outcome, Row, Subrequest};
+pub use request::body::BodyLimits;
 pub use routes::{Routes, form};
 pub use service::{Listener, Service};
 
@@ -32,9 +32,9 @@ use crate::provider::Provider;
 use crate::session::Sessions;
 use crate::telemetry::RequestLog;
 
-/// The rooms behind the front routes.
+/// What handlers are made of.
 #[derive(Clone, Debug)]
-pub struct Rooms {
+pub struct AppState {
     /// Who is asking.
     pub sources: Arc<Sources>,
     /// What they get. Its plans are in the order of the configured routes.
@@ -47,6 +47,6 @@ pub struct Rooms {
     pub log: RequestLog,
     /// Rules for browsers.
     pub browser: config::Browser,
-    /// Bytes of a request body at most, and how long it may take.
-    pub body: (usize, Duration),
+    /// Limits of request bodies.
+    pub body: BodyLimits,
 }

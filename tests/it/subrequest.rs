@@ -257,6 +257,18 @@ async fn a_provider_that_fails_locks_nobody_out_where_chat_is_optional() {
     }
 }
 
+/// The provider's advice is passed on, as on a session route; where it gave none, ours is the same everywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_is_told_when_to_ask_again() {
+    for (advice, told) in [(vec![("Retry-After".to_owned(), "30".to_owned())], "30"), (vec![], "5")] {
+        let (service, fake) = start().await;
+        fake.breaks(Some(Script::Answer { status: 503, headers: advice, body: b"{}".to_vec() }));
+        for path in [SESSION, REQUIRED] {
+            assert_eq!(service.ask("GET", path, &[ALICE]).await.header("retry-after"), Some(told), "{path}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limited_user_passes_without_a_token_or_is_refused() {
     let (service, fake) = start().await;

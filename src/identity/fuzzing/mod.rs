@@ -202,7 +202,7 @@ pub(crate) fn identity_definition(bytes: &[u8]) {
         }
         Err(problems) => {
             assert!(!problems.is_empty());
-            assert!(problems.iter().all(|(_, problem)| !problem.is_empty()), "every mistake is told");
+            assert!(problems.iter().all(|mistake| !mistake.problem.is_empty()), "every mistake is told");
         }
     }
 }

@@ -11,17 +11,21 @@ use http::{HeaderValue, StatusCode};
 use tonic::{Code, Status};
 use warp::reply::Response;
 
+use crate::inbound::reply::Outcome;
 use crate::session::{SESSION_HEADERS, STATUS};
 
 /// What Envoy does with a request that was answered so. A failure of ours is none of the check's answers but one of the
 /// call, so that the operator's own failure mode applies: every Envoy knows that, and only late ones know more.
 pub(super) fn of(answer: Response) -> Result<CheckResponse, Status> {
     let (status, headers) = (answer.status(), answer.headers());
-    match status {
-        StatusCode::OK => Ok(response(Code::Ok, HttpResponse::OkResponse(passed(headers)))),
-        StatusCode::UNAUTHORIZED => Ok(denied(Code::Unauthenticated, status, headers)),
-        _ if status.is_client_error() => Ok(denied(Code::PermissionDenied, status, headers)),
-        _ => Err(Status::unavailable("no answer now")),
+    if status.is_success() {
+        Ok(response(Code::Ok, HttpResponse::OkResponse(passed(headers))))
+    } else if status == Outcome::Unauthorized.row().status {
+        Ok(denied(Code::Unauthenticated, status, headers))
+    } else if status.is_client_error() {
+        Ok(denied(Code::PermissionDenied, status, headers))
+    } else {
+        Err(Status::unavailable("no answer now"))
     }
 }
 

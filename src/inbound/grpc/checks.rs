@@ -52,16 +52,17 @@ impl Checks {
         if routes.peek().is_none() {
             return Err(self.unknown());
         }
-        let host = question.asked.host();
+        let host = question.request.host();
         // T-12: host of a guard
         let Some((_, route)) = routes.find(|(own, _)| own.is_for(host.as_deref())) else {
             // The host is the client's word, so this must be no failure.
-            return answer::of(self.table.turn_away(&question.asked)); // T-57: unknown host
+            let turned_away = self.table.turn_away(&question.request);
+            return answer::of(turned_away); // T-57: unknown host
         };
         let answer = if question.is_malformed {
-            route.refuse(&question.asked, Refusal::Malformed)
+            route.refuse(&question.request, Refusal::Malformed)
         } else {
-            route.answer(&question.asked).await
+            route.answer(&question.request).await
         };
         answer::of(answer)
     }
@@ -91,7 +92,7 @@ impl Checks {
         let (_, route) = self.routes(&self.first).next().ok_or_else(|| Status::unavailable("no such route"))?;
         let nothing = Question::of(HeaderMap::new(), AttributeContext::default(), standing);
         let refusal = if standing.rank() == Rank::Stranger { Refusal::PeerUntrusted } else { Refusal::Malformed };
-        answer::of(route.refuse(&nothing.asked, refusal))
+        answer::of(route.refuse(&nothing.request, refusal))
     }
 }
 

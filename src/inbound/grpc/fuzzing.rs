@@ -24,9 +24,9 @@ pub(crate) fn check(bytes: &[u8]) {
     let attributes = check.attributes.unwrap_or_default();
     for (resolver, standing, is_proven) in identity::relayed() {
         let question = Question::of(HeaderMap::new(), attributes.clone(), *standing);
-        let told = resolver.resolve(&question.asked.asking(None));
+        let told = resolver.resolve(&question.request.asking(None));
         assert!(*is_proven || told.is_err(), "no check proves its sender");
-        assert!(!question.is_malformed || question.asked.headers.is_empty(), "nothing is known of what is malformed");
+        assert!(!question.is_malformed || question.request.headers.is_empty(), "nothing is known of what is malformed");
         if let Ok(identity) = told {
             is_said(&identity, &attributes);
         }

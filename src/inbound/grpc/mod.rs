@@ -1,6 +1,6 @@
 //! Envoy's external authorization over gRPC: `envoy.service.auth.v3.Authorization/Check`, and the standard health service.
 //!
-//! A check is the question of the auth subrequest in another dress. [`codec`] reads it and [`question`] makes an `Asked` of
+//! A check is the question of the auth subrequest in another dress. [`codec`] reads it and [`question`] makes an `Request` of
 //! it; [`checks`] finds the handler that answers, and [`answer`] turns that into what Envoy wants: one table of outcomes,
 //! one set of counters.
 
@@ -31,7 +31,7 @@ use tonic::server::Grpc;
 
 use super::connection::{HeadFault, Held, Phase};
 use super::listener::{Answers, Content};
-use super::request::body::{self, Body};
+use super::request::body::{self, Body, BodyLimits};
 use super::routes::Routes;
 use crate::config;
 use crate::identity::{Rank, Standing};
@@ -97,9 +97,9 @@ impl Calls {
             return Ok(Status::unimplemented("there is no such service").into_http());
         }
         let (mut head, body) = request.into_parts();
+        let limits = BodyLimits { bytes: MOST_BYTES, patience: self.patience }; // T-49: time for a check
         let is_read = standing.rank() != Rank::Stranger; // T-70: bodies of strangers
-        // T-49: time for a check
-        let read = if is_read { body::read(body, MOST_BYTES, self.patience, room).await } else { Body::TooLarge };
+        let read = if is_read { body::read(body, limits, room).await } else { Body::TooLarge };
         let bytes = match read {
             Body::Whole(bytes) => bytes,
             Body::Empty => Bytes::new(),

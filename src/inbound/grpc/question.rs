@@ -16,7 +16,7 @@ use http::uri::PathAndQuery;
 use serde_json::{Map, Number, Value};
 
 use crate::identity::{Relayed, Standing};
-use crate::inbound::request::Asked;
+use crate::inbound::request::Request;
 
 /// Beyond it, doubles hold not every whole number, so two users could become one (T-15).
 const LARGEST_WHOLE: f64 = 9_007_199_254_740_991.0;
@@ -26,7 +26,7 @@ struct Malformed;
 
 /// The request that a check asks about.
 pub(super) struct Question {
-    pub(super) asked: Asked,
+    pub(super) request: Request,
     /// Whether it holds what no request can hold. Nothing of it is known then.
     pub(super) is_malformed: bool,
 }
@@ -44,7 +44,7 @@ impl Question {
         if joined {
             relayed.mark_joined();
         }
-        Self { asked: Asked::of_check(standing, method, target, headers, relayed), is_malformed }
+        Self { request: Request::of_check(standing, method, target, headers, relayed), is_malformed }
     }
 }
 

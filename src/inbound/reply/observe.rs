@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use http::header::ORIGIN;
 use parking_lot::Mutex;
 use warp::reply::Response;
 
-use super::{Base, Extras, Outcome, last_words, problem};
+use super::{Base, Extras, Outcome, problem, refused_head};
 use crate::clock::Stopwatch;
+use crate::config::origin;
 use crate::identity::{Identity, Peer, Refusal};
 use crate::inbound::connection::HeadFault;
-use crate::inbound::request::{Asked, RequestId};
-use crate::inbound::routes::browser::told_origin;
+use crate::inbound::request::{Request, RequestId};
 use crate::metrics::{ByVariant, Counter, Histogram, Label as _, Metrics};
 use crate::telemetry::{RequestLine, RequestLog, UserTag};
 use crate::trace::TraceContext;
@@ -31,7 +32,7 @@ pub(crate) struct Observer {
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen<'s> {
+pub(crate) struct Completion<'s> {
     pub(crate) outcome: Outcome,
     pub(crate) status: u16,
     pub(crate) reason: Option<&'s str>,
@@ -51,9 +52,11 @@ impl Observer {
         }
     }
 
-    /// Counts an identity that was refused.
-    pub(crate) fn refused(&self, refusal: Refusal) {
-        self.refusals.inc(refusal);
+    /// Counts an identity that was refused, if one was.
+    pub(crate) fn refused(&self, refusal: Option<Refusal>) {
+        if let Some(refusal) = refusal {
+            self.refusals.inc(refusal);
+        }
     }
 
     /// The user as lines show it.
@@ -62,33 +65,38 @@ impl Observer {
     }
 
     /// Counts a request, and logs it where the configuration wants that.
-    pub(crate) fn request<'u>(&self, asked: &Asked, seen: Seen<'_>, user: impl FnOnce() -> Option<&'u UserTag>) {
-        let took = asked.watch.elapsed();
+    pub(crate) fn completed<'u>(
+        &self,
+        request: &Request,
+        completion: Completion<'_>,
+        user: impl FnOnce() -> Option<&'u UserTag>,
+    ) {
+        let took = request.watch.elapsed();
         self.seconds.observe(took.as_secs_f64());
-        if seen.outcome == Outcome::Ok {
+        if completion.outcome == Outcome::Ok {
             self.ok.inc();
         } else {
-            self.outcomes.inc(seen.outcome);
+            self.outcomes.inc(completion.outcome);
         }
-        if !self.log.wants(seen.hit) {
+        if !self.log.wants(completion.hit) {
             return;
         }
-        let trace = TraceContext::of(&asked.headers);
+        let trace = TraceContext::of(&request.headers);
         self.log.write(&RequestLine {
-            request_id: asked.id.as_str(),
+            request_id: request.id.as_str(),
             route: &self.route,
-            method: known(&asked.method),
-            status: seen.status,
-            outcome: seen.outcome.row().code,
-            reason: seen.reason,
+            method: known(&request.method),
+            status: completion.status,
+            outcome: completion.outcome.row().code,
+            reason: completion.reason,
             user: user(),
             took,
             trace_id: trace.as_ref().map(TraceContext::trace_id),
-            peer: untrusted(asked, seen.outcome),
-            origin: (seen.outcome == Outcome::OriginRefused).then(|| told_origin(asked)).flatten(),
-            hit: seen.hit,
+            peer: untrusted(request, completion.outcome),
+            origin: (completion.outcome == Outcome::OriginRefused).then(|| shown_origin(request)).flatten(),
+            hit: completion.hit,
             // A subrequest may pass without a session because something failed.
-            failed: seen.status >= 500 || seen.outcome.row().status.is_server_error(),
+            failed: completion.status >= 500 || completion.outcome.row().status.is_server_error(),
         });
     }
 }
@@ -145,16 +153,16 @@ impl HeadObserver {
     }
 
     /// The answer to a request whose head is refused although hyper could read it.
-    pub(crate) fn answer(&self, fault: HeadFault, asked: &Asked) -> Response {
-        self.note(fault, asked.standing.peer(), asked.id);
-        problem(&self.base, asked.id, fault.into(), Extras::default())
+    pub(crate) fn answer(&self, fault: HeadFault, request: &Request) -> Response {
+        self.note(fault, request.standing.peer(), request.id);
+        problem(&self.base, request.id, fault.into(), Extras::default())
     }
 
     /// The same before hyper reads it: the answer as it goes out.
     pub(crate) fn refused(&self, fault: HeadFault, peer: Peer, is_of_head: bool) -> Vec<u8> {
         let id = RequestId::next();
         self.note(fault, peer, id);
-        last_words(&self.base, id, fault.into(), is_of_head)
+        refused_head(&self.base, id, fault.into(), is_of_head)
     }
 
     fn may_tell(&self) -> bool {
@@ -170,8 +178,16 @@ impl HeadObserver {
 }
 
 /// The peer that was not believed, so that an operator sees whom to add. Of others, no address is kept.
-fn untrusted(asked: &Asked, outcome: Outcome) -> Option<IpAddr> {
-    if outcome == Outcome::PeerUntrusted { address(asked.standing.peer()) } else { None }
+fn untrusted(request: &Request, outcome: Outcome) -> Option<IpAddr> {
+    if outcome == Outcome::PeerUntrusted { address(request.standing.peer()) } else { None }
+}
+
+/// The origin of a refused request, for an operator who may want to list it; what is no origin is not repeated.
+pub(crate) fn shown_origin(request: &Request) -> Option<&str> {
+    match request.header(&ORIGIN)? {
+        "null" => Some("null"),
+        origin => origin::parse(origin),
+    }
 }
 
 fn address(peer: Peer) -> Option<IpAddr> {

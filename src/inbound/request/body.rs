@@ -16,6 +16,15 @@ const MOST_DROPPED: usize = 64 * 1024;
 /// How often we look whether more of it is here. hyper reads the next part when it is asked, not when that comes.
 const LOOKS: u8 = 3;
 
+/// What a body of a request may be.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// Bytes at most.
+    pub bytes: usize,
+    /// Time for all of it to come.
+    pub patience: Duration,
+}
+
 /// The body of a request.
 pub(crate) enum Body {
     /// None, or an empty one.
@@ -49,10 +58,10 @@ impl Unread {
         Self(Mutex::new(State::Here(body, room)))
     }
 
-    /// Reads it, up to `max` bytes and for `patience`. A second reader finds it empty.
-    pub(crate) async fn read(&self, max: usize, patience: Duration) -> Body {
+    /// Reads it, within its limits. A second reader finds it empty.
+    pub(crate) async fn read(&self, limits: BodyLimits) -> Body {
         let State::Here(body, room) = self.become_(State::Left) else { return Body::Empty };
-        let read = read(body, max, patience, room).await;
+        let read = read(body, limits, room).await;
         if matches!(read, Body::Empty | Body::Whole(_)) {
             let _reading = self.become_(State::Ended);
         }
@@ -99,10 +108,10 @@ async fn is_here(mut body: Incoming) -> bool {
     true
 }
 
-/// Reads a body, up to `max` bytes and for `patience`, into memory that is counted in `room` until it is whole.
-pub(crate) async fn read(mut body: Incoming, max: usize, patience: Duration, mut room: Held) -> Body {
+/// Reads a body, within its limits, into memory that is counted in `room` until it is whole.
+pub(crate) async fn read(mut body: Incoming, limits: BodyLimits, mut room: Held) -> Body {
     // T-48: declared length
-    if body.size_hint().lower() > u64::try_from(max).unwrap_or(u64::MAX) {
+    if body.size_hint().lower() > u64::try_from(limits.bytes).unwrap_or(u64::MAX) {
         return Body::TooLarge;
     }
     let reading = async {
@@ -111,7 +120,7 @@ pub(crate) async fn read(mut body: Incoming, max: usize, patience: Duration, mut
             let Ok(frame) = frame else { return Body::Broken };
             // The rest are trailers, which say nothing to us.
             let Ok(data) = frame.into_data() else { continue };
-            if data.len() > max - whole.len() {
+            if data.len() > limits.bytes - whole.len() {
                 return Body::TooLarge;
             }
             if !room.add(data.len()) {
@@ -121,5 +130,5 @@ pub(crate) async fn read(mut body: Incoming, max: usize, patience: Duration, mut
         }
         if whole.is_empty() { Body::Empty } else { Body::Whole(whole.into()) }
     };
-    tokio::time::timeout(patience, reading).await.unwrap_or(Body::Broken)
+    tokio::time::timeout(limits.patience, reading).await.unwrap_or(Body::Broken)
 }

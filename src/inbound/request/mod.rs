@@ -4,14 +4,13 @@ pub(super) mod body;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use hyper::body::{Body as _, Incoming};
 
-use body::{Body, Unread};
+use body::{Body, BodyLimits, Unread};
 
 use crate::clock::Stopwatch;
 use crate::identity::{Evidence, Relayed, Standing};
@@ -20,7 +19,7 @@ use crate::pacing::jitter;
 use crate::trace::{Origin, TraceContext};
 
 /// One request. The headers are taken out of it, so that a handler can look at all of them without a copy.
-pub(super) struct Asked {
+pub(super) struct Request {
     /// What the connection proves.
     pub(super) standing: Standing,
     pub(super) method: Method,
@@ -35,18 +34,18 @@ pub(super) struct Asked {
     pub(super) watch: Stopwatch,
 }
 
-impl std::fmt::Debug for Asked {
+impl std::fmt::Debug for Request {
     /// Headers are full of secrets and personal data.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Asked").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Request").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
-impl Asked {
+impl Request {
     /// Takes a request apart.
-    pub(super) fn of(request: Request<Incoming>, standing: Standing, phase: &Phase) -> Self {
+    pub(super) fn of(incoming: http::Request<Incoming>, standing: Standing, phase: &Phase) -> Self {
         let watch = Stopwatch::start();
-        let (Parts { method, uri, mut headers, .. }, body) = request.into_parts();
+        let (Parts { method, uri, mut headers, .. }, body) = incoming.into_parts();
         // The authority of the target counts, and not `Host` (RFC 9112, 3.2.2). HTTP/2 says it in any case.
         if let Some(host) = uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
             headers.insert(header::HOST, host);
@@ -100,11 +99,11 @@ impl Asked {
         }
     }
 
-    /// Reads the body, up to `max` bytes and for `patience`. A second reader finds it empty.
-    pub(super) async fn body(&self, max: usize, patience: Duration) -> Body {
+    /// Reads the body, within its limits. A second reader finds it empty.
+    pub(super) async fn body(&self, limits: BodyLimits) -> Body {
         match &self.unread {
             None => Body::Empty,
-            Some(unread) => unread.read(max, patience).await,
+            Some(unread) => unread.read(limits).await,
         }
     }
 

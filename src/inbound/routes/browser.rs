@@ -9,7 +9,7 @@ use http::header::{
 
 use crate::config::{self, origin};
 use crate::inbound::reply::Outcome;
-use crate::inbound::request::Asked;
+use crate::inbound::request::Request;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Headers that a page of an allowed origin may send, beside those that its route reads.
@@ -41,27 +41,27 @@ impl Rules {
     }
 
     /// Refuses a request that a page of another site, a rebound name or a forged server-side request made.
-    pub(crate) fn check(&self, asked: &Asked) -> Result<(), Outcome> {
+    pub(crate) fn check(&self, request: &Request) -> Result<(), Outcome> {
         let hosts = &self.browser.allow_hosts;
         // T-44: listed host
-        if !hosts.is_empty() && !asked.host().is_some_and(|host| hosts.contains(&host)) {
+        if !hosts.is_empty() && !request.host().is_some_and(|host| hosts.contains(&host)) {
             return Err(Outcome::HostRefused);
         }
         // T-40: foreign origin
-        if !self.origin_is_fine(asked) {
+        if !self.origin_is_fine(request) {
             return Err(Outcome::OriginRefused);
         }
         match &self.browser.require_header {
             // T-43: required header
-            Some(name) if !asked.headers.contains_key(name) => Err(Outcome::HeaderMissing),
+            Some(name) if !request.headers.contains_key(name) => Err(Outcome::HeaderMissing),
             _ => Ok(()),
         }
     }
 
-    fn origin_is_fine(&self, asked: &Asked) -> bool {
+    fn origin_is_fine(&self, request: &Request) -> bool {
         let (mut site, mut origin) = (None, None);
         // One pass: a look-up would hash each name for every request, and few have either.
-        for (name, value) in &asked.headers {
+        for (name, value) in &request.headers {
             if *name == ORIGIN {
                 origin.get_or_insert(value);
             } else if *name == SEC_FETCH_SITE {
@@ -70,9 +70,9 @@ impl Rules {
         }
         match (site, origin) {
             (None | Some(b"same-site"), None) | (Some(b"same-origin" | b"none"), _) => true,
-            (_, Some(origin)) if self.listed(origin).is_some() => asked.headers.get_all(ORIGIN).iter().count() == 1,
+            (_, Some(origin)) if self.listed(origin).is_some() => request.headers.get_all(ORIGIN).iter().count() == 1,
             // A browser without Fetch Metadata names its own origin on POST.
-            (None, Some(origin)) => is_own(origin, asked),
+            (None, Some(origin)) => is_own(origin, request),
             _ => false,
         }
     }
@@ -84,12 +84,12 @@ impl Rules {
     }
 
     /// Headers that let a page of a listed origin read the answer. The origin is ours: it comes from the list.
-    pub(crate) fn cors(&self, asked: &Asked) -> Option<HeaderMap> {
+    pub(crate) fn cors(&self, request: &Request) -> Option<HeaderMap> {
         if self.browser.allow_origins.is_empty() {
             // T-41: no list
             return None;
         }
-        let listed = self.listed(asked.headers.get(ORIGIN)?)?; // T-42: listed origin
+        let listed = self.listed(request.headers.get(ORIGIN)?)?; // T-42: listed origin
         let mut headers = HeaderMap::with_capacity(3);
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::try_from(listed).ok()?);
         headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true")); // T-45: credentials
@@ -98,11 +98,11 @@ impl Rules {
     }
 
     /// The answer to a preflight, or why it is refused; `None` for a plain OPTIONS.
-    pub(crate) fn preflight(&self, asked: &Asked, methods: &'static str) -> Option<Result<HeaderMap, Outcome>> {
-        if !asked.headers.contains_key(ORIGIN) || !asked.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+    pub(crate) fn preflight(&self, request: &Request, methods: &'static str) -> Option<Result<HeaderMap, Outcome>> {
+        if !request.headers.contains_key(ORIGIN) || !request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
             return None;
         }
-        let Some(mut headers) = self.cors(asked) else { return Some(Err(Outcome::OriginRefused)) };
+        let Some(mut headers) = self.cors(request) else { return Some(Err(Outcome::OriginRefused)) };
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, self.allowed.clone());
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
@@ -112,8 +112,8 @@ impl Rules {
 
 /// Whether `Origin` is the host that was asked, by http or https. `Origin` names no default port, `Host` may: a proxy
 /// writes it so.
-fn is_own(origin: &HeaderValue, asked: &Asked) -> bool {
-    let (Ok(origin), Some(host)) = (origin.to_str(), asked.header(&HOST)) else { return false };
+fn is_own(origin: &HeaderValue, request: &Request) -> bool {
+    let (Ok(origin), Some(host)) = (origin.to_str(), request.header(&HOST)) else { return false };
     let same = |scheme: &str, port: &str| {
         let authority = origin.strip_prefix(scheme)?;
         let bare = |text: &str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
@@ -121,12 +121,4 @@ fn is_own(origin: &HeaderValue, asked: &Asked) -> bool {
     };
     // T-41: default ports
     same("https://", ":443").or_else(|| same("http://", ":80")).unwrap_or(false)
-}
-
-/// The origin of a refused request, for whoever may want to list it; what is no origin is not repeated.
-pub(crate) fn told_origin(asked: &Asked) -> Option<&str> {
-    match asked.header(&ORIGIN)? {
-        "null" => Some("null"),
-        origin => origin::parse(origin),
-    }
 }

@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::Version;
 use http::header::{CONNECTION, EXPECT, HeaderValue};
-use http::{Request, Version};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use tower_service::Service as _;
@@ -18,34 +18,34 @@ use super::table::Table;
 use crate::identity::Standing;
 use crate::inbound::connection::{HeadFault, Phase};
 use crate::inbound::listener::{Answers, Content};
-use crate::inbound::request::Asked;
+use crate::inbound::request::Request;
 
 impl Answers for Routes {
     /// The request is taken apart before there is a future: hyper moves futures about, and each would carry the request
     /// twice.
     fn answer(
         &self,
-        request: Request<Incoming>,
+        incoming: http::Request<Incoming>,
         standing: Standing,
         phase: Arc<Phase>,
         fault: Option<HeadFault>,
     ) -> impl Future<Output = Result<http::Response<impl Content + use<>>, Infallible>> + Send + 'static + use<> {
         // Few requests name a host in their target over HTTP/1, and over HTTP/2 both say the same.
-        let fault = match request.uri().authority() {
-            Some(_) => fault.or_else(|| self.table.fault_of_hosts(request.uri(), request.headers())),
+        let fault = match incoming.uri().authority() {
+            Some(_) => fault.or_else(|| self.table.fault_of_hosts(incoming.uri(), incoming.headers())),
             None => fault,
         };
         // Over HTTP/2 frames say that a connection ends, and no header does.
-        let is_http1 = request.version() < Version::HTTP_2;
-        let asked = Asked::of(request, standing, &phase);
-        let unread = asked.unread();
+        let is_http1 = incoming.version() < Version::HTTP_2;
+        let request = Request::of(incoming, standing, &phase);
+        let unread = request.unread();
         let under_way = phase.under_way();
         let table = Arc::clone(&self.table);
         async move {
-            let asks_first = unread.is_some() && asked.headers.contains_key(EXPECT);
+            let asks_first = unread.is_some() && request.headers.contains_key(EXPECT);
             let mut answer = match fault {
-                None => through_warp(&table, &asked).await, // T-12: target of the request
-                Some(fault) => table.refuse(fault, &asked),
+                None => through_warp(&table, &request).await, // T-12: target of the request
+                Some(fault) => table.refuse(fault, &request),
             };
             // What is left of a body that no handler reads ends the connection, and the client must know before it sends
             // another request on it (RFC 9112, 9.6).
@@ -66,8 +66,8 @@ impl Answers for Routes {
 
 /// The answer of the table, as one filter. It borrows the request: as an extension, which is warp's own way, a request
 /// would cost five allocations more, and another way around warp for the routes that are asked most.
-async fn through_warp(table: &Table, asked: &Asked) -> Response {
-    let filter = warp::any().then(|| table.answer(asked));
-    let answered = warp::service(filter).call(Request::new(Empty::<Bytes>::new())).await;
+async fn through_warp(table: &Table, request: &Request) -> Response {
+    let filter = warp::any().then(|| table.answer(request));
+    let answered = warp::service(filter).call(http::Request::new(Empty::<Bytes>::new())).await;
     answered.unwrap_or_else(|never| match never {})
 }

@@ -1,16 +1,14 @@
 //! What a request adds: query, body and headers taken apart, and held against the inputs that the provider's definition
 //! declares. Whatever could be read in two ways is refused.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::inbound::reply::Outcome;
-use crate::inbound::request::Asked;
-use crate::inbound::request::body::Body;
+use crate::inbound::request::Request;
+use crate::inbound::request::body::{Body, BodyLimits};
 use crate::metrics::Label as _;
 use crate::provider::{Given, InputFault, Inputs};
 
@@ -35,26 +33,26 @@ impl From<InputFault> for Fault {
 }
 
 /// The inputs of a request whose body says nothing, such as that of a GET (RFC 9110, 9.3.1).
-pub(crate) fn without_body(asked: &Asked, inputs: &Inputs) -> Read {
+pub(crate) fn without_body(request: &Request, inputs: &Inputs) -> Read {
     if inputs.is_empty() {
-        return nothing(asked).map(|()| Vec::new());
+        return nothing(request).map(|()| Vec::new());
     }
-    let query = asked.query().map_or(Some(Vec::new()), pairs).ok_or(MALFORMED)?;
-    Ok(inputs.read(&Given { query, body: Vec::new(), headers: &asked.headers })?)
+    let query = request.query().map_or(Some(Vec::new()), pairs).ok_or(MALFORMED)?;
+    Ok(inputs.read(&Given { query, body: Vec::new(), headers: &request.headers })?)
 }
 
 /// The inputs of a request whose body counts: so many bytes at most, and within this time.
-pub(crate) async fn with_body(asked: &Asked, inputs: &Inputs, limits: (usize, Duration)) -> Read {
+pub(crate) async fn with_body(request: &Request, inputs: &Inputs, limits: BodyLimits) -> Read {
     if inputs.is_empty() {
-        nothing(asked)?;
+        nothing(request)?;
     }
-    let bytes = whole_body(asked, limits).await?;
-    of_body(asked, inputs, bytes.as_deref(), None)
+    let bytes = whole_body(request, limits).await?;
+    of_body(request, inputs, bytes.as_deref(), None)
 }
 
 /// The body of a request; `None` where there is nothing in it.
-pub(crate) async fn whole_body(asked: &Asked, (max, patience): (usize, Duration)) -> Result<Option<Bytes>, Fault> {
-    match asked.body(max, patience).await {
+pub(crate) async fn whole_body(request: &Request, limits: BodyLimits) -> Result<Option<Bytes>, Fault> {
+    match request.body(limits).await {
         Body::Empty => Ok(None),
         Body::Whole(bytes) => Ok(Some(bytes)),
         Body::TooLarge => Err(Fault { outcome: Outcome::BodyTooLarge, reason: "body_too_large" }),
@@ -64,33 +62,37 @@ pub(crate) async fn whole_body(asked: &Asked, (max, patience): (usize, Duration)
 }
 
 /// The inputs of a request with a body that is here. A member called `apart` is none of them: it names the user.
-pub(crate) fn of_body(asked: &Asked, inputs: &Inputs, bytes: Option<&[u8]>, apart: Option<&str>) -> Read {
+pub(crate) fn of_body(request: &Request, inputs: &Inputs, bytes: Option<&[u8]>, apart: Option<&str>) -> Read {
     if inputs.is_empty() {
-        nothing(asked)?;
+        nothing(request)?;
     }
-    let query = asked.query().map_or(Some(Vec::new()), pairs).ok_or(MALFORMED)?;
+    let query = request.query().map_or(Some(Vec::new()), pairs).ok_or(MALFORMED)?;
     let mut body = match bytes {
         None => Vec::new(),
         // Where a body must say nothing, its type does not matter either.
         Some(bytes) if inputs.is_empty() => members(bytes).ok_or(MALFORMED)?,
-        Some(bytes) => body(&asked.headers, bytes).ok_or(MALFORMED)?,
+        Some(bytes) => body(&request.headers, bytes).ok_or(MALFORMED)?,
     };
     body.retain(|(name, _)| apart != Some(name.as_str()));
-    Ok(inputs.read(&Given { query, body, headers: &asked.headers })?)
+    Ok(inputs.read(&Given { query, body, headers: &request.headers })?)
 }
 
 /// The inputs of a request whose address and body belong to somebody else: those in headers.
-pub(crate) fn of_headers(asked: &Asked, inputs: &Inputs) -> Read {
+pub(crate) fn of_headers(request: &Request, inputs: &Inputs) -> Read {
     if inputs.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(inputs.read(&Given { query: Vec::new(), body: Vec::new(), headers: &asked.headers })?)
+    // T-09: joined inputs
+    if request.asking(None).joins(inputs.headers()) {
+        return Err(InputFault::Twice.into());
+    }
+    Ok(inputs.read(&Given { query: Vec::new(), body: Vec::new(), headers: &request.headers })?)
 }
 
 /// Refuses any query.
-pub(crate) fn nothing(asked: &Asked) -> Result<(), Fault> {
+pub(crate) fn nothing(request: &Request) -> Result<(), Fault> {
     // T-34: undeclared query
-    if asked.query().is_some() { Err(InputFault::Undeclared.into()) } else { Ok(()) }
+    if request.query().is_some() { Err(InputFault::Undeclared.into()) } else { Ok(()) }
 }
 
 /// The members of a body, by its type: a JSON object, also where no type is told, or a form.

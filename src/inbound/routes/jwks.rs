@@ -8,25 +8,25 @@ use warp::reply::Response;
 
 use super::table::Served;
 use crate::config::JWKS_PATH;
-use crate::inbound::Rooms;
-use crate::inbound::reply::observe::{Observer, Seen};
+use crate::inbound::AppState;
+use crate::inbound::reply::observe::{Completion, Observer};
 use crate::inbound::reply::{self, Base, Extras, Outcome};
-use crate::inbound::request::Asked;
+use crate::inbound::request::Request;
 
 /// Pages of every origin may read what is public.
 const ANYBODY: HeaderValue = HeaderValue::from_static("*");
 
-pub(super) fn served(rooms: &Rooms) -> Served {
-    let providers = rooms.providers.clone();
+pub(super) fn served(state: &AppState) -> Served {
+    let providers = state.providers.clone();
     let base = Base::new(&[], Some("application/json"));
-    let observer = Observer::new(JWKS_PATH, &rooms.metrics, rooms.log.clone());
-    let refuse = move |asked: &Asked, outcome| {
+    let observer = Observer::new(JWKS_PATH, &state.metrics, state.log.clone());
+    let refuse = move |request: &Request, outcome| {
         let cors = Some(HeaderMap::from_iter([(ACCESS_CONTROL_ALLOW_ORIGIN, ANYBODY)]));
         let extras = Extras { allow: Some("GET, HEAD, OPTIONS"), cors, ..Extras::default() };
-        reply::problem(&base, asked.id, outcome, extras)
+        reply::problem(&base, request.id, outcome, extras)
     };
-    Served::at(JWKS_PATH, move |asked| {
-        let (outcome, response) = match asked.method {
+    Served::at(JWKS_PATH, move |request| {
+        let (outcome, response) = match request.method {
             Method::GET | Method::HEAD => {
                 let keys: Vec<_> = providers.iter().flat_map(|provider| provider.jwks()).collect();
                 let mut response = Response::new(Bytes::from(json!({ "keys": keys }).to_string()).into());
@@ -34,14 +34,15 @@ pub(super) fn served(rooms: &Rooms) -> Served {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
                 headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
                 headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANYBODY);
-                headers.insert(reply::X_REQUEST_ID, asked.id.header());
+                headers.insert(reply::X_REQUEST_ID, request.id.header());
                 (Outcome::Ok, response)
             }
-            Method::OPTIONS => (Outcome::Options, refuse(asked, Outcome::Options)),
-            _ => (Outcome::MethodNotAllowed, refuse(asked, Outcome::MethodNotAllowed)),
+            Method::OPTIONS => (Outcome::Options, refuse(request, Outcome::Options)),
+            _ => (Outcome::MethodNotAllowed, refuse(request, Outcome::MethodNotAllowed)),
         };
-        let seen = Seen { outcome, status: response.status().as_u16(), reason: None, hit: outcome == Outcome::Ok };
-        observer.request(asked, seen, || None);
+        let completion =
+            Completion { outcome, status: response.status().as_u16(), reason: None, hit: outcome == Outcome::Ok };
+        observer.completed(request, completion, || None);
         response
     })
 }

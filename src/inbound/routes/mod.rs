@@ -3,22 +3,24 @@
 pub(super) mod browser;
 mod exchange;
 pub(super) mod input;
+mod issuer;
 mod jwks;
 mod ops;
+mod refused;
 mod session;
 pub(super) mod subrequest;
 pub(super) mod table;
 
 use std::sync::Arc;
 
-use http::StatusCode;
 use http::header::HeaderName;
 
-use super::Rooms;
-use super::reply::observe::{HeadObserver, Observer, Seen};
+use super::AppState;
+use super::reply::observe::{Completion, HeadObserver, Observer};
 use super::reply::{self, Base, Extras, Outcome};
-use super::request::Asked;
+use super::request::Request;
 use browser::Rules;
+use issuer::Issuer;
 use session::SessionRoute;
 use subrequest::SubrequestRoute;
 use table::{Handler, Served, Table};
@@ -43,20 +45,20 @@ impl std::fmt::Debug for Routes {
 
 impl Routes {
     /// The routes of the ops listener.
-    pub fn ops(lifecycle: &Lifecycle, rooms: &Rooms) -> Self {
-        Self { table: Arc::new(ops::table(lifecycle, rooms)) }
+    pub fn ops(lifecycle: &Lifecycle, state: &AppState) -> Self {
+        Self { table: Arc::new(ops::table(lifecycle, state)) }
     }
 
     /// The front routes: each configured one, the public keys, and «not found» for the rest.
-    pub fn front(rooms: &Rooms) -> Self {
-        let mut served: Vec<Served> = rooms.sessions.plans().iter().map(|plan| of_plan(plan, rooms)).collect();
-        served.push(jwks::served(rooms));
-        Self { table: Arc::new(Table::new(served, not_found(rooms), heads(rooms))) }
+    pub fn front(state: &AppState) -> Self {
+        let mut served: Vec<Served> = state.sessions.plans().iter().map(|plan| of_plan(plan, state)).collect();
+        served.push(jwks::served(state));
+        Self { table: Arc::new(Table::new(served, not_found(state), heads(state))) }
     }
 }
 
-fn heads(rooms: &Rooms) -> HeadObserver {
-    HeadObserver::new(&rooms.metrics, Some(rooms.log.clone()))
+fn heads(state: &AppState) -> HeadObserver {
+    HeadObserver::new(&state.metrics, Some(state.log.clone()))
 }
 
 /// In which form the sessions of `route` are cached. `Err` says what to write where the provider has none.
@@ -77,46 +79,52 @@ fn looked_at<'r>(resolver: &'r Resolver, inputs: &'r Inputs) -> Vec<&'r HeaderNa
 }
 
 /// The handler of a configured route, at its place.
-fn of_plan(plan: &Arc<Plan>, rooms: &Rooms) -> Served {
+fn of_plan(plan: &Arc<Plan>, state: &AppState) -> Served {
     let handler = match plan.route.kind {
-        RouteKind::Session | RouteKind::Client => Handler::Session(Box::new(session(plan, rooms))),
-        RouteKind::Subrequest(mode) => Handler::Subrequest(Box::new(subrequest(plan, mode, rooms))),
+        RouteKind::Session | RouteKind::Client => Handler::Session(Box::new(session(plan, state))),
+        RouteKind::Subrequest(mode) => Handler::Subrequest(Box::new(subrequest(plan, mode, state))),
     };
     Served::of(&plan.route, handler)
 }
 
-fn session(plan: &Arc<Plan>, rooms: &Rooms) -> SessionRoute {
-    let inputs = Arc::clone(plan.inputs());
-    let resolver = rooms.sources.resolver(&plan.route).covering(inputs.headers());
-    let dialect = if let Form::Client(dialect) = &plan.form { Some(Arc::clone(dialect)) } else { None };
-    let content_type = dialect.as_ref().map_or("application/json", |dialect| dialect.content_type());
-    SessionRoute {
-        status: dialect.as_ref().map_or(StatusCode::OK, |dialect| dialect.status()),
-        dialect,
+fn issuer(plan: &Arc<Plan>, state: &AppState) -> Issuer {
+    Issuer {
         plan: Arc::clone(plan),
-        sessions: Arc::clone(&rooms.sessions),
-        rules: Rules::new(rooms.browser.clone(), resolver.page_headers().chain(inputs.headers())),
-        base: Base::new(&looked_at(&resolver, &inputs), Some(content_type)),
-        inputs,
-        resolver,
-        observer: Observer::new(&plan.route.path, &rooms.metrics, rooms.log.clone()),
-        body: rooms.body,
+        sessions: Arc::clone(&state.sessions),
+        resolver: state.sources.resolver(&plan.route).covering(plan.inputs().headers()),
     }
 }
 
-fn subrequest(plan: &Arc<Plan>, mode: config::Mode, rooms: &Rooms) -> SubrequestRoute {
-    let observer = Observer::new(&plan.route.path, &rooms.metrics, rooms.log.clone());
-    let resolver = rooms.sources.resolver(&plan.route).covering(plan.provider.inputs().headers());
-    SubrequestRoute::new(Arc::clone(plan), Arc::clone(&rooms.sessions), resolver, mode, observer)
+fn session(plan: &Arc<Plan>, state: &AppState) -> SessionRoute {
+    let (issuer, inputs) = (issuer(plan, state), Arc::clone(plan.inputs()));
+    let dialect = if let Form::Client(dialect) = &plan.form { Some(Arc::clone(dialect)) } else { None };
+    let content_type = dialect.as_ref().map_or("application/json", |dialect| dialect.content_type());
+    SessionRoute {
+        status: dialect.as_ref().map_or(Outcome::Ok.row().status, |dialect| dialect.status()),
+        dialect,
+        rules: Rules::new(state.browser.clone(), issuer.resolver.page_headers().chain(inputs.headers())),
+        base: Base::new(&looked_at(&issuer.resolver, &inputs), Some(content_type)),
+        inputs,
+        issuer,
+        observer: Observer::new(&plan.route.path, &state.metrics, state.log.clone()),
+        body: state.body,
+    }
 }
 
-fn not_found(rooms: &Rooms) -> impl Fn(&Asked) -> warp::reply::Response + Send + Sync + 'static {
+fn subrequest(plan: &Arc<Plan>, mode: config::Mode, state: &AppState) -> SubrequestRoute {
+    let observer = Observer::new(&plan.route.path, &state.metrics, state.log.clone());
+    SubrequestRoute::new(issuer(plan, state), mode, observer)
+}
+
+fn not_found(state: &AppState) -> impl Fn(&Request) -> warp::reply::Response + Send + Sync + 'static {
     let base = Base::new(&[], Some("application/json"));
     // T-55: bounded labels
-    let observer = Observer::new("other", &rooms.metrics, rooms.log.clone());
-    move |asked| {
+    let observer = Observer::new("other", &state.metrics, state.log.clone());
+    move |request| {
         let outcome = Outcome::NotFound;
-        observer.request(asked, Seen { outcome, status: 404, reason: None, hit: false }, || None);
-        reply::problem(&base, asked.id, outcome, Extras::default())
+        let response = reply::problem(&base, request.id, outcome, Extras::default());
+        let status = response.status().as_u16();
+        observer.completed(request, Completion { outcome, status, reason: None, hit: false }, || None);
+        response
     }
 }

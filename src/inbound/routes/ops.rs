@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use warp::reply::Response;
 
 use super::table::{Served, Table};
-use crate::inbound::Rooms;
-use crate::inbound::request::Asked;
+use crate::inbound::AppState;
+use crate::inbound::request::Request;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Metrics, SigningKeyLine};
 use crate::provider::{KeyState, Provider};
@@ -19,29 +19,30 @@ use crate::provider::{KeyState, Provider};
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The routes of the ops listener.
-pub(super) fn table(lifecycle: &Lifecycle, rooms: &Rooms) -> Table {
-    let live = Served::at("/livez", |asked| guarded(asked, || text(StatusCode::OK, "ok\n")));
-    let (state, own) = (lifecycle.clone(), rooms.clone());
-    let ready = Served::at("/readyz", move |asked| guarded(asked, || readiness(&state, &own)));
-    let (state, own) = (lifecycle.clone(), rooms.clone());
-    let metrics = Served::at("/metrics", move |asked| guarded(asked, || numbers(&state, &own)));
-    Table::new(vec![live, ready, metrics], |_| text(StatusCode::NOT_FOUND, "not found\n"), super::heads(rooms))
+pub(super) fn table(lifecycle: &Lifecycle, state: &AppState) -> Table {
+    let live = Served::at("/livez", |request| guarded(request, || text(StatusCode::OK, "ok\n")));
+    let (life, own) = (lifecycle.clone(), state.clone());
+    let ready = Served::at("/readyz", move |request| guarded(request, || readiness(&life, &own)));
+    let (life, own) = (lifecycle.clone(), state.clone());
+    let metrics = Served::at("/metrics", move |request| guarded(request, || numbers(&life, &own)));
+    let served = vec![live, ready, metrics]; // T-56: probes alone
+    Table::new(served, |_| text(StatusCode::NOT_FOUND, "not found\n"), super::heads(state))
 }
 
-fn numbers(lifecycle: &Lifecycle, rooms: &Rooms) -> Response {
-    rooms.sessions.report();
-    rooms.metrics.show_keys(&key_lines(&rooms.providers));
-    rooms.metrics.ready.set(i64::from(lifecycle.objections().is_empty()));
-    let mut response = Response::new(Bytes::from(rooms.metrics.render()).into());
+fn numbers(lifecycle: &Lifecycle, state: &AppState) -> Response {
+    state.sessions.report();
+    state.metrics.show_keys(&key_lines(&state.providers));
+    state.metrics.ready.set(i64::from(lifecycle.objections().is_empty()));
+    let mut response = Response::new(Bytes::from(state.metrics.render()).into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Metrics::CONTENT_TYPE));
     response
 }
 
-fn guarded(asked: &Asked, answer: impl FnOnce() -> Response) -> Response {
+fn guarded(request: &Request, answer: impl FnOnce() -> Response) -> Response {
     // T-56: no browsers
-    let mut response = if asked.headers.contains_key(SEC_FETCH_SITE) {
+    let mut response = if request.headers.contains_key(SEC_FETCH_SITE) {
         text(StatusCode::FORBIDDEN, "not for browsers\n")
-    } else if matches!(asked.method, Method::GET | Method::HEAD) {
+    } else if matches!(request.method, Method::GET | Method::HEAD) {
         answer()
     } else {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
@@ -63,13 +64,13 @@ fn key_lines(providers: &[Arc<Provider>]) -> Vec<SigningKeyLine> {
 }
 
 /// Ready, or every reason why not; and the signing keys.
-fn readiness(lifecycle: &Lifecycle, rooms: &Rooms) -> Response {
+fn readiness(lifecycle: &Lifecycle, state: &AppState) -> Response {
     let objections = lifecycle.objections();
     let ready = objections.is_empty();
-    rooms.metrics.ready.set(i64::from(ready));
+    state.metrics.ready.set(i64::from(ready));
     let reasons: Vec<_> =
         objections.iter().map(|objection| json!({"code": objection.code, "detail": objection.detail})).collect();
-    let keys: Vec<_> = rooms.providers.iter().flat_map(|provider| keys(provider)).collect();
+    let keys: Vec<_> = state.providers.iter().flat_map(|provider| keys(provider)).collect();
     let body = json!({"ready": ready, "reasons": reasons, "keys": keys}).to_string();
     let mut response = Response::new(Bytes::from(body).into());
     *response.status_mut() = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

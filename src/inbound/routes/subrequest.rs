@@ -4,31 +4,25 @@
 //! nothing to say, because some proxies let the client's own header through where ours is missing. Anything else carries
 //! none, because some proxies copy a denial to the client. No answer has a body: nginx then keeps the connection.
 
-use std::sync::Arc;
-
-use http::StatusCode;
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use warp::reply::Response;
 
-use super::input::{self, Fault};
+use super::input;
+use super::issuer::Issuer;
 use super::looked_at;
+use super::refused::Refused;
 use crate::config::Mode;
 use crate::identity::{Identity, Refusal, Resolver};
-use crate::inbound::reply::observe::{Observer, Seen};
-use crate::inbound::reply::{Base, CHALLENGE, Outcome, numbered};
-use crate::inbound::request::Asked;
-use crate::metrics::Label as _;
-use crate::provider::{InputFault, Inputs};
-use crate::session::{
-    Answer, ENVOY_REMOVE, Entry, How, Plan, SESSION_HEADERS, STATUS, SessionError, Sessions, left_empty,
-};
+use crate::inbound::reply::observe::{Completion, Observer};
+use crate::inbound::reply::{self, Base, Outcome, Subrequest, numbered};
+use crate::inbound::request::Request;
+use crate::provider::Inputs;
+use crate::session::{Answer, ENVOY_REMOVE, Entry, How, SESSION_HEADERS, STATUS, SessionError, left_empty};
 
 /// What the handler needs, put together at start.
 #[derive(Debug)]
 pub(crate) struct SubrequestRoute {
-    plan: Arc<Plan>,
-    sessions: Arc<Sessions>,
-    resolver: Resolver,
+    issuer: Issuer,
     mode: Mode,
     observer: Observer,
     /// Headers of a denial: nothing about chat.
@@ -38,141 +32,62 @@ pub(crate) struct SubrequestRoute {
 }
 
 impl SubrequestRoute {
+    pub(super) fn new(issuer: Issuer, mode: Mode, observer: Observer) -> Self {
+        let denied = bare(&issuer.resolver, issuer.plan.provider.inputs());
+        let passed = complete(denied.clone());
+        Self { issuer, mode, observer, denied, passed }
+    }
+
     /// Answers one request, whatever its method, path below the prefix, query or body: those are the user's own request
     /// to the host application. What the proxy wants to add comes in headers.
-    pub(crate) async fn answer(&self, asked: &Asked) -> Response {
-        let identity = match self.resolver.resolve(&asked.asking(None)) {
-            Ok(identity) => identity,
-            // Boxed: few requests come here, and every hit would carry the future about.
-            Err(refusal) => match Box::pin(self.resolver.resolve_again(&asked.asking(None), refusal)).await {
-                Ok(identity) => identity,
-                Err(refusal) => {
-                    self.observer.refused(refusal);
-                    return self.without_identity(asked, refusal);
-                }
-            },
-        };
-        // T-09: joined inputs
-        if asked.asking(None).joins(self.plan.provider.inputs().headers()) {
-            return self.without_input(asked, Fault::from(InputFault::Twice));
-        }
-        let key = match input::of_headers(asked, self.plan.provider.inputs()) {
-            Ok(inputs) => self.plan.key(&identity, &inputs),
-            Err(fault) => return self.without_input(asked, fault),
-        };
-        if let Some((entry, how)) = self.sessions.warm(&self.plan, &key) {
-            return self.pass(asked, &identity, &entry, how);
-        }
-        // Boxed: a mint is rare and its future is large, and every hit would carry it about.
-        let outcome = Box::pin(self.sessions.cold(&self.plan, &key, asked.origin())).await;
-        // Whoever was denied meanwhile is told so, whatever came of the mint.
-        // T-66: denied during the check
-        if let Err(refusal) = self.resolver.admits(&identity) {
-            self.sessions.forget(&identity.chat_subject());
-            self.observer.refused(refusal);
-            return self.without_identity(asked, refusal);
-        }
-        match outcome {
-            Ok((entry, how)) => self.pass(asked, &identity, &entry, how),
-            Err(error) => self.without_session(asked, &error),
-        }
-    }
-}
-
-impl SubrequestRoute {
-    pub(crate) fn new(
-        plan: Arc<Plan>,
-        sessions: Arc<Sessions>,
-        resolver: Resolver,
-        mode: Mode,
-        observer: Observer,
-    ) -> Self {
-        let denied = bare(&resolver, plan.provider.inputs());
-        let passed = complete(denied.clone());
-        Self { plan, sessions, resolver, mode, observer, denied, passed }
+    pub(crate) async fn answer(&self, request: &Request) -> Response {
+        self.session(request).await.unwrap_or_else(|refused| self.without_session(request, &refused))
     }
 
-    /// The answer to what nobody looks at: no request that two hops would read alike, or one of a stranger.
-    pub(crate) fn refuse(&self, asked: &Asked, refusal: Refusal) -> Response {
-        self.observer.refused(refusal);
-        self.without_identity(asked, refusal)
+    async fn session(&self, request: &Request) -> Result<Response, Refused> {
+        let identity = self.issuer.identify(request, None).await?;
+        let inputs = input::of_headers(request, self.issuer.plan.provider.inputs())?;
+        let (entry, how) = self.issuer.session(request, &identity, &inputs).await?;
+        self.pass(request, &identity, &entry, how)
     }
 
-    fn pass(&self, asked: &Asked, identity: &Identity<'_>, entry: &Entry, how: How) -> Response {
-        let Answer::Headers(set) = &entry.answer else {
-            return self.without_session(asked, &SessionError::TooLarge);
+    /// The answer to a request whose headers are not even looked at: two hops could read them differently, or a stranger
+    /// sent them.
+    pub(crate) fn refuse(&self, request: &Request, refusal: Refusal) -> Response {
+        self.without_session(request, &refusal.into())
+    }
+
+    fn pass(&self, request: &Request, identity: &Identity<'_>, entry: &Entry, how: How) -> Result<Response, Refused> {
+        let Answer::Headers(set) = &entry.answer else { return Err(SessionError::TooLarge.into()) };
+        let response = reply::passed(numbered(HeaderMap::clone(set), request.id));
+        let status = response.status().as_u16();
+        let completion = Completion { outcome: Outcome::Ok, status, reason: None, hit: how == How::Hit };
+        self.observer.completed(request, completion, || entry.user_tag(|| self.observer.tag(identity)));
+        Ok(response)
+    }
+
+    /// Where chat is optional, nothing but an identity that could be wrong keeps a request from the host application.
+    fn without_session(&self, request: &Request, refused: &Refused) -> Response {
+        self.observer.refused(refused.refusal());
+        let mode = self.mode; // T-12: mode of the route
+        let is_anonymous = mode == Mode::Optional && refused.is_anonymous();
+        let outcome = if is_anonymous { Outcome::Anonymous } else { refused.outcome() };
+        let response = match (outcome.subrequest(), mode) {
+            (Subrequest::ByMode(status, _), Mode::Optional) => self.pass_without(request, status), // T-57: optional passes
+            (Subrequest::ByMode(_, status), Mode::Required) | (Subrequest::Always(status), _) => {
+                reply::denied(&self.denied, request.id, status, refused.retry_after()) // T-35: denied headers
+            }
+            (Subrequest::Never, _) => reply::denied(&self.denied, request.id, outcome.row().status, None),
         };
-        let response = empty(StatusCode::OK, numbered(HeaderMap::clone(set), asked.id));
-        let seen = Seen { outcome: Outcome::Ok, status: 200, reason: None, hit: how == How::Hit };
-        self.observer.request(asked, seen, || entry.user_tag(|| self.observer.tag(identity)));
+        let status = response.status().as_u16();
+        self.observer.completed(request, Completion { outcome, status, reason: refused.reason(), hit: false }, || None);
         response
     }
 
-    fn without_identity(&self, asked: &Asked, refusal: Refusal) -> Response {
-        let (outcome, reason) = (Outcome::from(refusal), Some(refusal.label()));
-        // T-12: mode of the route
-        match (outcome, self.mode) {
-            (Outcome::UserDenied | Outcome::UserIdInvalid, Mode::Optional) => {
-                self.pass_without(asked, outcome, reason, "denied")
-            }
-            (Outcome::PeerUntrusted, _) | (Outcome::UserDenied | Outcome::UserIdInvalid, Mode::Required) => {
-                self.deny(asked, outcome, reason, StatusCode::FORBIDDEN)
-            }
-            (Outcome::IdentityUnavailable, Mode::Optional) => self.pass_without(asked, outcome, reason, "unavailable"),
-            (Outcome::IdentityUnavailable, Mode::Required) => {
-                self.deny(asked, outcome, reason, StatusCode::SERVICE_UNAVAILABLE)
-            }
-            (_, Mode::Optional) if refusal == Refusal::Absent => {
-                self.pass_without(asked, Outcome::Anonymous, reason, "anonymous")
-            }
-            _ => self.deny(asked, Outcome::Unauthorized, reason, StatusCode::UNAUTHORIZED),
-        }
-    }
-
-    fn without_input(&self, asked: &Asked, fault: Fault) -> Response {
-        match self.mode {
-            Mode::Optional => self.pass_without(asked, fault.outcome, Some(fault.reason), "denied"),
-            Mode::Required => self.deny(asked, fault.outcome, Some(fault.reason), StatusCode::BAD_REQUEST),
-        }
-    }
-
-    /// The outcome table of the subrequest: optional never locks the host application, required says why not.
-    fn without_session(&self, asked: &Asked, error: &SessionError) -> Response {
-        let outcome = Outcome::from(error);
-        let reason = Some(error.reason());
-        let (status, required) = match outcome {
-            Outcome::Unauthorized if self.mode == Mode::Optional => {
-                return self.pass_without(asked, Outcome::Anonymous, reason, "anonymous");
-            }
-            Outcome::Unauthorized => ("anonymous", StatusCode::UNAUTHORIZED),
-            Outcome::UserIdInvalid | Outcome::InputRefused => ("denied", StatusCode::FORBIDDEN),
-            Outcome::ProviderRateLimited | Outcome::RateLimited => ("limited", StatusCode::FORBIDDEN),
-            _ => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
-        };
-        match self.mode {
-            Mode::Optional => self.pass_without(asked, outcome, reason, status), // T-57: optional passes
-            Mode::Required => self.deny(asked, outcome, reason, required),
-        }
-    }
-
-    fn pass_without(&self, asked: &Asked, outcome: Outcome, reason: Option<&str>, status: &'static str) -> Response {
-        let mut headers = self.passed.headers(asked.id);
+    fn pass_without(&self, request: &Request, status: &'static str) -> Response {
+        let mut headers = self.passed.headers(request.id);
         headers.insert(STATUS, HeaderValue::from_static(status));
-        let response = empty(StatusCode::OK, headers);
-        self.observer.request(asked, Seen { outcome, status: 200, reason, hit: false }, || None);
-        response
-    }
-
-    fn deny(&self, asked: &Asked, outcome: Outcome, reason: Option<&str>, status: StatusCode) -> Response {
-        let mut response = empty(status, self.denied.headers(asked.id)); // T-35: denied headers
-        if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(WWW_AUTHENTICATE, CHALLENGE);
-        }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-        }
-        self.observer.request(asked, Seen { outcome, status: status.as_u16(), reason, hit: false }, || None);
-        response
+        reply::passed(headers)
     }
 }
 
@@ -192,11 +107,4 @@ fn complete(base: Base) -> Base {
 /// Headers that a session of a subrequest route begins with, so that a cached one is finished but for the request id.
 pub(crate) fn frame(resolver: &Resolver, inputs: &Inputs) -> HeaderMap {
     bare(resolver, inputs).into_headers()
-}
-
-fn empty(status: StatusCode, headers: HeaderMap) -> Response {
-    let mut response = Response::new(bytes::Bytes::new().into());
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
 }

@@ -9,7 +9,7 @@ use super::subrequest::SubrequestRoute;
 use crate::config::{self, Reach};
 use crate::inbound::connection::{HeadFault, is_same};
 use crate::inbound::reply::observe::HeadObserver;
-use crate::inbound::request::Asked;
+use crate::inbound::request::Request;
 
 /// What is served where, in the order in which it is looked for.
 pub(crate) struct Table {
@@ -39,7 +39,7 @@ pub(super) enum Handler {
 }
 
 /// An answer that needs nothing but the head of a request.
-type Plain = Box<dyn Fn(&Asked) -> Response + Send + Sync>;
+type Plain = Box<dyn Fn(&Request) -> Response + Send + Sync>;
 
 impl Served {
     /// The handler of a configured route.
@@ -48,7 +48,7 @@ impl Served {
     }
 
     /// A handler that every host has at this path.
-    pub(super) fn at(path: &str, answer: impl Fn(&Asked) -> Response + Send + Sync + 'static) -> Self {
+    pub(super) fn at(path: &str, answer: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
         Self { path: path.to_owned(), reach: Reach::Exact, host: None, handler: Handler::Plain(Box::new(answer)) }
     }
 
@@ -66,7 +66,7 @@ impl Table {
     /// are asked most.
     pub(super) fn new(
         mut served: Vec<Served>,
-        rest: impl Fn(&Asked) -> Response + Send + Sync + 'static,
+        rest: impl Fn(&Request) -> Response + Send + Sync + 'static,
         heads: HeadObserver,
     ) -> Self {
         served.sort_by_key(|own| (own.host.is_none(), !matches!(own.handler, Handler::Session(_))));
@@ -84,24 +84,24 @@ impl Table {
     }
 
     /// Answers one request; every outcome is an answer.
-    pub(super) async fn answer(&self, asked: &Asked) -> Response {
-        let host = if self.by_host { asked.host() } else { None };
-        match self.find(asked.path(), host.as_deref()) {
-            Some(Handler::Session(handler)) => handler.answer(asked).await,
-            Some(Handler::Subrequest(handler)) => handler.answer(asked).await,
-            Some(Handler::Plain(answer)) => answer(asked),
-            None => self.turn_away(asked),
+    pub(super) async fn answer(&self, request: &Request) -> Response {
+        let host = if self.by_host { request.host() } else { None };
+        match self.find(request.path(), host.as_deref()) {
+            Some(Handler::Session(handler)) => handler.answer(request).await,
+            Some(Handler::Subrequest(handler)) => handler.answer(request).await,
+            Some(Handler::Plain(answer)) => answer(request),
+            None => self.turn_away(request),
         }
     }
 
     /// Refuses a request because of its head.
-    pub(super) fn refuse(&self, fault: HeadFault, asked: &Asked) -> Response {
-        self.heads.answer(fault, asked)
+    pub(super) fn refuse(&self, fault: HeadFault, request: &Request) -> Response {
+        self.heads.answer(fault, request)
     }
 
     /// Answers a request that no place is for.
-    pub(crate) fn turn_away(&self, asked: &Asked) -> Response {
-        (self.rest)(asked)
+    pub(crate) fn turn_away(&self, request: &Request) -> Response {
+        (self.rest)(request)
     }
 
     /// The subrequest routes, those for one host first.
