@@ -15,6 +15,7 @@ use super::schedule::Schedule;
 use super::unknown::{Budget, Unknown};
 use super::{Found, Keys, MOST_KID_BYTES, Waiting};
 use crate::clock::{Clock, Moment};
+use crate::definition::Mistake;
 use crate::identity::Around;
 use crate::identity::definition::{KeyPlace, KeyPlan};
 use crate::metrics::{KeySetMetrics, Label as _};
@@ -86,7 +87,7 @@ struct Times {
 }
 
 impl Remote {
-    pub(super) fn new(source: &str, plan: &KeyPlan, around: &Around) -> Result<Self, (&'static str, String)> {
+    pub(super) fn new(source: &str, plan: &KeyPlan, around: &Around) -> Result<Self, Mistake> {
         let by_key = matches!(plan.place, KeyPlace::PemUrl(_));
         let metrics = around.metrics.key_set(source, Fault::VARIANTS.iter().map(|fault| fault.label()));
         Ok(Self {
