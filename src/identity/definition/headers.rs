@@ -11,7 +11,7 @@ use super::payload::{self, Issuer, Payload};
 use crate::definition::Mistake;
 use crate::identity::claims::{ClaimNames, Expiry, Form};
 use crate::identity::request::encoding::Encoding;
-use crate::identity::user::text::Told;
+use crate::identity::user::text::Medium;
 
 /// The table as written.
 #[derive(Clone, Debug, Deserialize)]
@@ -118,10 +118,10 @@ impl HeaderNames {
         self.decoding.as_ref().is_some_and(|decoding| decoding.repeated_groups)
     }
 
-    /// How the subject is told. Nobody joins claims with a comma.
-    pub(in crate::identity) fn subject_told(&self) -> Told {
+    /// How the subject comes in. No proxy joins claims with a comma.
+    pub(in crate::identity) fn subject_medium(&self) -> Medium {
         let is_claim = self.decoding.as_ref().is_some_and(|decoding| decoding.subject.is_none());
-        if is_claim || self.allow_comma_in_subject { Told::Value } else { Told::Line }
+        if is_claim || self.allow_comma_in_subject { Medium::Value } else { Medium::Line }
     }
 
     /// Whether the payload decides who the user is, or whether this request is one of theirs.
