@@ -66,7 +66,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{self, ConfigError, Environment};
 use crate::definition::{Key, Mistake, Mistakes};
 use crate::metrics::Metrics;
-use crate::outbound::Outbound;
+use crate::outbound::{Outbound, Services};
 use crate::secrets::{Reload, Reports};
 
 /// One configured account at a chat system.
@@ -106,33 +106,21 @@ pub struct Provider {
     clock: Arc<dyn Clock>,
 }
 
-/// Shared parts that every provider uses.
-#[derive(Clone, Debug)]
-pub struct Surroundings {
-    /// The way out.
-    pub outbound: Outbound,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// The counters.
-    pub metrics: Arc<Metrics>,
-    /// The definitions that may be named.
-    pub definitions: Arc<Definitions>,
-}
-
 impl Provider {
     /// Compiles the definition that `table` names and reads its secrets. Every mistake that can be found is reported.
     pub fn configure(
         name: &str,
         table: &config::Provider,
         environment: &Environment,
-        around: &Surroundings,
+        definitions: &Definitions,
+        services: &Services,
     ) -> Result<Self, Vec<ConfigError>> {
         let at = |mistake: Mistake| {
             let setting = mistake.key.names().next().unwrap_or_default();
             ConfigError::at(table.origin_of(setting), mistake.within(Key::of("providers").below(name)))
         };
         let (definition, file) =
-            around.definitions.get(&table.preset).map_err(|mistake| vec![at(mistake.within("preset"))])?;
+            definitions.get(&table.preset).map_err(|mistake| vec![at(mistake.within("preset"))])?;
         let error = |mistake: Mistake| match file {
             // What is wrong in the operator's own definition is reported with its file.
             Some(file) if definition.has(&mistake.key) => ConfigError::at(file, mistake),
@@ -141,7 +129,7 @@ impl Provider {
                 None => at(mistake),
             },
         };
-        Self::assemble(name, table, &definition, environment, around)
+        Self::assemble(name, table, &definition, environment, services)
             .map_err(|mistakes| mistakes.into_iter().map(error).collect())
     }
 
@@ -150,11 +138,11 @@ impl Provider {
         table: &config::Provider,
         definition: &Definition,
         environment: &Environment,
-        around: &Surroundings,
+        services: &Services,
     ) -> Result<Self, Mistakes> {
         let mut settings = settings::resolve(definition, &table.settings, environment)?;
         let given_twice = std::mem::take(&mut settings.cautions);
-        let compiled = compile::compile(name, definition, settings, table, &around.metrics)?;
+        let compiled = compile::compile(name, definition, settings, table, &services.metrics)?;
         let Compiled {
             account,
             user,
@@ -172,11 +160,11 @@ impl Provider {
         let Compiled { registration, api_url, user_id, extra, needs, inputs, dialect, permits, uses, cautions, .. } =
             compiled;
         let reports = Reports {
-            generation: Some(around.metrics.credentials_generation(name)),
-            rejected: Some(around.metrics.credentials_rejected(name)),
+            generation: Some(services.metrics.credentials_generation(name)),
+            rejected: Some(services.metrics.credentials_rejected(name)),
             ..Reports::new("credentials", Key::from("providers").below(name))
         };
-        let vault = Vault::open(needs, reports, Arc::clone(&around.clock))?;
+        let vault = Vault::open(needs, reports, Arc::clone(&services.clock))?;
         Ok(Self {
             name: Arc::from(name),
             preset: definition.name.clone(),
@@ -201,14 +189,14 @@ impl Provider {
             uses,
             cautions: cautions.into_iter().chain(given_twice).collect(),
             vault,
-            upserts: Upserts::new(table.upsert_memory.unwrap_or(remember), name, &around.metrics),
-            breaker: Breaker::new(around.metrics.breaker(name)),
-            places: Places::new(table.calls_at_once, place_metrics(name, &around.metrics)),
+            upserts: Upserts::new(table.upsert_memory.unwrap_or(remember), name, &services.metrics),
+            breaker: Breaker::new(services.metrics.breaker(name)),
+            places: Places::new(table.calls_at_once, place_metrics(name, &services.metrics)),
             journal: Journal::default(),
             timeout: table.timeout,
             retries: table.retries,
-            outbound: around.outbound.clone(),
-            clock: Arc::clone(&around.clock),
+            outbound: services.outbound.clone(),
+            clock: Arc::clone(&services.clock),
         })
     }
 

@@ -16,9 +16,9 @@ use super::client::Client;
 use super::schedule::fresh_for;
 use super::{Key, Keys, jwks};
 use crate::clock::{Clock, Moment};
-use crate::identity::Around;
 use crate::identity::definition::{KeyForm, KeyPlace, KeyPlan, PemUrl};
 use crate::metrics::{KeySetMetrics, Label as _};
+use crate::outbound::Services;
 use crate::outbound::{ReadError, Reply, SendError};
 use crate::secrets::{Secret, read_secret};
 
@@ -95,16 +95,16 @@ impl Fetcher {
     pub(super) fn new(
         source: &str,
         plan: &KeyPlan,
-        around: &Around,
+        services: &Services,
         metrics: &KeySetMetrics,
     ) -> Result<Self, (&'static str, String)> {
-        let client = Client::new(source, plan, &around.outbound, metrics);
+        let client = Client::new(source, plan, &services.outbound, metrics);
         let client = Arc::new(client.map_err(|problem| ("keys.ca_file", problem))?);
         if let Some(path) = &plan.bearer_file {
             let token = read_secret(path).map_err(|error| ("keys.bearer_file", error.to_string()))?;
             bearer(&token).ok_or_else(|| ("keys.bearer_file", format!("{} holds no token", path.display())))?;
         }
-        Ok(Self { plan: plan.clone(), client, clock: Arc::clone(&around.clock), discovered: Mutex::default() })
+        Ok(Self { plan: plan.clone(), client, clock: Arc::clone(&services.clock), discovered: Mutex::default() })
     }
 
     /// One look for everything. `known` are the keys that are here.

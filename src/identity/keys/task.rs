@@ -15,9 +15,9 @@ use super::schedule::Schedule;
 use super::unknown::{Budget, Unknown};
 use super::{Found, Keys, MOST_KID_BYTES, Waiting};
 use crate::clock::{Clock, Moment};
-use crate::identity::Around;
 use crate::identity::definition::{KeyPlace, KeyPlan};
 use crate::metrics::{KeySetMetrics, Label as _};
+use crate::outbound::Services;
 use crate::secrets::Reloaded;
 
 /// Looks per cool-down that tokens may cause where one look brings every key.
@@ -86,16 +86,16 @@ struct Times {
 }
 
 impl Remote {
-    pub(super) fn new(source: &str, plan: &KeyPlan, around: &Around) -> Result<Self, (&'static str, String)> {
+    pub(super) fn new(source: &str, plan: &KeyPlan, services: &Services) -> Result<Self, (&'static str, String)> {
         let by_key = matches!(plan.place, KeyPlace::PemUrl(_));
-        let metrics = around.metrics.key_set(source, Fault::VARIANTS.iter().map(|fault| fault.label()));
+        let metrics = services.metrics.key_set(source, Fault::VARIANTS.iter().map(|fault| fault.label()));
         Ok(Self {
             source: source.to_owned(),
-            fetcher: Fetcher::new(source, plan, around, &metrics)?,
+            fetcher: Fetcher::new(source, plan, services, &metrics)?,
             by_key,
             max_age: plan.max_age,
             refresh: plan.refresh,
-            clock: Arc::clone(&around.clock),
+            clock: Arc::clone(&services.clock),
             metrics,
             state: Mutex::new(State {
                 running: false,

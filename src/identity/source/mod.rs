@@ -13,7 +13,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use left_out::LeftOut;
-pub use sources::{Around, Sources};
+pub use sources::Sources;
 
 use crate::identity::claims::Validity;
 use crate::identity::definition::{self, Definition, HeaderNames, MetadataRules, PrincipalRules};
@@ -22,6 +22,7 @@ use crate::identity::token::Verifier;
 use crate::identity::user::Told;
 use crate::identity::user::text::{SubjectRules, Told as HowTold};
 use crate::identity::{Asking, PeerProof, Refusal};
+use crate::outbound::Services;
 
 /// A source in use.
 #[derive(Debug)]
@@ -61,17 +62,17 @@ impl Source {
         name: &str,
         definition: Definition,
         leeway: Duration,
-        around: &Around,
+        services: &Services,
     ) -> Result<Self, (&'static str, String)> {
-        let validity = Validity { clock: Arc::clone(&around.clock), leeway };
+        let validity = Validity { clock: Arc::clone(&services.clock), leeway };
         let kind = match definition.kind {
             definition::Kind::Headers(names) => {
-                let left_out = LeftOut::new(name, &around.metrics);
+                let left_out = LeftOut::new(name, &services.metrics);
                 Kind::Headers { names, validity, left_out }
             }
             definition::Kind::Token(token) => {
                 let (rules, plan) = *token;
-                let keys = Arc::new(KeySet::configure(name, &plan, around)?);
+                let keys = Arc::new(KeySet::configure(name, &plan, services)?);
                 Kind::Token(Box::new(Verifier::new(rules, keys, validity)))
             }
             definition::Kind::Body => Kind::Body,

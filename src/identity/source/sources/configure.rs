@@ -2,33 +2,34 @@
 
 use std::sync::Arc;
 
-use super::{Around, Sources};
+use super::Sources;
 use crate::config::{self, ConfigError, did_you_mean};
 use crate::identity::definition;
 use crate::identity::peer::Peers;
 use crate::identity::source::Source;
 use crate::identity::user::namespace::Namespaces;
 use crate::identity::user::users::Users;
+use crate::outbound::Services;
 
 impl Sources {
     /// Checks the `[identity]` section and the routes' own orders against the presets and the operator's definitions.
     pub fn configure(
         identity: &config::Identity,
         routes: &[config::Route],
-        around: &Around,
+        services: &Services,
     ) -> Result<Self, Vec<ConfigError>> {
         let mut draft = Draft { identity, routes, errors: Vec::new(), broken: Vec::new() };
-        let peers = Peers::configure(identity, &around.clock, &around.metrics);
+        let peers = Peers::configure(identity, &services.clock, &services.metrics);
         let peers = peers.unwrap_or_else(|mistakes| {
             draft.errors.extend(ConfigError::all(&identity.origin, mistakes));
             Peers::default()
         });
-        let mut sources = draft.sources(&peers, around);
+        let mut sources = draft.sources(&peers, services);
         let hears_anybody = hears_anybody(&peers, &sources);
         draft.refuse_all::<()>(clashes(&peers, &sources), "");
         draft.refuse_all::<()>(misplaced_bodies(identity, routes, &sources), "");
         let namespaces = draft.namespaces(&mut sources);
-        let users = Users::configure(&identity.users, &namespaces, &around.metrics);
+        let users = Users::configure(&identity.users, &namespaces, &services.metrics);
         let users = users.unwrap_or_else(|problems| draft.refuse_all(problems, "identity.users."));
         if !draft.errors.is_empty() {
             return Err(draft.errors);
@@ -76,7 +77,7 @@ impl<'c> Draft<'c> {
 
     /// The sources that are asked. What nobody asks is compiled as well: a mistake in it would show on the day it is put
     /// in use.
-    fn sources(&mut self, peers: &'c Peers, around: &Around) -> Vec<Source> {
+    fn sources(&mut self, peers: &'c Peers, services: &Services) -> Vec<Source> {
         let identity = self.identity;
         let mut asked = self.asked();
         for (key, name) in peers.token_sources() {
@@ -109,7 +110,7 @@ impl<'c> Draft<'c> {
             }
             let is_asked = asked.iter().any(|(_, asked)| *asked == name);
             let compiled = definition::compile(name, own).and_then(|definition| {
-                let source = is_asked.then(|| Source::new(name, definition, identity.leeway, around)).transpose();
+                let source = is_asked.then(|| Source::new(name, definition, identity.leeway, services)).transpose();
                 source.map_err(|(key, problem)| vec![(key.to_owned(), problem)])
             });
             match compiled {
