@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ConfigError;
 use super::variables::{self, Variables};
+use crate::definition::Mistake;
 use figment::value::Dict;
 
 /// Environment variables, taken once at start.
@@ -40,9 +41,9 @@ impl Environment {
     }
 
     /// The text of a variable, exactly as it was given. An empty variable counts as not set.
-    pub fn text(&self, name: &str) -> Result<Option<&str>, String> {
+    pub fn text(&self, name: &str) -> Result<Option<&str>, Mistake> {
         if self.broken.contains(name) {
-            return Err(format!("{name} is not UTF-8"));
+            return Err(format!("{name} is not UTF-8").into());
         }
         Ok(self.texts.get(name).map(String::as_str).filter(|text| !text.is_empty()))
     }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::variables::Variables;
 use super::{ConfigError, Environment, Sources};
-use crate::definition::{Key, Mistakes, did_you_mean, read, shown};
+use crate::definition::{Key, Mistake, Mistakes, did_you_mean, read, shown};
 use crate::secrets::{FileError, list, read_text};
 
 /// The merged layers, to be read section by section, so that one pass finds the mistakes of all sections.
@@ -42,7 +42,7 @@ impl Layers {
         for path in all_files(sources, errors) {
             match File::read(&path) {
                 Ok(content) => files.push(File { path, content }),
-                Err(problem) => errors.push(ConfigError::at(path.display().to_string(), problem)),
+                Err(mistake) => errors.push(ConfigError::at(path.display().to_string(), mistake)),
             }
         }
         let merged = files.iter().fold(Figment::new(), Figment::merge);
@@ -164,7 +164,7 @@ impl Layers {
 
 impl File {
     /// The content of a file. It is read once, with a limit.
-    fn read(path: &Path) -> Result<Dict, String> {
+    fn read(path: &Path) -> Result<Dict, Mistake> {
         let text = read_text(path, MAX_BYTES).map_err(|cause| {
             let problem = match cause {
                 FileError::Unreadable(cause) => format!("cannot be read ({cause})"),
@@ -172,7 +172,7 @@ impl File {
             };
             format!("{problem}; name a configuration file with --config")
         })?;
-        toml::from_str(&text).map_err(|cause| not_toml(&text, &cause))
+        toml::from_str(&text).map_err(|cause| not_toml(&text, &cause).into())
     }
 }
 

@@ -10,8 +10,7 @@ use figment::{Metadata, Profile, Provider};
 
 use super::ConfigError;
 use super::layers::SECTIONS;
-use crate::definition::did_you_mean;
-use crate::definition::line;
+use crate::definition::{Mistake, did_you_mean, line};
 
 /// What their names begin with.
 const PREFIX: &str = "SIDEMINT_";
@@ -52,9 +51,9 @@ impl Variables {
     }
 
     fn variable(&self, name: &str, parts: &[&str], text: &str, files: &Dict) -> Result<Variable, ConfigError> {
-        let mistake = |problem: String| ConfigError::new(name, parts.join(".").to_lowercase().as_str(), problem);
-        let path = spelled(parts, files).map_err(mistake)?;
-        let at = |problem: String| ConfigError::new(name, path.join(".").as_str(), problem);
+        let at = |path: &str, mistake: Mistake| ConfigError::at(name, mistake.within(path));
+        let path = spelled(parts, files).map_err(|mistake| at(&parts.join(".").to_lowercase(), mistake))?;
+        let at = |problem: String| at(&path.join("."), problem.into());
         if let Some(other) = self.0.iter().find(|other| other.path == path) {
             return Err(at(format!("is what {} sets as well; unset one", other.name)));
         }
@@ -116,7 +115,7 @@ fn parts(variable: &str) -> Option<Vec<&str>> {
 }
 
 /// The keys that the parts of a name stand for.
-fn spelled(parts: &[&str], files: &Dict) -> Result<Vec<String>, String> {
+fn spelled(parts: &[&str], files: &Dict) -> Result<Vec<String>, Mistake> {
     let mut path: Vec<String> = Vec::new();
     let mut table = Some(files);
     for part in parts {
@@ -137,7 +136,7 @@ fn spelled(parts: &[&str], files: &Dict) -> Result<Vec<String>, String> {
 
 /// A name below `path` that no file has. Keys of ours are in lower case. Names that others chose are taken as they are
 /// written; capitals alone do not show how a claim, a grant or a role is spelled, and there it matters.
-fn new_name(path: &[String], part: &str) -> Result<String, String> {
+fn new_name(path: &[String], part: &str) -> Result<String, Mistake> {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let is_chosen = matches!(path[..], ["providers", ..] | ["identity", "roles" | "callers" | "sources", ..]);
     let in_capitals = !part.bytes().any(|byte| byte.is_ascii_lowercase());
@@ -148,7 +147,8 @@ fn new_name(path: &[String], part: &str) -> Result<String, String> {
         return Err(format!(
             "holds {part}, and capitals do not show how that name is spelled; write it in the variable as it is meant, or \
              set it in a file"
-        ));
+        )
+        .into());
     }
     Ok(part.to_owned())
 }
@@ -220,7 +220,7 @@ mod tests {
         }
     }
 
-    fn keys(name: &str) -> Result<String, String> {
+    fn keys(name: &str) -> Result<String, Mistake> {
         spelled(&parts(name).expect("a key"), &files()).map(|path| path.join("."))
     }
 
@@ -245,7 +245,7 @@ mod tests {
             "SIDEMINT_PROVIDERS__OTHER__A__B__C",
             "SIDEMINT_IDENTITY__ROLES__MODERATOR",
         ] {
-            assert!(keys(name).expect_err(name).contains("capitals do not show"), "{name}");
+            assert!(keys(name).expect_err(name).problem.contains("capitals do not show"), "{name}");
         }
     }
 

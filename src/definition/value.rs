@@ -45,7 +45,7 @@ fn check_text(setting: &Setting, text: &str) -> Result<(), Mistake> {
         && !whole(pattern)?.is_match(text)
     {
         // Not shown: it may be a secret that was put in the wrong place (T-36).
-        return Err(format!("does not match {pattern}").into());
+        return Err(format!("does not match {pattern} ({})", setting.about.trim_end_matches('.')).into());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Who is asking. Turns proof into the one [`Identity`] type, or a [`Refusal`] with a reason.
+//! Who is evidence. Turns proof into the one [`Identity`] type, or a [`Refusal`] with a reason.
 //!
 //! [`Sources`] compiles what is configured: definitions ([`definition`]) become sources ([`source`]), and what proves a
 //! peer becomes [`Peers`]. Each route has a [`Resolver`], which `inbound` asks once per request; nothing else can make
@@ -20,7 +20,7 @@ mod user;
 pub use definition::{PRESETS, summary};
 pub use peer::{Peer, PeerProof, Peers, Rank, Standing};
 pub use refusal::Refusal;
-pub use request::{Asking, Relayed, Worth};
+pub use request::{Evidence, Relayed, Worth};
 pub use resolver::Resolver;
 pub use source::Sources;
 pub use user::{Identity, Roles};

@@ -8,7 +8,7 @@ use super::keys::Found;
 use super::peer::Gate;
 use super::source::{Source, body};
 use super::user::users::Users;
-use super::{Asking, Identity, Rank, Refusal, Standing, Worth};
+use super::{Evidence, Identity, Rank, Refusal, Standing, Worth};
 
 /// Resolves the requests of one route.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +55,7 @@ impl Resolver {
     }
 
     /// The same headers, and what each is worth.
-    pub fn evidence(&self) -> impl Iterator<Item = (&HeaderName, Worth)> {
+    pub fn headers_with_worth(&self) -> impl Iterator<Item = (&HeaderName, Worth)> {
         self.sources.iter().flat_map(|source| {
             let worth = if source.proves_itself() { Worth::Proven } else { Worth::Said };
             source.headers().map(move |name| (name, worth))
@@ -81,9 +81,9 @@ impl Resolver {
     ///
     /// The second look is boxed: it is rare and its future is large, and without the box every request would carry that
     /// room. Whatever else is off the warm path and large is boxed for the same reason.
-    pub async fn identify<'r>(&'r self, asking: &Asking<'r>) -> Result<Identity<'r>, Refusal> {
-        match self.resolve(asking) {
-            Err(refusal) if refusal.may_want_a_key() => Box::pin(self.resolve_again(asking, refusal)).await,
+    pub async fn identify<'r>(&'r self, evidence: &Evidence<'r>) -> Result<Identity<'r>, Refusal> {
+        match self.resolve(evidence) {
+            Err(refusal) if refusal.may_want_a_key() => Box::pin(self.resolve_again(evidence, refusal)).await,
             resolved => resolved,
         }
     }
@@ -91,15 +91,15 @@ impl Resolver {
     /// The identity that a request carries: that of the first source that tells anything. A source that tells something
     /// wrong ends it; the next is not asked (threats, section 1, rule 4). It never waits: a token whose key is not here is
     /// refused, and [`Resolver::resolve_again`] may find the key.
-    pub fn resolve<'r>(&'r self, asking: &Asking<'r>) -> Result<Identity<'r>, Refusal> {
+    pub fn resolve<'r>(&'r self, evidence: &Evidence<'r>) -> Result<Identity<'r>, Refusal> {
         let mut outcome = Refusal::NoSource;
         for source in &self.sources {
-            if asking.joins(source.headers()) {
+            if evidence.joins(source.headers()) {
                 return Err(Refusal::Duplicate);
             }
-            match source.read(asking, || self.gate.prove(asking, |name| self.caller(name, asking))) {
-                Ok(told) => {
-                    let identity = Identity::new(&source.name, source.namespace(), told);
+            match source.read(evidence, || self.gate.prove(evidence, |name| self.caller(name, evidence))) {
+                Ok(reading) => {
+                    let identity = Identity::new(&source.name, source.namespace(), reading);
                     // T-30: reserved subject
                     if source.is_reserved(identity.subject()) {
                         return Err(Refusal::Namespace);
@@ -116,11 +116,11 @@ impl Resolver {
 
     /// The same once the sources of missing keys were asked, where that can change the refusal. Several tokens may miss
     /// theirs, that of a caller beside that of a user, so none of them ends the search.
-    async fn resolve_again<'r>(&'r self, asking: &Asking<'r>, refusal: Refusal) -> Result<Identity<'r>, Refusal> {
+    async fn resolve_again<'r>(&'r self, evidence: &Evidence<'r>, refusal: Refusal) -> Result<Identity<'r>, Refusal> {
         let mut refusal = refusal;
         let (mut unreachable, mut looked_again) = (false, false);
-        let users = self.sources.iter().map(|source| (source, *asking));
-        let callers = self.callers.iter().map(|source| (source, asking.as_peer()));
+        let users = self.sources.iter().map(|source| (source, *evidence));
+        let callers = self.callers.iter().map(|source| (source, evidence.as_peer()));
         for (source, asked) in users.chain(callers) {
             if !refusal.may_want_a_key() {
                 break;
@@ -136,7 +136,7 @@ impl Resolver {
                 Some(Found::Here) if looked_again => continue,
                 Some(Found::Here | Found::Changed) => looked_again = true,
             }
-            match self.resolve(asking) {
+            match self.resolve(evidence) {
                 Ok(identity) => return Ok(identity),
                 Err(again) => refusal = again,
             }
@@ -146,16 +146,16 @@ impl Resolver {
         Err(if nobody_knows { Refusal::KeysUnavailable } else { refusal })
     }
 
-    /// Whether somebody who was told before is still served.
+    /// Whether a user who was found before is still served.
     pub fn admits(&self, identity: &Identity<'_>) -> Result<(), Refusal> {
         self.users.as_ref().map_or(Ok(()), |users| users.admit(identity))
     }
 
     /// Subject of a caller's own token, which the source called `name` verifies.
-    fn caller(&self, name: &str, asking: &Asking<'_>) -> Result<String, Refusal> {
+    fn caller(&self, name: &str, evidence: &Evidence<'_>) -> Result<String, Refusal> {
         let source = self.callers.iter().find(|source| source.name == name).ok_or(Refusal::NoSource)?;
         // A token that would need another proof of the peer proves nobody.
-        let told = source.read(&asking.as_peer(), || Err(Refusal::PeerUntrusted))?;
-        Ok(Identity::new(name, "", told).subject().to_owned())
+        let reading = source.read(&evidence.as_peer(), || Err(Refusal::PeerUntrusted))?;
+        Ok(Identity::new(name, "", reading).subject().to_owned())
     }
 }

@@ -1,8 +1,20 @@
-//! How often something may happen, and when again after a failure.
+//! How often, how many at once, and when again: what keeps calls to others within bounds, whatever the calls are.
+//!
+//! A [`Limiter`] keeps to a [`Rate`]; a [`Gate`] lets calls pass while the other side works and not too many are under
+//! way; a [`Backoff`] says how long to wait after failures.
 
 mod backoff;
+mod blamed;
+mod breaker;
+mod concurrency;
+mod gate;
 pub mod jitter;
+mod limiter;
 mod rate;
 
 pub use backoff::Backoff;
+pub use breaker::{Change, Failure, Fault, OwnFailures};
+pub use concurrency::ConcurrencyMetrics;
+pub use gate::{Admitted, Gate, Refusal};
+pub use limiter::Limiter;
 pub use rate::{Pace, Rate};

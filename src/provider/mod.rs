@@ -8,8 +8,6 @@
 //! one moment, and how keys are replaced. [`mint`] tells the story of a token: made here, or asked for by [`calls`], for a
 //! [`user`] and with the [`inputs`] that the request may add.
 
-mod blamed;
-mod breaker;
 mod calls;
 mod compile;
 mod credentials;
@@ -19,9 +17,7 @@ mod dialect;
 pub(crate) mod fuzzing;
 mod inputs;
 mod keys;
-mod limiter;
 mod mint;
-mod places;
 mod template;
 mod user;
 
@@ -29,15 +25,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
 use serde_json::Value;
 
-pub use calls::error::{Cause, Class, ProviderError};
+pub use calls::error::{Cause, ProviderError};
 pub use credentials::KeyState;
 pub use credentials::rotation::{
     Plan as RotationPlan, Progress, Rotation, RotationError, Stage, Status as RotationStatus,
 };
-pub use definition::{Definition, Definitions, Input, PRESETS, Setting};
+pub use definition::{Class, Definition, Definitions, Input, PRESETS, Setting};
 pub use dialect::{Dialect, HEADER_TEXT};
 pub use inputs::{Given, InputFault, Inputs};
 pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
@@ -46,27 +41,18 @@ pub use mint::lifetime::Lifetime;
 pub use mint::{Minted, Order};
 pub use template::{Problem, Profile, ProfileUse};
 
-use breaker::Breaker;
 use calls::journal::Journal;
-use calls::sequence::Sequence;
-use compile::{Compiled, Registration};
+use compile::Compiled;
 use credentials::Vault;
 use definition::settings;
-use inputs::permit::Permit;
-use limiter::Limiter;
-use mint::token::{Let, Mint};
 use mint::upserts::Upserts;
-use places::{PlaceMetrics, Places};
-use template::json::JsonTemplate;
-use template::text::TextTemplate;
-use user::account::Account;
-use user::{UserId, UserRule};
+use user::UserId;
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, ConfigError, Environment};
 use crate::definition::{Key, Mistake, Mistakes};
-use crate::metrics::Metrics;
 use crate::outbound::{Outbound, Services};
+use crate::pacing::{ConcurrencyMetrics, Gate};
 use crate::secrets::{Reload, Reports};
 
 /// One configured account at a chat system.
@@ -74,31 +60,10 @@ use crate::secrets::{Reload, Reports};
 pub struct Provider {
     name: Arc<str>,
     preset: String,
-    account: Account,
-    user: UserRule,
-    lifetime: Lifetime,
-    limiter: Option<Limiter>,
-    retry_headers: Vec<HeaderName>,
-    lets: Vec<(String, Let)>,
-    mint: Mint,
-    cache: bool,
-    upsert: Sequence,
-    revoke: Sequence,
-    /// Whether the provider verifies with public keys that were registered there.
-    registers_keys: bool,
-    registration: Option<Registration>,
-    api_url: String,
-    user_id: Option<TextTemplate>,
-    extra: Vec<(String, JsonTemplate)>,
-    inputs: Arc<Inputs>,
-    dialect: Option<Arc<Dialect>>,
-    permits: Vec<Permit>,
-    uses: ProfileUse,
-    cautions: Vec<String>,
+    compiled: Compiled,
     vault: Vault,
     upserts: Upserts,
-    breaker: Breaker,
-    places: Places,
+    gate: Gate<Class>,
     journal: Journal,
     timeout: Duration,
     retries: u32,
@@ -142,56 +107,24 @@ impl Provider {
     ) -> Result<Self, Mistakes> {
         let mut settings = settings::resolve(definition, &table.settings, environment)?;
         let given_twice = std::mem::take(&mut settings.cautions);
-        let compiled = compile::compile(name, definition, settings, table, &services.metrics)?;
-        let Compiled {
-            account,
-            user,
-            lifetime,
-            limiter,
-            retry_headers,
-            lets,
-            mint,
-            cache,
-            upsert,
-            remember,
-            revoke,
-            ..
-        } = compiled;
-        let Compiled { registration, api_url, user_id, extra, needs, inputs, dialect, permits, uses, cautions, .. } =
-            compiled;
+        let metrics = &services.metrics;
+        let (mut compiled, needs) = compile::compile(name, definition, settings, table, metrics)?;
+        compiled.cautions.extend(given_twice);
+        let remember = table.upsert_memory.unwrap_or(compiled.remember);
+        let (running, waiting, refused) = metrics.calls(name);
+        let calls = ConcurrencyMetrics { running, waiting, refused };
         let reports = Reports {
-            generation: Some(services.metrics.credentials_generation(name)),
-            rejected: Some(services.metrics.credentials_rejected(name)),
+            generation: Some(metrics.credentials_generation(name)),
+            rejected: Some(metrics.credentials_rejected(name)),
             ..Reports::new("credentials", Key::from("providers").below(name))
         };
-        let vault = Vault::open(needs, reports, Arc::clone(&services.clock))?;
         Ok(Self {
             name: Arc::from(name),
             preset: definition.name.clone(),
-            account,
-            user,
-            lifetime,
-            limiter,
-            retry_headers,
-            lets,
-            mint,
-            cache,
-            upsert,
-            revoke,
-            registers_keys: definition.keys.is_some(),
-            registration,
-            api_url,
-            user_id,
-            extra,
-            inputs,
-            dialect,
-            permits,
-            uses,
-            cautions: cautions.into_iter().chain(given_twice).collect(),
-            vault,
-            upserts: Upserts::new(table.upsert_memory.unwrap_or(remember), name, &services.metrics),
-            breaker: Breaker::new(services.metrics.breaker(name)),
-            places: Places::new(table.calls_at_once, place_metrics(name, &services.metrics)),
+            compiled,
+            vault: Vault::open(needs, reports, Arc::clone(&services.clock))?,
+            upserts: Upserts::new(remember, name, metrics),
+            gate: Gate::new(metrics.breaker(name), table.calls_at_once, calls),
             journal: Journal::default(),
             timeout: table.timeout,
             retries: table.retries,
@@ -212,7 +145,7 @@ impl Provider {
 
     /// Address that browsers use.
     pub fn api_url(&self) -> &str {
-        &self.api_url
+        &self.compiled.api_url
     }
 
     /// Longest time that a mint takes: the wait for its turn, and its calls.
@@ -223,54 +156,54 @@ impl Provider {
 
     /// How long tokens live.
     pub fn lifetime(&self) -> &Lifetime {
-        &self.lifetime
+        &self.compiled.lifetime
     }
 
     /// Parts of the profile that change what is minted.
     pub fn uses(&self) -> ProfileUse {
-        self.uses
+        self.compiled.uses
     }
 
     /// What a request may add.
     pub fn inputs(&self) -> &Arc<Inputs> {
-        &self.inputs
+        &self.compiled.inputs
     }
 
     /// The auth endpoint of the provider's own client library, where the definition describes one.
     pub fn dialect(&self) -> Option<&Arc<Dialect>> {
-        self.dialect.as_ref()
+        self.compiled.dialect.as_ref()
     }
 
     /// Whether one token may be handed out more than once.
     pub fn may_be_cached(&self) -> bool {
-        self.cache
+        self.compiled.cache
     }
 
     /// What the operator should know: one sentence each.
     pub fn cautions(&self) -> &[String] {
-        &self.cautions
+        &self.compiled.cautions
     }
 
     /// Whether the operator allows what the request asks for.
     pub fn permits(&self, order: &Order<'_>) -> bool {
-        // Whoever cannot be a user at all is told so by the mint.
-        self.permits.is_empty()
+        // The mint says so where the subject cannot be a user at all.
+        self.compiled.allow_lists.is_empty()
             || self.map_user(order.profile.chat_subject()).is_none_or(|user| {
                 let credentials = self.vault.current();
                 let variables = self.variables(&user, order, &credentials);
-                self.permits.iter().all(|permit| permit.allows(&variables))
+                self.compiled.allow_lists.iter().all(|list| list.allows(&variables))
             })
     }
 
     fn map_user(&self, chat_subject: &str) -> Option<UserId> {
-        self.user.id(chat_subject, self.vault.current().user_key.as_ref())
+        self.compiled.user.id(chat_subject, self.vault.current().user_key.as_ref())
     }
 
     /// Generation that sessions belong to: grows with each change of credentials that they do not outlive, or stays 0
     /// where they outlive every change. A further signing key ends none; one that is taken away ends those that it
     /// signed, unless its public half is still published for them.
     pub fn session_generation(&self) -> u32 {
-        if self.lifetime.drop_on_credential_change { self.vault.current().sessions } else { 0 }
+        if self.compiled.lifetime.drop_on_credential_change { self.vault.current().sessions } else { 0 }
     }
 
     /// Algorithm and key id, where tokens are signed here.
@@ -318,9 +251,4 @@ impl Reload for Provider {
     fn reload(&self) {
         self.vault.reload();
     }
-}
-
-fn place_metrics(provider: &str, metrics: &Metrics) -> PlaceMetrics {
-    let (running, waiting, refused) = metrics.calls(provider);
-    PlaceMetrics { running, waiting, refused }
 }

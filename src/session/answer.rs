@@ -51,9 +51,11 @@ pub enum Answer {
     Whole(Bytes, Box<HeaderMap>),
     /// All headers of the answer, status `ok` included.
     Headers(Box<HeaderMap>),
-    /// The session cannot be said in headers, or not within a proxy's limits, or lacks what a client must be told. Kept
-    /// like any other answer: asking the provider again would bring the same.
+    /// The session cannot be said in headers, or not within a proxy's limits. Kept like any other answer: asking the
+    /// provider again would bring the same.
     Unsayable,
+    /// The session lacks what a client must be told. Kept likewise.
+    Incomplete,
 }
 
 impl std::fmt::Debug for Answer {
@@ -63,6 +65,7 @@ impl std::fmt::Debug for Answer {
             Self::Body(_) | Self::Whole(..) => "Body(…)",
             Self::Headers(_) => "Headers(…)",
             Self::Unsayable => "Unsayable",
+            Self::Incomplete => "Incomplete",
         })
     }
 }
@@ -75,7 +78,7 @@ impl Answer {
             Form::Client(dialect) => match dialect.session(minted, api_url, profile, inputs) {
                 Some((body, headers)) if headers.is_empty() => Self::Body(body),
                 Some((body, headers)) => Self::Whole(body, Box::new(headers)),
-                None => Self::Unsayable,
+                None => Self::Incomplete,
             },
             Form::Headers(frame) => headers(frame, minted, api_url, profile)
                 .filter(|headers| header_bytes(headers) <= MAX_HEADER_BYTES)
@@ -89,7 +92,7 @@ impl Answer {
             Self::Body(body) => body.len(),
             Self::Whole(body, headers) => body.len() + held(headers),
             Self::Headers(headers) => held(headers),
-            Self::Unsayable => 0,
+            Self::Unsayable | Self::Incomplete => 0,
         }
     }
 

@@ -35,6 +35,9 @@ pub enum SessionError {
     /// The answer does not fit into headers.
     #[error("the session does not fit into a proxy's headers")]
     TooLarge,
+    /// The answer lacks what the provider's client library must be told.
+    #[error("the session lacks a value that the definition's [client] needs")]
+    Incomplete,
     /// The route's deadline passed; the mint goes on.
     #[error("no session within the route's deadline")]
     Deadline,
@@ -63,6 +66,7 @@ impl SessionError {
             Self::SignedOut => "signed_out",
             Self::Provider(error) => error.class.label(),
             Self::TooLarge => "too_large",
+            Self::Incomplete => "incomplete",
             Self::Deadline => "deadline",
             Self::Draining => "draining",
             Self::Internal => "internal",

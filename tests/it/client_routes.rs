@@ -287,6 +287,8 @@ error = { text = \"{{ error.message }}\" }
     // A value that the client must have and that is not there.
     let lacking = service.ask("GET", TOKEN, &[ALICE]).await;
     assert_eq!((lacking.status, lacking.text()), (503, "Chat unavailable"));
+    let line = &service.log_lines(2).await[1];
+    assert_eq!((&line["outcome"], &line["reason"]), (&json!("provider_bad_answer"), &json!("incomplete")));
     let whole = service.ask("GET", TOKEN, &[ALICE, ("X-Forwarded-Email", "a@example.com")]).await;
     assert_eq!((whole.status, &whole.json()["mail"]), (200, &json!("a@example.com")));
 }

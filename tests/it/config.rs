@@ -100,12 +100,12 @@ fn an_unknown_key_is_refused_with_file_and_key_and_the_known_ones() {
             (
                 "identity.sources.own",
                 "{ kind = \"headers\", colour = 1, headers = { subject = \"X-User\" } }",
-                "config.toml: identity.sources.own: unknown field `colour`, expected one of `name`, `summary`, `namespace`, `kind`, `headers`, `jwt`, `claims`, `keys`, `metadata`, `principal`",
+                "config.toml: identity.sources.own.colour: unknown key; known here: name, summary, namespace, kind, headers, jwt, claims, keys, metadata, principal",
             ),
             (
                 "identity.sources.own",
                 "{ kind = \"headers\", headers = { subject = \"X-User\", login = \"X-Login\" } }",
-                "config.toml: identity.sources.own: unknown field `login`, expected one of `subject`, `name`, `email`, `avatar`, `groups`, `payload`, `group_separator`, `allow_comma_in_subject`, `subject_case`, `nobody`, `require`, `refuse_if`",
+                "config.toml: identity.sources.own.headers.login: unknown key; known here: subject, name, email, avatar, groups, payload, group_separator, allow_comma_in_subject, subject_case, nobody, require, refuse_if",
             ),
             (
                 "browser.allow_origin",
@@ -283,22 +283,22 @@ fn a_source_or_setting_that_cannot_be_is_refused_with_what_to_write() {
             (
                 "identity.sources.own",
                 "{ kind = \"headers\", headers = { subject = \"X_User\" } }",
-                "config.toml: identity.sources.own: headers.subject: \"X_User\" must not hold '_' or '.'; proxies treat those unlike '-'",
+                "config.toml: identity.sources.own.headers.subject: \"X_User\" must not hold '_' or '.'; proxies treat those unlike '-'",
             ),
             (
                 "identity.sources.own",
                 "{ kind = \"headers\", headers = { subject = \"X-User\", name = { header = \"X-Name\", encoding = \"cp1252\" } } }",
-                "config.toml: identity.sources.own: headers.name: unknown variant `cp1252`, expected one of `utf8`, `latin1`, `rfc2047`, `percent`, `json`, `base64`, `base64url`",
+                "config.toml: identity.sources.own.headers.name.encoding: \"cp1252\" is not one of utf8, latin1, rfc2047, percent, json, base64, base64url",
             ),
             (
                 "identity.sources.envoy-payload",
                 "{ header = \"x-jwt\" }",
-                "config.toml: identity.sources.envoy-payload.issuer: is missing: The issuer, exactly as tokens name it in `iss`.",
+                "config.toml: identity.sources.envoy-payload.issuer: is missing; write issuer = \"…\" (The issuer, exactly as tokens name it in `iss`)",
             ),
             (
                 "identity.sources.own",
                 "{ kind = \"headers\", headers = { subject = \"X-User\", name = \"x-user\" } }",
-                "config.toml: identity.sources.own: headers: \"x-user\" is named twice",
+                "config.toml: identity.sources.own.headers: \"x-user\" is named twice",
             ),
             (
                 "browser.require_header",

@@ -396,7 +396,8 @@ fn private_addresses_are_refused_for_public_sources() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_with_addresses_of_their_own_are_fetched_when_a_token_names_them() {
     let fake = Fake::start(|_| Script::text(403, "application/xml", "<Error><Code>AccessDenied</Code></Error>")).await;
-    let service = start(&format!("pem_url = \"{}/{{kid}}\"\nnetwork = \"private\"\n", fake.base_url())).await;
+    let service =
+        start(&format!("pem_url = \"{}/{{{{ token.kid }}}}\"\nnetwork = \"private\"\n", fake.base_url())).await;
     assert_eq!(service.ops("/readyz").await.status, 200, "there is nothing to wait for");
     let signer = Signer::new("x");
     for kid in ["", "../x", "%2e%2e", "http://evil.example/", "0123abcd-4567-89ab-cdef-0123456789a/"] {

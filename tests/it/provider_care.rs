@@ -270,7 +270,7 @@ async fn log_of(path: &str, script: Script, users: usize) -> Vec<Value> {
     program.signal("TERM");
     let (_, log) = program.ended().await;
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
-    lines.filter(|line| line["target"] == "sidemint::provider::journal").collect()
+    lines.filter(|line| line["target"] == "sidemint::provider::calls::journal").collect()
 }
 
 /// T-63: why a provider failed stands in the log once, however many users meet it, and nothing of them or its answer.

@@ -152,6 +152,8 @@ fn a_list_that_is_not_there_is_refused_at_start() {
     assert!(errors.contains("identity.users.allow_groups: holds an entry, number 2"), "{errors}");
     let errors = refuse(&[("identity.roles.moderator", "[]")]);
     assert!(errors.contains("identity.roles.moderator: names no group"), "{errors}");
+    let errors = refuse(&[("identity.roles.moderator", "[\"chat-mods\", \" admins\"]")]);
+    assert!(errors.contains("identity.roles.moderator: holds an entry, number 2, that no group is called"), "{errors}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,8 +102,8 @@ impl Who {
 
 /// The headers that count on a route. One that signs the operator in is left out: it is the operator's to send.
 pub(super) fn evidence(resolver: &Resolver, peers: &Peers, sign_in: &HeaderMap) -> Vec<Evidence> {
-    let told = resolver.evidence().map(|(name, worth)| (name, worth, true));
-    let proofs = peers.evidence().map(|(name, worth)| (name, worth, false));
+    let told = resolver.headers_with_worth().map(|(name, worth)| (name, worth, true));
+    let proofs = peers.headers_with_worth().map(|(name, worth)| (name, worth, false));
     let mut all: Vec<Evidence> = Vec::new();
     for (name, worth, identity) in told.chain(proofs) {
         if !sign_in.contains_key(name) && !all.iter().any(|own| own.name == *name) {

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::Check;
 use crate::config::{Caller, CallerToken, Identity, Peers, Users, raw};
-use crate::definition::Key;
+use crate::definition::{Key, Mistake};
 
 /// Where none is configured.
 const LEEWAY: Duration = Duration::from_secs(30);
@@ -26,7 +26,7 @@ impl Check<'_> {
             callers.insert(name, caller);
         }
         for (role, groups) in &raw.roles {
-            if !groups.iter().any(|group| !group.trim().is_empty()) {
+            if groups.is_empty() {
                 self.refuse(Key::from("identity.roles").below(role), "names no group; write those that have the role");
             }
         }
@@ -61,7 +61,7 @@ impl Check<'_> {
                     ),
                 ),
                 Ok(net) => networks.push(net),
-                Err(problem) => self.refuse(&networks_key, problem),
+                Err(mistake) => self.refuse(&networks_key, mistake.problem),
             }
         }
         let secret_header = raw.secret_header.and_then(|text| {
@@ -93,7 +93,7 @@ fn is_too_wide(net: &IpNet) -> bool {
 
 /// A network in canonical form. Mapped addresses, host bits and zones are refused: each has fooled a trust check
 /// somewhere (threats T-10), and the canonical spelling says the same.
-pub(crate) fn network(text: &str) -> Result<IpNet, String> {
+pub(crate) fn network(text: &str) -> Result<IpNet, Mistake> {
     // The standard library's parser refuses leading zeros and zones; the network crate's own does not.
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),
@@ -107,16 +107,16 @@ pub(crate) fn network(text: &str) -> Result<IpNet, String> {
         }
     });
     let Some(net) = parsed else {
-        return Err(format!("\"{text}\" is not a network; write it like \"10.20.0.0/16\" or \"fd00::/8\""));
+        return Err(format!("\"{text}\" is not a network; write it like \"10.20.0.0/16\" or \"fd00::/8\"").into());
     };
     // T-10: mapped network
     if let IpNet::V6(v6) = net
         && v6.addr().to_ipv4_mapped().is_some()
     {
-        return Err(format!("\"{text}\" is an IPv4-mapped network; write the IPv4 network itself"));
+        return Err(format!("\"{text}\" is an IPv4-mapped network; write the IPv4 network itself").into());
     }
     if net.addr() != net.network() {
-        return Err(format!("\"{text}\" has host bits set; write \"{}\"", net.trunc()));
+        return Err(format!("\"{text}\" has host bits set; write \"{}\"", net.trunc()).into());
     }
     Ok(net)
 }

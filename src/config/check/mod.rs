@@ -15,7 +15,7 @@ use super::{
     Browser, Cache, ClientCertificates, Config, ConfigError, Environment, JWKS_PATH, Listen, Log, Mode, Provider,
     Route, RouteKind, Server, Tls, UserLimits, origin, raw,
 };
-use crate::definition::{Count, Key, did_you_mean};
+use crate::definition::{Count, Key, Mistake, did_you_mean};
 
 /// Mints and sign-outs at one provider at once, where nothing is said: some hundred connections fit beside those of clients
 /// under the usual limit of 1,024 descriptors, and at 100 ms a call they are 1,280 mints a second.
@@ -236,8 +236,8 @@ impl Check<'_> {
                 refuse("path", "is missing".to_owned());
                 continue;
             };
-            if let Err(problem) = check_path(&path) {
-                refuse("path", problem);
+            if let Err(mistake) = check_path(&path) {
+                refuse("path", mistake.problem);
             }
             if !providers.contains(&raw.provider) {
                 let known: Vec<_> = providers.iter().map(String::as_str).collect();
@@ -289,7 +289,7 @@ fn has_port(host: &str) -> bool {
     host.rsplit_once(':').is_some_and(|(name, _)| !name.starts_with('[') || name.ends_with(']'))
 }
 
-fn check_path(text: &str) -> Result<(), String> {
+fn check_path(text: &str) -> Result<(), Mistake> {
     let segments_ok = text.strip_prefix('/').is_some_and(|rest| {
         !rest.is_empty()
             && rest.split('/').all(|segment| {
@@ -303,10 +303,11 @@ fn check_path(text: &str) -> Result<(), String> {
         return Err(format!(
             "\"{text}\" is not a path we can serve; write \"/\" and plain segments (letters, digits, - . _ ~), such as \
              \"/api/chat/session\""
-        ));
+        )
+        .into());
     }
     if text == JWKS_PATH {
-        return Err(format!("{JWKS_PATH} always serves the public keys; choose another path"));
+        return Err(format!("{JWKS_PATH} always serves the public keys; choose another path").into());
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Claims, Path, text_of};
 use crate::identity::Refusal;
 use crate::identity::user::profile::Profile;
-use crate::identity::user::text::{self, SubjectFault, Told};
+use crate::identity::user::text::{self, Medium, SubjectFault};
 
 /// Which claim is what. Each list is in order of preference.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +75,7 @@ impl ClaimNames {
             subject.push(':');
         }
         subject.push_str(signed(own)?);
-        text::subject(subject.as_bytes(), Told::Signed)?;
+        text::subject(subject.as_bytes(), Medium::Signed)?;
         Ok(subject)
     }
 
@@ -110,7 +110,7 @@ impl ClaimNames {
 
 /// A subject that an issuer signed. One that names nobody is wrong; it is not the absence of one.
 pub(in crate::identity) fn signed(own: &str) -> Result<&str, Refusal> {
-    text::subject(own.as_bytes(), Told::Signed).map_err(|fault| match fault {
+    text::subject(own.as_bytes(), Medium::Signed).map_err(|fault| match fault {
         SubjectFault::Absent => Refusal::Claim,
         fault => fault.into(),
     })

@@ -1,31 +1,48 @@
 //! Where one field of the user comes from: a header in some encoding, or claims of the payload.
 
+use std::fmt;
+
 use http::HeaderName;
-use serde::Deserialize;
-use serde_json::Value;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::token;
+use crate::definition::{Mistake, OneOrMany};
 use crate::identity::claims::Path;
 use crate::identity::request::encoding::Encoding;
 
-/// The table of a field as written.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
+/// A field as written: a table, or the name of its header alone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Raw(Table);
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Table {
     header: Option<String>,
     encoding: Option<Encoding>,
-    claim: Option<Names>,
+    claim: Option<OneOrMany<String>>,
     verified: Option<String>,
-    #[serde(default)]
     repeated: bool,
 }
 
-/// One name, or several in order of preference.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "must be a text, or a list of texts")]
-enum Names {
-    One(String),
-    Several(Vec<String>),
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Raw;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a header, or a table")
+            }
+            fn visit_str<E: de::Error>(self, header: &str) -> Result<Raw, E> {
+                Ok(Raw(Table { header: Some(header.to_owned()), ..Table::default() }))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Raw, A::Error> {
+                Table::deserialize(MapAccessDeserializer::new(map)).map(Raw)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// A field, checked. One that is not there has neither header nor claims.
@@ -47,60 +64,41 @@ impl Field {
     }
 }
 
-/// Checks the field `key`: the name of a header, or a table.
-pub(super) fn check(key: &str, value: Value, has_payload: bool) -> Result<Field, String> {
-    let wrong = |problem: &str| Err(format!("headers.{key}: {problem}"));
-    let raw = match value {
-        Value::String(header) => {
-            Raw { header: Some(header), encoding: None, claim: None, verified: None, repeated: false }
-        }
-        Value::Object(_) => serde_json::from_value(value).map_err(|error| format!("headers.{key}: {error}"))?,
-        _ => return wrong("must be the name of a header, or a table"),
-    };
-    if raw.verified.is_some() && (key != "email" || raw.claim.is_none()) {
-        return wrong("`verified` is for an email in a claim");
+/// Checks the field called `name`.
+pub(super) fn check(name: &str, Raw(raw): Raw, has_payload: bool) -> Result<Field, Mistake> {
+    if raw.verified.is_some() && (name != "email" || raw.claim.is_none()) {
+        return Err("`verified` is for an email in a claim".into());
     }
-    if raw.repeated && (key != "groups" || raw.header.is_none()) {
-        return wrong("`repeated` is for groups in a header");
+    if raw.repeated && (name != "groups" || raw.header.is_none()) {
+        return Err("`repeated` is for groups in a header".into());
     }
     let (line, names) = match (raw.header, raw.claim) {
-        (Some(_), Some(_)) => return wrong("names both header and claim; write one"),
-        (None, None) => return wrong("names neither header nor claim"),
-        (Some(header), None) => (Some((header_name(key, &header)?, raw.encoding.unwrap_or_default())), Vec::new()),
-        (None, Some(_)) if !has_payload => return wrong("reads a claim, but there is no table `payload`"),
+        (Some(_), Some(_)) => return Err("names both header and claim; write one".into()),
+        (None, None) => return Err("names neither header nor claim".into()),
+        (Some(header), None) => (Some((header_name(&header)?, raw.encoding.unwrap_or_default())), Vec::new()),
+        (None, Some(_)) if !has_payload => return Err("reads a claim, but there is no table `payload`".into()),
         (None, Some(_)) if raw.encoding.is_some() => {
-            return wrong("`encoding` belongs to a header; that of claims stands in `payload`");
+            return Err("`encoding` belongs to a header; that of claims stands in `payload`".into());
         }
-        (None, Some(names)) => (None, names.into_list()),
+        (None, Some(OneOrMany(names))) => (None, names),
     };
     if line.is_none() && names.is_empty() {
-        return wrong("names no claim");
+        return Err("names no claim".into());
     }
-    let path = |name: &String| token::path(&format!("headers.{key}"), name);
     Ok(Field {
         line,
-        claims: names.iter().map(path).collect::<Result<_, _>>()?,
-        verified: raw.verified.as_ref().map(path).transpose()?,
+        claims: names.iter().map(|name| token::path(name)).collect::<Result<_, _>>()?,
+        verified: raw.verified.as_deref().map(token::path).transpose()?,
         repeated: raw.repeated,
     })
 }
 
-/// The header that `key` names.
-pub(super) fn header_name(key: &str, text: &str) -> Result<HeaderName, String> {
-    let name = HeaderName::from_bytes(text.as_bytes())
-        .map_err(|_| format!("headers.{key}: \"{text}\" is not a header name"))?;
+/// The header of this name.
+pub(super) fn header_name(text: &str) -> Result<HeaderName, Mistake> {
+    let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("\"{text}\" is not a header name"))?;
     // Such a name is an alias of the one with dashes, and proxies strip or fold it at will (R5).
     if name.as_str().contains(['_', '.']) {
-        return Err(format!("headers.{key}: \"{text}\" must not hold '_' or '.'; proxies treat those unlike '-'"));
+        return Err(format!("\"{text}\" must not hold '_' or '.'; proxies treat those unlike '-'").into());
     }
     Ok(name)
-}
-
-impl Names {
-    fn into_list(self) -> Vec<String> {
-        match self {
-            Self::One(name) => vec![name],
-            Self::Several(names) => names,
-        }
-    }
 }

@@ -4,26 +4,25 @@ use std::collections::BTreeMap;
 
 use http::HeaderName;
 use serde::Deserialize;
-use serde_json::Value;
 use strum::{IntoStaticStr, VariantArray};
 
 use super::field::{self, Field};
 use super::payload::{self, Issuer, Payload};
+use crate::definition::Mistake;
 use crate::identity::claims::{ClaimNames, Expiry, Form};
 use crate::identity::request::encoding::Encoding;
-use crate::identity::user::text::Told;
+use crate::identity::user::text::Medium;
 
-/// The table as written. Fields are a header's name or a table; they are taken apart below, so that a mistake in one is
-/// told with its key.
+/// The table as written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Raw {
-    subject: Value,
-    name: Option<Value>,
-    email: Option<Value>,
-    avatar: Option<Value>,
-    groups: Option<Value>,
-    payload: Option<Value>,
+    subject: field::Raw,
+    name: Option<field::Raw>,
+    email: Option<field::Raw>,
+    avatar: Option<field::Raw>,
+    groups: Option<field::Raw>,
+    payload: Option<payload::Raw>,
     #[serde(default = "comma")]
     group_separator: char,
     #[serde(default)]
@@ -119,10 +118,10 @@ impl HeaderNames {
         self.decoding.as_ref().is_some_and(|decoding| decoding.repeated_groups)
     }
 
-    /// How the subject is told. Nobody joins claims with a comma.
-    pub(in crate::identity) fn subject_told(&self) -> Told {
+    /// How the subject comes in. No proxy joins claims with a comma.
+    pub(in crate::identity) fn subject_medium(&self) -> Medium {
         let is_claim = self.decoding.as_ref().is_some_and(|decoding| decoding.subject.is_none());
-        if is_claim || self.allow_comma_in_subject { Told::Value } else { Told::Line }
+        if is_claim || self.allow_comma_in_subject { Medium::Value } else { Medium::Line }
     }
 
     /// Whether the payload decides who the user is, or whether this request is one of theirs.
@@ -140,15 +139,16 @@ impl HeaderNames {
         self.parts.iter().find(|(_, part)| *part == Part::Groups).map(|(name, _)| name)
     }
 
-    pub(super) fn check(raw: Raw) -> Result<Self, String> {
-        let payload = raw.payload.map(payload::check).transpose()?;
+    pub(super) fn check(raw: Raw) -> Result<Self, Mistake> {
+        let payload = raw.payload.map(payload::check).transpose().map_err(|mistake| mistake.within("payload"))?;
         let mut parts: Vec<(HeaderName, Part)> = Vec::new();
-        let mut read = |key: &str, part: Part, value: Option<Value>| {
-            let field = value.map(|value| field::check(key, value, payload.is_some())).transpose()?;
+        let mut read = |name: &str, part: Part, raw: Option<field::Raw>| {
+            let field = raw.map(|raw| field::check(name, raw, payload.is_some())).transpose();
+            let field = field.map_err(|mistake| mistake.within(name))?;
             if let Some((header, _)) = field.as_ref().and_then(|field| field.line.as_ref()) {
                 parts.push((header.clone(), part));
             }
-            Ok::<_, String>(field.unwrap_or_default())
+            Ok::<_, Mistake>(field.unwrap_or_default())
         };
         let subject = read("subject", Part::Subject, Some(raw.subject))?;
         let name = read("name", Part::Name, raw.name)?;
@@ -158,35 +158,35 @@ impl HeaderNames {
         let fields = [&subject, &name, &email, &avatar, &groups];
         if let Some(payload) = &payload {
             if fields.iter().all(|field| field.claims.is_empty()) {
-                return Err("headers.payload: no field reads a claim of it".to_owned());
+                return Err(Mistake::new("payload", "no field reads a claim of it"));
             }
             let tells_the_user = payload.form == Form::Claims && subject.line.is_none();
             // T-30: issuer of a payload
             if tells_the_user && payload.issuer == Issuer::Unsaid {
-                return Err(
-                    "headers.payload.issuer: is missing, and equal subjects of two issuers could be two people; \
-                            write what `iss` must be, or \"\" where the sender believes one issuer only"
-                        .to_owned(),
-                );
+                return Err(Mistake::new(
+                    "payload.issuer",
+                    "is missing, and equal subjects of two issuers could be two people; write what `iss` must be, or \"\" where \
+                     the sender believes one issuer only",
+                ));
             }
             parts.push((payload.header.clone(), Part::Payload));
         }
         let mut conditions = Vec::new();
         for (key, wanted, table) in [("require", true, raw.require), ("refuse_if", false, raw.refuse_if)] {
             for (header, value) in table {
-                let header = field::header_name(key, &header)?;
+                let header = field::header_name(&header).map_err(|mistake| mistake.within(key))?;
                 let value = (value != "*").then_some(value);
                 parts.push((header.clone(), Part::Condition));
                 conditions.push(Condition { header, value, wanted });
             }
         }
         if raw.nobody.iter().any(|word| word.trim().is_empty()) {
-            return Err("headers.nobody: holds an empty word; empty values are nobody anyway".to_owned());
+            return Err(Mistake::new("nobody", "holds an empty word; empty values are nobody anyway"));
         }
         let mut seen: Vec<&HeaderName> = Vec::new();
         for (header, _) in &parts {
             if seen.contains(&header) {
-                return Err(format!("headers: \"{header}\" is named twice"));
+                return Err(format!("\"{header}\" is named twice").into());
             }
             seen.push(header);
         }
@@ -223,10 +223,15 @@ impl HeaderNames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    fn check(value: Value) -> Result<HeaderNames, String> {
-        HeaderNames::check(serde_json::from_value(value).map_err(|error| error.to_string())?)
+    use crate::definition::{Mistakes, read};
+
+    fn check(value: &Value) -> Result<HeaderNames, String> {
+        let mut mistakes = Mistakes::default();
+        let checked = read(value, &mut mistakes).map(HeaderNames::check);
+        let told = || mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        if mistakes.is_empty() { checked.expect("read").map_err(|mistake| mistake.to_string()) } else { Err(told()) }
     }
 
     #[test]
@@ -242,7 +247,7 @@ mod tests {
             (json!({ "subject": { "claim": "sub" }, "payload": { "header": "X-Jwt-Payload", "issuer": "" } }), false),
             (json!({ "subject": "X", "name": { "claim": "n" }, "payload": { "header": "P" } }), false),
         ] {
-            assert_eq!(check(value.clone()).expect("fine").decoding.is_none(), plain, "{value}");
+            assert_eq!(check(&value).expect("fine").decoding.is_none(), plain, "{value}");
         }
     }
 
@@ -252,65 +257,59 @@ mod tests {
         for form in ["{}", "{ \"expiry\": \"ignored\" }", "{ \"expiry\": \"if-present\" }"] {
             let mut payload: Value = serde_json::from_str(form).expect("a table");
             payload["header"] = json!("P");
-            let error = check(json!({ "subject": { "claim": "sub" }, "payload": payload })).expect_err("refused");
-            assert!(error.starts_with("headers.payload.issuer: is missing"), "{error}");
+            let error = check(&json!({ "subject": { "claim": "sub" }, "payload": payload })).expect_err("refused");
+            assert!(error.starts_with("payload.issuer: is missing"), "{error}");
         }
     }
 
     #[test]
     fn mistakes_are_told_with_their_key() {
         for (value, told) in [
-            (json!({ "subject": 1 }), "headers.subject: must be the name of a header, or a table"),
-            (json!({ "subject": {} }), "headers.subject: names neither header nor claim"),
+            (json!({ "subject": 1 }), "subject: is 1, write the name of a header, or a table"),
+            (json!({ "subject": {} }), "subject: names neither header nor claim"),
             (
                 json!({ "subject": { "header": "X", "claim": "sub" } }),
-                "headers.subject: names both header and claim; write one",
+                "subject: names both header and claim; write one",
             ),
-            (
-                json!({ "subject": { "claim": "sub" } }),
-                "headers.subject: reads a claim, but there is no table `payload`",
-            ),
-            (json!({ "subject": { "claim": [] }, "payload": { "header": "P" } }), "headers.subject: names no claim"),
+            (json!({ "subject": { "claim": "sub" } }), "subject: reads a claim, but there is no table `payload`"),
+            (json!({ "subject": { "claim": [] }, "payload": { "header": "P" } }), "subject: names no claim"),
             (
                 json!({ "subject": { "header": "X", "encoding": "utf16" } }),
-                "headers.subject: unknown variant `utf16`, expected one of `utf8`, `latin1`, `rfc2047`, `percent`, `json`, `base64`, `base64url`",
+                "subject.encoding: \"utf16\" is not one of utf8, latin1, rfc2047, percent, json, base64, base64url; did you mean utf8?",
             ),
             (
                 json!({ "subject": { "header": "X", "colour": 1 } }),
-                "headers.subject: unknown field `colour`, expected one of `header`, `encoding`, `claim`, `verified`, `repeated`",
+                "subject.colour: unknown key; known here: header, encoding, claim, verified, repeated",
             ),
             (
                 json!({ "subject": { "header": "X", "repeated": true } }),
-                "headers.subject: `repeated` is for groups in a header",
+                "subject: `repeated` is for groups in a header",
             ),
             (
                 json!({ "subject": { "header": "X", "verified": "v" } }),
-                "headers.subject: `verified` is for an email in a claim",
+                "subject: `verified` is for an email in a claim",
             ),
             (
                 json!({ "subject": { "claim": "sub", "encoding": "json" }, "payload": { "header": "P" } }),
-                "headers.subject: `encoding` belongs to a header; that of claims stands in `payload`",
+                "subject: `encoding` belongs to a header; that of claims stands in `payload`",
             ),
-            (json!({ "subject": "X", "payload": { "header": "P" } }), "headers.payload: no field reads a claim of it"),
+            (json!({ "subject": "X", "payload": { "header": "P" } }), "payload: no field reads a claim of it"),
             (
                 json!({ "subject": { "claim": "sub" }, "payload": { "header": "P", "encoding": "json" } }),
-                "headers.payload: is JSON in any case; `encoding` says how the header holds it: utf8, percent, base64 or base64url",
+                "payload: is JSON in any case; `encoding` says how the header holds it: utf8, percent, base64 or base64url",
             ),
             (
                 json!({ "subject": { "claim": "a" }, "payload": { "header": "P", "form": "principal", "expiry": "required" } }),
-                "headers.payload: a principal has neither `expiry` nor `issuer`",
+                "payload: a principal has neither `expiry` nor `issuer`",
             ),
-            (
-                json!({ "subject": "X", "nobody": [" "] }),
-                "headers.nobody: holds an empty word; empty values are nobody anyway",
-            ),
-            (json!({ "subject": "X", "require": { "x": "1" } }), "headers: \"x\" is named twice"),
+            (json!({ "subject": "X", "nobody": [" "] }), "nobody: holds an empty word; empty values are nobody anyway"),
+            (json!({ "subject": "X", "require": { "x": "1" } }), "\"x\" is named twice"),
             (
                 json!({ "subject": "X", "refuse_if": { "a_b": "1" } }),
-                "headers.refuse_if: \"a_b\" must not hold '_' or '.'; proxies treat those unlike '-'",
+                "refuse_if: \"a_b\" must not hold '_' or '.'; proxies treat those unlike '-'",
             ),
         ] {
-            assert_eq!(check(value.clone()).expect_err("refused"), told, "{value}");
+            assert_eq!(check(&value).expect_err("refused"), told, "{value}");
         }
     }
 }

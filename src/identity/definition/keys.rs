@@ -7,19 +7,23 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
+use crate::definition::{DAY, Key, MINUTE, Mistake, Span};
 use crate::outbound::Reach;
 
-/// A day: nobody's keys are good for longer without a look.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long keys are good without a look, where nothing is said.
+const MAX_AGE: Duration = Duration::from_millis(DAY);
 /// How often keys are fetched where the answer says nothing.
 const REFRESH: Duration = Duration::from_secs(20 * 60);
-/// The place of the key id in an address.
-const KID: &str = "{kid}";
+/// The shortest time between two looks at a source.
+const SHORTEST: u64 = 5 * MINUTE;
+/// What stands for the key id in an address.
+pub(super) const KID: &str = "token.kid";
 /// A key id to try an address with.
 const ANY_KID: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The shortest and the longest time between two looks at a source.
-pub(in crate::identity) const REFRESH_BOUNDS: (Duration, Duration) = (Duration::from_secs(5 * 60), DAY);
+pub(in crate::identity) const REFRESH_BOUNDS: (Duration, Duration) =
+    (Duration::from_millis(SHORTEST), Duration::from_millis(DAY));
 
 /// The table as written. An empty text is as good as none, so that an operator can take back what a preset says.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -32,8 +36,8 @@ pub(super) struct Raw {
     secret_file: PathBuf,
     form: Option<KeyForm>,
     network: Network,
-    max_age: Option<String>,
-    refresh: Option<String>,
+    max_age: Option<Span<{ 7 * DAY }, SHORTEST>>,
+    refresh: Option<Span<DAY, SHORTEST>>,
     ca_file: PathBuf,
     bearer_file: PathBuf,
 }
@@ -103,14 +107,14 @@ impl KeyPlace {
     }
 }
 
-/// An address with a place for the key id.
+/// An address that ends with the key id: what stands before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::identity) struct PemUrl(String);
 
 impl PemUrl {
     /// The address of one key. Key ids stand in tokens that nobody has verified yet: only a UUID gets in (T-20).
     pub(in crate::identity) fn of(&self, kid: &str) -> Option<Url> {
-        is_uuid(kid).then(|| self.0.replace(KID, kid).parse().ok()).flatten() // T-20: kid in an address
+        is_uuid(kid).then(|| format!("{}{kid}", self.0).parse().ok()).flatten() // T-20: kid in an address
     }
 }
 
@@ -122,7 +126,7 @@ fn is_uuid(text: &str) -> bool {
 
 impl KeyPlan {
     /// Checks the table. `issuers` is what the tokens may say. Mistakes name the key.
-    pub(super) fn check(raw: Raw, issuers: &[String]) -> Result<Self, String> {
+    pub(super) fn check(raw: Raw, issuers: &[String]) -> Result<Self, Mistake> {
         let reach = match raw.network {
             Network::Public => Reach::Public,
             Network::Private => Reach::Private,
@@ -143,11 +147,12 @@ impl KeyPlan {
         if let Some(path) = given(raw.secret_file) {
             places.push(("secret_file", KeyPlace::SecretFile(path)));
         }
+        let wrong = |problem: String| Mistake::new("keys", problem);
         let names: Vec<_> = places.iter().map(|(name, _)| *name).collect();
         let place = match (places.pop(), places.pop()) {
             (Some((_, place)), None) => place,
-            (None, _) => return Err("keys: needs one of url, discovery, pem_url, file, secret_file".to_owned()),
-            _ => return Err(format!("keys: has {}; keep one of them", names.join(" and "))),
+            (None, _) => return Err(wrong("needs one of url, discovery, pem_url, file, secret_file".to_owned())),
+            _ => return Err(wrong(format!("has {}; keep one of them", names.join(" and ")))),
         };
         let fetched = matches!(place, KeyPlace::Url(_) | KeyPlace::Discovery { .. } | KeyPlace::PemUrl(_));
         for (key, is_set) in [
@@ -157,18 +162,18 @@ impl KeyPlan {
             ("refresh", raw.refresh.is_some()),
         ] {
             if is_set && !fetched {
-                return Err(format!("keys.{key}: is for keys that are fetched; remove it"));
+                return Err(Mistake::new(Key::of("keys").below(key), "is for keys that are fetched; remove it"));
             }
         }
         if raw.form.is_some() && !matches!(place, KeyPlace::Url(_)) {
-            return Err("keys.form: is for keys.url; remove it".to_owned());
+            return Err(Mistake::new("keys.form", "is for keys.url; remove it"));
         }
         Ok(Self {
             place,
             form: raw.form.unwrap_or_default(),
             reach,
-            max_age: span("keys.max_age", raw.max_age.as_deref(), DAY, (REFRESH_BOUNDS.0, 7 * DAY))?,
-            refresh: span("keys.refresh", raw.refresh.as_deref(), REFRESH, REFRESH_BOUNDS)?,
+            max_age: raw.max_age.map_or(MAX_AGE, |span| span.0),
+            refresh: raw.refresh.map_or(REFRESH, |span| span.0),
             ca_file: given(raw.ca_file),
             bearer_file: given(raw.bearer_file),
         })
@@ -179,47 +184,45 @@ fn given(path: PathBuf) -> Option<PathBuf> {
     (!path.as_os_str().is_empty()).then_some(path)
 }
 
-fn address(key: &str, text: &str, reach: Reach) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|_| format!("{key}: \"{text}\" is not an address"))?;
+fn address(key: &str, text: &str, reach: Reach) -> Result<Url, Mistake> {
+    let url: Url = text.parse().map_err(|_| Mistake::new(key, format!("\"{text}\" is not an address")))?;
     // An address with a password in it is not repeated.
-    reach.check(&url).map_err(|problem| format!("{key}: {problem}"))?;
+    reach.check(&url).map_err(|problem| Mistake::new(key, problem))?;
     Ok(url)
 }
 
 /// `OpenID` Connect Discovery 1.0, section 4: the path goes behind the issuer, whose last slash does not count.
-fn discovery(issuers: &[String], reach: Reach) -> Result<KeyPlace, String> {
+fn discovery(issuers: &[String], reach: Reach) -> Result<KeyPlace, Mistake> {
     let [issuer] = issuers else {
-        return Err("keys.discovery: needs jwt.issuer, which is one address then".to_owned());
+        return Err(Mistake::new("keys.discovery", "needs jwt.issuer, which is one address then"));
     };
     let text = format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer));
     let url = address("jwt.issuer", &text, reach)?;
     if url.query().is_some() {
-        return Err("jwt.issuer: must not hold '?' where the keys are discovered".to_owned());
+        return Err(Mistake::new("jwt.issuer", "must not hold '?' where the keys are discovered"));
     }
     Ok(KeyPlace::Discovery { issuer: issuer.to_owned(), url })
 }
 
-fn pem_url(text: &str, reach: Reach) -> Result<PemUrl, String> {
-    let tried = address("keys.pem_url", &text.replace(KID, ANY_KID), reach)?;
-    let in_path = tried.path().matches(ANY_KID).count() == 1 && tried.path().ends_with(&format!("/{ANY_KID}"));
-    let once = text.matches(KID).count() == 1 && text.ends_with(KID);
-    if once && in_path && tried.query().is_none() {
-        Ok(PemUrl(text.to_owned()))
-    } else {
-        Err("keys.pem_url: must end with \"/{kid}\", as in \"https://host.example/{kid}\"".to_owned())
+fn pem_url(text: &str, reach: Reach) -> Result<PemUrl, Mistake> {
+    let before = text.strip_suffix(&place_of_kid());
+    let tried = before.map(|before| address("keys.pem_url", &format!("{before}{ANY_KID}"), reach)).transpose()?;
+    let in_path = |tried: &Url| tried.path().ends_with(&format!("/{ANY_KID}")) && tried.query().is_none();
+    match (before, tried) {
+        (Some(before), Some(tried)) if in_path(&tried) && !before.contains("{{") => Ok(PemUrl(before.to_owned())),
+        _ => {
+            let place = place_of_kid();
+            Err(Mistake::new(
+                "keys.pem_url",
+                format!("must end with \"/{place}\", as in \"https://host.example/{place}\""),
+            ))
+        }
     }
 }
 
-fn span(key: &str, text: Option<&str>, usual: Duration, bounds: (Duration, Duration)) -> Result<Duration, String> {
-    let Some(text) = text else { return Ok(usual) };
-    let span = humantime::parse_duration(text)
-        .map_err(|_| format!("{key}: \"{text}\" is not a time; write it like \"20m\" or \"24h\""))?;
-    let (least, most) = bounds;
-    if (least..=most).contains(&span) {
-        return Ok(span);
-    }
-    let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
-    Err(format!("{key}: {text} is not between {least} and {most}"))
+/// How an address names the key id.
+fn place_of_kid() -> String {
+    format!("{{{{ {KID} }}}}")
 }
 
 impl fmt::Display for KeyPlan {
@@ -228,7 +231,7 @@ impl fmt::Display for KeyPlan {
         match &self.place {
             KeyPlace::Url(url) => write!(f, "{url}"),
             KeyPlace::Discovery { url, .. } => write!(f, "discovered at {url}"),
-            KeyPlace::PemUrl(PemUrl(text)) => write!(f, "{text}"),
+            KeyPlace::PemUrl(PemUrl(before)) => write!(f, "{before}{}", place_of_kid()),
             KeyPlace::File(path) => write!(f, "file {}", path.display()),
             KeyPlace::SecretFile(path) => write!(f, "secret file {}", path.display()),
         }
@@ -240,11 +243,16 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::definition::{Mistakes, read};
 
-    fn check(table: Value, issuer: &str) -> Result<KeyPlan, String> {
-        let raw = serde_json::from_value(table).map_err(|error| error.to_string())?;
+    fn check(table: &Value, issuer: &str) -> Result<KeyPlan, String> {
+        let mut mistakes = Mistakes::default();
+        let raw = read(table, &mut mistakes);
+        if let Some(mistake) = mistakes.iter().next() {
+            return Err(format!("keys.{mistake}"));
+        }
         let issuers = Some(issuer).filter(|issuer| !issuer.is_empty()).map(str::to_owned);
-        KeyPlan::check(raw, &Vec::from_iter(issuers))
+        KeyPlan::check(raw.expect("read"), &Vec::from_iter(issuers)).map_err(|mistake| mistake.to_string())
     }
 
     #[test]
@@ -255,10 +263,10 @@ mod tests {
             json!({ "discovery": true }),
             json!({ "url": "", "file": "/run/keys.json" }),
             json!({ "secret_file": "/run/secret" }),
-            json!({ "pem_url": "https://keys.example/{kid}" }),
+            json!({ "pem_url": "https://keys.example/{{ token.kid }}" }),
             json!({ "url": "http://127.0.0.1:1/keys", "network": "private", "max_age": "1h", "refresh": "5m" }),
         ] {
-            assert!(check(good.clone(), "https://issuer.example/").is_ok(), "{good}");
+            assert!(check(&good, "https://issuer.example/").is_ok(), "{good}");
         }
         for (bad, told) in [
             (json!({}), "keys: needs one of"),
@@ -267,11 +275,17 @@ mod tests {
             (json!({ "url": "nonsense" }), "keys.url: \"nonsense\" is not an address"),
             (json!({ "file": "/x", "max_age": "1h" }), "keys.max_age: is for keys that are fetched"),
             (json!({ "file": "/x", "form": "jwks" }), "keys.form: is for keys.url"),
-            (json!({ "url": "https://a.example/", "refresh": "1m" }), "keys.refresh: 1m is not between 5m and 1day"),
-            (json!({ "url": "https://a.example/", "max_age": "soon" }), "keys.max_age: \"soon\" is not a time"),
-            (json!({ "uri": "https://a.example/" }), "unknown field `uri`"),
+            (
+                json!({ "url": "https://a.example/", "refresh": "1m" }),
+                "keys.refresh: is \"1m\", write a span of time as text, from \"5m\" to \"1day\"",
+            ),
+            (
+                json!({ "url": "https://a.example/", "max_age": "soon" }),
+                "keys.max_age: is \"soon\", write a span of time as text, from \"5m\" to \"7days\"",
+            ),
+            (json!({ "uri": "https://a.example/" }), "keys.uri: unknown key"),
         ] {
-            let error = check(bad.clone(), "https://issuer.example").expect_err("refused");
+            let error = check(&bad, "https://issuer.example").expect_err("refused");
             assert!(error.contains(told), "{bad}: {error}");
         }
     }
@@ -288,12 +302,12 @@ mod tests {
             "https://localhost/keys",
             "file:///etc/passwd",
         ] {
-            let error = check(json!({ "url": url }), "").expect_err(url);
+            let error = check(&json!({ "url": url }), "").expect_err(url);
             assert!(error.starts_with("keys.url: ") && !error.contains("hunter2"), "{url}: {error}");
-            let error = check(json!({ "discovery": true }), url).expect_err(url);
+            let error = check(&json!({ "discovery": true }), url).expect_err(url);
             assert!(error.starts_with("jwt.issuer: ") && !error.contains("hunter2"), "{url}: {error}");
         }
-        let error = check(json!({ "discovery": true }), "").expect_err("no issuer");
+        let error = check(&json!({ "discovery": true }), "").expect_err("no issuer");
         assert!(error.contains("needs jwt.issuer"), "{error}");
     }
 
@@ -304,7 +318,7 @@ mod tests {
             ("https://a.example/", "https://a.example/.well-known/openid-configuration"),
             ("https://a.example/o/app/", "https://a.example/o/app/.well-known/openid-configuration"),
         ] {
-            let plan = check(json!({ "discovery": true }), issuer).expect(issuer);
+            let plan = check(&json!({ "discovery": true }), issuer).expect(issuer);
             let KeyPlace::Discovery { issuer: own, url: found } = plan.place else { panic!("discovery") };
             assert_eq!((own.as_str(), found.as_str()), (issuer, url));
         }
@@ -313,13 +327,18 @@ mod tests {
     /// T-20: nothing but a UUID gets into the address of a key.
     #[test]
     fn only_a_uuid_gets_into_an_address() {
-        for bad in
-            ["https://{kid}.example/x", "https://a.example/{kid}/x", "https://a.example/?k={kid}", "https://a.example/"]
-        {
-            let error = check(json!({ "pem_url": bad }), "").expect_err(bad);
+        for bad in [
+            "https://{{ token.kid }}.example/x",
+            "https://a.example/{{ token.kid }}/x",
+            "https://a.example/?k={{ token.kid }}",
+            "https://{{ token.kid }}",
+            "https://a.example/",
+            "https://a.example/{kid}",
+        ] {
+            let error = check(&json!({ "pem_url": bad }), "").expect_err(bad);
             assert!(error.starts_with("keys.pem_url: "), "{bad}: {error}");
         }
-        let plan = check(json!({ "pem_url": "https://keys.example/{kid}" }), "").expect("checked");
+        let plan = check(&json!({ "pem_url": "https://keys.example/{{ token.kid }}" }), "").expect("checked");
         let KeyPlace::PemUrl(url) = plan.place else { panic!("a PEM for each key") };
         let kid = "0123abcd-4567-89AB-cdef-0123456789ab";
         assert_eq!(url.of(kid).expect("an address").as_str(), format!("https://keys.example/{kid}"));

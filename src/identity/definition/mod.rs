@@ -12,8 +12,11 @@ mod verified;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use strum::IntoStaticStr;
 
-use crate::config::did_you_mean;
+use presets::Preset;
+
+use crate::definition::{Mistake, Mistakes, read};
 
 pub(super) use headers::{Condition, Decoding, HeaderNames, Part};
 pub(super) use keys::{KeyForm, KeyPlace, KeyPlan, PemUrl, REFRESH_BOUNDS};
@@ -67,8 +70,9 @@ struct Raw {
     principal: Option<verified::RawPrincipal>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 enum RawKind {
     Headers,
     Jwt,
@@ -79,7 +83,7 @@ enum RawKind {
 
 impl Raw {
     /// Refuses a table of another kind: whoever wrote it counts on it, and it would do nothing.
-    fn refuse_strays(&self) -> Result<(), String> {
+    fn refuse_strays(&self) -> Result<(), Mistake> {
         let tables = [
             ("headers", &[RawKind::Headers][..], self.headers.is_some()),
             ("jwt", &[RawKind::Jwt], self.jwt.is_some()),
@@ -90,107 +94,69 @@ impl Raw {
         ];
         let stray = tables.into_iter().find(|(_, kinds, is_there)| *is_there && !kinds.contains(&self.kind));
         let Some((table, _, _)) = stray else { return Ok(()) };
-        let own = match self.kind {
-            RawKind::Headers => "headers",
-            RawKind::Jwt => "jwt",
-            RawKind::Body => "body",
-            RawKind::Metadata => "metadata",
-            RawKind::Principal => "principal",
-        };
-        Err(format!("has a table `{table}`, which kind \"{own}\" does not read; remove it"))
+        let own: &str = self.kind.into();
+        Err(Mistake::new(table, format!("is a table that kind \"{own}\" does not read; remove it")))
     }
 }
 
-/// The definition called `name`: a preset, the operator's own table, or a preset that the table settles. `Err` holds
-/// what is wrong, each as key below the table and the rest of a sentence.
-pub(super) fn compile(name: &str, own: Option<&Value>) -> Result<Definition, Vec<(String, String)>> {
-    let wrong = |problem: String| vec![(String::new(), problem)];
+/// A table that a kind needs.
+fn needed<T>(table: Option<T>, key: &str) -> Result<T, Mistake> {
+    table.ok_or_else(|| Mistake::new(key, "is missing; a source of this kind has such a table"))
+}
+
+/// The definition called `name`: a preset, the operator's own table, or a preset that the table settles. Mistakes have
+/// keys below the table.
+pub(super) fn compile(name: &str, own: Option<&Value>) -> Result<Definition, Mistakes> {
     let empty = Map::new();
     let own = match own {
         None => &empty,
         Some(Value::Object(own)) => own,
-        Some(_) => return Err(wrong("is not a table".to_owned())),
+        Some(_) => return Err("is not a table".into()),
     };
     let base = match own.get("preset") {
         Some(Value::String(preset)) => Some(preset.as_str()),
-        Some(_) => return Err(vec![("preset".to_owned(), "is not text".to_owned())]),
+        Some(_) => return Err(Mistake::new("preset", "is not text").into()),
         None if own.contains_key("kind") => None,
         None if is_preset(name) => Some(name),
-        None => return Err(wrong(format!("has neither preset nor kind; presets: {}", names()))),
+        None => return Err(format!("has neither preset nor kind; presets: {}", names()).into()),
     };
     if base.is_none() && is_preset(name) {
-        return Err(wrong("is the name of a preset; choose another".to_owned()));
+        return Err("is the name of a preset; choose another".into());
     }
     let written = match base {
-        None => Map::new(),
-        Some(base) => presets::table(base)
-            .ok_or_else(|| vec![("preset".to_owned(), format!("no preset \"{base}\"; presets: {}", names()))])?,
+        None => Preset::default(),
+        Some(base) => Preset::load(base)
+            .ok_or_else(|| Mistake::new("preset", format!("no preset \"{base}\"; presets: {}", names())))?,
     };
     let settled = overlay::settle(written, own)?;
-    let raw: Raw =
-        serde_json::from_value(Value::Object(settled)).map_err(|error| wrong(unreadable(&error.to_string(), base)))?;
-    raw.refuse_strays().map_err(wrong)?;
+    let mut mistakes = Mistakes::default();
+    let raw: Raw = match read(&settled, &mut mistakes) {
+        Some(raw) if mistakes.is_empty() => raw,
+        _ => return Err(mistakes),
+    };
+    raw.refuse_strays()?;
+    let claims = raw.claims.unwrap_or_default();
     let kind = match raw.kind {
         RawKind::Headers => {
-            let headers = raw.headers.ok_or_else(|| wrong("has no table `headers`".to_owned()))?;
-            Kind::Headers(HeaderNames::check(headers).map_err(wrong)?)
+            let headers = HeaderNames::check(needed(raw.headers, "headers")?);
+            Kind::Headers(headers.map_err(|mistake| mistake.within("headers"))?)
         }
-        RawKind::Jwt => {
-            let jwt = raw.jwt.ok_or_else(|| wrong("has no table `jwt`".to_owned()))?;
-            token(jwt, raw.claims.unwrap_or_default(), raw.keys).map_err(wrong)?
-        }
+        RawKind::Jwt => token(needed(raw.jwt, "jwt")?, claims, raw.keys)?,
         RawKind::Body => Kind::Body,
-        RawKind::Metadata => {
-            let metadata = raw.metadata.ok_or_else(|| wrong("has no table `metadata`".to_owned()))?;
-            let rules = MetadataRules::check(metadata, raw.claims.unwrap_or_default()).map_err(wrong)?;
-            Kind::Metadata(Box::new(rules))
-        }
-        RawKind::Principal => Kind::Principal(PrincipalRules::check(raw.principal.unwrap_or_default()).map_err(wrong)?),
+        RawKind::Metadata => Kind::Metadata(Box::new(MetadataRules::check(needed(raw.metadata, "metadata")?, claims)?)),
+        RawKind::Principal => Kind::Principal(PrincipalRules::check(raw.principal.unwrap_or_default())?),
     };
     Ok(Definition { namespace: raw.namespace, kind })
 }
 
-/// What serde says of a definition. Of an unknown key it knows neither the settings of the preset nor where the key belongs.
-fn unreadable(said: &str, preset: Option<&str>) -> String {
-    const BELOW: [&str; 15] = [
-        "keys.url",
-        "keys.discovery",
-        "keys.file",
-        "keys.pem_url",
-        "keys.secret_file",
-        "keys.form",
-        "keys.network",
-        "keys.max_age",
-        "keys.refresh",
-        "keys.ca_file",
-        "keys.bearer_file",
-        "jwt.issuer",
-        "jwt.audience",
-        "headers.subject",
-        "claims.subject",
-    ];
-    let field = said.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')).map(|(field, _)| field);
-    let Some(field) = field.filter(|_| said.contains("`kind`")) else { return said.to_owned() };
-    let settings = preset.map(presets::settings).unwrap_or_default();
-    let own = match (preset, &settings[..]) {
-        (None, _) | (_, []) => String::new(),
-        (Some(preset), settings) => format!("; settings of {preset}: {}", settings.join(", ")),
-    };
-    let meant = match BELOW.iter().find(|key| key.rsplit('.').next() == Some(field)) {
-        Some(key) => format!("; did you mean {key}?"),
-        None => did_you_mean(field, settings.iter().map(String::as_str).chain(BELOW)),
-    };
-    format!("{said}{own}{meant}")
-}
-
 /// A source of signed tokens. Secrets and key sets never mix: no public key is ever read as a secret (T-17).
-fn token(jwt: token::Raw, claims: token::RawClaims, keys: Option<keys::Raw>) -> Result<Kind, String> {
+fn token(jwt: token::Raw, claims: token::RawClaims, keys: Option<keys::Raw>) -> Result<Kind, Mistake> {
     let rules = TokenRules::check(jwt, claims)?;
-    let keys = KeyPlan::check(keys.ok_or("has no table `keys`")?, &rules.issuers)?;
+    let keys = KeyPlan::check(needed(keys, "keys")?, &rules.issuers)?;
     let is_secret = matches!(keys.place, KeyPlace::SecretFile(_));
     // T-17: secret or public
     if rules.uses_secret() != is_secret {
-        return Err("keys: HS256, HS384 and HS512 need secret_file, and nothing else does".to_owned());
+        return Err(Mistake::new("keys", "HS256, HS384 and HS512 need secret_file, and nothing else does"));
     }
     Ok(Kind::Token(Box::new((rules, keys))))
 }
@@ -198,37 +164,38 @@ fn token(jwt: token::Raw, claims: token::RawClaims, keys: Option<keys::Raw>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     /// A table that nobody reads would look like a check that is made.
     #[test]
     fn tables_of_another_kind_are_refused() {
-        let jwt = serde_json::json!({ "header": "X-Token", "algorithms": ["ES256"] });
-        for (own, told) in [
+        let jwt = json!({ "header": "X-Token", "algorithms": ["ES256"] });
+        for (own, table, kind) in [
+            (json!({ "preset": "plain", "jwt": jwt }), "jwt", "headers"),
+            (json!({ "preset": "plain", "keys": { "file": "x" } }), "keys", "headers"),
+            (json!({ "preset": "plain", "claims": { "subject": "sub" } }), "claims", "headers"),
             (
-                serde_json::json!({ "preset": "plain", "jwt": jwt }),
-                "has a table `jwt`, which kind \"headers\" does not",
+                json!({ "preset": "spiffe-jwt", "trust_domain": "a.example", "audience": "a",
+                        "jwks_url": "https://a.example/", "headers": { "subject": "X" } }),
+                "headers",
+                "jwt",
             ),
-            (serde_json::json!({ "preset": "plain", "keys": { "file": "x" } }), "has a table `keys`"),
-            (serde_json::json!({ "preset": "plain", "claims": { "subject": "sub" } }), "has a table `claims`"),
-            (
-                serde_json::json!({ "preset": "spiffe-jwt", "trust_domain": "a.example", "audience": "a",
-                "jwks_url": "https://a.example/", "headers": { "subject": "X" } }),
-                "has a table `headers`, which kind \"jwt\"",
-            ),
-            (
-                serde_json::json!({ "preset": "body", "headers": { "subject": "X" } }),
-                "has a table `headers`, which kind \"body\"",
-            ),
-            (serde_json::json!({ "preset": "body", "jwt": jwt }), "has a table `jwt`, which kind \"body\""),
+            (json!({ "preset": "body", "headers": { "subject": "X" } }), "headers", "body"),
+            (json!({ "preset": "body", "jwt": jwt }), "jwt", "body"),
         ] {
-            let errors = compile("a", Some(&own)).expect_err("refused");
-            assert!(errors.iter().any(|(_, problem)| problem.starts_with(told)), "{own}: {errors:?}");
+            let mistakes = compile("a", Some(&own)).expect_err("refused");
+            let told = Mistake::new(table, format!("is a table that kind \"{kind}\" does not read; remove it"));
+            assert_eq!(mistakes, told.into(), "{own}");
         }
     }
 
     #[test]
     fn presets_without_required_settings_compile_as_they_are() {
-        let needs = |text: &str| text.split("[settings.").skip(1).any(|setting| !setting.contains("\ndefault = "));
+        let needs = |text: &str| {
+            text.split("[settings.")
+                .skip(1)
+                .any(|setting| !setting.contains("\ndefault = ") && !setting.contains("\noptional = true"))
+        };
         for (name, _) in PRESETS.iter().filter(|(_, text)| !needs(text)) {
             let compiled = compile(name, None);
             assert!(compiled.is_ok(), "{name} {compiled:?}");

@@ -1,121 +1,57 @@
-//! Puts the operator's table over a preset: settings fill the places in braces, other keys win.
+//! Puts the operator's table over a preset: settings fill their places, other keys win.
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// A setting that a preset declares.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Setting {
-    /// What it is, for messages and pages.
-    about: String,
-    /// Used where the operator gives none. An empty list says that there may be none.
-    default: Option<Value>,
-    /// Whether it may be a list of texts. A text that is nothing but its place, standing in a list, becomes all of them.
-    #[serde(default)]
-    list: bool,
-    /// Characters beside letters and digits; texts of a setting without it may hold anything visible.
-    characters: Option<String>,
-}
+use super::keys::KID;
+use super::presets::Preset;
+use crate::definition::{Key, Mistakes, Settled, did_you_mean, fill, lay};
 
-/// Keys of the operator's table that are no part of the definition's text.
-const OWN: [&str; 1] = ["preset"];
+/// Top-level keys of a definition.
+const KEYS: [&str; 10] =
+    ["name", "summary", "namespace", "kind", "headers", "jwt", "claims", "keys", "metadata", "principal"];
+
+/// Keys that are often written one table too high.
+const BELOW: [&str; 15] = [
+    "keys.url",
+    "keys.discovery",
+    "keys.file",
+    "keys.pem_url",
+    "keys.secret_file",
+    "keys.form",
+    "keys.network",
+    "keys.max_age",
+    "keys.refresh",
+    "keys.ca_file",
+    "keys.bearer_file",
+    "jwt.issuer",
+    "jwt.audience",
+    "headers.subject",
+    "claims.subject",
+];
 
 /// The definition with everything filled in. Settings come from the top level of `own`; the rest of it is laid over
 /// the preset, table by table.
-pub(super) fn settle(
-    mut preset: Map<String, Value>,
-    own: &Map<String, Value>,
-) -> Result<Map<String, Value>, Vec<(String, String)>> {
-    let mut errors = Vec::new();
-    let mut values: Vec<(String, Vec<String>)> = Vec::new();
-    let declared = match preset.remove("settings").map(serde_json::from_value::<Map<String, Value>>) {
-        Some(Ok(declared)) => declared,
-        _ => Map::new(),
-    };
-    for (name, setting) in &declared {
-        let setting: Setting = match serde_json::from_value(setting.clone()) {
-            Ok(setting) => setting,
-            Err(error) => {
-                errors.push((name.clone(), format!("is declared wrongly: {error}")));
-                continue;
-            }
-        };
-        match own.get(name).or(setting.default.as_ref()) {
-            None => errors.push((name.clone(), format!("is missing: {}", setting.about))),
-            Some(given) => match texts(given, &setting) {
-                Ok(texts) => values.push((name.clone(), texts)),
-                Err(problem) => errors.push((name.clone(), problem)),
-            },
+pub(super) fn settle(preset: Preset, own: &Map<String, Value>) -> Result<Value, Mistakes> {
+    let Preset { settings, mut table } = preset;
+    let (mut mistakes, mut settled) = (Mistakes::default(), Settled::default());
+    for (key, value) in own.iter().filter(|(key, _)| *key != "preset") {
+        if let Some(setting) = settings.get(key) {
+            mistakes.note(settled.give(key, setting, value.clone()));
+        } else if KEYS.contains(&key.as_str()) {
+            lay(&mut table, key, value);
+        } else {
+            let own: Vec<&str> = settings.keys().map(String::as_str).collect();
+            let list = if own.is_empty() { String::new() } else { format!("; its settings: {}", own.join(", ")) };
+            let meant = match BELOW.iter().find(|below| below.rsplit('.').next() == Some(key)) {
+                Some(below) => format!("; did you mean {below}?"),
+                None => did_you_mean(key, own.iter().chain(&KEYS).chain(&BELOW)),
+            };
+            mistakes.refuse(Key::of(key), format!("unknown key; known here: {}{list}{meant}", KEYS.join(", ")));
         }
     }
-    let rest = own.iter().filter(|(key, _)| !declared.contains_key(*key) && !OWN.contains(&key.as_str()));
-    for (key, value) in rest {
-        lay(&mut preset, key, value);
-    }
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    let filled = preset.into_iter().map(|(key, value)| (key, fill(value, &values))).collect();
-    Ok(filled)
-}
-
-fn texts(given: &Value, setting: &Setting) -> Result<Vec<String>, String> {
-    let one = |value: &Value| {
-        let text = value.as_str().filter(|text| !text.is_empty());
-        let text = text.ok_or_else(|| format!("must be text: {}", setting.about))?;
-        let fits = |c: char| match &setting.characters {
-            Some(more) => c.is_ascii_alphanumeric() || more.contains(c),
-            None => c.is_ascii_graphic() || c == ' ',
-        };
-        let fine = text.chars().all(fits);
-        fine.then(|| text.to_owned()).ok_or_else(|| format!("\"{text}\" holds what it must not: {}", setting.about))
-    };
-    let may_be_none = matches!(&setting.default, Some(Value::Array(none)) if none.is_empty());
-    match given {
-        Value::Array(list) if setting.list && (!list.is_empty() || may_be_none) => list.iter().map(one).collect(),
-        Value::Array(_) => {
-            Err(format!("must be {}: {}", if setting.list { "a text or texts" } else { "one text" }, setting.about))
-        }
-        value => one(value).map(|text| vec![text]),
-    }
-}
-
-/// Tables are merged, anything else is replaced.
-fn lay(table: &mut Map<String, Value>, key: &str, value: &Value) {
-    match (table.get_mut(key), value) {
-        (Some(Value::Object(below)), Value::Object(over)) => {
-            for (key, value) in over {
-                lay(below, key, value);
-            }
-        }
-        _ => {
-            table.insert(key.to_owned(), value.clone());
-        }
-    }
-}
-
-fn fill(value: Value, values: &[(String, Vec<String>)]) -> Value {
-    match value {
-        Value::String(text) => Value::String(values.iter().fold(text, |text, (name, texts)| {
-            texts.first().map_or(text.clone(), |first| text.replace(&format!("{{{name}}}"), first))
-        })),
-        Value::Array(list) => {
-            let mut filled = Vec::new();
-            for item in list {
-                let place = |text: &str| values.iter().find(|(name, _)| text == format!("{{{name}}}"));
-                match item.as_str().and_then(place) {
-                    Some((_, texts)) => filled.extend(texts.iter().cloned().map(Value::String)),
-                    None => filled.push(fill(item, values)),
-                }
-            }
-            Value::Array(filled)
-        }
-        Value::Object(table) => {
-            Value::Object(table.into_iter().map(|(key, value)| (key, fill(value, values))).collect())
-        }
-        other => other,
-    }
+    settled.complete(settings.iter(), &mut mistakes);
+    let table = mistakes.or(table)?;
+    Ok(fill(Value::Object(table), &settled.values, &[KID], &Key::default())?.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -127,39 +63,73 @@ mod tests {
         value.as_object().expect("an object").clone()
     }
 
-    fn preset() -> Map<String, Value> {
-        object(json!({
-            "settings": {
-                "team": { "about": "the team", "characters": "-" },
-                "audience": { "about": "the audience", "list": true },
-                "path": { "about": "a path", "default": "keys" },
-                "types": { "about": "the types", "default": [], "list": true },
+    fn preset() -> Preset {
+        let settings = json!({
+            "team": { "about": "the team", "pattern": "[a-z-]+" },
+            "audience": { "about": "the audience", "kind": "list" },
+            "path": { "about": "a path", "default": "keys" },
+            "types": { "about": "the types", "kind": "list", "optional": true },
+        });
+        let table = json!({
+            "jwt": {
+                "issuer": "https://{{ config.team }}.example", "audience": "{{ config.audience }}",
+                "types": "{{ config.types? }}", "url": "https://{{ config.team }}.example/{{ config.path }}",
             },
-            "jwt": { "issuer": "https://{team}.example", "audience": ["{audience}"], "types": ["{types}"], "url": "https://{team}.example/{path}" },
-        }))
+        });
+        Preset { settings: serde_json::from_value(settings).expect("settings"), table: object(table) }
     }
 
     #[test]
     fn settings_fill_their_places_and_keys_win() {
-        let own = json!({ "preset": "x", "team": "acme", "audience": ["a", "b"], "namespace": "n", "jwt": { "leeway": "5s" } });
+        let own = json!({ "preset": "x", "team": "acme", "audience": ["a", "b"], "namespace": "n", "jwt": { "max_age": "5s" } });
         let settled = settle(preset(), &object(own)).expect("settled");
         let expected = json!({
             "jwt": {
-                "issuer": "https://acme.example", "audience": ["a", "b"], "types": [],
-                "url": "https://acme.example/keys", "leeway": "5s",
+                "issuer": "https://acme.example", "audience": ["a", "b"],
+                "url": "https://acme.example/keys", "max_age": "5s",
             },
             "namespace": "n",
         });
-        assert_eq!(Value::Object(settled), expected);
+        assert_eq!(settled, expected);
     }
 
     #[test]
     fn what_is_missing_or_does_not_fit_is_told() {
-        let errors = settle(preset(), &object(json!({ "team": "evil.example/", "audience": [], "types": "" })));
-        let errors = errors.expect_err("refused");
-        let told: Vec<_> = errors.iter().map(|(key, _)| key.as_str()).collect();
-        assert_eq!(told, ["team", "audience", "types"]);
-        let errors = settle(preset(), &Map::new()).expect_err("refused");
-        assert_eq!(errors[0], ("team".to_owned(), "is missing: the team".to_owned()));
+        let told = |own: Value| {
+            let mistakes = settle(preset(), &object(own)).expect_err("refused");
+            mistakes.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told(json!({ "team": "evil.example/", "audience": [], "types": 1, "colour": "red" })),
+            [
+                "team: does not match [a-z-]+ (the team)",
+                "audience: is empty",
+                "types: is not a list; write [\"…\", \"…\"]",
+                "colour: unknown key; known here: name, summary, namespace, kind, headers, jwt, claims, keys, metadata, principal; \
+                 its settings: audience, path, team, types",
+            ]
+        );
+        let missing = told(json!({}));
+        assert!(missing.contains(&"team: is missing; write team = \"…\" (the team)".to_owned()), "{missing:?}");
+    }
+
+    /// Definitions of operators were written with `{team}` once.
+    #[test]
+    fn an_old_placeholder_is_told_what_to_write() {
+        let own = |jwt: Value| object(json!({ "team": "acme", "audience": "a", "jwt": jwt }));
+        for (jwt, told) in [
+            (
+                json!({ "issuer": "https://{team}/" }),
+                "jwt.issuer: \"https://{team}/\" holds {team}; write {{ config.team }}",
+            ),
+            (json!({ "url": "https://x/{kid}" }), "jwt.url: \"https://x/{kid}\" holds {kid}; write {{ token.kid }}"),
+            (
+                json!({ "issuer": ["{{ user.id }}"] }),
+                "jwt.issuer[0]: unknown variable \"user.id\"; known: config.*, token.kid",
+            ),
+        ] {
+            let mistakes = settle(preset(), &own(jwt)).expect_err("refused");
+            assert_eq!(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>(), [told]);
+        }
     }
 }

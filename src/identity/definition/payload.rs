@@ -2,16 +2,16 @@
 
 use http::HeaderName;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::field;
+use crate::definition::{Key, Mistake};
 use crate::identity::claims::{Expiry, Form};
 use crate::identity::request::encoding::Encoding;
 
 /// The table as written.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Raw {
+pub(super) struct Raw {
     header: String,
     encoding: Option<Encoding>,
     #[serde(default)]
@@ -42,22 +42,21 @@ pub(in crate::identity) enum Issuer {
 }
 
 /// Checks the table.
-pub(super) fn check(value: Value) -> Result<Payload, String> {
-    let raw: Raw = serde_json::from_value(value).map_err(|error| format!("headers.payload: {error}"))?;
-    let header = field::header_name("payload.header", &raw.header)?;
+pub(super) fn check(raw: Raw) -> Result<Payload, Mistake> {
+    let header = field::header_name(&raw.header).map_err(|mistake| mistake.within(Key::of("header")))?;
     let encoding = raw.encoding.unwrap_or(match raw.form {
         Form::Claims => Encoding::Base64Url,
         Form::Principal => Encoding::Base64,
     });
     if !matches!(encoding, Encoding::Utf8 | Encoding::Percent | Encoding::Base64 | Encoding::Base64Url) {
         let how = "`encoding` says how the header holds it: utf8, percent, base64 or base64url";
-        return Err(format!("headers.payload: is JSON in any case; {how}"));
+        return Err(format!("is JSON in any case; {how}").into());
     }
     let expiry = match raw.form {
         Form::Claims => raw.expiry.unwrap_or(Expiry::Required),
         // Azure keeps the claims of the sign-in for as long as its own session lasts.
         Form::Principal if raw.expiry.is_none() && raw.issuer.is_none() => Expiry::Ignored,
-        Form::Principal => return Err("headers.payload: a principal has neither `expiry` nor `issuer`".to_owned()),
+        Form::Principal => return Err("a principal has neither `expiry` nor `issuer`".into()),
     };
     let issuer = match raw.issuer {
         None => Issuer::Unsaid,

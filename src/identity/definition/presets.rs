@@ -1,7 +1,11 @@
 //! The definitions that ship with the binary.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+use crate::definition::Setting;
 
 /// The definitions that ship with the binary: name and text.
 pub const PRESETS: &[(&str, &str)] = &[
@@ -56,16 +60,23 @@ pub(in crate::identity) fn names() -> String {
     PRESETS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
-/// The preset of this name, as a table.
-pub(super) fn table(name: &str) -> Option<Map<String, Value>> {
-    let (_, text) = PRESETS.iter().find(|(own, _)| *own == name)?;
-    toml::from_str(text).ok()
+/// A preset, taken apart.
+#[derive(Default)]
+pub(super) struct Preset {
+    /// The settings that it declares.
+    pub(super) settings: BTreeMap<String, Setting>,
+    /// Everything else.
+    pub(super) table: Map<String, Value>,
 }
 
-/// Names of the settings that a preset declares.
-pub(super) fn settings(name: &str) -> Vec<String> {
-    let declared = table(name).and_then(|table| table.get("settings")?.as_object().cloned());
-    declared.map(|settings| settings.keys().cloned().collect()).unwrap_or_default()
+impl Preset {
+    /// The preset of this name.
+    pub(super) fn load(name: &str) -> Option<Self> {
+        let (_, text) = PRESETS.iter().find(|(own, _)| *own == name)?;
+        let mut table: Map<String, Value> = toml::from_str(text).ok()?;
+        let settings = table.remove("settings").map(serde_json::from_value).transpose().ok()?;
+        Some(Self { settings: settings.unwrap_or_default(), table })
+    }
 }
 
 #[cfg(test)]
@@ -77,7 +88,7 @@ mod tests {
         for (name, text) in PRESETS {
             let table: toml::Table = text.parse().expect(name);
             assert_eq!(table["name"].as_str(), Some(*name));
-            assert!(super::table(name).is_some(), "{name}");
+            assert!(Preset::load(name).is_some(), "{name}");
             assert!(!summary(text).is_empty(), "{name}");
         }
     }

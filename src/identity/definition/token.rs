@@ -6,6 +6,8 @@ use http::HeaderName;
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
 
+use super::field::header_name;
+use crate::definition::{Key, Mistake, OneOrMany, Span, YEAR};
 use crate::identity::claims::{ClaimNames, Path};
 use crate::identity::keys::{Algorithm, Family};
 
@@ -19,21 +21,21 @@ pub(super) struct Raw {
     form: Form,
     algorithms: Vec<String>,
     #[serde(default)]
-    issuer: Several,
+    issuer: OneOrMany<String>,
     #[serde(default)]
-    audience: Several,
-    max_age: Option<String>,
+    audience: OneOrMany<String>,
+    max_age: Option<Span<YEAR>>,
     #[serde(default)]
     require_peer: bool,
     types: Option<Vec<String>>,
     #[serde(default)]
-    authorized_parties: Several,
+    authorized_parties: OneOrMany<String>,
     #[serde(default)]
-    subject_prefix: Several,
+    subject_prefix: OneOrMany<String>,
     #[serde(default)]
-    machine: Several,
+    machine: OneOrMany<String>,
     #[serde(default)]
-    signers: Several,
+    signers: OneOrMany<String>,
     client: Option<String>,
 }
 
@@ -43,35 +45,16 @@ pub(super) struct Raw {
 pub(super) struct RawClaims {
     subject: Option<String>,
     #[serde(default)]
-    subject_within: Several,
+    subject_within: OneOrMany<String>,
     #[serde(default)]
-    name: Several,
+    name: OneOrMany<String>,
     #[serde(default)]
-    email: Several,
+    email: OneOrMany<String>,
     email_verified: Option<String>,
     #[serde(default)]
-    avatar: Several,
+    avatar: OneOrMany<String>,
     #[serde(default)]
-    groups: Several,
-}
-
-/// One text, or a list of them.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Several(Vec<String>);
-
-impl<'de> Deserialize<'de> for Several {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "must be text, or a list of texts")]
-        enum Either {
-            One(String),
-            Many(Vec<String>),
-        }
-        Ok(Self(match Either::deserialize(deserializer)? {
-            Either::One(text) => vec![text],
-            Either::Many(texts) => texts,
-        }))
-    }
+    groups: OneOrMany<String>,
 }
 
 /// How the parts of a token are written.
@@ -122,19 +105,15 @@ pub(in crate::identity) struct TokenRules {
     pub(in crate::identity) machine: Vec<Path>,
 }
 
-/// Leeway where none is given, and at most.
 /// `typ` where none is given. Others, such as `logout+jwt`, are made by the same issuer for other ends.
 const TYPES: [&str; 3] = ["jwt", "at+jwt", "jose"];
 
 impl TokenRules {
-    pub(super) fn check(raw: Raw, claims: RawClaims) -> Result<Self, String> {
-        let header = HeaderName::from_bytes(raw.header.as_bytes())
-            .ok()
-            .filter(|name| !name.as_str().contains(['_', '.']))
-            .ok_or_else(|| format!("jwt.header: \"{}\" is not a header name of letters, digits and '-'", raw.header))?;
+    pub(super) fn check(raw: Raw, claims: RawClaims) -> Result<Self, Mistake> {
+        let header = header_name(&raw.header).map_err(|mistake| mistake.within("jwt.header"))?;
         let scheme = raw.scheme.or_else(|| (header == AUTHORIZATION).then(|| "Bearer".to_owned()));
         if scheme.as_ref().is_some_and(|scheme| !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')) {
-            return Err("jwt.scheme: must be one word, such as Bearer".to_owned());
+            return Err(Mistake::new("jwt.scheme", "must be one word, such as Bearer"));
         }
         let algorithms = algorithms(&raw.algorithms)?;
         let rules = Self {
@@ -144,7 +123,7 @@ impl TokenRules {
             algorithms,
             issuers: filled("jwt.issuer", raw.issuer)?,
             audiences: filled("jwt.audience", raw.audience)?,
-            max_age: span("jwt.max_age", raw.max_age.as_deref())?,
+            max_age: raw.max_age.map(|span| span.0),
             require_peer: raw.require_peer,
             typed: raw.types.is_some(),
             types: match raw.types {
@@ -162,7 +141,7 @@ impl TokenRules {
         Ok(rules)
     }
 
-    fn fit_together(&self) -> Result<(), String> {
+    fn fit_together(&self) -> Result<(), Mistake> {
         let by_domain = |prefix: &String| {
             prefix
                 .strip_prefix("spiffe://")
@@ -170,40 +149,37 @@ impl TokenRules {
         };
         let names_domains = !self.subject_prefixes.is_empty() && self.subject_prefixes.iter().all(by_domain);
         if self.issuers.is_empty() && !names_domains {
-            return Err("jwt.issuer: is missing; only SPIFFE ids can do without, with jwt.subject_prefix = \
-                        \"spiffe://TRUST-DOMAIN/\""
-                .to_owned());
+            return Err(Mistake::new(
+                "jwt.issuer",
+                "is missing; only SPIFFE ids can do without, with jwt.subject_prefix = \"spiffe://TRUST-DOMAIN/\"",
+            ));
         }
         // Subjects are unique within an issuer: two issuers in one source would share chat users (T-30).
         let one_issuer = self.issuers.windows(2).all(|pair| matches!(pair, [a, b] if bare(a) == bare(b)));
         if !one_issuer && self.claims.subject_within.is_empty() {
-            return Err(
-                "jwt.issuer: names several issuers, and equal subjects of two could be two people; define a source \
-                        for each, with a namespace, or name the claim that tells them apart in claims.subject_within"
-                    .to_owned(),
-            );
+            return Err(Mistake::new(
+                "jwt.issuer",
+                "names several issuers, and equal subjects of two could be two people; define a source for each, with a \
+                 namespace, or name the claim that tells them apart in claims.subject_within",
+            ));
         }
-        match self.form {
+        let (key, problem) = match self.form {
             Form::Jws if self.audiences.is_empty() => {
-                Err("jwt.audience: is missing; without it a token for any other application of the issuer would do"
-                    .to_owned())
+                ("audience", "is missing; without it a token for any other application of the issuer would do")
             }
-            Form::Jws if !self.signers.is_empty() || self.client.is_some() => {
-                Err("jwt.signers and jwt.client: are for jwt.form = \"alb\"".to_owned())
+            Form::Jws if !self.signers.is_empty() => ("signers", "is for jwt.form = \"alb\""),
+            Form::Jws if self.client.is_some() => ("client", "is for jwt.form = \"alb\""),
+            Form::Alb if self.signers.is_empty() => {
+                ("signers", "is missing; name the load balancers: without it anybody's balancer could sign")
             }
-            Form::Alb if self.signers.is_empty() || self.client.is_none() => {
-                Err("jwt.signers and jwt.client: name the load balancers and the client; without them anybody's \
-                     balancer could sign"
-                    .to_owned())
+            Form::Alb if self.client.is_none() => {
+                ("client", "is missing; without it a token for any other client of the balancer would do")
             }
-            Form::Alb if !self.audiences.is_empty() => {
-                Err("jwt.audience: tokens of load balancers have none; remove it".to_owned())
-            }
-            Form::Alb if self.algorithms != [Algorithm::Es256] => {
-                Err("jwt.algorithms: load balancers sign with ES256 only".to_owned())
-            }
-            Form::Jws | Form::Alb => Ok(()),
-        }
+            Form::Alb if !self.audiences.is_empty() => ("audience", "tokens of load balancers have none; remove it"),
+            Form::Alb if self.algorithms != [Algorithm::Es256] => ("algorithms", "load balancers sign with ES256 only"),
+            Form::Jws | Form::Alb => return Ok(()),
+        };
+        Err(Mistake::new(Key::of("jwt").below(key), problem))
     }
 
     /// Whether the key is a shared secret.
@@ -213,27 +189,26 @@ impl TokenRules {
 }
 
 /// Checks the table `claims`.
-pub(super) fn claim_names(raw: RawClaims) -> Result<ClaimNames, String> {
+pub(super) fn claim_names(raw: RawClaims) -> Result<ClaimNames, Mistake> {
     Ok(ClaimNames {
-        subject: vec![path("claims.subject", raw.subject.as_deref().unwrap_or("sub"))?],
+        subject: paths("claims.subject", OneOrMany(vec![raw.subject.unwrap_or_else(|| "sub".to_owned())]))?,
         subject_within: paths("claims.subject_within", raw.subject_within)?,
         name: paths("claims.name", raw.name)?,
         email: paths("claims.email", raw.email)?,
-        email_verified: raw.email_verified.map(|text| path("claims.email_verified", &text)).transpose()?,
+        email_verified: paths("claims.email_verified", OneOrMany(Vec::from_iter(raw.email_verified)))?.pop(),
         avatar: paths("claims.avatar", raw.avatar)?,
         groups: paths("claims.groups", raw.groups)?,
     })
 }
 
-fn paths(key: &str, texts: Several) -> Result<Vec<Path>, String> {
-    texts.0.iter().map(|text| path(key, text)).collect()
+fn paths(key: &str, names: OneOrMany<String>) -> Result<Vec<Path>, Mistake> {
+    names.0.iter().map(|name| path(name)).collect::<Result<_, _>>().map_err(|mistake| mistake.within(key))
 }
 
 /// A claim's name, or a pointer.
-pub(super) fn path(key: &str, text: &str) -> Result<Path, String> {
-    Path::parse(text).ok_or_else(|| {
-        format!("{key}: \"{text}\" is not the name of a claim, nor a pointer such as \"/realm_access/roles\"")
-    })
+pub(super) fn path(text: &str) -> Result<Path, Mistake> {
+    let problem = || format!("\"{text}\" is not the name of a claim, nor a pointer such as \"/realm_access/roles\"");
+    Path::parse(text).ok_or_else(|| problem().into())
 }
 
 /// An issuer without what some write of it and some do not: `accounts.example` and `https://accounts.example/` are one.
@@ -242,32 +217,25 @@ fn bare(issuer: &str) -> &str {
     host.strip_suffix('/').unwrap_or(host)
 }
 
-fn algorithms(names: &[String]) -> Result<Vec<Algorithm>, String> {
+fn algorithms(names: &[String]) -> Result<Vec<Algorithm>, Mistake> {
     let known = || Algorithm::ALL.map(|(_, name)| name).join(", ");
+    let wrong = |problem: String| Mistake::new("jwt.algorithms", problem);
     let named = |name: &String| {
-        Algorithm::named(name).ok_or_else(|| format!("jwt.algorithms: no algorithm \"{name}\"; there are {}", known()))
+        Algorithm::named(name).ok_or_else(|| wrong(format!("no algorithm \"{name}\"; there are {}", known())))
     };
     let algorithms: Vec<Algorithm> = names.iter().map(named).collect::<Result<_, _>>()?;
     let family = algorithms.first().map(|algorithm| algorithm.family());
     // T-17: one family
     if family.is_none() || algorithms.iter().any(|algorithm| Some(algorithm.family()) != family) {
-        return Err(
-            "jwt.algorithms: must be of one family (RS and PS, ES, EdDSA, or HS), so that no token chooses how a \
-                    key is read"
-                .to_owned(),
-        );
+        let problem = "must be of one family (RS and PS, ES, EdDSA, or HS), so that no token chooses how a key is read";
+        return Err(wrong(problem.to_owned()));
     }
     Ok(algorithms)
 }
 
-pub(super) fn filled(key: &str, texts: Several) -> Result<Vec<String>, String> {
+pub(super) fn filled(key: &str, texts: OneOrMany<String>) -> Result<Vec<String>, Mistake> {
     if texts.0.iter().any(|text| text.is_empty() || text.contains('*')) {
-        return Err(format!("{key}: must be exact; neither empty nor with '*'"));
+        return Err(Mistake::new(key, "must be exact; neither empty nor with '*'"));
     }
     Ok(texts.0)
-}
-
-fn span(key: &str, text: Option<&str>) -> Result<Option<Duration>, String> {
-    let read = |text| humantime::parse_duration(text).map_err(|_| format!("{key}: must be a time such as \"30s\""));
-    text.map(read).transpose()
 }

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::token::{self, RawClaims, Several};
+use super::token::{self, RawClaims};
+use crate::definition::{Key, Mistake, OneOrMany};
 use crate::identity::claims::{ClaimNames, Expiry};
 
 /// The table `metadata` as written.
@@ -20,7 +21,7 @@ pub(super) struct RawMetadata {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawPrincipal {
     #[serde(default)]
-    prefix: Several,
+    prefix: OneOrMany<String>,
 }
 
 /// Where the claims of a verified token stand, and which is what.
@@ -46,17 +47,18 @@ pub(in crate::identity) struct PrincipalRules {
 }
 
 impl MetadataRules {
-    pub(super) fn check(raw: RawMetadata, claims: RawClaims) -> Result<Self, String> {
+    pub(super) fn check(raw: RawMetadata, claims: RawClaims) -> Result<Self, Mistake> {
         for (key, text) in [("filter", &raw.filter), ("key", &raw.key), ("issuer", &raw.issuer)] {
             if text.is_empty() {
-                return Err(format!("metadata.{key}: is empty"));
+                return Err(Mistake::new(Key::of("metadata").below(key), "is empty"));
             }
         }
         let claims = token::claim_names(claims)?;
         if !claims.subject_within.is_empty() {
-            return Err(
-                "claims.subject_within: is for tokens of several issuers, and here is one; remove it".to_owned()
-            );
+            return Err(Mistake::new(
+                "claims.subject_within",
+                "is for tokens of several issuers, and here is one; remove it",
+            ));
         }
         let expiry = raw.expiry.unwrap_or(Expiry::Required);
         Ok(Self { filter: raw.filter, key: raw.key, issuer: raw.issuer, expiry, claims })
@@ -64,7 +66,7 @@ impl MetadataRules {
 }
 
 impl PrincipalRules {
-    pub(super) fn check(raw: RawPrincipal) -> Result<Self, String> {
+    pub(super) fn check(raw: RawPrincipal) -> Result<Self, Mistake> {
         // Everything begins with nothing, so the empty text is refused: it would look like a check that is made.
         Ok(Self { prefixes: token::filled("principal.prefix", raw.prefix)? })
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 
-use super::user::text::{self, Told};
+use super::user::text::{self, Medium};
 use super::*;
 use crate::clock::{Clock, SystemClock};
 use crate::config;
@@ -131,7 +131,7 @@ pub(crate) fn identity_headers(bytes: &[u8]) {
         let subject = *subject;
         let asked = |from: IpAddr| {
             let standing = resolver.peers().meet(Peer::tcp(from), &[]);
-            Asking { standing, method: &Method::GET, target: "/", headers: &headers, body: None, relayed: None }
+            Evidence { standing, method: &Method::GET, target: "/", headers: &headers, body: None, relayed: None }
         };
         let foreign = asked(IpAddr::from([192, 0, 2, 1]));
         assert!(resolver.resolve(&foreign).is_err(), "a foreign peer is never believed");
@@ -161,7 +161,7 @@ fn is_subject(subject: &str) {
         )
     };
     assert!(!subject.contains(hidden), "no hidden character");
-    assert!(text::subject(subject.as_bytes(), Told::Signed) == Ok(subject), "accepted once, accepted again");
+    assert!(text::subject(subject.as_bytes(), Medium::Signed) == Ok(subject), "accepted once, accepted again");
 }
 
 fn is_name(name: &str) {
@@ -172,11 +172,11 @@ fn is_name(name: &str) {
 
 /// Subject, name, e-mail, picture and groups out of any bytes.
 pub(crate) fn identity_text(bytes: &[u8]) {
-    for told in [Told::Line, Told::Value, Told::Signed] {
-        if let Ok(subject) = text::subject(bytes, told) {
+    for medium in [Medium::Line, Medium::Value, Medium::Signed] {
+        if let Ok(subject) = text::subject(bytes, medium) {
             assert_eq!(subject.as_bytes(), bytes, "kept or refused, never changed");
-            assert!(told != Told::Line || !subject.contains(','));
-            assert!(told == Told::Signed || !(subject.starts_with('{') && subject.ends_with('}')), "a placeholder");
+            assert!(medium != Medium::Line || !subject.contains(','));
+            assert!(medium == Medium::Signed || !(subject.starts_with('{') && subject.ends_with('}')), "a placeholder");
             is_subject(subject);
         }
     }
@@ -202,7 +202,7 @@ pub(crate) fn identity_definition(bytes: &[u8]) {
         }
         Err(problems) => {
             assert!(!problems.is_empty());
-            assert!(problems.iter().all(|(_, problem)| !problem.is_empty()), "every mistake is told");
+            assert!(problems.iter().all(|mistake| !mistake.problem.is_empty()), "every mistake is told");
         }
     }
 }
@@ -222,9 +222,9 @@ pub(crate) fn networks(bytes: &[u8]) {
     let edges = [network.network(), network.broadcast()];
     for address in all.take(16).filter_map(|line| line.parse().ok()).chain(edges) {
         let standing = resolver.peers().meet(Peer::tcp(address), &[]);
-        let asking =
-            Asking { standing, method: &Method::GET, target: "/", headers: &headers, body: None, relayed: None };
-        assert_eq!(resolver.resolve(&asking).is_ok(), holds(network, address), "{network} and {address}");
+        let evidence =
+            Evidence { standing, method: &Method::GET, target: "/", headers: &headers, body: None, relayed: None };
+        assert_eq!(resolver.resolve(&evidence).is_ok(), holds(network, address), "{network} and {address}");
     }
 }
 

@@ -6,14 +6,14 @@ mod client;
 mod fetch;
 pub(super) mod jwks;
 mod local;
+mod negative_cache;
 mod public;
+mod readiness;
 mod schedule;
 mod set;
 mod task;
-mod unknown;
-mod waiting;
 
 pub(super) use algorithm::{Algorithm, Family};
 pub(super) use public::{Key, MOST_KID_BYTES};
+pub(super) use readiness::KeyReadiness;
 pub(super) use set::{Found, KeySet, Keys};
-pub(super) use waiting::Waiting;

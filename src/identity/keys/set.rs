@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::Guard;
 
 use super::task::Remote;
-use super::{Algorithm, Key, Waiting, local};
+use super::{Algorithm, Key, KeyReadiness, local};
 use crate::clock::Clock;
 use crate::definition;
 use crate::identity::definition::{KeyPlace, KeyPlan};
@@ -24,8 +24,8 @@ pub(in crate::identity) struct Keys {
     all: Vec<Arc<Key>>,
     /// Whether no key has an id, so that ids do not matter: keys in PEM, and shared secrets.
     nameless: bool,
-    /// Whether the source has told its keys; it may have none.
-    told: bool,
+    /// Whether the source has answered; it may have no keys.
+    is_answered: bool,
 }
 
 impl Keys {
@@ -35,12 +35,12 @@ impl Keys {
     }
 
     pub(super) fn of(keys: Vec<Arc<Key>>) -> Self {
-        Self { nameless: keys.iter().all(|key| key.kid.is_none()), all: keys, told: true }
+        Self { nameless: keys.iter().all(|key| key.kid.is_none()), all: keys, is_answered: true }
     }
 
-    /// Whether the source has never told any, or not for so long that they count no more.
+    /// Whether the source has never answered, or not for so long that its keys count no more.
     pub(in crate::identity) fn is_empty(&self) -> bool {
-        !self.told
+        !self.is_answered
     }
 
     /// Every key.
@@ -149,13 +149,13 @@ impl KeySet {
     }
 
     /// Fetches the keys, now and whenever it is time, until the service drains.
-    pub(in crate::identity) fn start(self: &Arc<Self>, lifecycle: &Lifecycle, waiting: &Arc<Waiting>) {
+    pub(in crate::identity) fn start(self: &Arc<Self>, lifecycle: &Lifecycle, readiness: &Arc<KeyReadiness>) {
         let Origin::Remote(remote) = &self.origin else { return };
-        remote.prepare(waiting);
-        let (own, stop, waiting) = (Arc::clone(self), lifecycle.draining().clone(), Arc::clone(waiting));
+        remote.prepare(readiness);
+        let (own, stop, readiness) = (Arc::clone(self), lifecycle.draining().clone(), Arc::clone(readiness));
         lifecycle.spawn(async move {
             if let Origin::Remote(remote) = &own.origin {
-                remote.run(&own.keys, &stop, &waiting).await;
+                remote.run(&own.keys, &stop, &readiness).await;
             }
         });
     }

@@ -1,5 +1,5 @@
 //! The task that fetches the keys of one source. It alone calls the source, so there is never more than one call at a
-//! time; requests that miss a key leave word and wait for the end of the look that could bring it.
+//! time; requests that miss a key wake it, and wait for the end of the look that could bring the key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,19 +11,21 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::fetch::{Fault, Fetched, Fetcher, PATIENCE};
+use super::negative_cache::NegativeCache;
 use super::schedule::Schedule;
-use super::unknown::{Budget, Unknown};
-use super::{Found, Keys, MOST_KID_BYTES, Waiting};
+use super::{Found, KeyReadiness, Keys, MOST_KID_BYTES};
 use crate::clock::{Clock, Moment};
 use crate::identity::definition::{KeyPlace, KeyPlan};
 use crate::metrics::{KeySetMetrics, Label as _};
 use crate::outbound::Services;
+use crate::pacing::{Pace, Rate};
 use crate::secrets::Reloaded;
 
-/// Looks per cool-down that tokens may cause where one look brings every key.
-const LOOKS: usize = 1;
+/// Looks that unknown key ids may cause at once, and in any such time (T-25).
+const LOOKS: u32 = 1;
 /// The same where each key has an address of its own.
-const LOOKS_BY_KEY: usize = 4;
+const LOOKS_BY_KEY: u32 = 4;
+const COOL_DOWN: Duration = Duration::from_secs(10);
 
 /// A source that is fetched from.
 #[derive(Debug)]
@@ -34,13 +36,15 @@ pub(super) struct Remote {
     by_key: bool,
     max_age: Duration,
     refresh: Duration,
+    /// Of looks for unknown keys.
+    pace: Pace,
     clock: Arc<dyn Clock>,
     metrics: KeySetMetrics,
     state: Mutex<State>,
-    /// Somebody has left word.
+    /// A request misses a key.
     demand: Notify,
     /// Looks so far.
-    landed: watch::Sender<u64>,
+    finished: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -48,8 +52,9 @@ struct State {
     running: bool,
     /// The look that is under way, or about to be.
     look: Option<Look>,
-    budget: Budget,
-    unknown: Unknown,
+    /// When the next look for an unknown key is due, for `pace`.
+    due: i128,
+    unknown: NegativeCache,
     /// Whether the last look brought an answer.
     answers: bool,
     /// The last answer: the same again means the same keys.
@@ -63,8 +68,8 @@ enum Look {
     One(Option<String>),
 }
 
-/// What somebody finds who misses a key.
-enum Boarding {
+/// What is done for a request that misses a key.
+enum KeyLookup {
     /// The key has come meanwhile.
     Here,
     /// No look will help.
@@ -88,6 +93,7 @@ struct Times {
 impl Remote {
     pub(super) fn new(source: &str, plan: &KeyPlan, services: &Services) -> Result<Self, (&'static str, String)> {
         let by_key = matches!(plan.place, KeyPlace::PemUrl(_));
+        let looks = if by_key { LOOKS_BY_KEY } else { LOOKS };
         let metrics = services.metrics.key_set(source, Fault::VARIANTS.iter().map(|fault| fault.label()));
         Ok(Self {
             source: source.to_owned(),
@@ -95,18 +101,19 @@ impl Remote {
             by_key,
             max_age: plan.max_age,
             refresh: plan.refresh,
+            pace: Pace::new(Rate::new(looks, COOL_DOWN), looks),
             clock: Arc::clone(&services.clock),
             metrics,
             state: Mutex::new(State {
                 running: false,
                 look: None,
-                budget: Budget::new(if by_key { LOOKS_BY_KEY } else { LOOKS }),
-                unknown: Unknown::default(),
+                due: Pace::UNUSED,
+                unknown: NegativeCache::default(),
                 answers: by_key,
                 text: None,
             }),
             demand: Notify::new(),
-            landed: watch::Sender::new(0),
+            finished: watch::Sender::new(0),
         })
     }
 
@@ -116,17 +123,17 @@ impl Remote {
     }
 
     /// Says that [`Remote::run`] is about to begin, so that requests wait for its first look.
-    pub(super) fn prepare(&self, waiting: &Waiting) {
+    pub(super) fn prepare(&self, readiness: &KeyReadiness) {
         let mut state = self.state.lock();
         state.running = true;
         if !self.by_key {
             state.look = Some(Look::Everything);
-            waiting.add(&self.source); // T-27: readiness names the source
+            readiness.add(&self.source); // T-27: readiness names the source
         }
     }
 
-    /// Looks whenever it is time, or somebody asks.
-    pub(super) async fn run(&self, current: &Reloaded<Keys>, stop: &CancellationToken, waiting: &Waiting) {
+    /// Looks whenever it is time, or a request misses a key.
+    pub(super) async fn run(&self, current: &Reloaded<Keys>, stop: &CancellationToken, readiness: &KeyReadiness) {
         let now = self.clock.moment();
         let mut times = Times { schedule: Schedule::new(self.refresh), next: now, good_until: None };
         loop {
@@ -145,7 +152,7 @@ impl Remote {
             let known = Arc::clone(&current.current());
             if self.by_key && look == Look::Everything && known.all().is_empty() {
                 times.next = now.plus(times.schedule.after_success(None));
-                self.land();
+                self.finish();
                 continue;
             }
             let outcome = tokio::select! {
@@ -155,20 +162,20 @@ impl Remote {
             match outcome {
                 Ok(fetched) => {
                     self.take(fetched, &look, &known, current, &mut times);
-                    waiting.remove(&self.source);
+                    readiness.remove(&self.source);
                 }
                 Err(fault) => self.fail(fault, &look, &mut times),
             }
-            self.land();
+            self.finish();
         }
         self.state.lock().running = false;
-        self.land();
+        self.finish();
     }
 
     /// Which look comes now; `None` where there is nothing to do.
     fn begin(&self, due: bool) -> Option<Look> {
         let mut state = self.state.lock();
-        // Where one look brings every key, that is what somebody who asked for one gets as well.
+        // Where one look brings every key, a request that misses one gets all of them as well.
         if due && (!self.by_key || state.look.is_none()) {
             state.look = Some(Look::Everything);
         }
@@ -232,9 +239,9 @@ impl Remote {
     }
 
     /// Tells those who wait that the look is over.
-    fn land(&self) {
+    fn finish(&self) {
         self.state.lock().look = None;
-        self.landed.send_modify(|looks| *looks = looks.wrapping_add(1));
+        self.finished.send_modify(|looks| *looks = looks.wrapping_add(1));
     }
 
     /// Sees to it that the source is asked for `kid`, within the limits, and waits for that.
@@ -245,15 +252,15 @@ impl Remote {
         }
         // A look for another key may be under way; the one behind it is for ours.
         for _ in 0..2 {
-            let (end, helps) = match self.board(kid, current) {
-                Boarding::Here => return Found::Here,
-                Boarding::Refused(found) => {
+            let (end, helps) = match self.look_up(kid, current) {
+                KeyLookup::Here => return Found::Here,
+                KeyLookup::Refused(found) => {
                     if found == Found::Nothing {
                         self.metrics.unknown();
                     }
                     return found;
                 }
-                Boarding::Wait { end, helps } => (end, helps),
+                KeyLookup::Wait { end, helps } => (end, helps),
             };
             self.wait(end).await;
             if helps {
@@ -263,33 +270,33 @@ impl Remote {
         Found::Unreachable
     }
 
-    fn board(&self, kid: Option<&str>, current: &Reloaded<Keys>) -> Boarding {
+    fn look_up(&self, kid: Option<&str>, current: &Reloaded<Keys>) -> KeyLookup {
         let now = self.clock.moment();
         let mut state = self.state.lock();
         // Looked at under the lock: a look that has just ended has published before it let go.
         if kid.is_some_and(|kid| current.current().has(kid)) {
-            return Boarding::Here;
+            return KeyLookup::Here;
         }
         let nothing = if state.answers { Found::Nothing } else { Found::Unreachable };
         if !state.running {
-            return Boarding::Refused(nothing);
+            return KeyLookup::Refused(nothing);
         }
         if let Some(look) = &state.look {
             let own = matches!(look, Look::One(wanted) if wanted.as_deref() == kid);
-            return Boarding::Wait { end: self.landed.subscribe(), helps: !self.by_key || own };
+            return KeyLookup::Wait { end: self.finished.subscribe(), helps: !self.by_key || own };
         }
         if kid.is_some_and(|kid| state.unknown.holds(kid, now)) {
-            return Boarding::Refused(Found::Nothing);
+            return KeyLookup::Refused(Found::Nothing);
         }
         // T-25: fetches for unknown keys
-        if !state.budget.take(now) {
-            return Boarding::Refused(nothing);
+        if self.pace.take(&mut state.due, now).is_err() {
+            return KeyLookup::Refused(nothing);
         }
         state.look = Some(Look::One(kid.map(str::to_owned)));
-        let end = self.landed.subscribe();
+        let end = self.finished.subscribe();
         drop(state);
         self.demand.notify_one();
-        Boarding::Wait { end, helps: true }
+        KeyLookup::Wait { end, helps: true }
     }
 
     /// What the look that has ended says of `kid`.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use super::request::ambiguity;
-use super::{Asking, Refusal, Worth};
+use super::{Evidence, Refusal, Worth};
 use crate::clock::Clock;
 use crate::config;
 use crate::definition::{Key, Mistakes};
@@ -88,7 +88,7 @@ impl Standing {
     }
 
     /// Whether the connection alone meets no proof, not even in part. Such a peer may still bring a token.
-    pub fn is_stranger(self) -> bool {
+    pub fn is_unproven(self) -> bool {
         self.met == 0
     }
 }
@@ -164,8 +164,8 @@ impl Peers {
     }
 
     /// The headers that prove something, and what each is worth. One that several proofs look at comes several times.
-    pub fn evidence(&self) -> impl Iterator<Item = (&HeaderName, Worth)> {
-        self.proofs.iter().flat_map(Proof::evidence)
+    pub fn headers_with_worth(&self) -> impl Iterator<Item = (&HeaderName, Worth)> {
+        self.proofs.iter().flat_map(Proof::headers_with_worth)
     }
 
     /// The same headers, each once.
@@ -251,31 +251,32 @@ impl Gate {
     /// Whether a request may tell identity. `subject_of` verifies the caller's own token by the source of that name.
     pub(super) fn prove(
         &self,
-        asking: &Asking<'_>,
+        evidence: &Evidence<'_>,
         subject_of: impl Fn(&str) -> Result<String, Refusal>,
     ) -> Result<PeerProof, Refusal> {
         // T-11, T-58: peer of the connection
-        if asking.standing.met & self.settled != 0 {
+        if evidence.standing.met & self.settled != 0 {
             return Ok(PeerProof(()));
         }
-        self.prove_by_request(asking, &subject_of)
+        self.prove_by_request(evidence, &subject_of)
     }
 
     #[cold]
     fn prove_by_request(
         &self,
-        asking: &Asking<'_>,
+        evidence: &Evidence<'_>,
         subject_of: &dyn Fn(&str) -> Result<String, Refusal>,
     ) -> Result<PeerProof, Refusal> {
-        let met = |bit: u64| asking.standing.met & bit != 0;
-        ambiguity::guard(asking.of_peer(), &self.peers.guarded)?;
+        let met = |bit: u64| evidence.standing.met & bit != 0;
+        ambiguity::guard(evidence.of_peer(), &self.peers.guarded)?;
         // Secrets first, and those of every proof: which one was right must not show in the time it takes (T-52).
         let secrets = self.peers.with_bits().filter(|(bit, _)| met(*bit));
-        let shown = secrets.fold(0, |bits, (bit, proof)| if proof.is_secret_shown(asking) { bits | bit } else { bits });
+        let shown =
+            secrets.fold(0, |bits, (bit, proof)| if proof.is_secret_shown(evidence) { bits | bit } else { bits });
         let mut tokens = Tokens::new(subject_of);
         let mut nearest = (0, Refusal::PeerUntrusted);
         for (bit, proof) in self.peers.with_bits().filter(|(bit, _)| met(*bit)) {
-            match proof.examine(asking, self, shown & bit != 0, &mut tokens) {
+            match proof.examine(evidence, self, shown & bit != 0, &mut tokens) {
                 Ok(()) => return Ok(PeerProof(())),
                 // The way that came furthest is the one that was meant.
                 Err(failed) if failed.0 > nearest.0 => nearest = failed,

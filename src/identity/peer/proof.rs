@@ -9,17 +9,14 @@ use super::certificate::Names;
 use super::connection::Position;
 use super::secret::Secrets;
 use super::signature::{self, Signatures};
-use super::token::Tokens;
+use super::token::{Failed, Tokens};
 use super::workload::Workloads;
 use super::{Gate, Peer, Rank};
 use crate::clock::Clock;
 use crate::config::{self, CallerToken, Listen};
 use crate::definition::{Key, Mistakes};
-use crate::identity::{Asking, Refusal, Worth};
+use crate::identity::{Evidence, Refusal, Worth};
 use crate::secrets::Reports;
-
-/// How far a request came before it failed, and why.
-pub(super) type Failed = (u8, Refusal);
 
 /// What is asked of a peer.
 #[derive(Debug)]
@@ -88,7 +85,7 @@ impl Proof {
     }
 
     /// The headers that it looks at, and what each is worth.
-    pub(super) fn evidence(&self) -> impl Iterator<Item = (&HeaderName, Worth)> {
+    pub(super) fn headers_with_worth(&self) -> impl Iterator<Item = (&HeaderName, Worth)> {
         let secret = self.secrets.iter().map(|secrets| (&secrets.header, Worth::Proven));
         let signature = self.signatures.iter().map(|_| (&signature::HEADER, Worth::Proven));
         secret.chain(signature).chain(self.workloads.iter().map(|workloads| (&workloads.header, Worth::Said)))
@@ -96,7 +93,7 @@ impl Proof {
 
     /// The headers that it looks at.
     pub(super) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
-        self.evidence().map(|(name, _)| name)
+        self.headers_with_worth().map(|(name, _)| name)
     }
 
     /// Name of the source that verifies its token, and the key that names it.
@@ -128,14 +125,14 @@ impl Proof {
     }
 
     /// Whether the request shows the secret, where one is asked for.
-    pub(super) fn is_secret_shown(&self, asking: &Asking<'_>) -> bool {
-        self.secrets.as_ref().is_none_or(|secrets| secrets.holds(asking))
+    pub(super) fn is_secret_shown(&self, evidence: &Evidence<'_>) -> bool {
+        self.secrets.as_ref().is_none_or(|secrets| secrets.holds(evidence))
     }
 
     /// Whether a request on a connection that is as it should be is so as well.
     pub(super) fn examine<'p>(
         &'p self,
-        asking: &Asking<'_>,
+        evidence: &Evidence<'_>,
         gate: &Gate,
         secret_shown: bool,
         tokens: &mut Tokens<'p>,
@@ -145,10 +142,10 @@ impl Proof {
             return Err((1, Refusal::PeerSecret)); // T-53: one refusal
         }
         if let Some(signatures) = &self.signatures {
-            signatures.check(asking, &gate.signed).map_err(|refusal| (2, refusal))?;
+            signatures.check(evidence, &gate.signed).map_err(|refusal| (2, refusal))?;
         }
         for workloads in &self.workloads {
-            workloads.check(asking).map_err(|refusal| (3, refusal))?;
+            workloads.check(evidence).map_err(|refusal| (3, refusal))?;
         }
         if let Some(token) = &self.token {
             tokens.check(token)?;

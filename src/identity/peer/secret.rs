@@ -9,7 +9,7 @@ use http::HeaderName;
 use super::rotation::{Rotation, any_without_haste};
 use crate::config;
 use crate::definition::Mistakes;
-use crate::identity::Asking;
+use crate::identity::Evidence;
 use crate::secrets::{Reports, Secret};
 
 /// Header of the secret where none is configured.
@@ -36,8 +36,8 @@ impl Secrets {
     }
 
     /// Whether the request shows one of them. A missing header is compared like a wrong one.
-    pub(super) fn holds(&self, asking: &Asking<'_>) -> bool {
-        let shown = asking.of_peer().get(&self.header).map_or(&b""[..], |value| value.as_bytes());
+    pub(super) fn holds(&self, evidence: &Evidence<'_>) -> bool {
+        let shown = evidence.of_peer().get(&self.header).map_or(&b""[..], |value| value.as_bytes());
         let shown = sha256(shown);
         any_without_haste(&self.valid.current(), |own| verify_slices_are_equal(own, &shown).is_ok())
     }

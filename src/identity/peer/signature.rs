@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::definition::Mistakes;
 use crate::identity::request::ambiguity;
-use crate::identity::{Asking, Refusal};
+use crate::identity::{Evidence, Refusal};
 use crate::secrets::{Reports, Secret};
 
 /// Where the signature is.
@@ -48,15 +48,15 @@ impl Signatures {
     }
 
     /// Whether one of the keys signed this request, lately. `signed` are the headers that it covers, sorted.
-    pub(super) fn check(&self, asking: &Asking<'_>, signed: &[HeaderName]) -> Result<(), Refusal> {
+    pub(super) fn check(&self, evidence: &Evidence<'_>, signed: &[HeaderName]) -> Result<(), Refusal> {
         // A call over gRPC has no signed form; a signature among the headers of the proxy's client proves that client.
         // T-01: no signature over gRPC
-        if asking.relayed.is_some() {
+        if evidence.relayed.is_some() {
             return Err(Refusal::PeerSignature);
         }
-        let shown = asking.headers.get(&HEADER).and_then(|value| parse(value.as_bytes()));
+        let shown = evidence.headers.get(&HEADER).and_then(|value| parse(value.as_bytes()));
         let (time, tag) = shown.ok_or(Refusal::PeerSignature)??;
-        let text = canonical(asking, signed, time)?;
+        let text = canonical(evidence, signed, time)?;
         let held = any_without_haste(&self.valid.current(), |key| hmac::verify(key, &text, &tag).is_ok());
         // T-01: peer signature
         if !held {
@@ -90,20 +90,20 @@ pub(in crate::identity) fn parse(value: &[u8]) -> Option<Result<(&str, Vec<u8>),
 }
 
 /// The text that is signed: lines, joined by a line feed. No part can hold one, so two requests never have one text.
-fn canonical(asking: &Asking<'_>, signed: &[HeaderName], time: &str) -> Result<Vec<u8>, Refusal> {
-    let body = digest::digest(&SHA256, asking.body.unwrap_or_default());
-    let mut text = ["v2", time, asking.method.as_str(), ""].join("\n").into_bytes();
+fn canonical(evidence: &Evidence<'_>, signed: &[HeaderName], time: &str) -> Result<Vec<u8>, Refusal> {
+    let body = digest::digest(&SHA256, evidence.body.unwrap_or_default());
+    let mut text = ["v2", time, evidence.method.as_str(), ""].join("\n").into_bytes();
     // The host decides whose route it is, and with it which team's users and which provider (T-73). Without one, as in
     // HTTP/1.0, the line is empty.
-    if let Some(host) = ambiguity::one(asking.headers, &HOST)? {
+    if let Some(host) = ambiguity::one(evidence.headers, &HOST)? {
         text.extend(host.as_bytes().to_ascii_lowercase()); // T-73: host in the signature
     }
-    for part in [asking.target, &HEXLOWER.encode(body.as_ref())] {
+    for part in [evidence.target, &HEXLOWER.encode(body.as_ref())] {
         text.push(b'\n');
         text.extend_from_slice(part.as_bytes());
     }
     for name in signed {
-        if let Some(value) = ambiguity::one(asking.headers, name)? {
+        if let Some(value) = ambiguity::one(evidence.headers, name)? {
             text.push(b'\n');
             text.extend_from_slice(name.as_str().as_bytes());
             text.push(b':');

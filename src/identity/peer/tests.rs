@@ -63,7 +63,7 @@ fn nobody_is_believed_by_default() {
     assert!(!policy.can_hold(&config::Listen::Unix("/x".into())));
     assert!(!is_met(&policy, loopback(), &[]));
     assert!(!is_met(&policy, Peer::Unix { uid: 0 }, &[]));
-    let asking = Asking {
+    let evidence = Evidence {
         standing: policy.meet(loopback(), &[]),
         method: &Method::GET,
         target: "/",
@@ -72,7 +72,7 @@ fn nobody_is_believed_by_default() {
         relayed: None,
     };
     let gate = Arc::new(policy).gate("/", std::iter::empty());
-    assert_eq!(gate.prove(&asking, |_| Ok(String::new())).err(), Some(Refusal::PeerUntrusted));
+    assert_eq!(gate.prove(&evidence, |_| Ok(String::new())).err(), Some(Refusal::PeerUntrusted));
 }
 
 #[test]
@@ -108,13 +108,14 @@ fn caller(subjects: &[&str], routes: &[&str]) -> config::Caller {
 fn prove(peers: Peers, path: &str, token: Result<&str, Refusal>) -> Result<(), Refusal> {
     let standing = peers.meet(loopback(), &[]);
     let headers = HeaderMap::new();
-    let asking = Asking { standing, method: &Method::GET, target: path, headers: &headers, body: None, relayed: None };
+    let evidence =
+        Evidence { standing, method: &Method::GET, target: path, headers: &headers, body: None, relayed: None };
     let gate = Arc::new(peers).gate(path, std::iter::empty());
     let subject = |source: &str| {
         assert_eq!(source, "cluster");
         token.map(str::to_owned)
     };
-    gate.prove(&asking, subject).map(|_| ())
+    gate.prove(&evidence, subject).map(|_| ())
 }
 
 /// T-01: a token of the caller's own is good for the listed subjects, on the listed routes.
@@ -220,7 +221,7 @@ fn headers_that_prove_a_peer_are_told_with_what_they_are_worth() {
         hmac_key_files: vec![file],
         ..config::Peers::default()
     });
-    let told: Vec<_> = peers.evidence().map(|(name, worth)| (name.as_str(), worth)).collect();
+    let told: Vec<_> = peers.headers_with_worth().map(|(name, worth)| (name.as_str(), worth)).collect();
     let expected = [
         ("x-secret", Worth::Proven),
         ("x-chat-peer-signature", Worth::Proven),
@@ -228,7 +229,7 @@ fn headers_that_prove_a_peer_are_told_with_what_they_are_worth() {
         ("l5d-client-id", Worth::Said),
     ];
     assert_eq!(told, expected);
-    assert_eq!(policy(&["127.0.0.0/8"]).evidence().count(), 0);
+    assert_eq!(policy(&["127.0.0.0/8"]).headers_with_worth().count(), 0);
 }
 
 /// T-24: one bad token of a caller is verified once, however many callers it could be of.
@@ -238,7 +239,8 @@ fn a_token_is_verified_once_for_all_callers() {
     let peers = Peers::of(&callers);
     let headers = HeaderMap::new();
     let standing = peers.meet(loopback(), &[]);
-    let asking = Asking { standing, method: &Method::GET, target: "/", headers: &headers, body: None, relayed: None };
+    let evidence =
+        Evidence { standing, method: &Method::GET, target: "/", headers: &headers, body: None, relayed: None };
     let gate = Arc::new(peers).gate("/", std::iter::empty());
     for (told, outcome) in
         [(Err(Refusal::Signature), Some(Refusal::Signature)), (Ok("stranger".to_owned()), Some(Refusal::PeerWorkload))]
@@ -248,7 +250,7 @@ fn a_token_is_verified_once_for_all_callers() {
             verified.set(verified.get() + 1);
             told.clone()
         };
-        assert_eq!(gate.prove(&asking, subject).err(), outcome);
+        assert_eq!(gate.prove(&evidence, subject).err(), outcome);
         assert_eq!(verified.get(), 1);
     }
 }

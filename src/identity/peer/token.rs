@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::proof::Failed;
 use crate::config::CallerToken;
 use crate::identity::Refusal;
+
+/// How far a request came before it failed, and why.
+pub(super) type Failed = (u8, Refusal);
 
 /// What the tokens of one request say, by the source that verifies them. A good token is remembered by its source, a bad
 /// one is not: it would cost a signature for each of 63 callers (T-24). Each source reads a header of its own, so a

@@ -5,7 +5,7 @@
 use http::{HeaderName, HeaderValue};
 
 use crate::config;
-use crate::identity::{Asking, Refusal};
+use crate::identity::{Evidence, Refusal};
 
 const XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const LINKERD: HeaderName = HeaderName::from_static("l5d-client-id");
@@ -35,8 +35,8 @@ impl Workloads {
     }
 
     /// Whether the proxy names one of them.
-    pub(super) fn check(&self, asking: &Asking<'_>) -> Result<(), Refusal> {
-        let value = asking.of_peer().get(&self.header).map_or(&b""[..], HeaderValue::as_bytes);
+    pub(super) fn check(&self, evidence: &Evidence<'_>) -> Result<(), Refusal> {
+        let value = evidence.of_peer().get(&self.header).map_or(&b""[..], HeaderValue::as_bytes);
         let listed = |shown: &[u8]| self.names.iter().any(|name| name.as_bytes() == shown);
         let held = if self.header == XFCC {
             immediate_uris(value).is_some_and(|uris| uris.iter().any(|uri| listed(uri)))

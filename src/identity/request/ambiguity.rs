@@ -45,7 +45,7 @@ pub(in crate::identity) fn guard(headers: &HeaderMap, names: &[HeaderName]) -> R
 }
 
 /// Whether a proxy that joins lines could have made this value of two, or of bytes that are not text (T-09, T-15). What
-/// it was cannot be told any more.
+/// it was cannot be known any more.
 pub(in crate::identity) fn may_be_joined(value: &HeaderValue) -> bool {
     value.as_bytes().iter().any(|byte| matches!(byte, b',' | b'!'))
 }

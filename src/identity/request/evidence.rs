@@ -6,9 +6,9 @@ use http::{HeaderName, Method};
 use super::relayed::Relayed;
 use crate::identity::Standing;
 
-/// What of a request may tell identity.
+/// What of a request can say who the user is.
 #[derive(Clone, Copy)]
-pub struct Asking<'r> {
+pub struct Evidence<'r> {
     /// What the connection proves.
     pub standing: Standing,
     /// Method.
@@ -19,12 +19,12 @@ pub struct Asking<'r> {
     pub headers: &'r HeaderMap,
     /// The whole body, where [`Resolver::reads_body`] and there is one.
     pub body: Option<&'r [u8]>,
-    /// What the proxy told beside the request, where it asked over gRPC. The headers above are those of its client then.
+    /// What the proxy says beside the request, where it asked over gRPC. The headers above are those of its client then.
     pub relayed: Option<&'r Relayed>,
 }
 
-impl<'r> Asking<'r> {
-    /// The headers of whoever asks: only what the peer itself sent can prove the peer.
+impl<'r> Evidence<'r> {
+    /// The headers of the peer's own call: only what the peer itself sent can prove it.
     pub(in crate::identity) const fn of_peer(&self) -> &'r HeaderMap {
         match self.relayed {
             None => self.headers,
@@ -37,16 +37,16 @@ impl<'r> Asking<'r> {
         self.relayed.is_some_and(|relayed| relayed.joins(self.headers, names))
     }
 
-    /// The call of whoever asks, as if it were the request.
+    /// The peer's own call, as if it were the request.
     pub(in crate::identity) const fn as_peer(&self) -> Self {
         Self { headers: self.of_peer(), relayed: None, ..*self }
     }
 }
 
-impl std::fmt::Debug for Asking<'_> {
+impl std::fmt::Debug for Evidence<'_> {
     /// Headers and bodies are full of secrets and personal data.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Asking").field("standing", &self.standing).finish_non_exhaustive()
+        f.debug_struct("Evidence").field("standing", &self.standing).finish_non_exhaustive()
     }
 }
 

@@ -5,7 +5,7 @@ pub(super) mod encoding;
 mod evidence;
 mod relayed;
 
-pub use evidence::{Asking, Worth};
+pub use evidence::{Evidence, Worth};
 pub use relayed::Relayed;
 
 #[cfg(test)]

@@ -4,17 +4,17 @@ use http::Method;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
-use crate::identity::source::headers::Told as Lines;
-use crate::identity::user::{Told, namespace};
+use crate::identity::user::profile::HeaderLines;
+use crate::identity::user::{Reading, namespace};
 use crate::identity::{Identity, Peer, Refusal, Resolver, definition};
 
 fn resolver(source: &str) -> Resolver {
     Resolver::for_test(source, definition::compile(source, None).expect("compiles"), "127.0.0.0/8")
 }
 
-fn asking<'r>(resolver: &Resolver, from: &str, headers: &'r HeaderMap) -> Asking<'r> {
+fn evidence<'r>(resolver: &Resolver, from: &str, headers: &'r HeaderMap) -> Evidence<'r> {
     let standing = resolver.peers().meet(Peer::tcp(from.parse().expect("address")), &[]);
-    Asking { standing, method: &Method::GET, target: "/", headers, body: None, relayed: None }
+    Evidence { standing, method: &Method::GET, target: "/", headers, body: None, relayed: None }
 }
 
 fn headers(lines: &[(&str, &[u8])]) -> HeaderMap {
@@ -29,7 +29,7 @@ fn headers(lines: &[(&str, &[u8])]) -> HeaderMap {
 fn judge(source: &str, lines: &[(&str, &[u8])]) -> Result<String, Refusal> {
     let resolver = resolver(source);
     let headers = headers(lines);
-    resolver.resolve(&asking(&resolver, "127.0.0.1", &headers)).map(|identity| identity.subject().to_owned())
+    resolver.resolve(&evidence(&resolver, "127.0.0.1", &headers)).map(|identity| identity.subject().to_owned())
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_proven_peer_names_the_user() {
         ("X-Forwarded-Email", b"alice@example.org"),
         ("X-Forwarded-Groups", b"staff, admins,,"),
     ]);
-    let identity = resolver.resolve(&asking(&resolver, "127.0.0.1", &headers)).expect("an identity");
+    let identity = resolver.resolve(&evidence(&resolver, "127.0.0.1", &headers)).expect("an identity");
     assert_eq!(identity.source(), "plain");
     assert_eq!(identity.subject(), "alice");
     assert_eq!(identity.name(), Some("Älice Doe"));
@@ -53,8 +53,8 @@ fn a_proven_peer_names_the_user() {
 fn without_source_or_proof_there_is_no_identity() {
     let lines = headers(&[("X-Forwarded-User", b"alice")]);
     let (none, plain) = (Resolver::default(), resolver("plain"));
-    assert_eq!(none.resolve(&asking(&none, "127.0.0.1", &lines)).err(), Some(Refusal::NoSource));
-    assert_eq!(plain.resolve(&asking(&plain, "192.0.2.1", &lines)).err(), Some(Refusal::PeerUntrusted));
+    assert_eq!(none.resolve(&evidence(&none, "127.0.0.1", &lines)).err(), Some(Refusal::NoSource));
+    assert_eq!(plain.resolve(&evidence(&plain, "192.0.2.1", &lines)).err(), Some(Refusal::PeerUntrusted));
 }
 
 #[test]
@@ -153,7 +153,7 @@ proptest::proptest! {
         let told = |(namespace, subject): &(String, String)| {
             let reserved = namespaces.reserved_for(namespace);
             let taken = reserved.iter().any(|beginning| subject.starts_with(beginning));
-            let told = Told::Lines(Lines { subject, ..Lines::default() });
+            let told = Reading::Lines(HeaderLines { subject, ..HeaderLines::default() });
             (!taken).then(|| Identity::new("x", namespace, told).chat_subject().into_owned())
         };
         if let (Some(one), Some(two)) = (told(&a), told(&b)) {
@@ -177,7 +177,7 @@ proptest::proptest! {
             }
         }
         let resolver = resolver("plain");
-        if let Ok(identity) = resolver.resolve(&asking(&resolver, "127.0.0.1", &map)) {
+        if let Ok(identity) = resolver.resolve(&evidence(&resolver, "127.0.0.1", &map)) {
             let sent: Vec<_> = map.get_all("x-forwarded-user").iter().collect();
             proptest::prop_assert_eq!(sent.len(), 1);
             proptest::prop_assert_eq!(sent[0].as_bytes().trim_ascii(), identity.subject().as_bytes());

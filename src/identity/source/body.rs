@@ -12,15 +12,15 @@ use serde_json::Value;
 
 use crate::identity::claims::Object;
 use crate::identity::user::profile::Profile;
-use crate::identity::user::text::{self, Told};
-use crate::identity::{Asking, PeerProof, Refusal};
+use crate::identity::user::text::{self, Medium};
+use crate::identity::{Evidence, PeerProof, Refusal};
 
 /// The member that names the user.
 pub(in crate::identity) const MEMBER: &str = "user";
 
 /// Reads the identity that a body tells. The proof is not looked at: having it is the point.
-pub(super) fn read(_proof: PeerProof, asking: &Asking<'_>) -> Result<Arc<Profile>, Refusal> {
-    let body = asking.body.filter(|_| is_json(asking.headers)).ok_or(Refusal::Absent)?;
+pub(super) fn read(_proof: PeerProof, evidence: &Evidence<'_>) -> Result<Arc<Profile>, Refusal> {
+    let body = evidence.body.filter(|_| is_json(evidence.headers)).ok_or(Refusal::Absent)?;
     user(body)?.ok_or(Refusal::Absent)?.check().map(Arc::new)
 }
 
@@ -73,7 +73,7 @@ struct User {
 impl User {
     fn check(self) -> Result<Profile, Refusal> {
         let Self { id: subject, name, email, avatar, mut groups } = self;
-        text::subject(subject.as_bytes(), Told::Value)?;
+        text::subject(subject.as_bytes(), Medium::Value)?;
         groups.retain(|group| !group.trim().is_empty());
         if groups.len() > text::MAX_GROUPS || groups.iter().any(|group| !text::is_group(group)) {
             return Err(Refusal::Body);

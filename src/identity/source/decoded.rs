@@ -6,13 +6,13 @@ use std::borrow::Cow;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::headers::{self, Lines};
+use super::lines::{self, Lines};
 use crate::identity::Refusal;
 use crate::identity::claims::{Claims, Form, Groups, Validity, text_of};
 use crate::identity::definition::{Decoding, HeaderNames, Issuer};
 use crate::identity::request::encoding::{Encoding, Texts};
 use crate::identity::user::profile::Profile;
-use crate::identity::user::text::{self, SubjectFault, Told};
+use crate::identity::user::text::{self, Medium, SubjectFault};
 
 /// Reads the identity that `lines` of `headers` tell.
 pub(super) fn read(
@@ -24,7 +24,7 @@ pub(super) fn read(
 ) -> Result<Profile, Refusal> {
     let claims = open(names, decoding, validity, lines)?.unwrap_or_default();
     let subject = subject(names, decoding, &claims, lines)?;
-    headers::hold(&names.conditions, headers)?;
+    lines::hold(&names.conditions, headers)?;
     let form = match decoding.payload.as_ref().map(|payload| payload.form) {
         Some(Form::Principal) => Groups::One,
         Some(Form::Claims) | None => Groups::Separated(names.group_separator),
@@ -89,7 +89,7 @@ impl Lines<'_> {
 /// What a value that cannot be decoded is. Proxies send words for nobody, and templates that they did not fill in, without
 /// encoding them.
 fn undecoded(value: &[u8]) -> Refusal {
-    match text::subject(value.trim_ascii(), Told::Value) {
+    match text::subject(value.trim_ascii(), Medium::Value) {
         Err(SubjectFault::Absent) => Refusal::Absent,
         Err(SubjectFault::Template) => Refusal::Template,
         _ => Refusal::Encoding,
@@ -110,9 +110,9 @@ fn subject(names: &HeaderNames, decoding: &Decoding, claims: &Claims, lines: &Li
             None => Cow::Borrowed(""),
         },
     };
-    let told = names.subject_told();
+    let medium = names.subject_medium();
     let judge = |text: &str| {
-        let subject = headers::subject(names, text.as_bytes(), told);
+        let subject = lines::subject(names, text.as_bytes(), medium);
         subject.map(str::to_owned).map_err(|fault| lines.refusal(fault))
     };
     let subject = judge(&text)?;

@@ -1,4 +1,4 @@
-//! What was left out of an identity because it was too long: counted, and told once a minute.
+//! What was left out of an identity because it was too long: counted, and logged once a minute.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 

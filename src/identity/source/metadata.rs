@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::headers::Told as Lines;
 use crate::identity::claims::{Groups, Validity, signed, text_of};
 use crate::identity::definition::{MetadataRules, PrincipalRules};
-use crate::identity::user::profile::Profile;
+use crate::identity::user::profile::{HeaderLines, Profile};
 use crate::identity::{PeerProof, Refusal, Relayed};
 
 /// Reads the user from verified claims. The proof is not looked at: having it is the point.
@@ -40,8 +39,8 @@ pub(super) fn of_principal<'r>(
     rules: &PrincipalRules,
     _proof: PeerProof,
     relayed: &'r Relayed,
-) -> Result<Lines<'r>, Refusal> {
+) -> Result<HeaderLines<'r>, Refusal> {
     let subject = signed(relayed.principal().ok_or(Refusal::Absent)?)?;
     let fits = rules.prefixes.is_empty() || rules.prefixes.iter().any(|own| subject.starts_with(own.as_str()));
-    if fits { Ok(Lines { subject, ..Lines::default() }) } else { Err(Refusal::Issuer) }
+    if fits { Ok(HeaderLines { subject, ..HeaderLines::default() }) } else { Err(Refusal::Issuer) }
 }

@@ -4,6 +4,7 @@ pub(super) mod body;
 mod decoded;
 pub(super) mod headers;
 mod left_out;
+mod lines;
 mod metadata;
 mod sources;
 
@@ -19,9 +20,9 @@ use crate::identity::claims::Validity;
 use crate::identity::definition::{self, Definition, HeaderNames, MetadataRules, PrincipalRules};
 use crate::identity::keys::{Found, KeySet};
 use crate::identity::token::Verifier;
-use crate::identity::user::Told;
-use crate::identity::user::text::{SubjectRules, Told as HowTold};
-use crate::identity::{Asking, PeerProof, Refusal};
+use crate::identity::user::Reading;
+use crate::identity::user::text::{Medium, SubjectRules};
+use crate::identity::{Evidence, PeerProof, Refusal};
 use crate::outbound::Services;
 
 /// A source in use.
@@ -99,13 +100,13 @@ impl Source {
             Kind::Headers { names, .. } => SubjectRules {
                 nobody: names.nobody.clone(),
                 lower_case: names.decoding.as_ref().is_some_and(|decoding| decoding.lower_case),
-                ..SubjectRules::of(names.subject_told())
+                ..SubjectRules::of(names.subject_medium())
             },
             Kind::Token(verifier) => verifier.subject_rules(),
-            Kind::Body => SubjectRules::of(HowTold::Value),
-            Kind::Metadata { .. } => SubjectRules::of(HowTold::Signed),
+            Kind::Body => SubjectRules::of(Medium::Value),
+            Kind::Metadata { .. } => SubjectRules::of(Medium::Signed),
             Kind::Principal(rules) => {
-                SubjectRules { prefixes: rules.prefixes.clone(), ..SubjectRules::of(HowTold::Signed) }
+                SubjectRules { prefixes: rules.prefixes.clone(), ..SubjectRules::of(Medium::Signed) }
             }
         }
     }
@@ -151,31 +152,31 @@ impl Source {
     /// What it tells of a request. [`Refusal::Absent`] means that it tells nothing, so the next source is asked.
     pub(super) fn read<'r>(
         &'r self,
-        asking: &Asking<'r>,
+        evidence: &Evidence<'r>,
         proof: impl FnOnce() -> Result<PeerProof, Refusal>,
-    ) -> Result<Told<'r>, Refusal> {
+    ) -> Result<Reading<'r>, Refusal> {
         match &self.kind {
             Kind::Headers { names, validity, left_out } => {
-                headers::read(names, validity, left_out, proof()?, asking.headers)
+                headers::read(names, validity, left_out, proof()?, evidence.headers)
             }
-            Kind::Token(verifier) => verifier.read(asking, proof).map(Told::Profile),
-            Kind::Body => body::read(proof()?, asking).map(Told::Profile),
+            Kind::Token(verifier) => verifier.read(evidence, proof).map(Reading::Profile),
+            Kind::Body => body::read(proof()?, evidence).map(Reading::Profile),
             // A request that no proxy relays tells nothing here, whoever sent it.
             Kind::Metadata { rules, validity } => {
-                let relayed = asking.relayed.ok_or(Refusal::Absent)?;
-                metadata::of_metadata(rules, validity, proof()?, relayed).map(Told::Profile)
+                let relayed = evidence.relayed.ok_or(Refusal::Absent)?;
+                metadata::of_metadata(rules, validity, proof()?, relayed).map(Reading::Profile)
             }
             Kind::Principal(rules) => {
-                let relayed = asking.relayed.ok_or(Refusal::Absent)?;
-                metadata::of_principal(rules, proof()?, relayed).map(Told::Lines)
+                let relayed = evidence.relayed.ok_or(Refusal::Absent)?;
+                metadata::of_principal(rules, proof()?, relayed).map(Reading::Lines)
             }
         }
     }
 
     /// Looks for a key that the request's token needs and that is not here; `None` where there is no such token.
-    pub(super) async fn look_for_key(&self, asking: &Asking<'_>, refusal: Refusal) -> Option<Found> {
+    pub(super) async fn look_for_key(&self, evidence: &Evidence<'_>, refusal: Refusal) -> Option<Found> {
         match &self.kind {
-            Kind::Token(verifier) => verifier.look_for_key(asking, refusal).await,
+            Kind::Token(verifier) => verifier.look_for_key(evidence, refusal).await,
             Kind::Headers { .. } | Kind::Body | Kind::Metadata { .. } | Kind::Principal(_) => None,
         }
     }

@@ -58,7 +58,7 @@ impl Memory {
         Self { places: std::iter::repeat_with(ArcSwapOption::empty).take(SETS * WAYS).collect() }
     }
 
-    /// What the token with this digest told, if `keys` verified it.
+    /// The user of the token with this digest, if `keys` verified it.
     pub(super) fn recall(&self, digest: &Digest, keys: &Arc<Keys>) -> Option<Verified> {
         self.set(digest).iter().find_map(|place| {
             let entry = place.load();
@@ -68,7 +68,7 @@ impl Memory {
         })
     }
 
-    /// Keeps what the token with this digest told.
+    /// Keeps the user of the token with this digest.
     pub(super) fn keep(&self, digest: Digest, keys: &Arc<Keys>, verified: &Verified) {
         if bytes(&verified.profile) > MOST_BYTES {
             return;

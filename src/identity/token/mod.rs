@@ -24,8 +24,8 @@ use super::definition::TokenRules;
 use super::keys::{Found, KeySet, Keys};
 use super::request::ambiguity;
 use super::user::profile::Profile;
-use super::user::text::{SubjectRules, Told};
-use super::{Asking, PeerProof, Refusal};
+use super::user::text::{Medium, SubjectRules};
+use super::{Evidence, PeerProof, Refusal};
 
 /// Verifies the tokens of one source.
 #[derive(Debug)]
@@ -61,10 +61,10 @@ impl Verifier {
     /// [`Refusal::KeyUnknown`] or [`Refusal::KeysUnavailable`], and [`Verifier::look_for_key`] may change that.
     pub(super) fn read(
         &self,
-        asking: &Asking<'_>,
+        evidence: &Evidence<'_>,
         proof: impl FnOnce() -> Result<PeerProof, Refusal>,
     ) -> Result<Arc<Profile>, Refusal> {
-        let token = self.token(asking)?;
+        let token = self.token(evidence)?;
         if self.rules.require_peer {
             proof()?;
         }
@@ -85,7 +85,7 @@ impl Verifier {
     pub(super) fn subject_rules(&self) -> SubjectRules {
         // Behind what a subject is unique within stands the claim that has the beginning.
         let prefixes = if self.rules.claims.subject_within.is_empty() { &*self.rules.subject_prefixes } else { &[] };
-        SubjectRules { prefixes: prefixes.to_vec(), ..SubjectRules::of(Told::Signed) }
+        SubjectRules { prefixes: prefixes.to_vec(), ..SubjectRules::of(Medium::Signed) }
     }
 
     /// The keys.
@@ -94,9 +94,9 @@ impl Verifier {
     }
 
     /// Looks for the key that the token of a request needs; `None` where it needs none that is not here.
-    pub(super) async fn look_for_key(&self, asking: &Asking<'_>, refusal: Refusal) -> Option<Found> {
+    pub(super) async fn look_for_key(&self, evidence: &Evidence<'_>, refusal: Refusal) -> Option<Found> {
         let mut room = Vec::new();
-        let parts = Parts::of(self.token(asking).ok()?, self.rules.form).ok()?;
+        let parts = Parts::of(self.token(evidence).ok()?, self.rules.form).ok()?;
         let decoded = parts.decode(&mut room).ok()?;
         let members = header::members(decoded.header).ok()?;
         let header = Header::of(&members, &self.rules).ok()?;
@@ -109,8 +109,8 @@ impl Verifier {
     }
 
     /// The token as it stands in the header, after the scheme.
-    fn token<'r>(&self, asking: &Asking<'r>) -> Result<&'r [u8], Refusal> {
-        let value = ambiguity::only(asking.headers, &self.rules.header)?.ok_or(Refusal::Absent)?;
+    fn token<'r>(&self, evidence: &Evidence<'r>) -> Result<&'r [u8], Refusal> {
+        let value = ambiguity::only(evidence.headers, &self.rules.header)?.ok_or(Refusal::Absent)?;
         let value = value.as_bytes().trim_ascii();
         let token = match &self.rules.scheme {
             None => value,

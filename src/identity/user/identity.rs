@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::profile::Profile;
+use super::profile::{HeaderLines, Profile};
 use super::text;
 use crate::identity::Refusal;
-use crate::identity::source::headers::Told as Lines;
 
 /// A proven user. Private fields and two makers: [`Resolver::resolve`] for requests, and [`Identity::of_operator`] for
 /// the operator's own command line.
@@ -14,45 +13,45 @@ use crate::identity::source::headers::Told as Lines;
 pub struct Identity<'r> {
     source: &'r str,
     namespace: &'r str,
-    told: Told<'r>,
+    reading: Reading<'r>,
 }
 
-/// What a source told.
+/// What a source read of the user.
 #[derive(Clone)]
-pub(in crate::identity) enum Told<'r> {
+pub(in crate::identity) enum Reading<'r> {
     /// Plain header lines, borrowed from the request.
-    Lines(Lines<'r>),
+    Lines(HeaderLines<'r>),
     /// Whatever had to be decoded, or was verified and kept.
     Profile(Arc<Profile>),
 }
 
 impl<'r> Identity<'r> {
-    /// The user that a source told.
-    pub(in crate::identity) const fn new(source: &'r str, namespace: &'r str, told: Told<'r>) -> Self {
-        Self { source, namespace, told }
+    /// The user that a source read.
+    pub(in crate::identity) const fn new(source: &'r str, namespace: &'r str, reading: Reading<'r>) -> Self {
+        Self { source, namespace, reading }
     }
 
     /// The user that the operator names on the command line; whoever can read our secrets may do that. The subject
     /// passes the same checks as one from a header.
     pub fn of_operator(subject: &'r str, name: Option<&'r str>) -> Result<Self, Refusal> {
-        let subject = text::subject(subject.as_bytes(), text::Told::Signed)?;
+        let subject = text::subject(subject.as_bytes(), text::Medium::Signed)?;
         let name = name.and_then(|name| text::display_name(name.as_bytes()));
-        let told = Told::Lines(Lines { subject, name, ..Lines::default() });
-        Ok(Self { source: "operator", namespace: "", told })
+        let reading = Reading::Lines(HeaderLines { subject, name, ..HeaderLines::default() });
+        Ok(Self { source: "operator", namespace: "", reading })
     }
 
     /// The same user with what else the operator says of it. Groups are separated by commas.
     #[must_use]
     pub fn with(self, email: Option<&'r str>, groups: &'r str) -> Self {
         let groups = (!groups.is_empty()).then_some((groups.as_bytes(), ','));
-        let told = match self.told {
-            Told::Lines(lines) => Told::Lines(Lines { email: email.map(str::as_bytes), groups, ..lines }),
-            profile @ Told::Profile(_) => profile,
+        let reading = match self.reading {
+            Reading::Lines(lines) => Reading::Lines(HeaderLines { email: email.map(str::as_bytes), groups, ..lines }),
+            profile @ Reading::Profile(_) => profile,
         };
-        Self { told, ..self }
+        Self { reading, ..self }
     }
 
-    /// Name of the source that told this identity.
+    /// Name of the source that the user comes from.
     pub fn source(&self) -> &str {
         self.source
     }
@@ -64,17 +63,17 @@ impl<'r> Identity<'r> {
 
     /// Who vouches for the subject, where the source knows.
     pub fn issuer(&self) -> Option<&str> {
-        match &self.told {
-            Told::Lines(_) => None,
-            Told::Profile(profile) => profile.issuer.as_deref(),
+        match &self.reading {
+            Reading::Lines(_) => None,
+            Reading::Profile(profile) => profile.issuer.as_deref(),
         }
     }
 
     /// The subject, byte for byte as the source sent it.
     pub fn subject(&self) -> &str {
-        match &self.told {
-            Told::Lines(lines) => lines.subject,
-            Told::Profile(profile) => &profile.subject,
+        match &self.reading {
+            Reading::Lines(lines) => lines.subject,
+            Reading::Profile(profile) => &profile.subject,
         }
     }
 
@@ -90,33 +89,33 @@ impl<'r> Identity<'r> {
 
     /// Name to show to people; cleaned.
     pub fn name(&self) -> Option<&str> {
-        match &self.told {
-            Told::Lines(lines) => lines.name.as_deref(),
-            Told::Profile(profile) => profile.name.as_deref(),
+        match &self.reading {
+            Reading::Lines(lines) => lines.name.as_deref(),
+            Reading::Profile(profile) => profile.name.as_deref(),
         }
     }
 
     /// E-mail address.
     pub fn email(&self) -> Option<&str> {
-        match &self.told {
-            Told::Lines(lines) => lines.email.and_then(text::email),
-            Told::Profile(profile) => profile.email.as_deref(),
+        match &self.reading {
+            Reading::Lines(lines) => lines.email.and_then(text::email),
+            Reading::Profile(profile) => profile.email.as_deref(),
         }
     }
 
     /// Address of a picture; https only.
     pub fn avatar(&self) -> Option<&str> {
-        match &self.told {
-            Told::Lines(lines) => lines.avatar.and_then(text::avatar),
-            Told::Profile(profile) => profile.avatar.as_deref(),
+        match &self.reading {
+            Reading::Lines(lines) => lines.avatar.and_then(text::avatar),
+            Reading::Profile(profile) => profile.avatar.as_deref(),
         }
     }
 
     /// Groups, in the order sent.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
-        let (lines, profile) = match &self.told {
-            Told::Lines(lines) => (lines.groups, None),
-            Told::Profile(profile) => (None, Some(profile)),
+        let (lines, profile) = match &self.reading {
+            Reading::Lines(lines) => (lines.groups, None),
+            Reading::Profile(profile) => (None, Some(profile)),
         };
         let split = lines.into_iter().flat_map(|(bytes, separator)| text::groups(bytes, separator));
         split.chain(profile.into_iter().flat_map(|profile| profile.groups.iter().map(String::as_str)))

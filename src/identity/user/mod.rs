@@ -8,5 +8,5 @@ pub(super) mod text;
 pub(super) mod users;
 
 pub use identity::Identity;
-pub(super) use identity::Told;
+pub(super) use identity::Reading;
 pub use roles::Roles;

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::text::{SubjectRules, Told, written_as_id};
+use super::text::{Medium, SubjectRules, written_as_id};
 
 /// Characters of a namespace at most.
 const MAX_CHARS: usize = 32;
@@ -64,7 +64,7 @@ impl Namespaces {
         let (namespace, subject) = self.taken_apart(entry)?;
         let mut rules = self.subjects.iter().filter(|(own, _)| own == namespace).map(|(_, rules)| rules).peekable();
         if rules.peek().is_none() {
-            return SubjectRules::of(Told::Signed).check(subject).map_err(nobody);
+            return SubjectRules::of(Medium::Signed).check(subject).map_err(nobody);
         }
         // One of several sources that share the namespace is enough.
         rules.map(|rules| rules.check(subject)).reduce(Result::or).unwrap_or(Ok(())).map_err(nobody)
@@ -141,8 +141,8 @@ mod tests {
         assert_eq!(mixed.taken_apart("alice"), Ok(("", "alice")));
         assert_eq!(mixed.taken_apart("corp-alice"), Ok(("corp", "alice")));
         // What a source cannot tell names nobody in its namespace, and may be somebody in another.
-        let rules =
-            [("", Told::Line), ("corp", Told::Signed)].map(|(name, told)| (name.to_owned(), SubjectRules::of(told)));
+        let rules = [("", Medium::Line), ("corp", Medium::Signed)]
+            .map(|(name, medium)| (name.to_owned(), SubjectRules::of(medium)));
         let mixed = mixed.with_subjects(rules.into());
         assert!(mixed.check("cn=a,dc=b").is_err() && mixed.check("corp-cn=a,dc=b").is_ok());
         assert!(mixed.check("corp-alice,").is_err() && mixed.check("corp-null").is_err());

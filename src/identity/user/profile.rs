@@ -1,6 +1,8 @@
-//! A user as sources tell it.
+//! What a source says of a user: decoded and owned, or header lines as they were sent.
 
-/// A user as a source told it, decoded and owned.
+use std::borrow::Cow;
+
+/// What a source says of a user, decoded and owned.
 #[derive(Default)]
 pub(in crate::identity) struct Profile {
     /// Who vouches for the subject.
@@ -22,4 +24,17 @@ impl std::fmt::Debug for Profile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Profile").finish_non_exhaustive()
     }
+}
+
+/// What plain header lines say of a user, borrowed from the request.
+#[derive(Clone, Default)]
+pub(in crate::identity) struct HeaderLines<'h> {
+    pub(in crate::identity) subject: &'h str,
+    pub(in crate::identity) name: Option<Cow<'h, str>>,
+    /// As sent; read when somebody asks.
+    pub(in crate::identity) email: Option<&'h [u8]>,
+    /// As sent; read when somebody asks.
+    pub(in crate::identity) avatar: Option<&'h str>,
+    /// As sent, and the separator; taken apart when somebody asks.
+    pub(in crate::identity) groups: Option<(&'h [u8], char)>,
 }

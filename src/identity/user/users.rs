@@ -7,8 +7,8 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use super::Identity;
 use super::namespace::Namespaces;
-use super::{Identity, text};
 use crate::config;
 use crate::identity::Refusal;
 use crate::metrics::{Gauge, Metrics};
@@ -65,13 +65,6 @@ impl Users {
             })
         };
         let (allow, deny) = (list("allow", allow), list("deny", deny));
-        if let Some(at) = allow_groups.iter().position(|group| group.trim() != group || !text::is_group(group)) {
-            let problem = format!(
-                "holds an entry, number {}, that no group is called: empty, above 255 bytes, or with a blank at an end",
-                at + 1
-            );
-            mistakes.push(("allow_groups", problem));
-        }
         let file = deny_file.as_deref().map(|path| DenyFile::open(path, namespaces, metrics)).transpose();
         let file = file.unwrap_or_else(|problem| {
             mistakes.push(("deny_file", problem));
@@ -261,14 +254,14 @@ mod tests {
     fn mistakes_say_where_and_name_nobody() {
         let users = config::Users {
             allow: list(&["alice", " bob"]),
-            allow_groups: list(&[""]),
             deny: list(&["null"]),
             deny_file: Some(PathBuf::from("/nowhere/deny")),
+            ..config::Users::default()
         };
         let mistakes = Users::configure(&users, &Namespaces::default(), &metrics()).expect_err("refused");
         let keys: Vec<_> = mistakes.iter().map(|(key, _)| *key).collect();
-        assert_eq!(keys, ["allow", "deny", "allow_groups", "deny_file"]);
+        assert_eq!(keys, ["allow", "deny", "deny_file"]);
         assert!(mistakes[0].1.contains("number 2") && !mistakes[0].1.contains("bob"), "{mistakes:?}");
-        assert!(mistakes[3].1.starts_with("/nowhere/deny cannot be read"), "{mistakes:?}");
+        assert!(mistakes[2].1.starts_with("/nowhere/deny cannot be read"), "{mistakes:?}");
     }
 }

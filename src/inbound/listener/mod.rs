@@ -260,7 +260,7 @@ impl<R: Answers> Shared<R> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limits = self.limits;
-        let share = self.budget.share(standing.is_stranger());
+        let share = self.budget.share(standing.is_unproven());
         let phase = Arc::new(Phase::new(&self.lifecycle, limits.protocol != Protocol::Http1, share.clone()));
         seat.follow(&phase);
         let mut io = Guarded::new(stream, limits.protocol, Arc::clone(&phase), standing.peer(), &share, &self.heads);

@@ -253,7 +253,7 @@ impl From<&SessionError> for Outcome {
                     Self::ProviderBadAnswer
                 }
             },
-            SessionError::TooLarge => Self::ProviderBadAnswer,
+            SessionError::TooLarge | SessionError::Incomplete => Self::ProviderBadAnswer,
             SessionError::Deadline => Self::ProviderUnavailable,
             SessionError::Draining => Self::Draining,
             SessionError::Internal => Self::Internal,

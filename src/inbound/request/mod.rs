@@ -13,7 +13,7 @@ use hyper::body::{Body as _, Incoming};
 use body::{Body, BodyLimits, Unread};
 
 use crate::clock::Stopwatch;
-use crate::identity::{Asking, Relayed, Standing};
+use crate::identity::{Evidence, Relayed, Standing};
 use crate::inbound::connection::Phase;
 use crate::pacing::jitter;
 use crate::trace::{Origin, TraceContext};
@@ -113,10 +113,10 @@ impl Request {
     }
 
     /// What of it may tell identity, with the body that was read.
-    pub(super) fn asking<'r>(&'r self, body: Option<&'r [u8]>) -> Asking<'r> {
+    pub(super) fn asking<'r>(&'r self, body: Option<&'r [u8]>) -> Evidence<'r> {
         let target = self.target.as_ref().map_or("", PathAndQuery::as_str);
         let relayed = self.relayed.as_deref();
-        Asking { standing: self.standing, method: &self.method, target, headers: &self.headers, body, relayed }
+        Evidence { standing: self.standing, method: &self.method, target, headers: &self.headers, body, relayed }
     }
 
     /// What our own calls say of the request that they are made for.

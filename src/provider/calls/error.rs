@@ -4,72 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Deserialize;
 use strum::{IntoStaticStr, VariantArray};
 
 use crate::metrics::Label as _;
 use crate::outbound::ConnectError;
-
-/// Class of a failure. Labels, answers and retries follow from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, IntoStaticStr, VariantArray)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum Class {
-    /// The provider refused what we asked for: bad input.
-    Rejected,
-    /// The provider refused our credential: the operator's fault.
-    CredentialRejected,
-    /// The provider does not know the user.
-    UserMissing,
-    /// A session at the provider that the call built on is gone.
-    SessionLost,
-    /// The provider, or our own limit for it, asks to slow down.
-    RateLimited,
-    /// The provider is down, slow or broken.
-    Unavailable,
-    /// The provider answered something that makes no sense.
-    BadResponse,
-}
-
-impl Class {
-    /// What a status means where the definition says nothing.
-    pub(in crate::provider) const fn of_status(status: u16) -> Self {
-        match status {
-            401 | 403 => Self::CredentialRejected,
-            429 => Self::RateLimited,
-            408 | 500..=599 => Self::Unavailable,
-            400..=499 => Self::Rejected, // T-39: final statuses
-            _ => Self::BadResponse,
-        }
-    }
-}
-
-/// Whom an answer is about, where its definition says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Blame {
-    /// The user of the call, and nobody else.
-    User,
-    /// The operator's account, so all calls.
-    Account,
-}
-
-/// Whom a failure is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::provider) enum Meant {
-    /// The user of the call, and nobody else.
-    User,
-    /// Our account: all calls.
-    Account,
-    /// The provider or the way there, whoever asks.
-    Provider,
-    /// Our credential.
-    Credential,
-    /// The user of the call, until it happens to several.
-    Either,
-}
+use crate::pacing::{Failure, Fault, Refusal};
+use crate::provider::definition::{Blame, Class};
 
 /// What went wrong on the way, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
@@ -175,7 +115,7 @@ const BUSY: &str = "as many calls as calls_at_once allows are under way";
 const MISSING: &str = "a required value is missing";
 /// No rule makes a user id of the subject.
 const UNFIT: &str = "the subject cannot be a user id here";
-/// When to come back where all places are taken.
+/// When to come back then.
 const UNTIL_A_CALL_ENDS: Duration = Duration::from_secs(1);
 
 impl ProviderError {
@@ -190,11 +130,6 @@ impl ProviderError {
         Self::new(Class::RateLimited, "limiter", LIMITED).retry_after(Some(wait))
     }
 
-    /// As many calls as there may be are under way.
-    pub(in crate::provider) fn busy_here() -> Self {
-        Self::new(Class::Unavailable, "places", BUSY).retry_after(Some(UNTIL_A_CALL_ENDS))
-    }
-
     /// A value that `step` needs is not there.
     pub(in crate::provider) fn missing(step: &str) -> Self {
         Self::new(Class::Rejected, step, MISSING)
@@ -205,15 +140,20 @@ impl ProviderError {
         Self::new(Class::Rejected, "user", UNFIT)
     }
 
-    /// Whom it is about.
-    pub(in crate::provider) fn meant(&self) -> Meant {
+    /// What it says about further calls.
+    pub(in crate::provider) fn failure(&self) -> Failure<Class> {
+        let (kind, is_limit) = (self.class, self.class == Class::RateLimited);
+        Failure { fault: self.fault(), kind, is_limit, retry_after: self.retry_after }
+    }
+
+    fn fault(&self) -> Fault {
         match (self.blame, self.class) {
-            (Some(Blame::User), _) | (None, Class::Rejected | Class::UserMissing | Class::SessionLost) => Meant::User,
-            (Some(Blame::Account), _) => Meant::Account,
-            (None, Class::CredentialRejected) => Meant::Credential,
-            (None, _) if self.cause.is_connecting() => Meant::Provider,
+            (Some(Blame::User), _) | (None, Class::Rejected | Class::UserMissing | Class::SessionLost) => Fault::User,
+            (Some(Blame::Account), _) => Fault::Account,
+            (None, Class::CredentialRejected) => Fault::Credential,
+            (None, _) if self.cause.is_connecting() => Fault::Remote,
             // T-63: unclear error
-            (None, Class::RateLimited | Class::Unavailable | Class::BadResponse) => Meant::Either,
+            (None, Class::RateLimited | Class::Unavailable | Class::BadResponse) => Fault::Unclear,
         }
     }
 
@@ -222,8 +162,8 @@ impl ProviderError {
         self.detail == UNFIT
     }
 
-    /// Whether the provider was not asked, so that this says nothing about it. Told by words that are ours alone: steps
-    /// are called as their definitions like.
+    /// Whether the provider was not asked, so that this says nothing about it. Our own words show it: a step may have any
+    /// name.
     pub(in crate::provider) fn is_ours(&self) -> bool {
         [LIMITED, BUSY, MISSING, UNFIT].contains(&self.detail)
     }
@@ -257,5 +197,44 @@ impl ProviderError {
     pub(in crate::provider) fn retry_after(mut self, span: Option<Duration>) -> Self {
         self.retry_after = span;
         self
+    }
+}
+
+impl From<Refusal<Class>> for ProviderError {
+    fn from(refusal: Refusal<Class>) -> Self {
+        let (class, step, detail, wait) = match refusal {
+            Refusal::User(class, wait) => (class, "breaker", "this user is paused after failures of its own", wait),
+            Refusal::Limited(wait) => (Class::RateLimited, "breaker", "paused by the provider's advice", wait),
+            Refusal::Open(wait) => (Class::Unavailable, "breaker", "breaker open", wait),
+            Refusal::Busy => (Class::Unavailable, "places", BUSY, UNTIL_A_CALL_ENDS),
+        };
+        Self::new(class, step, detail).retry_after(Some(wait))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_whose_it_is() {
+        let of = |class| ProviderError::new(class, "step", "test");
+        for (error, fault) in [
+            (of(Class::Rejected), Fault::User),
+            (of(Class::UserMissing), Fault::User),
+            (of(Class::SessionLost), Fault::User),
+            (of(Class::CredentialRejected), Fault::Credential),
+            (of(Class::RateLimited), Fault::Unclear),
+            (of(Class::Unavailable), Fault::Unclear),
+            (of(Class::Unavailable).cause(Cause::Timeout), Fault::Unclear),
+            (of(Class::Unavailable).cause(Cause::Refused), Fault::Remote),
+            (of(Class::BadResponse), Fault::Unclear),
+            (of(Class::RateLimited).blame(Some(Blame::User)), Fault::User),
+            (of(Class::Rejected).blame(Some(Blame::Account)), Fault::Account),
+        ] {
+            let failure = error.failure();
+            assert_eq!((failure.fault, failure.kind), (fault, error.class), "{error}");
+            assert_eq!(failure.is_limit, error.class == Class::RateLimited);
+        }
     }
 }

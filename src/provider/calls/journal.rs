@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::error::{Cause, ProviderError};
 use crate::clock::Moment;
 use crate::metrics::Label as _;
-use crate::provider::breaker::Change;
+use crate::pacing::Change;
 
 /// A kind of failure that has been told is not told again within this time, however often calls succeed between them.
 const QUIET: Duration = Duration::from_mins(1);
@@ -125,7 +125,7 @@ fn tell(provider: &str, error: &ProviderError, before: u64, request: Option<&str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::calls::error::Class;
+    use crate::provider::definition::Class;
 
     const START: Moment = Moment::from_millis(1_000_000);
 

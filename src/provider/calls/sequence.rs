@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::error::{Cause, Class, ProviderError};
+use super::error::{Cause, ProviderError};
 use super::expiry;
 use super::step::{Run, Step, Verdict};
 use crate::clock::Timestamp;
+use crate::provider::definition::Class;
 use crate::provider::definition::Then;
 use crate::provider::template::Variables;
 

@@ -11,14 +11,14 @@ use url::Url;
 
 use super::advice::advice;
 use super::auth::StepAuth;
-use super::error::{Blame, Cause, Class, ProviderError};
+use super::error::{Cause, ProviderError};
 use crate::clock::{Clock, Moment, Stopwatch};
 use crate::metrics::{ByVariant, Counter, Histogram, Label as _, Metrics};
 use crate::outbound::{Call, Outbound, Reply, SendError};
-use crate::pacing::{Backoff, jitter};
+use crate::pacing::{Backoff, Limiter, jitter};
 use crate::provider::credentials::Credentials;
+use crate::provider::definition::{Blame, Class};
 use crate::provider::definition::{Expires, Rule, Then};
-use crate::provider::limiter::Limiter;
 use crate::provider::template::json::{JsonTemplate, MissingValue};
 use crate::provider::template::text::{TextTemplate, UrlTemplate, append_query, header_value};
 use crate::provider::template::{Expression, Variables};

@@ -7,14 +7,13 @@ use http::HeaderName;
 
 use super::Compiler;
 use crate::definition::{Count, Key, settings_in, whole};
-use crate::pacing::Rate;
+use crate::pacing::{Limiter, Rate};
 use crate::provider::credentials::{PartKind, PartRule};
 use crate::provider::definition::settings::USER_KEY;
 use crate::provider::definition::{Case, Encoding, OnCredentialChange, Setting, SettingKind};
 use crate::provider::inputs::Inputs;
-use crate::provider::inputs::permit::Permit;
+use crate::provider::inputs::allow_list::AllowList;
 use crate::provider::keys::material::Cut;
-use crate::provider::limiter::Limiter;
 use crate::provider::mint::lifetime::Lifetime;
 use crate::provider::user::UserRule;
 use crate::provider::user::account::Account;
@@ -154,8 +153,8 @@ impl Compiler<'_> {
     }
 
     /// Which values of inputs the operator allows.
-    pub(super) fn permits(&mut self) -> Vec<Permit> {
-        let mut permits = Vec::new();
+    pub(super) fn allow_lists(&mut self) -> Vec<AllowList> {
+        let mut lists = Vec::new();
         for (index, (name, input)) in self.definition.inputs.iter().enumerate() {
             let Some(setting) = &input.allow else { continue };
             if !self.definition.settings.get(setting).is_some_and(|setting| setting.kind == SettingKind::List) {
@@ -167,10 +166,10 @@ impl Compiler<'_> {
             }
             self.scope.used_settings.insert(setting.clone());
             let list = self.scope.settings.get(setting).cloned();
-            let outcome = Permit::compile(index, list.as_ref(), &Key::of(setting), &mut self.scope);
-            permits.extend(self.mistakes.note(outcome));
+            let outcome = AllowList::compile(index, list.as_ref(), &Key::of(setting), &mut self.scope);
+            lists.extend(self.mistakes.note(outcome));
         }
-        permits
+        lists
     }
 
     /// The inputs that templates use. An input that reaches nothing is not taken from requests.

@@ -20,8 +20,7 @@ use super::definition::settings::{Settings, USER_KEY};
 use super::definition::{Definition, Input};
 use super::dialect::Dialect;
 use super::inputs::Inputs;
-use super::inputs::permit::Permit;
-use super::limiter::Limiter;
+use super::inputs::allow_list::AllowList;
 use super::mint::lifetime::Lifetime;
 use super::mint::token::{Let, Mint};
 use super::template::json::JsonTemplate;
@@ -32,6 +31,7 @@ use super::user::account::Account;
 use crate::config;
 use crate::definition::{Key, Mistakes, SettingKind, may_hold};
 use crate::metrics::Metrics;
+use crate::pacing::Limiter;
 
 /// Longest lifetime where a definition does not say: a token for a browser is short-lived.
 const LONGEST: Duration = Duration::from_hours(24);
@@ -50,14 +50,15 @@ pub(super) struct Compiled {
     pub(super) upsert: Sequence,
     pub(super) remember: Duration,
     pub(super) revoke: Sequence,
+    /// Whether the provider verifies with public keys that were registered there.
+    pub(super) registers_keys: bool,
     pub(super) registration: Option<Registration>,
     pub(super) api_url: String,
     pub(super) user_id: Option<TextTemplate>,
     pub(super) extra: Vec<(String, JsonTemplate)>,
-    pub(super) needs: Needs,
     pub(super) inputs: Arc<Inputs>,
     pub(super) dialect: Option<Arc<Dialect>>,
-    pub(super) permits: Vec<Permit>,
+    pub(super) allow_lists: Vec<AllowList>,
     pub(super) uses: ProfileUse,
     /// What the operator should be told at start.
     pub(super) cautions: Vec<String>,
@@ -71,14 +72,14 @@ pub(super) struct Registration {
     pub(super) retire: Sequence,
 }
 
-/// Compiles `definition` with `settings` for the provider called `name`.
+/// Compiles `definition` with `settings` for the provider called `name`. Says also which secrets it needs.
 pub(super) fn compile(
     name: &str,
     definition: &Definition,
     settings: Settings,
     table: &config::Provider,
     metrics: &Metrics,
-) -> Result<Compiled, Mistakes> {
+) -> Result<(Compiled, Needs), Mistakes> {
     let named = |wanted: fn(&super::definition::Setting) -> bool| {
         definition.settings.iter().filter(move |(_, setting)| wanted(setting)).map(|(name, _)| name.clone())
     };
@@ -96,7 +97,7 @@ pub(super) fn compile(
     let mut compiler = Compiler { name, definition, table, metrics, scope, needs, unencrypted, mistakes };
     let compiled = compiler.compile();
     match compiled {
-        Some(compiled) if compiler.mistakes.is_empty() => Ok(compiled),
+        Some(compiled) if compiler.mistakes.is_empty() => Ok((compiled, compiler.needs)),
         _ => Err(compiler.mistakes),
     }
 }
@@ -124,7 +125,7 @@ impl Compiler<'_> {
         let lifetime = self.lifetime();
         let user = self.user();
         let (limiter, retry_headers) = self.limits();
-        let permits = self.permits();
+        let allow_lists = self.allow_lists();
         let lets = self.lets();
         let upsert = self.sequence(&"upsert".into(), definition.upsert.as_ref().map_or(&[], |upsert| &upsert.steps));
         // What an upsert takes is gone when the token is made: the user may be remembered, and no upsert run.
@@ -165,14 +166,14 @@ impl Compiler<'_> {
             upsert,
             remember: definition.upsert.as_ref().map_or(Duration::ZERO, |upsert| upsert.remember.0),
             revoke,
+            registers_keys: definition.keys.is_some(),
             registration,
             api_url: api_url??,
             user_id,
             extra,
-            needs: std::mem::take(&mut self.needs),
             inputs,
             dialect,
-            permits,
+            allow_lists,
             uses: self.scope.uses,
         })
     }

@@ -4,6 +4,7 @@
 
 mod auth;
 mod client;
+mod failure;
 mod input;
 mod library;
 mod presets;
@@ -20,6 +21,7 @@ use serde_json::{Map, Value};
 
 pub use auth::Auth;
 pub use client::{Client, ClientError, ClientMethod, ContentType};
+pub use failure::{Blame, Class};
 pub use input::Input;
 pub use library::Definitions;
 pub use presets::PRESETS;

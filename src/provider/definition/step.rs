@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::OneOrMany;
 use super::auth::Auth;
-use crate::provider::calls::error::{Blame, Class};
+use super::failure::{Blame, Class};
 
 /// One HTTP call.
 #[derive(Clone, Debug, Deserialize)]

@@ -1,7 +1,7 @@
 //! What a request may add: the inputs that a definition declares, and the one place where a request is held against
 //! them. What nobody declared, or no template uses, is refused.
 
-pub(super) mod permit;
+pub(super) mod allow_list;
 
 use std::collections::{BTreeMap, BTreeSet};
 

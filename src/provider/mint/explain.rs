@@ -45,13 +45,13 @@ impl Provider {
         told.line(0, format!("user id  {}", user.id));
         let lets = self.explain_lets(&credentials, &variables, &mut told);
         let variables = Variables { lets: &lets, ..variables };
-        if !self.upsert.is_empty() {
+        if !self.compiled.upsert.is_empty() {
             let remembered = humantime::format_duration(self.upserts.remembered());
             told.line(0, format!("upsert  (when the profile changed, and every {remembered})"));
-            explain_steps(&self.upsert, &variables, &mut told);
+            explain_steps(&self.compiled.upsert, &variables, &mut told);
         }
         told.line(0, "token");
-        match &self.mint {
+        match &self.compiled.mint {
             Mint::Jwt { claims, .. } => {
                 let header = credentials.signer.as_ref().map_or(Value::Null, |signer| signer.jose_header());
                 told.line(1, format!("header  {header}"));
@@ -69,7 +69,7 @@ impl Provider {
     /// MACs and proofs may be passwords, so they are shown by their names.
     fn explain_lets(&self, credentials: &Credentials, variables: &Variables<'_>, told: &mut Explanation) -> Vec<Value> {
         let mut values: Vec<Value> = Vec::new();
-        for (name, own) in &self.lets {
+        for (name, own) in &self.compiled.lets {
             let before = Variables { lets: &values, ..*variables };
             let value = match own {
                 Let::Mac(mac) => {
@@ -99,9 +99,9 @@ impl Provider {
 
     fn explain_session(&self, variables: &Variables<'_>, told: &mut Explanation) {
         told.line(0, "session");
-        told.line(1, format!("apiUrl  {}", self.api_url));
-        if !matches!(self.mint, Mint::Steps(_)) {
-            for (name, template) in &self.extra {
+        told.line(1, format!("apiUrl  {}", self.compiled.api_url));
+        if !matches!(self.compiled.mint, Mint::Steps(_)) {
+            for (name, template) in &self.compiled.extra {
                 told.line(1, format!("{name}  {}", shown(template.value(variables))));
             }
         }

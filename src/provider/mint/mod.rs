@@ -15,12 +15,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::clock::{Moment, Timestamp};
+use crate::pacing::{Admitted, OwnFailures};
 use crate::provider::Provider;
-use crate::provider::breaker::{Errand, Permit};
-use crate::provider::calls::error::{Class, ProviderError};
+use crate::provider::calls::error::ProviderError;
 use crate::provider::calls::step::Run;
 use crate::provider::credentials::Credentials;
-use crate::provider::places::Place;
+use crate::provider::definition::Class;
 use crate::provider::template::json::MissingValue;
 use crate::provider::template::{Profile, Variables};
 use crate::provider::user::UserId;
@@ -78,7 +78,7 @@ impl std::fmt::Debug for Minted {
 impl Provider {
     /// Whether minting needs no call: it is then quick enough to be done in place.
     pub fn is_local(&self) -> bool {
-        self.mint.is_local() && self.upsert.is_empty()
+        self.compiled.mint.is_local() && self.compiled.upsert.is_empty()
     }
 
     /// Mints a token that is made here.
@@ -95,9 +95,9 @@ impl Provider {
         if self.is_local() {
             return self.mint_here(order);
         }
-        // Whoever cannot be a user is told so, whatever the provider is up to.
+        // A subject that cannot be a user is refused, whatever the state of the provider.
         self.user_of(order)?;
-        let (_place, permit) = self.admit(order, Errand::Mint).await?;
+        let call = self.admit(order, OwnFailures::Count).await?;
         let deadline = self.clock.moment().plus(self.timeout);
         let credentials = self.vault.current().clone();
         let mut outcome = self.mint_remotely(&credentials, order, deadline).await;
@@ -108,29 +108,25 @@ impl Provider {
             let credentials = self.vault.current().clone();
             outcome = self.mint_remotely(&credentials, order, deadline).await;
         }
-        self.tell(permit, order, &outcome);
+        self.report(call, order, &outcome);
         outcome
     }
 
-    /// A place among the calls that are under way, and the word of the breaker. Whom the breaker would not let through
-    /// waits for no place, and it is asked again behind the wait: the provider may have failed those before.
-    async fn admit(&self, order: &Order<'_>, errand: Errand) -> Result<(Place<'_>, Permit<'_>), ProviderError> {
-        let user = order.profile.chat_subject();
-        self.breaker.check(user, errand, self.clock.moment())?;
-        let place = self.places.take(&self.clock, self.clock.moment().plus(self.timeout)).await?;
-        let permit = self.breaker.admit(user, errand, self.clock.moment())?;
-        Ok((place, permit))
+    /// Lets a call for the user of `order` pass the gate.
+    async fn admit(&self, order: &Order<'_>, own: OwnFailures) -> Result<Admitted<'_, Class>, ProviderError> {
+        let until = self.clock.moment().plus(self.timeout);
+        Ok(self.gate.admit(order.profile.chat_subject(), own, &self.clock, until).await?)
     }
 
-    fn tell<T>(&self, permit: Permit<'_>, order: &Order<'_>, outcome: &Result<T, ProviderError>) {
+    /// Reports how a call ended, to the breaker and to the log.
+    fn report<T>(&self, call: Admitted<'_, Class>, order: &Order<'_>, outcome: &Result<T, ProviderError>) {
         let now = self.clock.moment();
-        match outcome {
-            Err(error) if error.is_ours() => drop(permit),
-            outcome => {
-                let change = permit.tell(outcome, now);
-                self.journal.note(&self.name, outcome, change, order.origin.request_id.as_deref(), now);
-            }
+        if outcome.as_ref().is_err_and(ProviderError::is_ours) {
+            return;
         }
+        let ended = outcome.as_ref().map(|_| ()).map_err(ProviderError::failure);
+        let change = call.report(ended, now);
+        self.journal.note(&self.name, outcome, change, order.origin.request_id.as_deref(), now);
     }
 
     /// Reads the secrets again, not on a worker. A file that is slow is not waited for by those who ask for sessions.
@@ -174,22 +170,23 @@ impl Provider {
 
     /// Whether the provider has a call that takes all tokens of a user back.
     pub fn can_revoke(&self) -> bool {
-        !self.revoke.is_empty()
+        !self.compiled.revoke.is_empty()
     }
 
     /// Takes all tokens of a user back, where the provider has a call for that.
     pub async fn revoke(&self, order: &Order<'_>) -> Result<(), ProviderError> {
-        if self.revoke.is_empty() {
+        if self.compiled.revoke.is_empty() {
             return Ok(());
         }
         let user = self.user_of(order)?;
-        let (_place, permit) = self.admit(order, Errand::Revoke).await?;
+        // Failures of its own are no way for a user to keep tokens.
+        let call = self.admit(order, OwnFailures::Ignored).await?;
         let credentials = self.vault.current().clone();
         let run = self.run(&credentials, order.origin.trace.as_ref(), self.clock.moment().plus(self.timeout));
         let variables = self.variables(&user, order, &credentials);
-        let lets = Let::work_out_known(&self.lets, &credentials, &variables);
-        let outcome = self.revoke.run(&run, &Variables { lets: &lets, ..variables }).await.map(|_harvest| ());
-        self.tell(permit, order, &outcome);
+        let lets = Let::work_out_known(&self.compiled.lets, &credentials, &variables);
+        let outcome = self.compiled.revoke.run(&run, &Variables { lets: &lets, ..variables }).await.map(|_harvest| ());
+        self.report(call, order, &outcome);
         outcome
     }
 
@@ -203,8 +200,8 @@ impl Provider {
             outbound: &self.outbound,
             clock: &self.clock,
             credentials,
-            limiter: self.limiter.as_ref(),
-            retry_headers: &self.retry_headers,
+            limiter: self.compiled.limiter.as_ref(),
+            retry_headers: &self.compiled.retry_headers,
             trace,
             deadline,
             retries: self.retries,
@@ -212,16 +209,16 @@ impl Provider {
     }
 
     async fn upsert(&self, run: &Run<'_>, variables: &Variables<'_>, order: &Order<'_>) -> Result<(), ProviderError> {
-        if self.upsert.is_empty() {
+        if self.compiled.upsert.is_empty() {
             return Ok(());
         }
-        self.upsert.run(run, variables).await?;
+        self.compiled.upsert.run(run, variables).await?;
         self.upserts.remember(&variables.user.id, self.session_generation(), order, self.clock.moment());
         Ok(())
     }
 
     async fn ask(&self, run: &Run<'_>, variables: &Variables<'_>) -> Result<Minted, ProviderError> {
-        let Mint::Steps(steps) = &self.mint else {
+        let Mint::Steps(steps) = &self.compiled.mint else {
             return self.make(run.credentials, variables);
         };
         let harvest = steps.run(run, variables).await?;
@@ -251,13 +248,14 @@ impl Provider {
 
     /// The values of `let`; most definitions have none.
     fn work_out(&self, credentials: &Credentials, variables: &Variables<'_>) -> Result<Vec<Value>, ProviderError> {
-        Let::work_out(&self.lets, credentials, variables).map_err(|missing| self.unsayable("let", &missing))
+        Let::work_out(&self.compiled.lets, credentials, variables).map_err(|missing| self.unsayable("let", &missing))
     }
 
     /// A token that needs no call.
     fn make(&self, credentials: &Credentials, variables: &Variables<'_>) -> Result<Minted, ProviderError> {
-        let token = self.mint.here(credentials, variables).map_err(|missing| self.unsayable("token", &missing))?;
-        let expires = (!self.mint.is_endless()).then(|| variables.expires());
+        let token =
+            self.compiled.mint.here(credentials, variables).map_err(|missing| self.unsayable("token", &missing))?;
+        let expires = (!self.compiled.mint.is_endless()).then(|| variables.expires());
         self.finish(token, expires, variables)
     }
 
@@ -283,12 +281,12 @@ impl Provider {
         let wanted = variables.now.plus(variables.ttl);
         let expires = match expires {
             Some(told) => Some(told.min(wanted)), // T-65: shorter lifetime
-            None => self.lifetime.shorten.then_some(wanted),
+            None => self.compiled.lifetime.shorten.then_some(wanted),
         };
-        if expires.is_some_and(|end| end <= self.clock.now().plus(self.lifetime.margin)) {
+        if expires.is_some_and(|end| end <= self.clock.now().plus(self.compiled.lifetime.margin)) {
             return Err(wrong("token ends within the client's refresh margin"));
         }
-        let user_id = match &self.user_id {
+        let user_id = match &self.compiled.user_id {
             None => variables.user.id.clone(),
             Some(template) => {
                 let told = template.render(variables).map_err(|missing| self.unsayable("response", &missing))?;
@@ -300,8 +298,8 @@ impl Provider {
 
     /// Further members of the session. An optional one without value is left out.
     fn extra(&self, variables: &Variables<'_>) -> Result<Vec<(String, Vec<u8>)>, ProviderError> {
-        let mut extra = Vec::with_capacity(self.extra.len());
-        for (name, template) in &self.extra {
+        let mut extra = Vec::with_capacity(self.compiled.extra.len());
+        for (name, template) in &self.compiled.extra {
             let mut value = Vec::with_capacity(template.size_hint());
             match template.render_optional(variables, &mut value) {
                 Ok(true) => extra.push((name.clone(), value)),

@@ -29,13 +29,13 @@ impl Provider {
         if !self.is_one_account_with(other) {
             return None;
         }
-        let shown = |provider: &Self| match provider.user.prefix.as_str() {
+        let shown = |provider: &Self| match provider.compiled.user.prefix.as_str() {
             "" => "no prefix".to_owned(),
             prefix => format!("the prefix \"{prefix}\""),
         };
         let [own, others] = [self, other].map(|provider| {
-            let prefix = &provider.user.prefix;
-            if provider.user.folds { prefix.to_lowercase() } else { prefix.clone() }
+            let prefix = &provider.compiled.user.prefix;
+            if provider.compiled.user.folds { prefix.to_lowercase() } else { prefix.clone() }
         });
         // T-67: overlapping prefixes
         if own != others && (own.starts_with(&others) || others.starts_with(&own)) {
@@ -48,7 +48,7 @@ impl Provider {
                 other.name
             ));
         }
-        let rule = |provider: &Self| (provider.user.unfit, provider.vault.current().user_key.is_some());
+        let rule = |provider: &Self| (provider.compiled.user.unfit, provider.vault.current().user_key.is_some());
         // T-67: one rule an account
         (own == others && rule(self) != rule(other)).then(|| {
             format!(
@@ -61,9 +61,9 @@ impl Provider {
 
     fn is_one_account_with(&self, other: &Self) -> bool {
         let [own, others] = [self, other].map(|provider| provider.vault.current());
-        self.account == other.account
-            && self.account.secrets.iter().all(|name| own.has_same_secret(&others, name))
-            && self.account.parts.iter().all(|(_, at)| own.parts.get(*at) == others.parts.get(*at))
+        self.compiled.account == other.compiled.account
+            && self.compiled.account.secrets.iter().all(|name| own.has_same_secret(&others, name))
+            && self.compiled.account.parts.iter().all(|(_, at)| own.parts.get(*at) == others.parts.get(*at))
     }
 
     /// Providers whose users could be taken for users of others: name of the provider, and the rest of a sentence.

@@ -87,8 +87,8 @@ fn a_key_in_the_wrong_table_of_a_source_says_where_it_belongs() {
     let keycloak = KEYCLOAK.replace("ISSUER", "https://idp.example/realms/a");
     let text = |line: &str| config(&format!("{LOCAL}{keycloak}{line}\n"), &[("identity.source", "\"keycloak\"")]);
     let said = found(&text("network = \"private\""));
-    assert!(said.contains("unknown field `network`") && said.ends_with("did you mean keys.network?"), "{said}");
-    assert!(said.contains("settings of keycloak: ") && said.contains("audience"), "{said}");
+    assert!(said.contains("keycloak.network: unknown key") && said.ends_with("did you mean keys.network?"), "{said}");
+    assert!(said.contains("its settings: ") && said.contains("audience"), "{said}");
     let said = found(&text("isuer = \"x\""));
     assert!(said.ends_with("did you mean issuer?"), "{said}");
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::Sources;
-use crate::config::{self, ConfigError, did_you_mean};
+use crate::config::{self, ConfigError};
+use crate::definition::{Key, Mistake, did_you_mean};
 use crate::identity::definition;
 use crate::identity::peer::Peers;
 use crate::identity::source::Source;
 use crate::identity::user::namespace::Namespaces;
+use crate::identity::user::text;
 use crate::identity::user::users::Users;
 use crate::outbound::Services;
 
@@ -28,6 +30,7 @@ impl Sources {
         let hears_anybody = hears_anybody(&peers, &sources);
         draft.refuse_all::<()>(clashes(&peers, &sources), "");
         draft.refuse_all::<()>(misplaced_bodies(identity, routes, &sources), "");
+        draft.groups();
         let namespaces = draft.namespaces(&mut sources);
         let users = Users::configure(&identity.users, &namespaces, &services.metrics);
         let users = users.unwrap_or_else(|problems| draft.refuse_all(problems, "identity.users."));
@@ -53,16 +56,32 @@ struct Draft<'c> {
 }
 
 impl<'c> Draft<'c> {
-    fn refuse(&mut self, key: String, problem: String) {
-        self.errors.push(ConfigError::new(self.identity.origin.clone(), key.as_str(), problem));
+    fn refuse(&mut self, key: impl Into<Key>, problem: String) {
+        self.errors.push(ConfigError::new(self.identity.origin.clone(), key, problem));
     }
 
     /// Refuses each of these, whose keys stand below `below`; what comes in the place of the rest.
     fn refuse_all<T: Default>(&mut self, problems: Vec<(impl std::fmt::Display, String)>, below: &str) -> T {
         for (key, problem) in problems {
-            self.refuse(format!("{below}{key}"), problem);
+            self.refuse(format!("{below}{key}").as_str(), problem);
         }
         T::default()
+    }
+
+    /// Refuses entries that no group is called: they would never count.
+    fn groups(&mut self) {
+        let identity = self.identity;
+        let roles = identity.roles.iter().map(|(role, groups)| (Key::from("identity.roles").below(role), groups));
+        let allowed = (Key::from("identity.users.allow_groups"), &identity.users.allow_groups);
+        for (key, groups) in roles.chain([allowed]) {
+            if let Some(at) = groups.iter().position(|group| group.trim() != group || !text::is_group(group)) {
+                let problem = format!(
+                    "holds an entry, number {}, that no group is called: empty, above 255 bytes, or with a blank at an end",
+                    at + 1
+                );
+                self.refuse(key, problem);
+            }
+        }
     }
 
     /// Names of sources that tell users, each with the key that names it.
@@ -83,7 +102,7 @@ impl<'c> Draft<'c> {
         for (key, name) in peers.token_sources() {
             if asked.iter().any(|(_, asked)| *asked == name) {
                 self.refuse(
-                    key,
+                    key.as_str(),
                     format!("\"{name}\" names users as well, and would take the caller for one; define another"),
                 );
             }
@@ -103,7 +122,7 @@ impl<'c> Draft<'c> {
                 let own = identity.sources.keys().map(String::as_str);
                 let meant = did_you_mean(name, own.chain(presets.split(", ")));
                 self.refuse(
-                    key,
+                    key.as_str(),
                     format!("no source \"{name}\"; presets: {presets}; or define identity.sources.{name}{meant}"),
                 );
                 continue;
@@ -111,19 +130,18 @@ impl<'c> Draft<'c> {
             let is_asked = asked.iter().any(|(_, asked)| *asked == name);
             let compiled = definition::compile(name, own).and_then(|definition| {
                 let source = is_asked.then(|| Source::new(name, definition, identity.leeway, services)).transpose();
-                source.map_err(|(key, problem)| vec![(key.to_owned(), problem)])
+                source.map_err(|(key, problem)| Mistake::new(key, problem).into())
             });
             match compiled {
                 Ok(source) => sources.extend(source),
-                Err(problems) => {
+                Err(mistakes) => {
                     let namespace = own.and_then(|own| own.get("namespace")?.as_str());
                     self.broken.push((name, namespace));
-                    for (below, problem) in problems {
-                        let dot = if below.is_empty() { "" } else { "." };
+                    let source = Key::from("identity.sources").below(name);
+                    for Mistake { key, problem } in mistakes.within(&source) {
                         // The whole key, because beside the name of a preset nothing else is in sight.
-                        let problem =
-                            problem.replace("keys.network =", &format!("identity.sources.{name}.keys.network ="));
-                        self.refuse(format!("identity.sources.{name}{dot}{below}"), problem);
+                        let problem = problem.replace("keys.network =", &format!("{source}.keys.network ="));
+                        self.refuse(key, problem);
                     }
                 }
             }

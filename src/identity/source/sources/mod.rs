@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config;
-use crate::identity::keys::{KeySet, Waiting};
+use crate::identity::keys::{KeyReadiness, KeySet};
 use crate::identity::peer::Peers;
 use crate::identity::resolver::Resolver;
 use crate::identity::source::Source;
@@ -26,9 +26,9 @@ pub struct Sources {
 impl Sources {
     /// Fetches keys from now on. The service is not ready before every source in use has had some.
     pub fn start(&self, lifecycle: &Lifecycle) {
-        let waiting = Arc::new(Waiting::new(lifecycle.clone()));
+        let readiness = Arc::new(KeyReadiness::new(lifecycle.clone()));
         for set in self.all.iter().filter_map(|source| source.key_set()) {
-            set.start(lifecycle, &waiting);
+            set.start(lifecycle, &readiness);
         }
     }
 

@@ -40,7 +40,7 @@ fn every_preset_of_tokens_compiles_with_its_settings_and_not_without() {
         let rules = token.0;
         assert!(!rules.issuers.iter().chain(&rules.audiences).any(|text| text.contains(['{', '}'])), "{name}");
         let missing = definition::compile(name, Some(&json!({}))).expect_err(name);
-        assert_eq!(missing.len(), own.as_object().expect("settings").len(), "{name}: {missing:?}");
+        assert_eq!(missing.iter().count(), own.as_object().expect("settings").len(), "{name}: {missing:?}");
         tried += 1;
     }
     assert_eq!(tried, 12);
@@ -61,7 +61,7 @@ fn definitions_that_would_believe_too_much_are_refused() {
     };
     let complaint = |own: &Value| match definition::compile("own", Some(own)) {
         Ok(_) => String::new(),
-        Err(errors) => errors.into_iter().map(|(_, problem)| problem).collect(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
     };
     assert_eq!(complaint(&jwt(json!({}))), "");
     for (over, expected) in [
@@ -82,12 +82,13 @@ fn definitions_that_would_believe_too_much_are_refused() {
         (json!({ "issuer": ["i.example", "https://i.example/", "j.example"] }), "jwt.issuer: names several issuers"),
         (json!({ "audience": [] }), "jwt.audience: is missing"),
         (json!({ "audience": ["a", ""] }), "jwt.audience: must be exact"),
-        (json!({ "max_age": "" }), "jwt.max_age: must be a time"),
-        (json!({ "header": "X_Token" }), "jwt.header: \"X_Token\" is not"),
+        (json!({ "max_age": "" }), "jwt.max_age: is \"\", write a span of time"),
+        (json!({ "header": "X_Token" }), "jwt.header: \"X_Token\" must not hold"),
         (json!({ "header": "" }), "jwt.header: \"\" is not"),
         (json!({ "scheme": "Bearer " }), "jwt.scheme: must be one word"),
-        (json!({ "signers": ["arn"] }), "jwt.signers and jwt.client: are for"),
-        (json!({ "form": "alb" }), "jwt.signers and jwt.client: name the load balancers"),
+        (json!({ "signers": ["arn"] }), "jwt.signers: is for jwt.form"),
+        (json!({ "form": "alb" }), "jwt.signers: is missing; name the load balancers"),
+        (json!({ "form": "alb", "signers": ["arn"] }), "jwt.client: is missing"),
         (
             json!({ "form": "alb", "signers": ["arn"], "client": "c" }),
             "jwt.audience: tokens of load balancers have none",
@@ -97,7 +98,7 @@ fn definitions_that_would_believe_too_much_are_refused() {
             "jwt.algorithms: load balancers sign with ES256",
         ),
         (json!({ "machine": "/a//b" }), "jwt.machine: \"/a//b\" is not the name of a claim"),
-        (json!({ "other": 1 }), "unknown field `other`"),
+        (json!({ "other": 1 }), "jwt.other: unknown key"),
     ] {
         let said = complaint(&jwt(over.clone()));
         assert!(said.starts_with(expected), "{over}: {said}");
@@ -111,7 +112,7 @@ fn definitions_that_would_believe_too_much_are_refused() {
     own["keys"] = json!({ "secret_file": "x" });
     assert!(complaint(&own).starts_with("keys: HS256"), "{}", complaint(&own));
     own.as_object_mut().expect("a table").shift_remove("keys");
-    assert_eq!(complaint(&own), "has no table `keys`");
+    assert!(complaint(&own).starts_with("keys: is missing"), "{}", complaint(&own));
     own.as_object_mut().expect("a table").shift_remove("jwt");
-    assert_eq!(complaint(&own), "has no table `jwt`");
+    assert!(complaint(&own).starts_with("jwt: is missing"), "{}", complaint(&own));
 }

@@ -141,8 +141,8 @@ impl Bench {
     fn read_headers(&self, headers: &HeaderMap) -> Result<Arc<Profile>, Refusal> {
         let peers = Peers::default();
         let standing = peers.meet(Peer::tcp("192.0.2.1".parse().expect("an address")), &[]);
-        let asking = Asking { standing, method: &Method::GET, target: "/", headers, body: None, relayed: None };
-        self.verifier.read(&asking, || Err(Refusal::PeerUntrusted))
+        let evidence = Evidence { standing, method: &Method::GET, target: "/", headers, body: None, relayed: None };
+        self.verifier.read(&evidence, || Err(Refusal::PeerUntrusted))
     }
 
     fn read_line(&self, line: &str) -> Result<Arc<Profile>, Refusal> {

@@ -1,12 +1,12 @@
 //! What an entry of a list of users means: the id of somebody whom a source can tell, or a mistake. A line that was meant
 //! to lock somebody out and locks out nobody must not pass in silence.
 
-use super::{SubjectFault, Told, subject};
+use super::{Medium, SubjectFault, subject};
 
 /// What the subjects of a source have in common.
 #[derive(Clone, Debug)]
 pub(in crate::identity) struct SubjectRules {
-    pub(in crate::identity) told: Told,
+    pub(in crate::identity) medium: Medium,
     /// Words for nobody, beside those that hold for every source.
     pub(in crate::identity) nobody: Vec<String>,
     /// Whether they are made lower case.
@@ -17,13 +17,13 @@ pub(in crate::identity) struct SubjectRules {
 
 impl SubjectRules {
     /// Subjects of which nothing else is known.
-    pub(in crate::identity) const fn of(told: Told) -> Self {
-        Self { told, nobody: Vec::new(), lower_case: false, prefixes: Vec::new() }
+    pub(in crate::identity) const fn of(medium: Medium) -> Self {
+        Self { medium, nobody: Vec::new(), lower_case: false, prefixes: Vec::new() }
     }
 
     /// Whether the source could tell this subject; otherwise why not, after «because it».
     pub(in crate::identity) fn check(&self, text: &str) -> Result<(), &'static str> {
-        subject(text.as_bytes(), self.told).map_err(why)?;
+        subject(text.as_bytes(), self.medium).map_err(why)?;
         if self.nobody.iter().any(|word| text.eq_ignore_ascii_case(word)) {
             return Err(why(SubjectFault::Absent));
         }
@@ -92,7 +92,7 @@ mod tests {
         ] {
             assert_eq!(written_as_id(id), Ok(()), "{id}");
         }
-        for (text, told) in [
+        for (text, problem_part) in [
             ("alice,", "comma"),
             ("\"alice\",", "comma"),
             ("alice;", "comma"),
@@ -112,16 +112,16 @@ mod tests {
             ("[", "JSON"),
         ] {
             let problem = written_as_id(text).expect_err(text);
-            assert!(problem.contains(told), "{text}: {problem}");
+            assert!(problem.contains(problem_part), "{text}: {problem}");
         }
     }
 
     #[test]
     fn what_a_source_cannot_tell_names_nobody() {
-        let lines = SubjectRules::of(Told::Line);
+        let lines = SubjectRules::of(Medium::Line);
         let lower =
-            SubjectRules { lower_case: true, nobody: vec!["guest".to_owned()], ..SubjectRules::of(Told::Value) };
-        let spiffe = SubjectRules { prefixes: vec!["spiffe://corp/".to_owned()], ..SubjectRules::of(Told::Signed) };
+            SubjectRules { lower_case: true, nobody: vec!["guest".to_owned()], ..SubjectRules::of(Medium::Value) };
+        let spiffe = SubjectRules { prefixes: vec!["spiffe://corp/".to_owned()], ..SubjectRules::of(Medium::Signed) };
         for (rules, text, is_fine) in [
             (&lines, "alice", true),
             (&lines, "two words", true),

@@ -9,7 +9,7 @@ mod subject;
 
 pub(in crate::identity) use entry::{SubjectRules, written_as_id};
 pub(in crate::identity) use name::display_name;
-pub(in crate::identity) use subject::{SubjectFault, Told, subject};
+pub(in crate::identity) use subject::{Medium, SubjectFault, subject};
 
 /// Bytes of an e-mail address at most (RFC 5321, 4.5.3.1.3).
 const MAX_EMAIL_BYTES: usize = 254;

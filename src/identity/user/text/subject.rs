@@ -10,9 +10,9 @@ use crate::identity::Refusal;
 /// Bytes of a subject at most.
 const MAX_BYTES: usize = 255;
 
-/// How a subject was told, which decides what else it could be.
+/// How a subject came in, which decides what else it could be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::identity) enum Told {
+pub(in crate::identity) enum Medium {
     /// In a header line: a proxy may have joined two of them with a comma, or not filled in a placeholder.
     Line,
     /// By a proxy or an application as a value of its own, which nobody joins to another.
@@ -47,7 +47,7 @@ impl From<SubjectFault> for Refusal {
 
 /// The subject, exactly as it was sent: it is opaque, so it is refused or kept, never changed (R8). What stands around a
 /// header line (RFC 9110, 5.5) is no part of it, and is gone before this.
-pub(in crate::identity) fn subject(bytes: &[u8], told: Told) -> Result<&str, SubjectFault> {
+pub(in crate::identity) fn subject(bytes: &[u8], medium: Medium) -> Result<&str, SubjectFault> {
     let text = std::str::from_utf8(bytes).map_err(|_| SubjectFault::Encoding)?;
     // T-06: blank subject
     if bytes.trim_ascii().is_empty() || nobody::is_word(text) {
@@ -58,15 +58,15 @@ pub(in crate::identity) fn subject(bytes: &[u8], told: Told) -> Result<&str, Sub
     }
     let look = Look::at(bytes);
     // T-16: placeholders
-    if look.has(Look::MARK) && told != Told::Signed && nobody::holds_placeholder(text) {
+    if look.has(Look::MARK) && medium != Medium::Signed && nobody::holds_placeholder(text) {
         return Err(SubjectFault::Template);
     }
     // T-09: joined lines
-    if look.has(Look::COMMA) && told == Told::Line {
+    if look.has(Look::COMMA) && medium == Medium::Line {
         // Two lines that a proxy joined look like this (T-09).
         return Err(SubjectFault::Comma);
     }
-    // " a" is another user than "a" to whoever told it, so it cannot become "a" here.
+    // " a" is another user than "a" where it comes from, so it cannot become "a" here.
     // T-13: surrounding blanks
     if bytes.trim_ascii().len() != bytes.len() {
         return Err(SubjectFault::Character);
@@ -110,15 +110,15 @@ mod tests {
             "$1",
             "100%",
         ] {
-            assert_eq!(subject(good.as_bytes(), Told::Line), Ok(good), "{good}");
+            assert_eq!(subject(good.as_bytes(), Medium::Line), Ok(good), "{good}");
         }
     }
 
     #[test]
     fn nobody_is_absent() {
         for nobody in ["", " ", "\t", "-", "(null)", "NULL", "undefined", "Anonymous", "<no value>", "None"] {
-            for told in [Told::Line, Told::Value, Told::Signed] {
-                assert_eq!(subject(nobody.as_bytes(), told), Err(SubjectFault::Absent), "{nobody:?}");
+            for medium in [Medium::Line, Medium::Value, Medium::Signed] {
+                assert_eq!(subject(nobody.as_bytes(), medium), Err(SubjectFault::Absent), "{nobody:?}");
             }
         }
     }
@@ -127,8 +127,8 @@ mod tests {
     #[test]
     fn blanks_around_a_subject_are_refused() {
         for text in [" alice", "alice ", "\talice", "alice\n", " null", "alice\u{a0}", "\u{3000}alice"] {
-            for told in [Told::Line, Told::Value, Told::Signed] {
-                assert_eq!(subject(text.as_bytes(), told), Err(SubjectFault::Character), "{text:?}");
+            for medium in [Medium::Line, Medium::Value, Medium::Signed] {
+                assert_eq!(subject(text.as_bytes(), medium), Err(SubjectFault::Character), "{text:?}");
             }
         }
     }
@@ -137,10 +137,10 @@ mod tests {
     fn templates_without_value_are_refused() {
         for text in ["{http.auth.user.id}", "${user}", "%{REMOTE_USER}e", "$remote_user", "user-{id}", "%REMOTE_USER%"]
         {
-            for told in [Told::Line, Told::Value] {
-                assert_eq!(subject(text.as_bytes(), told), Err(SubjectFault::Template), "{text}");
+            for medium in [Medium::Line, Medium::Value] {
+                assert_eq!(subject(text.as_bytes(), medium), Err(SubjectFault::Template), "{text}");
             }
-            assert_eq!(subject(text.as_bytes(), Told::Signed), Ok(text), "no proxy fills in what is signed");
+            assert_eq!(subject(text.as_bytes(), Medium::Signed), Ok(text), "no proxy fills in what is signed");
         }
     }
 
@@ -176,18 +176,18 @@ mod tests {
             "a\u{FFFC}",
             "a\u{E000}",
         ] {
-            assert_eq!(subject(text.as_bytes(), Told::Signed), Err(SubjectFault::Character), "{text:?}");
+            assert_eq!(subject(text.as_bytes(), Medium::Signed), Err(SubjectFault::Character), "{text:?}");
         }
         for bytes in [&b"\xff"[..], b"a\xc0\xafb", b"\xed\xa0\x80", b"caf\xe9"] {
-            assert_eq!(subject(bytes, Told::Line), Err(SubjectFault::Encoding), "{bytes:?}");
+            assert_eq!(subject(bytes, Medium::Line), Err(SubjectFault::Encoding), "{bytes:?}");
         }
     }
 
     #[test]
     fn commas_need_leave_and_length_is_bounded() {
-        assert_eq!(subject(b"alice, mallory", Told::Line), Err(SubjectFault::Comma));
-        assert_eq!(subject(b"cn=alice,dc=example", Told::Value), Ok("cn=alice,dc=example"));
-        assert_eq!(subject(&[b'a'; 256], Told::Line), Err(SubjectFault::TooLong));
-        assert!(subject(&[b'a'; 255], Told::Line).is_ok());
+        assert_eq!(subject(b"alice, mallory", Medium::Line), Err(SubjectFault::Comma));
+        assert_eq!(subject(b"cn=alice,dc=example", Medium::Value), Ok("cn=alice,dc=example"));
+        assert_eq!(subject(&[b'a'; 256], Medium::Line), Err(SubjectFault::TooLong));
+        assert!(subject(&[b'a'; 255], Medium::Line).is_ok());
     }
 }

@@ -17,7 +17,8 @@ use super::ANNOUNCE;
 use crate::clock::Timestamp;
 use crate::pacing::Backoff;
 use crate::provider::Provider;
-use crate::provider::calls::error::{Class, ProviderError};
+use crate::provider::calls::error::ProviderError;
+use crate::provider::definition::Class;
 use crate::provider::keys;
 use crate::secrets::{KEY_ENDS, News, SIGNING, is_key_name, write};
 use record::{Date, Record};
@@ -150,7 +151,7 @@ impl<'p> Rotation<'p> {
                 Stage::Registered
             }
             Stage::Registered => {
-                if !self.provider.registers_keys {
+                if !self.provider.compiled.registers_keys {
                     // Those who verify fetch the set of public keys, and may keep it for a while.
                     let announced = self.record.made.map_or(now, |made| made.0).plus(ANNOUNCE);
                     if now < announced {
@@ -187,7 +188,7 @@ impl<'p> Rotation<'p> {
 
     /// Whether keys are registered, but no calls are configured for it.
     fn is_manual(&self) -> bool {
-        self.provider.registers_keys && self.provider.registration.is_none()
+        self.provider.compiled.registers_keys && self.provider.compiled.registration.is_none()
     }
 
     /// Pins the key that signs now, so that a running service does not take the new one by itself, and makes the new one.
@@ -216,7 +217,7 @@ impl<'p> Rotation<'p> {
     }
 
     async fn call(&self, what: &'static str) -> Result<(), RotationError> {
-        let Some(registration) = &self.provider.registration else { return Ok(()) };
+        let Some(registration) = &self.provider.compiled.registration else { return Ok(()) };
         let (key, calls) = match what {
             "retire" => (&self.record.old, &registration.retire),
             "verify" => (self.new_key()?, &registration.verify),

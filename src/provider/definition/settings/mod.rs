@@ -94,7 +94,7 @@ fn own(
     let value = match (given.get(name), &setting.env) {
         (Some(value), _) => Some(value.clone()),
         (None, Some(variable)) => {
-            let text = environment.text(variable).map_err(|problem| Mistake::new(Key::of(name), problem))?;
+            let text = environment.text(variable).map_err(|mistake| mistake.within(Key::of(name)))?;
             text.map(Value::from)
         }
         (None, None) => None,

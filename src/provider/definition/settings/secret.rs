@@ -23,8 +23,8 @@ pub(super) fn secret(
     let variable = setting.env.as_deref();
     let file_variable = variable.map(|variable| format!("{variable}_FILE"));
     let given_by = |variable: Option<&str>| variable.map_or(Ok(None), |variable| environment.text(variable));
-    let text = given_by(variable).map_err(|problem| wrong(name, problem))?;
-    let file = given_by(file_variable.as_deref()).map_err(|problem| wrong(name, problem))?;
+    let text = given_by(variable).map_err(|mistake| mistake.within(Key::of(name)))?;
+    let file = given_by(file_variable.as_deref()).map_err(|mistake| mistake.within(Key::of(name)))?;
     let source = match (given.get(&key), file, text) {
         (Some(Value::String(text)), ..) if is_secret_itself(setting, text) => {
             return Err(wrong(&key, "holds the secret itself; write the secret into a file, and its path here"));

@@ -1,38 +1,38 @@
-//! A limit of our own on the calls to one provider, so that its limit is never met.
+//! A limit of our own on the calls to one service, so that its limit is never met.
 //!
 //! **What holds:** of calls that passed, at most the [`Rate`]'s number lie in any span of its period, wherever the span
 //! begins (both counted by the clock, the span without its end). A burst of calls passes at once and is taken from that
-//! number: what is left of it refills evenly. With `90/min` and a burst of 9, the tenth call of a sudden crowd waits
-//! 732 ms, and 82 a minute pass for as long as the crowd lasts. With a burst of one, the milliseconds by which a timer is
-//! late are lost at each call; any larger burst makes up for them.
+//! number; the rest of it refills evenly. With `90/min` and a burst of 9, the tenth call of a sudden crowd waits 732 ms,
+//! and 82 a minute pass for as long as the crowd lasts. With a burst of one, the milliseconds by which a timer is late are
+//! lost at each call; any larger burst makes up for them.
 //!
-//! **Who waits:** calls pass in the order they came. A call that would wait too long, or finds too many before it, is
-//! refused at once with the time after which it would pass if nobody else came. A place in the line is no reservation:
-//! the call at its head takes its slot when it passes, so one that is cancelled costs nobody anything, and one that is
-//! late moves those behind it rather than crowding them together.
+//! **Which calls wait:** calls pass in the order they came. A call that would wait too long, or finds too many before it,
+//! is refused at once with the time after which it would pass if no other came. A place in the queue is no reservation:
+//! the call at its head takes its slot when it passes, so a cancelled call costs the others nothing, and a late one moves
+//! those behind it rather than crowding them together.
 //!
-//! The limit is that of one process; several share a provider's limit by configuration.
+//! The limit is that of one process; several share a service's limit by configuration.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::{Pace, Rate};
 use crate::clock::{Clock, Moment};
 use crate::metrics::{Counter, Gauge};
-use crate::pacing::{Pace, Rate};
 
 /// Smallest step of the clock.
 const TICK: Duration = Duration::from_millis(1);
 
-/// The limit, and those who wait for it.
+/// The limit, and the calls that wait for it.
 #[derive(Debug)]
-pub(super) struct Limiter {
+pub struct Limiter {
     pace: Pace,
     queue: usize,
     longest_wait: Duration,
     state: Mutex<State>,
-    /// Held by the call at the head of the line; tokio's lock lets the others have it in the order they came.
+    /// Held by the call at the head of the queue; tokio's lock lets the others have it in the order they came.
     head: tokio::sync::Mutex<()>,
     metrics: Option<(Gauge, Counter)>,
 }
@@ -44,7 +44,7 @@ struct State {
     waiting: usize,
 }
 
-/// A place in the line; whoever drops it has left.
+/// A place in the queue, until this is dropped.
 struct Place<'l>(&'l Limiter);
 
 impl Drop for Place<'_> {
@@ -56,9 +56,9 @@ impl Drop for Place<'_> {
 }
 
 impl Limiter {
-    /// A limit of `rate`. `burst` calls may pass at once: between one and all of the rate, a tenth where nothing is
-    /// said. `queue` calls may wait, each for `longest_wait`.
-    pub(super) fn new(rate: Rate, burst: Option<u32>, queue: usize, longest_wait: Duration) -> Self {
+    /// A limit of `rate`. `burst` calls may pass at once: between one and all of the rate, a tenth by default.
+    /// `queue` calls may wait, each for `longest_wait`.
+    pub fn new(rate: Rate, burst: Option<u32>, queue: usize, longest_wait: Duration) -> Self {
         Self {
             pace: Pace::new(rate, burst.unwrap_or_else(|| rate.count().div_ceil(10))),
             queue,
@@ -70,13 +70,14 @@ impl Limiter {
     }
 
     /// Shows how many calls wait, and counts those that are refused.
-    pub(super) fn counted(mut self, waiting: Gauge, refused: Counter) -> Self {
+    #[must_use]
+    pub fn counted(mut self, waiting: Gauge, refused: Counter) -> Self {
         self.metrics = Some((waiting, refused));
         self
     }
 
     /// Lets a call pass, now or within its turn before `deadline`. Otherwise says after what time to come back.
-    pub(super) async fn pass(&self, clock: &Arc<dyn Clock>, deadline: Moment) -> Result<(), Duration> {
+    pub async fn pass(&self, clock: &Arc<dyn Clock>, deadline: Moment) -> Result<(), Duration> {
         let now = clock.moment();
         // At its deadline a call is no longer sent.
         let until = now.plus(self.longest_wait).min(deadline.minus(TICK));
@@ -91,7 +92,7 @@ impl Limiter {
         outcome
     }
 
-    /// Passes at once, or takes a place in the line.
+    /// Passes at once, or takes a place in the queue.
     fn enter(&self, now: Moment, until: Moment) -> Result<Option<Place<'_>>, Duration> {
         let mut state = self.state.lock();
         // T-54: line of arrival

@@ -12,13 +12,13 @@ const KEYS_MISSING: &str = "keys_missing";
 
 /// Sources that have had no keys so far.
 #[derive(Debug)]
-pub(in crate::identity) struct Waiting {
+pub(in crate::identity) struct KeyReadiness {
     lifecycle: Lifecycle,
     sources: Mutex<BTreeSet<String>>,
 }
 
-impl Waiting {
-    /// Nobody is waited for yet.
+impl KeyReadiness {
+    /// No source is waited for yet.
     pub(in crate::identity) fn new(lifecycle: Lifecycle) -> Self {
         Self { lifecycle, sources: Mutex::default() }
     }

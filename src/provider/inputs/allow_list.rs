@@ -8,7 +8,7 @@ use crate::provider::template::{Expression, Scope, Variables};
 
 /// The values of one input that the operator allows.
 #[derive(Debug)]
-pub(in crate::provider) struct Permit {
+pub(in crate::provider) struct AllowList {
     /// The input, by index.
     input: usize,
     entries: Vec<Entry>,
@@ -24,7 +24,7 @@ struct Entry {
     open: bool,
 }
 
-impl Permit {
+impl AllowList {
     /// Compiles the operator's `list` for the input with this index; without a list nothing is allowed. `setting` names it
     /// in messages.
     pub(in crate::provider) fn compile(
@@ -100,23 +100,23 @@ mod tests {
     use crate::provider::template::Profile;
     use crate::provider::user::UserId;
 
-    fn permit(list: &Value) -> Result<Permit, String> {
+    fn list_of(list: &Value) -> Result<AllowList, String> {
         let mut scope = Scope { inputs: vec!["channel".to_owned()], ..Scope::default() };
-        let permit =
-            Permit::compile(0, Some(list), &"channels".into(), &mut scope).map_err(|mistake| mistake.to_string());
+        let list =
+            AllowList::compile(0, Some(list), &"channels".into(), &mut scope).map_err(|mistake| mistake.to_string());
         assert_eq!((scope.inputs.len(), scope.item), (1, None));
-        permit
+        list
     }
 
     fn allows(list: &Value, user: &str, groups: &[&str], asked: &str) -> bool {
         let (user, profile) = (UserId::plain(user), Profile { groups: groups.to_vec(), ..Profile::default() });
         let inputs = [Some(asked)];
-        permit(list).expect("compiles").allows(&Variables { inputs: &inputs, ..Variables::of(&user, &profile) })
+        list_of(list).expect("compiles").allows(&Variables { inputs: &inputs, ..Variables::of(&user, &profile) })
     }
 
     #[test]
     fn nothing_is_allowed_that_the_operator_did_not_list() {
-        let none = Permit::compile(0, None, &"channels".into(), &mut Scope::default()).expect("compiles");
+        let none = AllowList::compile(0, None, &"channels".into(), &mut Scope::default()).expect("compiles");
         let (user, profile) = (UserId::plain("alice"), Profile::default());
         let asked = [Some("lobby")];
         assert!(!none.allows(&Variables { inputs: &asked, ..Variables::of(&user, &profile) }));
@@ -143,7 +143,7 @@ mod tests {
     fn a_star_is_the_operators_and_never_the_users() {
         assert!(!allows(&json!(["user-{{ user.id }}"]), "*", &[], "user-bob"));
         assert!(allows(&json!(["user-{{ user.id }}"]), "*", &[], "user-*"));
-        assert!(permit(&json!(["user-{{ user.id }}*"])).expect_err("refused").contains("write a separator"));
+        assert!(list_of(&json!(["user-{{ user.id }}*"])).expect_err("refused").contains("write a separator"));
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
         assert!(allows(&list, "al", &[], "user-al-inbox"));
         assert!(!allows(&list, "al", &[], "user-al"));
         assert!(!allows(&list, "al-x", &[], "user-al-x-inbox"), "which al would take for one of his");
-        assert!(permit(&json!(["{{ user.id }}{{ user.id }}"])).expect_err("refused").contains("nothing between"));
+        assert!(list_of(&json!(["{{ user.id }}{{ user.id }}"])).expect_err("refused").contains("nothing between"));
     }
 
     #[test]
@@ -172,7 +172,7 @@ mod tests {
             (json!(["{{ input.channel }}"]), "unknown variable"),
             (json!(["{{ team }}"]), "unknown variable"),
         ] {
-            assert!(permit(&list).expect_err("refused").contains(problem), "{list}");
+            assert!(list_of(&list).expect_err("refused").contains(problem), "{list}");
         }
     }
 }

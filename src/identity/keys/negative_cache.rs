@@ -1,13 +1,10 @@
-//! Key ids that the source does not know, and how often it is asked for such. Whoever sends tokens with key ids of their
-//! own making costs the source a call per cool-down, and this service a few kilobytes (T-25).
+//! Key ids that the source does not know. A client that makes up key ids costs this service a few kilobytes (T-25).
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use crate::clock::Moment;
 
-/// After a call for an unknown key id, the next one waits this long.
-const COOL_DOWN: Duration = Duration::from_secs(10);
 /// Key ids remembered at most.
 const MOST: usize = 1024;
 /// A key may be used before it is published everywhere: what was unknown is asked for again after this long.
@@ -15,14 +12,14 @@ const MEMORY: Duration = Duration::from_secs(60);
 
 /// Key ids that the source was asked for in vain. Only their fingerprints are kept.
 #[derive(Debug, Default)]
-pub(super) struct Unknown {
+pub(super) struct NegativeCache {
     hasher: ahash::RandomState,
     known: HashSet<u64>,
     /// Oldest first.
     order: VecDeque<(u64, Moment)>,
 }
 
-impl Unknown {
+impl NegativeCache {
     /// Whether `kid` was asked for in vain a moment ago.
     pub(super) fn holds(&mut self, kid: &str, now: Moment) -> bool {
         while let Some((print, _)) = self.order.front().filter(|(_, at)| now.since(*at) >= MEMORY).copied() {
@@ -54,32 +51,6 @@ impl Unknown {
     }
 }
 
-/// How often requests may make the service call a source.
-#[derive(Debug)]
-pub(super) struct Budget {
-    /// Calls within one cool-down.
-    most: usize,
-    spent: VecDeque<Moment>,
-}
-
-impl Budget {
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, spent: VecDeque::new() }
-    }
-
-    /// Takes one call; `false` while there is none left.
-    pub(super) fn take(&mut self, now: Moment) -> bool {
-        while self.spent.front().is_some_and(|at| now.since(*at) >= COOL_DOWN) {
-            self.spent.pop_front();
-        }
-        let left = self.spent.len() < self.most;
-        if left {
-            self.spent.push_back(now);
-        }
-        left
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,7 +58,7 @@ mod tests {
     /// T-25: the memory of unknown key ids has an end.
     #[test]
     fn memory_is_bounded_in_number_and_time() {
-        let (mut unknown, start) = (Unknown::default(), Moment::from_millis(1_000_000));
+        let (mut unknown, start) = (NegativeCache::default(), Moment::from_millis(1_000_000));
         for n in 0..5000 {
             unknown.remember(&n.to_string(), start);
         }
@@ -99,16 +70,5 @@ mod tests {
         unknown.remember("a", start);
         unknown.clear();
         assert!(!unknown.holds("a", start));
-    }
-
-    #[test]
-    fn one_call_per_cool_down() {
-        let (mut budget, start) = (Budget::new(1), Moment::from_millis(1_000_000));
-        assert!(budget.take(start));
-        for n in 0..9999 {
-            assert!(!budget.take(start.plus(Duration::from_millis(n))));
-        }
-        assert!(budget.take(start.plus(COOL_DOWN)));
-        assert!(!budget.take(start.plus(COOL_DOWN)));
     }
 }

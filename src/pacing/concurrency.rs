@@ -1,0 +1,165 @@
+//! How many calls to one service are under way at once.
+//!
+//! Each call holds a connection and the descriptor of it, so without a bound a service that stops answering takes all
+//! descriptors of the process, and users whose session is in the cache are not served either (T-64). Calls beyond the
+//! bound wait in the order they came. A place is free again when its call ends, which is at its timeout at the latest.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::clock::{Clock, Moment};
+use crate::metrics::{Counter, Gauge};
+
+/// Calls that may wait, for each that may be under way.
+const QUEUE: usize = 8;
+
+/// The bound.
+#[derive(Debug)]
+pub(super) struct ConcurrencyLimit {
+    free: Semaphore,
+    waiting: AtomicUsize,
+    queue: usize,
+    metrics: ConcurrencyMetrics,
+}
+
+/// What is shown of the calls.
+#[derive(Debug)]
+pub struct ConcurrencyMetrics {
+    /// Calls under way.
+    pub running: Gauge,
+    /// Calls that wait.
+    pub waiting: Gauge,
+    /// Calls that could not wait, or waited in vain.
+    pub refused: Counter,
+}
+
+/// A call that is under way, until this is dropped.
+#[derive(Debug)]
+pub(super) struct InFlight<'l> {
+    _permit: SemaphorePermit<'l>,
+    running: &'l Gauge,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.running.dec();
+    }
+}
+
+/// A call that waits.
+struct Waiting<'l>(&'l ConcurrencyLimit);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.waiting.dec();
+    }
+}
+
+impl ConcurrencyLimit {
+    /// So many calls at once.
+    pub(super) fn new(count: usize, metrics: ConcurrencyMetrics) -> Self {
+        let queue = count.saturating_mul(QUEUE);
+        // T-64: bounded calls
+        Self { free: Semaphore::new(count.min(Semaphore::MAX_PERMITS)), waiting: AtomicUsize::new(0), queue, metrics }
+    }
+
+    /// Begins a call, now or before `until`; `None` where too many wait already, or time is up.
+    pub(super) async fn begin(&self, clock: &Arc<dyn Clock>, until: Moment) -> Option<InFlight<'_>> {
+        if let Ok(permit) = self.free.try_acquire() {
+            return Some(self.in_flight(permit));
+        }
+        let begun = self.wait(clock, until).await;
+        if begun.is_none() {
+            self.metrics.refused.inc();
+        }
+        begun
+    }
+
+    async fn wait(&self, clock: &Arc<dyn Clock>, until: Moment) -> Option<InFlight<'_>> {
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.metrics.waiting.inc();
+        let _waiting = Waiting(self);
+        if before >= self.queue {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            permit = self.free.acquire() => permit.ok().map(|permit| self.in_flight(permit)),
+            () = clock.sleep_until(until) => None,
+        }
+    }
+
+    fn in_flight<'l>(&'l self, permit: SemaphorePermit<'l>) -> InFlight<'l> {
+        self.metrics.running.inc();
+        InFlight { _permit: permit, running: &self.metrics.running }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{ManualClock, Timestamp};
+
+    fn limit(count: usize) -> ConcurrencyLimit {
+        let gauge = |name: &str| Gauge::new(name, name).expect("a gauge");
+        let refused = Counter::new("refused", "refused").expect("a counter");
+        ConcurrencyLimit::new(
+            count,
+            ConcurrencyMetrics { running: gauge("running"), waiting: gauge("waiting"), refused },
+        )
+    }
+
+    fn shown(limit: &ConcurrencyLimit) -> (i64, i64, u64) {
+        (limit.metrics.running.get(), limit.metrics.waiting.get(), limit.metrics.refused.get())
+    }
+
+    fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+        match future.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        }
+    }
+
+    /// T-64: so many and no more; the others in the order they came, and not for ever.
+    #[test]
+    fn calls_at_once_are_bounded_and_the_rest_waits_in_order() {
+        let manual = Arc::new(ManualClock::new(Timestamp::from_seconds(1000)));
+        let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&manual);
+        let limit = limit(1);
+        let until = manual.moment().plus(Duration::from_secs(5));
+        let first = poll(pin!(limit.begin(&clock, until))).expect("a place").expect("is free");
+        let (mut second, mut third) = (pin!(limit.begin(&clock, until)), pin!(limit.begin(&clock, until)));
+        assert!(poll(second.as_mut()).is_none() && poll(third.as_mut()).is_none());
+        assert_eq!(shown(&limit), (1, 2, 0));
+        drop(first);
+        assert!(poll(third.as_mut()).is_none(), "the second came before");
+        let second = poll(second).expect("its turn").expect("a place");
+        assert_eq!(shown(&limit), (1, 1, 0));
+        manual.advance(Duration::from_secs(5));
+        assert!(poll(third).expect("time is up").is_none());
+        assert_eq!(shown(&limit), (1, 0, 1));
+        drop(second);
+        assert_eq!(shown(&limit), (0, 0, 1));
+    }
+
+    #[test]
+    fn the_queue_is_bounded() {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_seconds(1000)));
+        let limit = limit(1);
+        let until = clock.moment().plus(Duration::from_secs(5));
+        let _first = poll(pin!(limit.begin(&clock, until))).expect("a place").expect("is free");
+        let mut line: Vec<_> = (0..QUEUE).map(|_| Box::pin(limit.begin(&clock, until))).collect();
+        assert!(line.iter_mut().all(|waiting| poll(waiting.as_mut()).is_none()));
+        assert!(poll(pin!(limit.begin(&clock, until))).expect("at once").is_none());
+        line.pop();
+        assert!(poll(pin!(limit.begin(&clock, until))).is_none(), "one has left");
+    }
+}
