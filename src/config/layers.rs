@@ -7,7 +7,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider, Source};
 use serde::de::DeserializeOwned;
 
-use super::variables::Variables;
+use super::variables::{SECTIONS, Variables};
 use super::{ConfigError, Environment, Sources};
 use crate::definition::{Key, Mistake, Mistakes, did_you_mean, read, shown};
 use crate::secrets::{FileError, list, read_text};
@@ -30,10 +30,6 @@ const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// What people name where no file is wanted; it is a device, and no other device is read.
 const NO_FILE: &str = "/dev/null";
-
-/// Top-level tables of the file.
-pub(super) const SECTIONS: [&str; 11] =
-    ["server", "grpc", "ops", "log", "identity", "browser", "outbound", "limits", "cache", "routes", "providers"];
 
 impl Layers {
     /// Reads every file; `errors` takes those that are missing or are not TOML.

@@ -9,8 +9,11 @@ use figment::value::{Dict, Map, Tag, Value};
 use figment::{Metadata, Profile, Provider};
 
 use super::ConfigError;
-use super::layers::SECTIONS;
 use crate::definition::{Mistake, did_you_mean, line};
+
+/// Top-level tables of the file.
+pub(super) const SECTIONS: [&str; 11] =
+    ["server", "grpc", "ops", "log", "identity", "browser", "outbound", "limits", "cache", "routes", "providers"];
 
 /// What their names begin with.
 const PREFIX: &str = "SIDEMINT_";

@@ -6,16 +6,15 @@
 //! Read in this order: [`definition`] is the format, word for word, and its [`settings`] are what the operator gave.
 //! [`compile`] turns both into what runs; its values are [`template`]s. [`credentials`] are the secrets and [`keys`] of
 //! one moment, and how keys are replaced. [`mint`] tells the story of a token: made here, or asked for by [`calls`], for a
-//! [`user`] and with the [`inputs`] that the request may add.
+//! [`user`]. [`client`] is what its request may add, and in which form it takes the answer.
 
 mod calls;
+mod client;
 mod compile;
 mod credentials;
 pub mod definition;
-mod dialect;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod inputs;
 mod keys;
 mod mint;
 mod template;
@@ -28,13 +27,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use calls::error::{Cause, ProviderError};
+pub use client::dialect::{Dialect, HEADER_TEXT};
+pub use client::inputs::{Given, InputFault, Inputs};
 pub use credentials::KeyState;
 pub use credentials::rotation::{
     Plan as RotationPlan, Progress, Rotation, RotationError, Stage, Status as RotationStatus,
 };
 pub use definition::{Class, Definition, Definitions, Input, PRESETS, Setting};
-pub use dialect::{Dialect, HEADER_TEXT};
-pub use inputs::{Given, InputFault, Inputs};
 pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
 pub use mint::explain::Explanation;
 pub use mint::lifetime::Lifetime;

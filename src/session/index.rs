@@ -10,7 +10,6 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::key::SessionKey;
-use super::store::Entry;
 
 /// Lists by user. Users are kept as keyed hashes, and told apart by the keys themselves.
 #[derive(Default)]
@@ -36,7 +35,7 @@ impl Index {
     pub(super) const MOST: usize = 256;
 
     /// Lists a session. Tells which one is the oldest of this user, where there are more than may be.
-    pub(super) fn add(&self, key: &SessionKey, entry: &Arc<Entry>) -> Option<SessionKey> {
+    pub(super) fn add<T>(&self, key: &SessionKey, entry: &Arc<T>) -> Option<SessionKey> {
         let item = Item { key: key.clone(), address: address(entry) };
         let mut users = self.users.lock();
         let own = users.entry(self.hash(key.chat_subject())).or_insert_with(|| Vec::with_capacity(1));
@@ -47,7 +46,7 @@ impl Index {
     }
 
     /// Strikes a session off that the cache no longer holds.
-    pub(super) fn remove(&self, key: &SessionKey, entry: &Arc<Entry>) {
+    pub(super) fn remove<T>(&self, key: &SessionKey, entry: &Arc<T>) {
         let hash = self.hash(key.chat_subject());
         let mut users = self.users.lock();
         if let Some(own) = users.get_mut(&hash) {
@@ -76,6 +75,6 @@ impl Index {
 }
 
 /// Two sessions that are there at one time have different ones.
-fn address(entry: &Arc<Entry>) -> usize {
+fn address<T>(entry: &Arc<T>) -> usize {
     Arc::as_ptr(entry).addr()
 }

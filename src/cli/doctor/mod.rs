@@ -6,6 +6,7 @@
 
 mod cases;
 mod probe;
+mod proxy;
 mod remedies;
 mod report;
 mod verdict;
@@ -28,7 +29,7 @@ use crate::outbound::{Outbound, Services};
 
 use cases::{Plan, Who};
 use probe::{Probe, Seen};
-use remedies::Proxy;
+use proxy::Proxy;
 use report::{Report, Row};
 use verdict::Finding;
 

@@ -11,7 +11,7 @@ use strum::VariantArray as _;
 use url::Url;
 
 use super::cases::Who;
-use super::remedies::Proxy;
+use super::proxy::Proxy;
 use crate::clock::Clock;
 use crate::inbound::Outcome;
 use crate::outbound::{Call, Outbound, Reply, SendError};

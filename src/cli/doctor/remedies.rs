@@ -1,28 +1,8 @@
 //! What to write into the configuration of which proxy. Data: one sentence for each hole and proxy.
 
-use clap::ValueEnum;
-
 use super::cases::Trick;
+use super::proxy::Proxy;
 use super::verdict::{Finding, Level};
-
-/// A reverse proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Proxy {
-    /// nginx
-    Nginx,
-    /// Caddy
-    Caddy,
-    /// Traefik
-    Traefik,
-    /// Envoy, and what is built on it
-    Envoy,
-    /// HAProxy
-    Haproxy,
-    /// Apache httpd
-    Apache,
-    /// Any other
-    Other,
-}
 
 /// What is wrong with a proxy's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,34 +33,6 @@ impl Hole {
 }
 
 impl Proxy {
-    /// The proxy that the value of a `Server` or `Via` header names.
-    pub(super) fn named_in(value: &str) -> Option<Self> {
-        const NAMES: [(&str, Proxy); 8] = [
-            ("nginx", Proxy::Nginx),
-            ("openresty", Proxy::Nginx),
-            ("caddy", Proxy::Caddy),
-            ("traefik", Proxy::Traefik),
-            ("envoy", Proxy::Envoy),
-            ("istio", Proxy::Envoy),
-            ("haproxy", Proxy::Haproxy),
-            ("apache", Proxy::Apache),
-        ];
-        let value = value.to_ascii_lowercase();
-        NAMES.into_iter().find(|(name, _)| value.contains(name)).map(|(_, proxy)| proxy)
-    }
-
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Nginx => "nginx",
-            Self::Caddy => "Caddy",
-            Self::Traefik => "Traefik",
-            Self::Envoy => "Envoy",
-            Self::Haproxy => "HAProxy",
-            Self::Apache => "Apache httpd",
-            Self::Other => "unknown",
-        }
-    }
-
     /// What closes a hole; `{header}` stands for the header, `{alias}` for the other name it was sent under.
     pub(super) const fn remedy(self, hole: Hole) -> &'static str {
         match hole {
@@ -163,6 +115,8 @@ impl Proxy {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
 
     /// T-59: what is found comes with what to do about it, for every proxy.
@@ -180,21 +134,6 @@ mod tests {
                 };
                 assert!(names, "{proxy:?} {hole:?} names the header");
             }
-        }
-    }
-
-    #[test]
-    fn proxies_are_known_by_what_they_call_themselves() {
-        for (value, proxy) in [
-            ("nginx/1.22.1", Some(Proxy::Nginx)),
-            ("Caddy", Some(Proxy::Caddy)),
-            ("1.1 Caddy", Some(Proxy::Caddy)),
-            ("envoy", Some(Proxy::Envoy)),
-            ("istio-envoy", Some(Proxy::Envoy)),
-            ("Apache/2.4.71 (Debian)", Some(Proxy::Apache)),
-            ("gunicorn", None),
-        ] {
-            assert_eq!(Proxy::named_in(value), proxy, "{value}");
         }
     }
 }

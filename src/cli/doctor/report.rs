@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::cases::{Case, Trick, Who};
 use super::probe::Seen;
-use super::remedies::{Hole, Proxy};
+use super::proxy::Proxy;
+use super::remedies::Hole;
 use super::verdict::{Finding, Level};
 use crate::identity::Worth;
 

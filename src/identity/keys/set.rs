@@ -8,7 +8,7 @@ use arc_swap::Guard;
 use super::task::Remote;
 use super::{Algorithm, Key, KeyReadiness, local};
 use crate::clock::Clock;
-use crate::definition;
+use crate::definition::{self, Mistake};
 use crate::identity::definition::{KeyPlace, KeyPlan};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::KeySetMetrics;
@@ -109,12 +109,8 @@ impl KeySet {
     }
 
     /// The key set of `source`. Files are read now, so that a mistake in them shows; nothing else is asked before
-    /// [`KeySet::start`]. `Err` is what is wrong: key below the definition, and the rest of a sentence.
-    pub(in crate::identity) fn configure(
-        source: &str,
-        plan: &KeyPlan,
-        services: &Services,
-    ) -> Result<Self, (&'static str, String)> {
+    /// [`KeySet::start`].
+    pub(in crate::identity) fn configure(source: &str, plan: &KeyPlan, services: &Services) -> Result<Self, Mistake> {
         let (key, path) = match &plan.place {
             KeyPlace::File(path) => ("keys.file", path),
             KeyPlace::SecretFile(path) => ("keys.secret_file", path),
@@ -131,7 +127,7 @@ impl KeySet {
         };
         let file = SecretSource::File(path.clone());
         let keys = Reloaded::open_one(key, file, reports, |file| local::read(&plan.place, file).map(Keys::new));
-        let keys = keys.map_err(|problem| (key, problem))?;
+        let keys = keys.map_err(|problem| Mistake::new(key, problem))?;
         let origin = Origin::File { place: plan.place.clone(), metrics, clock: Arc::clone(&services.clock) };
         let set = Self { keys, origin, place: plan.to_string() };
         set.show();

@@ -16,6 +16,7 @@ use http::HeaderName;
 use left_out::LeftOut;
 pub use sources::Sources;
 
+use crate::definition::Mistake;
 use crate::identity::claims::Validity;
 use crate::identity::definition::{self, Definition, HeaderNames, MetadataRules, PrincipalRules};
 use crate::identity::keys::{Found, KeySet};
@@ -58,13 +59,13 @@ pub(super) enum Kind {
 }
 
 impl Source {
-    /// Compiles a definition. `Err` is what is wrong with its keys: key and the rest of a sentence.
+    /// Compiles a definition.
     pub(super) fn new(
         name: &str,
         definition: Definition,
         leeway: Duration,
         services: &Services,
-    ) -> Result<Self, (&'static str, String)> {
+    ) -> Result<Self, Mistake> {
         let validity = Validity { clock: Arc::clone(&services.clock), leeway };
         let kind = match definition.kind {
             definition::Kind::Headers(names) => {

@@ -92,7 +92,7 @@ impl Waiting {
             }
             Wait::Request => self.poll_idle(cx),
             Wait::Head => self.poll_deadline(wait, self.patience.head, cx), // T-49: head deadline
-            Wait::Taking => self.poll_deadline(wait, self.patience.idle, cx), // T-49, T-50: idle deadline
+            Wait::Taking => self.poll_deadline(wait, self.patience.idle, cx), // T-49: idle deadline
         };
         if over.is_ready() {
             let cuts = match wait {

@@ -35,7 +35,7 @@ impl From<&Server> for Limits {
         Self {
             connections: server.max_connections,
             header_timeout: server.header_timeout,
-            idle_timeout: server.idle_timeout,
+            idle_timeout: server.idle_timeout, // T-50: idle time
             headers: server.max_headers,
             head_bytes: server.max_head_bytes,
             unfinished_bytes: server.max_unfinished_bytes,

@@ -1,5 +1,7 @@
 //! The shape of the code, held: arrows point down, each large crate has one door, files stay small and say their job.
 
+mod circles;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,6 +48,9 @@ const DOORS: [(&str, &[&str]); 20] = [
 
 /// Lines of one file at most, its unit tests not counted.
 const MOST_LINES: usize = 450;
+
+/// Entries of one folder at most, so that a room is seen at a glance.
+const MOST_ENTRIES: usize = 12;
 
 struct Source {
     /// Below `src/`.
@@ -240,6 +245,19 @@ fn files_are_small_and_begin_with_their_job() {
         }
     }
     assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn folders_are_small() {
+    let mut entries: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources() {
+        let parts: Vec<&str> = source.path.split('/').collect();
+        for depth in 1..parts.len() {
+            entries.entry(parts[..depth].join("/")).or_default().insert(parts[depth].to_owned());
+        }
+    }
+    entries.retain(|_, entries| entries.len() > MOST_ENTRIES);
+    assert_eq!(entries, BTreeMap::new());
 }
 
 /// The rules see what they should see: otherwise they would hold for any code.
