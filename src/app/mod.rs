@@ -23,8 +23,8 @@ use crate::inbound::{
 };
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
-use crate::outbound::Outbound;
-use crate::provider::{Definitions, Provider, Surroundings, warm_up_randomness};
+use crate::outbound::{Outbound, Services};
+use crate::provider::{Definitions, Provider, warm_up_randomness};
 use crate::secrets::watch::{self, Nudge};
 use crate::secrets::{self, Reload};
 use crate::session::{Form, Plan, Sessions};
@@ -83,19 +83,16 @@ impl Blueprint {
         errors.extend(mistakes);
         let is_read = |name: &str| definitions.texts().any(|(_, text)| text.contains(&format!("\"{name}\"")));
         let stray_variables = environment.cautions(is_read);
-        let definitions = Arc::new(definitions);
-        let around =
-            identity::Around { outbound: outbound.clone(), clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
-        let sources = identity::Sources::configure(&config.identity, &config.routes, &around).map_err(|mistakes| {
+        let services = Services { outbound, clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
+        let sources = identity::Sources::configure(&config.identity, &config.routes, &services).map_err(|mistakes| {
             errors.extend(mistakes);
         });
-        let around = Surroundings { outbound, clock: Arc::clone(&clock), metrics: Arc::clone(&metrics), definitions };
         if let Err(problem) = telemetry::filter(&config.log.level) {
             errors.push(ConfigError::new(config.log.origin.clone(), "log.level", problem));
         }
         let mut providers = BTreeMap::new();
         for (name, table) in &config.providers {
-            match Provider::configure(name, table, environment, &around) {
+            match Provider::configure(name, table, environment, &definitions, &services) {
                 Ok(provider) => {
                     providers.insert(name.clone(), Arc::new(provider));
                 }

@@ -50,8 +50,7 @@ use user::UserId;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, ConfigError, Environment};
 use crate::definition::{Key, Mistake, Mistakes};
-use crate::metrics::Metrics;
-use crate::outbound::Outbound;
+use crate::outbound::{Outbound, Services};
 use crate::pacing::{ConcurrencyMetrics, Gate};
 use crate::secrets::{Fingerprint, Reload, Reports};
 
@@ -71,33 +70,21 @@ pub struct Provider {
     clock: Arc<dyn Clock>,
 }
 
-/// Shared parts that every provider uses.
-#[derive(Clone, Debug)]
-pub struct Surroundings {
-    /// The way out.
-    pub outbound: Outbound,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// The counters.
-    pub metrics: Arc<Metrics>,
-    /// The definitions that may be named.
-    pub definitions: Arc<Definitions>,
-}
-
 impl Provider {
     /// Compiles the definition that `table` names and reads its secrets. Every mistake that can be found is reported.
     pub fn configure(
         name: &str,
         table: &config::Provider,
         environment: &Environment,
-        around: &Surroundings,
+        definitions: &Definitions,
+        services: &Services,
     ) -> Result<Self, Vec<ConfigError>> {
         let at = |mistake: Mistake| {
             let setting = mistake.key.names().next().unwrap_or_default();
             ConfigError::at(table.origin_of(setting), mistake.within(Key::of("providers").below(name)))
         };
         let (definition, file) =
-            around.definitions.get(&table.preset).map_err(|mistake| vec![at(mistake.within("preset"))])?;
+            definitions.get(&table.preset).map_err(|mistake| vec![at(mistake.within("preset"))])?;
         let error = |mistake: Mistake| match file {
             // What is wrong in the operator's own definition is reported with its file.
             Some(file) if definition.has(&mistake.key) => ConfigError::at(file, mistake),
@@ -106,7 +93,7 @@ impl Provider {
                 None => at(mistake),
             },
         };
-        Self::assemble(name, table, &definition, environment, around)
+        Self::assemble(name, table, &definition, environment, services)
             .map_err(|mistakes| mistakes.into_iter().map(error).collect())
     }
 
@@ -115,11 +102,11 @@ impl Provider {
         table: &config::Provider,
         definition: &Definition,
         environment: &Environment,
-        around: &Surroundings,
+        services: &Services,
     ) -> Result<Self, Mistakes> {
         let mut settings = settings::resolve(definition, &table.settings, environment)?;
         let given_twice = std::mem::take(&mut settings.cautions);
-        let metrics = &around.metrics;
+        let metrics = &services.metrics;
         let (mut compiled, needs) = compile::compile(name, definition, settings, table, metrics)?;
         compiled.cautions.extend(given_twice);
         let remember = table.upsert_memory.unwrap_or(compiled.remember);
@@ -134,14 +121,14 @@ impl Provider {
             name: Arc::from(name),
             preset: definition.name.clone(),
             compiled,
-            vault: Vault::open(needs, reports, Arc::clone(&around.clock))?,
+            vault: Vault::open(needs, reports, Arc::clone(&services.clock))?,
             upserts: Upserts::new(remember, name, metrics),
             gate: Gate::new(metrics.breaker(name), table.calls_at_once, calls),
             journal: Journal::default(),
             timeout: table.timeout,
             retries: table.retries,
-            outbound: around.outbound.clone(),
-            clock: Arc::clone(&around.clock),
+            outbound: services.outbound.clone(),
+            clock: Arc::clone(&services.clock),
         })
     }
 

@@ -9,10 +9,10 @@ use super::task::Remote;
 use super::{Algorithm, Key, KeyReadiness, local};
 use crate::clock::Clock;
 use crate::definition::{self, Mistake};
-use crate::identity::Around;
 use crate::identity::definition::{KeyPlace, KeyPlan};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::KeySetMetrics;
+use crate::outbound::Services;
 use crate::secrets::{News, Reload, Reloaded, Reports, SecretSource};
 
 /// Keys tried for one token at most.
@@ -110,17 +110,17 @@ impl KeySet {
 
     /// The key set of `source`. Files are read now, so that a mistake in them shows; nothing else is asked before
     /// [`KeySet::start`].
-    pub(in crate::identity) fn configure(source: &str, plan: &KeyPlan, around: &Around) -> Result<Self, Mistake> {
+    pub(in crate::identity) fn configure(source: &str, plan: &KeyPlan, services: &Services) -> Result<Self, Mistake> {
         let (key, path) = match &plan.place {
             KeyPlace::File(path) => ("keys.file", path),
             KeyPlace::SecretFile(path) => ("keys.secret_file", path),
             KeyPlace::Url(_) | KeyPlace::Discovery { .. } | KeyPlace::PemUrl(_) => {
-                let remote = Remote::new(source, plan, around)?;
+                let remote = Remote::new(source, plan, services)?;
                 let keys = Reloaded::of(remote.first());
                 return Ok(Self { keys, origin: Origin::Remote(Box::new(remote)), place: plan.to_string() });
             }
         };
-        let metrics = around.metrics.key_set(source, ["file"]);
+        let metrics = services.metrics.key_set(source, ["file"]);
         let reports = Reports {
             rejected: metrics.of("file").cloned(),
             ..Reports::new("keys", definition::Key::from("identity.sources").below(source))
@@ -128,7 +128,7 @@ impl KeySet {
         let file = SecretSource::File(path.clone());
         let keys = Reloaded::open_one(key, file, reports, |file| local::read(&plan.place, file).map(Keys::new));
         let keys = keys.map_err(|problem| Mistake::new(key, problem))?;
-        let origin = Origin::File { place: plan.place.clone(), metrics, clock: Arc::clone(&around.clock) };
+        let origin = Origin::File { place: plan.place.clone(), metrics, clock: Arc::clone(&services.clock) };
         let set = Self { keys, origin, place: plan.to_string() };
         set.show();
         Ok(set)

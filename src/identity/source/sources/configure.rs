@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Around, Sources};
+use super::Sources;
 use crate::config::{self, ConfigError};
 use crate::definition::{Key, Mistake, Mistakes, did_you_mean};
 use crate::identity::definition;
@@ -11,24 +11,25 @@ use crate::identity::source::Source;
 use crate::identity::user::namespace::Namespaces;
 use crate::identity::user::text;
 use crate::identity::user::users::Users;
+use crate::outbound::Services;
 
 impl Sources {
     /// Checks the `[identity]` section and the routes' own orders against the presets and the operator's definitions.
     pub fn configure(
         identity: &config::Identity,
         routes: &[config::Route],
-        around: &Around,
+        services: &Services,
     ) -> Result<Self, Vec<ConfigError>> {
         let mut draft = Draft { identity, routes, errors: Vec::new(), broken: Vec::new() };
-        let peers = Peers::configure(identity, &around.clock, &around.metrics);
+        let peers = Peers::configure(identity, &services.clock, &services.metrics);
         let peers = draft.note(peers).unwrap_or_default();
-        let mut sources = draft.sources(&peers, around);
+        let mut sources = draft.sources(&peers, services);
         let hears_anybody = hears_anybody(&peers, &sources);
         draft.note(clashes(&peers, &sources).or(()));
         draft.note(misplaced_bodies(identity, routes, &sources).or(()));
         draft.groups();
         let namespaces = draft.namespaces(&mut sources);
-        let users = Users::configure(&identity.users, &namespaces, &around.metrics);
+        let users = Users::configure(&identity.users, &namespaces, &services.metrics);
         let users = draft.note(users.map_err(|mistakes| mistakes.within("identity.users"))).flatten();
         if !draft.errors.is_empty() {
             return Err(draft.errors);
@@ -89,7 +90,7 @@ impl<'c> Draft<'c> {
 
     /// The sources that are asked. What nobody asks is compiled as well: a mistake in it would show on the day it is put
     /// in use.
-    fn sources(&mut self, peers: &'c Peers, around: &Around) -> Vec<Source> {
+    fn sources(&mut self, peers: &'c Peers, services: &Services) -> Vec<Source> {
         let identity = self.identity;
         let mut asked = self.asked();
         for (key, name) in peers.token_sources() {
@@ -122,7 +123,7 @@ impl<'c> Draft<'c> {
             }
             let is_asked = asked.iter().any(|(_, asked)| *asked == name);
             let compiled = definition::compile(name, own).and_then(|definition| {
-                let source = is_asked.then(|| Source::new(name, definition, identity.leeway, around)).transpose();
+                let source = is_asked.then(|| Source::new(name, definition, identity.leeway, services)).transpose();
                 source.map_err(Mistakes::from)
             });
             match compiled {
