@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::Backoff;
 use super::blamed::Blamed;
-use super::{Backoff, Refusal};
+use super::failure::{Failure, Fault};
 use crate::clock::Moment;
 use crate::metrics::Gauge;
 
@@ -24,34 +25,6 @@ const THRESHOLD: usize = 5; // T-39: threshold
 /// Pauses: each failed probe makes the next one longer. No refusal names a shorter wait than the first.
 const PAUSES: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_mins(1), jitter: false };
 
-/// A failure, as far as it says when to call again.
-#[derive(Clone, Copy, Debug)]
-pub struct Failure<K> {
-    /// What it is about.
-    pub fault: Fault,
-    /// What kind it is, for refusals that follow from it.
-    pub kind: K,
-    /// Whether it asks for fewer calls.
-    pub is_limit: bool,
-    /// When to come back, where it says so.
-    pub retry_after: Option<Duration>,
-}
-
-/// What a failure is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The user of the call alone.
-    User,
-    /// Our account: all calls.
-    Account,
-    /// Our credential.
-    Credential,
-    /// The other side or the way there, whichever user it was for.
-    Remote,
-    /// The user of the call, until it happens to several.
-    Unclear,
-}
-
 /// Whether a user with failures of its own has to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnFailures {
@@ -59,6 +32,19 @@ pub enum OwnFailures {
     Count,
     /// Not for this call.
     Ignored,
+}
+
+/// Why a call is not made, and when to come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal<K> {
+    /// Calls for this user failed, the last one in this way.
+    User(K, Duration),
+    /// The service asks for fewer calls.
+    Limited(Duration),
+    /// The service fails.
+    Open(Duration),
+    /// As many calls as there may be are under way, and none ended in time.
+    Busy,
 }
 
 /// A circuit breaker for calls to one service.

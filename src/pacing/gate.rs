@@ -2,10 +2,10 @@
 //! many calls are under way.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::breaker::{Breaker, Change, Failure, OwnFailures, Permit};
+use super::breaker::{Breaker, Change, OwnFailures, Permit, Refusal};
 use super::concurrency::{ConcurrencyLimit, ConcurrencyMetrics, InFlight};
+use super::failure::Failure;
 use crate::clock::{Clock, Moment};
 use crate::metrics::Gauge;
 
@@ -14,19 +14,6 @@ use crate::metrics::Gauge;
 pub struct Gate<K> {
     breaker: Breaker<K>,
     calls: ConcurrencyLimit,
-}
-
-/// Why a call is not made, and when to come back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal<K> {
-    /// Calls for this user failed, the last one in this way.
-    User(K, Duration),
-    /// The service asks for fewer calls.
-    Limited(Duration),
-    /// The service fails.
-    Open(Duration),
-    /// As many calls as there may be are under way, and none ended in time.
-    Busy,
 }
 
 /// A call that may be made, and is counted until this is dropped. Its outcome is to be reported, unless it says nothing

@@ -7,14 +7,16 @@ mod backoff;
 mod blamed;
 mod breaker;
 mod concurrency;
+mod failure;
 mod gate;
 pub mod jitter;
 mod limiter;
 mod rate;
 
 pub use backoff::Backoff;
-pub use breaker::{Change, Failure, Fault, OwnFailures};
+pub use breaker::{Change, OwnFailures, Refusal};
 pub use concurrency::ConcurrencyMetrics;
-pub use gate::{Admitted, Gate, Refusal};
+pub use failure::{Failure, Fault};
+pub use gate::{Admitted, Gate};
 pub use limiter::Limiter;
 pub use rate::{Pace, Rate};
