@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::token::{Hmac, SideJwt};
+use super::key::{Hmac, SideJwt};
 
 /// How a call proves who is calling. The only way a secret gets into a request.
 #[derive(Clone, Debug, Deserialize)]

@@ -7,8 +7,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::{Map, Value};
 
 use super::Alg;
-use super::private::{MIN_RSA_BITS, OTHER_KIND, PUBLIC_ONLY, SHORT_MODULUS};
 use crate::secrets::Secret;
+
+/// Bits of an RSA modulus at least (RFC 7518, 3.3).
+pub(super) const MIN_RSA_BITS: usize = 2048;
+
+// These three are said of keys in other forms, too.
+pub(super) const OTHER_KIND: &str = "it is a key of another kind";
+pub(super) const PUBLIC_ONLY: &str = "it holds only a public key; the private key is needed to sign";
+pub(super) const SHORT_MODULUS: &str = "the modulus is shorter than 2048 bits";
 
 const INCOMPLETE: &str = "the JWK lacks a member, or one is not base64url";
 const INCONSISTENT: &str = "the members of the JWK do not fit together";

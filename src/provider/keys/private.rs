@@ -9,18 +9,12 @@ use aws_lc_rs::signature::{
 use base64::alphabet::STANDARD;
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 
-use super::jwk::PrivateJwk;
+use super::jwk::{MIN_RSA_BITS, OTHER_KIND, PUBLIC_ONLY, PrivateJwk, SHORT_MODULUS};
 use super::material::{Decode, base64};
 use super::registry::Parsed;
 use super::{Alg, KeyError};
 use crate::secrets::Secret;
 
-pub(super) const OTHER_KIND: &str = "it is a key of another kind";
-pub(super) const PUBLIC_ONLY: &str = "it holds only a public key; the private key is needed to sign";
-pub(super) const SHORT_MODULUS: &str = "the modulus is shorter than 2048 bits";
-
-/// Bits of an RSA modulus at least (RFC 7518, 3.3).
-pub(super) const MIN_RSA_BITS: usize = 2048;
 /// First byte of every key in DER: a sequence. It is the digit 0 as well, so it decides nothing alone.
 const DER_SEQUENCE: u8 = 0x30;
 
