@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 
-/// Longer advice is cut to this: it is a mistake, or no call that waits for it is still of use to anybody.
+/// Longer advice is cut to this: it is a mistake, or a call that waits for it comes too late.
 const LONGEST: Duration = Duration::from_hours(24);
-/// No provider asks for thirty years of patience: a larger number is a point in time, in seconds since 1970.
+/// No provider asks for a wait of thirty years: a larger number is a point in time, in seconds since 1970.
 const UNIX_SECONDS: f64 = 1e9;
-/// And this many seconds are no date that anybody lives to see: a larger number counts milliseconds since 1970.
+/// This many seconds lie centuries ahead: a larger number counts milliseconds since 1970.
 const UNIX_MILLIS: f64 = 1e11;
 
 /// Places of a body where advice stands.

@@ -17,7 +17,7 @@ use crate::provider::definition::{Blame, Class};
 pub enum Cause {
     /// The name of the host leads nowhere.
     Dns,
-    /// Nobody listens there.
+    /// The port is closed.
     Refused,
     /// No connection in time.
     ConnectTimeout,
@@ -40,7 +40,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whether no connection was made, which is so whoever asks.
+    /// Whether no connection was made. That does not depend on the user of the call.
     const fn is_connecting(self) -> bool {
         matches!(self, Self::Dns | Self::Refused | Self::ConnectTimeout | Self::Tls | Self::Proxy | Self::Unreachable)
     }

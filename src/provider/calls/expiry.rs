@@ -1,4 +1,4 @@
-//! When a token ends, in every form that providers tell it.
+//! When a token ends, in every form that providers write it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -10,7 +10,7 @@ use crate::provider::definition::{Expires, ExpiryKind};
 /// Ends later than year 9999 cannot be written as RFC 3339 and mean that a unit was mistaken.
 const LATEST: i64 = 253_402_300_799_999;
 
-/// The end of `token` by several rules: the earliest that is told counts.
+/// The end of `token` by several rules: the earliest counts.
 pub(in crate::provider) fn earliest(
     rules: &[Expires],
     answer: &Value,
@@ -18,24 +18,24 @@ pub(in crate::provider) fn earliest(
     now: Timestamp,
     requested: Timestamp,
 ) -> Result<Option<Timestamp>, &'static str> {
-    let mut told: Option<Option<Timestamp>> = None;
+    let mut earliest: Option<Option<Timestamp>> = None;
     for rule in rules {
         match read(rule, answer, token, now, requested)? {
-            Told::Elsewhere => {}
-            Told::Never => told = told.or(Some(None)),
-            Told::At(point) => told = Some(Some(told.flatten().map_or(point, |other| other.min(point)))),
+            End::Unset => {}
+            End::Never => earliest = earliest.or(Some(None)),
+            End::At(point) => earliest = Some(Some(earliest.flatten().map_or(point, |other| other.min(point)))),
         }
     }
-    told.ok_or("no expiry in the answer")
+    earliest.ok_or("no expiry in the answer")
 }
 
 /// What one rule finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum End {
     At(Timestamp),
     Never,
-    /// Nothing; another rule is to say.
-    Elsewhere,
+    /// This rule finds no end; another rule of the list does.
+    Unset,
 }
 
 fn read(
@@ -44,29 +44,29 @@ fn read(
     token: &str,
     now: Timestamp,
     requested: Timestamp,
-) -> Result<Told, &'static str> {
+) -> Result<End, &'static str> {
     let found = rule.at.as_deref().and_then(|at| answer.pointer(at)).filter(|value| !value.is_null());
     let kind = match (found, rule.absent) {
         (None, Some(instead)) if rule.kind.is_read() => instead,
         _ => rule.kind,
     };
     if found.zip(rule.never).is_some_and(|(value, never)| whole(value) == Some(never)) {
-        return Ok(Told::Never);
+        return Ok(End::Never);
     }
     let point = match kind {
-        ExpiryKind::None => return Ok(Told::Never),
-        ExpiryKind::Other => return Ok(Told::Elsewhere),
+        ExpiryKind::None => return Ok(End::Never),
+        ExpiryKind::Other => return Ok(End::Unset),
         ExpiryKind::Requested => requested,
         ExpiryKind::Jwt => jwt_expiry(token).ok_or("no expiry in the answer, and none in the token")?,
-        _ => told(kind, found.ok_or("no expiry in the answer")?, now).ok_or("expiry cannot be read")?,
+        _ => parse_end(kind, found.ok_or("no expiry in the answer")?, now).ok_or("expiry cannot be read")?,
     };
     if point.as_millis() > LATEST {
         return Err("expiry is absurdly late");
     }
-    if point <= now { Err("expiry is in the past") } else { Ok(Told::At(point)) }
+    if point <= now { Err("expiry is in the past") } else { Ok(End::At(point)) }
 }
 
-fn told(kind: ExpiryKind, value: &Value, now: Timestamp) -> Option<Timestamp> {
+fn parse_end(kind: ExpiryKind, value: &Value, now: Timestamp) -> Option<Timestamp> {
     match kind {
         ExpiryKind::Iso => Timestamp::parse_rfc3339(value.as_str()?),
         ExpiryKind::Seconds => whole(value).map(Timestamp::from_seconds),
@@ -90,7 +90,7 @@ fn whole(value: &Value) -> Option<i64> {
     }
 }
 
-/// The claim `exp` of a JWT that came straight from the provider; its signature is not ours to check.
+/// The claim `exp` of a JWT that came straight from the provider, so its signature is not checked.
 fn jwt_expiry(token: &str) -> Option<Timestamp> {
     let mut parts = token.split('.');
     let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
@@ -175,13 +175,13 @@ mod tests {
     }
 
     #[test]
-    fn the_token_tells_where_the_answer_does_not() {
+    fn the_end_is_in_the_token_where_the_answer_has_none() {
         let rule = rule(ExpiryKind::Iso, Some(ExpiryKind::Jwt));
         let token = jwt(&json!({"exp": 1_777_923_600}));
         let nothing = json!({});
-        assert_eq!(read(&rule, &nothing, &token, NOW, NOW), Ok(Told::At(Timestamp::from_seconds(1_777_923_600))));
+        assert_eq!(read(&rule, &nothing, &token, NOW, NOW), Ok(End::At(Timestamp::from_seconds(1_777_923_600))));
         let fraction = jwt(&json!({"exp": 1_777_923_600.7}));
-        assert_eq!(read(&rule, &nothing, &fraction, NOW, NOW), Ok(Told::At(Timestamp::from_seconds(1_777_923_600))));
+        assert_eq!(read(&rule, &nothing, &fraction, NOW, NOW), Ok(End::At(Timestamp::from_seconds(1_777_923_600))));
         for token in
             ["opaque", "a.b", "a.!.c", &jwt(&json!({})), &jwt(&json!({"exp": "x"})), &jwt(&json!({"exp": 1e300}))]
         {

@@ -1,4 +1,4 @@
-//! What the log says of a provider's failures: whose, where, why, and for which request. One line for each kind of
+//! Log lines about failures of a provider: which provider, step, host, cause and request. One line for each kind of
 //! failure and each change of state, whatever number of users they meet: nothing of a user or an answer is in it.
 
 use std::collections::HashMap;
@@ -12,25 +12,25 @@ use crate::clock::Moment;
 use crate::metrics::Label as _;
 use crate::pacing::Change;
 
-/// A kind of failure that has been told is not told again within this time, however often calls succeed between them.
+/// A kind of failure is not logged again within this time, however often calls succeed in between.
 const QUIET: Duration = Duration::from_mins(1);
-/// Kinds that are remembered at most; a provider chooses its statuses.
+/// Kinds that are kept at most. The provider chooses its statuses, so it could bring any number of kinds.
 const MOST: usize = 64;
 
 /// The log of one provider.
 #[derive(Debug, Default)]
 pub(in crate::provider) struct Journal {
-    /// Whether a failure has been told and no recovery since: successes look at nothing else.
-    uneasy: AtomicBool,
-    told: Mutex<HashMap<Kind, Told>>,
+    /// Whether a failure was logged and no recovery since. A success reads nothing else.
+    has_failures: AtomicBool,
+    reported: Mutex<HashMap<Kind, Reported>>,
 }
 
 /// Failures that look alike: step, cause and status.
 type Kind = (Box<str>, Cause, Option<u16>);
 
-/// When a kind was told, and how often it has happened since.
+/// When a kind was logged, and how often it happened since.
 #[derive(Debug)]
-struct Told {
+struct Reported {
     at: Moment,
     since: u64,
     /// Whether calls have succeeded since.
@@ -52,7 +52,7 @@ impl Journal {
             Err(error) => {
                 // T-63: news
                 if let Some(before) = self.is_news(error, now) {
-                    tell(provider, error, before, request);
+                    log_failure(provider, error, before, request);
                 }
             }
         }
@@ -71,11 +71,11 @@ impl Journal {
         }
     }
 
-    /// How often the kind has happened unseen, if it is to be told.
+    /// How often the kind happened without a line, if it is to be logged now.
     fn is_news(&self, error: &ProviderError, now: Moment) -> Option<u64> {
-        let mut told = self.told.lock();
+        let mut reported = self.reported.lock();
         let kind = (error.step.clone(), error.cause, error.status);
-        let before = match told.get_mut(&kind) {
+        let before = match reported.get_mut(&kind) {
             // T-63: quiet
             Some(known) if !known.over || now < known.at.plus(QUIET) => {
                 known.since += 1;
@@ -84,30 +84,30 @@ impl Journal {
             Some(known) => known.since,
             None => 0,
         };
-        if told.len() >= MOST && !told.contains_key(&kind) {
-            told.retain(|_, known| now < known.at.plus(QUIET));
-            if told.len() >= MOST {
+        if reported.len() >= MOST && !reported.contains_key(&kind) {
+            reported.retain(|_, known| now < known.at.plus(QUIET));
+            if reported.len() >= MOST {
                 return None;
             }
         }
-        told.insert(kind, Told { at: now, since: 0, over: false });
-        self.uneasy.store(true, Ordering::Relaxed);
+        reported.insert(kind, Reported { at: now, since: 0, over: false });
+        self.has_failures.store(true, Ordering::Relaxed);
         Some(before)
     }
 
     fn succeeded(&self, provider: &str, closed: bool) {
-        if !self.uneasy.load(Ordering::Relaxed) && !closed {
+        if !self.has_failures.load(Ordering::Relaxed) && !closed {
             return;
         }
-        self.uneasy.store(false, Ordering::Relaxed);
-        let mut told = self.told.lock();
-        told.values_mut().for_each(|known| known.over = true);
-        drop(told);
+        self.has_failures.store(false, Ordering::Relaxed);
+        let mut reported = self.reported.lock();
+        reported.values_mut().for_each(|known| known.over = true);
+        drop(reported);
         tracing::info!(provider, "the provider answers again");
     }
 }
 
-fn tell(provider: &str, error: &ProviderError, before: u64, request: Option<&str>) {
+fn log_failure(provider: &str, error: &ProviderError, before: u64, request: Option<&str>) {
     tracing::warn!(
         provider,
         step = &*error.step,
@@ -145,7 +145,7 @@ mod tests {
         let later = START.plus(Duration::from_hours(1));
         assert_eq!(journal.is_news(&failure("mint", 500), later), None, "it has never been over");
         journal.succeeded("chat", false);
-        assert!(!journal.uneasy.load(Ordering::Relaxed));
+        assert!(!journal.has_failures.load(Ordering::Relaxed));
         assert_eq!(journal.is_news(&failure("mint", 500), later), Some(1000));
     }
 
@@ -153,19 +153,19 @@ mod tests {
     #[test]
     fn a_failure_that_comes_and_goes_is_told_once_a_minute() {
         let journal = Journal::default();
-        let told = (0..240).filter(|second| {
+        let reported = (0..240).filter(|second| {
             let news = journal.is_news(&failure("mint", 500), START.plus(Duration::from_secs(*second)));
             journal.succeeded("chat", false);
             news.is_some()
         });
-        assert_eq!(told.count(), 4);
+        assert_eq!(reported.count(), 4);
     }
 
     #[test]
     fn a_provider_that_thinks_up_statuses_fills_neither_memory_nor_log() {
         let journal = Journal::default();
-        let told = (100..600).filter(|status| journal.is_news(&failure("mint", *status), START).is_some());
-        assert_eq!(told.count(), MOST);
+        let reported = (100..600).filter(|status| journal.is_news(&failure("mint", *status), START).is_some());
+        assert_eq!(reported.count(), MOST);
         journal.succeeded("chat", false);
         assert!(journal.is_news(&failure("upsert", 500), START.plus(QUIET)).is_some());
     }

@@ -245,10 +245,10 @@ impl Step {
                 .answer(reply.body.clone())
                 .retry_after(advice)
         };
-        let told = self.on.iter().find(|meaning| meaning.rule.fits(reply.status, body.as_ref()));
+        let found = self.on.iter().find(|meaning| meaning.rule.fits(reply.status, body.as_ref()));
         let success =
             if self.ok.is_empty() { (200..300).contains(&reply.status) } else { self.ok.contains(&reply.status) };
-        match told.map(|meaning| meaning.then) {
+        match found.map(|meaning| meaning.then) {
             Some(Follows::Failure(class, blame)) => return Err(failure(class, "answered").blame(blame)),
             Some(Follows::Run(step, then)) => {
                 return Ok(Verdict::Run(step, then, failure(Class::of_status(reply.status), "answered")));

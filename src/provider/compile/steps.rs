@@ -89,7 +89,7 @@ impl Compiler<'_> {
             take,
             token: step.token.clone(),
             expires: expires.to_vec(),
-            // A second token that never ends would lie about for ever.
+            // A retry could create a second token that never expires.
             retry: step.retry.unwrap_or(!expires.iter().any(|rule| rule.kind == ExpiryKind::None)),
             metrics: StepMetrics::new(self.metrics, self.name, &step.id),
         })

@@ -41,53 +41,58 @@ impl Provider {
         let user = self.user_of(order)?;
         let credentials = self.vault.current().clone();
         let variables = self.variables(&user, order, &credentials);
-        let mut told = Explanation::default();
-        told.line(0, format!("user id  {}", user.id));
-        let lets = self.explain_lets(&credentials, &variables, &mut told);
+        let mut explanation = Explanation::default();
+        explanation.line(0, format!("user id  {}", user.id));
+        let lets = self.explain_lets(&credentials, &variables, &mut explanation);
         let variables = Variables { lets: &lets, ..variables };
         if !self.compiled.upsert.is_empty() {
             let remembered = humantime::format_duration(self.upserts.remembered());
-            told.line(0, format!("upsert  (when the profile changed, and every {remembered})"));
-            explain_steps(&self.compiled.upsert, &variables, &mut told);
+            explanation.line(0, format!("upsert  (when the profile changed, and every {remembered})"));
+            explain_steps(&self.compiled.upsert, &variables, &mut explanation);
         }
-        told.line(0, "token");
+        explanation.line(0, "token");
         match &self.compiled.mint {
             Mint::Jwt { claims, .. } => {
                 let header = credentials.signer.as_ref().map_or(Value::Null, |signer| signer.jose_header());
-                told.line(1, format!("header  {header}"));
-                told.line(1, format!("claims  {}", shown(claims.value(&variables))));
+                explanation.line(1, format!("header  {header}"));
+                explanation.line(1, format!("claims  {}", shown(claims.value(&variables))));
             }
             Mint::Render { token, .. } => {
-                told.line(1, token.render(&variables).ok().flatten().unwrap_or_else(|| NOTHING.to_owned()));
+                explanation.line(1, token.render(&variables).ok().flatten().unwrap_or_else(|| NOTHING.to_owned()));
             }
-            Mint::Steps(steps) => explain_steps(steps, &variables, &mut told),
+            Mint::Steps(steps) => explain_steps(steps, &variables, &mut explanation),
         }
-        self.explain_session(&variables, &mut told);
-        Ok(told)
+        self.explain_session(&variables, &mut explanation);
+        Ok(explanation)
     }
 
     /// MACs and proofs may be passwords, so they are shown by their names.
-    fn explain_lets(&self, credentials: &Credentials, variables: &Variables<'_>, told: &mut Explanation) -> Vec<Value> {
+    fn explain_lets(
+        &self,
+        credentials: &Credentials,
+        variables: &Variables<'_>,
+        explanation: &mut Explanation,
+    ) -> Vec<Value> {
         let mut values: Vec<Value> = Vec::new();
         for (name, own) in &self.compiled.lets {
             let before = Variables { lets: &values, ..*variables };
             let value = match own {
                 Let::Mac(mac) => {
                     let text = mac.text.render_signed(&before).unwrap_or_else(|missing| absent(&missing));
-                    told.line(0, format!("let.{name}  a MAC of {}", Value::from(text)));
+                    explanation.line(0, format!("let.{name}  a MAC of {}", Value::from(text)));
                     placeholder("let", name)
                 }
                 Let::Jwt { claims, .. } => {
-                    told.line(0, format!("let.{name}  a JWT with {}", shown(claims.value(&before))));
+                    explanation.line(0, format!("let.{name}  a JWT with {}", shown(claims.value(&before))));
                     placeholder("let", name)
                 }
                 Let::Value(_) => match own.value(credentials, &before) {
                     Ok(value) => {
-                        told.line(0, format!("let.{name}  {value}"));
+                        explanation.line(0, format!("let.{name}  {value}"));
                         value
                     }
                     Err(missing) => {
-                        told.line(0, format!("let.{name}  {}", absent(&missing)));
+                        explanation.line(0, format!("let.{name}  {}", absent(&missing)));
                         Value::Null
                     }
                 },
@@ -97,12 +102,12 @@ impl Provider {
         values
     }
 
-    fn explain_session(&self, variables: &Variables<'_>, told: &mut Explanation) {
-        told.line(0, "session");
-        told.line(1, format!("apiUrl  {}", self.compiled.api_url));
+    fn explain_session(&self, variables: &Variables<'_>, explanation: &mut Explanation) {
+        explanation.line(0, "session");
+        explanation.line(1, format!("apiUrl  {}", self.compiled.api_url));
         if !matches!(self.compiled.mint, Mint::Steps(_)) {
             for (name, template) in &self.compiled.extra {
-                told.line(1, format!("{name}  {}", shown(template.value(variables))));
+                explanation.line(1, format!("{name}  {}", shown(template.value(variables))));
             }
         }
     }
@@ -123,14 +128,14 @@ fn shown(value: Result<Value, MissingValue>) -> String {
     value.map_or_else(|missing| absent(&missing), |value| value.to_string())
 }
 
-fn explain_steps(sequence: &Sequence, variables: &Variables<'_>, told: &mut Explanation) {
+fn explain_steps(sequence: &Sequence, variables: &Variables<'_>, explanation: &mut Explanation) {
     let taken: Vec<Option<Value>> = sequence.names.iter().map(|name| Some(placeholder("step", name))).collect();
     for step in &sequence.steps {
-        explain_step(step, &Variables { taken: &taken, ..*variables }, told);
+        explain_step(step, &Variables { taken: &taken, ..*variables }, explanation);
     }
 }
 
-fn explain_step(step: &Step, variables: &Variables<'_>, told: &mut Explanation) {
+fn explain_step(step: &Step, variables: &Variables<'_>, explanation: &mut Explanation) {
     let mut title = step.id.clone();
     if step.called {
         title.push_str("  (when a rule of another step says so)");
@@ -138,30 +143,30 @@ fn explain_step(step: &Step, variables: &Variables<'_>, told: &mut Explanation) 
     if let Some(when) = &step.when {
         title = format!("{title}  (when {})", when.text);
     }
-    told.line(1, title);
+    explanation.line(1, title);
     match step.bare(variables).and_then(|mut call| {
         step.auth.iter().try_for_each(|auth| auth.mask(&mut call, variables))?;
         Ok(call)
     }) {
-        Ok(call) => explain_call(&call, told),
-        Err(missing) => told.line(2, absent(&missing)),
+        Ok(call) => explain_call(&call, explanation),
+        Err(missing) => explanation.line(2, absent(&missing)),
     }
     for take in &step.take {
-        told.line(2, format!("takes {}{}", take.at, if take.optional { ", where it is" } else { "" }));
+        explanation.line(2, format!("takes {}{}", take.at, if take.optional { ", where it is" } else { "" }));
     }
     if let Some(token) = &step.token {
-        told.line(2, format!("token at {token}"));
+        explanation.line(2, format!("token at {token}"));
     }
 }
 
-fn explain_call(call: &Call, told: &mut Explanation) {
+fn explain_call(call: &Call, explanation: &mut Explanation) {
     // Placeholders are shown as they are; everything else is shown as it is sent.
     let url = call.url.as_str().replace("%3C", "<").replace("%3E", ">").replace("%2A%2A%2A", "***");
-    told.line(2, format!("{} {url}", call.method));
+    explanation.line(2, format!("{} {url}", call.method));
     for (name, value) in &call.headers {
-        told.line(2, format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
+        explanation.line(2, format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
     }
     if let Some(body) = &call.body {
-        told.line(2, String::from_utf8_lossy(body));
+        explanation.line(2, String::from_utf8_lossy(body));
     }
 }

@@ -1,4 +1,4 @@
-//! One mint, from the user to a token that can be believed.
+//! One mint, from the user to a token that has passed all checks.
 //!
 //! Where tokens are made here, [`Provider::mint_here`] does it in place. Where a provider is asked, [`Provider::mint`]
 //! makes sure that it knows the user, and asks; the breaker stands before it, and what went wrong once because our
@@ -47,7 +47,7 @@ pub struct Order<'a> {
 }
 
 impl std::fmt::Debug for Order<'_> {
-    /// What people send stays out of panics and logs.
+    /// The values of a request stay out of panics and logs.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Order").field("ttl", &self.ttl).finish_non_exhaustive()
     }
@@ -149,19 +149,19 @@ impl Provider {
         // Once: a password that an upsert sets is the one that a token step logs in with.
         let lets = self.work_out(credentials, &variables)?;
         let variables = Variables { lets: &lets, ..variables };
-        // The provider is told of the user as it was before, where this request leaves the name open.
+        // Where this request leaves the name open, the upsert sends the user as before.
         let known_as = self.upserts.known_as(&user.id, order);
         let filled = known_as.as_deref().map(|known| known.fill(order));
-        let told = filled.as_ref().unwrap_or(order);
-        let telling = Variables { lets: &lets, ..self.variables(&user, told, credentials) };
-        let known = self.upserts.remembers(&user.id, self.session_credentials(), told, self.clock.moment());
+        let as_sent = filled.as_ref().unwrap_or(order);
+        let sent = Variables { lets: &lets, ..self.variables(&user, as_sent, credentials) };
+        let known = self.upserts.remembers(&user.id, self.session_credentials(), as_sent, self.clock.moment());
         if !known {
-            self.upsert(&run, &telling, told).await?;
+            self.upsert(&run, &sent, as_sent).await?;
         }
         match self.ask(&run, &variables).await {
             Err(error) if error.class == Class::UserMissing && known => {
                 self.upserts.forget(&user.id);
-                self.upsert(&run, &telling, told).await?;
+                self.upsert(&run, &sent, as_sent).await?;
                 self.ask(&run, &variables).await
             }
             outcome => outcome,
@@ -248,23 +248,24 @@ impl Provider {
 
     /// The values of `let`; most definitions have none.
     fn work_out(&self, credentials: &Credentials, variables: &Variables<'_>) -> Result<Vec<Value>, ProviderError> {
-        Let::work_out(&self.compiled.lets, credentials, variables).map_err(|missing| self.unsayable("let", &missing))
+        Let::work_out(&self.compiled.lets, credentials, variables)
+            .map_err(|missing| self.missing_value("let", &missing))
     }
 
     /// A token that needs no call.
     fn make(&self, credentials: &Credentials, variables: &Variables<'_>) -> Result<Minted, ProviderError> {
         let token =
-            self.compiled.mint.here(credentials, variables).map_err(|missing| self.unsayable("token", &missing))?;
+            self.compiled.mint.here(credentials, variables).map_err(|missing| self.missing_value("token", &missing))?;
         let expires = (!self.compiled.mint.is_endless()).then(|| variables.expires());
         self.finish(token, expires, variables)
     }
 
-    fn unsayable(&self, step: &str, missing: &MissingValue) -> ProviderError {
+    fn missing_value(&self, step: &str, missing: &MissingValue) -> ProviderError {
         tracing::warn!(provider = %self.name, member = missing.0, "a required value of the definition is missing");
         ProviderError::missing(step)
     }
 
-    /// The last checks before a token is believed: it must be usable by a client, and live longer than its margin.
+    /// The last checks of a token: a client must be able to use it, and it must live longer than its margin.
     fn finish(
         &self,
         token: String,
@@ -277,10 +278,10 @@ impl Provider {
         if !visible || token.len() > MAX_TOKEN_BYTES {
             return Err(wrong("token is empty, too long, or not visible ASCII"));
         }
-        // A provider whose clock is ahead, or one that takes no wishes, does not give a longer life than was asked for.
+        // A provider whose clock is ahead, or one that sets lifetimes itself, does not give a longer life than requested.
         let wanted = variables.now.plus(variables.ttl);
         let expires = match expires {
-            Some(told) => Some(told.min(wanted)), // T-65: shorter lifetime
+            Some(end) => Some(end.min(wanted)), // T-65: shorter lifetime
             None => self.compiled.lifetime.shorten.then_some(wanted),
         };
         if expires.is_some_and(|end| end <= self.clock.now().plus(self.compiled.lifetime.margin)) {
@@ -289,8 +290,8 @@ impl Provider {
         let user_id = match &self.compiled.user_id {
             None => variables.user.id.clone(),
             Some(template) => {
-                let told = template.render(variables).map_err(|missing| self.unsayable("response", &missing))?;
-                told.filter(|id| !id.is_empty()).ok_or_else(|| wrong("no user id in the answer"))?
+                let id = template.render(variables).map_err(|missing| self.missing_value("response", &missing))?;
+                id.filter(|id| !id.is_empty()).ok_or_else(|| wrong("no user id in the answer"))?
             }
         };
         Ok(Minted { token, expires, minted: variables.now, user_id, extra: self.extra(variables)? })
@@ -304,7 +305,7 @@ impl Provider {
             match template.render_optional(variables, &mut value) {
                 Ok(true) => extra.push((name.clone(), value)),
                 Ok(false) => {}
-                Err(missing) => return Err(self.unsayable("response", &missing)),
+                Err(missing) => return Err(self.missing_value("response", &missing)),
             }
         }
         Ok(extra)

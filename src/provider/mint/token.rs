@@ -32,8 +32,8 @@ impl Mint {
         match self {
             Self::Jwt { endless, .. } | Self::Render { endless, .. } => *endless,
             Self::Steps(sequence) => {
-                let mut told = sequence.steps.iter().filter(|step| step.token.is_some()).flat_map(|step| &step.expires);
-                told.any(|rule| {
+                let mut ends = sequence.steps.iter().filter(|step| step.token.is_some()).flat_map(|step| &step.expires);
+                ends.any(|rule| {
                     rule.kind == ExpiryKind::None || rule.absent == Some(ExpiryKind::None) || rule.never.is_some()
                 })
             }

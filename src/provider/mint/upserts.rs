@@ -1,5 +1,5 @@
 //! Which users the provider knows already, so that a mint is one call and not two; and by which name, so that a request
-//! that tells none does not rename anybody.
+//! without a name does not rename the user.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -27,11 +27,11 @@ pub(in crate::provider) struct Upserts {
 struct Sent {
     fingerprint: u64,
     at: Moment,
-    /// What was told, where there was a name.
+    /// The profile that was sent, where it had a name.
     known_as: Option<Arc<KnownAs>>,
 }
 
-/// How a user was last told of.
+/// The profile of a user that was last sent.
 #[derive(PartialEq, Eq)]
 pub(in crate::provider) struct KnownAs {
     name: Box<str>,
@@ -48,12 +48,12 @@ impl KnownAs {
     /// The order, with what it leaves open.
     pub(in crate::provider) fn fill<'o>(&'o self, order: &Order<'o>) -> Order<'o> {
         let (email, avatar) = (self.email.as_deref(), self.avatar.as_deref());
-        let told = &order.profile;
+        let sent = &order.profile;
         let profile = Profile {
             name: Some(&self.name),
-            email: told.email.or(email),
-            avatar: told.avatar.or(avatar),
-            ..told.clone()
+            email: sent.email.or(email),
+            avatar: sent.avatar.or(avatar),
+            ..sent.clone()
         };
         Order { profile, ..order.clone() }
     }
@@ -112,8 +112,8 @@ impl Upserts {
         self.sent.insert(user_id.to_owned(), Sent { fingerprint, at: now, known_as });
     }
 
-    /// By which name the provider knows the user, where the order tells none: some requests carry nothing but a subject,
-    /// and that is no wish to be called by it.
+    /// The name by which the provider knows the user, where the order has none: some requests carry only a subject, which
+    /// is not meant as a name.
     pub(in crate::provider) fn known_as(&self, user_id: &str, order: &Order<'_>) -> Option<Arc<KnownAs>> {
         if order.profile.name.is_some() {
             return None;
@@ -126,7 +126,7 @@ impl Upserts {
     }
 
     /// Inputs count as well: an upsert step may send them. So do the credentials that sessions end with:
-    /// new ones may be those of another account, which knows nobody.
+    /// new ones may be those of another account, which has none of the users.
     fn fingerprint(&self, credentials: Fingerprint, order: &Order<'_>) -> u64 {
         let profile = &order.profile;
         let lists = (&profile.groups, &profile.roles, &order.inputs);
