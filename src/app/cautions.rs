@@ -1,4 +1,4 @@
-//! What an operator should know before anybody asks: the warnings of `sidemint check` and of the log at start.
+//! What an operator should know beforehand: the warnings of `sidemint check` and of the log at start.
 
 use super::Blueprint;
 use crate::config::{Identity, Listen, Peers};
@@ -75,7 +75,7 @@ impl Blueprint {
     }
 }
 
-/// Whether somebody who may name users can connect to `listen`.
+/// Whether a peer that may name users can connect to `listen`.
 fn is_in_reach(identity: &Identity, listen: &Listen) -> bool {
     let by_position = |peers: &Peers| !peers.is_empty() && peers.can_reach(listen);
     let caller = |proof: &Peers, has_token: bool| by_position(proof) || proof.is_empty() && has_token;

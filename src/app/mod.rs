@@ -23,11 +23,11 @@ use crate::inbound::{
 };
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
-use crate::outbound::Outbound;
-use crate::provider::{Definitions, Provider, Surroundings, warm_up_randomness};
+use crate::outbound::{Outbound, Services};
+use crate::provider::{Definitions, Provider, warm_up_randomness};
 use crate::secrets::watch::{self, Nudge};
 use crate::secrets::{self, Reload};
-use crate::session::{Form, Plan, RouteId, Sessions};
+use crate::session::{Form, Plan, Sessions};
 use crate::telemetry::{self, LogQueue, RequestLog};
 
 pub(crate) use descriptors::raise as raise_descriptor_limit;
@@ -83,19 +83,16 @@ impl Blueprint {
         errors.extend(mistakes);
         let is_read = |name: &str| definitions.texts().any(|(_, text)| text.contains(&format!("\"{name}\"")));
         let stray_variables = environment.cautions(is_read);
-        let definitions = Arc::new(definitions);
-        let around =
-            identity::Around { outbound: outbound.clone(), clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
-        let sources = identity::Sources::configure(&config.identity, &config.routes, &around).map_err(|mistakes| {
+        let services = Services { outbound, clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
+        let sources = identity::Sources::configure(&config.identity, &config.routes, &services).map_err(|mistakes| {
             errors.extend(mistakes);
         });
-        let around = Surroundings { outbound, clock: Arc::clone(&clock), metrics: Arc::clone(&metrics), definitions };
         if let Err(problem) = telemetry::filter(&config.log.level) {
             errors.push(ConfigError::new(config.log.origin.clone(), "log.level", problem));
         }
         let mut providers = BTreeMap::new();
         for (name, table) in &config.providers {
-            match Provider::configure(name, table, environment, &around) {
+            match Provider::configure(name, table, environment, &definitions, &services) {
                 Ok(provider) => {
                     providers.insert(name.clone(), Arc::new(provider));
                 }
@@ -200,7 +197,7 @@ fn plan(
 ) -> Vec<Arc<Plan>> {
     let mut plans = Vec::new();
     let roles = Arc::new(Roles::new(&config.identity.roles));
-    for (n, route) in config.routes.iter().enumerate() {
+    for route in &config.routes {
         // A provider that is missing here has been complained about.
         let Some(provider) = providers.get(&route.provider) else { continue };
         let ttl = route.ttl.unwrap_or(provider.lifetime().default);
@@ -223,11 +220,7 @@ fn plan(
             );
             errors.push(ConfigError::new(route.origin.clone(), route.key.below("provider"), problem));
         }
-        let Ok(id) = RouteId::try_from(n) else {
-            errors.push(ConfigError::new(route.origin.clone(), "routes", "has more than 65536 routes"));
-            break;
-        };
-        let plan = Plan::new(id, route, form, Arc::clone(provider), Arc::clone(&roles), metrics);
+        let plan = Plan::new(route, form, Arc::clone(provider), Arc::clone(&roles), metrics);
         if let Err(problem) = plan.check_headers() {
             errors.push(ConfigError::new(route.origin.clone(), route.key.below("provider"), problem));
         }

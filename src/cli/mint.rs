@@ -88,7 +88,7 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
             }
             print(&format!("\n{}\n", String::from_utf8_lossy(body)))?;
         }
-        Answer::Unsayable => return Err(Failure::Running(format!("no session: {}", SessionError::TooLarge))),
+        Answer::TooLong => return Err(Failure::Running(format!("no session: {}", SessionError::TooLarge))),
         Answer::Incomplete => return Err(Failure::Running(format!("no session: {}", SessionError::Incomplete))),
         Answer::Headers(headers) => {
             // The rest belongs to the transport.

@@ -22,5 +22,5 @@ pub use peer::{Peer, PeerProof, Peers, Rank, Standing};
 pub use refusal::Refusal;
 pub use request::{Evidence, Relayed, Worth};
 pub use resolver::Resolver;
-pub use source::{Around, Sources};
+pub use source::Sources;
 pub use user::{Identity, Roles};

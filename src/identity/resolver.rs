@@ -25,8 +25,8 @@ pub struct Resolver {
 impl Resolver {
     #[cfg(test)]
     pub(super) fn for_test(name: &str, definition: super::definition::Definition, network: &str) -> Self {
-        let source =
-            Source::new(name, definition, std::time::Duration::ZERO, &super::Around::for_test()).expect("a source");
+        let source = Source::new(name, definition, std::time::Duration::ZERO, &crate::outbound::Services::for_test())
+            .expect("a source");
         let networks = vec![network.parse().expect("a network")];
         let peers =
             Arc::new(super::Peers::for_test(&crate::config::Peers { networks, ..crate::config::Peers::default() }));

@@ -5,6 +5,7 @@
 mod address;
 mod fault;
 mod reader;
+mod services;
 mod way;
 
 use std::future::Future;
@@ -18,6 +19,7 @@ use url::Url;
 pub use address::Reach;
 pub use fault::{ConnectError, SendError};
 pub use reader::{ReadError, Reader};
+pub use services::Services;
 
 use fault::Failure;
 use way::{Way, plain};

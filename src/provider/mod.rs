@@ -6,16 +6,15 @@
 //! Read in this order: [`definition`] is the format, word for word, and its [`settings`] are what the operator gave.
 //! [`compile`] turns both into what runs; its values are [`template`]s. [`credentials`] are the secrets and [`keys`] of
 //! one moment, and how keys are replaced. [`mint`] tells the story of a token: made here, or asked for by [`calls`], for a
-//! [`user`] and with the [`inputs`] that the request may add.
+//! [`user`]. [`client`] is what its request may add, and in which form it takes the answer.
 
 mod calls;
+mod client;
 mod compile;
 mod credentials;
 pub mod definition;
-mod dialect;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod inputs;
 mod keys;
 mod mint;
 mod template;
@@ -28,13 +27,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use calls::error::{Cause, ProviderError};
+pub use client::dialect::{Dialect, HEADER_TEXT};
+pub use client::inputs::{Given, InputFault, Inputs};
 pub use credentials::KeyState;
 pub use credentials::rotation::{
     Plan as RotationPlan, Progress, Rotation, RotationError, Stage, Status as RotationStatus,
 };
 pub use definition::{Class, Definition, Definitions, Input, PRESETS, Setting};
-pub use dialect::{Dialect, HEADER_TEXT};
-pub use inputs::{Given, InputFault, Inputs};
 pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
 pub use mint::explain::Explanation;
 pub use mint::lifetime::Lifetime;
@@ -51,10 +50,9 @@ use user::UserId;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, ConfigError, Environment};
 use crate::definition::{Key, Mistake, Mistakes};
-use crate::metrics::Metrics;
-use crate::outbound::Outbound;
+use crate::outbound::{Outbound, Services};
 use crate::pacing::{ConcurrencyMetrics, Gate};
-use crate::secrets::{Reload, Reports};
+use crate::secrets::{Fingerprint, Reload, Reports};
 
 /// One configured account at a chat system.
 #[derive(Debug)]
@@ -72,33 +70,21 @@ pub struct Provider {
     clock: Arc<dyn Clock>,
 }
 
-/// Shared parts that every provider uses.
-#[derive(Clone, Debug)]
-pub struct Surroundings {
-    /// The way out.
-    pub outbound: Outbound,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// The counters.
-    pub metrics: Arc<Metrics>,
-    /// The definitions that may be named.
-    pub definitions: Arc<Definitions>,
-}
-
 impl Provider {
     /// Compiles the definition that `table` names and reads its secrets. Every mistake that can be found is reported.
     pub fn configure(
         name: &str,
         table: &config::Provider,
         environment: &Environment,
-        around: &Surroundings,
+        definitions: &Definitions,
+        services: &Services,
     ) -> Result<Self, Vec<ConfigError>> {
         let at = |mistake: Mistake| {
             let setting = mistake.key.names().next().unwrap_or_default();
             ConfigError::at(table.origin_of(setting), mistake.within(Key::of("providers").below(name)))
         };
         let (definition, file) =
-            around.definitions.get(&table.preset).map_err(|mistake| vec![at(mistake.within("preset"))])?;
+            definitions.get(&table.preset).map_err(|mistake| vec![at(mistake.within("preset"))])?;
         let error = |mistake: Mistake| match file {
             // What is wrong in the operator's own definition is reported with its file.
             Some(file) if definition.has(&mistake.key) => ConfigError::at(file, mistake),
@@ -107,7 +93,7 @@ impl Provider {
                 None => at(mistake),
             },
         };
-        Self::assemble(name, table, &definition, environment, around)
+        Self::assemble(name, table, &definition, environment, services)
             .map_err(|mistakes| mistakes.into_iter().map(error).collect())
     }
 
@@ -116,11 +102,11 @@ impl Provider {
         table: &config::Provider,
         definition: &Definition,
         environment: &Environment,
-        around: &Surroundings,
+        services: &Services,
     ) -> Result<Self, Mistakes> {
         let mut settings = settings::resolve(definition, &table.settings, environment)?;
         let given_twice = std::mem::take(&mut settings.cautions);
-        let metrics = &around.metrics;
+        let metrics = &services.metrics;
         let (mut compiled, needs) = compile::compile(name, definition, settings, table, metrics)?;
         compiled.cautions.extend(given_twice);
         let remember = table.upsert_memory.unwrap_or(compiled.remember);
@@ -135,14 +121,14 @@ impl Provider {
             name: Arc::from(name),
             preset: definition.name.clone(),
             compiled,
-            vault: Vault::open(needs, reports, Arc::clone(&around.clock))?,
+            vault: Vault::open(needs, reports, Arc::clone(&services.clock))?,
             upserts: Upserts::new(remember, name, metrics),
             gate: Gate::new(metrics.breaker(name), table.calls_at_once, calls),
             journal: Journal::default(),
             timeout: table.timeout,
             retries: table.retries,
-            outbound: around.outbound.clone(),
-            clock: Arc::clone(&around.clock),
+            outbound: services.outbound.clone(),
+            clock: Arc::clone(&services.clock),
         })
     }
 
@@ -212,11 +198,15 @@ impl Provider {
         self.compiled.user.id(chat_subject, self.vault.current().user_key.as_ref())
     }
 
-    /// Generation that sessions belong to: grows with each change of credentials that they do not outlive, or stays 0
-    /// where they outlive every change. A further signing key ends none; one that is taken away ends those that it
-    /// signed, unless its public half is still published for them.
-    pub fn session_generation(&self) -> u32 {
-        if self.compiled.lifetime.drop_on_credential_change { self.vault.current().sessions } else { 0 }
+    /// Name of the credentials that sessions belong to: another with each change of credentials that they do not outlive,
+    /// or always the same where they outlive them all. Sessions outlive the key that signed them; one that is taken away
+    /// ends those that it signed, unless its public half is still published for them.
+    pub fn session_credentials(&self) -> Fingerprint {
+        if self.compiled.lifetime.drop_on_credential_change {
+            self.vault.current().sessions
+        } else {
+            Fingerprint::default()
+        }
     }
 
     /// Algorithm and key id, where tokens are signed here.

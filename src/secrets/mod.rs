@@ -5,6 +5,7 @@
 
 mod content;
 mod file;
+mod fingerprint;
 mod folder;
 mod reloaded;
 pub mod watch;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret, SecretSlice};
 
 pub use file::{FileError, list, read_text, stuck};
+pub use fingerprint::Fingerprint;
 pub use folder::{KEY_ENDS, KeyFile, KeyFolder, SIGNING, is_key_name};
 pub use reloaded::{News, Reload, Reloaded, Reports};
 
@@ -231,6 +233,16 @@ impl SecretSet {
     /// The keys of the folder that the secret called `name` is.
     pub fn folder(&self, name: &str) -> Option<&KeyFolder> {
         self.folders.get(name)
+    }
+
+    /// The name of these secrets, that of the secret called `name` aside. `more` is part of it.
+    pub fn fingerprint_but(&self, name: &str, more: u32) -> Fingerprint {
+        let more = more.to_be_bytes();
+        let singles = self.single.iter().filter(|(own, _)| *own != name);
+        let singles = singles.flat_map(|(own, file)| [own.as_bytes(), file.secret.expose()]);
+        let folders = self.folders.iter().filter(|(own, _)| *own != name).flat_map(|(_, folder)| &folder.keys);
+        let folders = folders.flat_map(|(own, key)| [own.as_bytes(), key.secret.expose()]);
+        Fingerprint::of(singles.chain(folders).chain([&more[..]]))
     }
 
     /// Whether two sets hold the same bytes.

@@ -11,17 +11,17 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::Entry;
 use super::SessionError;
 use super::key::SessionKey;
-use super::store::Entry;
 use crate::lifecycle::Lifecycle;
 
 /// How a flight ended.
 pub(super) type Outcome = Result<Arc<Entry>, SessionError>;
 
-/// A seat on a flight.
+/// What waits for the outcome of a flight.
 #[derive(Clone)]
-pub(super) struct Seat {
+pub(super) struct Waiter {
     outcome: watch::Receiver<Option<Outcome>>,
     /// Cancelled when the user leaves.
     left: CancellationToken,
@@ -51,7 +51,7 @@ pub(super) struct Flights {
 
 #[derive(Default)]
 struct Table {
-    listed: HashMap<SessionKey, (u64, Seat)>,
+    listed: HashMap<SessionKey, (u64, Waiter)>,
     /// By chat subject.
     users: HashMap<Box<str>, User>,
 }
@@ -73,57 +73,57 @@ struct User {
     left: CancellationToken,
 }
 
-/// What a request finds when it wants to fly.
-pub(super) enum Boarding {
-    /// Somebody else's flight landed in the meantime: no mint is needed.
-    Landed(Arc<Entry>),
-    /// A seat on a flight that somebody else began.
-    Joined(Seat),
-    /// A seat on a flight that begins here.
-    Began(Seat),
+/// What comes of the wish to join a flight.
+pub(super) enum Join {
+    /// A flight has ended in the meantime: no mint is needed.
+    Cached(Arc<Entry>),
+    /// A flight is under way.
+    Waits(Waiter),
+    /// A flight begins here.
+    Began(Waiter),
     /// No flight begins for this user now.
     Refused(SessionError),
 }
 
 impl Flights {
-    /// Takes a seat on the flight for `key`; begins it where none is under way. `cached` is asked once more under the
+    /// Joins the flight for `key`; begins it where none is under way. `cached` is asked once more under the
     /// lock: a flight that has just landed is in the cache before it is gone from here. `may_begin` is asked only where a
     /// flight would begin.
     ///
     /// The flight is a task of its own, so it goes on when those who wait for it have left. Its outcome counts only while
     /// it is still listed: what comes after a user was [dismissed](Self::dismiss) is taken back.
-    pub(super) fn board<M: Mission>(
+    pub(super) fn join<M: Mission>(
         self: &Arc<Self>,
         key: &SessionKey,
         lifecycle: &Lifecycle,
         cached: impl FnOnce() -> Option<Arc<Entry>>,
         may_begin: impl FnOnce() -> Result<(), SessionError>,
         mission: impl FnOnce() -> M,
-    ) -> Boarding {
+    ) -> Join {
         let mut table = self.table.lock();
-        if let Some((_, seat)) = table.listed.get(key) {
-            return Boarding::Joined(seat.clone());
+        if let Some((_, waiter)) = table.listed.get(key) {
+            return Join::Waits(waiter.clone());
         }
         if let Some(entry) = cached() {
-            return Boarding::Landed(entry);
+            return Join::Cached(entry);
         }
         let user = key.chat_subject();
         if !table.has_room(user) {
-            return Boarding::Refused(SessionError::Busy);
+            return Join::Refused(SessionError::Busy);
         }
         if let Err(error) = may_begin() {
-            return Boarding::Refused(error);
+            return Join::Refused(error);
         }
         let number = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (report, outcome) = watch::channel(None);
         let own = table.users.entry(Box::from(user)).or_default();
         own.running += 1;
         own.listed.push(key.clone());
-        let seat = Seat { outcome, left: own.left.clone() };
-        table.listed.insert(key.clone(), (number, seat.clone()));
+        let waiter = Waiter { outcome, left: own.left.clone() };
+        table.listed.insert(key.clone(), (number, waiter.clone()));
         drop(table);
         // Frees the key even if the mint panics; those who wait then see the channel close.
-        let running = Running { flights: Arc::clone(self), user: Box::from(user), left: seat.left.clone() };
+        let running = Running { flights: Arc::clone(self), user: Box::from(user), left: waiter.left.clone() };
         let guard = Listed { running, key: key.clone(), number };
         let mission = mission();
         lifecycle.spawn(async move {
@@ -140,7 +140,7 @@ impl Flights {
                 mission.take_back().await;
             }
         });
-        Boarding::Began(seat)
+        Join::Began(waiter)
     }
 
     /// Lets a call pass that is no flight, but is made for one user just the same.
@@ -235,9 +235,9 @@ impl Drop for Listed {
 }
 
 /// Waits for the outcome of a flight, or for the user to leave.
-pub(super) async fn wait(mut seat: Seat) -> Outcome {
+pub(super) async fn wait(mut waiter: Waiter) -> Outcome {
     let outcome = async {
-        match seat.outcome.wait_for(Option::is_some).await {
+        match waiter.outcome.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.clone().unwrap_or(Err(SessionError::Internal)),
             // The task ended without an outcome: it panicked, or the process is stopping.
             Err(_closed) => Err(SessionError::Internal),
@@ -245,7 +245,7 @@ pub(super) async fn wait(mut seat: Seat) -> Outcome {
     };
     tokio::select! {
         biased;
-        () = seat.left.cancelled() => Err(SessionError::SignedOut),
+        () = waiter.left.cancelled() => Err(SessionError::SignedOut),
         outcome = outcome => outcome,
     }
 }

@@ -9,6 +9,7 @@ use super::key::{self, SessionKey};
 use crate::clock::Timestamp;
 use crate::identity::Identity;
 use crate::provider::{Minted, Profile, ProfileUse};
+use crate::secrets::Fingerprint;
 
 /// Token, address, user id, name and subject, a line each: visible ASCII, the complete set, within the budget; and the
 /// same as JSON that says what was put in.
@@ -52,12 +53,12 @@ pub(crate) fn session_key(bytes: &[u8]) {
     let part = |at: usize| parts.get(at).map_or("", AsRef::as_ref);
     let uses = ProfileUse { name: true, email: true, avatar: false, groups: true, roles: false };
     let roles = crate::identity::Roles::default();
-    let depends = key::Depends { generation: 3, uses, roles: &roles };
+    let depends = key::Depends { credentials: Fingerprint([3; 8]), uses, roles: &roles };
     let question = |at: usize| {
         let identity = Identity::of_operator(part(at), Some(part(at + 1))).ok()?;
         let identity = identity.with((!part(at + 2).is_empty()).then(|| part(at + 2)), part(at + 3));
         let inputs = [Some(part(at + 2).to_owned()), None, Some(part(at + 1).to_owned())];
-        let encoded = key::encode(7, depends, &identity, &inputs);
+        let encoded = key::encode(Fingerprint([7; 8]), depends, &identity, &inputs);
         let own = SessionKey::from(encoded.as_slice());
         let read = own.question();
         assert!(read.is_some(), "a key can be read");

@@ -1,7 +1,7 @@
 //! What a session depends on, as one value.
 //!
-//! A [`SessionKey`] is the whole question: route, source, issuer, subject and its namespace, credential generation, the
-//! parts of the profile that the answer shows or the definition uses, and what the request adds. A mint takes nothing but
+//! A [`SessionKey`] is the whole question: route, credentials, source, issuer, subject and its namespace, the parts of the
+//! profile that the answer shows or the definition uses, and what the request adds. A mint takes nothing but
 //! the key, so equal keys are equal sessions by construction, and nothing that is not in the key can leak into another
 //! user's answer (T-32).
 
@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use crate::identity::{Identity, Roles};
 use crate::provider::{Profile, ProfileUse};
+use crate::secrets::Fingerprint;
 
-/// Number of a route, in the order of the configuration.
-pub type RouteId = u16;
+/// Name of a route: the same in every process that serves it, wherever it stands in the configuration.
+pub type RouteId = Fingerprint;
 
 /// An owned key; cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -44,8 +45,8 @@ const ABSENT: u16 = u16::MAX;
 /// What an answer depends on beside route, user and request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Depends<'p> {
-    /// Generation of the provider's credentials that sessions belong to.
-    pub(super) generation: u32,
+    /// The provider's credentials that sessions belong to.
+    pub(super) credentials: Fingerprint,
     /// Parts of the profile.
     pub(super) uses: ProfileUse,
     /// Which groups make which roles.
@@ -61,8 +62,9 @@ pub(super) fn encode(
     inputs: &[Option<String>],
 ) -> Vec<u8> {
     let uses = depends.uses;
-    let mut bytes = user(route, identity);
-    bytes.extend_from_slice(&depends.generation.to_be_bytes());
+    let mut bytes = Vec::with_capacity(128);
+    bytes.extend_from_slice([route.0, depends.credentials.0].as_flattened());
+    put_user(&mut bytes, identity);
     put(&mut bytes, if uses.name { identity.name() } else { None });
     put(&mut bytes, if uses.email { identity.email() } else { None }); // T-32: e-mail in the key
     put(&mut bytes, if uses.avatar { identity.avatar() } else { None });
@@ -76,22 +78,18 @@ pub(super) fn encode(
     bytes
 }
 
-/// What the keys of `identity` on a route begin with, whatever its profile and whatever the request adds.
-fn user(route: RouteId, identity: &Identity<'_>) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(128);
-    bytes.extend_from_slice(&route.to_be_bytes());
-    put(&mut bytes, Some(identity.source()));
-    put(&mut bytes, identity.issuer());
+fn put_user(bytes: &mut Vec<u8>, identity: &Identity<'_>) {
+    put(bytes, Some(identity.source()));
+    put(bytes, identity.issuer());
     let namespace = identity.namespace();
     if namespace.is_empty() {
         bytes.push(0);
-        put(&mut bytes, Some(identity.subject())); // T-32, outages: subject in the key
+        put(bytes, Some(identity.subject())); // T-32, outages: subject in the key
     } else {
         // How much of the qualified subject is not the subject itself. Namespaces are short; configuration sees to it.
         bytes.push(u8::try_from(namespace.len() + 1).unwrap_or(u8::MAX));
-        put(&mut bytes, Some(&identity.chat_subject()));
+        put(bytes, Some(&identity.chat_subject()));
     }
-    bytes
 }
 
 fn put_memberships(bytes: &mut Vec<u8>, depends: Depends<'_>, identity: &Identity<'_>) {
@@ -125,8 +123,8 @@ fn put(bytes: &mut Vec<u8>, text: Option<&str>) {
 pub struct Question<'k> {
     /// The route.
     pub route: RouteId,
-    /// Credential generation.
-    pub generation: u32,
+    /// Credentials that the session belongs to.
+    pub credentials: Fingerprint,
     /// Who asks, as far as it matters.
     pub profile: Profile<'k>,
     /// What the request adds.
@@ -144,13 +142,12 @@ impl SessionKey {
     /// Reads the question back. `None` only for bytes that [`encode`] did not make.
     pub fn question(&self) -> Option<Question<'_>> {
         let mut rest = Reader(&self.0);
-        let route = u16::from_be_bytes(rest.array()?);
+        let (route, credentials) = (Fingerprint(rest.array()?), Fingerprint(rest.array()?));
         let (source, issuer) = (rest.text()??, rest.text()?);
         let [lead] = rest.array()?;
         let chat_subject = rest.text()??;
         let subject = chat_subject.get(usize::from(lead)..)?;
         let qualified = (lead > 0).then_some(chat_subject);
-        let generation = u32::from_be_bytes(rest.array()?);
         let (name, email, avatar) = (rest.text()?, rest.text()?, rest.text()?);
         let mut inputs = Vec::new();
         for _ in 0..u16::from_be_bytes(rest.array()?) {
@@ -166,7 +163,7 @@ impl SessionKey {
             groups.push(rest.text()??);
         }
         let profile = Profile { source, issuer, subject, qualified, name, email, avatar, groups, roles };
-        Some(Question { route, generation, profile, inputs })
+        Some(Question { route, credentials, profile, inputs })
     }
 
     /// Whose session it is: what chat user ids are made of, so the same for one person on every route. Empty only for
@@ -177,7 +174,7 @@ impl SessionKey {
 
     fn subject_field(&self) -> Option<&str> {
         let mut rest = Reader(&self.0);
-        let _route: [u8; 2] = rest.array()?;
+        let _route_and_credentials: [u8; 16] = rest.array()?;
         let (_source, _issuer) = (rest.text()?, rest.text()?);
         let _lead: [u8; 1] = rest.array()?;
         rest.text()?
@@ -222,13 +219,14 @@ mod tests {
     const ALL: ProfileUse = ProfileUse { name: true, email: true, avatar: true, groups: true, roles: true };
 
     fn encode(
-        route: RouteId,
-        generation: u32,
+        route: u8,
+        credentials: u8,
         uses: ProfileUse,
         identity: &Identity<'_>,
         inputs: &[Option<String>],
     ) -> Vec<u8> {
-        super::encode(route, Depends { generation, uses, roles: &Roles::default() }, identity, inputs)
+        let (route, credentials) = (Fingerprint([route; 8]), Fingerprint([credentials; 8]));
+        super::encode(route, Depends { credentials, uses, roles: &Roles::default() }, identity, inputs)
     }
 
     proptest::proptest! {
@@ -247,10 +245,9 @@ mod tests {
             if let (Ok(one), Ok(two)) = (one, two) {
                 let (k, l) = (encode(1, 2, ALL, &one, &i), encode(1, 2, ALL, &two, &j));
                 proptest::prop_assert_eq!(k == l, a == b && x == y && i == j);
-                proptest::prop_assert_eq!(k.starts_with(&user(1, &two)), a == b);
                 let key = SessionKey::from(k.as_slice());
                 let question = key.question().expect("made by encode");
-                proptest::prop_assert_eq!((question.route, question.generation), (1, 2));
+                proptest::prop_assert_eq!((question.route, question.credentials), (Fingerprint([1; 8]), Fingerprint([2; 8])));
                 proptest::prop_assert_eq!(question.profile.subject, one.subject());
                 proptest::prop_assert_eq!(key.chat_subject(), one.subject());
                 proptest::prop_assert_eq!(question.profile.name, one.name());
@@ -271,7 +268,7 @@ mod tests {
         let named = Identity::of_operator("alice", Some("Alice")).expect("an identity");
         let nameless = Identity::of_operator("alice", None).expect("an identity");
         let none = ProfileUse::default();
-        let encode = |route, generation, uses, identity| encode(route, generation, uses, identity, &[]);
+        let encode = |route, credentials, uses, identity| encode(route, credentials, uses, identity, &[]);
         assert_eq!(encode(0, 0, none, &named), encode(0, 0, none, &nameless));
         assert_ne!(encode(0, 0, ALL, &named), encode(0, 0, ALL, &nameless));
         assert_ne!(encode(0, 0, none, &named), encode(1, 0, none, &named));

@@ -5,130 +5,47 @@
 //! Behind both, [`Sessions::run_renewals`] renews by the clock what is in use.
 
 mod answer;
-mod budget;
+mod cache;
 mod error;
 mod flight;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod index;
 mod key;
 mod limit;
+mod plan;
 mod renewal;
 mod sign_out;
-mod store;
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 pub use answer::{Answer, ENVOY_REMOVE, Form, SESSION_HEADERS, STATUS, left_empty};
+pub use cache::Entry;
 pub use error::SessionError;
 pub use key::{RouteId, SessionKey};
-pub use store::Entry;
+pub use plan::Plan;
 
-use flight::{Boarding, Flights, Mission, Outcome};
-use key::{Depends, Question};
+use cache::{Cached, Store};
+use flight::{Flights, Join, Mission, Outcome};
+use key::Question;
 use limit::UserRate;
 use renewal::Renewals;
-use store::Store;
 
-use crate::clock::{Clock, Moment};
+use crate::clock::Clock;
 use crate::config;
-use crate::identity::{Identity, Roles};
 use crate::lifecycle::Lifecycle;
-use crate::metrics::{Counter, Metrics};
-use crate::pacing::jitter;
-use crate::provider::{Explanation, Inputs, Minted, Order, ProfileUse, Provider};
+use crate::metrics::Metrics;
+use crate::provider::{Explanation, Order};
 use crate::trace::Origin;
 
-/// Share of a session's usable life after which it is renewed, before jitter.
-const RENEW_AFTER: f64 = 0.80;
-/// Jitter: this share of the usable life, either way. Sessions that were minted together are renewed apart.
-const RENEW_JITTER: f64 = 0.04;
 /// Renewals under way at once.
 const RENEWALS_AT_ONCE: usize = 64;
 /// Locks that local mints are spread over.
 const STRIPES: usize = 64;
-
-/// What is served under one route.
-#[derive(Clone, Debug)]
-#[expect(clippy::partial_pub_fields, reason = "a record that handlers read, and counters that only this room counts")]
-pub struct Plan {
-    /// Number of the route.
-    pub id: RouteId,
-    /// What was configured.
-    pub route: config::Route,
-    /// Who mints.
-    pub provider: Arc<Provider>,
-    /// Lifetime to ask for.
-    pub ttl: Duration,
-    /// How long a request waits.
-    pub deadline: Duration,
-    /// In which form it answers.
-    pub form: Form,
-    roles: Arc<Roles>,
-    counters: Counters,
-}
-
-#[derive(Clone, Debug)]
-struct Counters {
-    hit: Counter,
-    stale: Counter,
-    minted: Counter,
-    renewed: Counter,
-    expired: Counter,
-}
-
-impl Plan {
-    /// Plans a route. Its lifetime must have passed [`crate::provider::Lifetime::check`].
-    pub fn new(
-        id: RouteId,
-        route: &config::Route,
-        form: Form,
-        provider: Arc<Provider>,
-        roles: Arc<Roles>,
-        metrics: &Metrics,
-    ) -> Self {
-        let count = |how| metrics.sessions(&route.path, how);
-        let counters = Counters {
-            hit: count("hit"),
-            stale: count("stale"),
-            minted: count("minted"),
-            renewed: count("renewed"),
-            expired: count("expired"),
-        };
-        let ttl = route.ttl.unwrap_or(provider.lifetime().default);
-        Self { id, route: route.clone(), ttl, deadline: route.deadline, form, roles, counters, provider }
-    }
-
-    /// The same for somebody who waits until the provider has answered or its own time is over.
-    #[must_use]
-    pub fn with_patience(&self) -> Self {
-        Self { deadline: self.deadline.max(self.provider.patience()), ..self.clone() }
-    }
-
-    /// What a request may add.
-    pub fn inputs(&self) -> &Arc<Inputs> {
-        match &self.form {
-            Form::Client(dialect) => dialect.inputs(),
-            Form::Json | Form::Headers(_) => self.provider.inputs(),
-        }
-    }
-
-    fn uses(&self) -> ProfileUse {
-        // Every answer shows the display name, whatever the definition uses.
-        ProfileUse { name: true, ..self.provider.uses() }
-    }
-
-    /// The question that `identity` asks here with these inputs (in the order of the definition), encoded.
-    pub fn key(&self, identity: &Identity<'_>, inputs: &[Option<String>]) -> Vec<u8> {
-        let depends = Depends { generation: self.provider.session_generation(), uses: self.uses(), roles: &self.roles };
-        key::encode(self.id, depends, identity, inputs)
-    }
-}
 
 /// How a session came to be handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +62,7 @@ pub enum How {
 #[derive(Debug)]
 pub struct Sessions {
     plans: Vec<Arc<Plan>>,
+    by_route: HashMap<RouteId, Arc<Plan>>,
     store: Store,
     flights: Arc<Flights>,
     renewals: Renewals,
@@ -156,7 +74,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// A service for `plans`, whose ids are their positions.
+    /// A service for `plans`.
     pub fn new(
         plans: Vec<Arc<Plan>>,
         (cache, limits): (config::Cache, config::UserLimits),
@@ -164,8 +82,10 @@ impl Sessions {
         lifecycle: Lifecycle,
         metrics: &Metrics,
     ) -> Arc<Self> {
+        let by_route = plans.iter().map(|plan| (plan.id, Arc::clone(plan))).collect();
         Arc::new(Self {
             plans,
+            by_route,
             store: Store::new(cache, metrics),
             flights: Arc::default(),
             renewals: Renewals::new(cache.max_entries, metrics.renewals_pending()),
@@ -228,12 +148,12 @@ impl Sessions {
             plan.counters.minted.inc();
             return Ok((entry, How::Minted));
         }
-        let seat = match self.board(&key, origin, true, || self.usable(&key)) {
-            Boarding::Landed(entry) => return Ok((entry, How::Hit)),
-            Boarding::Joined(seat) | Boarding::Began(seat) => seat,
-            Boarding::Refused(error) => return Err(error),
+        let waiter = match self.join(&key, origin, true, || self.usable(&key)) {
+            Join::Cached(entry) => return Ok((entry, How::Hit)),
+            Join::Waits(waiter) | Join::Began(waiter) => waiter,
+            Join::Refused(error) => return Err(error),
         };
-        let entry = self.within(plan, flight::wait(seat)).await?;
+        let entry = self.within(plan, flight::wait(waiter)).await?;
         plan.counters.minted.inc();
         Ok((entry, How::Minted))
     }
@@ -293,7 +213,7 @@ impl Sessions {
         let order = Self::order(plan, &question, Origin::default())?;
         let began = self.clock.moment();
         let minted = plan.provider.mint_here(&order)?;
-        Ok(Self::entry(plan, &question, &minted, began, used))
+        Ok(Cached::of(plan, minted, began).render(plan, &question, used))
     }
 
     fn is_usable(&self, entry: &Entry) -> bool {
@@ -304,55 +224,32 @@ impl Sessions {
         self.store.get(std::borrow::Borrow::borrow(key)).filter(|entry| self.is_usable(entry))
     }
 
-    /// Takes a seat on the flight for `key`, beginning one where there is none.
-    fn board(
+    /// Joins the flight for `key`, and begins one where there is none.
+    fn join(
         self: &Arc<Self>,
         key: &SessionKey,
         origin: Origin,
         used: bool,
         cached: impl FnOnce() -> Option<Arc<Entry>>,
-    ) -> Boarding {
+    ) -> Join {
         // What is used from the start is wanted by a request; renewals are our own doing, and do not count.
         let may_begin = || if used { self.count(key.chat_subject()) } else { Ok(()) };
         let mission = || Mint { sessions: Arc::clone(self), key: key.clone(), origin, used };
-        self.flights.board(key, &self.lifecycle, cached, may_begin, mission)
+        self.flights.join(key, &self.lifecycle, cached, may_begin, mission)
     }
 
     async fn mint(&self, key: &SessionKey, origin: Origin, used: bool) -> Outcome {
         let question = key.question().ok_or(SessionError::Internal)?;
-        let plan = self.plans.get(usize::from(question.route)).ok_or(SessionError::Internal)?;
+        let plan = self.by_route.get(&question.route).ok_or(SessionError::Internal)?;
         let order = Self::order(plan, &question, origin)?;
         let began = self.clock.moment();
         let minted = plan.provider.mint(&order).await?;
-        Ok(Self::entry(plan, &question, &minted, began, used))
+        Ok(Cached::of(plan, minted, began).render(plan, &question, used))
     }
 
     fn order<'q>(plan: &Plan, question: &Question<'q>, origin: Origin) -> Result<Order<'q>, SessionError> {
         let order = Order { profile: question.profile.clone(), inputs: question.inputs.clone(), ttl: plan.ttl, origin };
         if plan.provider.permits(&order) { Ok(order) } else { Err(SessionError::Input) }
-    }
-
-    /// Decides how long a fresh token is handed out and when it is renewed, and renders it.
-    ///
-    /// Life is a span from the moment at which the mint `began`, so that a wall clock that is set does not make it longer
-    /// (T-65); and it ends when the wall clock says so as well.
-    fn entry(plan: &Plan, question: &Question<'_>, minted: &Minted, began: Moment, used: bool) -> Arc<Entry> {
-        let answer = Answer::render(&plan.form, minted, plan.provider.api_url(), &question.profile, &question.inputs);
-        let margin = plan.provider.lifetime().margin; // T-38: margin
-        // The wall clock may have been set while the mint was under way: no life is longer than what was asked for.
-        let life = minted
-            .expires
-            .map_or(plan.ttl, |expires| expires.since(minted.minted).min(plan.ttl).saturating_sub(margin));
-        let share = RENEW_AFTER + RENEW_JITTER * (2.0 * jitter::fraction() - 1.0);
-        Arc::new(Entry {
-            answer,
-            user: OnceLock::new(),
-            usable_until: began.plus(life),
-            ends: minted.expires.map(|expires| expires.minus(margin)),
-            renew_at: began.plus(life.mul_f64(share)),
-            used: AtomicBool::new(used),
-            failures: AtomicU32::new(0),
-        })
     }
 
     fn land(&self, key: &SessionKey, entry: &Arc<Entry>) {
@@ -364,7 +261,7 @@ impl Sessions {
 
     fn asked_by<'k>(&self, key: &'k SessionKey) -> Option<(Question<'k>, &Arc<Plan>)> {
         let question = key.question()?;
-        let plan = self.plans.get(usize::from(question.route))?;
+        let plan = self.by_route.get(&question.route)?;
         Some((question, plan))
     }
 

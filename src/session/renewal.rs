@@ -12,9 +12,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use super::flight::{self, Boarding};
+use super::Entry;
+use super::flight::{self, Join};
 use super::key::SessionKey;
-use super::store::Entry;
 use super::{Plan, SessionError, Sessions};
 use crate::clock::Moment;
 use crate::metrics::Gauge;
@@ -24,7 +24,7 @@ use crate::trace::Origin;
 /// The waits after failed renewals.
 const RETRIES: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_mins(1), jitter: true };
 
-/// An appointment with an entry.
+/// When an entry is renewed or dropped.
 struct Item {
     at: Moment,
     key: SessionKey,
@@ -55,7 +55,7 @@ impl Ord for Item {
 pub(super) struct Renewals {
     queue: Mutex<BinaryHeap<Reverse<Item>>>,
     changed: Notify,
-    /// Beyond this, appointments with entries that the cache has dropped are thrown out.
+    /// Beyond this, points of entries that the cache has dropped are thrown out.
     limit: usize,
     pending: Gauge,
 }
@@ -68,12 +68,12 @@ impl std::fmt::Debug for Renewals {
 
 impl Renewals {
     pub(super) fn new(max_entries: u64, pending: Gauge) -> Self {
-        // A quarter of slack keeps the cost of throwing out small, and a dead appointment holds a key and an entry.
+        // A quarter of slack keeps the cost of throwing out small, and a dead one holds a key and an entry.
         let limit = usize::try_from(max_entries.saturating_add(max_entries / 4)).unwrap_or(usize::MAX).max(1024);
         Self { queue: Mutex::default(), changed: Notify::new(), limit, pending }
     }
 
-    /// Makes an appointment with `entry` at `at`.
+    /// Schedules `entry` for `at`.
     pub(super) fn schedule(&self, at: Moment, key: SessionKey, entry: &Arc<Entry>) {
         let mut queue = self.queue.lock();
         if queue.len() >= self.limit {
@@ -99,7 +99,7 @@ impl Renewals {
         self.changed.notified().await;
     }
 
-    /// Takes the next appointment whose time has come and whose entry is still there.
+    /// Takes the next entry whose time has come and that is still there.
     pub(super) fn take_due(&self, now: Moment) -> Option<(SessionKey, Arc<Entry>)> {
         let mut queue = self.queue.lock();
         while queue.peek().is_some_and(|Reverse(item)| item.at <= now) {
@@ -131,16 +131,16 @@ impl Sessions {
             }
             while let Some((key, entry)) = self.renewals.take_due(self.clock.moment()) {
                 let Ok(permit) = Arc::clone(&self.renewing).acquire_owned().await else { return };
-                self.keep_appointment(&key, &entry, permit);
+                self.renew_or_drop(&key, &entry, permit);
             }
         }
     }
 
-    fn keep_appointment(self: &Arc<Self>, key: &SessionKey, entry: &Arc<Entry>, permit: OwnedSemaphorePermit) {
+    fn renew_or_drop(self: &Arc<Self>, key: &SessionKey, entry: &Arc<Entry>, permit: OwnedSemaphorePermit) {
         let bytes: &[u8] = std::borrow::Borrow::borrow(key);
         let in_service = self.store.get(bytes).is_some_and(|current| Arc::ptr_eq(&current, entry));
         let Some((question, plan)) = self.asked_by(key).filter(|_| in_service) else { return };
-        let outdated = question.generation != plan.provider.session_generation();
+        let outdated = question.credentials != plan.provider.session_credentials();
         if outdated || !self.is_usable(entry) {
             self.store.remove(bytes);
             plan.counters.expired.inc();
@@ -157,19 +157,19 @@ impl Sessions {
     /// to try again.
     pub(super) fn renew(self: &Arc<Self>, key: &SessionKey, entry: &Arc<Entry>, permit: Option<OwnedSemaphorePermit>) {
         let replaced = || self.usable(key).filter(|current| !Arc::ptr_eq(current, entry));
-        let seat = match self.board(key, Origin::default(), false, replaced) {
-            Boarding::Began(seat) => seat,
-            Boarding::Refused(_) => {
+        let waiter = match self.join(key, Origin::default(), false, replaced) {
+            Join::Began(waiter) => waiter,
+            Join::Refused(_) => {
                 // So many sessions of one user were due at once; this one has time left.
                 let at = self.clock.moment().plus(RETRIES.after(0, None));
                 return self.renewals.schedule(at, key.clone(), entry);
             }
             // Whoever began a flight looks after its failure; once is enough.
-            Boarding::Landed(_) | Boarding::Joined(_) => return,
+            Join::Cached(_) | Join::Waits(_) => return,
         };
         let (own, key, entry) = (Arc::clone(self), key.clone(), Arc::clone(entry));
         self.lifecycle.spawn(async move {
-            let outcome = flight::wait(seat).await;
+            let outcome = flight::wait(waiter).await;
             drop(permit);
             let Some((_, plan)) = own.asked_by(&key) else { return };
             match outcome {

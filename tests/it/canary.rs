@@ -9,8 +9,8 @@ use sidemint::clock::{Clock, ManualClock};
 use sidemint::config::{Config, Environment, Sources};
 use sidemint::identity::Identity;
 use sidemint::metrics::Metrics;
-use sidemint::outbound::{Call, Outbound, Reply};
-use sidemint::provider::{Alg, Order, Profile, Provider, SigningKey, Surroundings, generate};
+use sidemint::outbound::{Call, Outbound, Reply, Services};
+use sidemint::provider::{Alg, Definitions, Order, Profile, Provider, SigningKey, generate};
 use sidemint::secrets::Secret;
 use sidemint::session::{SessionError, SessionKey};
 use sidemint::trace::Origin;
@@ -318,13 +318,13 @@ fn local_provider(key: &std::path::Path, clock: &Arc<dyn Clock>) -> Provider {
     std::fs::write(file.path(), config(&extra, &[])).unwrap();
     let sources = Sources { files: vec![file.path().to_owned()], ..Sources::default() };
     let config = Config::load(&sources, &Environment::default()).unwrap();
-    let around = Surroundings {
-        definitions: Arc::default(),
+    let services = Services {
         outbound: Outbound::new(Arc::clone(clock)).unwrap(),
         clock: Arc::clone(clock),
         metrics: Arc::new(Metrics::new().unwrap()),
     };
-    Provider::configure("chat", &config.providers["chat"], &Environment::default(), &around).unwrap()
+    Provider::configure("chat", &config.providers["chat"], &Environment::default(), &Definitions::default(), &services)
+        .unwrap()
 }
 
 /// Secrets that were put in the wrong place are not repeated by the message that says so.

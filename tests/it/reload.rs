@@ -9,12 +9,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use sidemint::config::Environment;
+use sidemint::identity::Identity;
 use sidemint::provider::{Alg, generate};
 
 use crate::canary::Traces;
 use crate::eventually::eventually;
 use crate::fakes::sendsar::{API_KEY, Sendsar};
-use crate::harness::{LOCAL, Service, clock, config, sendsar};
+use crate::harness::{LOCAL, Service, clock, config, draw, sendsar};
 
 const GENERATION: &str = "sidemint_credentials_generation{provider=\"chat\"}";
 const REJECTED: &str = "sidemint_credentials_rejected_total{provider=\"chat\"}";
@@ -383,4 +384,20 @@ async fn secrets_that_change_together_are_one_generation() {
         assert_eq!(service.session(&format!("user{round}")).await.status, 200);
     }
     assert!(service.metric(REJECTED).await.abs() < 0.1);
+}
+
+/// What a session depends on has the same name in every replica, whatever stands before it in the configuration.
+#[test]
+fn replicas_name_a_session_alike() {
+    let alice = Identity::of_operator("alice", None).unwrap();
+    let key = |before: &str| {
+        let route = |path: &str| format!("[[routes]]\npath = \"{path}\"\nanswer = \"session\"\nprovider = \"chat\"\n");
+        let before = if before.is_empty() { String::new() } else { route(before) };
+        let provider = "[providers.chat]\npreset = \"ably\"\ncapability = { a = [\"*\"] }\n";
+        let text = config(&format!("{before}{}{provider}", route("/one")), &[]);
+        let blueprint = draw(&text, &Environment::of([("ABLY_API_KEY", "app.key:0123456789abcdef")]), clock()).unwrap();
+        let plan = blueprint.plans().iter().find(|plan| plan.route.path == "/one").unwrap();
+        plan.key(&alice, &[])
+    };
+    assert_eq!(key(""), key("/other"), "its place among the routes does not matter");
 }

@@ -22,10 +22,10 @@ use url::Url;
 use super::{Failure, print, runtime};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigErrors, Environment, Route, RouteKind, Sources};
-use crate::identity::{self, Around};
+use crate::identity;
 use crate::inbound::Outcome;
 use crate::metrics::Metrics;
-use crate::outbound::Outbound;
+use crate::outbound::{Outbound, Services};
 
 use cases::{Plan, Who};
 use probe::{Probe, Seen};
@@ -80,8 +80,8 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     let configured = Outbound::configured(&config.outbound, Arc::clone(&clock));
     let configured = configured.map_err(|mistake| ConfigErrors(vec![mistake]))?;
     let metrics = Arc::new(Metrics::new().map_err(|error| Failure::Running(error.to_string()))?);
-    let around = Around { outbound: configured, clock: Arc::clone(&clock), metrics };
-    let all = identity::Sources::configure(&config.identity, &config.routes, &around).map_err(ConfigErrors)?;
+    let services = Services { outbound: configured, clock: Arc::clone(&clock), metrics };
+    let all = identity::Sources::configure(&config.identity, &config.routes, &services).map_err(ConfigErrors)?;
     let route = route(&config, options.route.as_deref(), url.path())?;
     let evidence = cases::evidence(&all.resolver(route), all.peers(), &sign_in);
     if evidence.is_empty() {

@@ -19,7 +19,7 @@ use super::*;
 use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::metrics::Metrics;
-use crate::outbound::Outbound;
+use crate::outbound::{Outbound, Services};
 
 pub(crate) use super::token::fuzzing::{alb_token, token};
 pub(crate) use decoders::{easy_auth, key_set, payload, rfc2047, xfcc};
@@ -28,10 +28,10 @@ pub(crate) use decoders::{easy_auth, key_set, payload, rfc2047, xfcc};
 const SUBJECTS: [(&str, &str); 3] =
     [("plain", "x-forwarded-user"), ("oauth2-proxy", "x-forwarded-user"), ("authelia", "remote-user")];
 
-static AROUND: LazyLock<Option<Around>> = LazyLock::new(|| {
+static AROUND: LazyLock<Option<Services>> = LazyLock::new(|| {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (outbound, metrics) = (Outbound::new(Arc::clone(&clock)).ok()?, Arc::new(Metrics::new().ok()?));
-    Some(Around { outbound, clock, metrics })
+    Some(Services { outbound, clock, metrics })
 });
 
 static RESOLVERS: LazyLock<Vec<(Resolver, &str)>> = LazyLock::new(|| {
@@ -198,7 +198,7 @@ pub(crate) fn identity_definition(bytes: &[u8]) {
     let Ok(own) = toml::from_str::<serde_json::Value>(&String::from_utf8_lossy(bytes)) else { return };
     match definition::compile("own", Some(&own)) {
         Ok(definition) => {
-            drop(AROUND.as_ref().map(|around| source::Source::new("own", definition, Duration::ZERO, around)));
+            drop(AROUND.as_ref().map(|services| source::Source::new("own", definition, Duration::ZERO, services)));
         }
         Err(problems) => {
             assert!(!problems.is_empty());

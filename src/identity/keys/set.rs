@@ -8,11 +8,11 @@ use arc_swap::Guard;
 use super::task::Remote;
 use super::{Algorithm, Key, KeyReadiness, local};
 use crate::clock::Clock;
-use crate::definition;
-use crate::identity::Around;
+use crate::definition::{self, Mistake};
 use crate::identity::definition::{KeyPlace, KeyPlan};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::KeySetMetrics;
+use crate::outbound::Services;
 use crate::secrets::{News, Reload, Reloaded, Reports, SecretSource};
 
 /// Keys tried for one token at most.
@@ -109,30 +109,26 @@ impl KeySet {
     }
 
     /// The key set of `source`. Files are read now, so that a mistake in them shows; nothing else is asked before
-    /// [`KeySet::start`]. `Err` is what is wrong: key below the definition, and the rest of a sentence.
-    pub(in crate::identity) fn configure(
-        source: &str,
-        plan: &KeyPlan,
-        around: &Around,
-    ) -> Result<Self, (&'static str, String)> {
+    /// [`KeySet::start`].
+    pub(in crate::identity) fn configure(source: &str, plan: &KeyPlan, services: &Services) -> Result<Self, Mistake> {
         let (key, path) = match &plan.place {
             KeyPlace::File(path) => ("keys.file", path),
             KeyPlace::SecretFile(path) => ("keys.secret_file", path),
             KeyPlace::Url(_) | KeyPlace::Discovery { .. } | KeyPlace::PemUrl(_) => {
-                let remote = Remote::new(source, plan, around)?;
+                let remote = Remote::new(source, plan, services)?;
                 let keys = Reloaded::of(remote.first());
                 return Ok(Self { keys, origin: Origin::Remote(Box::new(remote)), place: plan.to_string() });
             }
         };
-        let metrics = around.metrics.key_set(source, ["file"]);
+        let metrics = services.metrics.key_set(source, ["file"]);
         let reports = Reports {
             rejected: metrics.of("file").cloned(),
             ..Reports::new("keys", definition::Key::from("identity.sources").below(source))
         };
         let file = SecretSource::File(path.clone());
         let keys = Reloaded::open_one(key, file, reports, |file| local::read(&plan.place, file).map(Keys::new));
-        let keys = keys.map_err(|problem| (key, problem))?;
-        let origin = Origin::File { place: plan.place.clone(), metrics, clock: Arc::clone(&around.clock) };
+        let keys = keys.map_err(|problem| Mistake::new(key, problem))?;
+        let origin = Origin::File { place: plan.place.clone(), metrics, clock: Arc::clone(&services.clock) };
         let set = Self { keys, origin, place: plan.to_string() };
         set.show();
         Ok(set)

@@ -15,9 +15,10 @@ use super::negative_cache::NegativeCache;
 use super::schedule::Schedule;
 use super::{Found, KeyReadiness, Keys, MOST_KID_BYTES};
 use crate::clock::{Clock, Moment};
-use crate::identity::Around;
+use crate::definition::Mistake;
 use crate::identity::definition::{KeyPlace, KeyPlan};
 use crate::metrics::{KeySetMetrics, Label as _};
+use crate::outbound::Services;
 use crate::pacing::{Pace, Rate};
 use crate::secrets::Reloaded;
 
@@ -91,18 +92,18 @@ struct Times {
 }
 
 impl Remote {
-    pub(super) fn new(source: &str, plan: &KeyPlan, around: &Around) -> Result<Self, (&'static str, String)> {
+    pub(super) fn new(source: &str, plan: &KeyPlan, services: &Services) -> Result<Self, Mistake> {
         let by_key = matches!(plan.place, KeyPlace::PemUrl(_));
         let looks = if by_key { LOOKS_BY_KEY } else { LOOKS };
-        let metrics = around.metrics.key_set(source, Fault::VARIANTS.iter().map(|fault| fault.label()));
+        let metrics = services.metrics.key_set(source, Fault::VARIANTS.iter().map(|fault| fault.label()));
         Ok(Self {
             source: source.to_owned(),
-            fetcher: Fetcher::new(source, plan, around, &metrics)?,
+            fetcher: Fetcher::new(source, plan, services, &metrics)?,
             by_key,
             max_age: plan.max_age,
             refresh: plan.refresh,
             pace: Pace::new(Rate::new(looks, COOL_DOWN), looks),
-            clock: Arc::clone(&around.clock),
+            clock: Arc::clone(&services.clock),
             metrics,
             state: Mutex::new(State {
                 running: false,

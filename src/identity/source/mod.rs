@@ -14,8 +14,9 @@ use std::time::Duration;
 use http::HeaderName;
 
 use left_out::LeftOut;
-pub use sources::{Around, Sources};
+pub use sources::Sources;
 
+use crate::definition::Mistake;
 use crate::identity::claims::Validity;
 use crate::identity::definition::{self, Definition, HeaderNames, MetadataRules, PrincipalRules};
 use crate::identity::keys::{Found, KeySet};
@@ -23,6 +24,7 @@ use crate::identity::token::Verifier;
 use crate::identity::user::Reading;
 use crate::identity::user::text::{Medium, SubjectRules};
 use crate::identity::{Evidence, PeerProof, Refusal};
+use crate::outbound::Services;
 
 /// A source in use.
 #[derive(Debug)]
@@ -57,22 +59,22 @@ pub(super) enum Kind {
 }
 
 impl Source {
-    /// Compiles a definition. `Err` is what is wrong with its keys: key and the rest of a sentence.
+    /// Compiles a definition.
     pub(super) fn new(
         name: &str,
         definition: Definition,
         leeway: Duration,
-        around: &Around,
-    ) -> Result<Self, (&'static str, String)> {
-        let validity = Validity { clock: Arc::clone(&around.clock), leeway };
+        services: &Services,
+    ) -> Result<Self, Mistake> {
+        let validity = Validity { clock: Arc::clone(&services.clock), leeway };
         let kind = match definition.kind {
             definition::Kind::Headers(names) => {
-                let left_out = LeftOut::new(name, &around.metrics);
+                let left_out = LeftOut::new(name, &services.metrics);
                 Kind::Headers { names, validity, left_out }
             }
             definition::Kind::Token(token) => {
                 let (rules, plan) = *token;
-                let keys = Arc::new(KeySet::configure(name, &plan, around)?);
+                let keys = Arc::new(KeySet::configure(name, &plan, services)?);
                 Kind::Token(Box::new(Verifier::new(rules, keys, validity)))
             }
             definition::Kind::Body => Kind::Body,

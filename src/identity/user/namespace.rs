@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::text::{Medium, SubjectRules, written_as_id};
+use crate::definition::{Key, Mistakes};
 
 /// Characters of a namespace at most.
 const MAX_CHARS: usize = 32;
@@ -21,27 +22,26 @@ pub(in crate::identity) struct Namespaces {
 
 impl Namespaces {
     /// Those of the sources in use: name and what its definition says.
-    ///
-    /// The mistakes are names of sources, and the rest of a sentence.
-    pub(in crate::identity) fn of(used: &[(&str, Option<&str>)]) -> Result<Self, Vec<(String, String)>> {
-        let mut mistakes = Vec::new();
+    pub(in crate::identity) fn of(used: &[(&str, Option<&str>)]) -> Result<Self, Mistakes> {
+        let mut mistakes = Mistakes::default();
         let mut names = BTreeSet::new();
         for (source, namespace) in used {
+            let key = Key::of(*source).below("namespace");
             match namespace {
-                None if used.len() > 1 => mistakes.push(((*source).to_owned(), missing(source, used))),
+                None if used.len() > 1 => mistakes.refuse(key, missing(source, used)),
                 Some(text) if !is_namespace(text) => {
                     let problem = format!(
                         "is \"{text}\"; write letters and digits, {MAX_CHARS} at most: \"{}\"",
                         suggestion(source)
                     );
-                    mistakes.push(((*source).to_owned(), problem));
+                    mistakes.refuse(key, problem);
                 }
                 namespace => {
                     names.insert(namespace.unwrap_or_default().to_owned());
                 }
             }
         }
-        if mistakes.is_empty() { Ok(Self { names, subjects: Vec::new() }) } else { Err(mistakes) }
+        mistakes.or(Self { names, subjects: Vec::new() })
     }
 
     /// The same, with what subjects are like: each source's namespace and its rules.
@@ -124,9 +124,10 @@ mod tests {
         assert!(Namespaces::of(&[("a", Some("corp")), ("b", Some(""))]).is_ok());
         assert!(Namespaces::of(&[("a", Some("corp")), ("b", Some("corp"))]).is_ok());
         let mistakes = Namespaces::of(&[("my-app", None), ("b", Some("b_b")), ("c", Some(&"x".repeat(33)))]);
-        let mistakes = mistakes.expect_err("refused");
+        let mistakes: Vec<String> = mistakes.expect_err("refused").iter().map(ToString::to_string).collect();
         assert_eq!(mistakes.len(), 3);
-        assert!(mistakes[0].1.contains("namespace = \"myapp\""), "{mistakes:?}");
+        assert!(mistakes[0].starts_with("my-app.namespace: is missing"), "{mistakes:?}");
+        assert!(mistakes[0].contains("namespace = \"myapp\""), "{mistakes:?}");
         assert!(Namespaces::of(&[("one", Some("with-dash"))]).is_err(), "also alone");
     }
 

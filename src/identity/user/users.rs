@@ -10,15 +10,13 @@ use std::path::{Path, PathBuf};
 use super::Identity;
 use super::namespace::Namespaces;
 use crate::config;
+use crate::definition::{Mistake, Mistakes};
 use crate::identity::Refusal;
 use crate::metrics::{Gauge, Metrics};
 use crate::secrets::{Reloaded, Reports, Secret, SecretSource};
 
 /// Bytes of the file at most.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
-
-/// A mistake: key below `identity.users`, and the rest of a sentence. It names no user.
-pub(in crate::identity) type Mistake = (&'static str, String);
 
 type Entries = HashSet<Box<str>, ahash::RandomState>;
 
@@ -46,33 +44,28 @@ impl std::fmt::Debug for Users {
 }
 
 impl Users {
-    /// The configured lists; `None` where there is none, so that requests need not look at them.
+    /// The configured lists; `None` where there is none, so that requests need not look at them. No mistake names a user.
     pub(in crate::identity) fn configure(
         configured: &config::Users,
         namespaces: &Namespaces,
         metrics: &Metrics,
-    ) -> Result<Option<Self>, Vec<Mistake>> {
+    ) -> Result<Option<Self>, Mistakes> {
         let config::Users { allow, allow_groups, deny, deny_file } = configured;
         if allow.is_empty() && allow_groups.is_empty() && deny.is_empty() && deny_file.is_none() {
             return Ok(None);
         }
-        let mut mistakes = Vec::new();
-        let mut list = |key: &'static str, texts: &[String]| {
+        let mut mistakes = Mistakes::default();
+        let mut list = |key: &str, texts: &[String]| {
             let entries = entries(texts.iter().map(String::as_str).enumerate().collect(), namespaces);
             entries.unwrap_or_else(|(at, problem)| {
-                mistakes.push((key, format!("holds an entry, number {}, that {problem}", at + 1)));
+                mistakes.refuse(key, format!("holds an entry, number {}, that {problem}", at + 1));
                 Entries::default()
             })
         };
         let (allow, deny) = (list("allow", allow), list("deny", deny));
         let file = deny_file.as_deref().map(|path| DenyFile::open(path, namespaces, metrics)).transpose();
-        let file = file.unwrap_or_else(|problem| {
-            mistakes.push(("deny_file", problem));
-            None
-        });
-        if !mistakes.is_empty() {
-            return Err(mistakes);
-        }
+        let file = mistakes.note(file.map_err(|problem| Mistake::new("deny_file", problem))).flatten();
+        mistakes.or(())?;
         let allow_groups = allow_groups.iter().map(|group| Box::from(group.as_str())).collect();
         let users = Self { allow, allow_groups, deny, file, shown: metrics.denied_users.clone() };
         users.show();
@@ -259,9 +252,10 @@ mod tests {
             ..config::Users::default()
         };
         let mistakes = Users::configure(&users, &Namespaces::default(), &metrics()).expect_err("refused");
-        let keys: Vec<_> = mistakes.iter().map(|(key, _)| *key).collect();
-        assert_eq!(keys, ["allow", "deny", "deny_file"]);
-        assert!(mistakes[0].1.contains("number 2") && !mistakes[0].1.contains("bob"), "{mistakes:?}");
-        assert!(mistakes[2].1.starts_with("/nowhere/deny cannot be read"), "{mistakes:?}");
+        let mistakes: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        let [allow, deny, file] = &mistakes[..] else { panic!("{mistakes:?}") };
+        assert!(allow.starts_with("allow: holds an entry, number 2") && !allow.contains("bob"), "{mistakes:?}");
+        assert!(deny.starts_with("deny: holds an entry, number 1"), "{mistakes:?}");
+        assert!(file.starts_with("deny_file: /nowhere/deny cannot be read"), "{mistakes:?}");
     }
 }

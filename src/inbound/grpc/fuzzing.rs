@@ -16,7 +16,7 @@ use super::question::Question;
 use crate::identity::{Identity, fuzzing as identity};
 use crate::session::{SESSION_HEADERS, STATUS};
 
-/// A check. Nothing in it proves whoever sent it; once that is proven otherwise, metadata decides, then the principal,
+/// A check. Nothing in it proves its sender; once that is proven otherwise, metadata decides, then the principal,
 /// then headers, and a user is what one of them says to the letter.
 pub(crate) fn check(bytes: &[u8]) {
     answers(bytes);

@@ -1,7 +1,6 @@
 //! Envoy's external authorization over gRPC: `envoy.service.auth.v3.Authorization/Check`, and the standard health service.
 //!
-//! A check is the question of the auth subrequest in another dress. [`codec`] reads it and [`question`] makes an `Request` of
-//! it; [`checks`] finds the handler that answers, and [`answer`] turns that into what Envoy wants: one table of outcomes,
+//! A check asks what an auth subrequest asks. [`codec`] reads it and [`question`] makes a `Request` of it; [`checks`] finds the handler that answers, and [`answer`] turns that into what Envoy wants: one table of outcomes,
 //! one set of counters.
 
 mod answer;
@@ -120,7 +119,7 @@ impl Calls {
     }
 }
 
-/// What is wrong with a request that is no call. A page in a browser, and an application that is made to ask for somebody,
+/// What is wrong with a request that is no call. A page in a browser, and an application that is made to ask for a user,
 /// can send neither this type nor, unasked, this method with it (T-40, T-43).
 fn no_call(request: &Request<Incoming>) -> Option<StatusCode> {
     if request.method() != Method::POST {
@@ -130,7 +129,7 @@ fn no_call(request: &Request<Incoming>) -> Option<StatusCode> {
     (!media.starts_with(b"application/grpc")).then_some(StatusCode::UNSUPPORTED_MEDIA_TYPE) // T-40: media type
 }
 
-/// The body of an answer, which may go on for as long as somebody watches.
+/// The body of an answer, which goes on for as long as a client watches.
 struct Ongoing {
     body: Answer,
     _going_on: Option<TaskTrackerToken>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::Server;
 use crate::inbound::connection::Protocol;
 
-/// How long whoever has a place of the ops listener may say nothing.
+/// How long a client may say nothing on a place of the ops listener.
 const OPS_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Limits of one listener.
@@ -46,7 +46,7 @@ impl From<&Server> for Limits {
 }
 
 impl Limits {
-    /// Those of the ops listener. Probes and scrapes are over at once, so whoever says nothing for seconds is none.
+    /// Those of the ops listener. Probes and scrapes are over at once, so a client that says nothing for seconds is neither.
     #[must_use]
     pub fn of_ops(self, connections: usize) -> Self {
         Self {

@@ -236,7 +236,7 @@ impl<R: Answers> Shared<R> {
                 tokio::time::sleep(LAST_CALL).await; // drain: time for the last call
             }
         };
-        // Boxed: it is over before the first request, whose task would carry its room about.
+        // Boxed off the warm path: it is over before the first request.
         let shaken = tokio::select! {
             shaken = Box::pin(handshakes.shake(stream)) => shaken,
             () = last_call => None,
@@ -316,7 +316,7 @@ impl<R: Answers> Shared<R> {
                     .initial_connection_window_size(CONNECTION_WINDOW)
                     .keep_alive_interval(limits.idle_timeout)
                     .keep_alive_timeout(limits.header_timeout);
-                // Boxed: few listeners speak it, and every connection would carry its room about.
+                // Boxed off the warm path: few listeners speak it.
                 let connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
                 let mut connection = connection;
                 self.drive(connection.as_mut(), &phase, finish, http2::Connection::graceful_shutdown).await;
@@ -360,7 +360,7 @@ impl<R: Answers> Shared<R> {
     /// Runs a connection to its end. When `finish` completes it ends after the request in hand, and when the drain
     /// deadline has passed, at once. A client that must prove itself anew has as long as a head may take: one that speaks
     /// HTTP/2 could go on for ever by not confirming the end (RFC 9113, 6.8). Over gRPC, one that was given every answer
-    /// of a drain has as long to take them: whoever watches and reads nothing would hold up the stop.
+    /// of a drain has as long to take them: a client that watches and reads nothing would hold up the stop.
     async fn drive<C, E>(
         &self,
         mut connection: std::pin::Pin<&mut C>,
@@ -377,7 +377,7 @@ impl<R: Answers> Shared<R> {
             end = finish => end,
         };
         match end {
-            // Whoever is idle is not told: over HTTP/1.1 there is no way to.
+            // An idle client is not told: over HTTP/1.1 there is no way to.
             End::Displaced if !phase.is_busy() => return,
             End::Unused => self.idle.inc(),
             End::Displaced | End::Drained | End::Retired => {}

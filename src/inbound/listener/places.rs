@@ -1,6 +1,6 @@
 //! Who has a place on a listener, and who gives it up for another.
 //!
-//! Places are few, and whoever reaches the port can ask for them (T-70). So peers that can prove nothing share a small
+//! Places are few, and every client that reaches the port can ask for them (T-70). So peers that can prove nothing share a small
 //! part, each address of theirs has a smaller one, and where a place is wanted an idle connection of the lowest rank makes
 //! room: the oldest one of the peer that has the most. A peer that its connection proves never gives its place up.
 
@@ -23,7 +23,7 @@ const PART: usize = 4;
 /// Connections that made room and have not ended yet, at most. They end at once, unless the machine has no time for them;
 /// then newcomers wait for that time as well.
 const LEAVING: usize = 16;
-/// Whoever waits for a place looks this often for a connection that has fallen idle.
+/// Pause between two looks for an idle connection, while a new one waits for a place.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// How the places of a listener are shared.
@@ -44,7 +44,7 @@ impl Shares {
         Self { all, strangers, one_address: (strangers / PART).max(1) }
     }
 
-    /// Places where nobody proves anything.
+    /// Places where no peer proves anything.
     pub(super) const fn alike(all: usize) -> Self {
         Self { all, strangers: all, one_address: all }
     }
@@ -143,7 +143,7 @@ struct Crowd {
     holders: HashMap<Peer, usize>,
 }
 
-/// A place that is taken; whoever drops it has gone.
+/// A place that is taken, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Arc<Places>,
@@ -277,7 +277,7 @@ impl Crowd {
         Some(seat)
     }
 
-    /// The oldest idle connection: of this peer, or of the one that has the most, or of anybody.
+    /// The oldest idle connection: of this peer, or of the one that has the most, or of any.
     fn spare(&self, of: Option<Peer>) -> Option<u64> {
         let oldest = |fits: &dyn Fn(Peer) -> bool| {
             // T-70: busy connections stay

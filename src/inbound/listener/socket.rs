@@ -34,7 +34,7 @@ impl Drop for SocketFile {
 }
 
 impl Bound {
-    /// Binds `listen`. A socket file that nobody listens on is replaced.
+    /// Binds `listen`. A socket file without a listener is replaced.
     pub fn bind(listen: &Listen, unix_mode: u32) -> io::Result<Self> {
         match listen {
             Listen::Tcp(address) => {
@@ -80,7 +80,7 @@ impl Bound {
     }
 
     /// Closes the socket, and gives the connections that the kernel has already taken for us: otherwise they would be
-    /// reset, with requests on them. A socket file goes first, so that nobody comes to one that is about to close.
+    /// reset, with requests on them. A socket file goes first, so that no client connects to one that is about to close.
     pub(super) fn queued(self) -> Vec<(Stream, Peer)> {
         match self {
             Self::Tcp(listener) => {
@@ -107,7 +107,7 @@ impl Bound {
     }
 }
 
-/// Whoever waits in a queue; no more than it holds, for others may go on coming.
+/// The connections that wait in a queue; no more than it holds, because others may go on coming.
 fn waiting<C>(accept: impl Fn() -> io::Result<C>) -> impl Iterator<Item = C> {
     let next = move || loop {
         match accept() {
@@ -118,7 +118,7 @@ fn waiting<C>(accept: impl Fn() -> io::Result<C>) -> impl Iterator<Item = C> {
     std::iter::from_fn(next).take(usize::try_from(BACKLOG).unwrap_or(usize::MAX))
 }
 
-/// Whether a path is a socket that nobody listens on any more. The kernel refuses what is no socket in the same way.
+/// Whether a path is a socket whose listener has gone. The kernel refuses what is no socket in the same way.
 fn is_left_over(path: &Path) -> bool {
     let is_refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());

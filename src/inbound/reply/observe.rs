@@ -101,7 +101,7 @@ impl Observer {
     }
 }
 
-/// Lines about refused heads in a second, at most. Anybody can send such heads, and each of them is counted.
+/// Lines about refused heads in a second, at most. Every client can send such heads, and each of them is counted.
 const LINES_A_SECOND: u32 = 10;
 
 /// Counts and logs the heads that are refused before they are requests of a route.
@@ -197,7 +197,7 @@ fn address(peer: Peer) -> Option<IpAddr> {
     }
 }
 
-/// The name of a method; those that nobody registered are not repeated.
+/// The name of a method; one that is not registered is not repeated.
 fn known(method: &Method) -> &str {
     match *method {
         Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::DELETE | Method::OPTIONS | Method::PATCH => {

@@ -15,7 +15,7 @@ use crate::session::SessionError;
 pub enum Outcome {
     /// A session, or a subrequest that passes with one.
     Ok,
-    /// A subrequest that passes without one: nobody is signed in.
+    /// A subrequest that passes without one: no user is signed in.
     Anonymous,
     /// The user signed out.
     SignedOut,
@@ -33,7 +33,7 @@ pub enum Outcome {
     HeaderMissing,
     /// A host that is not served.
     HostRefused,
-    /// Input that nobody declared, or malformed input.
+    /// Input that is not declared, or malformed input.
     InputInvalid,
     /// Input that the operator does not allow this user.
     InputRefused,

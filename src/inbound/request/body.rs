@@ -1,4 +1,4 @@
-//! Bodies of requests: who reads one, and what becomes of one that nobody reads.
+//! Bodies of requests: how one is read, and what becomes of one that is not.
 
 use std::pin::Pin;
 use std::task::Poll;
@@ -39,17 +39,17 @@ pub(crate) enum Body {
     NoRoom,
 }
 
-/// A body until somebody reads it. Most requests have none, and most bodies have no reader.
+/// A body until it is read. Most requests have none, and most bodies have no reader.
 #[derive(Debug)]
 pub(crate) struct Unread(Mutex<State>);
 
 #[derive(Debug)]
 enum State {
-    /// Nobody has read it.
+    /// It was not read.
     Here(Incoming, Held),
     /// It was read to its end.
     Ended,
-    /// A part of it was read, or somebody is reading.
+    /// A part of it was read, or it is being read.
     Left,
 }
 
@@ -69,7 +69,7 @@ impl Unread {
     }
 
     /// Whether nothing of it is left on the connection, so that another request may follow. What has come is dropped, and
-    /// nobody waits for more: a proxy that relays the length of a body without the body would wait for us.
+    /// more is not waited for: a proxy that relays the length of a body without the body would wait for us.
     ///
     /// A client that `asks_first` sends its body when we begin to read (RFC 9110, 10.1.1), so we do not.
     pub(crate) async fn is_over(&self, asks_first: bool) -> bool {

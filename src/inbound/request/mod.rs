@@ -84,7 +84,7 @@ impl Request {
         }
     }
 
-    /// A request of nobody with these headers.
+    /// A request with these headers, of a peer that proves nothing.
     #[cfg(any(test, fuzzing))]
     pub(super) fn for_fuzzing(headers: HeaderMap) -> Self {
         Self {
@@ -107,7 +107,7 @@ impl Request {
         }
     }
 
-    /// The body, for whoever ends the request.
+    /// The body, to be ended with the request.
     pub(super) fn unread(&self) -> Option<Arc<Unread>> {
         self.unread.clone()
     }

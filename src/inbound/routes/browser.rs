@@ -14,7 +14,7 @@ use crate::inbound::request::Request;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Headers that a page of an allowed origin may send, beside those that its route reads.
 const ALLOWED_HEADERS: [HeaderName; 2] = [http::header::CONTENT_TYPE, HeaderName::from_static("x-requested-with")];
-/// Headers of ours that such a page may read: when to ask again, and what to show to whoever helps.
+/// Headers of ours that such a page may read: when to ask again, and what to show to a helper.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("Retry-After, X-Request-Id");
 
 /// The rules of the `[browser]` section on one route.

@@ -21,8 +21,7 @@ use crate::inbound::listener::{Answers, Content};
 use crate::inbound::request::Request;
 
 impl Answers for Routes {
-    /// The request is taken apart before there is a future: hyper moves futures about, and each would carry the request
-    /// twice.
+    /// The request is taken apart before there is a future: hyper moves futures, and each would hold the request twice.
     fn answer(
         &self,
         incoming: http::Request<Incoming>,

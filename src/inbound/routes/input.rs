@@ -77,7 +77,7 @@ pub(crate) fn of_body(request: &Request, inputs: &Inputs, bytes: Option<&[u8]>, 
     Ok(inputs.read(&Given { query, body, headers: &request.headers })?)
 }
 
-/// The inputs of a request whose address and body belong to somebody else: those in headers.
+/// The inputs of a subrequest, whose address and body are the user's own: those in headers.
 pub(crate) fn of_headers(request: &Request, inputs: &Inputs) -> Read {
     if inputs.is_empty() {
         return Ok(Vec::new());

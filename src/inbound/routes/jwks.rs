@@ -1,4 +1,4 @@
-//! The public keys of every local signing key (RFC 7517, section 5). They are public: anybody may read and keep them.
+//! The public keys of every local signing key (RFC 7517, section 5). They are public: every client may read and keep them.
 
 use bytes::Bytes;
 use http::Method;
@@ -13,15 +13,14 @@ use crate::inbound::reply::observe::{Completion, Observer};
 use crate::inbound::reply::{self, Base, Extras, Outcome};
 use crate::inbound::request::Request;
 
-/// Pages of every origin may read what is public.
-const ANYBODY: HeaderValue = HeaderValue::from_static("*");
+const EVERY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 
 pub(super) fn served(state: &AppState) -> Served {
     let providers = state.providers.clone();
     let base = Base::new(&[], Some("application/json"));
     let observer = Observer::new(JWKS_PATH, &state.metrics, state.log.clone());
     let refuse = move |request: &Request, outcome| {
-        let cors = Some(HeaderMap::from_iter([(ACCESS_CONTROL_ALLOW_ORIGIN, ANYBODY)]));
+        let cors = Some(HeaderMap::from_iter([(ACCESS_CONTROL_ALLOW_ORIGIN, EVERY_ORIGIN)]));
         let extras = Extras { allow: Some("GET, HEAD, OPTIONS"), cors, ..Extras::default() };
         reply::problem(&base, request.id, outcome, extras)
     };
@@ -33,7 +32,7 @@ pub(super) fn served(state: &AppState) -> Served {
                 let headers = response.headers_mut();
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
                 headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANYBODY);
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, EVERY_ORIGIN);
                 headers.insert(reply::X_REQUEST_ID, request.id.header());
                 (Outcome::Ok, response)
             }

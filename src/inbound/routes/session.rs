@@ -110,7 +110,7 @@ impl SessionRoute {
         let (body, headers) = match &entry.answer {
             Answer::Body(body) => (body, None),
             Answer::Whole(body, headers) => (body, Some(headers)),
-            Answer::Headers(_) | Answer::Unsayable | Answer::Incomplete => return Err(SessionError::Incomplete.into()),
+            Answer::Headers(_) | Answer::TooLong | Answer::Incomplete => return Err(SessionError::Incomplete.into()),
         };
         let mut response = reply::body(&self.base, request.id, self.status, body.clone(), self.rules.cors(request));
         if let Some(headers) = headers {

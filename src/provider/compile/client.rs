@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::Compiler;
 use crate::definition::Key;
+use crate::provider::client::dialect::{Body, BodyTemplate, Dialect};
+use crate::provider::client::inputs::Inputs;
 use crate::provider::definition::{Client, ClientMethod, ContentType};
-use crate::provider::dialect::{Body, BodyTemplate, Dialect};
-use crate::provider::inputs::Inputs;
 use crate::provider::template::Place;
 use crate::provider::template::text::TextTemplate;
 

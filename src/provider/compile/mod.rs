@@ -15,12 +15,12 @@ use http::HeaderName;
 use serde_json::{Map, Value};
 
 use super::calls::sequence::Sequence;
+use super::client::allow_list::AllowList;
+use super::client::dialect::Dialect;
+use super::client::inputs::Inputs;
 use super::credentials::Needs;
 use super::definition::settings::{Settings, USER_KEY};
 use super::definition::{Definition, Input};
-use super::dialect::Dialect;
-use super::inputs::Inputs;
-use super::inputs::allow_list::AllowList;
 use super::mint::lifetime::Lifetime;
 use super::mint::token::{Let, Mint};
 use super::template::json::JsonTemplate;

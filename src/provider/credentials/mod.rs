@@ -16,7 +16,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::keys::mac::MacKey;
-use crate::secrets::{Secret, SecretSet};
+use crate::secrets::{Fingerprint, Secret, SecretSet};
 
 pub(super) use needs::{HeaderRule, KeyRule, MacRule, Needs, PartKind, PartRule, Scheme, SignerRule};
 pub(super) use ring::ANNOUNCE;
@@ -29,8 +29,10 @@ pub(super) use vault::Vault;
 pub(super) struct Credentials {
     /// Counts accepted changes, from 1.
     pub(super) generation: u32,
-    /// Counts changes that end what was minted before them.
-    pub(super) sessions: u32,
+    /// Name of the credentials that sessions end with.
+    pub(super) sessions: Fingerprint,
+    /// How often sessions lost the key that verifies them.
+    pub(super) losses: u32,
     /// One header value for each [`HeaderRule`], in its order.
     pub(super) headers: Vec<HeaderValue>,
     /// Secrets for bodies, in the order of [`Needs::texts`].
@@ -67,7 +69,8 @@ impl Credentials {
             MacKey::read_as(super::keys::mac::Hash::Sha256, &secret, &super::keys::material::Form::default()).ok()?;
         Some(Self {
             generation: 1,
-            sessions: 1,
+            sessions: Fingerprint::default(),
+            losses: 0,
             headers: Vec::new(),
             texts: Vec::new(),
             parts: Vec::new(),

@@ -18,7 +18,7 @@ use crate::provider::definition::settings::USER_KEY;
 use crate::provider::keys::mac::{Hash, MacKey};
 use crate::provider::keys::material::{Cut, Decode, Form};
 use crate::provider::keys::{Alg, SigningKey};
-use crate::secrets::{Secret, SecretSet};
+use crate::secrets::{Fingerprint, Secret, SecretSet};
 
 /// Checks `secrets` for every use. Numbers and the key that signs are for the vault to fill in.
 pub(super) fn read(needs: &Needs, secrets: &Arc<SecretSet>) -> Result<(Credentials, Vec<Found>), Mistakes> {
@@ -35,9 +35,9 @@ pub(super) fn read(needs: &Needs, secrets: &Arc<SecretSet>) -> Result<(Credentia
     let found = needs.key.as_ref().map(|rule| reader.keys(rule, &parts)).unwrap_or_default();
     let user_key = reader.user_key();
     let Reader { secrets, mistakes } = reader;
-    let (generation, sessions, signer) = (0, 0, None);
+    let (generation, sessions, losses, signer) = (0, Fingerprint::default(), 0, None);
     let credentials =
-        Credentials { generation, sessions, headers, texts, parts, macs, signers, signer, user_key, secrets };
+        Credentials { generation, sessions, losses, headers, texts, parts, macs, signers, signer, user_key, secrets };
     mistakes.or((credentials, found))
 }
 

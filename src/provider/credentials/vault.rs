@@ -14,7 +14,7 @@ use super::{Credentials, Needs, Signer};
 use crate::clock::{Clock, Moment};
 use crate::definition::{Key, Mistake, Mistakes};
 use crate::provider::keys;
-use crate::secrets::{News, Reloaded, Reports, SecretSet, SecretSource};
+use crate::secrets::{Fingerprint, News, Reloaded, Reports, SecretSet, SecretSource};
 
 /// Between two looks at the files that refused calls ask for: a wrong key under load must not become a storm of reads.
 const COOL_DOWN: Duration = Duration::from_secs(1);
@@ -57,7 +57,8 @@ impl Vault {
             let (mut first, found) = read(&needs, secrets)?;
             let now = clock.moment();
             let opened = ring.insert(Ring::open(found, now));
-            (first.generation, first.sessions) = (1, 1);
+            first.generation = 1;
+            first.sessions = sessions(&needs, secrets, 0);
             first.signer = opened.choose(named(&needs, &first.secrets), now);
             Ok(first)
         })?;
@@ -140,9 +141,9 @@ impl Vault {
             Some((name, rules)) => ring.update(found, rules, now).map_err(|mistake| mistake.within(Key::of(name)))?,
             None => false,
         };
-        let others = !new.secrets.same_but(&old.secrets, self.rules().map_or("", |(name, _)| name));
         new.generation = old.generation.saturating_add(u32::from(changed));
-        new.sessions = old.sessions.saturating_add(u32::from(others || lost));
+        new.losses = old.losses.saturating_add(u32::from(lost));
+        new.sessions = sessions(&self.needs, secrets, new.losses);
         new.signer = ring.choose(named(&self.needs, &new.secrets), now);
         let signs = ring.signs().filter(|name| before.as_deref() != Some(*name));
         if let Some(kid) = signs {
@@ -191,6 +192,11 @@ impl Vault {
 /// Name of the key that a file of its folder says signs.
 fn named<'s>(needs: &Needs, secrets: &'s SecretSet) -> Option<&'s str> {
     secrets.folder(&needs.key.as_ref()?.signer.secret)?.signing.as_deref()
+}
+
+/// Name of what sessions end with: every secret but the key of tokens, and the losses of that.
+fn sessions(needs: &Needs, secrets: &SecretSet, losses: u32) -> Fingerprint {
+    secrets.fingerprint_but(needs.key.as_ref().map_or("", |rule| &rule.signer.secret), losses)
 }
 
 fn millis(span: Duration) -> u64 {

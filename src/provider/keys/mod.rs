@@ -11,11 +11,13 @@ pub(super) mod mac;
 pub(super) mod material;
 pub(super) mod nkey;
 mod private;
+mod public;
 mod registry;
 mod signing;
 
 pub use alg::Alg;
 pub use generate::{generate, warm_up_randomness};
+pub(super) use public::PublicKey;
 pub use signing::SigningKey;
 
 /// Why a key cannot be used. Holds nothing of the key.

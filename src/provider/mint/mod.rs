@@ -154,7 +154,7 @@ impl Provider {
         let filled = known_as.as_deref().map(|known| known.fill(order));
         let told = filled.as_ref().unwrap_or(order);
         let telling = Variables { lets: &lets, ..self.variables(&user, told, credentials) };
-        let known = self.upserts.remembers(&user.id, self.session_generation(), told, self.clock.moment());
+        let known = self.upserts.remembers(&user.id, self.session_credentials(), told, self.clock.moment());
         if !known {
             self.upsert(&run, &telling, told).await?;
         }
@@ -213,7 +213,7 @@ impl Provider {
             return Ok(());
         }
         self.compiled.upsert.run(run, variables).await?;
-        self.upserts.remember(&variables.user.id, self.session_generation(), order, self.clock.moment());
+        self.upserts.remember(&variables.user.id, self.session_credentials(), order, self.clock.moment());
         Ok(())
     }
 

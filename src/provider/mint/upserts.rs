@@ -9,6 +9,7 @@ use super::Order;
 use crate::clock::Moment;
 use crate::metrics::{Counter, Metrics};
 use crate::provider::Profile;
+use crate::secrets::Fingerprint;
 
 /// Users remembered at most; a forgotten one costs one harmless call.
 const CAPACITY: u64 = 100_000;
@@ -85,12 +86,12 @@ impl Upserts {
     pub(in crate::provider) fn remembers(
         &self,
         user_id: &str,
-        generation: u32,
+        credentials: Fingerprint,
         order: &Order<'_>,
         now: Moment,
     ) -> bool {
         let known = self.sent.get(user_id).is_some_and(|sent| {
-            sent.fingerprint == self.fingerprint(generation, order) && now.since(sent.at) < self.remember
+            sent.fingerprint == self.fingerprint(credentials, order) && now.since(sent.at) < self.remember
         });
         if known {
             self.skipped.inc();
@@ -99,9 +100,15 @@ impl Upserts {
     }
 
     /// Notes that this profile was sent.
-    pub(in crate::provider) fn remember(&self, user_id: &str, generation: u32, order: &Order<'_>, now: Moment) {
+    pub(in crate::provider) fn remember(
+        &self,
+        user_id: &str,
+        credentials: Fingerprint,
+        order: &Order<'_>,
+        now: Moment,
+    ) {
         self.done.inc();
-        let (fingerprint, known_as) = (self.fingerprint(generation, order), KnownAs::of(order).map(Arc::new));
+        let (fingerprint, known_as) = (self.fingerprint(credentials, order), KnownAs::of(order).map(Arc::new));
         self.sent.insert(user_id.to_owned(), Sent { fingerprint, at: now, known_as });
     }
 
@@ -118,11 +125,11 @@ impl Upserts {
         self.sent.invalidate(user_id);
     }
 
-    /// Inputs count as well: an upsert step may send them. So does the generation of credentials that sessions end with:
+    /// Inputs count as well: an upsert step may send them. So do the credentials that sessions end with:
     /// new ones may be those of another account, which knows nobody.
-    fn fingerprint(&self, generation: u32, order: &Order<'_>) -> u64 {
+    fn fingerprint(&self, credentials: Fingerprint, order: &Order<'_>) -> u64 {
         let profile = &order.profile;
         let lists = (&profile.groups, &profile.roles, &order.inputs);
-        self.hasher.hash_one((generation, profile.name, profile.email, profile.avatar, lists))
+        self.hasher.hash_one((credentials, profile.name, profile.email, profile.avatar, lists))
     }
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::credentials::rotation::PublicKey;
+use super::keys::PublicKey;
 use super::user::UserId;
 use crate::clock::Timestamp;
 use crate::definition::{Mistake, Segment, split};

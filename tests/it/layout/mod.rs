@@ -34,7 +34,7 @@ const DOORS: [(&str, &[&str]); 20] = [
     ("rustix", &["clock/", "app/"]),
     ("jsonwebtoken", &["provider/keys/"]),
     ("minijinja", &["provider/template/"]),
-    ("moka", &["session/store.rs", "provider/mint/upserts.rs"]),
+    ("moka", &["session/cache/mod.rs", "provider/mint/upserts.rs"]),
     ("clap", &["cli/", "main.rs"]),
     ("tracing_subscriber", &["telemetry/"]),
     ("secrecy", &["secrets/"]),

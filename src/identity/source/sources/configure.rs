@@ -2,37 +2,35 @@
 
 use std::sync::Arc;
 
-use super::{Around, Sources};
+use super::Sources;
 use crate::config::{self, ConfigError};
-use crate::definition::{Key, Mistake, did_you_mean};
+use crate::definition::{Key, Mistake, Mistakes, did_you_mean};
 use crate::identity::definition;
 use crate::identity::peer::Peers;
 use crate::identity::source::Source;
 use crate::identity::user::namespace::Namespaces;
 use crate::identity::user::text;
 use crate::identity::user::users::Users;
+use crate::outbound::Services;
 
 impl Sources {
     /// Checks the `[identity]` section and the routes' own orders against the presets and the operator's definitions.
     pub fn configure(
         identity: &config::Identity,
         routes: &[config::Route],
-        around: &Around,
+        services: &Services,
     ) -> Result<Self, Vec<ConfigError>> {
         let mut draft = Draft { identity, routes, errors: Vec::new(), broken: Vec::new() };
-        let peers = Peers::configure(identity, &around.clock, &around.metrics);
-        let peers = peers.unwrap_or_else(|mistakes| {
-            draft.errors.extend(ConfigError::all(&identity.origin, mistakes));
-            Peers::default()
-        });
-        let mut sources = draft.sources(&peers, around);
+        let peers = Peers::configure(identity, &services.clock, &services.metrics);
+        let peers = draft.note(peers).unwrap_or_default();
+        let mut sources = draft.sources(&peers, services);
         let hears_anybody = hears_anybody(&peers, &sources);
-        draft.refuse_all::<()>(clashes(&peers, &sources), "");
-        draft.refuse_all::<()>(misplaced_bodies(identity, routes, &sources), "");
+        draft.note(clashes(&peers, &sources).or(()));
+        draft.note(misplaced_bodies(identity, routes, &sources).or(()));
         draft.groups();
         let namespaces = draft.namespaces(&mut sources);
-        let users = Users::configure(&identity.users, &namespaces, &around.metrics);
-        let users = users.unwrap_or_else(|problems| draft.refuse_all(problems, "identity.users."));
+        let users = Users::configure(&identity.users, &namespaces, &services.metrics);
+        let users = draft.note(users.map_err(|mistakes| mistakes.within("identity.users"))).flatten();
         if !draft.errors.is_empty() {
             return Err(draft.errors);
         }
@@ -59,12 +57,9 @@ impl<'c> Draft<'c> {
         self.errors.push(ConfigError::new(self.identity.origin.clone(), key, problem));
     }
 
-    /// Refuses each of these, whose keys stand below `below`; what comes in the place of the rest.
-    fn refuse_all<T: Default>(&mut self, problems: Vec<(impl std::fmt::Display, String)>, below: &str) -> T {
-        for (key, problem) in problems {
-            self.refuse(format!("{below}{key}").as_str(), problem);
-        }
-        T::default()
+    /// Takes the value out of `outcome`, and notes what is wrong with it.
+    fn note<T>(&mut self, outcome: Result<T, Mistakes>) -> Option<T> {
+        outcome.map_err(|mistakes| self.errors.extend(ConfigError::all(&self.identity.origin, mistakes))).ok()
     }
 
     /// Refuses entries that no group is called: they would never count.
@@ -95,7 +90,7 @@ impl<'c> Draft<'c> {
 
     /// The sources that are asked. What nobody asks is compiled as well: a mistake in it would show on the day it is put
     /// in use.
-    fn sources(&mut self, peers: &'c Peers, around: &Around) -> Vec<Source> {
+    fn sources(&mut self, peers: &'c Peers, services: &Services) -> Vec<Source> {
         let identity = self.identity;
         let mut asked = self.asked();
         for (key, name) in peers.token_sources() {
@@ -128,8 +123,8 @@ impl<'c> Draft<'c> {
             }
             let is_asked = asked.iter().any(|(_, asked)| *asked == name);
             let compiled = definition::compile(name, own).and_then(|definition| {
-                let source = is_asked.then(|| Source::new(name, definition, identity.leeway, around)).transpose();
-                source.map_err(|(key, problem)| Mistake::new(key, problem).into())
+                let source = is_asked.then(|| Source::new(name, definition, identity.leeway, services)).transpose();
+                source.map_err(Mistakes::from)
             });
             match compiled {
                 Ok(source) => sources.extend(source),
@@ -162,11 +157,8 @@ impl<'c> Draft<'c> {
         let declared: Vec<_> =
             telling.iter().map(|source| (source.name.as_str(), source.declared_namespace())).chain(broken).collect();
         let subjects = telling.iter().map(|source| (source.namespace().to_owned(), source.subject_rules())).collect();
-        let namespaces = Namespaces::of(&declared).unwrap_or_else(|mistakes| {
-            let keyed = mistakes.into_iter().map(|(source, problem)| (format!("{source}.namespace"), problem));
-            self.refuse_all(keyed.collect(), "identity.sources.")
-        });
-        let namespaces = namespaces.with_subjects(subjects);
+        let namespaces = Namespaces::of(&declared).map_err(|mistakes| mistakes.within("identity.sources"));
+        let namespaces = self.note(namespaces).unwrap_or_default().with_subjects(subjects);
         for source in sources {
             let reserved = namespaces.reserved_for(source.namespace());
             source.reserved = reserved;
@@ -186,49 +178,45 @@ fn asks(identity: &config::Identity, route: &config::Route, name: &str) -> bool 
     route.sources.as_ref().unwrap_or(&identity.source).iter().any(|own| own == name)
 }
 
-/// Routes on which a body must not name the user: key, and the rest of a sentence.
-fn misplaced_bodies(
-    identity: &config::Identity,
-    routes: &[config::Route],
-    sources: &[Source],
-) -> Vec<(String, String)> {
-    let mut mistakes = Vec::new();
+/// Routes on which a body must not name the user.
+fn misplaced_bodies(identity: &config::Identity, routes: &[config::Route], sources: &[Source]) -> Mistakes {
+    let mut mistakes = Mistakes::default();
     for route in routes {
         let own: Vec<_> = sources.iter().filter(|source| asks(identity, route, &source.name)).collect();
         let Some(body) = own.iter().find(|source| source.reads_body()) else { continue };
-        let key = format!("{}.source", route.key);
+        let key = route.key.below("source");
         if route.kind.is_subrequest() {
-            mistakes.push((
+            mistakes.refuse(
                 key,
                 format!(
                     "names \"{}\", which reads bodies, and the body of a subrequest is not for us; name a source that \
                      reads headers or a token",
                     body.name
                 ),
-            ));
+            );
         } else if own.len() > 1 {
             // The visitors of a proxy could send a body past it, and be whom they like wherever it names nobody.
-            mistakes.push((
+            mistakes.refuse(
                 key,
                 format!(
                     "names \"{}\", which reads bodies, beside others; whoever reaches this route through a trusted \
                      proxy could then name any user in a body. Give it a route of its own",
                     body.name
                 ),
-            ));
+            );
         }
     }
     mistakes
 }
 
 /// Headers that would have to say two things: who the peer is, and who the user is.
-fn clashes(peers: &Peers, sources: &[Source]) -> Vec<(String, String)> {
-    let mut found = Vec::new();
+fn clashes(peers: &Peers, sources: &[Source]) -> Mistakes {
+    let mut found = Mistakes::default();
     for source in sources {
         for header in source.headers().filter(|header| peers.headers().contains(header)) {
             let problem =
                 format!("{header} names the user in source \"{}\" and cannot prove a peer as well", source.name);
-            found.push(("identity.peers".to_owned(), problem));
+            found.refuse("identity.peers", problem);
         }
     }
     for (key, name) in peers.token_sources() {
@@ -236,12 +224,12 @@ fn clashes(peers: &Peers, sources: &[Source]) -> Vec<(String, String)> {
         if !own.proves_itself() {
             let problem =
                 format!("\"{name}\" tells what a peer says, and proves nobody; name a source of kind \"jwt\"");
-            found.push((key, problem));
+            found.refuse(key.as_str(), problem);
             continue;
         }
         let others = sources.iter().filter(|source| source.name != name);
         for header in others.flat_map(Source::headers).filter(|header| own.headers().any(|mine| mine == *header)) {
-            found.push((key.clone(), format!("reads {header}, where another source looks for the user")));
+            found.refuse(key.as_str(), format!("reads {header}, where another source looks for the user"));
         }
     }
     found

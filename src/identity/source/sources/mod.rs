@@ -5,7 +5,6 @@ mod configure;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::clock::Clock;
 use crate::config;
 use crate::identity::keys::{KeyReadiness, KeySet};
 use crate::identity::peer::Peers;
@@ -13,33 +12,7 @@ use crate::identity::resolver::Resolver;
 use crate::identity::source::Source;
 use crate::identity::user::users::Users;
 use crate::lifecycle::Lifecycle;
-use crate::metrics::Metrics;
-use crate::outbound::Outbound;
 use crate::secrets::Reload;
-
-/// What sources need of the rest of the process.
-#[derive(Clone, Debug)]
-pub struct Around {
-    /// The way out, for keys.
-    pub outbound: Outbound,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// The counters.
-    pub metrics: Arc<Metrics>,
-}
-
-#[cfg(test)]
-impl Around {
-    /// One for all tests: a client reads every authority of the machine when it is made.
-    pub(in crate::identity) fn for_test() -> Self {
-        static SHARED: std::sync::LazyLock<Around> = std::sync::LazyLock::new(|| {
-            let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
-            let outbound = Outbound::new(Arc::clone(&clock)).expect("a client");
-            Around { outbound, clock, metrics: Arc::new(Metrics::new().expect("metrics")) }
-        });
-        SHARED.clone()
-    }
-}
 
 /// Every configured source and peer, checked.
 #[derive(Debug, Default)]

@@ -11,15 +11,13 @@ use std::time::Duration;
 
 pub use record::{Stage, Status};
 
-pub(in crate::provider) use registration::PublicKey;
-
 use super::ANNOUNCE;
 use crate::clock::Timestamp;
 use crate::pacing::Backoff;
 use crate::provider::Provider;
 use crate::provider::calls::error::ProviderError;
 use crate::provider::definition::Class;
-use crate::provider::keys;
+use crate::provider::keys::{self, PublicKey};
 use crate::secrets::{KEY_ENDS, News, SIGNING, is_key_name, write};
 use record::{Date, Record};
 
@@ -212,7 +210,7 @@ impl<'p> Rotation<'p> {
             return Err(mistake(text.join("; ")));
         }
         let signer = self.provider.vault.key(kid);
-        let public = signer.as_deref().and_then(PublicKey::of);
+        let public = signer.and_then(|signer| PublicKey::of(&signer.key, &signer.id));
         public.ok_or_else(|| mistake(format!("key {kid} is not in {} any more", self.folder.display())))
     }
 
@@ -303,7 +301,7 @@ fn begin(provider: &Provider, plan: &Plan) -> Result<Record, RotationError> {
             signer.key.alg().name()
         ))
     };
-    let old = PublicKey::of(&signer).ok_or_else(shared)?;
+    let old = PublicKey::of(&signer.key, &signer.id).ok_or_else(shared)?;
     let now = provider.clock.now();
     let digits = |text: String| text.chars().filter(char::is_ascii_digit).take(14).collect::<String>();
     let kid = plan.kid.clone().unwrap_or_else(|| digits(now.to_rfc3339()));

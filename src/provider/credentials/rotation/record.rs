@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::PublicKey;
 use super::RotationError;
 use crate::clock::Timestamp;
+use crate::provider::keys::PublicKey;
 use crate::secrets::{read_text, write};
 
 /// The file.

@@ -1,34 +1,11 @@
-//! Public keys that are registered with a provider, and the calls that do it.
-
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+//! The calls that register a public key with a provider, and retire it.
 
 use crate::provider::Provider;
 use crate::provider::calls::error::ProviderError;
 use crate::provider::calls::sequence::Sequence;
-use crate::provider::credentials::Signer;
-use crate::provider::keys::Alg;
+use crate::provider::keys::PublicKey;
 use crate::provider::template::{Profile, Variables};
 use crate::provider::user::UserId;
-
-/// A public key, as steps that register and retire it see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::provider) struct PublicKey {
-    pub(in crate::provider) kid: String,
-    pub(in crate::provider) alg: Alg,
-    /// PEM text (`SubjectPublicKeyInfo`).
-    pub(in crate::provider) pem: String,
-    /// The key as a JWK.
-    pub(in crate::provider) jwk: Value,
-}
-
-impl PublicKey {
-    /// The public half of a key; `None` for a shared secret.
-    pub(in crate::provider) fn of(signer: &Signer) -> Option<Self> {
-        let (kid, key) = (signer.id.clone(), &signer.key);
-        Some(Self { alg: key.alg(), pem: key.public_pem()?, jwk: key.jwk(&kid)?, kid })
-    }
-}
 
 impl Provider {
     /// Runs calls about `key`.

@@ -1,8 +1,6 @@
 //! What a request may add: the inputs that a definition declares, and the one place where a request is held against
 //! them. What nobody declared, or no template uses, is refused.
 
-pub(super) mod allow_list;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::{HeaderMap, HeaderName};
@@ -138,7 +136,7 @@ impl Inputs {
     }
 
     /// The same where what stands in these places of query and body says nothing. `Err` says which of them cannot be.
-    pub(super) fn ignoring(mut self, entries: &[String]) -> Result<Self, Mistake> {
+    pub(in crate::provider) fn ignoring(mut self, entries: &[String]) -> Result<Self, Mistake> {
         for entry in entries {
             let place = Place::parse(entry, "").ok().filter(|place| !matches!(place, Place::Header(_)));
             let Some(place) = place.filter(|_| entry.contains(':')) else {

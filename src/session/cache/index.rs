@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::key::SessionKey;
+use crate::session::key::SessionKey;
 
 /// Lists by user. Users are kept as keyed hashes, and told apart by the keys themselves.
 #[derive(Default)]
-pub(super) struct Index {
+pub(in crate::session) struct Index {
     users: Mutex<HashMap<u64, Vec<Item>, ahash::RandomState>>,
     hasher: ahash::RandomState,
 }
@@ -32,10 +32,10 @@ impl std::fmt::Debug for Index {
 
 impl Index {
     /// Sessions of one user at most: for as many rooms as a page could show, and too few to push out those of others.
-    pub(super) const MOST: usize = 256;
+    pub(in crate::session) const MOST: usize = 256;
 
     /// Lists a session. Tells which one is the oldest of this user, where there are more than may be.
-    pub(super) fn add<T>(&self, key: &SessionKey, entry: &Arc<T>) -> Option<SessionKey> {
+    pub(in crate::session) fn add<T>(&self, key: &SessionKey, entry: &Arc<T>) -> Option<SessionKey> {
         let item = Item { key: key.clone(), address: address(entry) };
         let mut users = self.users.lock();
         let own = users.entry(self.hash(key.chat_subject())).or_insert_with(|| Vec::with_capacity(1));
@@ -46,7 +46,7 @@ impl Index {
     }
 
     /// Strikes a session off that the cache no longer holds.
-    pub(super) fn remove<T>(&self, key: &SessionKey, entry: &Arc<T>) {
+    pub(in crate::session) fn remove<T>(&self, key: &SessionKey, entry: &Arc<T>) {
         let hash = self.hash(key.chat_subject());
         let mut users = self.users.lock();
         if let Some(own) = users.get_mut(&hash) {
@@ -58,14 +58,14 @@ impl Index {
     }
 
     /// The sessions of a user.
-    pub(super) fn of(&self, chat_subject: &str) -> Vec<SessionKey> {
+    pub(in crate::session) fn of(&self, chat_subject: &str) -> Vec<SessionKey> {
         let users = self.users.lock();
         let own = users.get(&self.hash(chat_subject)).into_iter().flatten();
         own.filter(|item| item.key.chat_subject() == chat_subject).map(|item| item.key.clone()).collect()
     }
 
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::session) fn len(&self) -> usize {
         self.users.lock().values().map(Vec::len).sum()
     }
 

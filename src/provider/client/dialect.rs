@@ -8,11 +8,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS};
 
 use super::inputs::Inputs;
-use super::mint::Minted;
-use super::template::json::{JsonTemplate, MissingValue};
-use super::template::text::TextTemplate;
-use super::template::{Problem, Profile, SessionView, Variables};
-use super::user::UserId;
+use crate::provider::mint::Minted;
+use crate::provider::template::json::{JsonTemplate, MissingValue};
+use crate::provider::template::text::TextTemplate;
+use crate::provider::template::{Problem, Profile, SessionView, Variables};
+use crate::provider::user::UserId;
 
 /// What a header value of ours may not hold unencoded, beside everything that is not ASCII.
 pub const HEADER_TEXT: &AsciiSet = &CONTROLS.add(b'%').add(b' ').add(b'"').add(b',').add(b';').add(b'\\');
@@ -20,27 +20,27 @@ pub const HEADER_TEXT: &AsciiSet = &CONTROLS.add(b'%').add(b' ').add(b'"').add(b
 /// A definition's `[client]`, compiled.
 #[derive(Debug)]
 pub struct Dialect {
-    pub(super) gets: bool,
-    pub(super) posts: bool,
-    pub(super) status: StatusCode,
-    pub(super) body: Body,
-    pub(super) headers: Vec<(HeaderName, TextTemplate)>,
+    pub(in crate::provider) gets: bool,
+    pub(in crate::provider) posts: bool,
+    pub(in crate::provider) status: StatusCode,
+    pub(in crate::provider) body: Body,
+    pub(in crate::provider) headers: Vec<(HeaderName, TextTemplate)>,
     /// Names of further members of the session.
-    pub(super) members: Vec<String>,
-    pub(super) inputs: Arc<Inputs>,
-    pub(super) statuses: BTreeMap<u16, StatusCode>,
-    pub(super) error: Option<Body>,
+    pub(in crate::provider) members: Vec<String>,
+    pub(in crate::provider) inputs: Arc<Inputs>,
+    pub(in crate::provider) statuses: BTreeMap<u16, StatusCode>,
+    pub(in crate::provider) error: Option<Body>,
 }
 
 /// A body and its type.
 #[derive(Debug)]
-pub(super) struct Body {
-    pub(super) content_type: &'static str,
-    pub(super) template: BodyTemplate,
+pub(in crate::provider) struct Body {
+    pub(in crate::provider) content_type: &'static str,
+    pub(in crate::provider) template: BodyTemplate,
 }
 
 #[derive(Debug)]
-pub(super) enum BodyTemplate {
+pub(in crate::provider) enum BodyTemplate {
     Json(JsonTemplate),
     Text(TextTemplate),
 }

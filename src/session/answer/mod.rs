@@ -1,6 +1,8 @@
 //! A session as it goes out: JSON for browsers and apps, headers for a reverse proxy, or the form of the provider's own
 //! client library. Rendered once, when the token is minted; a cached session is finished bytes.
 
+mod header_limit;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -51,9 +53,9 @@ pub enum Answer {
     Whole(Bytes, Box<HeaderMap>),
     /// All headers of the answer, status `ok` included.
     Headers(Box<HeaderMap>),
-    /// The session cannot be said in headers, or not within a proxy's limits. Kept like any other answer: asking the
+    /// The session cannot be written in headers, or not within a proxy's limits. Kept like any other answer: asking the
     /// provider again would bring the same.
-    Unsayable,
+    TooLong,
     /// The session lacks what a client must be told. Kept likewise.
     Incomplete,
 }
@@ -64,7 +66,7 @@ impl std::fmt::Debug for Answer {
         f.write_str(match self {
             Self::Body(_) | Self::Whole(..) => "Body(…)",
             Self::Headers(_) => "Headers(…)",
-            Self::Unsayable => "Unsayable",
+            Self::TooLong => "TooLong",
             Self::Incomplete => "Incomplete",
         })
     }
@@ -82,7 +84,7 @@ impl Answer {
             },
             Form::Headers(frame) => headers(frame, minted, api_url, profile)
                 .filter(|headers| header_bytes(headers) <= MAX_HEADER_BYTES)
-                .map_or(Self::Unsayable, |headers| Self::Headers(Box::new(headers))),
+                .map_or(Self::TooLong, |headers| Self::Headers(Box::new(headers))),
         }
     }
 
@@ -92,7 +94,7 @@ impl Answer {
             Self::Body(body) => body.len(),
             Self::Whole(body, headers) => body.len() + held(headers),
             Self::Headers(headers) => held(headers),
-            Self::Unsayable | Self::Incomplete => 0,
+            Self::TooLong | Self::Incomplete => 0,
         }
     }
 
@@ -246,6 +248,6 @@ mod tests {
             Answer::render(&Form::Headers(HeaderMap::new()), &minted(&"t".repeat(bytes)), "https://a", &profile, &[])
         };
         assert!(matches!(of(3000), Answer::Headers(_)));
-        assert!(matches!(of(3600), Answer::Unsayable));
+        assert!(matches!(of(3600), Answer::TooLong));
     }
 }

@@ -3,67 +3,22 @@
 //! moka keeps what is used and frees what is not; when a session ends is decided by the clock in [`Entry`], not by the
 //! cache's own timers.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+mod entry;
+mod index;
 
-use super::answer::Answer;
-use super::index::Index;
-use super::key::SessionKey;
-use crate::clock::{Moment, Timestamp};
+use std::sync::Arc;
+
+pub(super) use entry::Cached;
+pub use entry::Entry;
+
+use index::Index;
+
 use crate::config;
 use crate::metrics::{Gauge, Metrics};
-use crate::telemetry::UserTag;
+use crate::session::key::SessionKey;
 
 /// Memory of one entry beyond key and answer: entry, map slot, queue nodes, frequency sketch, place in the index.
 const OVERHEAD: usize = 500;
-
-/// A session in service.
-#[derive(Debug)]
-#[expect(clippy::partial_pub_fields, reason = "a record that handlers read, and marks that only this room sets")]
-pub struct Entry {
-    /// The finished answer.
-    pub answer: Answer,
-    /// The user, for request lines; made when the first line wants it.
-    pub(super) user: OnceLock<Option<UserTag>>,
-    /// Handed out strictly before this point, so that what is handed out outlives the client's margin.
-    pub usable_until: Moment,
-    /// Nor when the wall clock says so much: the provider knows no other.
-    pub ends: Option<Timestamp>,
-    /// Renewed at this point.
-    pub renew_at: Moment,
-    /// Whether it was handed out since it was minted.
-    pub(super) used: AtomicBool,
-    /// Failed renewals in a row.
-    pub(super) failures: AtomicU32,
-}
-
-impl Entry {
-    /// Whether it may be handed out now.
-    pub fn is_usable(&self, now: Moment, time: Timestamp) -> bool {
-        now < self.usable_until && self.ends.is_none_or(|end| time < end) // T-65: both clocks
-    }
-
-    /// Whether its time to be renewed has come.
-    pub fn is_due(&self, now: Moment) -> bool {
-        now >= self.renew_at
-    }
-
-    /// The user as request lines show it.
-    pub fn user_tag(&self, make: impl FnOnce() -> Option<UserTag>) -> Option<&UserTag> {
-        self.user.get_or_init(make).as_ref()
-    }
-
-    /// Notes that it was handed out. Written once per renewal, so that hot entries are not fought over.
-    pub(super) fn mark_used(&self) {
-        if !self.used.load(Ordering::Relaxed) {
-            self.used.store(true, Ordering::Relaxed);
-        }
-    }
-
-    pub(super) fn was_used(&self) -> bool {
-        self.used.load(Ordering::Relaxed)
-    }
-}
 
 /// The cache.
 #[derive(Debug)]
@@ -156,10 +111,15 @@ fn weight(key: &SessionKey, entry: &Entry) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicBool, AtomicU32};
+
     use super::*;
+    use crate::clock::Moment;
     use crate::identity::{Identity, Roles};
     use crate::provider::ProfileUse;
-    use crate::session::key;
+    use crate::secrets::Fingerprint;
+    use crate::session::{Answer, key};
 
     const NO_ROLES: &Roles = &Roles::none();
 
@@ -168,16 +128,18 @@ mod tests {
         Store::new(config::Cache { max_entries, max_bytes: 1 << 24 }, &metrics)
     }
 
-    fn key_of(route: u16, subject: &str, name: &str, room: Option<&str>) -> SessionKey {
+    fn key_of(route: u8, subject: &str, name: &str, room: Option<&str>) -> SessionKey {
         let identity = Identity::of_operator(subject, Some(name)).expect("an identity");
         let uses = ProfileUse { name: true, ..ProfileUse::default() };
-        let depends = key::Depends { generation: 0, uses, roles: NO_ROLES };
-        SessionKey::from(key::encode(route, depends, &identity, &[room.map(str::to_owned)]).as_slice())
+        let depends = key::Depends { credentials: Fingerprint::default(), uses, roles: NO_ROLES };
+        SessionKey::from(
+            key::encode(Fingerprint([route; 8]), depends, &identity, &[room.map(str::to_owned)]).as_slice(),
+        )
     }
 
     fn entry() -> Arc<Entry> {
         Arc::new(Entry {
-            answer: Answer::Unsayable,
+            answer: Answer::TooLong,
             user: OnceLock::new(),
             usable_until: Moment::from_millis(2),
             ends: None,

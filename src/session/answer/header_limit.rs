@@ -1,8 +1,8 @@
 //! Whether the sessions of a route fit into headers, found out at start rather than by the first user.
 
-use super::Plan;
-use super::answer::{Form, MAX_HEADER_BYTES, header_bytes, headers};
+use super::{Form, MAX_HEADER_BYTES, header_bytes, headers};
 use crate::provider::{Minted, Order, Profile};
+use crate::session::Plan;
 
 impl Plan {
     /// Says what is wrong where the session of an ordinary user is more than proxies take. Where a provider makes the
