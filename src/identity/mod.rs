@@ -18,7 +18,7 @@ mod token;
 mod user;
 
 pub use definition::{PRESETS, summary};
-pub use peer::{Peer, PeerProof, Peers, Rank, Standing};
+pub use peer::{ConnectionProof, Peer, PeerProof, Peers, Rank};
 pub use refusal::Refusal;
 pub use request::{Evidence, Relayed, Worth};
 pub use resolver::Resolver;

@@ -15,7 +15,7 @@ use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use serde_json::{Map, Number, Value};
 
-use crate::identity::{Relayed, Standing};
+use crate::identity::{ConnectionProof, Relayed};
 use crate::inbound::request::Request;
 
 /// Beyond it, doubles hold not every whole number, so two users could become one (T-15).
@@ -33,7 +33,7 @@ pub(super) struct Question {
 
 impl Question {
     /// Reads a check. `own` are the header lines of the call itself.
-    pub(super) fn of(own: HeaderMap, attributes: AttributeContext, standing: Standing) -> Self {
+    pub(super) fn of(own: HeaderMap, attributes: AttributeContext, connection: ConnectionProof) -> Self {
         let principal = attributes.source.map(|source| source.principal).unwrap_or_default(); // T-01: principal
         let mut relayed = Relayed::new(own, principal);
         tell(&mut relayed, attributes.metadata_context.unwrap_or_default());
@@ -44,7 +44,7 @@ impl Question {
         if joined {
             relayed.mark_joined();
         }
-        Self { request: Request::of_check(standing, method, target, headers, relayed), is_malformed }
+        Self { request: Request::of_check(connection, method, target, headers, relayed), is_malformed }
     }
 }
 

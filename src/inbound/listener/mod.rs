@@ -28,7 +28,7 @@ use socket::{Stream, is_of_one_connection};
 use tls::Handshakes;
 
 use super::connection::{Budget, Guarded, HeadLimits, HeadRules, Patience, Phase, Protocol, Spoken, fault_of_http2};
-use crate::identity::{Peer, Peers, Standing};
+use crate::identity::{ConnectionProof, Peer, Peers};
 use crate::inbound::reply::observe::HeadObserver;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Gauge, Label as _, Metrics};
@@ -144,7 +144,7 @@ pub(super) async fn serve<R: Answers>(
             }
         };
         // Where every place is taken by peers that are known, the rest waits in the kernel's queue and costs us nothing.
-        let newcomer = shared.meet(peer);
+        let newcomer = shared.assess(peer);
         let place = tokio::select! {
             place = shared.place(&newcomer) => place,
             () = shared.lifecycle.draining().cancelled() => {
@@ -161,7 +161,7 @@ pub(super) async fn serve<R: Answers>(
     lifecycle.spawn(async move {
         // drain: accepted connections
         for (stream, peer) in in_hand.into_iter().chain(queued) {
-            let newcomer = shared.meet(peer);
+            let newcomer = shared.assess(peer);
             // There may be no room until others have ended.
             let place = tokio::select! {
                 biased;
@@ -177,18 +177,18 @@ pub(super) async fn serve<R: Answers>(
 
 /// A connection that was accepted: what it proves so far, and its place or the wait for one.
 struct Newcomer {
-    standing: Standing,
+    proof: ConnectionProof,
     seat: Arc<Seat>,
 }
 
 impl<R: Answers> Shared<R> {
-    fn meet(&self, peer: Peer) -> Newcomer {
-        Newcomer { standing: self.peers.meet(peer, &[]), seat: Seat::new(peer, self.lifecycle.draining()) }
+    fn assess(&self, peer: Peer) -> Newcomer {
+        Newcomer { proof: self.peers.assess(peer, &[]), seat: Seat::new(peer, self.lifecycle.draining()) }
     }
 
     /// A place for a connection; none where it is refused, which is told once a minute.
     async fn place(&self, newcomer: &Newcomer) -> Option<Place> {
-        let refused = match self.places.take(&newcomer.seat, newcomer.standing.rank()).await {
+        let refused = match self.places.take(&newcomer.seat, newcomer.proof.rank()).await {
             Ok(place) => return Some(place),
             Err(refused) => refused,
         };
@@ -222,13 +222,13 @@ impl<R: Answers> Shared<R> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Newcomer { standing, seat } = newcomer;
+        let Newcomer { proof, seat } = newcomer;
         let over = async {
             seat.end().cancelled().await;
             if self.lifecycle.draining().is_cancelled() { End::Drained } else { End::Displaced }
         };
         let Some(handshakes) = &self.handshakes else {
-            return self.run(stream, standing, &seat, over).await;
+            return self.run(stream, proof, &seat, over).await;
         };
         let last_call = async {
             seat.end().cancelled().await;
@@ -249,21 +249,21 @@ impl<R: Answers> Shared<R> {
                 end = over => end,
             }
         };
-        let standing = self.peers.meet(standing.peer(), &names);
-        place.rise(standing.rank());
-        self.run(stream, standing, &seat, finish).await;
+        let proof = self.peers.assess(proof.peer(), &names);
+        place.rise(proof.rank());
+        self.run(stream, proof, &seat, finish).await;
     }
 
     /// Serves a connection until it ends; once `finish` completes, no further request is taken.
-    async fn run<S>(&self, stream: S, standing: Standing, seat: &Seat, finish: impl Future<Output = End>)
+    async fn run<S>(&self, stream: S, proof: ConnectionProof, seat: &Seat, finish: impl Future<Output = End>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limits = self.limits;
-        let share = self.budget.share(standing.is_unproven());
+        let share = self.budget.share(proof.meets_no_proof());
         let phase = Arc::new(Phase::new(&self.lifecycle, limits.protocol != Protocol::Http1, share.clone()));
         seat.follow(&phase);
-        let mut io = Guarded::new(stream, limits.protocol, Arc::clone(&phase), standing.peer(), &share, &self.heads);
+        let mut io = Guarded::new(stream, limits.protocol, Arc::clone(&phase), proof.peer(), &share, &self.heads);
         let mut finish = std::pin::pin!(finish);
         let (spoken, end) = self.first(&mut io, finish.as_mut()).await;
         let finish = async {
@@ -278,7 +278,7 @@ impl<R: Answers> Shared<R> {
             served.serving(); // T-49: places of the ready
             let is_http2 = spoken == Spoken::Http2;
             let fault = if is_http2 && is_front { fault_of_http2(&request) } else { None };
-            routes.answer(request, standing, Arc::clone(&served), fault)
+            routes.answer(request, proof, Arc::clone(&served), fault)
         });
         match spoken {
             Spoken::Nothing if io.is_refused() => {

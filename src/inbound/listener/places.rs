@@ -169,7 +169,7 @@ impl Places {
         loop {
             match self.try_take(seat, rank) {
                 Ok(place) => return Ok(place),
-                Err(NoPlace::Refused(refused)) if refused != Refused::Full || rank == Rank::Stranger => {
+                Err(NoPlace::Refused(refused)) if refused != Refused::Full || rank == Rank::Unproven => {
                     self.refused.inc(refused);
                     return Err(refused);
                 }
@@ -183,22 +183,22 @@ impl Places {
 
     fn try_take(self: &Arc<Self>, seat: &Arc<Seat>, rank: Rank) -> Result<Place, NoPlace> {
         let mut taken = self.taken.lock();
-        if rank == Rank::Stranger {
+        if rank == Rank::Unproven {
             let own = taken.strangers.holders.get(&seat.holder()).copied().unwrap_or_default();
-            if own >= self.shares.one_address && !self.displace(&mut taken, Rank::Stranger, Some(seat.holder()))? {
+            if own >= self.shares.one_address && !self.displace(&mut taken, Rank::Unproven, Some(seat.holder()))? {
                 return Err(NoPlace::Refused(Refused::Address));
             }
             // T-70: places of strangers
             if taken.strangers.seats.len() >= self.shares.strangers
-                && !self.displace(&mut taken, Rank::Stranger, None)?
+                && !self.displace(&mut taken, Rank::Unproven, None)?
             {
                 return Err(NoPlace::Refused(Refused::Strangers));
             }
         }
         while taken.count() >= self.shares.all {
             // T-70: displaced connections
-            let has_room = self.displace(&mut taken, Rank::Stranger, None)?
-                || (rank != Rank::Stranger && self.displace(&mut taken, Rank::Open, None)?);
+            let has_room = self.displace(&mut taken, Rank::Unproven, None)?
+                || (rank != Rank::Unproven && self.displace(&mut taken, Rank::Open, None)?);
             if !has_room {
                 return Err(NoPlace::Refused(Refused::Full));
             }
@@ -234,7 +234,7 @@ impl Taken {
     /// Connections that may have to make room; none of peers that are known.
     fn crowd(&mut self, rank: Rank) -> Option<&mut Crowd> {
         match rank {
-            Rank::Stranger => Some(&mut self.strangers),
+            Rank::Unproven => Some(&mut self.strangers),
             Rank::Open => Some(&mut self.open),
             Rank::Known => None,
         }
@@ -358,9 +358,9 @@ mod tests {
     #[test]
     fn strangers_share_a_part_and_push_out_each_other() {
         let hall = Hall::new(Shares::by_rank(32));
-        let first: Vec<_> = (0..3).map(|_| hall.idle("203.0.113.1", Rank::Stranger)).collect();
+        let first: Vec<_> = (0..3).map(|_| hall.idle("203.0.113.1", Rank::Unproven)).collect();
         assert_eq!(has_ended(&first), [true, false, false], "two places for one address");
-        let others: Vec<_> = (2..9).map(|n| hall.idle(&format!("203.0.113.{n}"), Rank::Stranger)).collect();
+        let others: Vec<_> = (2..9).map(|n| hall.idle(&format!("203.0.113.{n}"), Rank::Unproven)).collect();
         assert_eq!(has_ended(&first), [true, true, false], "eight places in all, and who has the most gives one up");
         assert_eq!(has_ended(&others), [false; 7]);
         let known: Vec<_> = (0..24).map(|_| hall.idle("127.0.0.1", Rank::Known)).collect();
@@ -371,13 +371,13 @@ mod tests {
     #[test]
     fn busy_connections_keep_their_places() {
         let hall = Hall::new(Shares::by_rank(32));
-        let busy: Vec<_> = (0..2).map(|_| hall.busy("203.0.113.1", Rank::Stranger)).collect();
-        assert_eq!(hall.enter("203.0.113.1", Rank::Stranger).err(), Some(NoPlace::Refused(Refused::Address)));
-        let more: Vec<_> = (2..8).map(|n| hall.busy(&format!("203.0.113.{n}"), Rank::Stranger)).collect();
-        assert_eq!(hall.enter("203.0.113.9", Rank::Stranger).err(), Some(NoPlace::Refused(Refused::Strangers)));
+        let busy: Vec<_> = (0..2).map(|_| hall.busy("203.0.113.1", Rank::Unproven)).collect();
+        assert_eq!(hall.enter("203.0.113.1", Rank::Unproven).err(), Some(NoPlace::Refused(Refused::Address)));
+        let more: Vec<_> = (2..8).map(|n| hall.busy(&format!("203.0.113.{n}"), Rank::Unproven)).collect();
+        assert_eq!(hall.enter("203.0.113.9", Rank::Unproven).err(), Some(NoPlace::Refused(Refused::Strangers)));
         assert!(has_ended(&busy).iter().chain(&has_ended(&more)).all(|ended| !ended));
         drop(busy);
-        drop(hall.idle("203.0.113.9", Rank::Stranger));
+        drop(hall.idle("203.0.113.9", Rank::Unproven));
     }
 
     /// T-70: a peer that is known finds a place among strangers and others, and is never pushed out.
@@ -385,7 +385,7 @@ mod tests {
     fn a_known_peer_finds_a_place_and_keeps_it() {
         let hall = Hall::new(Shares::by_rank(8));
         let mut others: Vec<_> = (1..8).map(|n| hall.idle(&format!("203.0.113.{n}"), Rank::Open)).collect();
-        others.push(hall.idle("198.51.100.1", Rank::Stranger));
+        others.push(hall.idle("198.51.100.1", Rank::Unproven));
         let mut known = Vec::new();
         while let Some(last) = others.pop() {
             known.push(hall.idle("127.0.0.1", Rank::Known));
@@ -394,7 +394,7 @@ mod tests {
             others.retain(|place| !place.seat.end.is_cancelled());
             assert_eq!(others.len() + known.len(), 8);
         }
-        for rank in [Rank::Stranger, Rank::Open, Rank::Known] {
+        for rank in [Rank::Unproven, Rank::Open, Rank::Known] {
             assert_eq!(hall.enter("127.0.0.1", rank).err(), Some(NoPlace::Refused(Refused::Full)), "{rank:?}");
         }
         assert_eq!(has_ended(&known), [false; 8]);
@@ -420,8 +420,8 @@ mod tests {
     #[test]
     fn a_network_of_ipv6_is_one_peer() {
         let hall = Hall::new(Shares::by_rank(32));
-        let one: Vec<_> = (1..4).map(|n| hall.idle(&format!("2001:db8:0:1::{n}"), Rank::Stranger)).collect();
-        let other = vec![hall.idle("2001:db8:0:2::1", Rank::Stranger)];
+        let one: Vec<_> = (1..4).map(|n| hall.idle(&format!("2001:db8:0:1::{n}"), Rank::Unproven)).collect();
+        let other = vec![hall.idle("2001:db8:0:2::1", Rank::Unproven)];
         assert_eq!((has_ended(&one), has_ended(&other)), (vec![true, false, false], vec![false]));
     }
 
@@ -429,11 +429,11 @@ mod tests {
     #[test]
     fn a_certificate_leaves_the_part_of_strangers() {
         let hall = Hall::new(Shares::by_rank(4));
-        let mut proven = hall.idle("192.0.2.1", Rank::Stranger);
+        let mut proven = hall.idle("192.0.2.1", Rank::Unproven);
         proven.rise(Rank::Known);
-        let stranger = hall.idle("203.0.113.1", Rank::Stranger);
+        let stranger = hall.idle("203.0.113.1", Rank::Unproven);
         assert!(!proven.seat.end.is_cancelled());
-        drop(hall.idle("203.0.113.2", Rank::Stranger));
+        drop(hall.idle("203.0.113.2", Rank::Unproven));
         assert!(stranger.seat.end.is_cancelled() && !proven.seat.end.is_cancelled());
         drop((proven, stranger));
         let taken = hall.places.taken.lock();
@@ -448,9 +448,9 @@ mod tests {
     #[test]
     fn so_many_may_be_leaving_and_no_more() {
         let hall = Hall::new(Shares::alike(40));
-        let mut places: Vec<_> = (0..40 + 40 / PART).map(|_| hall.idle("192.0.2.1", Rank::Stranger)).collect();
-        assert_eq!(hall.enter("192.0.2.1", Rank::Stranger).err(), Some(NoPlace::Leaving));
+        let mut places: Vec<_> = (0..40 + 40 / PART).map(|_| hall.idle("192.0.2.1", Rank::Unproven)).collect();
+        assert_eq!(hall.enter("192.0.2.1", Rank::Unproven).err(), Some(NoPlace::Leaving));
         drop(places.remove(0));
-        places.push(hall.idle("192.0.2.1", Rank::Stranger));
+        places.push(hall.idle("192.0.2.1", Rank::Unproven));
     }
 }
