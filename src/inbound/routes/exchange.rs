@@ -21,7 +21,8 @@ use crate::inbound::listener::{Answers, Content};
 use crate::inbound::request::Request;
 
 impl Answers for Routes {
-    /// The request is taken apart before there is a future: hyper moves futures, and each would hold the request twice.
+    /// The request is taken apart before the future is made. hyper copies the future when it moves it, so a future that
+    /// captured the whole request would hold it twice.
     fn answer(
         &self,
         incoming: http::Request<Incoming>,
