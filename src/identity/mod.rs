@@ -1,4 +1,4 @@
-//! Who is evidence. Turns proof into the one [`Identity`] type, or a [`Refusal`] with a reason.
+//! Identity: turns proof into an [`Identity`] or a [`Refusal`].
 //!
 //! [`Sources`] compiles what is configured: definitions ([`definition`]) become sources ([`source`]), and what proves a
 //! peer becomes [`Peers`]. Each route has a [`Resolver`], which `inbound` asks once per request; nothing else can make

@@ -57,7 +57,7 @@ impl Resolver {
     /// The same headers, and what each is worth.
     pub fn headers_with_worth(&self) -> impl Iterator<Item = (&HeaderName, Worth)> {
         self.sources.iter().flat_map(|source| {
-            let worth = if source.proves_itself() { Worth::Proven } else { Worth::Said };
+            let worth = if source.proves_itself() { Worth::Proven } else { Worth::Asserted };
             source.headers().map(move |name| (name, worth))
         })
     }

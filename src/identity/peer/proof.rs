@@ -88,7 +88,7 @@ impl Proof {
     pub(super) fn headers_with_worth(&self) -> impl Iterator<Item = (&HeaderName, Worth)> {
         let secret = self.secrets.iter().map(|secrets| (&secrets.header, Worth::Proven));
         let signature = self.signatures.iter().map(|_| (&signature::HEADER, Worth::Proven));
-        secret.chain(signature).chain(self.workloads.iter().map(|workloads| (&workloads.header, Worth::Said)))
+        secret.chain(signature).chain(self.workloads.iter().map(|workloads| (&workloads.header, Worth::Asserted)))
     }
 
     /// The headers that it looks at.

@@ -225,8 +225,8 @@ fn headers_that_prove_a_peer_are_told_with_what_they_are_worth() {
     let expected = [
         ("x-secret", Worth::Proven),
         ("x-chat-peer-signature", Worth::Proven),
-        ("x-forwarded-client-cert", Worth::Said),
-        ("l5d-client-id", Worth::Said),
+        ("x-forwarded-client-cert", Worth::Asserted),
+        ("l5d-client-id", Worth::Asserted),
     ];
     assert_eq!(told, expected);
     assert_eq!(policy(&["127.0.0.0/8"]).headers_with_worth().count(), 0);

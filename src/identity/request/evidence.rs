@@ -50,11 +50,11 @@ impl std::fmt::Debug for Evidence<'_> {
     }
 }
 
-/// What the word of a header is worth.
+/// What a header proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worth {
     /// It tells identity, or proves the proxy, by being there: only the proxy may send it.
-    Said,
+    Asserted,
     /// It is signed, or a secret: a forgery is refused.
     Proven,
 }

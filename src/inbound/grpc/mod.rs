@@ -1,7 +1,8 @@
 //! Envoy's external authorization over gRPC: `envoy.service.auth.v3.Authorization/Check`, and the standard health service.
 //!
-//! A check asks what an auth subrequest asks. [`codec`] reads it and [`question`] makes a `Request` of it; [`checks`] finds the handler that answers, and [`answer`] turns that into what Envoy wants: one table of outcomes,
-//! one set of counters.
+//! A gRPC check asks the same as an auth subrequest and has the same handler. [`codec`] reads it and [`question`] makes a
+//! `Request` of it; [`checks`] finds the handler that answers, and [`answer`] turns that into what Envoy wants: one table
+//! of outcomes, one set of counters.
 
 mod answer;
 mod checks;
