@@ -1,4 +1,5 @@
-//! Who is at the other end of the connection, and whether that is proof enough to tell identity (threats section 1).
+//! Peers: which one is at the other end of a connection, and whether that is proof enough to tell identity (threats
+//! section 1).
 //!
 //! A [`Proof`] is one way to be believed: `[identity.peers]`, or one of `[identity.callers]`. Every kind of evidence that
 //! it names must hold, and within a kind any value will do. What a connection shows is looked at once, when it is
@@ -65,12 +66,12 @@ pub struct ConnectionProof {
     rank: Rank,
 }
 
-/// How far a connection alone says that its peer may be believed. Whoever shares places goes by it.
+/// How far a connection alone says that its peer may be believed. Places of a listener are shared by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
     /// Nothing that a request shows can be worth anything here.
     Unproven,
-    /// A request may prove something: with a secret, a signature or a token that is proof whoever sends it.
+    /// A request may prove something: with a secret, a signature or a token that is proof, no matter which peer sends it.
     Open,
     /// The connection is as a proof demands: it comes from a listed network or user, or shows a listed certificate.
     Known,
@@ -100,7 +101,7 @@ pub struct Peers {
     proofs: Vec<Proof>,
     /// Headers that prove something: they come once, under their own name, and no hop is told to drop them.
     guarded: Vec<HeaderName>,
-    /// Whether users come with tokens that are proof whoever sends them.
+    /// Whether users come with tokens that are proof, no matter which peer sends them.
     hears_anybody: bool,
 }
 
@@ -147,7 +148,7 @@ impl Peers {
         Self { proofs, guarded, hears_anybody: false }
     }
 
-    /// Whether somebody could be believed on a listener of this kind.
+    /// Whether a peer could be believed on a listener of this kind.
     pub fn can_hold(&self, listen: &config::Listen) -> bool {
         self.proofs.iter().any(|proof| proof.can_hold(listen)) // T-02: readiness of peers
     }
@@ -183,7 +184,7 @@ impl Peers {
         self.proofs.iter().any(Proof::reads_body)
     }
 
-    /// The same, where users may come with tokens that are proof whoever sends them.
+    /// The same, where users may come with tokens that are proof, no matter which peer sends them.
     pub(super) fn hearing(self, hears_anybody: bool) -> Self {
         Self { hears_anybody, ..self }
     }

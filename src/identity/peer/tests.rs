@@ -131,7 +131,7 @@ fn a_caller_proves_itself_with_a_token() {
         ("/auth", Ok("stranger"), Err(Refusal::PeerWorkload)),
         ("/chat", Err(Refusal::Expired), Err(Refusal::Expired)),
         ("/chat", Err(Refusal::KeyUnknown), Err(Refusal::KeyUnknown)),
-        // Else the next source would be asked, as if nobody were signed in.
+        // Else the next source would be asked, as if no user were signed in.
         ("/chat", Err(Refusal::Absent), Err(Refusal::PeerUntrusted)),
     ] {
         assert_eq!(prove(callers(), path, token), outcome, "{path} {token:?}");
