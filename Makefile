@@ -1,4 +1,5 @@
-# Two commands: `make run` and `make test`. The rest is a part of them, or takes too long for them: `make help` lists it.
+# `make run` and `make test`, and `make judges` where Go is at hand. The rest is a part of them, or takes too long for them:
+# `make help` lists it.
 
 TOOLS := $(CURDIR)/.tools/venv/bin
 CARGO ?= cargo
@@ -13,7 +14,7 @@ run: ## Build and start on config.toml: no account anywhere
 test: ## Install what the tests need, and run all parts: $(TESTS)
 	tests/run $(TESTS)
 
-judges: parts ## Build programs written in Go, once, and test before and behind them: oauth2-proxy, Centrifugo, LiveKit
+judges: parts ## Build programs written in Go, once, and test with them: oauth2-proxy in front, Centrifugo and LiveKit behind
 	tests/judges/go/build
 	$(CARGO) nextest run --locked --profile judges --test it
 

@@ -44,7 +44,7 @@ pub(super) struct Rotate {
     /// Go on with a rotation that is under way, but begin none
     #[arg(long)]
     resume: bool,
-    /// Only tell where the rotation stands
+    /// Only print the state of the rotation
     #[arg(long, conflicts_with_all = ["overlap", "kid", "registered", "wait", "resume"])]
     status: bool,
 }

@@ -80,7 +80,7 @@ enum Verb {
     Keys(keys::Verb),
     /// List the definitions that ship with the binary, or print one
     Presets(presets::Options),
-    /// Send what attackers send through your own reverse proxy, and tell what got through
+    /// Send what attackers send through your own reverse proxy, and report what got through
     Doctor(doctor::Options),
     /// Ask a running service whether it is ready; for images without a shell
     Healthcheck(healthcheck::Options),

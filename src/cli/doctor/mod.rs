@@ -47,7 +47,7 @@ pub(super) struct Options {
     /// The session route as a browser sees it, through the proxy
     #[arg(long, value_name = "URL")]
     through: String,
-    /// What signs you in, `Cookie: …` for one; may be repeated. Other users of this machine see it: prefer --header-file
+    /// Header that signs you in, such as `Cookie: …`; may be repeated. Other users of this machine see it: prefer --header-file
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
     /// The same from a file, one header a line

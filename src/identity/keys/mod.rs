@@ -1,5 +1,5 @@
 //! Keys that verify tokens: read ([`public`], [`jwks`], [`local`]), fetched ([`fetch`]) when the time has come
-//! ([`schedule`]) or a token asks for one that is not here ([`unknown`]), and kept ([`set`]).
+//! ([`schedule`]) or a token asks for one that is not here ([`negative_cache`]), and kept ([`set`]).
 
 mod algorithm;
 mod client;

@@ -17,7 +17,7 @@ pub struct Evidence<'r> {
     pub target: &'r str,
     /// Every header line.
     pub headers: &'r HeaderMap,
-    /// The whole body, where [`Resolver::reads_body`] and there is one.
+    /// The whole body, where [`Resolver::reads_body`](crate::identity::Resolver::reads_body) and there is one.
     pub body: Option<&'r [u8]>,
     /// What the proxy says beside the request, where it asked over gRPC. The headers above are those of its client then.
     pub relayed: Option<&'r Relayed>,

@@ -1,7 +1,7 @@
 //! Verifies signed tokens: form, header, key, signature, then claims, in this order, each failure with its own reason.
 //!
 //! The verification is our own, on the same primitives that the well-known library for such tokens uses. That library
-//! reads the key anew for each token, takes the time from the machine instead of a [`Clock`], checks issuer and audience
+//! reads the key anew for each token, takes the time from the machine instead of a [`Clock`](crate::clock::Clock), checks issuer and audience
 //! only where the claims are there, and cannot read what load balancers send.
 
 mod claims;

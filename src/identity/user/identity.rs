@@ -7,7 +7,7 @@ use super::profile::{HeaderLines, Profile};
 use super::text;
 use crate::identity::Refusal;
 
-/// A proven user. Private fields and two makers: [`Resolver::resolve`] for requests, and [`Identity::of_operator`] for
+/// A proven user. Private fields and two makers: `Resolver` for requests, and [`Identity::of_operator`] for
 /// the operator's own command line.
 #[derive(Clone)]
 pub struct Identity<'r> {
