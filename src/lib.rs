@@ -10,7 +10,7 @@
 //! ```
 //!
 //! 1. [`inbound`] accepts a connection and decides, once, whether its peer may tell identity. A request on it goes
-//!    through the route table to a handler; a check over gRPC asks what an auth subrequest asks.
+//!    through the route table to a handler; a gRPC check asks the same as an auth subrequest and has the same handler.
 //! 2. [`identity`] turns its headers into an [`identity::Identity`], or a refusal with a reason. Whatever proxies
 //!    disagree about is refused.
 //! 3. The handler encodes what the answer depends on as a session key. [`session`] hands out the finished answer from

@@ -1,4 +1,4 @@
-//! What an operator should know beforehand: the warnings of `sidemint check` and of the log at start.
+//! The warnings that `sidemint check` prints and the log holds at start.
 
 use super::Blueprint;
 use crate::config::{Identity, Listen, Peers};

@@ -1,4 +1,4 @@
-//! Points on the scale that nobody sets.
+//! `Moment`: a point on the monotonic clock, which an operator or NTP cannot set.
 
 use std::time::Duration;
 

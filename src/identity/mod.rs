@@ -1,4 +1,4 @@
-//! Who is evidence. Turns proof into the one [`Identity`] type, or a [`Refusal`] with a reason.
+//! Identity: turns proof into an [`Identity`] or a [`Refusal`].
 //!
 //! [`Sources`] compiles what is configured: definitions ([`definition`]) become sources ([`source`]), and what proves a
 //! peer becomes [`Peers`]. Each route has a [`Resolver`], which `inbound` asks once per request; nothing else can make
@@ -18,7 +18,7 @@ mod token;
 mod user;
 
 pub use definition::{PRESETS, summary};
-pub use peer::{Peer, PeerProof, Peers, Rank, Standing};
+pub use peer::{ConnectionProof, Peer, PeerProof, Peers, Rank};
 pub use refusal::Refusal;
 pub use request::{Evidence, Relayed, Worth};
 pub use resolver::Resolver;

@@ -8,7 +8,7 @@ use super::keys::Found;
 use super::peer::Gate;
 use super::source::{Source, body};
 use super::user::users::Users;
-use super::{Evidence, Identity, Rank, Refusal, Standing, Worth};
+use super::{ConnectionProof, Evidence, Identity, Rank, Refusal, Worth};
 
 /// Resolves the requests of one route.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +57,7 @@ impl Resolver {
     /// The same headers, and what each is worth.
     pub fn headers_with_worth(&self) -> impl Iterator<Item = (&HeaderName, Worth)> {
         self.sources.iter().flat_map(|source| {
-            let worth = if source.proves_itself() { Worth::Proven } else { Worth::Said };
+            let worth = if source.proves_itself() { Worth::Proven } else { Worth::Asserted };
             source.headers().map(move |name| (name, worth))
         })
     }
@@ -68,8 +68,8 @@ impl Resolver {
     }
 
     /// Whether this peer may need the body to prove itself, because it signs requests as a whole.
-    pub fn proves_by_body(&self, standing: Standing) -> bool {
-        standing.rank() != Rank::Stranger && self.gate.peers().reads_body()
+    pub fn proves_by_body(&self, connection: ConnectionProof) -> bool {
+        connection.rank() != Rank::Unproven && self.gate.peers().reads_body()
     }
 
     /// The member of a body that names the user, where one does: it is no input then.

@@ -136,8 +136,8 @@ impl Sessions {
         if !plan.provider.may_be_cached() {
             self.count(key.chat_subject())?;
             let running = self.flights.pass(key.chat_subject())?;
-            // Good for one request: nobody else waits for this mint, and nothing keeps what it brings.
-            // Boxed: a mint by calls is large, and every local one would carry its room about.
+            // Good for one request: no other request waits for this mint, and its result is not kept.
+            // Boxed: the future of a mint by calls is large, and the future of every local mint would be as large.
             let entry = self.within(plan, Box::pin(self.mint(&key, origin, true))).await?;
             // T-66: dismissed flight
             if running.is_dismissed() {

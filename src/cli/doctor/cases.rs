@@ -138,8 +138,8 @@ fn cases(who: Who, evidence: &[Evidence]) -> Vec<Case> {
         lines.insert(name.clone(), HeaderValue::from_static(FORGED));
     }
     if lines.len() > 1 {
-        let any_said = evidence.iter().any(|evidence| evidence.worth == Worth::Said);
-        let worth = if any_said { Worth::Said } else { Worth::Proven };
+        let any_asserted = evidence.iter().any(|evidence| evidence.worth == Worth::Asserted);
+        let worth = if any_asserted { Worth::Asserted } else { Worth::Proven };
         cases.push(Case { who, trick: Trick::Together, header: None, worth, lines });
     }
     cases
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     fn said(name: &'static str) -> Evidence {
-        Evidence { name: HeaderName::from_static(name), worth: Worth::Said, identity: true }
+        Evidence { name: HeaderName::from_static(name), worth: Worth::Asserted, identity: true }
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
     fn too_many_requests_are_not_sent() {
         let name = |n: usize| HeaderName::from_bytes(format!("x-h{n}").as_bytes()).expect("a name");
         let many: Vec<Evidence> =
-            (0..30).map(|n| Evidence { name: name(n), worth: Worth::Said, identity: true }).collect();
+            (0..30).map(|n| Evidence { name: name(n), worth: Worth::Asserted, identity: true }).collect();
         assert!(plan(&[Who::Visitor, Who::User], &many).expect_err("too many") > MOST_REQUESTS);
     }
 }

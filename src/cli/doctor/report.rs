@@ -54,7 +54,7 @@ impl Row {
             Seen::Session { .. } => Finding::Believed,
             _ => Finding::KeptOut,
         };
-        let (who, trick, worth) = (Who::Visitor, Trick::Nothing, Worth::Said);
+        let (who, trick, worth) = (Who::Visitor, Trick::Nothing, Worth::Asserted);
         let level = finding.level(trick, worth);
         Self { who, trick, header: None, alias: None, worth, status: seen.status(), finding, level }
     }
@@ -81,7 +81,7 @@ impl Row {
 /// may still be passed on, to say things of the user that no session shows.
 pub(super) fn mark_hidden(rows: &mut [Row]) {
     let is = |row: &Row, trick: Trick, finding: Finding| {
-        row.who == Who::User && row.trick == trick && row.finding == finding && row.worth == Worth::Said
+        row.who == Who::User && row.trick == trick && row.finding == finding && row.worth == Worth::Asserted
     };
     let named = |rows: &[Row], trick: Trick, finding: Finding| -> BTreeSet<String> {
         let found = rows.iter().filter(|row| is(row, trick, finding)).filter_map(|row| row.header.as_ref());
@@ -289,10 +289,10 @@ mod tests {
             trick: *trick,
             header: Some(name.clone()),
             alias: None,
-            worth: Worth::Said,
+            worth: Worth::Asserted,
             status: Some(200),
             finding: *finding,
-            level: finding.level(*trick, Worth::Said),
+            level: finding.level(*trick, Worth::Asserted),
         };
         let rows = findings.iter().map(row).collect();
         Report { address: "http://a/".to_owned(), proxy: Proxy::Nginx, is_guess: true, requests: 9, rows }

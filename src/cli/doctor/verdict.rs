@@ -91,7 +91,7 @@ impl Finding {
                 (_, Worth::Proven) => Level::Fine,
                 // Refused this time, for being two or too long. One of the right form would be believed, from users of
                 // whom the login says less.
-                (_, Worth::Said) => Level::Through,
+                (_, Worth::Asserted) => Level::Through,
             },
         }
     }
@@ -157,10 +157,10 @@ mod tests {
     #[test]
     fn what_reaches_us_is_bad_where_it_could_have_been_believed() {
         let level = |trick, worth| Finding::Reached.level(trick, worth);
-        assert_eq!(level(Trick::Doubled, Worth::Said), Level::Through);
-        assert_eq!(level(Trick::Spoofed, Worth::Said), Level::Through);
+        assert_eq!(level(Trick::Doubled, Worth::Asserted), Level::Through);
+        assert_eq!(level(Trick::Spoofed, Worth::Asserted), Level::Through);
         assert_eq!(level(Trick::Spoofed, Worth::Proven), Level::Fine);
-        assert_eq!(level(Trick::Dot, Worth::Said), Level::Note);
-        assert_eq!(level(Trick::Listed, Worth::Said), Level::Note);
+        assert_eq!(level(Trick::Dot, Worth::Asserted), Level::Note);
+        assert_eq!(level(Trick::Listed, Worth::Asserted), Level::Note);
     }
 }

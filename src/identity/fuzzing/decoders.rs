@@ -37,8 +37,8 @@ fn resolver(own: Value) -> Option<Resolver> {
 }
 
 fn told<'r>(resolver: &'r Resolver, headers: &'r HeaderMap) -> Result<Identity<'r>, Refusal> {
-    let standing = resolver.peers().meet(Peer::tcp(IpAddr::from([127, 0, 0, 1])), &[]);
-    resolver.resolve(&Evidence { standing, method: &Method::GET, target: "/", headers, body: None, relayed: None })
+    let connection = resolver.peers().assess(Peer::tcp(IpAddr::from([127, 0, 0, 1])), &[]);
+    resolver.resolve(&Evidence { connection, method: &Method::GET, target: "/", headers, body: None, relayed: None })
 }
 
 /// The value itself, and in base64 of the kind that the source reads.

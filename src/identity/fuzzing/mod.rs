@@ -88,14 +88,14 @@ impl Sources {
 
 /// What Envoy verified, then what its client says: where a mesh must name Envoy in its own call, and where it is near.
 /// With each, what its connection proves, and whether that is enough.
-pub(crate) fn relayed() -> &'static [(Resolver, Standing, bool)] {
-    static RELAYED: LazyLock<Vec<(Resolver, Standing, bool)>> = LazyLock::new(|| {
+pub(crate) fn relayed() -> &'static [(Resolver, ConnectionProof, bool)] {
+    static RELAYED: LazyLock<Vec<(Resolver, ConnectionProof, bool)>> = LazyLock::new(|| {
         let near = || config::Peers { networks: "127.0.0.0/8".parse().into_iter().collect(), ..Default::default() };
         let named = config::Peers { xfcc: vec!["spiffe://corp/envoy".to_owned()], ..near() };
         let resolver = |peers, is_proven| {
             let resolver = Sources::relayed_for_fuzzing(peers)?.resolver(&route());
-            let standing = resolver.peers().meet(Peer::tcp(IpAddr::from([127, 0, 0, 1])), &[]);
-            Some((resolver, standing, is_proven))
+            let connection = resolver.peers().assess(Peer::tcp(IpAddr::from([127, 0, 0, 1])), &[]);
+            Some((resolver, connection, is_proven))
         };
         [resolver(named, false), resolver(near(), true)].into_iter().flatten().collect()
     });
@@ -130,8 +130,8 @@ pub(crate) fn identity_headers(bytes: &[u8]) {
     for (resolver, subject) in RESOLVERS.iter() {
         let subject = *subject;
         let asked = |from: IpAddr| {
-            let standing = resolver.peers().meet(Peer::tcp(from), &[]);
-            Evidence { standing, method: &Method::GET, target: "/", headers: &headers, body: None, relayed: None }
+            let connection = resolver.peers().assess(Peer::tcp(from), &[]);
+            Evidence { connection, method: &Method::GET, target: "/", headers: &headers, body: None, relayed: None }
         };
         let foreign = asked(IpAddr::from([192, 0, 2, 1]));
         assert!(resolver.resolve(&foreign).is_err(), "a foreign peer is never believed");
@@ -221,9 +221,9 @@ pub(crate) fn networks(bytes: &[u8]) {
     headers.insert("x-forwarded-user", HeaderValue::from_static("alice"));
     let edges = [network.network(), network.broadcast()];
     for address in all.take(16).filter_map(|line| line.parse().ok()).chain(edges) {
-        let standing = resolver.peers().meet(Peer::tcp(address), &[]);
+        let connection = resolver.peers().assess(Peer::tcp(address), &[]);
         let evidence =
-            Evidence { standing, method: &Method::GET, target: "/", headers: &headers, body: None, relayed: None };
+            Evidence { connection, method: &Method::GET, target: "/", headers: &headers, body: None, relayed: None };
         assert_eq!(resolver.resolve(&evidence).is_ok(), holds(network, address), "{network} and {address}");
     }
 }

@@ -40,7 +40,7 @@ pub(super) enum Fault {
     Broken,
     /// An answer larger than any honest one.
     TooLarge,
-    /// An address that nobody is sent to.
+    /// An address that no request goes to.
     Address,
     /// Another status than 200; redirects are not followed.
     Status,

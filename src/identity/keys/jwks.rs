@@ -1,4 +1,4 @@
-//! Reads a JWK Set (RFC 7517, 5) that somebody else wrote: bounded, and nothing in it but keys that verify.
+//! Reads a JWK Set (RFC 7517, 5) from outside: within bounds, and only its keys that verify signatures.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
-//! The service is not ready before every source in use has had keys once. An outage later on does not change that: the
-//! last good keys stay in use.
+//! Readiness of the key sets: holds the service back until every source in use has had keys once. A later outage does not
+//! change that, because the last good keys stay in use.
 
 use std::collections::BTreeSet;
 

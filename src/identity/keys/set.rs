@@ -75,7 +75,7 @@ pub(in crate::identity) enum Found {
     Changed,
     /// The source has no such key, as far as is known.
     Nothing,
-    /// The source cannot be asked now, so nobody can say whether the token is good.
+    /// The source cannot be asked now, so it is unknown whether the token is good.
     Unreachable,
 }
 

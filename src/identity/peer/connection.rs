@@ -27,7 +27,7 @@ impl Position {
         }
     }
 
-    /// Whether anybody on `listen` could be there.
+    /// Whether a peer of `listen` could be there.
     pub(super) fn can_hold(&self, listen: &Listen) -> bool {
         match listen {
             Listen::Tcp(_) => !self.networks.is_empty(),

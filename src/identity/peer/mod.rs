@@ -1,8 +1,9 @@
-//! Who is at the other end of the connection, and whether that is proof enough to tell identity (threats section 1).
+//! Peers: which one is at the other end of a connection, and whether that is proof enough to tell identity (threats
+//! section 1).
 //!
 //! A [`Proof`] is one way to be believed: `[identity.peers]`, or one of `[identity.callers]`. Every kind of evidence that
 //! it names must hold, and within a kind any value will do. What a connection shows is looked at once, when it is
-//! accepted ([`Peers::meet`]); what a request shows, each time ([`Gate::prove`]).
+//! accepted ([`Peers::assess`]); what a request shows, each time ([`Gate::prove`]).
 
 mod certificate;
 mod connection;
@@ -58,25 +59,25 @@ pub struct PeerProof(());
 
 /// What a connection proves, found out once when it is accepted.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing {
+pub struct ConnectionProof {
     peer: Peer,
     /// One bit for each proof whose demands on a connection are met.
     met: u64,
     rank: Rank,
 }
 
-/// How far a connection alone says that its peer may be believed. Whoever shares places goes by it.
+/// How far a connection alone says that its peer may be believed. Places of a listener are shared by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
     /// Nothing that a request shows can be worth anything here.
-    Stranger,
-    /// A request may prove something: with a secret, a signature or a token that is proof whoever sends it.
+    Unproven,
+    /// A request may prove something: with a secret, a signature or a token that is proof, no matter which peer sends it.
     Open,
     /// The connection is as a proof demands: it comes from a listed network or user, or shows a listed certificate.
     Known,
 }
 
-impl Standing {
+impl ConnectionProof {
     /// How far the connection alone says that its peer may be believed.
     pub fn rank(self) -> Rank {
         self.rank
@@ -88,7 +89,7 @@ impl Standing {
     }
 
     /// Whether the connection alone meets no proof, not even in part. Such a peer may still bring a token.
-    pub fn is_unproven(self) -> bool {
+    pub fn meets_no_proof(self) -> bool {
         self.met == 0
     }
 }
@@ -100,7 +101,7 @@ pub struct Peers {
     proofs: Vec<Proof>,
     /// Headers that prove something: they come once, under their own name, and no hop is told to drop them.
     guarded: Vec<HeaderName>,
-    /// Whether users come with tokens that are proof whoever sends them.
+    /// Whether users come with tokens that are proof, no matter which peer sends them.
     hears_anybody: bool,
 }
 
@@ -147,7 +148,7 @@ impl Peers {
         Self { proofs, guarded, hears_anybody: false }
     }
 
-    /// Whether somebody could be believed on a listener of this kind.
+    /// Whether a peer could be believed on a listener of this kind.
     pub fn can_hold(&self, listen: &config::Listen) -> bool {
         self.proofs.iter().any(|proof| proof.can_hold(listen)) // T-02: readiness of peers
     }
@@ -183,20 +184,20 @@ impl Peers {
         self.proofs.iter().any(Proof::reads_body)
     }
 
-    /// The same, where users may come with tokens that are proof whoever sends them.
+    /// The same, where users may come with tokens that are proof, no matter which peer sends them.
     pub(super) fn hearing(self, hears_anybody: bool) -> Self {
         Self { hears_anybody, ..self }
     }
 
     /// What a new connection proves. `names` are those in its verified client certificate.
-    pub fn meet(&self, peer: Peer, names: &[String]) -> Standing {
-        let rank = if self.hears_anybody { Rank::Open } else { Rank::Stranger };
-        let mut standing = Standing { peer, met: 0, rank };
+    pub fn assess(&self, peer: Peer, names: &[String]) -> ConnectionProof {
+        let rank = if self.hears_anybody { Rank::Open } else { Rank::Unproven };
+        let mut assessed = ConnectionProof { peer, met: 0, rank };
         for (bit, proof) in self.with_bits().filter(|(_, proof)| proof.is_met_by(peer, names)) {
-            standing.met |= bit;
-            standing.rank = standing.rank.max(proof.rank());
+            assessed.met |= bit;
+            assessed.rank = assessed.rank.max(proof.rank());
         }
-        standing
+        assessed
     }
 
     /// What the route of this name asks for. `signed` are the headers that a signature over a request covers.
@@ -255,7 +256,7 @@ impl Gate {
         subject_of: impl Fn(&str) -> Result<String, Refusal>,
     ) -> Result<PeerProof, Refusal> {
         // T-11, T-58: peer of the connection
-        if evidence.standing.met & self.settled != 0 {
+        if evidence.connection.met & self.settled != 0 {
             return Ok(PeerProof(()));
         }
         self.prove_by_request(evidence, &subject_of)
@@ -267,7 +268,7 @@ impl Gate {
         evidence: &Evidence<'_>,
         subject_of: &dyn Fn(&str) -> Result<String, Refusal>,
     ) -> Result<PeerProof, Refusal> {
-        let met = |bit: u64| evidence.standing.met & bit != 0;
+        let met = |bit: u64| evidence.connection.met & bit != 0;
         ambiguity::guard(evidence.of_peer(), &self.peers.guarded)?;
         // Secrets first, and those of every proof: which one was right must not show in the time it takes (T-52).
         let secrets = self.peers.with_bits().filter(|(bit, _)| met(*bit));

@@ -64,7 +64,7 @@ impl Proof {
         self.secrets.is_none() && self.signatures.is_none() && self.workloads.is_empty() && self.token.is_none()
     }
 
-    /// What a connection is that meets its demands. One without any is met by everybody.
+    /// The rank of a connection that meets its demands. Every connection meets a proof without demands.
     pub(super) fn rank(&self) -> Rank {
         if self.position.is_some() || self.names.is_some() { Rank::Known } else { Rank::Open }
     }
@@ -79,7 +79,7 @@ impl Proof {
         self.routes.is_empty() || self.routes.iter().any(|own| own == route)
     }
 
-    /// Whether somebody who connects to `listen` could hold it.
+    /// Whether a peer that connects to `listen` could hold it.
     pub(super) fn can_hold(&self, listen: &Listen) -> bool {
         self.position.as_ref().is_none_or(|position| position.can_hold(listen))
     }
@@ -88,7 +88,7 @@ impl Proof {
     pub(super) fn headers_with_worth(&self) -> impl Iterator<Item = (&HeaderName, Worth)> {
         let secret = self.secrets.iter().map(|secrets| (&secrets.header, Worth::Proven));
         let signature = self.signatures.iter().map(|_| (&signature::HEADER, Worth::Proven));
-        secret.chain(signature).chain(self.workloads.iter().map(|workloads| (&workloads.header, Worth::Said)))
+        secret.chain(signature).chain(self.workloads.iter().map(|workloads| (&workloads.header, Worth::Asserted)))
     }
 
     /// The headers that it looks at.
@@ -150,7 +150,7 @@ impl Proof {
         if let Some(token) = &self.token {
             tokens.check(token)?;
         }
-        // Last: whoever is not proven does not learn which routes there are.
+        // Last: an unproven peer does not learn which routes there are.
         // T-01: routes of the caller
         if self.serves(&gate.route) { Ok(()) } else { Err((5, Refusal::CallerRoute)) }
     }

@@ -1,4 +1,4 @@
-//! Secrets from files, several valid at once: a new one is added, then the old one is taken away, and nobody is locked
+//! Secrets from files, several valid at once: a new one is added, then the old one is removed, and no peer is locked
 //! out in between.
 
 use std::path::PathBuf;

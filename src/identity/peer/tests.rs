@@ -23,7 +23,7 @@ fn policy(networks: &[&str]) -> Peers {
 }
 
 fn is_met(peers: &Peers, peer: Peer, names: &[String]) -> bool {
-    peers.meet(peer, names).met != 0
+    peers.assess(peer, names).met != 0
 }
 
 fn loopback() -> Peer {
@@ -64,7 +64,7 @@ fn nobody_is_believed_by_default() {
     assert!(!is_met(&policy, loopback(), &[]));
     assert!(!is_met(&policy, Peer::Unix { uid: 0 }, &[]));
     let evidence = Evidence {
-        standing: policy.meet(loopback(), &[]),
+        connection: policy.assess(loopback(), &[]),
         method: &Method::GET,
         target: "/",
         headers: &HeaderMap::new(),
@@ -106,10 +106,10 @@ fn caller(subjects: &[&str], routes: &[&str]) -> config::Caller {
 }
 
 fn prove(peers: Peers, path: &str, token: Result<&str, Refusal>) -> Result<(), Refusal> {
-    let standing = peers.meet(loopback(), &[]);
+    let connection = peers.assess(loopback(), &[]);
     let headers = HeaderMap::new();
     let evidence =
-        Evidence { standing, method: &Method::GET, target: path, headers: &headers, body: None, relayed: None };
+        Evidence { connection, method: &Method::GET, target: path, headers: &headers, body: None, relayed: None };
     let gate = Arc::new(peers).gate(path, std::iter::empty());
     let subject = |source: &str| {
         assert_eq!(source, "cluster");
@@ -131,7 +131,7 @@ fn a_caller_proves_itself_with_a_token() {
         ("/auth", Ok("stranger"), Err(Refusal::PeerWorkload)),
         ("/chat", Err(Refusal::Expired), Err(Refusal::Expired)),
         ("/chat", Err(Refusal::KeyUnknown), Err(Refusal::KeyUnknown)),
-        // Else the next source would be asked, as if nobody were signed in.
+        // Else the next source would be asked, as if no user were signed in.
         ("/chat", Err(Refusal::Absent), Err(Refusal::PeerUntrusted)),
     ] {
         assert_eq!(prove(callers(), path, token), outcome, "{path} {token:?}");
@@ -154,7 +154,7 @@ fn the_sixty_fourth_proof_has_a_bit_of_its_own() {
     let callers: Vec<_> =
         (0..64).map(|uid| ("", config::Caller { proof: proof(uid), ..config::Caller::default() })).collect();
     let peers = Peers::of(&callers);
-    let met: Vec<u64> = (0..65).map(|uid| peers.meet(Peer::Unix { uid }, &[]).met).collect();
+    let met: Vec<u64> = (0..65).map(|uid| peers.assess(Peer::Unix { uid }, &[]).met).collect();
     assert_eq!((met[0], met[63], met[64]), (1, 1 << 63, 0));
 }
 
@@ -225,8 +225,8 @@ fn headers_that_prove_a_peer_are_told_with_what_they_are_worth() {
     let expected = [
         ("x-secret", Worth::Proven),
         ("x-chat-peer-signature", Worth::Proven),
-        ("x-forwarded-client-cert", Worth::Said),
-        ("l5d-client-id", Worth::Said),
+        ("x-forwarded-client-cert", Worth::Asserted),
+        ("l5d-client-id", Worth::Asserted),
     ];
     assert_eq!(told, expected);
     assert_eq!(policy(&["127.0.0.0/8"]).headers_with_worth().count(), 0);
@@ -238,9 +238,9 @@ fn a_token_is_verified_once_for_all_callers() {
     let callers: Vec<_> = (0..63).map(|_| ("a", caller(&["web"], &[]))).collect();
     let peers = Peers::of(&callers);
     let headers = HeaderMap::new();
-    let standing = peers.meet(loopback(), &[]);
+    let connection = peers.assess(loopback(), &[]);
     let evidence =
-        Evidence { standing, method: &Method::GET, target: "/", headers: &headers, body: None, relayed: None };
+        Evidence { connection, method: &Method::GET, target: "/", headers: &headers, body: None, relayed: None };
     let gate = Arc::new(peers).gate("/", std::iter::empty());
     for (told, outcome) in
         [(Err(Refusal::Signature), Some(Refusal::Signature)), (Ok("stranger".to_owned()), Some(Refusal::PeerWorkload))]

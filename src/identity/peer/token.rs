@@ -30,7 +30,7 @@ impl<'t> Tokens<'t> {
         match told {
             Ok(subject) if asked.subjects.contains(subject) => Ok(()), // T-01: subject of the caller
             Ok(_) => Err((4, Refusal::PeerWorkload)),
-            // It would read as «nobody is signed in», and the next source would be asked.
+            // It would read as "no user is signed in", and the next source would be asked.
             Err(Refusal::Absent) => Err((1, Refusal::PeerUntrusted)),
             Err(other) => Err((4, *other)),
         }

@@ -4,13 +4,13 @@ use http::header::HeaderMap;
 use http::{HeaderName, Method};
 
 use super::relayed::Relayed;
-use crate::identity::Standing;
+use crate::identity::ConnectionProof;
 
 /// What of a request can say who the user is.
 #[derive(Clone, Copy)]
 pub struct Evidence<'r> {
     /// What the connection proves.
-    pub standing: Standing,
+    pub connection: ConnectionProof,
     /// Method.
     pub method: &'r Method,
     /// Path and query, as sent.
@@ -46,15 +46,15 @@ impl<'r> Evidence<'r> {
 impl std::fmt::Debug for Evidence<'_> {
     /// Headers and bodies are full of secrets and personal data.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Evidence").field("standing", &self.standing).finish_non_exhaustive()
+        f.debug_struct("Evidence").field("connection", &self.connection).finish_non_exhaustive()
     }
 }
 
-/// What the word of a header is worth.
+/// What a header proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worth {
     /// It tells identity, or proves the proxy, by being there: only the proxy may send it.
-    Said,
+    Asserted,
     /// It is signed, or a secret: a forgery is refused.
     Proven,
 }

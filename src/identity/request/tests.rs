@@ -13,8 +13,8 @@ fn resolver(source: &str) -> Resolver {
 }
 
 fn evidence<'r>(resolver: &Resolver, from: &str, headers: &'r HeaderMap) -> Evidence<'r> {
-    let standing = resolver.peers().meet(Peer::tcp(from.parse().expect("address")), &[]);
-    Evidence { standing, method: &Method::GET, target: "/", headers, body: None, relayed: None }
+    let connection = resolver.peers().assess(Peer::tcp(from.parse().expect("address")), &[]);
+    Evidence { connection, method: &Method::GET, target: "/", headers, body: None, relayed: None }
 }
 
 fn headers(lines: &[(&str, &[u8])]) -> HeaderMap {

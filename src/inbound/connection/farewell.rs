@@ -1,4 +1,4 @@
-//! The end of a connection on which bytes are left that nobody will read.
+//! Closes a connection that still holds unread bytes, so that the client gets its answer.
 //!
 //! A socket that is closed with such bytes resets the connection, and the reset may overtake the answer. So the answer goes
 //! out first, then our end of the connection is closed, and what still comes is dropped for a moment (RFC 9112, 9.6).

@@ -22,7 +22,7 @@ pub(in crate::inbound) struct Phase {
 
 /// No request is in hand.
 pub(super) const IDLE: u8 = 0;
-/// hyper has a whole head, and nobody was asked yet.
+/// hyper has a whole head, and no handler was called yet.
 pub(super) const GIVEN: u8 = 1;
 /// A request is being answered.
 pub(super) const SERVING: u8 = 2;

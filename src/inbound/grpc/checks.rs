@@ -13,7 +13,7 @@ use super::codec::Read;
 use super::question::Question;
 use super::{Unread, answer};
 use crate::config;
-use crate::identity::{Rank, Refusal, Standing};
+use crate::identity::{ConnectionProof, Rank, Refusal};
 use crate::inbound::routes::Routes;
 use crate::inbound::routes::subrequest::SubrequestRoute;
 use crate::inbound::routes::table::{Served, Table};
@@ -39,14 +39,14 @@ impl Checks {
 
     async fn check(&self, call: tonic::Request<Read>) -> Result<CheckResponse, Status> {
         let (metadata, extensions, Read(check)) = call.into_parts();
-        let standing = *extensions.get::<Standing>().ok_or_else(|| Status::unavailable("no connection"))?;
+        let connection = *extensions.get::<ConnectionProof>().ok_or_else(|| Status::unavailable("no connection"))?;
         let check = check.filter(|_| extensions.get::<Unread>().is_none());
-        let Some(check) = check else { return self.refuse_unread(standing) };
+        let Some(check) = check else { return self.refuse_unread(connection) };
         let mut attributes = check.attributes.unwrap_or_default();
         // T-12: route of the check
         // T-33: checks are not logged
         let named = std::mem::take(&mut attributes.context_extensions);
-        let question = Question::of(metadata.into_headers(), attributes, standing);
+        let question = Question::of(metadata.into_headers(), attributes, connection);
         let path = named.get(ROUTE).unwrap_or(&self.first);
         let mut routes = self.routes(path).peekable();
         if routes.peek().is_none() {
@@ -88,10 +88,10 @@ impl Checks {
 
     /// The answer to a check that cannot be read, or that is not read because a stranger sent it. All routes say the same
     /// to that.
-    fn refuse_unread(&self, standing: Standing) -> Result<CheckResponse, Status> {
+    fn refuse_unread(&self, connection: ConnectionProof) -> Result<CheckResponse, Status> {
         let (_, route) = self.routes(&self.first).next().ok_or_else(|| Status::unavailable("no such route"))?;
-        let nothing = Question::of(HeaderMap::new(), AttributeContext::default(), standing);
-        let refusal = if standing.rank() == Rank::Stranger { Refusal::PeerUntrusted } else { Refusal::Malformed };
+        let nothing = Question::of(HeaderMap::new(), AttributeContext::default(), connection);
+        let refusal = if connection.rank() == Rank::Unproven { Refusal::PeerUntrusted } else { Refusal::Malformed };
         answer::of(route.refuse(&nothing.request, refusal))
     }
 }

@@ -22,8 +22,8 @@ pub(crate) fn check(bytes: &[u8]) {
     answers(bytes);
     let Ok(check) = CheckRequest::decode(bytes) else { return };
     let attributes = check.attributes.unwrap_or_default();
-    for (resolver, standing, is_proven) in identity::relayed() {
-        let question = Question::of(HeaderMap::new(), attributes.clone(), *standing);
+    for (resolver, connection, is_proven) in identity::relayed() {
+        let question = Question::of(HeaderMap::new(), attributes.clone(), *connection);
         let told = resolver.resolve(&question.request.asking(None));
         assert!(*is_proven || told.is_err(), "no check proves its sender");
         assert!(!question.is_malformed || question.request.headers.is_empty(), "nothing is known of what is malformed");

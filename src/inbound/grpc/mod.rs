@@ -1,7 +1,8 @@
 //! Envoy's external authorization over gRPC: `envoy.service.auth.v3.Authorization/Check`, and the standard health service.
 //!
-//! A check asks what an auth subrequest asks. [`codec`] reads it and [`question`] makes a `Request` of it; [`checks`] finds the handler that answers, and [`answer`] turns that into what Envoy wants: one table of outcomes,
-//! one set of counters.
+//! A gRPC check asks the same as an auth subrequest and has the same handler. [`codec`] reads it and [`question`] makes a
+//! `Request` of it; [`checks`] finds the handler that answers, and [`answer`] turns that into what Envoy wants: one table
+//! of outcomes, one set of counters.
 
 mod answer;
 mod checks;
@@ -33,7 +34,7 @@ use super::listener::{Answers, Content};
 use super::request::body::{self, Body, BodyLimits};
 use super::routes::Routes;
 use crate::config;
-use crate::identity::{Rank, Standing};
+use crate::identity::{ConnectionProof, Rank};
 use crate::lifecycle::Lifecycle;
 use checks::{Check, Checks};
 use codec::Checked;
@@ -82,7 +83,7 @@ impl Calls {
     async fn call(
         &mut self,
         request: Request<Incoming>,
-        standing: Standing,
+        connection: ConnectionProof,
         room: Held,
     ) -> Result<http::Response<Answer>, Infallible> {
         if let Some(status) = no_call(&request) {
@@ -97,7 +98,7 @@ impl Calls {
         }
         let (mut head, body) = request.into_parts();
         let limits = BodyLimits { bytes: MOST_BYTES, patience: self.patience }; // T-49: time for a check
-        let is_read = standing.rank() != Rank::Stranger; // T-70: bodies of strangers
+        let is_read = connection.rank() != Rank::Unproven; // T-70: bodies of strangers
         let read = if is_read { body::read(body, limits, room).await } else { Body::TooLarge };
         let bytes = match read {
             Body::Whole(bytes) => bytes,
@@ -109,7 +110,7 @@ impl Calls {
             Body::NoRoom => return Ok(Status::resource_exhausted("too many calls at once").into_http()),
             Body::Broken => return Ok(Status::deadline_exceeded("the call did not come to its end").into_http()),
         };
-        head.extensions.insert(standing);
+        head.extensions.insert(connection);
         let request = Request::from_parts(head, Full::new(bytes));
         if is_check {
             Ok(Grpc::new(Checked::default()).unary(Check(Arc::clone(&self.checks)), request).await)
@@ -159,14 +160,14 @@ impl Answers for Calls {
     fn answer(
         &self,
         request: Request<Incoming>,
-        standing: Standing,
+        connection: ConnectionProof,
         phase: Arc<Phase>,
         _fault: Option<HeadFault>,
     ) -> impl Future<Output = Result<http::Response<impl Content + use<>>, Infallible>> + Send + 'static + use<> {
         let mut services = self.clone();
         async move {
             let under_way = phase.under_way();
-            let answer = services.call(request, standing, phase.room()).await;
+            let answer = services.call(request, connection, phase.room()).await;
             phase.answered();
             drop(under_way);
             answer.map(|answer| answer.map(|body| Ongoing { body, _going_on: phase.answering() }))

@@ -5,17 +5,17 @@
 
 use std::collections::HashMap;
 
-use envoy_types::pb::envoy::config::core::v3::{HeaderMap as Lines, HeaderValue as Line, Metadata};
+use envoy_types::pb::envoy::config::core::v3::{HeaderMap as ProtoHeaders, HeaderValue as ProtoHeader, Metadata};
 use envoy_types::pb::envoy::service::auth::v3::AttributeContext;
 use envoy_types::pb::envoy::service::auth::v3::attribute_context::HttpRequest;
-use envoy_types::pb::google::protobuf::Value as Told;
+use envoy_types::pb::google::protobuf::Value as ProtoValue;
 use envoy_types::pb::google::protobuf::value::Kind;
 use http::Method;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use serde_json::{Map, Number, Value};
 
-use crate::identity::{Relayed, Standing};
+use crate::identity::{ConnectionProof, Relayed};
 use crate::inbound::request::Request;
 
 /// Beyond it, doubles hold not every whole number, so two users could become one (T-15).
@@ -33,7 +33,7 @@ pub(super) struct Question {
 
 impl Question {
     /// Reads a check. `own` are the header lines of the call itself.
-    pub(super) fn of(own: HeaderMap, attributes: AttributeContext, standing: Standing) -> Self {
+    pub(super) fn of(own: HeaderMap, attributes: AttributeContext, connection: ConnectionProof) -> Self {
         let principal = attributes.source.map(|source| source.principal).unwrap_or_default(); // T-01: principal
         let mut relayed = Relayed::new(own, principal);
         tell(&mut relayed, attributes.metadata_context.unwrap_or_default());
@@ -44,7 +44,7 @@ impl Question {
         if joined {
             relayed.mark_joined();
         }
-        Self { request: Request::of_check(standing, method, target, headers, relayed), is_malformed }
+        Self { request: Request::of_check(connection, method, target, headers, relayed), is_malformed }
     }
 }
 
@@ -70,7 +70,7 @@ impl Parts {
         let joined = lines.headers.is_empty();
         // T-08: raw headers
         if !joined && !request.headers.is_empty() {
-            // Told twice, they could tell of two users.
+            // Sent in both forms, they could name two users.
             return Err(Malformed);
         }
         let mut headers = if joined { together(&request.headers)? } else { apart(lines)? };
@@ -84,10 +84,10 @@ impl Parts {
 }
 
 /// Lines as they were sent (`encode_raw_headers`).
-fn apart(lines: Lines) -> Result<HeaderMap, Malformed> {
+fn apart(lines: ProtoHeaders) -> Result<HeaderMap, Malformed> {
     // There is no saying how many will come, and a map of too many panics when it is made, but not when it is filled.
     let mut headers = HeaderMap::new(); // T-57: number of headers
-    for Line { key, value, raw_value } in lines.headers {
+    for ProtoHeader { key, value, raw_value } in lines.headers {
         if let Some(name) = name(&key)? {
             let bytes = match (value.is_empty(), raw_value.is_empty()) {
                 (_, true) => value.into_bytes(),
@@ -125,22 +125,22 @@ fn name(key: &str) -> Result<Option<HeaderName>, Malformed> {
 /// What filters of Envoy found out.
 fn tell(relayed: &mut Relayed, metadata: Metadata) {
     for (filter, own) in metadata.filter_metadata {
-        for (key, told) in own.fields {
-            relayed.tell(&filter, key, value(told));
+        for (key, field) in own.fields {
+            relayed.tell(&filter, key, value(field));
         }
     }
 }
 
 /// The same as JSON. How deep it may be is bounded by the decoder.
-fn value(told: Told) -> Value {
-    match told.kind {
+fn value(proto: ProtoValue) -> Value {
+    match proto.kind {
         None | Some(Kind::NullValue(_)) => Value::Null,
         Some(Kind::NumberValue(number)) => self::number(number),
         Some(Kind::StringValue(text)) => Value::String(text),
         Some(Kind::BoolValue(yes)) => Value::Bool(yes),
         Some(Kind::ListValue(list)) => list.values.into_iter().map(value).collect(),
         Some(Kind::StructValue(members)) => {
-            Value::Object(members.fields.into_iter().map(|(name, told)| (name, value(told))).collect::<Map<_, _>>())
+            Value::Object(members.fields.into_iter().map(|(name, member)| (name, value(member))).collect::<Map<_, _>>())
         }
     }
 }

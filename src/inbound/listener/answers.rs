@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 
-use crate::identity::Standing;
+use crate::identity::ConnectionProof;
 use crate::inbound::connection::{HeadFault, Phase};
 
 /// What bodies of answers are made of.
@@ -24,7 +24,7 @@ pub(in crate::inbound) trait Answers: Send + Sync + 'static {
     fn answer(
         &self,
         request: http::Request<Incoming>,
-        standing: Standing,
+        connection: ConnectionProof,
         phase: Arc<Phase>,
         fault: Option<HeadFault>,
     ) -> impl Future<Output = Result<http::Response<impl Content + use<Self>>, Infallible>> + Send + 'static + use<Self>;

@@ -23,12 +23,12 @@ pub use socket::Bound;
 pub use tls::Tls;
 
 use minute::OnceAMinute;
-use places::{Place, Places, Seat, Shares};
+use places::{Entry, Place, Places, Shares};
 use socket::{Stream, is_of_one_connection};
 use tls::Handshakes;
 
 use super::connection::{Budget, Guarded, HeadLimits, HeadRules, Patience, Phase, Protocol, Spoken, fault_of_http2};
-use crate::identity::{Peer, Peers, Standing};
+use crate::identity::{ConnectionProof, Peer, Peers};
 use crate::inbound::reply::observe::HeadObserver;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counter, Gauge, Label as _, Metrics};
@@ -127,12 +127,12 @@ pub(super) async fn serve<R: Answers>(
     let mut unacceptable = OnceAMinute::default();
     let mut in_hand = None;
     loop {
-        let accepted = tokio::select! {
-            accepted = bound.accept() => accepted,
+        let incoming = tokio::select! {
+            incoming = bound.accept() => incoming,
             () = shared.lifecycle.draining().cancelled() => break,
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
+        let (stream, peer) = match incoming {
+            Ok(incoming) => incoming,
             Err(error) => {
                 if !is_of_one_connection(&error) {
                     if let Some(count) = unacceptable.count() {
@@ -144,16 +144,16 @@ pub(super) async fn serve<R: Answers>(
             }
         };
         // Where every place is taken by peers that are known, the rest waits in the kernel's queue and costs us nothing.
-        let newcomer = shared.meet(peer);
+        let accepted = shared.accept(peer);
         let place = tokio::select! {
-            place = shared.place(&newcomer) => place,
+            place = shared.place(&accepted) => place,
             () = shared.lifecycle.draining().cancelled() => {
                 in_hand = Some((stream, peer));
                 break;
             }
         };
         if let Some(place) = place {
-            shared.begin(stream, newcomer, place);
+            shared.begin(stream, accepted, place);
         }
     }
     let queued = bound.queued();
@@ -161,34 +161,34 @@ pub(super) async fn serve<R: Answers>(
     lifecycle.spawn(async move {
         // drain: accepted connections
         for (stream, peer) in in_hand.into_iter().chain(queued) {
-            let newcomer = shared.meet(peer);
+            let accepted = shared.accept(peer);
             // There may be no room until others have ended.
             let place = tokio::select! {
                 biased;
                 () = shared.lifecycle.cut().cancelled() => return, // T-49: cut listener
-                place = shared.place(&newcomer) => place,
+                place = shared.place(&accepted) => place,
             };
             if let Some(place) = place {
-                shared.begin(stream, newcomer, place);
+                shared.begin(stream, accepted, place);
             }
         }
     });
 }
 
-/// A connection that was accepted: what it proves so far, and its place or the wait for one.
-struct Newcomer {
-    standing: Standing,
-    seat: Arc<Seat>,
+/// A connection that was accepted: what it proves so far, and its entry in the list of places.
+struct Accepted {
+    proof: ConnectionProof,
+    entry: Arc<Entry>,
 }
 
 impl<R: Answers> Shared<R> {
-    fn meet(&self, peer: Peer) -> Newcomer {
-        Newcomer { standing: self.peers.meet(peer, &[]), seat: Seat::new(peer, self.lifecycle.draining()) }
+    fn accept(&self, peer: Peer) -> Accepted {
+        Accepted { proof: self.peers.assess(peer, &[]), entry: Entry::new(peer, self.lifecycle.draining()) }
     }
 
     /// A place for a connection; none where it is refused, which is told once a minute.
-    async fn place(&self, newcomer: &Newcomer) -> Option<Place> {
-        let refused = match self.places.take(&newcomer.seat, newcomer.standing.rank()).await {
+    async fn place(&self, accepted: &Accepted) -> Option<Place> {
+        let refused = match self.places.take(&accepted.entry, accepted.proof.rank()).await {
             Ok(place) => return Some(place),
             Err(refused) => refused,
         };
@@ -205,65 +205,65 @@ impl<R: Answers> Shared<R> {
     }
 
     /// Serves a connection in the background.
-    fn begin(self: &Arc<Self>, stream: Stream, newcomer: Newcomer, place: Place) {
+    fn begin(self: &Arc<Self>, stream: Stream, accepted: Accepted, place: Place) {
         let connection = Arc::clone(self);
         self.lifecycle.spawn(async move {
             connection.open.iter().for_each(Gauge::inc);
             match stream {
-                Stream::Tcp(stream) => connection.welcome(stream, newcomer, place).await,
-                Stream::Unix(stream) => connection.welcome(stream, newcomer, place).await,
+                Stream::Tcp(stream) => connection.handshake_then_serve(stream, accepted, place).await,
+                Stream::Unix(stream) => connection.handshake_then_serve(stream, accepted, place).await,
             }
             connection.open.iter().for_each(Gauge::dec);
         });
     }
 
-    /// Finds out what a new connection proves, and serves it.
-    async fn welcome<S>(&self, stream: S, newcomer: Newcomer, mut place: Place)
+    /// Does the handshake of a connection where the listener has TLS, assesses its certificate, and serves it.
+    async fn handshake_then_serve<S>(&self, stream: S, accepted: Accepted, mut place: Place)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Newcomer { standing, seat } = newcomer;
+        let Accepted { proof, entry } = accepted;
         let over = async {
-            seat.end().cancelled().await;
+            entry.end().cancelled().await;
             if self.lifecycle.draining().is_cancelled() { End::Drained } else { End::Displaced }
         };
         let Some(handshakes) = &self.handshakes else {
-            return self.run(stream, standing, &seat, over).await;
+            return self.serve(stream, proof, &entry, over).await;
         };
         let last_call = async {
-            seat.end().cancelled().await;
+            entry.end().cancelled().await;
             if self.lifecycle.draining().is_cancelled() {
                 tokio::time::sleep(LAST_CALL).await; // drain: time for the last call
             }
         };
         // Boxed off the warm path: it is over before the first request.
-        let shaken = tokio::select! {
-            shaken = Box::pin(handshakes.shake(stream)) => shaken,
+        let secured = tokio::select! {
+            secured = Box::pin(handshakes.accept(stream)) => secured,
             () = last_call => None,
         };
-        let Some(shaken) = shaken else { return };
-        let (stream, names, retired) = shaken.into_parts();
+        let Some(secured) = secured else { return };
+        let (stream, names, retired) = secured.into_parts();
         let finish = async {
             tokio::select! {
                 () = retired => End::Retired,
                 end = over => end,
             }
         };
-        let standing = self.peers.meet(standing.peer(), &names);
-        place.rise(standing.rank());
-        self.run(stream, standing, &seat, finish).await;
+        let proof = self.peers.assess(proof.peer(), &names);
+        place.rise(proof.rank());
+        self.serve(stream, proof, &entry, finish).await;
     }
 
     /// Serves a connection until it ends; once `finish` completes, no further request is taken.
-    async fn run<S>(&self, stream: S, standing: Standing, seat: &Seat, finish: impl Future<Output = End>)
+    async fn serve<S>(&self, stream: S, proof: ConnectionProof, entry: &Entry, finish: impl Future<Output = End>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limits = self.limits;
-        let share = self.budget.share(standing.is_unproven());
+        let share = self.budget.share(proof.meets_no_proof());
         let phase = Arc::new(Phase::new(&self.lifecycle, limits.protocol != Protocol::Http1, share.clone()));
-        seat.follow(&phase);
-        let mut io = Guarded::new(stream, limits.protocol, Arc::clone(&phase), standing.peer(), &share, &self.heads);
+        entry.follow(&phase);
+        let mut io = Guarded::new(stream, limits.protocol, Arc::clone(&phase), proof.peer(), &share, &self.heads);
         let mut finish = std::pin::pin!(finish);
         let (spoken, end) = self.first(&mut io, finish.as_mut()).await;
         let finish = async {
@@ -278,7 +278,7 @@ impl<R: Answers> Shared<R> {
             served.serving(); // T-49: places of the ready
             let is_http2 = spoken == Spoken::Http2;
             let fault = if is_http2 && is_front { fault_of_http2(&request) } else { None };
-            routes.answer(request, standing, Arc::clone(&served), fault)
+            routes.answer(request, proof, Arc::clone(&served), fault)
         });
         match spoken {
             Spoken::Nothing if io.is_refused() => {

@@ -1,4 +1,4 @@
-//! Who has a place on a listener, and who gives it up for another.
+//! Which connection has a place on a listener, and which one gives it up for another.
 //!
 //! Places are few, and every client that reaches the port can ask for them (T-70). So peers that can prove nothing share a small
 //! part, each address of theirs has a smaller one, and where a place is wanted an idle connection of the lowest rank makes
@@ -21,7 +21,7 @@ use crate::metrics::{ByVariant, Counter, Label as _, Metrics};
 /// One of so many places is for strangers, and of these one of as many for one address.
 const PART: usize = 4;
 /// Connections that made room and have not ended yet, at most. They end at once, unless the machine has no time for them;
-/// then newcomers wait for that time as well.
+/// then new connections wait for that time as well.
 const LEAVING: usize = 16;
 /// Pause between two looks for an idle connection, while a new one waits for a place.
 const LOOK: Duration = Duration::from_millis(50);
@@ -73,7 +73,7 @@ enum NoPlace {
 
 /// A connection that has a place or waits for one.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct Entry {
     peer: Peer,
     /// Between two requests or not; not yet known in a handshake, which counts for idle.
     phase: OnceLock<Arc<Phase>>,
@@ -81,7 +81,7 @@ pub(super) struct Seat {
     end: CancellationToken,
 }
 
-impl Seat {
+impl Entry {
     pub(super) fn new(peer: Peer, draining: &CancellationToken) -> Arc<Self> {
         Arc::new(Self { peer, phase: OnceLock::new(), end: draining.child_token() })
     }
@@ -128,8 +128,8 @@ pub(super) struct Places {
 #[derive(Debug, Default)]
 struct Taken {
     next: u64,
-    strangers: Crowd,
-    open: Crowd,
+    strangers: Group,
+    open: Group,
     known: usize,
     /// Those that made room and have not ended.
     leaving: usize,
@@ -137,8 +137,8 @@ struct Taken {
 
 /// Connections of one rank, in the order in which they came.
 #[derive(Debug, Default)]
-struct Crowd {
-    seats: BTreeMap<u64, Arc<Seat>>,
+struct Group {
+    entries: BTreeMap<u64, Arc<Entry>>,
     /// How many each peer has.
     holders: HashMap<Peer, usize>,
 }
@@ -147,7 +147,7 @@ struct Crowd {
 #[derive(Debug)]
 pub(super) struct Place {
     places: Arc<Places>,
-    seat: Arc<Seat>,
+    entry: Arc<Entry>,
     number: u64,
     rank: Rank,
 }
@@ -165,11 +165,11 @@ impl Places {
 
     /// A place for a connection of this rank. Strangers get one or are refused at once; others wait while every place is
     /// taken by requests and peers that are known.
-    pub(super) async fn take(self: &Arc<Self>, seat: &Arc<Seat>, rank: Rank) -> Result<Place, Refused> {
+    pub(super) async fn take(self: &Arc<Self>, entry: &Arc<Entry>, rank: Rank) -> Result<Place, Refused> {
         loop {
-            match self.try_take(seat, rank) {
+            match self.try_take(entry, rank) {
                 Ok(place) => return Ok(place),
-                Err(NoPlace::Refused(refused)) if refused != Refused::Full || rank == Rank::Stranger => {
+                Err(NoPlace::Refused(refused)) if refused != Refused::Full || rank == Rank::Unproven => {
                     self.refused.inc(refused);
                     return Err(refused);
                 }
@@ -181,44 +181,44 @@ impl Places {
         }
     }
 
-    fn try_take(self: &Arc<Self>, seat: &Arc<Seat>, rank: Rank) -> Result<Place, NoPlace> {
+    fn try_take(self: &Arc<Self>, entry: &Arc<Entry>, rank: Rank) -> Result<Place, NoPlace> {
         let mut taken = self.taken.lock();
-        if rank == Rank::Stranger {
-            let own = taken.strangers.holders.get(&seat.holder()).copied().unwrap_or_default();
-            if own >= self.shares.one_address && !self.displace(&mut taken, Rank::Stranger, Some(seat.holder()))? {
+        if rank == Rank::Unproven {
+            let own = taken.strangers.holders.get(&entry.holder()).copied().unwrap_or_default();
+            if own >= self.shares.one_address && !self.displace(&mut taken, Rank::Unproven, Some(entry.holder()))? {
                 return Err(NoPlace::Refused(Refused::Address));
             }
             // T-70: places of strangers
-            if taken.strangers.seats.len() >= self.shares.strangers
-                && !self.displace(&mut taken, Rank::Stranger, None)?
+            if taken.strangers.entries.len() >= self.shares.strangers
+                && !self.displace(&mut taken, Rank::Unproven, None)?
             {
                 return Err(NoPlace::Refused(Refused::Strangers));
             }
         }
         while taken.count() >= self.shares.all {
             // T-70: displaced connections
-            let has_room = self.displace(&mut taken, Rank::Stranger, None)?
-                || (rank != Rank::Stranger && self.displace(&mut taken, Rank::Open, None)?);
+            let has_room = self.displace(&mut taken, Rank::Unproven, None)?
+                || (rank != Rank::Unproven && self.displace(&mut taken, Rank::Open, None)?);
             if !has_room {
                 return Err(NoPlace::Refused(Refused::Full));
             }
         }
         let number = taken.next;
         taken.next += 1;
-        taken.seat(number, rank, seat);
-        Ok(Place { places: Arc::clone(self), seat: Arc::clone(seat), number, rank })
+        taken.insert(number, rank, entry);
+        Ok(Place { places: Arc::clone(self), entry: Arc::clone(entry), number, rank })
     }
 
     /// Ends the connection of this rank that can best be spared, of one peer if that is given; false where there is none.
     fn displace(&self, taken: &mut Taken, rank: Rank, of: Option<Peer>) -> Result<bool, NoPlace> {
         let may_leave = taken.leaving < (self.shares.all / PART).clamp(1, LEAVING);
-        let Some(crowd) = taken.crowd(rank) else { return Ok(false) };
-        let Some(number) = crowd.spare(of) else { return Ok(false) };
+        let Some(group) = taken.group(rank) else { return Ok(false) };
+        let Some(number) = group.spare(of) else { return Ok(false) };
         if !may_leave {
             return Err(NoPlace::Leaving);
         }
-        if let Some(seat) = crowd.remove(number) {
-            seat.end.cancel(); // T-70: displaced connection ends
+        if let Some(entry) = group.remove(number) {
+            entry.end.cancel(); // T-70: displaced connection ends
             taken.leaving += 1;
             self.displaced.inc();
         }
@@ -228,29 +228,29 @@ impl Places {
 
 impl Taken {
     fn count(&self) -> usize {
-        self.known + self.strangers.seats.len() + self.open.seats.len()
+        self.known + self.strangers.entries.len() + self.open.entries.len()
     }
 
     /// Connections that may have to make room; none of peers that are known.
-    fn crowd(&mut self, rank: Rank) -> Option<&mut Crowd> {
+    fn group(&mut self, rank: Rank) -> Option<&mut Group> {
         match rank {
-            Rank::Stranger => Some(&mut self.strangers),
+            Rank::Unproven => Some(&mut self.strangers),
             Rank::Open => Some(&mut self.open),
             Rank::Known => None,
         }
     }
 
-    fn seat(&mut self, number: u64, rank: Rank, seat: &Arc<Seat>) {
-        match self.crowd(rank) {
-            Some(crowd) => crowd.insert(number, seat),
+    fn insert(&mut self, number: u64, rank: Rank, entry: &Arc<Entry>) {
+        match self.group(rank) {
+            Some(group) => group.insert(number, entry),
             None => self.known += 1,
         }
     }
 
     /// Takes a connection out; false where it has made room already.
-    fn unseat(&mut self, number: u64, rank: Rank) -> bool {
-        match self.crowd(rank) {
-            Some(crowd) => crowd.remove(number).is_some(),
+    fn remove(&mut self, number: u64, rank: Rank) -> bool {
+        match self.group(rank) {
+            Some(group) => group.remove(number).is_some(),
             None => {
                 self.known = self.known.saturating_sub(1);
                 true
@@ -259,29 +259,29 @@ impl Taken {
     }
 }
 
-impl Crowd {
-    fn insert(&mut self, number: u64, seat: &Arc<Seat>) {
-        *self.holders.entry(seat.holder()).or_default() += 1;
-        self.seats.insert(number, Arc::clone(seat));
+impl Group {
+    fn insert(&mut self, number: u64, entry: &Arc<Entry>) {
+        *self.holders.entry(entry.holder()).or_default() += 1;
+        self.entries.insert(number, Arc::clone(entry));
     }
 
-    fn remove(&mut self, number: u64) -> Option<Arc<Seat>> {
-        let seat = self.seats.remove(&number)?;
-        let holder = seat.holder();
+    fn remove(&mut self, number: u64) -> Option<Arc<Entry>> {
+        let entry = self.entries.remove(&number)?;
+        let holder = entry.holder();
         if let Some(count) = self.holders.get_mut(&holder) {
             *count -= 1;
             if *count == 0 {
                 self.holders.remove(&holder);
             }
         }
-        Some(seat)
+        Some(entry)
     }
 
     /// The oldest idle connection: of this peer, or of the one that has the most, or of any.
     fn spare(&self, of: Option<Peer>) -> Option<u64> {
         let oldest = |fits: &dyn Fn(Peer) -> bool| {
             // T-70: busy connections stay
-            let idle = self.seats.iter().find(|(_, seat)| fits(seat.holder()) && !seat.is_busy());
+            let idle = self.entries.iter().find(|(_, entry)| fits(entry.holder()) && !entry.is_busy());
             idle.map(|(number, _)| *number)
         };
         if let Some(peer) = of {
@@ -299,8 +299,8 @@ impl Place {
         // T-70: rank rises
         if rank > self.rank {
             let mut taken = self.places.taken.lock();
-            if taken.unseat(self.number, self.rank) {
-                taken.seat(self.number, rank, &self.seat);
+            if taken.remove(self.number, self.rank) {
+                taken.insert(self.number, rank, &self.entry);
                 drop(taken);
                 self.rank = rank;
             }
@@ -311,7 +311,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.taken.lock();
-        if !taken.unseat(self.number, self.rank) {
+        if !taken.remove(self.number, self.rank) {
             taken.leaving = taken.leaving.saturating_sub(1);
         }
         drop(taken);
@@ -323,20 +323,20 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    struct Hall {
+    struct Listener {
         places: Arc<Places>,
         draining: CancellationToken,
     }
 
-    impl Hall {
+    impl Listener {
         fn new(shares: Shares) -> Self {
             let metrics = Metrics::new().expect("metrics");
             Self { places: Places::new(shares, &metrics), draining: CancellationToken::new() }
         }
 
         fn enter(&self, address: &str, rank: Rank) -> Result<Place, NoPlace> {
-            let seat = Seat::new(Peer::tcp(address.parse().expect("an address")), &self.draining);
-            self.places.try_take(&seat, rank)
+            let entry = Entry::new(Peer::tcp(address.parse().expect("an address")), &self.draining);
+            self.places.try_take(&entry, rank)
         }
 
         fn idle(&self, address: &str, rank: Rank) -> Place {
@@ -345,98 +345,98 @@ mod tests {
 
         fn busy(&self, address: &str, rank: Rank) -> Place {
             let place = self.idle(address, rank);
-            place.seat.follow(&Phase::busy_for_test());
+            place.entry.follow(&Phase::busy_for_test());
             place
         }
     }
 
     fn has_ended(places: &[Place]) -> Vec<bool> {
-        places.iter().map(|place| place.seat.end.is_cancelled()).collect()
+        places.iter().map(|place| place.entry.end.is_cancelled()).collect()
     }
 
-    /// T-70: strangers share a quarter, one address of theirs a quarter of that, and newcomers push out idle ones.
+    /// T-70: strangers share a quarter, one address of theirs a quarter of that, and new connections push out idle ones.
     #[test]
     fn strangers_share_a_part_and_push_out_each_other() {
-        let hall = Hall::new(Shares::by_rank(32));
-        let first: Vec<_> = (0..3).map(|_| hall.idle("203.0.113.1", Rank::Stranger)).collect();
+        let listener = Listener::new(Shares::by_rank(32));
+        let first: Vec<_> = (0..3).map(|_| listener.idle("203.0.113.1", Rank::Unproven)).collect();
         assert_eq!(has_ended(&first), [true, false, false], "two places for one address");
-        let others: Vec<_> = (2..9).map(|n| hall.idle(&format!("203.0.113.{n}"), Rank::Stranger)).collect();
+        let others: Vec<_> = (2..9).map(|n| listener.idle(&format!("203.0.113.{n}"), Rank::Unproven)).collect();
         assert_eq!(has_ended(&first), [true, true, false], "eight places in all, and who has the most gives one up");
         assert_eq!(has_ended(&others), [false; 7]);
-        let known: Vec<_> = (0..24).map(|_| hall.idle("127.0.0.1", Rank::Known)).collect();
+        let known: Vec<_> = (0..24).map(|_| listener.idle("127.0.0.1", Rank::Known)).collect();
         assert_eq!(has_ended(&known), [false; 24]);
     }
 
-    /// T-70: who is busy keeps its place, and then newcomers are refused.
+    /// T-70: a busy connection keeps its place, and new ones are refused when all are busy.
     #[test]
     fn busy_connections_keep_their_places() {
-        let hall = Hall::new(Shares::by_rank(32));
-        let busy: Vec<_> = (0..2).map(|_| hall.busy("203.0.113.1", Rank::Stranger)).collect();
-        assert_eq!(hall.enter("203.0.113.1", Rank::Stranger).err(), Some(NoPlace::Refused(Refused::Address)));
-        let more: Vec<_> = (2..8).map(|n| hall.busy(&format!("203.0.113.{n}"), Rank::Stranger)).collect();
-        assert_eq!(hall.enter("203.0.113.9", Rank::Stranger).err(), Some(NoPlace::Refused(Refused::Strangers)));
+        let listener = Listener::new(Shares::by_rank(32));
+        let busy: Vec<_> = (0..2).map(|_| listener.busy("203.0.113.1", Rank::Unproven)).collect();
+        assert_eq!(listener.enter("203.0.113.1", Rank::Unproven).err(), Some(NoPlace::Refused(Refused::Address)));
+        let more: Vec<_> = (2..8).map(|n| listener.busy(&format!("203.0.113.{n}"), Rank::Unproven)).collect();
+        assert_eq!(listener.enter("203.0.113.9", Rank::Unproven).err(), Some(NoPlace::Refused(Refused::Strangers)));
         assert!(has_ended(&busy).iter().chain(&has_ended(&more)).all(|ended| !ended));
         drop(busy);
-        drop(hall.idle("203.0.113.9", Rank::Stranger));
+        drop(listener.idle("203.0.113.9", Rank::Unproven));
     }
 
     /// T-70: a peer that is known finds a place among strangers and others, and is never pushed out.
     #[test]
     fn a_known_peer_finds_a_place_and_keeps_it() {
-        let hall = Hall::new(Shares::by_rank(8));
-        let mut others: Vec<_> = (1..8).map(|n| hall.idle(&format!("203.0.113.{n}"), Rank::Open)).collect();
-        others.push(hall.idle("198.51.100.1", Rank::Stranger));
+        let listener = Listener::new(Shares::by_rank(8));
+        let mut others: Vec<_> = (1..8).map(|n| listener.idle(&format!("203.0.113.{n}"), Rank::Open)).collect();
+        others.push(listener.idle("198.51.100.1", Rank::Unproven));
         let mut known = Vec::new();
         while let Some(last) = others.pop() {
-            known.push(hall.idle("127.0.0.1", Rank::Known));
-            assert!(last.seat.end.is_cancelled() || last.rank == Rank::Open, "the stranger goes first");
+            known.push(listener.idle("127.0.0.1", Rank::Known));
+            assert!(last.entry.end.is_cancelled() || last.rank == Rank::Open, "the stranger goes first");
             others.push(last);
-            others.retain(|place| !place.seat.end.is_cancelled());
+            others.retain(|place| !place.entry.end.is_cancelled());
             assert_eq!(others.len() + known.len(), 8);
         }
-        for rank in [Rank::Stranger, Rank::Open, Rank::Known] {
-            assert_eq!(hall.enter("127.0.0.1", rank).err(), Some(NoPlace::Refused(Refused::Full)), "{rank:?}");
+        for rank in [Rank::Unproven, Rank::Open, Rank::Known] {
+            assert_eq!(listener.enter("127.0.0.1", rank).err(), Some(NoPlace::Refused(Refused::Full)), "{rank:?}");
         }
         assert_eq!(has_ended(&known), [false; 8]);
         drop(known);
-        let open: Vec<_> = (1..=8).map(|n| hall.busy(&format!("203.0.113.{n}"), Rank::Open)).collect();
-        let refused = hall.enter("127.0.0.1", Rank::Known).err();
-        assert_eq!(refused, Some(NoPlace::Refused(Refused::Full)), "nobody is cut off in a request");
+        let open: Vec<_> = (1..=8).map(|n| listener.busy(&format!("203.0.113.{n}"), Rank::Open)).collect();
+        let refused = listener.enter("127.0.0.1", Rank::Known).err();
+        assert_eq!(refused, Some(NoPlace::Refused(Refused::Full)), "no connection is cut off in a request");
         drop(open);
     }
 
-    /// T-70: where anybody may bring a token, whoever hoards gives up first.
+    /// T-70: where every peer may bring a token, the peer with the most connections gives one up first.
     #[test]
     fn who_has_the_most_gives_up_first() {
-        let hall = Hall::new(Shares::by_rank(8));
-        let proxy: Vec<_> = (0..3).map(|_| hall.idle("192.0.2.1", Rank::Open)).collect();
-        let hoarder: Vec<_> = (0..5).map(|_| hall.idle("203.0.113.1", Rank::Open)).collect();
-        let newcomer = hall.idle("192.0.2.2", Rank::Open);
+        let listener = Listener::new(Shares::by_rank(8));
+        let proxy: Vec<_> = (0..3).map(|_| listener.idle("192.0.2.1", Rank::Open)).collect();
+        let hoarder: Vec<_> = (0..5).map(|_| listener.idle("203.0.113.1", Rank::Open)).collect();
+        let accepted = listener.idle("192.0.2.2", Rank::Open);
         assert_eq!((has_ended(&proxy), has_ended(&hoarder)), (vec![false; 3], vec![true, false, false, false, false]));
-        drop(newcomer);
+        drop(accepted);
     }
 
     /// T-70: a network of IPv6 is one peer.
     #[test]
     fn a_network_of_ipv6_is_one_peer() {
-        let hall = Hall::new(Shares::by_rank(32));
-        let one: Vec<_> = (1..4).map(|n| hall.idle(&format!("2001:db8:0:1::{n}"), Rank::Stranger)).collect();
-        let other = vec![hall.idle("2001:db8:0:2::1", Rank::Stranger)];
+        let listener = Listener::new(Shares::by_rank(32));
+        let one: Vec<_> = (1..4).map(|n| listener.idle(&format!("2001:db8:0:1::{n}"), Rank::Unproven)).collect();
+        let other = vec![listener.idle("2001:db8:0:2::1", Rank::Unproven)];
         assert_eq!((has_ended(&one), has_ended(&other)), (vec![true, false, false], vec![false]));
     }
 
     /// T-70: handshakes are in the part of strangers until they have shown their certificate.
     #[test]
     fn a_certificate_leaves_the_part_of_strangers() {
-        let hall = Hall::new(Shares::by_rank(4));
-        let mut proven = hall.idle("192.0.2.1", Rank::Stranger);
+        let listener = Listener::new(Shares::by_rank(4));
+        let mut proven = listener.idle("192.0.2.1", Rank::Unproven);
         proven.rise(Rank::Known);
-        let stranger = hall.idle("203.0.113.1", Rank::Stranger);
-        assert!(!proven.seat.end.is_cancelled());
-        drop(hall.idle("203.0.113.2", Rank::Stranger));
-        assert!(stranger.seat.end.is_cancelled() && !proven.seat.end.is_cancelled());
+        let stranger = listener.idle("203.0.113.1", Rank::Unproven);
+        assert!(!proven.entry.end.is_cancelled());
+        drop(listener.idle("203.0.113.2", Rank::Unproven));
+        assert!(stranger.entry.end.is_cancelled() && !proven.entry.end.is_cancelled());
         drop((proven, stranger));
-        let taken = hall.places.taken.lock();
+        let taken = listener.places.taken.lock();
         assert_eq!(
             (taken.count(), taken.leaving, taken.strangers.holders.len()),
             (0, 0, 0),
@@ -447,10 +447,10 @@ mod tests {
     /// Those that made room and have not ended are bounded as well.
     #[test]
     fn so_many_may_be_leaving_and_no_more() {
-        let hall = Hall::new(Shares::alike(40));
-        let mut places: Vec<_> = (0..40 + 40 / PART).map(|_| hall.idle("192.0.2.1", Rank::Stranger)).collect();
-        assert_eq!(hall.enter("192.0.2.1", Rank::Stranger).err(), Some(NoPlace::Leaving));
+        let listener = Listener::new(Shares::alike(40));
+        let mut places: Vec<_> = (0..40 + 40 / PART).map(|_| listener.idle("192.0.2.1", Rank::Unproven)).collect();
+        assert_eq!(listener.enter("192.0.2.1", Rank::Unproven).err(), Some(NoPlace::Leaving));
         drop(places.remove(0));
-        places.push(hall.idle("192.0.2.1", Rank::Stranger));
+        places.push(listener.idle("192.0.2.1", Rank::Unproven));
     }
 }

@@ -154,7 +154,7 @@ impl HeadObserver {
 
     /// The answer to a request whose head is refused although hyper could read it.
     pub(crate) fn answer(&self, fault: HeadFault, request: &Request) -> Response {
-        self.note(fault, request.standing.peer(), request.id);
+        self.note(fault, request.connection.peer(), request.id);
         problem(&self.base, request.id, fault.into(), Extras::default())
     }
 
@@ -179,7 +179,7 @@ impl HeadObserver {
 
 /// The peer that was not believed, so that an operator sees whom to add. Of others, no address is kept.
 fn untrusted(request: &Request, outcome: Outcome) -> Option<IpAddr> {
-    if outcome == Outcome::PeerUntrusted { address(request.standing.peer()) } else { None }
+    if outcome == Outcome::PeerUntrusted { address(request.connection.peer()) } else { None }
 }
 
 /// The origin of a refused request, for an operator who may want to list it; what is no origin is not repeated.

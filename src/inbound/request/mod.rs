@@ -13,7 +13,7 @@ use hyper::body::{Body as _, Incoming};
 use body::{Body, BodyLimits, Unread};
 
 use crate::clock::Stopwatch;
-use crate::identity::{Evidence, Relayed, Standing};
+use crate::identity::{ConnectionProof, Evidence, Relayed};
 use crate::inbound::connection::Phase;
 use crate::pacing::jitter;
 use crate::trace::{Origin, TraceContext};
@@ -21,7 +21,7 @@ use crate::trace::{Origin, TraceContext};
 /// One request. The headers are taken out of it, so that a handler can look at all of them without a copy.
 pub(super) struct Request {
     /// What the connection proves.
-    pub(super) standing: Standing,
+    pub(super) connection: ConnectionProof,
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
     /// Path and query.
@@ -43,7 +43,7 @@ impl std::fmt::Debug for Request {
 
 impl Request {
     /// Takes a request apart.
-    pub(super) fn of(incoming: http::Request<Incoming>, standing: Standing, phase: &Phase) -> Self {
+    pub(super) fn of(incoming: http::Request<Incoming>, connection: ConnectionProof, phase: &Phase) -> Self {
         let watch = Stopwatch::start();
         let (Parts { method, uri, mut headers, .. }, body) = incoming.into_parts();
         // The authority of the target counts, and not `Host` (RFC 9112, 3.2.2). HTTP/2 says it in any case.
@@ -51,7 +51,7 @@ impl Request {
             headers.insert(header::HOST, host);
         }
         Self {
-            standing,
+            connection,
             method,
             target: uri.into_parts().path_and_query,
             // T-42: own request id
@@ -65,7 +65,7 @@ impl Request {
 
     /// A request that a proxy asks about over gRPC, and what it relays beside it.
     pub(super) fn of_check(
-        standing: Standing,
+        connection: ConnectionProof,
         method: Method,
         target: Option<PathAndQuery>,
         headers: HeaderMap,
@@ -73,7 +73,7 @@ impl Request {
     ) -> Self {
         let relayed = Some(Box::new(relayed));
         Self {
-            standing,
+            connection,
             method,
             headers,
             target,
@@ -88,7 +88,7 @@ impl Request {
     #[cfg(any(test, fuzzing))]
     pub(super) fn for_fuzzing(headers: HeaderMap) -> Self {
         Self {
-            standing: crate::identity::Peers::default().meet(crate::identity::Peer::Unix { uid: 0 }, &[]),
+            connection: crate::identity::Peers::default().assess(crate::identity::Peer::Unix { uid: 0 }, &[]),
             method: Method::GET,
             headers,
             target: None,
@@ -116,7 +116,7 @@ impl Request {
     pub(super) fn asking<'r>(&'r self, body: Option<&'r [u8]>) -> Evidence<'r> {
         let target = self.target.as_ref().map_or("", PathAndQuery::as_str);
         let relayed = self.relayed.as_deref();
-        Evidence { standing: self.standing, method: &self.method, target, headers: &self.headers, body, relayed }
+        Evidence { connection: self.connection, method: &self.method, target, headers: &self.headers, body, relayed }
     }
 
     /// What our own calls say of the request that they are made for.

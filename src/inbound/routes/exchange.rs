@@ -15,17 +15,18 @@ use warp::reply::Response;
 
 use super::Routes;
 use super::table::Table;
-use crate::identity::Standing;
+use crate::identity::ConnectionProof;
 use crate::inbound::connection::{HeadFault, Phase};
 use crate::inbound::listener::{Answers, Content};
 use crate::inbound::request::Request;
 
 impl Answers for Routes {
-    /// The request is taken apart before there is a future: hyper moves futures, and each would hold the request twice.
+    /// The request is taken apart before the future is made. hyper copies the future when it moves it, so a future that
+    /// captured the whole request would hold it twice.
     fn answer(
         &self,
         incoming: http::Request<Incoming>,
-        standing: Standing,
+        connection: ConnectionProof,
         phase: Arc<Phase>,
         fault: Option<HeadFault>,
     ) -> impl Future<Output = Result<http::Response<impl Content + use<>>, Infallible>> + Send + 'static + use<> {
@@ -36,7 +37,7 @@ impl Answers for Routes {
         };
         // Over HTTP/2 frames say that a connection ends, and no header does.
         let is_http1 = incoming.version() < Version::HTTP_2;
-        let request = Request::of(incoming, standing, &phase);
+        let request = Request::of(incoming, connection, &phase);
         let unread = request.unread();
         let under_way = phase.under_way();
         let table = Arc::clone(&self.table);

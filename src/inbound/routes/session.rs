@@ -80,7 +80,7 @@ impl SessionRoute {
 
     /// Refuses a request that is refused whatever its body says: that of a stranger, and of a peer that shows no secret.
     async fn admit_unread(&self, request: &Request) -> Result<(), Refused> {
-        if self.issuer.resolver.proves_by_body(request.standing) {
+        if self.issuer.resolver.proves_by_body(request.connection) {
             return Ok(());
         }
         match self.issuer.identify(request, None).await {

@@ -140,8 +140,8 @@ impl Bench {
 
     fn read_headers(&self, headers: &HeaderMap) -> Result<Arc<Profile>, Refusal> {
         let peers = Peers::default();
-        let standing = peers.meet(Peer::tcp("192.0.2.1".parse().expect("an address")), &[]);
-        let evidence = Evidence { standing, method: &Method::GET, target: "/", headers, body: None, relayed: None };
+        let connection = peers.assess(Peer::tcp("192.0.2.1".parse().expect("an address")), &[]);
+        let evidence = Evidence { connection, method: &Method::GET, target: "/", headers, body: None, relayed: None };
         self.verifier.read(&evidence, || Err(Refusal::PeerUntrusted))
     }
 

@@ -1,5 +1,5 @@
-//! What an entry of a list of users means: the id of somebody whom a source can tell, or a mistake. A line that was meant
-//! to lock somebody out and locks out nobody must not pass in silence.
+//! What an entry of a list of users means: an id that a source can yield, or a mistake. An entry that is meant to lock a
+//! user out and matches no user must be reported.
 
 use super::{Medium, SubjectFault, subject};
 
@@ -7,7 +7,7 @@ use super::{Medium, SubjectFault, subject};
 #[derive(Clone, Debug)]
 pub(in crate::identity) struct SubjectRules {
     pub(in crate::identity) medium: Medium,
-    /// Words for nobody, beside those that hold for every source.
+    /// Words that mean no user, beside those that hold for every source.
     pub(in crate::identity) nobody: Vec<String>,
     /// Whether they are made lower case.
     pub(in crate::identity) lower_case: bool,

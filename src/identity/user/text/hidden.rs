@@ -1,4 +1,4 @@
-//! Characters that nobody sees (UAX #44: `Default_Ignorable_Code_Point`, the general categories Cf, Zl, Zp and Zs), and
+//! Invisible characters (UAX #44: `Default_Ignorable_Code_Point`, the general categories Cf, Zl, Zp and Zs), and
 //! where the spelling of a name needs one all the same (UAX #31, 2.3; UTS #51).
 
 use icu_properties::props::{

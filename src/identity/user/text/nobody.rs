@@ -1,16 +1,16 @@
-//! What programs write where they have no value: words for nobody, and placeholders (T-16). Taken for a name, every
+//! What programs write where they have no value: words for no user, and placeholders (T-16). Taken for a name, every
 //! visitor would be the same user.
 
-/// A word for nobody.
+/// A word that means no user.
 enum Word {
     /// In any case.
     Any(&'static str),
-    /// In this case only: another spelling may be somebody.
+    /// In this case only: another spelling may be a name.
     Exact(&'static str),
 }
 
-/// Words that stand for nobody, with who writes them. `none`, `nobody`, `nil` and `guest` are not among them, because
-/// people have such names; a source whose upstream writes one lists it under `nobody`.
+/// Words that mean no user, with the programs that write them. `none`, `nobody`, `nil` and `guest` are not among them,
+/// because people have such names; a source whose upstream writes one lists it under `nobody`.
 const WORDS: [Word; 14] = [
     // Logs of Apache and of proxies that follow it; Envoy.
     Word::Any("-"),
@@ -36,7 +36,7 @@ const WORDS: [Word; 14] = [
     Word::Exact("None"),
 ];
 
-/// Whether a whole value stands for nobody.
+/// Whether a whole value means no user.
 pub(super) fn is_word(text: &str) -> bool {
     WORDS.iter().any(|word| match word {
         Word::Any(word) => text.eq_ignore_ascii_case(word),

@@ -15,7 +15,7 @@ const MAX_BYTES: usize = 255;
 pub(in crate::identity) enum Medium {
     /// In a header line: a proxy may have joined two of them with a comma, or not filled in a placeholder.
     Line,
-    /// By a proxy or an application as a value of its own, which nobody joins to another.
+    /// By a proxy or an application as a value of its own, which no hop joins to another.
     Value,
     /// In what an issuer signed, or by the operator: a brace or a dollar is part of it.
     Signed,
@@ -80,7 +80,7 @@ pub(in crate::identity) fn subject(bytes: &[u8], medium: Medium) -> Result<&str,
 }
 
 /// Whether no character of a non-ASCII subject can be mistaken for another or hides (T-14). U+FFFD stands for bytes that
-/// somebody could not read, so two users may have become one.
+/// a program could not read, so two users may have become one.
 fn is_plain(text: &str) -> bool {
     let is_seen =
         // T-14: hidden or unassigned

@@ -2,7 +2,7 @@
 
 use strum::{IntoStaticStr, VariantArray};
 
-/// Why a head is refused. Each is the end of the connection: nobody can say where the next head begins.
+/// Why a head is refused. Each is the end of the connection: it is unknown where the next head begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum HeadFault {

@@ -95,7 +95,7 @@ impl Scan {
         // What lies beyond the limit is not looked at, or it would count how much of it is here.
         let seen = bytes.get(..limits.bytes).unwrap_or(bytes); // T-68: longest head
         loop {
-            // What cannot become a method is no HTTP: nobody waits for the rest of a TLS hello.
+            // What cannot become a method is no HTTP: the rest of a TLS hello is not waited for.
             if self.minor.is_none()
                 && seen.get(self.line).is_some_and(|first| !first.is_ascii_graphic() && !matches!(first, b'\r' | b'\n'))
             {

@@ -19,7 +19,7 @@ pub(in crate::inbound) struct Reader {
     given: usize,
     cleared: usize,
     room: Held,
-    /// A head was cleared, and nobody was told.
+    /// A head was cleared, and this was not reported yet.
     has_begun: bool,
     fault: Option<HeadFault>,
 }

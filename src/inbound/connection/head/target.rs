@@ -50,7 +50,7 @@ pub(super) fn check(method: &[u8], target: &[u8]) -> Result<Option<Vec<u8>>, Hea
     Ok(written)
 }
 
-/// What does not begin with a slash: `*` for OPTIONS, or a whole address. Nobody is given a tunnel, so the fourth form, a
+/// What does not begin with a slash: `*` for OPTIONS, or a whole address. There are no tunnels, so the fourth form, a
 /// bare authority, is refused.
 #[cold]
 fn other_form(method: &[u8], target: &[u8]) -> Result<(), HeadFault> {

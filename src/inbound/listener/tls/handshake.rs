@@ -68,7 +68,7 @@ impl Failure {
     }
 }
 
-/// Shakes hands with the clients of one listener.
+/// Does the TLS handshakes with the clients of one listener.
 #[derive(Debug)]
 pub(in crate::inbound) struct Handshakes {
     tls: Arc<Tls>,
@@ -78,7 +78,7 @@ pub(in crate::inbound) struct Handshakes {
 }
 
 /// A connection whose handshake is done.
-pub(in crate::inbound) struct Shaken<S> {
+pub(in crate::inbound) struct Secured<S> {
     stream: TlsStream<S>,
     /// Names in the verified certificate of the client.
     names: Vec<String>,
@@ -88,13 +88,13 @@ pub(in crate::inbound) struct Shaken<S> {
     expired: Option<Sleep>,
 }
 
-impl<S> std::fmt::Debug for Shaken<S> {
+impl<S> std::fmt::Debug for Secured<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shaken").field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("Secured").field("names", &self.names).finish_non_exhaustive()
     }
 }
 
-impl<S> Shaken<S> {
+impl<S> Secured<S> {
     /// The stream, what the client is called, and what completes when it must prove itself anew.
     pub(in crate::inbound) fn into_parts(self) -> (TlsStream<S>, Vec<String>, impl Future<Output = ()>) {
         let Self { stream, names, retired, expired } = self;
@@ -121,7 +121,7 @@ impl Handshakes {
     }
 
     /// One handshake; `None` when it failed, which is counted.
-    pub(in crate::inbound) async fn shake<S>(&self, stream: S) -> Option<Shaken<S>>
+    pub(in crate::inbound) async fn accept<S>(&self, stream: S) -> Option<Secured<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -131,7 +131,7 @@ impl Handshakes {
             Ok(Ok(stream)) => {
                 let own = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
                 let (names, expired) = (own.map(names), own.map(|own| self.tls.end_of(own)));
-                return Some(Shaken { stream, names: names.unwrap_or_default(), retired, expired });
+                return Some(Secured { stream, names: names.unwrap_or_default(), retired, expired });
             }
             Ok(Err(error)) => {
                 tracing::debug!(%error, "TLS handshake failed");
