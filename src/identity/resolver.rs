@@ -81,9 +81,9 @@ impl Resolver {
     ///
     /// The second look is boxed: it is rare and its future is large, and without the box every request would carry that
     /// room. Whatever else is off the warm path and large is boxed for the same reason.
-    pub async fn identify<'r>(&'r self, evidence: &Evidence<'r>) -> Result<Identity<'r>, Refusal> {
-        match self.resolve(evidence) {
-            Err(refusal) if refusal.may_want_a_key() => Box::pin(self.resolve_again(evidence, refusal)).await,
+    pub async fn identify<'r>(&'r self, evidence: Evidence<'r>) -> Result<Identity<'r>, Refusal> {
+        match self.resolve(&evidence) {
+            Err(refusal) if refusal.may_want_a_key() => Box::pin(self.resolve_again(&evidence, refusal)).await,
             resolved => resolved,
         }
     }

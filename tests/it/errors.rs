@@ -81,7 +81,6 @@ fn assert_as_documented(outcome: Outcome, answer: &Answer) {
     assert_eq!(answer.status, row.status, "{outcome:?}: {answer:?}");
     for (name, value) in [
         ("cache-control", "no-store, private"),
-        ("pragma", "no-cache"),
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
     ] {

@@ -55,7 +55,7 @@ fn claims(token: &str) -> Value {
 
 /// Names of the headers that browsers and caches act on, and their values.
 fn protection(answer: &Answer) -> Vec<(String, String)> {
-    let names = ["cache-control", "pragma", "vary", "x-content-type-options", "referrer-policy", "content-type"];
+    let names = ["cache-control", "vary", "x-content-type-options", "referrer-policy", "content-type"];
     let own = |(name, _): &&(String, String)| names.contains(&name.as_str());
     let mut all: Vec<_> = answer.headers.iter().filter(own).cloned().collect();
     all.sort();

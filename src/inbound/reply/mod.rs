@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, PRAGMA,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     REFERRER_POLICY, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use warp::reply::Response;
@@ -53,7 +53,6 @@ impl Base {
             headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
         }
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, private")); // T-31: not stored
-        headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
         // A cache in front of the login tells users apart by their cookie or credential, not by what the proxy makes of it.
         let mut vary: Vec<&str> = read.iter().map(|name| name.as_str()).collect();
         let ambient = ["cookie", "authorization", "origin", "sec-fetch-site"]; // T-31: vary

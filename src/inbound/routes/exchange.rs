@@ -1,20 +1,14 @@
-//! One request and its answer on a connection: what hyper hands over goes through warp to the table, and whether the
-//! connection may go on afterwards is decided here.
+//! One request and its answer on a connection: what hyper hands over goes to the table, and whether the connection may go
+//! on afterwards is decided here.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::Version;
 use http::header::{CONNECTION, EXPECT, HeaderValue};
-use http_body_util::Empty;
 use hyper::body::Incoming;
-use tower_service::Service as _;
-use warp::Filter as _;
-use warp::reply::Response;
 
 use super::Routes;
-use super::table::Table;
 use crate::identity::ConnectionProof;
 use crate::inbound::connection::{HeadFault, Phase};
 use crate::inbound::listener::{Answers, Content};
@@ -44,7 +38,7 @@ impl Answers for Routes {
         async move {
             let asks_first = unread.is_some() && request.headers.contains_key(EXPECT);
             let mut answer = match fault {
-                None => through_warp(&table, &request).await, // T-12: target of the request
+                None => table.answer(&request).await, // T-12: target of the request
                 Some(fault) => table.refuse(fault, &request),
             };
             // What is left of a body that no handler reads ends the connection, and the client must know before it sends
@@ -62,12 +56,4 @@ impl Answers for Routes {
             Ok(answer)
         }
     }
-}
-
-/// The answer of the table, as one filter. It borrows the request: as an extension, which is warp's own way, a request
-/// would cost five allocations more, and another way around warp for the routes that are asked most.
-async fn through_warp(table: &Table, request: &Request) -> Response {
-    let filter = warp::any().then(|| table.answer(request));
-    let answered = warp::service(filter).call(http::Request::new(Empty::<Bytes>::new())).await;
-    answered.unwrap_or_else(|never| match never {})
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::refused::Refused;
-use crate::identity::{Identity, Resolver};
+use crate::identity::{Identity, Refusal, Resolver};
 use crate::inbound::request::Request;
 use crate::session::{Entry, How, Plan, Sessions};
 
@@ -17,12 +17,12 @@ pub(super) struct Issuer {
 
 impl Issuer {
     /// Who asks, with the body where that was read for it.
-    pub(super) async fn identify<'r>(
+    pub(super) fn identify<'r>(
         &'r self,
         request: &'r Request,
         body: Option<&'r [u8]>,
-    ) -> Result<Identity<'r>, Refused> {
-        Ok(self.resolver.identify(&request.asking(body)).await?)
+    ) -> impl Future<Output = Result<Identity<'r>, Refusal>> {
+        self.resolver.identify(request.asking(body))
     }
 
     /// The session of this user with these inputs, in the order of the definition.

@@ -84,8 +84,8 @@ impl SessionRoute {
             return Ok(());
         }
         match self.issuer.identify(request, None).await {
-            Ok(_) | Err(Refused::Identity(Refusal::Absent)) => Ok(()),
-            Err(refused) => Err(refused),
+            Ok(_) | Err(Refusal::Absent) => Ok(()),
+            Err(refusal) => Err(refusal.into()),
         }
     }
 

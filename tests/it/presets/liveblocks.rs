@@ -36,7 +36,7 @@ async fn the_dev_server_hands_tokens_out() {
     let end = sidemint::clock::Timestamp::from_seconds(claims["exp"].as_i64().unwrap());
     // The service was started with the time of the machine and hands out no more than an hour from there; the server's
     // clock may have gone on to the next second.
-    let ends = [end, end.minus(std::time::Duration::from_secs(1))].map(|end| end.to_rfc3339());
+    let ends = [end, end.minus(std::time::Duration::from_secs(1))].map(sidemint::clock::Timestamp::to_rfc3339);
     assert!(ends.iter().any(|end| own["expiresAt"] == **end), "{own} {ends:?}");
     assert!(!own.to_string().contains(SECRET));
 }
