@@ -34,7 +34,7 @@ impl Blueprint {
         told
     }
 
-    /// Every route answers 403 to everybody: the one mistake that looks like a good configuration.
+    /// Every route answers 403 to every client: the one mistake that looks like a good configuration.
     fn nobody_is_trusted(&self) -> Option<String> {
         if self.plans.is_empty() || self.sources.is_empty() {
             return None;

@@ -65,7 +65,7 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
         say(&told.to_string());
     }
     let runtime = runtime(Some(1))?;
-    // A request waits no longer than the route says, and is told nothing more than that. Here somebody wants to know why.
+    // A request waits no longer than the route says, and is told nothing more than that. Here the operator asks why.
     let watch = Stopwatch::start();
     let outcome = runtime.block_on(sessions.cold(&plan.with_patience(), &key, Origin::default()));
     if watch.elapsed() > plan.deadline {
@@ -104,7 +104,7 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What the provider said, for whoever writes its definition. It goes to the operator's own terminal and nowhere else.
+/// What the provider said, for the author of its definition. It goes to the operator's own terminal and nowhere else.
 fn show_answer(error: &ProviderError) {
     const ENOUGH: usize = 2000;
     if let Some(answer) = &error.answer {

@@ -19,7 +19,7 @@ struct State {
     sleepers: Vec<(Point, tokio::sync::oneshot::Sender<()>)>,
 }
 
-/// What somebody waits for.
+/// What a sleeper waits for.
 #[derive(Clone, Copy, Debug)]
 enum Point {
     Moment(Moment),
@@ -43,7 +43,7 @@ impl ManualClock {
         Self { state: Mutex::new(State { now, moment, sleepers: Vec::new() }) }
     }
 
-    /// Lets time pass: both clocks go forward, and whoever waited for a point up to there wakes.
+    /// Lets time pass: both clocks go forward, and every sleeper whose point is reached wakes.
     pub fn advance(&self, span: Duration) {
         self.change(|state| {
             state.now = state.now.plus(span);

@@ -3,7 +3,7 @@
 //! Everything that decides by time asks a [`Clock`], so that tests move time by hand. A [`Moment`] is a point on a scale
 //! that nobody sets: deadlines, waits, rates, pauses and what is left of a life are counted there. A [`Timestamp`] is
 //! what the wall clock says: it is written into tokens and read from them, from certificates and from files, and it may
-//! be set back or forward at any time (T-65). The two are different types, so that nobody compares one with the other.
+//! be set back or forward at any time (T-65). The two are different types, so that neither is compared with the other.
 //!
 //! Only this room reads the machine's clocks; the linter holds that.
 

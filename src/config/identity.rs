@@ -51,12 +51,12 @@ pub struct Peers {
     pub secret_files: Vec<PathBuf>,
     /// Header of the shared secret.
     pub secret_header: Option<HeaderName>,
-    /// Whether a network that holds everybody was asked for by name.
+    /// Whether a network that holds every address was asked for by name.
     pub insecure_trust_every_peer: bool,
 }
 
 impl Peers {
-    /// Whether nothing is asked, so that nobody is believed.
+    /// Whether nothing is configured, so that no peer is trusted.
     pub fn is_empty(&self) -> bool {
         self.networks.is_empty()
             && self.unix_uids.is_empty()

@@ -193,7 +193,7 @@ impl<'m> IntoIterator for &'m Mistakes {
 
 /// The one of `known` that was probably meant by `written`, as the end of a message; empty where none is near.
 pub fn did_you_mean<K: AsRef<str>>(written: &str, known: impl IntoIterator<Item = K>) -> String {
-    // `canPublish`, `can_publish` and `CANPUBLISH` are one name to whoever writes it.
+    // `canPublish`, `can_publish` and `CANPUBLISH` are one name to their author.
     let plain = |name: &str| name.to_lowercase().replace(['_', '-', '.'], "");
     let written = plain(written);
     let far = |name: &str| strsim::osa_distance(&plain(name), &written);

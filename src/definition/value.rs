@@ -91,7 +91,7 @@ fn check_names(setting: &Setting, table: &Map<String, Value>) -> Result<(), Mist
 
 fn address(text: &str) -> Result<String, Mistake> {
     line(text)?;
-    // The parser of addresses would drop some blanks and encode others, and nobody means either.
+    // The parser of addresses would drop some blanks and encode others, and neither is meant.
     if text.chars().any(char::is_whitespace) {
         return Err("holds a blank, and no address has one; remove it".into());
     }

@@ -30,7 +30,7 @@ pub enum Refusal {
     /// The caller may tell identity, but not on this route.
     #[error("the caller may not use this route")]
     CallerRoute,
-    /// Nobody is signed in.
+    /// No user is signed in.
     #[error("the subject is absent, empty, or names nobody")]
     Absent,
     /// Other identity headers are there, but not the subject.

@@ -49,7 +49,7 @@ impl Resolver {
         self.sources.iter().flat_map(|source| source.headers())
     }
 
-    /// Those of them that clients may write: what they hold is proof by itself, whoever sends it.
+    /// Those of them that clients may write: what they hold is proof by itself, from any sender.
     pub fn page_headers(&self) -> impl Iterator<Item = &HeaderName> {
         self.sources.iter().filter(|source| source.stands_alone()).flat_map(|source| source.headers())
     }
@@ -141,7 +141,7 @@ impl Resolver {
                 Err(again) => refusal = again,
             }
         }
-        // Nobody can say whether the token is good: that is no fault of who sent it (T-27).
+        // Whether the token is good cannot be known: that is no fault of its sender (T-27).
         let nobody_knows = unreachable && matches!(refusal, Refusal::KeyUnknown | Refusal::KeysUnavailable);
         Err(if nobody_knows { Refusal::KeysUnavailable } else { refusal })
     }
@@ -154,7 +154,7 @@ impl Resolver {
     /// Subject of a caller's own token, which the source called `name` verifies.
     fn caller(&self, name: &str, evidence: &Evidence<'_>) -> Result<String, Refusal> {
         let source = self.callers.iter().find(|source| source.name == name).ok_or(Refusal::NoSource)?;
-        // A token that would need another proof of the peer proves nobody.
+        // A token that would need another proof of the peer proves nothing.
         let reading = source.read(&evidence.as_peer(), || Err(Refusal::PeerUntrusted))?;
         Ok(Identity::new(name, "", reading).subject().to_owned())
     }

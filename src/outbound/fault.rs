@@ -25,11 +25,11 @@ pub enum SendError {
 pub enum ConnectError {
     /// The name of the host leads nowhere.
     Dns,
-    /// Nobody listens there.
+    /// No process listens there.
     Refused,
     /// It took too long.
     Timeout,
-    /// The certificate is signed by nobody whom we know.
+    /// The certificate is signed by an unknown authority.
     TlsAuthority,
     /// The certificate is not valid now.
     TlsExpired,

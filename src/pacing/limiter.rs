@@ -219,7 +219,7 @@ mod tests {
             self.settle();
         }
 
-        /// Moves on in steps so small that nobody is late.
+        /// Moves on in steps so small that no call is late.
         fn run(&mut self, span: Duration) {
             for _ in 0..span.as_millis() {
                 self.advance(TICK);
@@ -362,7 +362,7 @@ mod tests {
                         let (known, idle) = (calls.refused.len(), calls.pending.is_empty());
                         calls.come(now.plus(Duration::from_millis(patience)));
                         if let Some(wait) = calls.refused.get(known).filter(|_| idle) {
-                            // Advice is exact where nobody else comes.
+                            // Advice is exact where no other call comes.
                             let state = calls.limiter.state.lock();
                             prop_assert_eq!(calls.limiter.slot(&state, now, 0), now.plus(*wait));
                         }

@@ -53,7 +53,7 @@ impl FromStr for Rate {
 ///
 /// Of calls that pass, at most the rate's number lie in any span of its period. A burst passes at once and is taken from that number; what is left of it refills evenly.
 ///
-/// It holds no state: whoever is paced keeps one number, when the next call would be due if all came evenly spaced
+/// It holds no state: each caller that is paced keeps one number, when the next call would be due if all came evenly spaced
 /// ("theoretical arrival time").
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -67,7 +67,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// What is due of somebody who never called.
+    /// What is due of a caller that never called.
     pub const UNUSED: i128 = -(1 << 96);
 
     /// A pace of `rate`. `burst` calls may pass at once: between one and all of the rate.

@@ -1,4 +1,4 @@
-//! Files that the configuration names, read so that none of them can hold anybody up (T-62): regular files alone, opened
+//! Files that the configuration names, read so that none of them can block the service (T-62): regular files alone, opened
 //! without waiting, and read on a thread of their own for a limited time.
 
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ pub(super) type Content = (Vec<u8>, Option<Timestamp>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
     Running,
-    /// Nobody waits for it any more.
+    /// It is not waited for any more.
     GivenUp,
 }
 
@@ -123,7 +123,7 @@ fn within<T: Send + 'static>(
     std::thread::Builder::new().name("file".to_owned()).spawn(move || {
         let outcome = read(&running.0);
         drop(running);
-        // Nobody may be waiting any more.
+        // The caller may have stopped waiting.
         let _late = tell.send(outcome);
     })?;
     told.recv_timeout(limit).unwrap_or_else(|_late| {

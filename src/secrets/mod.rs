@@ -53,7 +53,7 @@ impl Secret {
         std::str::from_utf8(self.expose()).ok()
     }
 
-    /// Whether two secrets are the same bytes. Both are ours, so time tells nobody anything.
+    /// Whether two secrets are the same bytes. Both are ours, so timing leaks nothing.
     pub fn same_as(&self, other: &Self) -> bool {
         self.expose() == other.expose()
     }

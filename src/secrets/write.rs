@@ -30,7 +30,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The content under a name that nobody reads. A draft that an interrupted run left is written anew.
+/// The content under a name that is not read. A draft that an interrupted run left is written anew.
 fn draft(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let draft = path.with_file_name(format!(".{name}.new"));

@@ -32,7 +32,7 @@ pub(super) trait Mission: Send + Sync + 'static {
     /// Mints.
     fn mint(&self) -> impl Future<Output = Outcome> + Send;
 
-    /// Takes over what the mint brought, while nobody else can begin the same flight.
+    /// Takes over what the mint brought, while no other request can begin the same flight.
     fn land(&self, entry: &Arc<Entry>);
 
     /// Looks after what came when the user had left.
@@ -179,7 +179,7 @@ impl Table {
     }
 }
 
-/// A call that is under way for a user; whoever drops it has ended.
+/// A call that is under way for a user; dropping it says that it has ended.
 #[derive(Debug)]
 pub(super) struct Running {
     flights: Arc<Flights>,

@@ -105,7 +105,7 @@ mod tests {
             assert_eq!(rate.count(&format!("other{n}"), rested), Ok(()));
             assert!(rate.due.lock().len() <= 100);
         }
-        // As busy as the others, so nobody is owed more.
+        // As busy as the others, so no user is owed more.
         assert!(rate.due.lock().len() >= 75);
     }
 }

@@ -122,7 +122,7 @@ impl Sessions {
         Some((entry, How::Stale))
     }
 
-    /// Mints a session, or joins whoever is minting it.
+    /// Mints a session, or joins the mint that is under way.
     pub async fn cold(
         self: &Arc<Self>,
         plan: &Plan,

@@ -61,7 +61,7 @@ impl Plan {
         Self { id, route: route.clone(), ttl, deadline: route.deadline, form, roles, counters, provider }
     }
 
-    /// The same for somebody who waits until the provider has answered or its own time is over.
+    /// The same for a caller that waits until the provider has answered or its own time is over.
     #[must_use]
     pub fn with_patience(&self) -> Self {
         Self { deadline: self.deadline.max(self.provider.patience()), ..self.clone() }

@@ -1,6 +1,6 @@
 //! Renewal by the clock: a queue of points in time, and one task that waits for the next.
 //!
-//! A session that was used since it was minted is renewed at some 80 % of its usable life, before anybody finds it old.
+//! A session that was used since it was minted is renewed at some 80 % of its usable life, before a request finds it old.
 //! One that was not is left alone and removed when its time is over.
 
 use std::cmp::Reverse;
@@ -164,7 +164,7 @@ impl Sessions {
                 let at = self.clock.moment().plus(RETRIES.after(0, None));
                 return self.renewals.schedule(at, key.clone(), entry);
             }
-            // Whoever began a flight looks after its failure; once is enough.
+            // The request that began a flight handles its failure; once is enough.
             Join::Cached(_) | Join::Waits(_) => return,
         };
         let (own, key, entry) = (Arc::clone(self), key.clone(), Arc::clone(entry));

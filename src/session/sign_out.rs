@@ -22,7 +22,7 @@ impl Sessions {
         origin: Origin,
     ) -> Result<(), SessionError> {
         let user = identity.chat_subject();
-        // First, and whatever the rate: it costs nobody anything, and who signs out must be out.
+        // First, and whatever the rate: it costs nothing, and a user who signs out must be out.
         self.forget(&user); // T-66: forgotten at any rate
         self.count(&user)?;
         let mut asked = BTreeSet::new();
@@ -85,7 +85,7 @@ impl Sessions {
             Ok(order) => plan.provider.revoke(&order).await.map_err(SessionError::from),
             Err(error) => Err(error),
         };
-        // Somebody who cannot be a user there has no tokens there.
+        // A subject that cannot be a user there has no tokens there.
         if matches!(revoked, Err(SessionError::UserId | SessionError::Input)) { Ok(()) } else { revoked }
     }
 }

@@ -28,7 +28,7 @@ use crate::metrics::Counter;
 pub fn start(log: &Log, environment: &Environment, dropped: Counter) -> io::Result<LogQueue> {
     let stdout = io::stdout();
     let format = Format::of(log, stdout.is_terminal(), environment);
-    // Not through the buffer of the standard library: its lock would be held for as long as nobody reads.
+    // Not through the buffer of the standard library: its lock would be held for as long as the output is not read.
     let out = File::from(stdout.as_fd().try_clone_to_owned()?);
     let queue = LogQueue::start(Box::new(out), format, Arc::new(SystemClock), dropped)?;
     install(log, queue.clone()).map_err(io::Error::other)?;
@@ -54,7 +54,7 @@ fn install(log: &Log, queue: LogQueue) -> Result<(), String> {
     installed.map_err(|error| error.to_string())
 }
 
-/// Panics are told in the log: standard error may be a pipe that nobody reads, and a worker would wait there for ever.
+/// Panics are told in the log: standard error may be a pipe that is not read, and a worker would wait there for ever.
 fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();

@@ -14,7 +14,7 @@ use crate::metrics::Counter;
 
 /// Bytes that wait at most. Twice as much is held while a batch of this size cannot be written.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
-/// Bytes after which nobody waits for more lines.
+/// Bytes after which the writer waits for no more lines.
 const BATCH: usize = 16 * 1024;
 /// A request line waits this long at most for others to be written with.
 const GATHER: Duration = Duration::from_millis(200);
@@ -193,7 +193,7 @@ impl Writer {
                     rest = left;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Somebody who shares the output has set it so.
+                // Another process that shares the output has set it so.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::park_timeout(RETRY),
                 Err(_) => break, // T-61: closed log
             }
@@ -302,7 +302,7 @@ pub(super) mod tests {
         (queue(Box::new(Gate { allowed, sink: sink.clone() }), TEXT), allow, sink)
     }
 
-    /// T-61: whoever has a line never waits, the memory has an end, and what was lost is counted and told in its place.
+    /// T-61: a thread with a line never waits, the memory has an end, and what was lost is counted and told in its place.
     #[test]
     fn a_log_that_nobody_reads_costs_lines_and_nothing_else() {
         let (queue, allow, sink) = gated();

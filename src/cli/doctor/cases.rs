@@ -16,7 +16,7 @@ const HALF: usize = 4200;
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Who {
-    /// Somebody who has not signed in.
+    /// A visitor who has not signed in.
     Visitor,
     /// The operator, signed in.
     User,
@@ -42,7 +42,7 @@ pub(super) enum Trick {
     Mixed,
     /// `Connection` tells the proxy to drop it.
     Listed,
-    /// It is sent with more bytes than anybody reads.
+    /// It is sent with more bytes than are read.
     Oversized,
     /// All of them at once.
     Together,

@@ -35,7 +35,7 @@ pub(super) struct Probe {
 /// What an answer says.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// A session of somebody.
+    /// A session of some user.
     Session {
         /// Member `chatUserId`.
         user: String,
@@ -44,7 +44,7 @@ pub(super) enum Seen {
     },
     /// A refusal that sidemint itself wrote.
     Refused(u16, Outcome),
-    /// Something else, so somebody before sidemint wrote it.
+    /// Something else, so a hop before sidemint wrote it.
     Before(u16),
     /// No answer.
     Nothing(SendError),
@@ -102,7 +102,7 @@ impl Seen {
 }
 
 impl fmt::Display for Seen {
-    /// Without the user: whoever reads the report knows who they are.
+    /// Without the user: the reader of the report knows who they are.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Session { .. } => f.write_str("200"),

@@ -7,7 +7,7 @@ use super::verdict::{Finding, Level};
 /// What is wrong with a proxy's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Hole {
-    /// Nobody has to sign in.
+    /// No sign-in is needed.
     Door,
     /// A client's own header is passed on.
     Passed,

@@ -86,7 +86,7 @@ impl Check<'_> {
 }
 
 /// Whether a network is wider than the widest private ones (`10.0.0.0/8`, RFC 1918; `fc00::/7`, RFC 4193): two halves of
-/// the internet, or four quarters, hold everybody as well (T-02).
+/// the internet, or four quarters, hold every address as well (T-02).
 fn is_too_wide(net: &IpNet) -> bool {
     net.prefix_len() < if net.addr().is_ipv4() { 8 } else { 7 }
 }

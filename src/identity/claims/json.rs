@@ -105,7 +105,7 @@ impl<'de> Visitor<'de> for Strict {
 mod tests {
     use super::*;
 
-    /// T-21: also where one of two names is escaped, and whether or not anybody would read the member.
+    /// T-21: also where one of two names is escaped, and whether or not the member is read.
     #[test]
     fn what_can_be_read_in_two_ways_is_refused() {
         assert!(object(br#"{"a":1,"b":{"a":[-1,2.5,null,true,"x"]}}"#).is_some());

@@ -55,7 +55,7 @@ impl ClaimNames {
             return Ok(None);
         };
         // T-13: verified subject
-        // An address that nobody looked at may be somebody else's, who would then be this user.
+        // An address that was not verified may belong to another person, who would then be this user.
         if self.email.contains(path) && !self.is_vouched_for(claims) {
             return Err(Refusal::Claim);
         }
@@ -108,7 +108,7 @@ impl ClaimNames {
     }
 }
 
-/// A subject that an issuer signed. One that names nobody is wrong; it is not the absence of one.
+/// A subject that an issuer signed. One that means no user is wrong; it is not the absence of one.
 pub(in crate::identity) fn signed(own: &str) -> Result<&str, Refusal> {
     text::subject(own.as_bytes(), Medium::Signed).map_err(|fault| match fault {
         SubjectFault::Absent => Refusal::Claim,

@@ -98,7 +98,7 @@ pub(in crate::identity) enum KeyPlace {
 }
 
 impl KeyPlace {
-    /// Whether the operator named whoever is at this address: others, to whom an issuer leads, are shown no credential.
+    /// Whether the operator named the server at this address: others, to whom an issuer leads, are shown no credential.
     pub(in crate::identity) fn is_named(&self, url: &Url) -> bool {
         match self {
             Self::Discovery { url: own, .. } => own.origin() == url.origin(), // T-23: origin of the issuer
@@ -112,7 +112,7 @@ impl KeyPlace {
 pub(in crate::identity) struct PemUrl(String);
 
 impl PemUrl {
-    /// The address of one key. Key ids stand in tokens that nobody has verified yet: only a UUID gets in (T-20).
+    /// The address of one key. Key ids stand in tokens that are not verified yet: only a UUID gets in (T-20).
     pub(in crate::identity) fn of(&self, kid: &str) -> Option<Url> {
         is_uuid(kid).then(|| format!("{}{kid}", self.0).parse().ok()).flatten() // T-20: kid in an address
     }

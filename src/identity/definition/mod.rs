@@ -82,7 +82,7 @@ enum RawKind {
 }
 
 impl Raw {
-    /// Refuses a table of another kind: whoever wrote it counts on it, and it would do nothing.
+    /// Refuses a table of another kind: its author counts on it, and it would do nothing.
     fn refuse_strays(&self) -> Result<(), Mistake> {
         let tables = [
             ("headers", &[RawKind::Headers][..], self.headers.is_some()),
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// A table that nobody reads would look like a check that is made.
+    /// A table that is not read would look like a check that is made.
     #[test]
     fn tables_of_another_kind_are_refused() {
         let jwt = json!({ "header": "X-Token", "algorithms": ["ES256"] });

@@ -35,7 +35,7 @@ pub(in crate::identity) struct Payload {
 pub(in crate::identity) enum Issuer {
     /// The definition does not say.
     Unsaid,
-    /// Nothing, says the definition: whoever sends the payload believes one issuer only.
+    /// Nothing, says the definition: the sender of the payload trusts one issuer only.
     Any,
     /// To be this, to the letter.
     Exactly(String),

@@ -63,7 +63,7 @@ pub(in crate::identity) fn is_alias<'n, I: IntoIterator<Item = &'n HeaderName>>(
     own.into_iter().any(|own| own.as_str() == folded)
 }
 
-/// T-07: `Connection: X-Forwarded-User` makes the next hop drop the header, or shows that somebody tried.
+/// T-07: `Connection: X-Forwarded-User` makes the next hop drop the header, or shows an attempt.
 pub(in crate::identity) fn refuse_listed<'n, I>(value: &HeaderValue, own: impl Fn() -> I) -> Result<(), Refusal>
 where
     I: Iterator<Item = &'n HeaderName>,

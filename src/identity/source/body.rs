@@ -1,6 +1,6 @@
 //! Reads identity from the JSON body that a proven caller sent: the member `user`, and nothing beside it.
 //!
-//! Everything that two readers of JSON could see differently is refused: members that come twice or that nobody knows,
+//! Everything that two readers of JSON could see differently is refused: members that come twice or that are unknown,
 //! and values of another type. What else the body holds is for the route's inputs.
 
 use std::borrow::Cow;

@@ -135,7 +135,7 @@ impl Source {
         matches!(self.kind, Kind::Token(_))
     }
 
-    /// Whether what it reads is proof whoever sends it: no peer has to be proven beside it.
+    /// Whether what it reads is proof from any sender: no peer has to be proven beside it.
     pub(super) fn stands_alone(&self) -> bool {
         matches!(&self.kind, Kind::Token(verifier) if !verifier.requires_peer())
     }
@@ -162,7 +162,7 @@ impl Source {
             }
             Kind::Token(verifier) => verifier.read(evidence, proof).map(Reading::Profile),
             Kind::Body => body::read(proof()?, evidence).map(Reading::Profile),
-            // A request that no proxy relays tells nothing here, whoever sent it.
+            // A request that no proxy relays tells nothing here, from any sender.
             Kind::Metadata { rules, validity } => {
                 let relayed = evidence.relayed.ok_or(Refusal::Absent)?;
                 metadata::of_metadata(rules, validity, proof()?, relayed).map(Reading::Profile)

@@ -1,4 +1,4 @@
-//! What a payload must say before anybody is believed to be in it (RFC 7519, 4.1).
+//! What a payload must say before its subject is trusted (RFC 7519, 4.1).
 
 use std::time::Duration;
 

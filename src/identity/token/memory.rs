@@ -13,7 +13,7 @@ use crate::identity::claims::Window;
 use crate::identity::keys::Keys;
 use crate::identity::user::profile::Profile;
 
-/// Sets of entries, and entries of a set. A token has its place in one set, and there the place of whoever is worth least.
+/// Sets of entries, and entries of a set. A token has its place in one set, and there it replaces the least useful entry.
 const SETS: usize = 2048;
 const WAYS: usize = 4;
 /// Bytes of a profile that is worth keeping, so that 8,192 of them are 16 MiB at worst. Longer ones are verified anew.

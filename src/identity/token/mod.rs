@@ -117,7 +117,7 @@ impl Verifier {
             Some(scheme) => {
                 let end = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
                 let (said, rest) = value.split_at_checked(end).unwrap_or_default();
-                // Another scheme is for somebody else: Apache forwards what its users signed in with.
+                // Another scheme is for another reader: Apache forwards what its users signed in with.
                 if said.eq_ignore_ascii_case(scheme.as_bytes()) { rest.trim_ascii_start() } else { &[] }
             }
         };

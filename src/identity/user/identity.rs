@@ -31,7 +31,7 @@ impl<'r> Identity<'r> {
         Self { source, namespace, reading }
     }
 
-    /// The user that the operator names on the command line; whoever can read our secrets may do that. The subject
+    /// The user that the operator names on the command line; a process that can read our secrets may do that. The subject
     /// passes the same checks as one from a header.
     pub fn of_operator(subject: &'r str, name: Option<&'r str>) -> Result<Self, Refusal> {
         let subject = text::subject(subject.as_bytes(), text::Medium::Signed)?;

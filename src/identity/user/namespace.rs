@@ -57,7 +57,7 @@ impl Namespaces {
         others.map(|other| format!("{other}-")).collect()
     }
 
-    /// Whether an entry of a list of users names somebody; otherwise why it names nobody, the rest of a sentence.
+    /// Whether an entry of a list of users can match a user; otherwise why not, the rest of a sentence.
     pub(in crate::identity) fn check(&self, entry: &str) -> Result<(), String> {
         let nobody = |why| format!("can be no subject, because it {why}; it would name nobody");
         written_as_id(entry).map_err(nobody)?; // T-58: namespace written as an id
@@ -70,7 +70,7 @@ impl Namespaces {
         rules.map(|rules| rules.check(subject)).reduce(Result::or).unwrap_or(Ok(())).map_err(nobody)
     }
 
-    /// Namespace and subject of an entry; otherwise why it names nobody.
+    /// Namespace and subject of an entry; otherwise why it can match no user.
     pub(in crate::identity) fn taken_apart<'e>(&'e self, entry: &'e str) -> Result<(&'e str, &'e str), String> {
         let mut named = self.names.iter().filter(|namespace| !namespace.is_empty());
         if let Some(found) = named.find_map(|namespace| Some((namespace.as_str(), subject_in(entry, namespace)?))) {
@@ -141,7 +141,7 @@ mod tests {
         let mixed = namespaces(&[("a", Some("corp")), ("b", Some(""))]);
         assert_eq!(mixed.taken_apart("alice"), Ok(("", "alice")));
         assert_eq!(mixed.taken_apart("corp-alice"), Ok(("corp", "alice")));
-        // What a source cannot tell names nobody in its namespace, and may be somebody in another.
+        // A subject that a source cannot send matches no user in its namespace, and may match one in another.
         let rules = [("", Medium::Line), ("corp", Medium::Signed)]
             .map(|(name, medium)| (name.to_owned(), SubjectRules::of(medium)));
         let mixed = mixed.with_subjects(rules.into());

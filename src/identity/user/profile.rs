@@ -31,10 +31,10 @@ impl std::fmt::Debug for Profile {
 pub(in crate::identity) struct HeaderLines<'h> {
     pub(in crate::identity) subject: &'h str,
     pub(in crate::identity) name: Option<Cow<'h, str>>,
-    /// As sent; read when somebody asks.
+    /// As sent; read when it is asked for.
     pub(in crate::identity) email: Option<&'h [u8]>,
-    /// As sent; read when somebody asks.
+    /// As sent; read when it is asked for.
     pub(in crate::identity) avatar: Option<&'h str>,
-    /// As sent, and the separator; taken apart when somebody asks.
+    /// As sent, and the separator; taken apart when they are asked for.
     pub(in crate::identity) groups: Option<(&'h [u8], char)>,
 }

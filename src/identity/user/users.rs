@@ -133,7 +133,7 @@ impl DenyFile {
 /// The entries in the text of a file: one a line, and lines of comment. The mistake is the rest of a sentence.
 fn read(path: &Path, file: &Secret, namespaces: &Namespaces) -> Result<Entries, String> {
     let (shown, text) = (path.display(), file.expose_text().unwrap_or_default());
-    // A file that is being written is empty for a moment, and that must not let everybody in.
+    // A file that is being written is empty for a moment, and that must not let every user in.
     // T-58: empty file
     if text.trim().is_empty() {
         return Err(format!("{shown} is empty; where nobody is denied, write a line of comment: # nobody"));
@@ -145,7 +145,7 @@ fn read(path: &Path, file: &Secret, namespaces: &Namespaces) -> Result<Entries, 
     entries(told.collect(), namespaces).map_err(|(at, problem)| format!("{shown}, line {}: {problem}", at + 1))
 }
 
-/// Entries that somebody can be; otherwise the number of the first that nobody can, and why.
+/// Entries that can match a user; otherwise the number of the first that cannot, and why.
 fn entries(texts: Vec<(usize, &str)>, namespaces: &Namespaces) -> Result<Entries, (usize, String)> {
     texts.into_iter().try_fold(Entries::default(), |mut entries, (at, entry)| {
         namespaces.check(entry).map_err(|problem| (at, problem))?;

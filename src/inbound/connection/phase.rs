@@ -1,4 +1,4 @@
-//! Where a connection is between two requests: shared by its stream and by whoever answers.
+//! Where a connection is between two requests: shared by its stream and by the handler.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;

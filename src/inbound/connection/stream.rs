@@ -54,7 +54,7 @@ pub(in crate::inbound) struct Guarded<S> {
     has_begun: bool,
     /// hyper has bytes of an answer that the socket did not take yet.
     owes: bool,
-    /// A head is here whose turn has not come: whoever answers the one before wakes us.
+    /// A head is here whose turn has not come: the handler of the one before wakes us.
     withholds: bool,
     farewell: Option<Box<Farewell>>,
 }
@@ -94,7 +94,7 @@ impl<S> Guarded<S> {
     }
 
     /// One head at a time: the next is handed over when the answer to the last is out. So whatever hyper writes without
-    /// having asked anybody is its own refusal of the head that it has.
+    /// having asked a handler is its own refusal of the head that it has.
     fn may_begin(&self) -> bool {
         // T-68: nothing owed
         !self.owes && self.phase.now() != SERVING

@@ -1,4 +1,4 @@
-//! What an operator allows a request to ask for: which rooms or channels a user may join is nobody else's decision.
+//! What an operator allows a request to ask for: which rooms or channels a user may join is the operator's decision alone.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
 //! What a request may add: the inputs that a definition declares, and the one place where a request is held against
-//! them. What nobody declared, or no template uses, is refused.
+//! them. What is not declared, or no template uses, is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,7 +66,7 @@ impl std::fmt::Debug for Given<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case", prefix = "input_")]
 pub enum InputFault {
-    /// Nobody declared it.
+    /// It is not declared.
     #[error("not a declared input")]
     Undeclared,
     /// It came twice, in one place or in two.

@@ -43,7 +43,7 @@ impl Class {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Blame {
-    /// The user of the call, and nobody else.
+    /// The user of the call, and no other.
     User,
     /// The operator's account, so all calls.
     Account,

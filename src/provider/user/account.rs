@@ -23,7 +23,7 @@ pub(in crate::provider) struct Account {
 }
 
 impl Provider {
-    /// Why a user of this provider could be a user of `other`; `None` where nobody could, or where both mean the same
+    /// Why a user of this provider could be a user of `other`; `None` where no user could, or where both mean the same
     /// people.
     fn mixes_with(&self, other: &Self) -> Option<String> {
         if !self.is_one_account_with(other) {

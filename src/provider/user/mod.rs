@@ -10,7 +10,7 @@ use crate::provider::keys::mac::{Encode, MacKey};
 
 /// Bytes of a chat user id where the definition sets no limit; it goes into addresses and claims.
 const MAX_BYTES: usize = 512;
-/// Hexadecimal digits of a hash in an id: 128 bits, so that nobody finds a second subject with the id of a first.
+/// Hexadecimal digits of a hash in an id: 128 bits, so that no second subject with the id of a first can be found.
 const DIGITS: usize = 32;
 
 /// A user's id at the provider.

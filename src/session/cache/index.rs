@@ -1,4 +1,4 @@
-//! Which sessions belong to one user, so that a sign-out finds them without a look at everybody else's.
+//! Which sessions belong to one user, so that a sign-out finds them without a look at those of other users.
 //!
 //! Signing out could walk the whole cache instead; but then every `DELETE` of one user would cost as much as all users
 //! have sessions. The index lists exactly what the cache holds: sessions are listed before they are inserted, and the

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{Undecodable, base64, percent};
 
 /// A value is encoded as a whole or not at all, as encoders of whole values write it: words joined by blanks, or plain
-/// ASCII. A mixture is refused, because it could be the plain text of somebody who chose it (`=?utf-8?q?root?= x`).
+/// ASCII. A mixture is refused, because it could be plain text that a user chose (`=?utf-8?q?root?= x`).
 pub(super) fn decode(value: &[u8]) -> Result<Cow<'_, str>, Undecodable> {
     let text = std::str::from_utf8(value).ok().filter(|text| text.is_ascii()).ok_or(Undecodable)?;
     let words = || text.split([' ', '\t']).filter(|word| !word.is_empty());

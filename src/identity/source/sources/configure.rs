@@ -195,7 +195,7 @@ fn misplaced_bodies(identity: &config::Identity, routes: &[config::Route], sourc
                 ),
             );
         } else if own.len() > 1 {
-            // The visitors of a proxy could send a body past it, and be whom they like wherever it names nobody.
+            // The visitors of a proxy could send a body past it, and choose their user wherever the proxy names none.
             mistakes.refuse(
                 key,
                 format!(

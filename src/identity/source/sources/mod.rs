@@ -84,7 +84,7 @@ impl Sources {
         &self.default
     }
 
-    /// Whether no route could tell anybody.
+    /// Whether no route could identify a user.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }

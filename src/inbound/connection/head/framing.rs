@@ -11,7 +11,7 @@ pub(super) enum Framing {
     Length(u64),
     /// A body in chunks (RFC 9112, 7.1).
     Chunked(Chunk),
-    /// A body in what are no chunks. Where it ends is anybody's guess.
+    /// A body in what are no chunks. Where it ends cannot be known.
     Lost,
 }
 

@@ -88,7 +88,7 @@ impl Reader {
         self.cleared < self.kept.len()
     }
 
-    /// What must wait, for whoever looks at how a connection begins.
+    /// What must wait, for the code that looks at how a connection begins.
     pub(in crate::inbound) fn waiting(&self) -> &[u8] {
         self.kept.get(self.cleared..).unwrap_or_default()
     }

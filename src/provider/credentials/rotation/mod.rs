@@ -83,7 +83,7 @@ pub struct Rotation<'p> {
     plan: Plan,
     folder: PathBuf,
     record: Record,
-    /// Nobody else rotates in this folder meanwhile; the system unlocks it when the process ends, however it ends.
+    /// No other process rotates in this folder meanwhile; the system unlocks it when the process ends, however it ends.
     _lock: std::fs::File,
 }
 

@@ -25,7 +25,7 @@ pub enum Stage {
     Made,
     /// The provider was given the new public key.
     Registered,
-    /// Whoever verifies knows the new key.
+    /// The verifier knows the new key.
     Verified,
     /// The new key signs.
     Switched,
