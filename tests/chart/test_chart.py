@@ -12,10 +12,12 @@ import datetime
 import functools
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import tomllib
 
 import helm_python as helm
@@ -391,6 +393,22 @@ def test_definitions():
     check("definitions: a change rolls the pods", sums[0] != sums[1])
 
 
+def test_page():
+    """The values that docs/kubernetes.md prints: whole files as they stand, parts on top of the least that is needed."""
+    page = (ROOT / "docs/kubernetes.md").read_text()
+    blocks = [textwrap.dedent(text) for text in re.findall(r"^ *```yaml\n(.*?)^ *```", page, re.MULTILINE | re.DOTALL)]
+    known = load(CHART / "values.yaml")
+    values = [value for value in (yaml.safe_load(text) for text in blocks if "{{" not in text) if set(value) <= set(known)]
+    check("page: it prints values", len(values) >= 4, len(values))
+    base = merged(load(HERE / "values/shared.yaml"), {"secrets": {"parley": {"secretName": "parley"}}})
+    for number, printed in enumerate(values):
+        whole = "image" in printed
+        documents = objects(render(CHART, printed if whole else merged(base, printed)))
+        well_formed(f"page, values {number + 1}", documents)
+        if whole:
+            configuration(f"page, values {number + 1}", printed, config_of(documents))
+
+
 def test_sidecar():
     values = load(HERE / "values/sidecar.yaml")
     texts = render(CHART, values)
@@ -650,6 +668,7 @@ def main():
         test_proofs()
         test_webhooks()
         test_definitions()
+        test_page()
         test_sidecar()
         test_app(app)
         test_rollout()
