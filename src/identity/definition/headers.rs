@@ -7,6 +7,7 @@ use serde::Deserialize;
 use strum::{IntoStaticStr, VariantArray};
 
 use super::field::{self, Field};
+use super::names;
 use super::payload::{self, Issuer, Payload};
 use crate::definition::Mistake;
 use crate::identity::claims::{ClaimNames, Expiry, Form};
@@ -174,7 +175,7 @@ impl HeaderNames {
         let mut conditions = Vec::new();
         for (key, wanted, table) in [("require", true, raw.require), ("refuse_if", false, raw.refuse_if)] {
             for (header, value) in table {
-                let header = field::header_name(&header).map_err(|mistake| mistake.within(key))?;
+                let header = names::header_name(&header).map_err(|mistake| mistake.within(key))?;
                 let value = (value != "*").then_some(value);
                 parts.push((header.clone(), Part::Condition));
                 conditions.push(Condition { header, value, wanted });

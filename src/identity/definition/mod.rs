@@ -4,6 +4,7 @@
 mod field;
 mod headers;
 mod keys;
+mod names;
 mod overlay;
 mod payload;
 mod presets;

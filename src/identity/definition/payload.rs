@@ -3,7 +3,7 @@
 use http::HeaderName;
 use serde::Deserialize;
 
-use super::field;
+use super::names;
 use crate::definition::{Key, Mistake};
 use crate::identity::claims::{Expiry, Form};
 use crate::identity::request::encoding::Encoding;
@@ -43,7 +43,7 @@ pub(in crate::identity) enum Issuer {
 
 /// Checks the table.
 pub(super) fn check(raw: Raw) -> Result<Payload, Mistake> {
-    let header = field::header_name(&raw.header).map_err(|mistake| mistake.within(Key::of("header")))?;
+    let header = names::header_name(&raw.header).map_err(|mistake| mistake.within(Key::of("header")))?;
     let encoding = raw.encoding.unwrap_or(match raw.form {
         Form::Claims => Encoding::Base64Url,
         Form::Principal => Encoding::Base64,

@@ -6,7 +6,7 @@ use http::HeaderName;
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
 
-use super::field::header_name;
+use super::names::{claim_path, header_name};
 use crate::definition::{Key, Mistake, OneOrMany, Span, YEAR};
 use crate::identity::claims::{ClaimNames, Path};
 use crate::identity::keys::{Algorithm, Family};
@@ -202,13 +202,7 @@ pub(super) fn claim_names(raw: RawClaims) -> Result<ClaimNames, Mistake> {
 }
 
 fn paths(key: &str, names: OneOrMany<String>) -> Result<Vec<Path>, Mistake> {
-    names.0.iter().map(|name| path(name)).collect::<Result<_, _>>().map_err(|mistake| mistake.within(key))
-}
-
-/// A claim's name, or a pointer.
-pub(super) fn path(text: &str) -> Result<Path, Mistake> {
-    let problem = || format!("\"{text}\" is not the name of a claim, nor a pointer such as \"/realm_access/roles\"");
-    Path::parse(text).ok_or_else(|| problem().into())
+    names.0.iter().map(|name| claim_path(name)).collect::<Result<_, _>>().map_err(|mistake| mistake.within(key))
 }
 
 /// An issuer without what some write of it and some do not: `accounts.example` and `https://accounts.example/` are one.

@@ -7,6 +7,7 @@
 
 mod certificate;
 mod connection;
+mod position;
 mod proof;
 mod rotation;
 mod secret;
@@ -14,7 +15,6 @@ mod signature;
 mod token;
 mod workload;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,71 +28,16 @@ use crate::definition::{Key, Mistakes};
 use crate::metrics::Metrics;
 use crate::secrets::{Reload, Reports};
 
+pub use connection::{ConnectionProof, Peer, Rank};
 use proof::Proof;
 use token::Tokens;
 #[cfg(any(test, fuzzing))]
 pub(super) use workload::immediate_uris;
 
-/// The other end of the connection, and nothing else: `X-Forwarded-For` and its kin never enter here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Peer {
-    /// Address of a TCP peer, in canonical form (IPv4-mapped addresses are IPv4).
-    Tcp(IpAddr),
-    /// User id of a process on a unix socket, told by the kernel.
-    Unix {
-        /// Effective user id at the time of connecting.
-        uid: u32,
-    },
-}
-
-impl Peer {
-    /// A TCP peer. The address is made canonical before anything is compared with it (T-10).
-    pub fn tcp(address: IpAddr) -> Self {
-        Self::Tcp(address.to_canonical()) // T-10: mapped peer
-    }
-}
-
 /// Proof that a peer may tell identity. Only [`Gate::prove`] makes one, so code that reads identity without proof does
 /// not compile.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerProof(());
-
-/// What a connection proves, found out once when it is accepted.
-#[derive(Clone, Copy, Debug)]
-pub struct ConnectionProof {
-    peer: Peer,
-    /// One bit for each proof whose demands on a connection are met.
-    met: u64,
-    rank: Rank,
-}
-
-/// How far a connection alone says that its peer may be believed. Places of a listener are shared by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rank {
-    /// Nothing that a request shows can be worth anything here.
-    Unproven,
-    /// A request may prove something: with a secret, a signature or a token that is proof, no matter which peer sends it.
-    Open,
-    /// The connection is as a proof demands: it comes from a listed network or user, or shows a listed certificate.
-    Known,
-}
-
-impl ConnectionProof {
-    /// How far the connection alone says that its peer may be believed.
-    pub fn rank(self) -> Rank {
-        self.rank
-    }
-
-    /// The other end.
-    pub fn peer(self) -> Peer {
-        self.peer
-    }
-
-    /// Whether the connection alone meets no proof, not even in part. Such a peer may still bring a token.
-    pub fn meets_no_proof(self) -> bool {
-        self.met == 0
-    }
-}
 
 /// Who may tell identity.
 #[derive(Debug, Default)]
