@@ -44,3 +44,4 @@ pub mod secrets;
 pub mod session;
 pub mod telemetry;
 pub mod trace;
+pub mod webhook;
