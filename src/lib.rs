@@ -45,3 +45,4 @@ pub mod secrets;
 pub mod session;
 pub mod telemetry;
 pub mod trace;
+pub mod webhook;
