@@ -275,7 +275,7 @@ pub(super) mod tests {
 
     pub(super) fn queue(out: Box<dyn io::Write + Send>, format: Format) -> LogQueue {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_780_142_400_000)));
-        let dropped = Metrics::new().expect("metrics").log_lines_dropped;
+        let dropped = Metrics::new().expect("metrics").process.log_lines_dropped();
         LogQueue::start(out, format, clock, dropped).expect("a thread")
     }
 
