@@ -117,7 +117,7 @@ fn each_key_of_a_webhook_says_what_to_write() {
         (
             "webhooks.\"a/b\"",
             "{ provider = \"events\", to = \"http://a/\", sign_key_file = \"/k\" }",
-            "webhooks.a/b: is not a usable name: it is a part of the path /webhooks/NAME; use at most 64 letters, digits, - and _",
+            "webhooks.\"a/b\": is not a usable name: it is a part of the path /webhooks/NAME; use at most 64 letters, digits, - and _",
         ),
         (
             "queue.dir",
