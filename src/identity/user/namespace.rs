@@ -150,7 +150,9 @@ mod tests {
         assert_eq!(alone.taken_apart("corp-alice"), Ok(("", "corp-alice")));
         let two = namespaces(&[("a", Some("corp")), ("b", Some("ext"))]);
         assert_eq!(two.taken_apart("corp-alice"), Ok(("corp", "alice")));
-        assert!(two.check("alice").is_err_and(|problem| problem.to_string().ends_with("write corp-SUBJECT or ext-SUBJECT")));
+        assert!(
+            two.check("alice").is_err_and(|problem| problem.to_string().ends_with("write corp-SUBJECT or ext-SUBJECT"))
+        );
         let mixed = namespaces(&[("a", Some("corp")), ("b", Some(""))]);
         assert_eq!(mixed.taken_apart("alice"), Ok(("", "alice")));
         assert_eq!(mixed.taken_apart("corp-alice"), Ok(("corp", "alice")));
