@@ -8,7 +8,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::lines::{self, Lines};
 use crate::identity::Refusal;
-use crate::identity::claims::{Claims, Form, Groups, Validity, text_of};
+use crate::identity::claims::{Claims, Groups, PayloadForm, Validity, text_of};
 use crate::identity::definition::{Decoding, HeaderNames, Issuer};
 use crate::identity::request::encoding::{Encoding, Texts};
 use crate::identity::user::profile::Profile;
@@ -26,8 +26,8 @@ pub(super) fn read(
     let subject = subject(names, decoding, &claims, lines)?;
     lines::hold(&names.conditions, headers)?;
     let form = match decoding.payload.as_ref().map(|payload| payload.form) {
-        Some(Form::Principal) => Groups::One,
-        Some(Form::Claims) | None => Groups::Separated(names.group_separator),
+        Some(PayloadForm::Principal) => Groups::One,
+        Some(PayloadForm::Claims) | None => Groups::Separated(names.group_separator),
     };
     let mut profile = decoding.claims.profile(&claims, subject, form);
     if let Some(name) = decode(decoding.name, lines.name) {
