@@ -81,7 +81,7 @@ pub(in crate::identity) struct HeaderNames {
     parts: Vec<(HeaderName, HeaderUse)>,
     pub(in crate::identity) group_separator: char,
     pub(in crate::identity) allow_comma_in_subject: bool,
-    /// Words for nobody, beside those that hold for every source.
+    /// Words that mean no user, beside those that hold for every source.
     pub(in crate::identity) nobody: Vec<String>,
     pub(in crate::identity) conditions: Vec<Condition>,
     /// `None` where every header is plain text: such a source is read without a copy of anything.
@@ -182,7 +182,7 @@ impl HeaderNames {
             }
         }
         if raw.nobody.iter().any(|word| word.trim().is_empty()) {
-            return Err(Mistake::new("nobody", "holds an empty word; empty values are nobody anyway"));
+            return Err(Mistake::new("nobody", "holds an empty word; an empty value is no user anyway"));
         }
         let mut seen: Vec<&HeaderName> = Vec::new();
         for (header, _) in &parts {
@@ -303,7 +303,10 @@ mod tests {
                 json!({ "subject": { "claim": "a" }, "payload": { "header": "P", "form": "principal", "expiry": "required" } }),
                 "payload: a principal has neither `expiry` nor `issuer`",
             ),
-            (json!({ "subject": "X", "nobody": [" "] }), "nobody: holds an empty word; empty values are nobody anyway"),
+            (
+                json!({ "subject": "X", "nobody": [" "] }),
+                "nobody: holds an empty word; an empty value is no user anyway",
+            ),
             (json!({ "subject": "X", "require": { "x": "1" } }), "\"x\" is named twice"),
             (
                 json!({ "subject": "X", "refuse_if": { "a_b": "1" } }),

@@ -170,7 +170,7 @@ impl TokenRules {
             TokenForm::Jws if !self.signers.is_empty() => ("signers", "is for jwt.form = \"alb\""),
             TokenForm::Jws if self.client.is_some() => ("client", "is for jwt.form = \"alb\""),
             TokenForm::Alb if self.signers.is_empty() => {
-                ("signers", "is missing; name the load balancers: without it anybody's balancer could sign")
+                ("signers", "is missing; name the load balancers: without it any customer's balancer could sign")
             }
             TokenForm::Alb if self.client.is_none() => {
                 ("client", "is missing; without it a token for any other client of the balancer would do")

@@ -77,7 +77,7 @@ fn open(
 }
 
 impl Lines<'_> {
-    /// The refusal of a payload that says nothing: nobody, unless other headers name somebody.
+    /// The refusal of a payload that says nothing: no user, unless other headers name one.
     fn refusal_of(&self, refusal: Refusal) -> Refusal {
         match refusal {
             Refusal::Absent => Lines { payload: None, ..*self }.refusal(SubjectFault::Absent),
@@ -86,7 +86,7 @@ impl Lines<'_> {
     }
 }
 
-/// What a value that cannot be decoded is. Proxies send words for nobody, and templates that they did not fill in, without
+/// What a value that cannot be decoded is. Proxies send words for no user, and templates that they did not fill in, without
 /// encoding them.
 fn undecoded(value: &[u8]) -> Refusal {
     match text::subject(value.trim_ascii(), Medium::Value) {

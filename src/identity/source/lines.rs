@@ -29,7 +29,7 @@ pub(super) struct Lines<'h> {
     pub(super) has_long: bool,
 }
 
-/// The subject in decoded bytes; the source's own words for nobody are nobody.
+/// The subject in decoded bytes; the source's own words for no user are absent.
 pub(super) fn subject<'h>(names: &HeaderNames, bytes: &'h [u8], medium: text::Medium) -> Result<&'h str, SubjectFault> {
     let subject = text::subject(bytes, medium)?;
     if names.nobody.iter().any(|word| subject.eq_ignore_ascii_case(word)) {

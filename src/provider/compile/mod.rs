@@ -237,7 +237,7 @@ impl Compiler<'_> {
         cautions.extend(unencrypted.map(|host| format!("secrets go to {host} without encryption; write https://")));
         // What is handed out once only is bound to something that ends: a socket, a nonce.
         if mint.is_some_and(Mint::is_endless) && self.definition.token.cache {
-            cautions.push("its tokens never expire: whoever gets hold of one keeps it".to_owned());
+            cautions.push("its tokens never expire: a stolen one stays good".to_owned());
         }
         cautions
     }
