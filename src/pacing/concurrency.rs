@@ -46,8 +46,8 @@ impl Drop for Waiting<'_> {
 impl ConcurrencyLimit {
     /// So many calls at once.
     pub(super) fn new(count: usize, refused: Counter) -> Self {
-        let (count, queue) = (count.min(Semaphore::MAX_PERMITS), count.saturating_mul(QUEUE));
         // T-64: bounded calls
+        let (count, queue) = (count.min(Semaphore::MAX_PERMITS), count.saturating_mul(QUEUE));
         Self { free: Semaphore::new(count), waiting: AtomicUsize::new(0), count, queue, refused }
     }
 
