@@ -26,7 +26,7 @@ use serde::Serialize;
 use self::task::Remote;
 use super::definition::{KeyPlace, KeyPlan};
 use crate::clock::{Clock, Timestamp};
-use crate::definition::{self, Mistake};
+use crate::definition::{self, Mistakes};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::KeySetMetrics;
 use crate::outbound::Services;
@@ -80,7 +80,7 @@ impl KeySet {
 
     /// The key set of `source`. Files are read now, so that a mistake in them shows; nothing else is asked before
     /// [`KeySet::start`].
-    pub(super) fn configure(source: &str, plan: &KeyPlan, services: &Services) -> Result<Self, Mistake> {
+    pub(super) fn configure(source: &str, plan: &KeyPlan, services: &Services) -> Result<Self, Mistakes> {
         let (key, path) = match &plan.place {
             KeyPlace::File(path) => ("keys.file", path),
             KeyPlace::SecretFile(path) => ("keys.secret_file", path),
@@ -96,8 +96,7 @@ impl KeySet {
             ..Reports::new("keys", definition::Key::from("identity.sources").below(source))
         };
         let file = SecretSource::File(path.clone());
-        let keys = Reloaded::open_one(key, file, reports, |file| local::read(&plan.place, file).map(Keys::new));
-        let keys = keys.map_err(|problem| Mistake::new(key, problem))?;
+        let keys = Reloaded::open_one(key, file, reports, |file| local::read(&plan.place, file).map(Keys::new))?;
         metrics.fetched();
         let (clock, read) = (Arc::clone(&services.clock), Mutex::new(services.clock.now()));
         let origin = Origin::File { place: plan.place.clone(), metrics, clock, read };

@@ -15,7 +15,7 @@ use super::negative_cache::NegativeCache;
 use super::schedule::Schedule;
 use super::{Found, KeyReadiness, Keys, MOST_KID_BYTES};
 use crate::clock::{Clock, Moment, Timestamp};
-use crate::definition::Mistake;
+use crate::definition::Mistakes;
 use crate::identity::definition::{KeyPlace, KeyPlan};
 use crate::metrics::{KeySetMetrics, Label as _};
 use crate::outbound::Services;
@@ -94,7 +94,7 @@ struct Times {
 }
 
 impl Remote {
-    pub(super) fn new(source: &str, plan: &KeyPlan, services: &Services) -> Result<Self, Mistake> {
+    pub(super) fn new(source: &str, plan: &KeyPlan, services: &Services) -> Result<Self, Mistakes> {
         let by_key = matches!(plan.place, KeyPlace::PemUrl(_));
         let looks = if by_key { LOOKS_BY_KEY } else { LOOKS };
         let metrics = services.metrics.identity.key_set(source, Fault::VARIANTS.iter().map(|fault| fault.label()));
