@@ -20,10 +20,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::Guard;
+use parking_lot::Mutex;
+use serde::Serialize;
 
 use self::task::Remote;
 use super::definition::{KeyPlace, KeyPlan};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::definition::{self, Mistakes};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::KeySetMetrics;
@@ -34,6 +36,17 @@ pub(super) use algorithm::{Algorithm, Family};
 pub(super) use public::{Key, MOST_KID_BYTES};
 pub(super) use readiness::KeyReadiness;
 pub(super) use set::{Found, Keys};
+
+/// How the keys of one source are doing.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeySetStatus {
+    /// Name of the source.
+    pub source: String,
+    /// Keys in use.
+    pub keys: usize,
+    /// When the source last told its keys; `None` before the first time.
+    pub fetched: Option<Timestamp>,
+}
 
 /// A key set in use.
 #[derive(Debug)]
@@ -53,6 +66,7 @@ enum Origin {
         place: KeyPlace,
         metrics: KeySetMetrics,
         clock: Arc<dyn Clock>,
+        read: Mutex<Timestamp>,
     },
     Remote(Box<Remote>),
 }
@@ -83,10 +97,10 @@ impl KeySet {
         };
         let file = SecretSource::File(path.clone());
         let keys = Reloaded::open_one(key, file, reports, |file| local::read(&plan.place, file).map(Keys::new))?;
-        let origin = Origin::File { place: plan.place.clone(), metrics, clock: Arc::clone(&services.clock) };
-        let set = Self { keys, origin, place: plan.to_string() };
-        set.show();
-        Ok(set)
+        metrics.fetched();
+        let (clock, read) = (Arc::clone(&services.clock), Mutex::new(services.clock.now()));
+        let origin = Origin::File { place: plan.place.clone(), metrics, clock, read };
+        Ok(Self { keys, origin, place: plan.to_string() })
     }
 
     /// Where the keys come from, for people.
@@ -117,10 +131,15 @@ impl KeySet {
         remote.look_for(kid, &self.keys).await
     }
 
-    fn show(&self) {
-        if let Origin::File { metrics, clock, .. } = &self.origin {
-            metrics.fetched(clock.now().as_seconds(), self.current().all().len());
-        }
+    /// How the keys of `source` are doing.
+    pub(super) fn status(&self, source: &str) -> KeySetStatus {
+        let fetched = match &self.origin {
+            #[cfg(test)]
+            Origin::Fixed => None,
+            Origin::File { read, .. } => Some(*read.lock()),
+            Origin::Remote(remote) => remote.fetched(),
+        };
+        KeySetStatus { source: source.to_owned(), keys: self.current().all().len(), fetched }
     }
 }
 
@@ -130,9 +149,10 @@ impl Reload for KeySet {
     }
 
     fn reload(&self) {
-        let Origin::File { place, .. } = &self.origin else { return };
+        let Origin::File { place, metrics, clock, read } = &self.origin else { return };
         if self.keys.reload_one(|file, _old| local::read(place, file).map(Keys::new)) == News::New {
-            self.show();
+            *read.lock() = clock.now();
+            metrics.fetched();
         }
     }
 }

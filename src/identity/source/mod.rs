@@ -14,7 +14,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use left_out::LeftOut;
-pub use sources::Sources;
+pub use sources::{IdentityStatus, Sources};
 
 use crate::definition::Mistakes;
 use crate::identity::claims::Validity;

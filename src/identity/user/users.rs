@@ -12,7 +12,7 @@ use super::namespace::{Namespaces, Unmatched};
 use crate::config;
 use crate::definition::{Mistake, Mistakes};
 use crate::identity::Refusal;
-use crate::metrics::{Gauge, Metrics};
+use crate::metrics::Metrics;
 use crate::secrets::{Reloaded, Reports, Secret, SecretSource};
 
 /// Bytes of the file at most.
@@ -26,8 +26,6 @@ pub(in crate::identity) struct Users {
     allow_groups: Entries,
     deny: Entries,
     file: Option<DenyFile>,
-    /// How many are denied.
-    shown: Gauge,
 }
 
 struct DenyFile {
@@ -67,9 +65,7 @@ impl Users {
         let file = mistakes.note(file).flatten();
         mistakes.or(())?;
         let allow_groups = allow_groups.iter().map(|group| Box::from(group.as_str())).collect();
-        let users = Self { allow, allow_groups, deny, file, shown: metrics.identity.denied_users() };
-        users.show();
-        Ok(Some(users))
+        Ok(Some(Self { allow, allow_groups, deny, file }))
     }
 
     /// Whether the user is served.
@@ -108,15 +104,10 @@ impl Users {
             newly.extend(entries.iter().filter(|entry| !old.contains(*entry)).cloned());
             Ok(entries)
         });
-        self.show();
         if !newly.is_empty() {
             tracing::info!(denied = newly.len(), "more users are denied from now on");
         }
         newly
-    }
-
-    fn show(&self) {
-        self.shown.set(i64::try_from(self.denied()).unwrap_or(i64::MAX));
     }
 }
 
