@@ -65,7 +65,7 @@ impl Blueprint {
     pub(super) fn warn(&self) {
         let peers = &self.config.identity.peers;
         // T-02: insecure peers shown
-        self.metrics.insecure_peers.set(i64::from(peers.insecure_trust_every_peer));
+        self.metrics.identity.insecure_peers().set(i64::from(peers.insecure_trust_every_peer));
         for caution in self.cautions() {
             tracing::warn!("{caution}");
         }

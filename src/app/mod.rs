@@ -400,7 +400,7 @@ fn watch_files(blueprint: &Blueprint, sessions: &Arc<Sessions>, lifecycle: &Life
         for reload in &reloads {
             reload.reload();
         }
-        metrics.files_stuck.set(i64::try_from(secrets::stuck()).unwrap_or(i64::MAX));
+        metrics.process.files_stuck().set(i64::try_from(secrets::stuck()).unwrap_or(i64::MAX));
     })
 }
 

@@ -48,7 +48,7 @@ fn serve(
     let Some(blueprint) = listening.block_on(signals.draw(sources.clone(), environment.clone()))? else {
         return Ok(());
     };
-    let dropped = blueprint.metrics().log_lines_dropped.clone();
+    let dropped = blueprint.metrics().process.log_lines_dropped();
     let log = telemetry::start(&blueprint.config().log, environment, dropped).map_err(failed)?;
     let workers = runtime(blueprint.config().server.workers)?;
     let app = {

@@ -110,11 +110,14 @@ impl Provider {
         let (mut compiled, needs) = compile::compile(name, definition, settings, table, metrics)?;
         compiled.cautions.extend(given_twice);
         let remember = table.upsert_memory.unwrap_or(compiled.remember);
-        let (running, waiting, refused) = metrics.calls(name);
-        let calls = ConcurrencyMetrics { running, waiting, refused };
+        let calls = ConcurrencyMetrics {
+            running: metrics.provider.calls_running(name),
+            waiting: metrics.provider.calls_waiting(name),
+            refused: metrics.provider.calls_refused(name),
+        };
         let reports = Reports {
-            generation: Some(metrics.credentials_generation(name)),
-            rejected: Some(metrics.credentials_rejected(name)),
+            generation: Some(metrics.provider.credentials_generation(name)),
+            rejected: Some(metrics.provider.credentials_rejected(name)),
             ..Reports::new("credentials", Key::from("providers").below(name))
         };
         Ok(Self {
@@ -123,7 +126,7 @@ impl Provider {
             compiled,
             vault: Vault::open(needs, reports, Arc::clone(&services.clock))?,
             upserts: Upserts::new(remember, name, metrics),
-            gate: Gate::new(metrics.breaker(name), table.calls_at_once, calls),
+            gate: Gate::new(metrics.provider.breaker(name), table.calls_at_once, calls),
             journal: Journal::default(),
             timeout: table.timeout,
             retries: table.retries,

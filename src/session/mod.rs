@@ -88,7 +88,7 @@ impl Sessions {
             by_route,
             store: Store::new(cache, metrics),
             flights: Arc::default(),
-            renewals: Renewals::new(cache.max_entries, metrics.renewals_pending()),
+            renewals: Renewals::new(cache.max_entries, metrics.session.renewals_pending("sessions")),
             renewing: Arc::new(Semaphore::new(RENEWALS_AT_ONCE)),
             stripes: std::iter::repeat_with(Mutex::default).take(STRIPES).collect(),
             user_rate: limits.user_rate.map(UserRate::new),

@@ -76,7 +76,7 @@ impl KeySet {
                 return Ok(Self { keys, origin: Origin::Remote(Box::new(remote)), place: plan.to_string() });
             }
         };
-        let metrics = services.metrics.key_set(source, ["file"]);
+        let metrics = services.metrics.identity.key_set(source, ["file"]);
         let reports = Reports {
             rejected: metrics.of("file").cloned(),
             ..Reports::new("keys", definition::Key::from("identity.sources").below(source))

@@ -95,7 +95,7 @@ impl Remote {
     pub(super) fn new(source: &str, plan: &KeyPlan, services: &Services) -> Result<Self, Mistake> {
         let by_key = matches!(plan.place, KeyPlace::PemUrl(_));
         let looks = if by_key { LOOKS_BY_KEY } else { LOOKS };
-        let metrics = services.metrics.key_set(source, Fault::VARIANTS.iter().map(|fault| fault.label()));
+        let metrics = services.metrics.identity.key_set(source, Fault::VARIANTS.iter().map(|fault| fault.label()));
         Ok(Self {
             source: source.to_owned(),
             fetcher: Fetcher::new(source, plan, services, &metrics)?,

@@ -58,8 +58,8 @@ impl Peers {
         metrics: &Metrics,
     ) -> Result<Self, Mistakes> {
         let reports = Reports {
-            generation: Some(metrics.peer_secrets_generation.clone()),
-            rejected: Some(metrics.peer_secrets_rejected.clone()),
+            generation: Some(metrics.identity.peer_secrets_generation()),
+            rejected: Some(metrics.identity.peer_secrets_rejected()),
             ..Reports::new("secrets of a peer", Key::default())
         };
         let mut mistakes = Mistakes::default();

@@ -22,7 +22,7 @@ pub(in crate::identity) struct LeftOut {
 
 impl LeftOut {
     pub(super) fn new(source: &str, metrics: &Metrics) -> Self {
-        let counter = |part: Part| (part, metrics.identity_left_out(source, part.label()));
+        let counter = |part: Part| (part, metrics.identity.values_left_out(source, part.label()));
         let counters = PARTS.map(counter).into();
         Self { source: source.to_owned(), counters, quiet_until: AtomicI64::new(i64::MIN) }
     }

@@ -67,7 +67,7 @@ impl Users {
         let file = mistakes.note(file.map_err(|problem| Mistake::new("deny_file", problem))).flatten();
         mistakes.or(())?;
         let allow_groups = allow_groups.iter().map(|group| Box::from(group.as_str())).collect();
-        let users = Self { allow, allow_groups, deny, file, shown: metrics.denied_users.clone() };
+        let users = Self { allow, allow_groups, deny, file, shown: metrics.identity.denied_users() };
         users.show();
         Ok(Some(users))
     }
@@ -123,7 +123,7 @@ impl Users {
 impl DenyFile {
     fn open(path: &Path, namespaces: &Namespaces, metrics: &Metrics) -> Result<Self, String> {
         let source = SecretSource::Text { path: path.to_owned(), most: MAX_FILE_BYTES };
-        let rejected = Some(metrics.deny_list_rejected.clone());
+        let rejected = Some(metrics.identity.deny_list_rejected());
         let reports = Reports { rejected, ..Reports::new("lists of denied users", "identity.users") };
         let entries = Reloaded::open_one("deny_file", source, reports, |file| read(path, file, namespaces))?;
         Ok(Self { path: path.to_owned(), namespaces: namespaces.clone(), entries })

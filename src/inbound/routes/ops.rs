@@ -32,7 +32,7 @@ pub(super) fn table(lifecycle: &Lifecycle, state: &AppState) -> Table {
 fn numbers(lifecycle: &Lifecycle, state: &AppState) -> Response {
     state.sessions.report();
     state.metrics.show_keys(&key_lines(&state.providers));
-    state.metrics.ready.set(i64::from(lifecycle.objections().is_empty()));
+    state.metrics.process.ready().set(i64::from(lifecycle.objections().is_empty()));
     let mut response = Response::new(Bytes::from(state.metrics.render()).into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Metrics::CONTENT_TYPE));
     response
@@ -67,7 +67,7 @@ fn key_lines(providers: &[Arc<Provider>]) -> Vec<SigningKeyLine> {
 fn readiness(lifecycle: &Lifecycle, state: &AppState) -> Response {
     let objections = lifecycle.objections();
     let ready = objections.is_empty();
-    state.metrics.ready.set(i64::from(ready));
+    state.metrics.process.ready().set(i64::from(ready));
     let reasons: Vec<_> =
         objections.iter().map(|objection| json!({"code": objection.code, "detail": objection.detail})).collect();
     let keys: Vec<_> = state.providers.iter().flat_map(|provider| keys(provider)).collect();

@@ -35,7 +35,7 @@ impl Store {
         // One limit for both: an entry weighs its bytes, or its share of the entry limit if that is more.
         let least = limits.max_bytes.checked_div(limits.max_entries).unwrap_or(1).max(1);
         let least = u32::try_from(least).unwrap_or(u32::MAX);
-        let evictions = metrics.cache_evictions("sessions");
+        let evictions = metrics.session.cache_evictions("sessions");
         let index = Arc::new(Index::default());
         let listed = Arc::clone(&index);
         let entries = moka::sync::Cache::builder()
@@ -53,8 +53,8 @@ impl Store {
             entries,
             index,
             max_entries: limits.max_entries,
-            entries_gauge: metrics.cache_entries.clone(),
-            bytes_gauge: metrics.cache_bytes.clone(),
+            entries_gauge: metrics.session.cache_entries(),
+            bytes_gauge: metrics.session.cache_bytes(),
         }
     }
 

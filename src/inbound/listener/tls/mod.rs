@@ -59,8 +59,8 @@ impl Tls {
         let Some(configured) = server.tls.clone() else { return Ok(None) };
         let key = Key::from("server.tls");
         let reports = Reports {
-            generation: Some(metrics.tls_generation.clone()),
-            rejected: Some(metrics.tls_rejected.clone()),
+            generation: Some(metrics.inbound.tls_generation()),
+            rejected: Some(metrics.inbound.tls_rejected()),
             ..Reports::new("certificates", &key)
         };
         let make = |set: &Arc<SecretSet>| Generation::of(set, &configured, server.http2, clock);
@@ -84,11 +84,11 @@ impl Tls {
 
     fn show(&self) {
         let generation = self.current.current();
-        self.metrics.tls_expiry("certificate").set(generation.expires.as_seconds());
+        self.metrics.inbound.tls_expiry("certificate").set(generation.expires.as_seconds());
         if let Some(authorities) = &generation.authorities
             && let Ok(expires) = files::first_expiry(authorities)
         {
-            self.metrics.tls_expiry("client_ca").set(expires.as_seconds());
+            self.metrics.inbound.tls_expiry("client_ca").set(expires.as_seconds());
         }
     }
 
