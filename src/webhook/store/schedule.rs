@@ -139,12 +139,27 @@ impl Schedule {
         Some(attempts)
     }
 
-    /// A taken event comes again at the time at which it was due; no attempt is used up.
-    pub(super) fn give_back(&mut self, seq: Seq) {
-        if let Some(order) = self.events.get(&seq).map(|event| event.order)
-            && self.taken.contains_key(&seq)
+    /// A taken event comes again at `due`, or at the time at which it was due; no attempt is used up.
+    pub(super) fn give_back(&mut self, seq: Seq, due: Option<Moment>) {
+        if self.taken.contains_key(&seq)
+            && let Some(event) = self.events.get_mut(&seq)
         {
+            event.due = due.unwrap_or(event.due);
+            let order = event.order;
             self.release(seq, order);
+            self.settle_listing(seq, order);
+        }
+    }
+
+    /// Everything that waits for its time is due now. The order stays.
+    pub(super) fn hurry(&mut self, now: Moment) {
+        let late = |(seq, event): (&Seq, &Event)| (event.due > now).then_some((*seq, event.order));
+        let late: Vec<(Seq, Option<OrderKey>)> = self.events.iter().filter_map(late).collect();
+        for (seq, order) in late {
+            self.unlist(seq);
+            if let Some(event) = self.events.get_mut(&seq) {
+                event.due = now;
+            }
             self.settle_listing(seq, order);
         }
     }
@@ -222,11 +237,20 @@ impl Schedule {
         let line: Vec<(Seq, bool)> = {
             let mut behind = 0;
             let known = self.line(key).map(|seq| (seq, self.is_passed(seq)));
-            known.take_while(|(_, is_passed)| { behind += i32::from(!is_passed); *is_passed || behind <= 2 }).collect()
+            known
+                .take_while(|(_, is_passed)| {
+                    behind += i32::from(!is_passed);
+                    *is_passed || behind <= 2
+                })
+                .collect()
         };
         let (mut is_free, is_busy) = (true, self.busy.contains(&key));
         for (seq, is_passed) in line {
-            if is_free && !is_busy { self.list(seq) } else { self.unlist(seq) }
+            if is_free && !is_busy {
+                self.list(seq)
+            } else {
+                self.unlist(seq)
+            }
             is_free &= is_passed;
         }
     }
@@ -300,7 +324,7 @@ mod tests {
         assert!(schedule.remove(1));
         assert_eq!(seqs(schedule.take(at(0), 9)), [2]);
         // Given back, it is the next of its key again.
-        schedule.give_back(2);
+        schedule.give_back(2, None);
         assert_eq!(seqs(schedule.take(at(0), 9)), [2]);
         assert!(schedule.remove(2));
         assert!(!schedule.remove(2));
@@ -361,7 +385,8 @@ mod tests {
         Add { order: Option<u8>, wait: i64 },
         Take(usize),
         Again { nth: usize, wait: i64 },
-        GiveBack(usize),
+        GiveBack { nth: usize, wait: Option<i64> },
+        Hurry,
         Remove(usize),
         Pass(i64),
     }
@@ -372,7 +397,8 @@ mod tests {
                 .prop_map(|(order, wait)| Step::Add { order, wait }),
             4 => (1..4_usize).prop_map(Step::Take),
             3 => (any::<usize>(), prop_oneof![0..10_i64, 0..8000_i64]).prop_map(|(nth, wait)| Step::Again { nth, wait }),
-            1 => any::<usize>().prop_map(Step::GiveBack),
+            1 => (any::<usize>(), proptest::option::of(0..60_i64)).prop_map(|(nth, wait)| Step::GiveBack { nth, wait }),
+            1 => Just(Step::Hurry),
             3 => any::<usize>().prop_map(Step::Remove),
             2 => prop_oneof![0..10_i64, 0..2000_i64].prop_map(Step::Pass),
         ]
@@ -434,9 +460,16 @@ mod tests {
                         let event = model.events.get_mut(&seq).unwrap();
                         (event.1, event.2) = (due, event.2.or(Some(begun)));
                     }
-                    Step::GiveBack(number) => if let Some(seq) = nth(model.taken.keys().copied().collect(), number) {
-                        schedule.give_back(seq);
+                    Step::GiveBack { nth: number, wait } => if let Some(seq) = nth(model.taken.keys().copied().collect(), number) {
+                        let due = wait.map(|wait| now.plus(SECOND * u32::try_from(wait).unwrap()));
+                        schedule.give_back(seq, due);
                         model.taken.remove(&seq);
+                        let event = model.events.get_mut(&seq).unwrap();
+                        event.1 = due.unwrap_or(event.1);
+                    }
+                    Step::Hurry => {
+                        schedule.hurry(now);
+                        model.events.values_mut().for_each(|event| event.1 = event.1.min(now));
                     }
                     Step::Remove(number) => if let Some(seq) = nth(model.events.keys().copied().collect(), number) {
                         prop_assert!(schedule.remove(seq));

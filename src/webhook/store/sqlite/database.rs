@@ -178,8 +178,9 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Resul
 /// Whether the operator's key is the one that the sealed events were written with. Without sealed events any key is good.
 pub(super) fn check_seal(connection: &Connection, key: Option<&SealKey>) -> Result<(), OpenError> {
     let failed = |error: rusqlite::Error| OpenError::Failed(format!("the queue cannot be read: {error}"));
-    let sealed: bool =
-        connection.query_row("SELECT EXISTS (SELECT 1 FROM event WHERE sealed)", (), |row| row.get(0)).map_err(failed)?;
+    let sealed: bool = connection
+        .query_row("SELECT EXISTS (SELECT 1 FROM event WHERE sealed)", (), |row| row.get(0))
+        .map_err(failed)?;
     let proof: Option<Vec<u8>> =
         connection.query_row("SELECT proof FROM seal", (), |row| row.get(0)).optional().map_err(failed)?;
     let opens = |key: &SealKey| proof.as_deref().is_some_and(|proof| key.open(Place::Check, proof).is_some());
@@ -192,9 +193,9 @@ pub(super) fn check_seal(connection: &Connection, key: Option<&SealKey>) -> Resu
         )),
         Some(key) if !opens(key) => {
             let proof = key.seal(Place::Check, b"").ok_or_else(|| OpenError::Failed("no randomness".to_owned()))?;
-            let written = connection.execute("DELETE FROM seal", ()).and_then(|_| {
-                connection.execute("INSERT INTO seal (proof) VALUES (?1)", [proof])
-            });
+            let written = connection
+                .execute("DELETE FROM seal", ())
+                .and_then(|_| connection.execute("INSERT INTO seal (proof) VALUES (?1)", [proof]));
             written.map(drop).map_err(failed)
         }
         _ => Ok(()),

@@ -91,8 +91,12 @@ impl Folder {
     pub(super) fn durability(&self) -> Durability {
         // Magic numbers of Linux: include/uapi/linux/magic.h, and fs/*/super.c for those that are not there.
         match rustix::fs::statfs(&self.path).map(|found| found.f_type) {
-            Ok(0x0102_1994 | 0x8584_58f6) => Durability::Doubtful("it is in memory (tmpfs), and ends with the machine or the pod"),
-            Ok(0x794c_7630) => Durability::Doubtful("it is a container's own layer (overlay), and ends with the container"),
+            Ok(0x0102_1994 | 0x8584_58f6) => {
+                Durability::Doubtful("it is in memory (tmpfs), and ends with the machine or the pod")
+            }
+            Ok(0x794c_7630) => {
+                Durability::Doubtful("it is a container's own layer (overlay), and ends with the container")
+            }
             Ok(0x6969 | 0xff53_4d42 | 0xfe53_4d42 | 0x517b | 0x0102_1997 | 0x00c3_6400 | 0x6573_5546 | 0x7375_7245) => {
                 Durability::Doubtful("it is on a network file system, which may lie about locks and flushes")
             }

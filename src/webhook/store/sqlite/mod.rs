@@ -18,9 +18,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 pub use database::OpenError;
 pub use folder::Durability;
@@ -32,8 +31,8 @@ use crate::clock::Clock;
 use crate::webhook::event::Event;
 use content::Head;
 use folder::Folder;
-use rows::{Content, Mark};
-use state::{Keep, Read, Shared, State};
+use rows::Content;
+use state::{Keep, Read, Shared};
 use writer::Writer;
 
 /// Where the queue is, and how much it holds.
@@ -200,7 +199,7 @@ impl Drop for Held<'_> {
         if !self.due.is_empty() {
             self.shared.with(|state| {
                 let lane = state.lane(self.webhook);
-                self.due.iter().for_each(|(seq, _)| lane.schedule.give_back(*seq));
+                self.due.iter().for_each(|(seq, _)| lane.schedule.give_back(*seq, None));
                 lane.news.notify_waiters();
             });
         }
@@ -237,6 +236,15 @@ impl Store for SqliteStore {
         }
     }
 
+    fn hurry(&self, webhook: &str) {
+        let moment = self.shared.clock.moment();
+        self.shared.with(|state| {
+            let lane = state.lane(webhook);
+            lane.schedule.hurry(moment);
+            lane.news.notify_waiters();
+        });
+    }
+
     fn standing(&self, webhook: &str) -> Standing {
         self.shared.with(|state| {
             let lane = state.lane(webhook);
@@ -258,9 +266,11 @@ impl Store for SqliteStore {
     fn failed(&self) -> Pending<'_, String> {
         let mut failure = self.shared.failure.subscribe();
         Box::pin(async move {
-            match failure.wait_for(Option::is_some).await {
-                Ok(problem) => problem.clone().unwrap_or_default(),
-                Err(_) => std::future::pending().await,
+            let problem = failure.wait_for(Option::is_some).await.ok().and_then(|problem| problem.clone());
+            match problem {
+                Some(problem) => problem,
+                // The store is gone, and did not fail.
+                None => std::future::pending().await,
             }
         })
     }
@@ -284,3 +294,6 @@ impl fmt::Debug for SqliteStore {
         f.debug_struct("SqliteStore").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 //! in the file, where a server looks for it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, ToSql, named_params};
 
@@ -102,7 +103,7 @@ impl Operator {
                     reason: row.get(8)?,
                 })
             })?;
-            rows.collect()
+            rows.collect::<rusqlite::Result<Vec<Row>>>()
         };
         list().map_err(failed)
     }
@@ -127,13 +128,13 @@ impl Operator {
     }
 
     /// Makes events wait again as if they had just been accepted, in the order given: the first now, each of the others
-    /// `gap_millis` later. Says how many there were.
-    pub fn replay(&mut self, seqs: &[Seq], now: Timestamp, gap_millis: i64) -> Result<usize, OpenError> {
+    /// a `gap` later. Says how many there were.
+    pub fn replay(&mut self, seqs: &[Seq], now: Timestamp, gap: Duration) -> Result<usize, OpenError> {
         let update = "UPDATE event SET state = 0, due = ?2, attempts = 0, failed = NULL, reason = NULL WHERE seq = ?1";
-        let mut due = now.as_millis();
+        let mut due = now;
         self.change(seqs, None, |connection, seq| {
-            let changed = connection.prepare(update)?.execute([seq, due])?;
-            due = due.saturating_add(gap_millis);
+            let changed = connection.prepare(update)?.execute([seq, due.as_millis()])?;
+            due = due.plus(gap);
             Ok(changed)
         })
     }
@@ -155,7 +156,8 @@ impl Operator {
         let mut changed: usize = 0;
         for chunk in seqs.chunks(CHUNK) {
             let mut step = || {
-                let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+                let transaction =
+                    self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
                 let mut count: usize = 0;
                 for seq in chunk {
                     let note = "INSERT INTO changed (seq, webhook_id, reason) SELECT seq, webhook_id, ?2 FROM event WHERE seq = ?1";

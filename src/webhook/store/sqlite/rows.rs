@@ -213,9 +213,10 @@ impl<'c> Rows<'c> {
     }
 
     pub(super) fn totals(&self) -> rusqlite::Result<Totals> {
-        let (events, bytes) = self.connection.query_row("SELECT count(*), coalesce(sum(bytes), 0) FROM event", (), |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-        })?;
+        let (events, bytes) =
+            self.connection.query_row("SELECT count(*), coalesce(sum(bytes), 0) FROM event", (), |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+            })?;
         let mut counts = self
             .connection
             .prepare("SELECT name, count(*) FROM event JOIN webhook ON id = webhook WHERE state = 1 GROUP BY 1")?;

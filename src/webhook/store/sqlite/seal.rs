@@ -55,8 +55,11 @@ impl SealKey {
     pub(super) fn open(&self, place: Place<'_>, sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
         let mut plain = sealed.to_vec();
-        let length =
-            self.0.open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(place.bytes()), &mut plain).ok()?.len();
+        let length = self
+            .0
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(place.bytes()), &mut plain)
+            .ok()?
+            .len();
         plain.truncate(length);
         Some(plain)
     }

@@ -120,7 +120,8 @@ impl Shared {
     pub(super) fn next_work(&self) -> Work {
         let mut state = self.state.lock();
         let _waited = self.work.wait_while_for(&mut state, |state| state.work.is_empty(), LOOK);
-        let _gathered = self.work.wait_while_for(&mut state, |state| !state.work.is_urgent() && !state.work.is_empty(), GATHER);
+        let _gathered =
+            self.work.wait_while_for(&mut state, |state| !state.work.is_urgent() && !state.work.is_empty(), GATHER);
         state.work.batch()
     }
 
@@ -252,8 +253,8 @@ impl State {
                 let failed = lane.schedule.held(seq).map(|held| now.minus(moment.since(held)));
                 Some(Mark::Again { seq, due: now.plus(wait), attempts, failed })
             }
-            Settled::Returned => {
-                lane.schedule.give_back(seq);
+            Settled::Returned(wait) => {
+                lane.schedule.give_back(seq, Some(moment.plus(wait)));
                 None
             }
         };

@@ -122,7 +122,7 @@ impl<'c> Writer<'c> {
             Ok(false) => {
                 tracing::warn!("another process writes the queue for too long");
                 refuse(keeps);
-                self.shared.ask(|work| work.marks.splice(0..0, marks));
+                self.shared.ask(|work| drop(work.marks.splice(0..0, marks)));
                 return Ok(());
             }
             Ok(true) => {}
@@ -168,16 +168,23 @@ impl<'c> Writer<'c> {
         let (mut stored, mut answers) = (Vec::new(), Vec::new());
         for (keep, outcome) in keeps.into_iter().zip(outcomes) {
             let Keep { event, answer, .. } = keep;
-            answers.push((answer, match outcome {
-                Err(error) => Err(error),
-                Ok(None) => Ok(Kept::Repeat),
-                Ok(Some(Inserted { seq, bytes, webhook_id })) => {
-                    let content =
-                        Content { webhook_id, received: event.received, head: head_of(&event), body: event.body.clone() };
-                    stored.push(Stored { seq, bytes, webhook: event.webhook, order: event.order, content });
-                    Ok(Kept::New)
-                }
-            }));
+            answers.push((
+                answer,
+                match outcome {
+                    Err(error) => Err(error),
+                    Ok(None) => Ok(Kept::Repeat),
+                    Ok(Some(Inserted { seq, bytes, webhook_id })) => {
+                        let content = Content {
+                            webhook_id,
+                            received: event.received,
+                            head: head_of(&event),
+                            body: event.body.clone(),
+                        };
+                        stored.push(Stored { seq, bytes, webhook: event.webhook, order: event.order, content });
+                        Ok(Kept::New)
+                    }
+                },
+            ));
         }
         self.shared.add(stored);
         for (answer, kept) in answers {
@@ -220,7 +227,11 @@ impl<'c> Writer<'c> {
         let totals = self.rows.totals()?;
         self.rows.commit()?;
         for (webhook, webhook_id) in &gone {
-            tracing::warn!(name = &**webhook, webhook_id, "an event that was put aside has ended; it was never delivered");
+            tracing::warn!(
+                name = &**webhook,
+                webhook_id,
+                "an event that was put aside has ended; it was never delivered"
+            );
         }
         self.shared.with(|state| state.expired = state.expired.saturating_add(gone.len()));
         self.shared.change(Vec::new(), totals);
