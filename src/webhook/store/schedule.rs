@@ -96,7 +96,7 @@ impl Schedule {
         taken
     }
 
-    /// Events that [`Schedule::take`] would hand out next, at most `most`, more or less.
+    /// Events that [`Schedule::take`] hands out next, more or less: worth reading ahead.
     pub(super) fn ahead(&self, now: Moment, most: usize) -> impl Iterator<Item = Seq> {
         self.listed.iter().take_while(move |(due, _)| *due <= now).take(most).map(|(_, seq)| *seq)
     }

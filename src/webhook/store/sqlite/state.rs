@@ -46,7 +46,9 @@ pub(super) struct Stored {
 
 /// Events whose content is to be read.
 pub(super) struct Read {
-    pub(super) seqs: Vec<Seq>,
+    pub(super) needed: Vec<Seq>,
+    /// Those that will be wanted soon. They are read as well as long as they are small.
+    pub(super) ahead: Vec<Seq>,
     pub(super) answer: oneshot::Sender<Vec<(Seq, Option<Content>)>>,
 }
 
@@ -135,11 +137,7 @@ impl Shared {
             let received = content.received;
             state.totals.events = state.totals.events.saturating_add(1);
             state.totals.bytes = state.totals.bytes.saturating_add(bytes);
-            let room = state.fresh_bytes.saturating_add(content.body.len());
-            if room <= FRESH_BYTES {
-                state.fresh_bytes = room;
-                state.fresh.insert(seq, content);
-            }
+            state.remember(seq, content);
             let lane = state.lanes.entry(webhook).or_default();
             lane.schedule.add(seq, Waiting { order, received, due: moment, attempts: 0, held: None });
             if !news.iter().any(|news| Arc::ptr_eq(news, &lane.news)) {
@@ -260,6 +258,20 @@ impl State {
         };
         lane.news.notify_waiters();
         mark
+    }
+
+    /// Keeps the content of an event that was not taken yet in memory, if there is room.
+    pub(super) fn remember(&mut self, seq: Seq, content: Content) {
+        let room = self.fresh_bytes.saturating_add(content.body.len());
+        if room <= FRESH_BYTES && !self.fresh.contains_key(&seq) {
+            self.fresh_bytes = room;
+            self.fresh.insert(seq, content);
+        }
+    }
+
+    /// Whether the content of an event is in memory.
+    pub(super) fn remembers(&self, seq: Seq) -> bool {
+        self.fresh.contains_key(&seq)
     }
 
     /// The content of an event that was never taken, if it is still in memory.

@@ -267,10 +267,12 @@ async fn a_caller_that_goes_away_takes_nothing_with_it() {
         store.close().await;
     }
     let store = queue.open().unwrap();
-    // Its content has to be read, so the first look is not enough.
+    // Its content has to be read, which the writer does at once now and then.
     let mut take = store.take("chat", 1);
-    assert!(futures_poll(&mut take).await.is_none());
-    assert!(due(&store).await.is_empty());
+    while let Some(taken) = futures_poll(&mut take).await {
+        store.settle(taken[0].seq, Settled::Returned(Duration::ZERO));
+        take = store.take("chat", 1);
+    }
     drop(take);
     assert_eq!(bodies(&due(&store).await), ["one"]);
 }
@@ -425,7 +427,7 @@ async fn a_file_that_cannot_be_used_is_refused_or_moved_aside() {
         std::fs::write(queue.file(), &bad).unwrap();
         let told = queue.mistake();
         assert!(told.contains("queue.db cannot be used") && told.contains("start_empty = true"), "{told}");
-        assert_eq!(std::fs::read(queue.file()).unwrap(), bad);
+        assert!(std::fs::read(queue.file()).unwrap() == bad, "it is as it was");
     }
     queue.start_empty = true;
     let store = queue.open().unwrap();

@@ -25,6 +25,9 @@ const LOG_PAGES: i32 = WAL_BYTES / 4096;
 /// Free pages of the file that stay, and as many are given back at a time.
 const FREE_PAGES: i32 = 1024;
 
+/// Bytes of bodies beyond which nothing is read ahead.
+const AHEAD_BYTES: usize = 1024 * 1024;
+
 /// What a transaction found out about one event.
 type Outcome = Result<Option<Inserted>, StoreError>;
 
@@ -74,12 +77,7 @@ impl<'c> Writer<'c> {
     fn step(&mut self, work: Work) -> rusqlite::Result<()> {
         let Work { keeps, marks, reads, .. } = work;
         for read in reads {
-            let mut found: Vec<(Seq, Option<Content>)> = Vec::new();
-            for seq in read.seqs {
-                if let Some(content) = self.rows.read(seq)? {
-                    found.push((seq, content));
-                }
-            }
+            let found = self.read(&read.needed, &read.ahead)?;
             let _gone = read.answer.send(found);
         }
         let is_idle = keeps.is_empty() && marks.is_empty();
@@ -92,6 +90,20 @@ impl<'c> Writer<'c> {
             checkpoint(self.connection, "PASSIVE")?;
         }
         Ok(())
+    }
+
+    fn read(&mut self, needed: &[Seq], ahead: &[Seq]) -> rusqlite::Result<Vec<(Seq, Option<Content>)>> {
+        let (mut found, mut bytes): (Vec<(Seq, Option<Content>)>, usize) = (Vec::new(), 0);
+        for (nth, seq) in needed.iter().chain(ahead).enumerate() {
+            if nth >= needed.len() && bytes > AHEAD_BYTES {
+                break;
+            }
+            if let Some(content) = self.rows.read(*seq)? {
+                bytes = bytes.saturating_add(content.as_ref().map_or(0, |content| content.body.len()));
+                found.push((*seq, content));
+            }
+        }
+        Ok(found)
     }
 
     /// Begins a transaction; `false` where another process has been writing for too long.
@@ -144,6 +156,8 @@ impl<'c> Writer<'c> {
         }
         let now = self.shared.clock.now();
         let (mut events, mut bytes) = self.shared.with(|state| (state.totals.events, state.totals.bytes));
+        events = events.saturating_sub(freed.len());
+        bytes = bytes.saturating_sub(freed.iter().sum());
         for keep in keeps {
             if self.rows.is_repeat(&keep.event, now)? {
                 outcomes.push(Ok(None));
@@ -217,6 +231,7 @@ impl<'c> Writer<'c> {
         let free: i32 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
         if is_idle && free > FREE_PAGES {
             self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({FREE_PAGES})"))?;
+            checkpoint(self.connection, "PASSIVE")?;
         }
         let moment = self.shared.clock.moment();
         if self.tidied.is_some_and(|tidied| moment.since(tidied) < TIDY) || !self.begin()? {
