@@ -11,7 +11,7 @@ use crate::webhook::store::sqlite::{Filter, OpenError, Operator, Row, SealKey};
 
 /// Where an event stands.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum State {
+pub(in crate::cli) enum State {
     /// It waits for its next attempt, or for an earlier event of its order
     Pending,
     /// It was put aside
@@ -20,7 +20,7 @@ pub(super) enum State {
 
 /// Which events are meant.
 #[derive(Debug, Default, Args)]
-pub(super) struct Chosen {
+pub(in crate::cli) struct Chosen {
     /// Events of this webhook
     #[arg(long, value_name = "NAME")]
     name: Option<String>,

@@ -7,7 +7,7 @@ use crate::cli::{Failure, print};
 use crate::config::{Environment, Sources};
 
 #[derive(Debug, Args)]
-pub(super) struct Options {
+pub(in crate::cli) struct Options {
     /// Ids that the application knows the events by (evt_…)
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,

@@ -12,7 +12,7 @@ use crate::pacing::Rate;
 
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("which").required(true).multiple(true).args(["ids", "name", "state", "since"])))]
-pub(super) struct Options {
+pub(in crate::cli) struct Options {
     /// Ids that the application knows the events by (evt_…)
     #[arg(value_name = "ID", conflicts_with_all = ["name", "state", "since"])]
     ids: Vec<String>,

@@ -112,7 +112,7 @@ fn disk() -> &'static Path {
     let (_, path) = DISK.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("disk.so");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/webhooks/disk/disk.c");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/queue/disk.c");
         let built = Command::new("cc").args(["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o"]).arg(&path).arg(source);
         let built = built.arg("-ldl").status().expect("the C compiler that builds SQLite");
         assert!(built.success());
@@ -124,7 +124,7 @@ fn disk() -> &'static Path {
 /// Runs the worker on `folder` with a disk that does `settings`.
 fn work(folder: &Path, settings: &[(&str, &str)]) -> ExitStatus {
     let mut worker = Command::new(std::env::current_exe().unwrap());
-    worker.args(["--exact", "webhooks::disk::worker", "--ignored", "--nocapture", "--test-threads=1"]);
+    worker.args(["--exact", "queue::worker", "--ignored", "--nocapture", "--test-threads=1"]);
     worker.env("QUEUE", folder).env("LD_PRELOAD", disk()).envs(settings.iter().copied());
     let out = worker.output().unwrap();
     if std::env::var_os("SHOW").is_some() {
