@@ -247,9 +247,9 @@ impl Schedule {
         let (mut is_free, is_busy) = (true, self.busy.contains(&key));
         for (seq, is_passed) in line {
             if is_free && !is_busy {
-                self.list(seq)
+                self.list(seq);
             } else {
-                self.unlist(seq)
+                self.unlist(seq);
             }
             is_free &= is_passed;
         }

@@ -300,7 +300,7 @@ impl<'c> Rows<'c> {
                 if !is_over && nth >= beyond {
                     break;
                 }
-                self.forget.execute((&*webhook, kind.number(), key))?;
+                self.forget.execute((webhook, kind.number(), key))?;
                 *entries = entries.saturating_sub(1);
                 forgotten = forgotten.saturating_add(u64::from(!is_over));
             }

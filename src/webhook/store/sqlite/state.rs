@@ -144,7 +144,9 @@ impl Shared {
                 news.push(Arc::clone(&lane.news));
             }
         }
-        news.iter().for_each(|news| news.notify_waiters());
+        for news in news {
+            news.notify_waiters();
+        }
     }
 
     /// Takes over what operators changed, and how much there is since.
