@@ -201,6 +201,7 @@ impl Schedule {
 
     /// Whether the others of its order key do not wait for an event.
     fn is_passed(&self, seq: Seq) -> bool {
+        // W-20: patience with a head
         self.held.get(&seq).is_some_and(|held| !self.holding.contains(&(held.plus(PATIENCE), seq)))
     }
 
@@ -244,7 +245,7 @@ impl Schedule {
                 })
                 .collect()
         };
-        let (mut is_free, is_busy) = (true, self.busy.contains(&key));
+        let (mut is_free, is_busy) = (true, self.busy.contains(&key)); // W-20: one at a time
         for (seq, is_passed) in line {
             if is_free && !is_busy {
                 self.list(seq);

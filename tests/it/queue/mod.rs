@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -127,11 +127,16 @@ fn work(folder: &Path, settings: &[(&str, &str)]) -> ExitStatus {
     let mut worker = Command::new(std::env::current_exe().unwrap());
     worker.args(["--exact", "queue::worker", "--ignored", "--nocapture", "--test-threads=1"]);
     worker.env("QUEUE", folder).env("LD_PRELOAD", disk()).envs(settings.iter().copied());
-    let out = worker.output().unwrap();
-    if std::env::var_os("SHOW").is_some() {
-        eprintln!("{settings:?}: {} {}", out.status, String::from_utf8_lossy(&out.stderr));
+    let mut worker = worker.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // A worker that neither ends nor fails would wait for ever.
+    for _ in 0..3000 {
+        if let Some(status) = worker.try_wait().unwrap() {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
-    out.status
+    worker.kill().unwrap();
+    panic!("{settings:?}: {}", worker.wait().unwrap())
 }
 
 /// What is in the queue of `folder`, by id.

@@ -126,8 +126,8 @@ fn open(folder: &Folder) -> Result<Connection, Fault> {
     if mode != "wal" {
         return Err(Fault::Unusable(format!("its file system has no write-ahead log (journal mode {mode})")));
     }
-    // A commit is on disk when it returns. W-18: synchronous
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    // A commit is on disk when it returns.
+    connection.pragma_update(None, "synchronous", "FULL")?; // W-18: synchronous
     // The log is emptied by the writer itself, which sees when that fails; SQLite would not say so.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;

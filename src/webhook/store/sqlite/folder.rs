@@ -41,9 +41,9 @@ impl Folder {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| refuse(&error))?;
         let path = path.canonicalize().map_err(|error| refuse(&error))?;
         let lock = own(&path.join(LOCK)).map_err(|error| refuse(&error))?;
+        // W-27: second server
         match lock.try_lock() {
             Ok(()) => {}
-            // W-27: second server
             Err(TryLockError::WouldBlock) => {
                 return Err(OpenError::Mistake(format!(
                     "queue.dir: another sidemint has {} open; give each its own folder",

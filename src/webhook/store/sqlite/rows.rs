@@ -234,7 +234,6 @@ impl<'c> Rows<'c> {
         for (kind, key) in [(Kind::Key, event.key.as_bytes()), (Kind::Proof, event.proof.as_bytes())] {
             let until: Option<i64> =
                 self.seen.query_row((webhook, kind.number(), short(key)), |row| row.get(0)).optional()?;
-            // W-03, W-04: seen before
             if until.is_some_and(|until| until > now.as_millis()) {
                 return Ok(true);
             }

@@ -208,8 +208,7 @@ impl State {
         let waiting = Waiting {
             order: known.order,
             received: known.received,
-            // T-65: a clock that was set
-            due: moment.plus(known.due.since(now).min(most_ahead)),
+            due: moment.plus(known.due.since(now).min(most_ahead)), // T-65: due after a set clock
             attempts: known.attempts,
             held: known.failed.map(|failed| moment.minus(now.since(failed).min(PATIENCE))),
         };

@@ -119,7 +119,7 @@ async fn what_is_kept_is_handed_out_with_all_that_belongs_to_it() {
     assert_eq!(queue.open().unwrap().figures().events, 0);
 }
 
-/// W-03, W-04, W-05: a repeat is told by the key or by the proof, also after a restart, and until their time is over.
+/// A repeat is told by the key or by the proof, also after a restart, and until their time is over.
 #[tokio::test]
 async fn a_repeat_is_told_by_its_key_or_its_proof() {
     let queue = Queue::new();
@@ -452,7 +452,7 @@ fn a_folder_that_cannot_be_written_is_refused() {
     assert!(queue.mistake().contains("cannot be written"), "{}", queue.mistake());
 }
 
-/// W-24: with a key nothing that a user wrote stands in the files, and without it they cannot be used.
+/// With a key nothing that a user wrote stands in the files, and without it they cannot be used.
 #[tokio::test]
 async fn bodies_and_headers_are_encrypted_where_there_is_a_key() {
     let mut queue = Queue { key: Some(b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="), ..Queue::new() };

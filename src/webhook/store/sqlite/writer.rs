@@ -63,7 +63,7 @@ impl<'c> Writer<'c> {
             let work = self.shared.next_work();
             let is_last = work.is_last;
             if let Err(error) = self.step(work) {
-                return self.shared.fail(error.to_string());
+                return self.shared.fail(error.to_string()); // W-19: end on a failure
             }
             if is_last {
                 if let Err(error) = checkpoint(self.connection, "TRUNCATE") {
@@ -121,14 +121,13 @@ impl<'c> Writer<'c> {
         let written = self.begin().and_then(|has_begun| {
             if has_begun {
                 self.write(&keeps, &marks, &mut outcomes, &mut freed)?;
-                self.rows.commit()?;
+                self.rows.commit()?; // W-18: on disk before the answer
             }
             Ok(has_begun)
         });
         match written {
-            // W-19: nothing acknowledged
             Err(error) => {
-                refuse(keeps);
+                refuse(keeps); // W-19: nothing acknowledged
                 return Err(error);
             }
             Ok(false) => {
@@ -163,7 +162,8 @@ impl<'c> Writer<'c> {
                 outcomes.push(Ok(None));
                 continue;
             }
-            // What was accepted is never dropped to make room. W-11: full queue
+            // What was accepted is never dropped to make room.
+            // W-19: full queue
             if events >= self.limits.events || bytes.saturating_add(keep.event.body.len()) > self.limits.bytes {
                 outcomes.push(Err(StoreError::Full));
                 continue;
@@ -210,6 +210,7 @@ impl<'c> Writer<'c> {
     /// Takes over what an operator changed beside us.
     fn look(&mut self) -> rusqlite::Result<()> {
         let version = self.rows.version()?;
+        // W-27: changes of an operator
         if version == self.version || !self.begin()? {
             return Ok(());
         }
