@@ -113,9 +113,9 @@ fn disk() -> &'static Path {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("disk.so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/queue/disk.c");
-        let built =
-            Command::new("cc").args(["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o"]).arg(&path).arg(source);
-        let built = built.arg("-ldl").status().expect("the C compiler that builds SQLite");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o"]).arg(&path).arg(source).arg("-ldl");
+        let built = compiler.status().expect("the C compiler that builds SQLite");
         assert!(built.success());
         (folder, path)
     });
