@@ -39,5 +39,5 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     let seqs: Vec<_> = rows.iter().map(|row| row.seq).collect();
     let gap = options.rate.map_or(Duration::ZERO, Rate::gap);
     let count = operator.replay(&seqs, SystemClock.now(), gap)?;
-    print(&format!("{count} events go out again\n"))
+    print(&if count == 1 { "1 event goes out again\n".to_owned() } else { format!("{count} events go out again\n") })
 }

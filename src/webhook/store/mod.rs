@@ -142,6 +142,8 @@ pub struct Figures {
     pub forgotten: u64,
     /// Events that were put aside and have ended without having been delivered.
     pub expired: usize,
+    /// Transactions that were written.
+    pub commits: u64,
 }
 
 /// Bodies hold messages of users.

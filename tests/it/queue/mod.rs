@@ -1,6 +1,7 @@
 //! The queue on a disk that fails, fills up, forgets what was not flushed, or whose process is killed at any moment (W-18,
 //! W-19). The disk is a small library in C that is loaded into a process of its own, and stands between it and its files.
 
+mod command;
 mod power;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -110,6 +110,7 @@ impl SqliteStore {
         let run = move || {
             // Given up in this order when the thread ends: the file, its lock, the sign of life.
             let (_alive, _folder, connection) = (alive, folder, connection);
+            let _end = End(Arc::clone(&writers));
             match Writer::new(&connection, key, limits, writers) {
                 Ok(writer) => {
                     let _opened = ready.send(Ok(()));
@@ -217,6 +218,15 @@ impl SqliteStore {
     }
 }
 
+/// Says that nothing is written any more, however the thread of the writer ends.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.end(Some("its thread has ended".to_owned()));
+    }
+}
+
 /// Events that were taken and are not handed out yet: they go back if nobody waits for them any more.
 struct Held<'s> {
     shared: &'s Shared,
@@ -290,6 +300,7 @@ impl Store for SqliteStore {
             most_bytes: self.limits.bytes,
             forgotten: state.forgotten,
             expired: state.expired,
+            commits: state.commits,
         })
     }
 

@@ -93,6 +93,8 @@ pub(super) struct State {
     pub(super) forgotten: u64,
     /// Events that were put aside and have ended.
     pub(super) expired: usize,
+    /// Transactions that were written.
+    pub(super) commits: u64,
     work: Work,
     /// Whether the writer takes nothing any more.
     pub(super) has_ended: bool,
@@ -111,9 +113,15 @@ impl Shared {
     /// Adds work, and wakes the writer where it waits for such.
     pub(super) fn ask(&self, add: impl FnOnce(&mut Work)) {
         let mut state = self.state.lock();
-        if !state.has_ended {
-            add(&mut state.work);
-            drop(state);
+        if state.has_ended {
+            return;
+        }
+        let (was_empty, was_urgent) = (state.work.is_empty(), state.work.is_urgent());
+        add(&mut state.work);
+        // Waking is a call of the system: once when there is something, and once when it must not wait.
+        let wakes = was_empty || (state.work.is_urgent() && !was_urgent);
+        drop(state);
+        if wakes {
             self.work.notify_one();
         }
     }
@@ -172,33 +180,20 @@ impl Shared {
         state.lanes.values().for_each(|lane| lane.news.notify_waiters());
     }
 
-    /// Fills the index when the file has been opened.
-    pub(super) fn load(&self, all: Vec<Known>, totals: Totals) {
+    /// Adds an event to the index when the file has been opened.
+    pub(super) fn load(&self, known: &Known) {
+        self.state.lock().load(known, &*self.clock, MOST_AHEAD);
+    }
+
+    /// Nothing more is written, because of a `problem` or because all is done. Callers that wait are told.
+    pub(super) fn end(&self, problem: Option<String>) {
         let mut state = self.state.lock();
-        state.totals = totals;
-        for known in all {
-            state.load(&known, &*self.clock, MOST_AHEAD);
+        if !std::mem::replace(&mut state.has_ended, true) {
+            let work = std::mem::take(&mut state.work);
+            drop(state);
+            self.failure.send_replace(problem);
+            work.refuse();
         }
-        state.count_aside();
-    }
-
-    /// Nothing more is written: whoever waits is told, and the process must end.
-    pub(super) fn fail(&self, problem: String) {
-        let mut state = self.state.lock();
-        state.has_ended = true;
-        let work = std::mem::take(&mut state.work);
-        drop(state);
-        self.failure.send_replace(Some(problem));
-        work.refuse();
-    }
-
-    /// The writer has written everything.
-    pub(super) fn end(&self) {
-        let mut state = self.state.lock();
-        state.has_ended = true;
-        let work = std::mem::take(&mut state.work);
-        drop(state);
-        work.refuse();
     }
 }
 

@@ -52,7 +52,8 @@ impl<'c> Writer<'c> {
     ) -> rusqlite::Result<Self> {
         let mut rows = Rows::new(connection, seal, limits.remembered)?;
         connection.execute("DELETE FROM changed", ())?;
-        shared.load(rows.all()?, rows.totals()?);
+        rows.each_waiting(|known| shared.load(&known))?;
+        shared.change(Vec::new(), rows.totals()?);
         let version = rows.version()?;
         Ok(Self { connection, rows, shared, limits, version, tidied: None })
     }
@@ -63,13 +64,13 @@ impl<'c> Writer<'c> {
             let work = self.shared.next_work();
             let is_last = work.is_last;
             if let Err(error) = self.step(work) {
-                return self.shared.fail(error.to_string()); // W-19: end on a failure
+                return self.shared.end(Some(error.to_string())); // W-19: end on a failure
             }
             if is_last {
                 if let Err(error) = checkpoint(self.connection, "TRUNCATE") {
                     tracing::warn!(%error, "the log of the queue was not emptied; that is done on the next start");
                 }
-                return self.shared.end();
+                return self.shared.end(None);
             }
         }
     }
@@ -138,7 +139,10 @@ impl<'c> Writer<'c> {
             }
             Ok(true) => {}
         }
-        self.shared.with(|state| freed.iter().for_each(|bytes| state.free(*bytes)));
+        self.shared.with(|state| {
+            state.commits = state.commits.saturating_add(1);
+            freed.iter().for_each(|bytes| state.free(*bytes));
+        });
         self.answer(keeps, outcomes);
         Ok(())
     }
