@@ -175,7 +175,6 @@ fn acknowledged(folder: &Path) -> String {
 fn after(fault: &str) -> Option<ExitStatus> {
     let folder = tempfile::tempdir().unwrap();
     let status = work(folder.path(), &[("DISK_FAULT", fault)]);
-    let before = acknowledged(folder.path());
     if !folder.path().join("queue/queue.db").exists() {
         return Some(status);
     }
@@ -184,7 +183,6 @@ fn after(fault: &str) -> Option<ExitStatus> {
         assert!(work(folder.path(), &[]).success(), "{fault}");
     }
     let found = queued(folder.path());
-    nothing_is_lost(&before, &found);
     nothing_is_lost(&acknowledged(folder.path()), &found);
     let expected: BTreeSet<String> =
         (0..CALLERS).flat_map(|caller| (0..EVENTS).map(move |number| id(&format!("{caller}-{number}")))).collect();
@@ -194,15 +192,19 @@ fn after(fault: &str) -> Option<ExitStatus> {
 
 /// A fault at every call that the process makes to its disk, one run for each: `ended` judges how the process ended.
 fn at_every(call: &str, what: &str, ended: impl Fn(ExitStatus) -> bool) {
-    let mut count = 0;
+    let (mut count, mut unharmed) = (0, 0);
     for number in (1..20).chain((20..400).step_by(13)) {
         match after(&format!("{call}:{number}:{what}")) {
             Some(status) => assert!(ended(status), "{call}:{number}:{what}: {status}"),
-            None => break,
+            // While the file is made, SQLite does without some steps. Later the run has fewer steps than that.
+            None => unharmed += 1,
         }
-        count = number;
+        count += 1;
+        if unharmed > 3 {
+            break;
+        }
     }
-    assert!(count > 2, "{call} {what}: {count}");
+    assert!(count > 8, "{call} {what}: {count}");
 }
 
 fn killed(status: ExitStatus) -> bool {
@@ -244,7 +246,7 @@ fn nothing_is_lost_when_the_process_is_killed_at_a_flush() {
     at_every("sync", "kill", killed);
 }
 
-/// The model tells a store that loses events: one whose log is thrown away.
+/// What is lost is told: here by throwing the log away, as a disk would that never flushed it.
 #[test]
 fn a_loss_is_found() {
     let folder = tempfile::tempdir().unwrap();
@@ -252,6 +254,7 @@ fn a_loss_is_found() {
     let lines = acknowledged(folder.path());
     assert!(lines.contains("kept "), "{lines}");
     File::create(folder.path().join("queue/queue.db-wal")).unwrap();
+    fs::remove_file(folder.path().join("queue/queue.db-shm")).unwrap();
     let found = std::panic::catch_unwind(|| nothing_is_lost(&lines, &queued(folder.path())));
     assert!(found.is_err());
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 
-use super::folder::Folder;
+use super::folder::{Folder, OpenError};
 use super::seal::{Place, SealKey};
 
 /// Marks the file as ours: "side".
@@ -47,17 +47,6 @@ CREATE TABLE changed (seq INTEGER NOT NULL, webhook_id TEXT NOT NULL, reason TEX
 -- What the key of the file must open.
 CREATE TABLE seal (proof BLOB NOT NULL);
 ";
-
-/// Why the queue cannot be opened.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// The operator must change something: exit code 2.
-    #[error("{0}")]
-    Mistake(String),
-    /// The disk does not do what it should: exit code 1.
-    #[error("{0}")]
-    Failed(String),
-}
 
 /// What is wrong with a file.
 enum Fault {

@@ -5,12 +5,21 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::OpenError;
-
 /// The file of the queue.
 const FILE: &str = "queue.db";
 /// Who has it open.
 const LOCK: &str = "queue.lock";
+
+/// Why a queue cannot be opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The operator must change something: exit code 2.
+    #[error("{0}")]
+    Mistake(String),
+    /// The disk does not do what it should: exit code 1.
+    #[error("{0}")]
+    Failed(String),
+}
 
 /// A folder that exists and may be written.
 #[derive(Debug)]

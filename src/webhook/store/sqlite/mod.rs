@@ -21,8 +21,7 @@ use std::sync::mpsc;
 
 use tokio::sync::oneshot;
 
-pub use database::OpenError;
-pub use folder::Durability;
+pub use folder::{Durability, OpenError};
 pub use operator::{Filter, Operator, Row, Shown};
 pub use seal::SealKey;
 

@@ -231,11 +231,19 @@ impl<'c> Writer<'c> {
         Ok(())
     }
 
+    fn give_back(&self) -> rusqlite::Result<()> {
+        let mut pages = self.connection.prepare(&format!("PRAGMA incremental_vacuum({FREE_PAGES})"))?;
+        let mut pages = pages.query(())?;
+        // Each step gives back one page.
+        while pages.next()?.is_some() {}
+        Ok(())
+    }
+
     /// Ends events that were put aside long ago, and gives free pages back to the file system when nothing else is to be done.
     fn tidy(&mut self, is_idle: bool) -> rusqlite::Result<()> {
         let free: i32 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
         if is_idle && free > FREE_PAGES {
-            self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({FREE_PAGES})"))?;
+            self.give_back()?;
             checkpoint(self.connection, "PASSIVE")?;
         }
         let moment = self.shared.clock.moment();
