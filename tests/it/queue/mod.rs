@@ -250,7 +250,7 @@ fn nothing_is_lost_when_the_process_is_killed_at_a_flush() {
 #[test]
 fn a_loss_is_found() {
     let folder = tempfile::tempdir().unwrap();
-    work(folder.path(), &[("DISK_FAULT", "sync:9:kill")]);
+    work(folder.path(), &[("DISK_FAULT", "sync:14:kill")]);
     let lines = acknowledged(folder.path());
     assert!(lines.contains("kept "), "{lines}");
     File::create(folder.path().join("queue/queue.db-wal")).unwrap();
