@@ -141,7 +141,9 @@ impl<'c> Writer<'c> {
         }
         self.shared.with(|state| {
             state.commits = state.commits.saturating_add(1);
-            freed.iter().for_each(|bytes| state.free(*bytes));
+            for bytes in freed {
+                state.free(bytes);
+            }
         });
         self.answer(keeps, outcomes);
         Ok(())
