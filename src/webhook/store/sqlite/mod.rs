@@ -25,11 +25,12 @@ pub use folder::{Durability, OpenError};
 pub use operator::{Filter, Operator, Row, Shown};
 pub use seal::SealKey;
 
+pub(crate) use content::Head;
+
 use super::{Figures, Kept, Memory, Pending, Seq, Settled, Standing, Store, StoreError, Taken};
 use crate::clock::Clock;
 use crate::config::{self, ConfigError};
 use crate::webhook::event::Event;
-use content::Head;
 use folder::Folder;
 use rows::Content;
 use state::{Keep, Read, Shared};
