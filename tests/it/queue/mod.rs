@@ -52,22 +52,10 @@ fn worker() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _context = runtime.enter();
     let options = Options { folder: folder.join("queue"), limits: Limits::default(), start_empty: false, key: None };
-    let store = SqliteStore::open(options, Arc::new(SystemClock)).unwrap_or_else(|error| {
-        eprintln!("{error}");
-        std::process::exit(1)
-    });
-    let store = Arc::new(store);
+    let store = Arc::new(SqliteStore::open(options, Arc::new(SystemClock)).unwrap());
     let list = OpenOptions::new().append(true).create(true).open(folder.join("acknowledged")).unwrap();
     let list = Arc::new(Mutex::new(list));
     let note = move |line: String| list.lock().unwrap().write_all(line.as_bytes()).unwrap();
-    let failed = {
-        let store = Arc::clone(&store);
-        async move {
-            eprintln!("{}", store.failed().await);
-            std::process::exit(1)
-        }
-    };
-    runtime.spawn(failed);
     let mut callers = Vec::new();
     for caller in 0..CALLERS {
         let (store, note) = (Arc::clone(&store), note.clone());
@@ -82,12 +70,18 @@ fn worker() {
             }
         }));
     }
-    runtime.block_on(async {
+    let works = async {
         for caller in callers {
             caller.await.unwrap();
         }
         deliver(&store, note).await;
         store.close().await;
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            () = works => {}
+            problem = store.failed() => panic!("{problem}"),
+        }
     });
 }
 
@@ -212,7 +206,8 @@ fn killed(status: ExitStatus) -> bool {
 }
 
 fn failed(status: ExitStatus) -> bool {
-    status.code() == Some(1)
+    // A test that fails.
+    status.code() == Some(101)
 }
 
 /// W-19: nothing of a transaction whose writing fails is acknowledged, and the process ends.
