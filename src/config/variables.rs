@@ -12,8 +12,22 @@ use super::ConfigError;
 use crate::definition::{Mistake, did_you_mean, line};
 
 /// Top-level tables of the file.
-pub(super) const SECTIONS: [&str; 11] =
-    ["server", "grpc", "ops", "log", "identity", "browser", "outbound", "limits", "cache", "routes", "providers"];
+pub(super) const SECTIONS: [&str; 14] = [
+    "server",
+    "grpc",
+    "ops",
+    "log",
+    "identity",
+    "browser",
+    "outbound",
+    "limits",
+    "cache",
+    "routes",
+    "providers",
+    "webhook_server",
+    "webhooks",
+    "queue",
+];
 
 /// What their names begin with.
 const PREFIX: &str = "SIDEMINT_";
