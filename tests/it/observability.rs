@@ -295,7 +295,7 @@ async fn counters_tell_how_sessions_came_about() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_nobody_uses_any_more_is_counted_when_it_goes() {
+async fn a_session_that_is_not_used_any_more_is_counted_when_it_goes() {
     let service = Service::local().await;
     assert_eq!(service.session("alice").await.status, 200);
     let expired = format!("sidemint_sessions_total{{how=\"expired\",route=\"{SESSION}\"}}");
@@ -412,8 +412,8 @@ async fn readiness_names_every_reason_and_the_documents_name_them_all() {
     let believed = config(LOCAL, &[]);
     let without_source = believed.replace("source = \"plain\"", "");
     assert_eq!(reasons(&without_source).await, BTreeSet::from(["no_identity_source".to_owned()]));
-    let nobody = config(LOCAL, &[("identity.peers.networks", "[]")]);
-    assert_eq!(reasons(&nobody).await, BTreeSet::from(["no_peer_proof".to_owned()]));
+    let no_peer = config(LOCAL, &[("identity.peers.networks", "[]")]);
+    assert_eq!(reasons(&no_peer).await, BTreeSet::from(["no_peer_proof".to_owned()]));
     let keyless = config(LOCAL, &[("identity.source", "\"corp\""), ("identity.sources.corp", CORP)]);
     let keyless = reasons(&keyless).await;
     assert_eq!(keyless, BTreeSet::from(["keys_missing".to_owned()]));
