@@ -10,5 +10,7 @@
 
 pub mod delivery;
 pub mod event;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod refusal;
 pub mod store;
