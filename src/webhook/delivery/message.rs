@@ -129,7 +129,6 @@ mod tests {
         Taken {
             seq: 1,
             webhook_id: "evt_abc".to_owned(),
-            order: None,
             event: Some(event.to_owned()),
             id: Some(id.to_owned()),
             received: Timestamp::from_millis(1_780_142_400_007),
