@@ -89,13 +89,15 @@ async fn inputs_stand_beside_the_user() {
     assert_eq!((answer.status, claims(&answer)["room"].clone()), (200, json!("lobby")), "{answer:?}");
     for body in [
         r#"{"user":{"id":"alice"},"role":"admin"}"#,
-        r#"{"user":{"id":"alice"},"room":"a","room":"b"}"#,
         r#"{"user":{"id":"alice"},"room":{"id":"a"}}"#,
         r#"{"user":{"id":"alice"},"room":"LOBBY"}"#,
     ] {
         let answer = ask(&service, "POST", SESSION, body).await;
         assert_eq!((answer.status, answer.code().as_str()), (400, "input_invalid"), "{body}");
     }
+    // The whole body says who the user is, so all of it must say one thing.
+    let twice = ask(&service, "POST", SESSION, r#"{"user":{"id":"alice"},"room":"a","room":"b"}"#).await;
+    assert_eq!((twice.status, twice.code().as_str()), (401, "unauthorized"));
     let beside = ask(&service, "DELETE", SESSION, r#"{"user":{"id":"alice"},"room":"lobby"}"#).await;
     assert_eq!(beside.status, 400, "a sign-out takes no input");
     let query = ask(&service, "DELETE", &format!("{SESSION}?room=lobby"), r#"{"user":{"id":"alice"}}"#).await;

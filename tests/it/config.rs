@@ -353,7 +353,7 @@ fn a_bad_variable_or_flag_is_named() {
     );
     assert_eq!(
         with("SIDEMINT_COLOUR__RED", "1"),
-        "SIDEMINT_COLOUR__RED: colour: unknown section; the sections are server, grpc, ops, log, identity, browser, outbound, limits, cache, routes, providers"
+        "SIDEMINT_COLOUR__RED: colour: unknown section; the sections are server, grpc, ops, log, identity, browser, outbound, limits, cache, routes, providers, webhook_server, webhooks, queue"
     );
     assert_eq!(
         with("SIDEMINT_PROVIDERS__CHAT__TIMEOUT", "never"),

@@ -1,7 +1,6 @@
 //! Claims: one reader of their JSON, one window of time, and one way from them to a user. A token, a payload, the metadata
 //! of a proxy and a body differ in their envelope, which each opens itself.
 
-mod json;
 mod principal;
 mod profile;
 mod window;
@@ -9,12 +8,21 @@ mod window;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub(super) use json::{Object, object};
+use crate::decode::json;
+
 pub(super) use profile::{ClaimNames, Groups, signed};
 pub(super) use window::{Expiry, Validity, Window, time_of};
 
 /// Claims by name.
 pub(super) type Claims = Map<String, Value>;
+
+/// Levels of lists and objects in claims at most.
+const MOST_LEVELS: u8 = 16;
+
+/// The members of a JSON object; `None` where the text is no object, or can be read in two ways.
+pub(super) fn object(text: &[u8]) -> Option<Claims> {
+    json::object(text, MOST_LEVELS).ok()
+}
 
 /// How a payload lists its claims.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

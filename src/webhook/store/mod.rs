@@ -25,12 +25,16 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// survives a crash.
     fn keep(&self, event: Event, memory: Memory) -> Pending<'_, Result<Kept, StoreError>>;
 
-    /// Waits until events of `webhook` are due whose order is free, and takes at most `most` of them. They are nobody
-    /// else's until they are settled.
+    /// Waits until events of `webhook` are due whose order is free, and takes at most `most` of them: those first that are
+    /// due for the longest time. No other caller gets them before they are settled. A caller that stops waiting has taken
+    /// none.
     fn take<'s>(&'s self, webhook: &'s str, most: usize) -> Pending<'s, Vec<Taken>>;
 
     /// Says what became of an event that was taken. It is written with the next events, or a little later.
     fn settle(&self, seq: Seq, settled: Settled);
+
+    /// All events of `webhook` that wait for their time are due now, once: the service stops. The order stays.
+    fn hurry(&self, webhook: &str);
 
     /// How things stand at `webhook`.
     fn standing(&self, webhook: &str) -> Standing;
@@ -98,8 +102,8 @@ pub enum Settled {
     Delivered,
     /// It comes again after this time; the attempt is used up.
     Again(Duration),
-    /// It comes again at once when the target is up; no attempt was used up.
-    Returned,
+    /// It comes again after this time; no attempt was used up, because the target was down.
+    Returned(Duration),
     /// It is put aside for good, until an operator replays or drops it.
     Dead(&'static str),
 }
@@ -107,7 +111,7 @@ pub enum Settled {
 /// How things stand at one webhook.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// Events that wait.
+    /// Events that wait, and those that are taken and not yet settled.
     pub pending: usize,
     /// Events that were put aside.
     pub dead: usize,

@@ -19,8 +19,8 @@ const ROWS: [&[&str]; 8] = [
     &LEAVES,
 ];
 
-const LEAVES: [&str; 9] =
-    ["clock", "config", "definition", "lifecycle", "metrics", "pacing", "secrets", "telemetry", "trace"];
+const LEAVES: [&str; 10] =
+    ["clock", "config", "decode", "definition", "lifecycle", "metrics", "pacing", "secrets", "telemetry", "trace"];
 
 /// Large crates, and the only places that may name them.
 const DOORS: [(&str, &[&str]); 20] = [
