@@ -12,8 +12,8 @@ use super::signature::SignatureRule;
 use super::text::{self, Piece, wrong};
 use super::time::TimeRule;
 use super::{Field, Memory, Proof, Scheme, form};
-use crate::definition::{Count, Encoding, Key, Mistake, Mistakes};
-use crate::provider::webhook::{self, HandshakeMethod, JwtAlg, TimeKind, Unpack, Webhook};
+use crate::definition::{Count, Encoding, Key, Mistakes};
+use crate::provider::webhook::{self, JwtAlg, TimeKind, Unpack, Webhook};
 use crate::provider::{Decode, Encode, Form, Hash};
 use crate::webhook::keys::KeyRule;
 
@@ -471,54 +471,13 @@ impl Compiler<'_> {
         for (n, own) in self.webhook.challenge.iter().enumerate() {
             let place = Key::from("challenge").item(n);
             let outcome = match (own.method, &own.json) {
-                (None, Some(at)) => question(own, at).map(|question| questions.push(question)),
-                (Some(method), None) => handshake(own, method).map(|handshake| handshakes.push(handshake)),
+                (None, Some(at)) => Question::compile(own, at).map(|question| questions.push(question)),
+                (Some(method), None) => Handshake::compile(own, method).map(|handshake| handshakes.push(handshake)),
                 _ => Err("must have exactly one of json (a proven question) and method (an unproven one)".into()),
             };
             self.mistakes.note(outcome.map_err(|mistake| mistake.within(&place)));
         }
         (questions, handshakes)
-    }
-}
-
-fn question(own: &webhook::Challenge, at: &str) -> Result<Question, Mistake> {
-    if own.query.is_some() || own.require.is_some() || own.header.is_some() || !own.allow.is_empty() {
-        return Err("has members of an unproven question beside json; write json, is and answer".into());
-    }
-    let answer = own.answer.as_ref().map(|answer| answer.text.json.clone());
-    for pointer in [Some(at), answer.as_deref()].into_iter().flatten().filter(|at| !at.starts_with('/')) {
-        return Err(format!("\"{pointer}\" is no JSON Pointer; write \"/{pointer}\"").into());
-    }
-    let is = own.is.as_ref().map_or(&[][..], |is| is.as_slice()).to_vec();
-    if is.is_empty() {
-        return Err(Mistake::new("is", "is missing; say what stands there in a question"));
-    }
-    Ok(Question { at: at.to_owned(), is, answer })
-}
-
-fn handshake(own: &webhook::Challenge, method: HandshakeMethod) -> Result<Handshake, Mistake> {
-    if own.is.is_some() || own.answer.is_some() {
-        return Err("has members of a proven question beside method; remove is and answer".into());
-    }
-    match method {
-        HandshakeMethod::Get => {
-            let query = own
-                .query
-                .clone()
-                .ok_or_else(|| Mistake::new("query", "is missing; say which parameter is sent back"))?;
-            let require = own.require.as_ref().map(|require| (require.query.clone(), require.secret.clone()));
-            Ok(Handshake::Echo { query, require })
-        }
-        HandshakeMethod::Head => Ok(Handshake::Head),
-        HandshakeMethod::Options => {
-            let header = own.header.as_ref().and_then(|name| name.parse().ok());
-            let header =
-                header.ok_or_else(|| Mistake::new("header", "is missing; say which header names the origin"))?;
-            if own.allow.is_empty() {
-                return Err(Mistake::new("allow", "is empty; list the origins that may post"));
-            }
-            Ok(Handshake::Origin { header, allow: own.allow.clone() })
-        }
     }
 }
 
