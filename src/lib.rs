@@ -21,8 +21,8 @@
 //!
 //! Behind this, sessions in use are renewed by the [`clock`], and [`secrets`] are read again when their files change.
 //!
-//! [`config`] is what the operator wrote, checked; [`definition`] is what its formats have in common. [`app`] puts the
-//! rooms together, [`lifecycle`] starts and stops them, [`cli`] is the command line. [`pacing`] says how often users are
+//! [`config`] is what the operator wrote, checked; [`definition`] is what its formats have in common. [`decode`] reads what
+//! others sent, strictly. [`app`] puts the rooms together, [`lifecycle`] starts and stops them, [`cli`] is the command line. [`pacing`] says how often users are
 //! served and others are called, and when again after a failure. [`metrics`] and [`telemetry`] tell what
 //! happens. Arrows point down only, and each large crate has one door; a test holds both rules.
 
@@ -30,6 +30,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod decode;
 pub mod definition;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -44,3 +45,4 @@ pub mod secrets;
 pub mod session;
 pub mod telemetry;
 pub mod trace;
+pub mod webhook;

@@ -14,6 +14,7 @@ mod outbound;
 mod raw;
 mod route;
 mod variables;
+mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub use identity::{Caller, CallerToken, Identity, Peers, Users};
 pub use outbound::{Bypass, Outbound, Proxy, ProxyAuth};
 pub use raw::{ClientCertificates, LogFormat, Mode, RequestLines, Unfit, UserLines};
 pub use route::{JWKS_PATH, Reach, Route, RouteKind};
+pub use webhook::{EventPattern, Queue, SignKey, Webhook, WebhookMode, WebhookServer, Webhooks};
 
 use check::Check;
 #[cfg(any(test, fuzzing))]
@@ -75,6 +77,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Configured providers by name.
     pub providers: BTreeMap<String, Provider>,
+    /// What providers post, if they do.
+    pub webhooks: Option<Webhooks>,
     /// A folder with definitions of the operator's own.
     pub definitions: Option<PathBuf>,
 }

@@ -11,11 +11,12 @@ use super::address::Reach;
 use super::way::{self, Way, plain};
 use super::{Call, Clients, Reply, SendError, within};
 use crate::clock::{Clock, Moment};
+use crate::definition::Mistake;
 
 /// Why a document could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// It is where nobody is sent.
+    /// It is outside of the reach.
     #[error("the address is not one to read from")]
     Address,
     /// There was no answer.
@@ -42,7 +43,7 @@ impl Reader {
         reach: Reach,
         authorities: Option<&[u8]>,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Mistake> {
         let authorities = authorities.map(way::authorities).transpose()?.unwrap_or_default();
         let build =
             |client: reqwest::ClientBuilder| client.tls_certs_merge(authorities.iter().cloned()).build().map_err(plain);
@@ -68,7 +69,7 @@ impl Reader {
     }
 }
 
-/// A name leads only to addresses that nobody is sent to.
+/// A name leads only to addresses outside of the reach.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("leads to no address that may be read from")]
 struct NotAdmitted;

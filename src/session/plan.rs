@@ -48,7 +48,7 @@ impl Plan {
         roles: Arc<Roles>,
         metrics: &Metrics,
     ) -> Self {
-        let count = |how| metrics.sessions(&route.path, how);
+        let count = |how| metrics.session.sessions(&route.path, how);
         let counters = Counters {
             hit: count("hit"),
             stale: count("stale"),

@@ -275,19 +275,22 @@ pub(super) mod tests {
 
     pub(super) fn queue(out: Box<dyn io::Write + Send>, format: Format) -> LogQueue {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_780_142_400_000)));
-        let dropped = Metrics::new().expect("metrics").log_lines_dropped;
+        let dropped = Metrics::new().expect("metrics").process.log_lines_dropped();
         LogQueue::start(out, format, clock, dropped).expect("a thread")
     }
 
-    /// An output that takes what the test allows, and waits for more of that.
+    /// An output that says when it is asked to write, takes what the test allows, and waits for more of that.
     struct Gate {
+        reached: mpsc::Sender<()>,
         allowed: mpsc::Receiver<io::Result<usize>>,
         sink: Sink,
     }
 
     impl io::Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // Where nobody will allow anything any more, all is taken.
+            // A test that does not wait for this has no receiver.
+            let _waits = self.reached.send(());
+            // Where the test will allow nothing any more, all is taken.
             let most = self.allowed.recv().unwrap_or(Ok(usize::MAX))?.min(bytes.len());
             self.sink.write(&bytes[..most])
         }
@@ -296,45 +299,47 @@ pub(super) mod tests {
         }
     }
 
-    fn gated() -> (LogQueue, mpsc::Sender<io::Result<usize>>, Sink) {
-        let (allow, allowed) = mpsc::channel();
+    /// A queue whose output waits, and what it waits for.
+    struct Gated {
+        queue: LogQueue,
+        reached: mpsc::Receiver<()>,
+        allow: mpsc::Sender<io::Result<usize>>,
+        sink: Sink,
+    }
+
+    fn gated() -> Gated {
+        let ((allow, allowed), (tell, reached)) = (mpsc::channel(), mpsc::channel());
         let sink = Sink::default();
-        (queue(Box::new(Gate { allowed, sink: sink.clone() }), TEXT), allow, sink)
+        let gate = Gate { reached: tell, allowed, sink: sink.clone() };
+        Gated { queue: queue(Box::new(gate), TEXT), reached, allow, sink }
     }
 
     /// T-61: a thread with a line never waits, the memory has an end, and what was lost is counted and told in its place.
     #[test]
-    fn a_log_that_nobody_reads_costs_lines_and_nothing_else() {
-        let (queue, allow, sink) = gated();
+    fn lines_beyond_the_bound_are_dropped_counted_and_told_once() {
+        let Gated { queue, reached, allow, sink } = gated();
+        queue.push(b"first\n", true);
+        reached.recv().expect("the thread has taken the first line");
         let line = [b"x".repeat(99), b"\n".to_vec()].concat();
         let most = MOST_BYTES / line.len();
         for _ in 0..3 * most {
             queue.push(&line, true);
         }
-        let waiting = queue.shared.state.lock().lines.len();
-        assert!(waiting <= MOST_BYTES, "{waiting}");
-        let dropped = queue.shared.dropped.get();
-        assert!((most..=2 * most).contains(&usize::try_from(dropped).expect("a number")), "{dropped}");
+        assert_eq!(queue.shared.state.lock().lines.len(), most * line.len());
+        assert_eq!(queue.shared.dropped.get(), u64::try_from(2 * most).expect("a number"));
         queue.flush(Duration::from_millis(1));
         drop(allow);
         queue.flush(Duration::MAX);
         queue.push(b"after\n", true);
         queue.flush(Duration::MAX);
-        let written = sink.text();
-        let (lines, told): (Vec<&str>, Vec<&str>) = written.lines().partition(|line| line.starts_with('x'));
-        let (after, notes) = told.split_last().expect("the last line");
-        assert_eq!(*after, "after");
-        // Where the thread took its first lines late, some were lost before that and some after it.
-        let lost = |note: &&str| note.strip_prefix(LOST).and_then(|count| count.parse::<u64>().ok()).expect("a count");
-        assert_eq!(notes.iter().map(lost).sum::<u64>(), dropped);
-        assert!((1..=2).contains(&notes.len()), "{notes:?}");
-        assert_eq!(lines.len(), 3 * most - usize::try_from(dropped).expect("a number"));
+        let kept = String::from_utf8(line.repeat(most)).expect("text");
+        assert!(sink.text() == format!("first\n{kept}{LOST}{}\nafter\n", 2 * most));
     }
 
     /// T-61: a closed output is no reason to stop, and the next line begins where a line begins.
     #[test]
     fn an_output_that_fails_costs_the_lines_that_it_did_not_take() {
-        let (queue, allow, sink) = gated();
+        let Gated { queue, allow, sink, .. } = gated();
         let broken = || Err(io::Error::from(ErrorKind::BrokenPipe));
         for step in [Ok(8), Err(io::Error::from(ErrorKind::Interrupted)), broken()] {
             allow.send(step).expect("the thread is there");

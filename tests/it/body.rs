@@ -89,13 +89,15 @@ async fn inputs_stand_beside_the_user() {
     assert_eq!((answer.status, claims(&answer)["room"].clone()), (200, json!("lobby")), "{answer:?}");
     for body in [
         r#"{"user":{"id":"alice"},"role":"admin"}"#,
-        r#"{"user":{"id":"alice"},"room":"a","room":"b"}"#,
         r#"{"user":{"id":"alice"},"room":{"id":"a"}}"#,
         r#"{"user":{"id":"alice"},"room":"LOBBY"}"#,
     ] {
         let answer = ask(&service, "POST", SESSION, body).await;
         assert_eq!((answer.status, answer.code().as_str()), (400, "input_invalid"), "{body}");
     }
+    // The whole body says who the user is, so all of it must say one thing.
+    let twice = ask(&service, "POST", SESSION, r#"{"user":{"id":"alice"},"room":"a","room":"b"}"#).await;
+    assert_eq!((twice.status, twice.code().as_str()), (401, "unauthorized"));
     let beside = ask(&service, "DELETE", SESSION, r#"{"user":{"id":"alice"},"room":"lobby"}"#).await;
     assert_eq!(beside.status, 400, "a sign-out takes no input");
     let query = ask(&service, "DELETE", &format!("{SESSION}?room=lobby"), r#"{"user":{"id":"alice"}}"#).await;
@@ -152,9 +154,9 @@ async fn every_refused_user_gets_the_same_answer() {
     assert!(!log.contains("alice") && !log.contains("admin") && !log.contains("xxx"), "{log}");
 }
 
-/// T-01: a peer that nobody trusts names nobody, whatever it sends.
+/// T-01: a peer that is not trusted names no user, whatever it sends.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_foreign_peer_names_nobody() {
+async fn a_foreign_peer_names_no_user() {
     let service = service(&[("identity.peers.networks", "[\"192.0.2.0/24\"]")]).await;
     for body in ["", "{}", r#"{"user":{"id":"alice"}}"#, r#"{"user":{"id":"a"},"user":{"id":"b"}}"#, "{"] {
         for (method, path) in [("POST", SESSION), ("DELETE", SESSION), ("GET", SESSION), ("POST", "/livekit/token")] {
@@ -164,7 +166,7 @@ async fn a_foreign_peer_names_nobody() {
     }
 }
 
-/// The limits of a body hold before anybody knows who asks, and pages of other sites do not get so far.
+/// The limits of a body hold before it is known who asks, and pages of other sites do not get so far.
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_are_bounded_and_pages_are_judged_first() {
     let service = service(&[]).await;

@@ -202,7 +202,7 @@ impl Service {
     pub async fn of(blueprint: Blueprint, clock: Arc<ManualClock>, folder: tempfile::TempDir) -> Self {
         let lines = Lines::default();
         let format = Format::of(&blueprint.config().log, false, &Environment::default());
-        let dropped = blueprint.metrics().log_lines_dropped.clone();
+        let dropped = blueprint.metrics().process.log_lines_dropped();
         let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let log = LogQueue::start(Box::new(lines.clone()), format, time, dropped);
         let log = log.expect("a thread");

@@ -1,5 +1,5 @@
 //! What a request adds: refused unless it was declared, wherever it stands; and the token endpoint of LiveKit's clients,
-//! which send much that nobody declared.
+//! which send much that is not declared.
 
 use std::sync::Arc;
 
@@ -179,6 +179,24 @@ async fn livekit_sessions_are_kept_and_fail_like_others() {
     let failed = service.ask("POST", LIVEKIT, &[("X-Forwarded-User", "bob")]).await;
     assert_eq!((failed.status, failed.code().as_str()), (503, "provider_unavailable"));
     assert!(failed.header("retry-after").is_some());
+}
+
+/// T-21, T-24: what says nothing is read as strictly as the rest, because others may read it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ignored_member_is_read_as_strictly_as_others() {
+    let definition = with_client(preset("local")).replace("[client]", "[client]\nignored = [\"body:more\"]");
+    let text = config(&format!("{LOCAL}{ROUTE}"), &[]);
+    let service = Service::start_with(&text, &Environment::default(), clock(), &[("local", &definition)]).await;
+    let mut connection = service.connect().await;
+    let nested = |levels: usize| format!("{{\"more\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+    let twice = "{\"more\":{\"a\":1,\"a\":2}}".to_owned();
+    for (body, status) in [(nested(1), 201), (nested(15), 201), (nested(16), 400), (twice, 400)] {
+        let answer = post(&mut connection, LIVEKIT, &[ALICE, JSON], &body).await;
+        assert_eq!(answer.status, status, "{body}");
+    }
+    let lines = service.log_lines(4).await;
+    let reasons: Vec<&str> = lines.iter().filter_map(|line| line["reason"].as_str()).collect();
+    assert_eq!(reasons, ["input_malformed", "input_twice"]);
 }
 
 /// Without inputs nothing may be added, in whatever form it comes.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use sidemint::config::Environment;
 use sidemint::lifecycle::Lifecycle;
+use sidemint::metrics::{Family, Metrics};
 
 use crate::client::{Connection, request};
 use crate::fakes::http::Script;
@@ -32,7 +33,7 @@ fn documented(first: &str) -> Vec<Vec<String>> {
 
 /// One family as `/metrics` shows it.
 #[derive(Debug, Default)]
-struct Family {
+struct Shown {
     help: String,
     kind: String,
     labels: BTreeSet<String>,
@@ -40,11 +41,11 @@ struct Family {
 }
 
 /// Reads the exposition format; anything that does not fit it is a failure.
-fn families(text: &str) -> BTreeMap<String, Family> {
-    let mut all: BTreeMap<String, Family> = BTreeMap::new();
+fn families(text: &str) -> BTreeMap<String, Shown> {
+    let mut all: BTreeMap<String, Shown> = BTreeMap::new();
     for line in text.lines().filter(|line| !line.is_empty()) {
         if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
-            assert!(all.insert(name.to_owned(), Family { help: help.to_owned(), ..Family::default() }).is_none());
+            assert!(all.insert(name.to_owned(), Shown { help: help.to_owned(), ..Shown::default() }).is_none());
         } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
             kind.clone_into(&mut all.get_mut(name).expect("HELP first").kind);
         } else {
@@ -222,6 +223,14 @@ async fn metrics_are_well_formed_and_as_documented() {
     let told: BTreeMap<_, _> =
         documented("metric").into_iter().map(|row| (row[0].clone(), (row[1].clone(), row[2].clone()))).collect();
     assert_eq!(shown, told);
+    let labels =
+        |family: &Family| family.labels.iter().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
+    let declared: BTreeMap<_, _> = Metrics::FAMILIES
+        .concat()
+        .iter()
+        .map(|family| (family.name.to_owned(), (family.kind.to_owned(), labels(family).join(", "))))
+        .collect();
+    assert_eq!(declared, told);
 }
 
 /// T-55: whatever users, paths and methods come, and however they end, there are the series that there were.
@@ -283,7 +292,7 @@ async fn counters_tell_how_sessions_came_about() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_nobody_uses_any_more_is_counted_when_it_goes() {
+async fn a_session_that_is_not_used_any_more_is_counted_when_it_goes() {
     let service = Service::local().await;
     assert_eq!(service.session("alice").await.status, 200);
     let expired = format!("sidemint_sessions_total{{how=\"expired\",route=\"{SESSION}\"}}");
@@ -400,8 +409,8 @@ async fn readiness_names_every_reason_and_the_documents_name_them_all() {
     let believed = config(LOCAL, &[]);
     let without_source = believed.replace("source = \"plain\"", "");
     assert_eq!(reasons(&without_source).await, BTreeSet::from(["no_identity_source".to_owned()]));
-    let nobody = config(LOCAL, &[("identity.peers.networks", "[]")]);
-    assert_eq!(reasons(&nobody).await, BTreeSet::from(["no_peer_proof".to_owned()]));
+    let no_peer = config(LOCAL, &[("identity.peers.networks", "[]")]);
+    assert_eq!(reasons(&no_peer).await, BTreeSet::from(["no_peer_proof".to_owned()]));
     let keyless = config(LOCAL, &[("identity.source", "\"corp\""), ("identity.sources.corp", CORP)]);
     let keyless = reasons(&keyless).await;
     assert_eq!(keyless, BTreeSet::from(["keys_missing".to_owned()]));

@@ -8,7 +8,7 @@ use crate::definition::did_you_mean;
 
 impl Check<'_> {
     /// The listener for Envoy's checks, where one is asked for. `others` are the other listeners, with their keys.
-    pub(super) fn grpc(&mut self, routes: &[Route], others: [(&str, &Listen); 2]) -> Option<Grpc> {
+    pub(super) fn grpc(&mut self, routes: &[Route], others: [(&'static str, &Listen); 2]) -> Option<Grpc> {
         let raw: raw::Grpc = self.layers.section("grpc", self.errors);
         let Some(listen) = raw.listen else {
             if raw.route.is_some() {
@@ -17,13 +17,7 @@ impl Check<'_> {
             return None;
         };
         let listen = self.listen("grpc.listen", &listen.0);
-        for (key, other) in others {
-            // Port 0 is another port each time.
-            let is_chosen = matches!(other, Listen::Tcp(address) if address.port() == 0);
-            if listen == *other && !is_chosen {
-                self.refuse("grpc.listen", format!("is {listen}, and so is {key}; write another address"));
-            }
-        }
+        self.differs("grpc.listen", &listen, &others);
         let paths: BTreeSet<&str> =
             routes.iter().filter(|route| route.kind.is_subrequest()).map(|route| route.path.as_str()).collect();
         let known = || paths.iter().copied().collect::<Vec<_>>().join(", ");

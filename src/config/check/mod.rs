@@ -4,6 +4,7 @@ mod grpc;
 pub(super) mod identity;
 mod outbound;
 mod proof;
+mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -54,6 +55,9 @@ impl Check<'_> {
         let routes = self.routes(&names);
         let grpc = self.grpc(&routes, [("server.listen", &server.listen), ("ops.listen", &ops)]);
         self.proofs(&identity, &server, grpc.as_ref(), &routes);
+        let mut listeners = vec![("server.listen", &server.listen), ("ops.listen", &ops)];
+        listeners.extend(grpc.as_ref().map(|grpc| ("grpc.listen", &grpc.listen)));
+        let webhooks = self.webhooks(&names, &listeners);
         Config {
             server,
             grpc,
@@ -72,6 +76,7 @@ impl Check<'_> {
             cache: Cache { max_entries: cache.max_entries.0, max_bytes: cache.max_bytes.0 },
             routes,
             providers,
+            webhooks,
             definitions: None,
         }
     }
@@ -144,6 +149,17 @@ impl Check<'_> {
                     ),
                 );
                 Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)))
+            }
+        }
+    }
+
+    /// Refuses a listener at the address of another.
+    fn differs(&mut self, key: &'static str, listen: &Listen, others: &[(&'static str, &Listen)]) {
+        for (other_key, other) in others {
+            // Port 0 is another port each time.
+            let is_chosen = matches!(other, Listen::Tcp(address) if address.port() == 0);
+            if listen == *other && !is_chosen {
+                self.refuse(key, format!("is {listen}, and so is {other_key}; write another address"));
             }
         }
     }

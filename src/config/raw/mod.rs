@@ -2,6 +2,7 @@
 
 mod address;
 mod identity;
+mod webhook;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use serde_json::Value;
 use super::did_you_mean;
 use address::Address;
 pub(super) use identity::{Identity, Peers};
+pub(super) use webhook::{Queue, Webhook, WebhookMode, WebhookServer};
 
 use crate::definition::{Count, DAY, HOUR, MILLI, MINUTE, OneOrMany, Span};
 

@@ -1,7 +1,6 @@
 //! Claims: one reader of their JSON, one window of time, and one way from them to a user. A token, a payload, the metadata
 //! of a proxy and a body differ in their envelope, which each opens itself.
 
-mod json;
 mod principal;
 mod profile;
 mod window;
@@ -9,17 +8,26 @@ mod window;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub(super) use json::{Object, object};
+use crate::decode::json;
+
 pub(super) use profile::{ClaimNames, Groups, signed};
 pub(super) use window::{Expiry, Validity, Window, time_of};
 
 /// Claims by name.
 pub(super) type Claims = Map<String, Value>;
 
+/// Levels of lists and objects in claims at most.
+const MOST_LEVELS: u8 = 16;
+
+/// The members of a JSON object; `None` where the text is no object, or can be read in two ways.
+pub(super) fn object(text: &[u8]) -> Option<Claims> {
+    json::object(text, MOST_LEVELS).ok()
+}
+
 /// How a payload lists its claims.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Form {
+pub(super) enum PayloadForm {
     /// The members of an object, as in a JWT.
     #[default]
     Claims,
@@ -32,7 +40,7 @@ pub(super) fn text_of<'c>(claims: &'c Claims, name: &str) -> Option<&'c str> {
     claims.get(name)?.as_str()
 }
 
-impl Form {
+impl PayloadForm {
     /// The claims in the JSON text of a payload.
     pub(super) fn read(self, text: &[u8]) -> Option<Claims> {
         let members = object(text)?;
@@ -103,7 +111,7 @@ mod tests {
         /// No text makes the readers panic.
         #[test]
         fn any_text_is_claims_or_not(text in "\\PC{0,80}", path in "/?[a-c~0-1/]{0,6}") {
-            for form in [Form::Claims, Form::Principal] {
+            for form in [PayloadForm::Claims, PayloadForm::Principal] {
                 if let (Some(claims), Some(path)) = (form.read(text.as_bytes()), Path::parse(&path)) {
                     let _any = (path.find(&claims), time_of(&claims, "exp"));
                 }

@@ -7,7 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::token;
+use super::names::{claim_path, header_name};
 use crate::definition::{Mistake, OneOrMany};
 use crate::identity::claims::Path;
 use crate::identity::request::encoding::Encoding;
@@ -87,18 +87,8 @@ pub(super) fn check(name: &str, Raw(raw): Raw, has_payload: bool) -> Result<Fiel
     }
     Ok(Field {
         line,
-        claims: names.iter().map(|name| token::path(name)).collect::<Result<_, _>>()?,
-        verified: raw.verified.as_deref().map(token::path).transpose()?,
+        claims: names.iter().map(|name| claim_path(name)).collect::<Result<_, _>>()?,
+        verified: raw.verified.as_deref().map(claim_path).transpose()?,
         repeated: raw.repeated,
     })
-}
-
-/// The header of this name.
-pub(super) fn header_name(text: &str) -> Result<HeaderName, Mistake> {
-    let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("\"{text}\" is not a header name"))?;
-    // Such a name is an alias of the one with dashes, and proxies strip or fold it at will (R5).
-    if name.as_str().contains(['_', '.']) {
-        return Err(format!("\"{text}\" must not hold '_' or '.'; proxies treat those unlike '-'").into());
-    }
-    Ok(name)
 }

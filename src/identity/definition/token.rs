@@ -6,7 +6,7 @@ use http::HeaderName;
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
 
-use super::field::header_name;
+use super::names::{claim_path, header_name};
 use crate::definition::{Key, Mistake, OneOrMany, Span, YEAR};
 use crate::identity::claims::{ClaimNames, Path};
 use crate::identity::keys::{Algorithm, Family};
@@ -18,7 +18,7 @@ pub(super) struct Raw {
     header: String,
     scheme: Option<String>,
     #[serde(default)]
-    form: Form,
+    form: TokenForm,
     algorithms: Vec<String>,
     #[serde(default)]
     issuer: OneOrMany<String>,
@@ -60,7 +60,7 @@ pub(super) struct RawClaims {
 /// How the parts of a token are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(in crate::identity) enum Form {
+pub(in crate::identity) enum TokenForm {
     /// RFC 7515, 7.1.
     #[default]
     Jws,
@@ -76,7 +76,7 @@ pub(in crate::identity) struct TokenRules {
     /// What stands before it there.
     pub(in crate::identity) scheme: Option<String>,
     /// How it is written.
-    pub(in crate::identity) form: Form,
+    pub(in crate::identity) form: TokenForm,
     /// All of one family.
     pub(in crate::identity) algorithms: Vec<Algorithm>,
     /// Exact values of `iss`. Empty where every subject names its trust domain.
@@ -164,20 +164,24 @@ impl TokenRules {
             ));
         }
         let (key, problem) = match self.form {
-            Form::Jws if self.audiences.is_empty() => {
+            TokenForm::Jws if self.audiences.is_empty() => {
                 ("audience", "is missing; without it a token for any other application of the issuer would do")
             }
-            Form::Jws if !self.signers.is_empty() => ("signers", "is for jwt.form = \"alb\""),
-            Form::Jws if self.client.is_some() => ("client", "is for jwt.form = \"alb\""),
-            Form::Alb if self.signers.is_empty() => {
-                ("signers", "is missing; name the load balancers: without it anybody's balancer could sign")
+            TokenForm::Jws if !self.signers.is_empty() => ("signers", "is for jwt.form = \"alb\""),
+            TokenForm::Jws if self.client.is_some() => ("client", "is for jwt.form = \"alb\""),
+            TokenForm::Alb if self.signers.is_empty() => {
+                ("signers", "is missing; name the load balancers: without it any customer's balancer could sign")
             }
-            Form::Alb if self.client.is_none() => {
+            TokenForm::Alb if self.client.is_none() => {
                 ("client", "is missing; without it a token for any other client of the balancer would do")
             }
-            Form::Alb if !self.audiences.is_empty() => ("audience", "tokens of load balancers have none; remove it"),
-            Form::Alb if self.algorithms != [Algorithm::Es256] => ("algorithms", "load balancers sign with ES256 only"),
-            Form::Jws | Form::Alb => return Ok(()),
+            TokenForm::Alb if !self.audiences.is_empty() => {
+                ("audience", "tokens of load balancers have none; remove it")
+            }
+            TokenForm::Alb if self.algorithms != [Algorithm::Es256] => {
+                ("algorithms", "load balancers sign with ES256 only")
+            }
+            TokenForm::Jws | TokenForm::Alb => return Ok(()),
         };
         Err(Mistake::new(Key::of("jwt").below(key), problem))
     }
@@ -202,13 +206,7 @@ pub(super) fn claim_names(raw: RawClaims) -> Result<ClaimNames, Mistake> {
 }
 
 fn paths(key: &str, names: OneOrMany<String>) -> Result<Vec<Path>, Mistake> {
-    names.0.iter().map(|name| path(name)).collect::<Result<_, _>>().map_err(|mistake| mistake.within(key))
-}
-
-/// A claim's name, or a pointer.
-pub(super) fn path(text: &str) -> Result<Path, Mistake> {
-    let problem = || format!("\"{text}\" is not the name of a claim, nor a pointer such as \"/realm_access/roles\"");
-    Path::parse(text).ok_or_else(|| problem().into())
+    names.0.iter().map(|name| claim_path(name)).collect::<Result<_, _>>().map_err(|mistake| mistake.within(key))
 }
 
 /// An issuer without what some write of it and some do not: `accounts.example` and `https://accounts.example/` are one.

@@ -1,50 +1,59 @@
-//! Where a connection comes from: an address, or a user of this machine.
+//! The other end of a connection, and what the connection alone proves.
 
-use ipnet::IpNet;
+use std::net::IpAddr;
 
-use super::Peer;
-use crate::config::{self, Listen};
-
-/// Networks for TCP, user ids for unix sockets.
-#[derive(Debug)]
-pub(super) struct Position {
-    networks: Vec<IpNet>,
-    uids: Vec<u32>,
+/// The other end of the connection, and nothing else: `X-Forwarded-For` and its kin never enter here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// Address of a TCP peer, in canonical form (IPv4-mapped addresses are IPv4).
+    Tcp(IpAddr),
+    /// User id of a process on a unix socket, told by the kernel.
+    Unix {
+        /// Effective user id at the time of connecting.
+        uid: u32,
+    },
 }
 
-impl Position {
-    /// The demand, where there is one.
-    pub(super) fn of(configured: &config::Peers) -> Option<Self> {
-        let position = Self { networks: configured.networks.clone(), uids: configured.unix_uids.clone() };
-        (!position.networks.is_empty() || !position.uids.is_empty()).then_some(position)
-    }
-
-    /// Whether `peer` is where it should be. Networks are no demand on a unix socket, but no proof either.
-    pub(super) fn holds(&self, peer: Peer) -> bool {
-        match peer {
-            Peer::Tcp(address) => self.networks.iter().any(|network| network.contains(&address)),
-            Peer::Unix { uid } => self.uids.contains(&uid),
-        }
-    }
-
-    /// Whether a peer of `listen` could be there.
-    pub(super) fn can_hold(&self, listen: &Listen) -> bool {
-        match listen {
-            Listen::Tcp(_) => !self.networks.is_empty(),
-            Listen::Unix(_) => !self.uids.is_empty(),
-        }
-    }
-
-    /// Whether networks beyond this machine are among those believed.
-    pub(super) fn reaches_out(&self) -> bool {
-        self.networks.iter().any(|network| !network.addr().is_loopback())
+impl Peer {
+    /// A TCP peer. The address is made canonical before anything is compared with it (T-10).
+    pub fn tcp(address: IpAddr) -> Self {
+        Self::Tcp(address.to_canonical()) // T-10: mapped peer
     }
 }
 
-impl std::fmt::Display for Position {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let networks = self.networks.iter().map(ToString::to_string);
-        let uids = self.uids.iter().map(|uid| format!("uid {uid}"));
-        f.write_str(&networks.chain(uids).collect::<Vec<_>>().join(", "))
+/// What a connection proves, found out once when it is accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionProof {
+    pub(super) peer: Peer,
+    /// One bit for each proof whose demands on a connection are met.
+    pub(super) met: u64,
+    pub(super) rank: Rank,
+}
+
+/// How far a connection alone says that its peer may be believed. Places of a listener are shared by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// Nothing that a request shows can be worth anything here.
+    Unproven,
+    /// A request may prove something: with a secret, a signature or a token that is proof, no matter which peer sends it.
+    Open,
+    /// The connection is as a proof demands: it comes from a listed network or user, or shows a listed certificate.
+    Known,
+}
+
+impl ConnectionProof {
+    /// How far the connection alone says that its peer may be believed.
+    pub fn rank(self) -> Rank {
+        self.rank
+    }
+
+    /// The other end.
+    pub fn peer(self) -> Peer {
+        self.peer
+    }
+
+    /// Whether the connection alone meets no proof, not even in part. Such a peer may still bring a token.
+    pub fn meets_no_proof(self) -> bool {
+        self.met == 0
     }
 }

@@ -7,14 +7,14 @@
 
 mod certificate;
 mod connection;
+mod position;
 mod proof;
-mod rotation;
 mod secret;
+mod secret_files;
 mod signature;
 mod token;
 mod workload;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,71 +28,16 @@ use crate::definition::{Key, Mistakes};
 use crate::metrics::Metrics;
 use crate::secrets::{Reload, Reports};
 
+pub use connection::{ConnectionProof, Peer, Rank};
 use proof::Proof;
 use token::Tokens;
 #[cfg(any(test, fuzzing))]
 pub(super) use workload::immediate_uris;
 
-/// The other end of the connection, and nothing else: `X-Forwarded-For` and its kin never enter here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Peer {
-    /// Address of a TCP peer, in canonical form (IPv4-mapped addresses are IPv4).
-    Tcp(IpAddr),
-    /// User id of a process on a unix socket, told by the kernel.
-    Unix {
-        /// Effective user id at the time of connecting.
-        uid: u32,
-    },
-}
-
-impl Peer {
-    /// A TCP peer. The address is made canonical before anything is compared with it (T-10).
-    pub fn tcp(address: IpAddr) -> Self {
-        Self::Tcp(address.to_canonical()) // T-10: mapped peer
-    }
-}
-
 /// Proof that a peer may tell identity. Only [`Gate::prove`] makes one, so code that reads identity without proof does
 /// not compile.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerProof(());
-
-/// What a connection proves, found out once when it is accepted.
-#[derive(Clone, Copy, Debug)]
-pub struct ConnectionProof {
-    peer: Peer,
-    /// One bit for each proof whose demands on a connection are met.
-    met: u64,
-    rank: Rank,
-}
-
-/// How far a connection alone says that its peer may be believed. Places of a listener are shared by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rank {
-    /// Nothing that a request shows can be worth anything here.
-    Unproven,
-    /// A request may prove something: with a secret, a signature or a token that is proof, no matter which peer sends it.
-    Open,
-    /// The connection is as a proof demands: it comes from a listed network or user, or shows a listed certificate.
-    Known,
-}
-
-impl ConnectionProof {
-    /// How far the connection alone says that its peer may be believed.
-    pub fn rank(self) -> Rank {
-        self.rank
-    }
-
-    /// The other end.
-    pub fn peer(self) -> Peer {
-        self.peer
-    }
-
-    /// Whether the connection alone meets no proof, not even in part. Such a peer may still bring a token.
-    pub fn meets_no_proof(self) -> bool {
-        self.met == 0
-    }
-}
 
 /// Who may tell identity.
 #[derive(Debug, Default)]
@@ -102,7 +47,7 @@ pub struct Peers {
     /// Headers that prove something: they come once, under their own name, and no hop is told to drop them.
     guarded: Vec<HeaderName>,
     /// Whether users come with tokens that are proof, no matter which peer sends them.
-    hears_anybody: bool,
+    takes_tokens: bool,
 }
 
 impl Peers {
@@ -113,8 +58,8 @@ impl Peers {
         metrics: &Metrics,
     ) -> Result<Self, Mistakes> {
         let reports = Reports {
-            generation: Some(metrics.peer_secrets_generation.clone()),
-            rejected: Some(metrics.peer_secrets_rejected.clone()),
+            generation: Some(metrics.identity.peer_secrets_generation()),
+            rejected: Some(metrics.identity.peer_secrets_rejected()),
             ..Reports::new("secrets of a peer", Key::default())
         };
         let mut mistakes = Mistakes::default();
@@ -134,7 +79,7 @@ impl Peers {
         let mut guarded: Vec<HeaderName> = proofs.iter().flat_map(Proof::headers).cloned().collect();
         guarded.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
         guarded.dedup();
-        Ok(Self { proofs, guarded, hears_anybody: false })
+        Ok(Self { proofs, guarded, takes_tokens: false })
     }
 
     /// Those of `[identity.peers]` alone, at a time of no meaning.
@@ -145,7 +90,7 @@ impl Peers {
         let proofs: Vec<Proof> =
             Proof::configure(Reports::new("", "identity.peers"), caller, &clock).into_iter().collect();
         let guarded = proofs.iter().flat_map(Proof::headers).cloned().collect();
-        Self { proofs, guarded, hears_anybody: false }
+        Self { proofs, guarded, takes_tokens: false }
     }
 
     /// Whether a peer could be believed on a listener of this kind.
@@ -185,13 +130,13 @@ impl Peers {
     }
 
     /// The same, where users may come with tokens that are proof, no matter which peer sends them.
-    pub(super) fn hearing(self, hears_anybody: bool) -> Self {
-        Self { hears_anybody, ..self }
+    pub(super) fn taking_tokens(self, takes_tokens: bool) -> Self {
+        Self { takes_tokens, ..self }
     }
 
     /// What a new connection proves. `names` are those in its verified client certificate.
     pub fn assess(&self, peer: Peer, names: &[String]) -> ConnectionProof {
-        let rank = if self.hears_anybody { Rank::Open } else { Rank::Unproven };
+        let rank = if self.takes_tokens { Rank::Open } else { Rank::Unproven };
         let mut assessed = ConnectionProof { peer, met: 0, rank };
         for (bit, proof) in self.with_bits().filter(|(_, proof)| proof.is_met_by(peer, names)) {
             assessed.met |= bit;

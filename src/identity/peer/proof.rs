@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use super::certificate::Names;
-use super::connection::Position;
+use super::position::Position;
 use super::secret::Secrets;
 use super::signature::{self, Signatures};
 use super::token::{Failed, Tokens};

@@ -7,10 +7,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::{CONTENT_TYPE, HeaderMap};
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde::Deserialize;
 
-use crate::identity::claims::Object;
+use crate::identity::claims::object;
 use crate::identity::user::profile::Profile;
 use crate::identity::user::text::{self, Medium};
 use crate::identity::{Evidence, PeerProof, Refusal};
@@ -24,15 +23,12 @@ pub(super) fn read(_proof: PeerProof, evidence: &Evidence<'_>) -> Result<Arc<Pro
     user(body)?.ok_or(Refusal::Absent)?.check().map(Arc::new)
 }
 
-/// The user in a body, which is an object in which `user` comes once or not at all.
+/// The user in a body, which is an object.
 fn user(body: &[u8]) -> Result<Option<User>, Refusal> {
+    let mut members = object(body).ok_or(Refusal::Body)?;
     // What is derived would take a list as well.
-    if !body.trim_ascii_start().starts_with(b"{") {
-        return Err(Refusal::Body);
-    }
-    let Envelope { user } = serde_json::from_slice(body).map_err(|_malformed| Refusal::Body)?;
-    let members = user.map(|Object(members)| serde_json::from_value(Value::Object(members)));
-    members.transpose().map_err(|_of_another_type| Refusal::Body)
+    let user = members.remove(MEMBER).map(|user| if user.is_object() { Ok(user) } else { Err(Refusal::Body) });
+    user.transpose()?.map(serde_json::from_value).transpose().map_err(|_of_another_type| Refusal::Body)
 }
 
 /// Whether the body is JSON, or says nothing of what it is. Inputs may also come as a form, which has no place for a user.
@@ -42,17 +38,6 @@ fn is_json(headers: &HeaderMap) -> bool {
         Some(text.split(';').next()?.trim().eq_ignore_ascii_case("application/json"))
     };
     headers.get_all(CONTENT_TYPE).iter().all(|line| media(line) == Some(true))
-}
-
-/// The whole body. What else it holds is not looked at.
-#[derive(Deserialize)]
-struct Envelope {
-    #[serde(default, deserialize_with = "not_null")]
-    user: Option<Object>,
-}
-
-fn not_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Object>, D::Error> {
-    Object::deserialize(deserializer).map(Some)
 }
 
 /// The user, as written. Empty is absent; null is a mistake.
@@ -113,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn no_user_is_nobody() {
+    fn a_body_without_a_user_has_none() {
         for body in ["{}", " {} ", r#"{"room":"a"}"#, r#"{"User":{"id":"a"}}"#, r#"{"a":{"user":{"id":"a"}}}"#] {
             assert!(matches!(read_user(body.as_bytes()), Ok(None)), "{body}");
         }
@@ -146,6 +131,8 @@ mod tests {
             r#"{"user":["a","b",null,null,[]]}"#,
             r#"{"user":"a"}"#,
             r#"{"user":null}"#,
+            r#"{"user":{"id":"a"},"more":1,"more":1}"#,
+            r#"{"more":{"a":1,"a":2}}"#,
             r#"{"user":{"id":"\ud800"}}"#,
             "{'user':{'id':'a'}}",
         ] {

@@ -25,7 +25,7 @@ pub(in crate::inbound) struct Patience {
 
 impl Patience {
     pub(in crate::inbound) fn new(head: Duration, idle: Duration, metrics: &Metrics) -> Self {
-        let cuts = |reason| metrics.connections_closed(reason);
+        let cuts = |reason| metrics.inbound.connections_closed(reason);
         let (head_cuts, idle_cuts, stalled_cuts) = (cuts("header_timeout"), cuts("idle_timeout"), cuts("stalled"));
         Self { head, idle, head_cuts, idle_cuts, stalled_cuts }
     }

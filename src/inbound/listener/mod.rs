@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 pub(super) use answers::{Answers, Content};
 pub use limits::Limits;
 pub use socket::Bound;
+pub(super) use tls::CertificateStatus;
 pub use tls::Tls;
 
 use minute::OnceAMinute;
@@ -119,12 +120,12 @@ pub(super) async fn serve<R: Answers>(
         heads,
         budget: Budget::new(limits.unfinished_bytes),
         lifecycle,
-        open: limits.of_identity.then(|| metrics.connections.clone()),
+        open: limits.of_identity.then(|| metrics.inbound.connections()),
         places: Places::new(shares, metrics),
         refusals: Mutex::default(),
-        cut: metrics.connections_closed("drain_timeout"),
-        idle: metrics.connections_closed("idle_timeout"),
-        retired: metrics.connections_closed("retired"),
+        cut: metrics.inbound.connections_closed("drain_timeout"),
+        idle: metrics.inbound.connections_closed("idle_timeout"),
+        retired: metrics.inbound.connections_closed("retired"),
     });
     let mut unacceptable = OnceAMinute::default();
     let mut in_hand = None;

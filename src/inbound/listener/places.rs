@@ -158,8 +158,8 @@ impl Places {
             shares,
             taken: Mutex::default(),
             freed: Notify::new(),
-            displaced: metrics.connections_closed("displaced"),
-            refused: ByVariant::new(|refused: Refused| metrics.connections_refused(refused.label())),
+            displaced: metrics.inbound.connections_closed("displaced"),
+            refused: ByVariant::new(|refused: Refused| metrics.inbound.connections_refused(refused.label())),
         })
     }
 

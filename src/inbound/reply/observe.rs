@@ -41,13 +41,13 @@ pub(crate) struct Completion<'s> {
 
 impl Observer {
     pub(crate) fn new(route: &str, metrics: &Metrics, log: RequestLog) -> Self {
-        let count = |outcome: Outcome| metrics.requests(route, outcome.row().code);
+        let count = |outcome: Outcome| metrics.inbound.requests(route, outcome.row().code);
         Self {
             route: Arc::from(route),
-            seconds: metrics.request_seconds(route),
+            seconds: metrics.inbound.request_seconds(route),
             ok: count(Outcome::Ok),
             outcomes: Arc::new(ByVariant::new(count)),
-            refusals: Arc::new(ByVariant::new(|refusal: Refusal| metrics.identity_refusals(refusal.label()))),
+            refusals: Arc::new(ByVariant::new(|refusal: Refusal| metrics.identity.refusals(refusal.label()))),
             log,
         }
     }
@@ -119,8 +119,10 @@ pub(crate) struct HeadObserver {
 impl HeadObserver {
     pub(crate) fn new(metrics: &Metrics, log: Option<RequestLog>) -> Self {
         Self {
-            refusals: ByVariant::new(|fault: HeadFault| metrics.head_refusals(fault.label())),
-            requests: ByVariant::new(|fault: HeadFault| metrics.requests("other", Outcome::from(fault).row().code)),
+            refusals: ByVariant::new(|fault: HeadFault| metrics.inbound.head_refusals(fault.label())),
+            requests: ByVariant::new(|fault: HeadFault| {
+                metrics.inbound.requests("other", Outcome::from(fault).row().code)
+            }),
             base: Base::new(&[], Some("application/json")),
             log,
             since: Stopwatch::start(),

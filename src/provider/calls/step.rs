@@ -114,9 +114,9 @@ pub(in crate::provider) struct StepMetrics {
 impl StepMetrics {
     pub(in crate::provider) fn new(metrics: &Metrics, provider: &str, step: &str) -> Self {
         Self {
-            seconds: metrics.provider_seconds(provider, step),
-            ok: metrics.provider_calls(provider, step, "ok"),
-            failed: ByVariant::new(|class: Class| metrics.provider_calls(provider, step, class.label())),
+            seconds: metrics.provider.call_seconds(provider, step),
+            ok: metrics.provider.calls(provider, step, "ok"),
+            failed: ByVariant::new(|class: Class| metrics.provider.calls(provider, step, class.label())),
         }
     }
 

@@ -100,7 +100,7 @@ impl Compiler<'_> {
             self.refuse(
                 "user.case",
                 "is missing; write case = \"counts\" if the provider takes Bob and bob for two users, or case = \"folds\" if \
-                 it takes them for one, or if nobody knows",
+                 it takes them for one, or if that is not known",
             );
         }
         let mut affix = |place: &str, text: &str| self.constant(&place.into(), text).flatten().unwrap_or_default();
@@ -137,12 +137,10 @@ impl Compiler<'_> {
         };
         let limiter = match text.parse::<Rate>() {
             Ok(rate) => {
-                let (waiting, refused) =
-                    (self.metrics.limiter_waiting(self.name), self.metrics.limiter_refused(self.name));
                 let burst = raw.burst.and_then(|burst| u32::try_from(burst.0).ok());
                 let queue = raw.queue.map_or(QUEUE, Count::size);
                 let limiter = Limiter::new(rate, burst, queue, LONGEST_TURN);
-                Some(limiter.counted(waiting, refused))
+                Some(limiter.counted(self.metrics.provider.limiter_refused(self.name)))
             }
             Err(problem) => {
                 self.refuse(place, problem);

@@ -72,8 +72,8 @@ impl Upserts {
             sent: moka::sync::Cache::new(CAPACITY),
             hasher: RandomState::new(),
             remember,
-            done: metrics.upserts(provider, "done"),
-            skipped: metrics.upserts(provider, "skipped"),
+            done: metrics.provider.upserts(provider, "done"),
+            skipped: metrics.provider.upserts(provider, "skipped"),
         }
     }
 

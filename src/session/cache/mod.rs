@@ -14,7 +14,7 @@ pub use entry::Entry;
 use index::Index;
 
 use crate::config;
-use crate::metrics::{Gauge, Metrics};
+use crate::metrics::Metrics;
 use crate::session::key::SessionKey;
 
 /// Memory of one entry beyond key and answer: entry, map slot, queue nodes, frequency sketch, place in the index.
@@ -26,8 +26,6 @@ pub(super) struct Store {
     entries: moka::sync::Cache<SessionKey, Arc<Entry>, ahash::RandomState>,
     index: Arc<Index>,
     max_entries: u64,
-    entries_gauge: Gauge,
-    bytes_gauge: Gauge,
 }
 
 impl Store {
@@ -35,7 +33,7 @@ impl Store {
         // One limit for both: an entry weighs its bytes, or its share of the entry limit if that is more.
         let least = limits.max_bytes.checked_div(limits.max_entries).unwrap_or(1).max(1);
         let least = u32::try_from(least).unwrap_or(u32::MAX);
-        let evictions = metrics.cache_evictions("sessions");
+        let evictions = metrics.session.cache_evictions("sessions");
         let index = Arc::new(Index::default());
         let listed = Arc::clone(&index);
         let entries = moka::sync::Cache::builder()
@@ -49,13 +47,7 @@ impl Store {
             })
             // Keyed at random like the standard hasher, at a third of its price for keys of this length.
             .build_with_hasher(ahash::RandomState::new());
-        Self {
-            entries,
-            index,
-            max_entries: limits.max_entries,
-            entries_gauge: metrics.cache_entries.clone(),
-            bytes_gauge: metrics.cache_bytes.clone(),
-        }
+        Self { entries, index, max_entries: limits.max_entries }
     }
 
     /// Whether anything is kept at all.
@@ -96,12 +88,10 @@ impl Store {
         }
     }
 
-    /// Settles pending work and reports sizes; called before metrics are read.
-    pub(super) fn report(&self) {
+    /// Settles pending work, and tells how many sessions there are and how many bytes they take, keys included.
+    pub(super) fn size(&self) -> (u64, u64) {
         self.entries.run_pending_tasks();
-        let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        self.entries_gauge.set(count(self.entries.entry_count()));
-        self.bytes_gauge.set(count(self.entries.weighted_size()));
+        (self.entries.entry_count(), self.entries.weighted_size())
     }
 }
 
@@ -182,8 +172,7 @@ mod tests {
             store.insert(key_of(0, &subject, "x", None), entry());
             store.insert(key_of(0, &subject, "x", Some(&n.to_string())), entry());
         }
-        store.report();
-        let held = usize::try_from(store.entries.entry_count()).expect("small");
+        let held = usize::try_from(store.size().0).expect("small");
         assert!((10..=50).contains(&held), "{held}");
         assert_eq!(store.index.len(), held);
     }

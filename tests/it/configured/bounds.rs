@@ -40,6 +40,7 @@ fn numbers_and_spans() -> Vec<String> {
 
 /// The largest value that the complaint names, as TOML.
 fn largest(complaint: &str) -> String {
+    let complaint = complaint.lines().next().unwrap_or_default();
     let (_, largest) = complaint.rsplit_once(" to ").unwrap_or_else(|| panic!("no largest value: {complaint}"));
     largest.to_owned()
 }
@@ -54,7 +55,9 @@ fn no_number_and_no_span_is_without_bound() {
         let found = mistakes(&config(LOCAL, &[(key, value)]), &Environment::default());
         let place = key.replace("routes", "routes[0]");
         assert!(found.starts_with(&format!("config.toml: {place}")) && !largest(&found).is_empty(), "{line}: {found}");
-        assert_eq!(found.lines().count(), 1, "{found}");
+        // A webhook of which nothing is written but this key lacks others.
+        let is_alone = !key.starts_with("webhooks.");
+        assert!(!is_alone || found.lines().count() == 1, "{found}");
     }
 }
 
@@ -65,7 +68,12 @@ async fn the_largest_values_are_served() {
     for line in numbers_and_spans() {
         let (key, value) = line.split_once(" = ").unwrap();
         // The time that a stop may take is for the next test; a margin as long as a token lives is another mistake.
-        if key.starts_with("routes") || key.contains("drain") || key.contains("client_margin") {
+        // Webhooks are served in tests of their own.
+        if key.starts_with("routes")
+            || key.starts_with("webhooks.")
+            || key.contains("drain")
+            || key.contains("client_margin")
+        {
             continue;
         }
         let largest = largest(&mistakes(&config(LOCAL, &[(key, value)]), &Environment::default()));

@@ -4,3 +4,4 @@ mod bounds;
 mod messages;
 mod slips;
 mod warnings;
+mod webhooks;

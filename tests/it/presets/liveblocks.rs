@@ -1,10 +1,14 @@
 //! Preset `liveblocks`, judged by Liveblocks' dev server; its client is in `clients`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use sidemint::clock::Timestamp;
 
-use super::front::{complaint, error, parts, refused, session, session_of_alice, start, start_today, takes_none_of};
+use super::front::{
+    complaint, error, parts, refused, session, session_of_alice, start, start_at, takes_none_of, today,
+};
 use crate::client::{Answer, request};
 use crate::fakes::http::{Call, Script};
 use crate::fakes::provider::Fake;
@@ -14,30 +18,31 @@ use crate::parts::liveblocks::{Liveblocks, SECRET};
 const ACCESS: &str = "tokens = \"access\"\n[providers.chat.permissions]\n\"{{ user.id }}:*\" = [\"*:write\"]\n\
     \"open:*\" = [\"*:read\"]\n";
 
-async fn before(liveblocks: &Liveblocks, more: &str) -> Service {
+/// Before the dev server, whose tokens live for an hour of the machine's time. `now` is the time of the service.
+async fn before(liveblocks: &Liveblocks, now: Timestamp, more: &str) -> Service {
     let lines = format!("api_url = \"{}\"\n{more}", liveblocks.base_url());
-    start_today("liveblocks", &lines, [("LIVEBLOCKS_SECRET_KEY", SECRET)]).await
+    start_at(now, "liveblocks", &lines, [("LIVEBLOCKS_SECRET_KEY", SECRET)]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_dev_server_hands_tokens_out() {
     let liveblocks = Liveblocks::start().await;
-    let own = session_of_alice(&before(&liveblocks, "").await).await;
+    let slow = today().minus(Duration::from_mins(5));
+    let own = session_of_alice(&before(&liveblocks, slow, "").await).await;
     let (_, claims) = parts(&own["token"]);
     assert_eq!(
         (&claims["k"], &claims["uid"], &claims["gids"]),
         (&json!("id"), &json!("alice"), &json!(["staff", "admins"]))
     );
     assert_eq!(claims["ui"], json!({"name": "Alice \"A\" Liddell"}));
-    let own = session_of_alice(&before(&liveblocks, ACCESS).await).await;
+    assert_eq!(own["expiresAt"], slow.plus(Duration::from_hours(1)).to_rfc3339(), "an hour, and never more");
+    let fast = today().plus(Duration::from_mins(5));
+    let own = session_of_alice(&before(&liveblocks, fast, ACCESS).await).await;
     let (_, claims) = parts(&own["token"]);
     assert_eq!((&claims["k"], &claims["uid"]), (&json!("acc"), &json!("alice")));
     assert_eq!(claims["perms"], json!({"alice:*": ["*:write"], "open:*": ["*:read"]}));
-    let end = sidemint::clock::Timestamp::from_seconds(claims["exp"].as_i64().unwrap());
-    // The service was started with the time of the machine and hands out no more than an hour from there; the server's
-    // clock may have gone on to the next second.
-    let ends = [end, end.minus(std::time::Duration::from_secs(1))].map(sidemint::clock::Timestamp::to_rfc3339);
-    assert!(ends.iter().any(|end| own["expiresAt"] == **end), "{own} {ends:?}");
+    let end = Timestamp::from_seconds(claims["exp"].as_i64().unwrap());
+    assert_eq!(own["expiresAt"], end.to_rfc3339(), "the token says when it ends");
     assert!(!own.to_string().contains(SECRET));
 }
 
@@ -89,7 +94,7 @@ async fn no_token_is_handed_out_twice() {
         assert!(tokens.insert(answer.json()["token"].to_string()));
     }
     assert_eq!((tokens.len(), fake.calls().len()), (6, 6));
-    // Nothing is renewed behind anybody's back.
+    // Nothing is renewed unasked.
     service.advance(3600);
     assert!(service.metric("sidemint_cache_entries").await.abs() < 0.1);
     assert_eq!(fake.calls().len(), 6);

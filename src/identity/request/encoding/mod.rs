@@ -7,12 +7,13 @@
 mod base64;
 mod json;
 mod latin1;
-mod percent;
 mod rfc2047;
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
+
+use crate::decode::percent;
 
 /// How a header holds text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -57,7 +58,8 @@ impl Encoding {
             Self::Utf8 => std::str::from_utf8(value).map(Cow::Borrowed).map_err(|_| Undecodable),
             Self::Latin1 => Ok(latin1::decode(value)),
             Self::Rfc2047 => rfc2047::decode(value),
-            Self::Percent => percent::decode(value),
+            // A character that is not encoded is read as another one by some.
+            Self::Percent => percent::decode(value).filter(|_| value.is_ascii()).ok_or(Undecodable),
             Self::Json => json::text(value).map(Cow::Owned),
             Self::Base64 => base64::standard(value).map(Cow::Owned),
             Self::Base64Url => base64::url_safe(value).map(Cow::Owned),
@@ -106,6 +108,12 @@ mod tests {
         assert_eq!(texts(Encoding::Json, r#""a""#), Ok(Texts::One(Cow::Borrowed("a"))));
         assert_eq!(texts(Encoding::Json, "[1]"), Err(Undecodable));
         assert_eq!(texts(Encoding::Utf8, r#"["a"]"#), Ok(Texts::One(Cow::Borrowed(r#"["a"]"#))));
+    }
+
+    #[test]
+    fn what_is_not_percent_encoded_is_ascii() {
+        assert_eq!(Encoding::Percent.decode(b"J%C3%B6rg+M").as_deref(), Ok("J\u{f6}rg+M"));
+        assert_eq!(Encoding::Percent.decode("J\u{f6}rg".as_bytes()), Err(Undecodable));
     }
 
     proptest::proptest! {

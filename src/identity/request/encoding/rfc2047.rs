@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Undecodable, base64, percent};
+use super::{Undecodable, base64};
+use crate::decode::percent;
 
 /// A value is encoded as a whole or not at all, as encoders of whole values write it: words joined by blanks, or plain
 /// ASCII. A mixture is refused, because it could be plain text that a user chose (`=?utf-8?q?root?= x`).
@@ -53,7 +54,7 @@ fn put_q(mut text: &[u8], bytes: &mut Vec<u8>) -> Result<(), Undecodable> {
             b'=' => {
                 let (digits, behind) = rest.split_first_chunk().ok_or(Undecodable)?;
                 text = behind;
-                percent::byte(*digits)?
+                percent::byte(*digits).ok_or(Undecodable)?
             }
             byte if byte.is_ascii_graphic() => *byte,
             _ => return Err(Undecodable),

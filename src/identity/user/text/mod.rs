@@ -4,7 +4,7 @@ mod entry;
 mod hidden;
 mod look;
 mod name;
-mod nobody;
+mod placeholder;
 mod subject;
 
 use http::HeaderValue;

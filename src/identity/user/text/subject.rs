@@ -4,7 +4,7 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_public_assigned;
 
 use super::look::Look;
-use super::{hidden, nobody};
+use super::{hidden, placeholder};
 use crate::identity::Refusal;
 
 /// Bytes of a subject at most.
@@ -49,7 +49,7 @@ impl From<SubjectFault> for Refusal {
 /// header line (RFC 9110, 5.5) is no part of it, and is gone before this.
 pub(in crate::identity) fn subject(text: &str, medium: Medium) -> Result<&str, SubjectFault> {
     // T-06: blank subject
-    if text.trim_ascii().is_empty() || nobody::is_word(text) {
+    if text.trim_ascii().is_empty() || placeholder::is_word(text) {
         return Err(SubjectFault::Absent);
     }
     if text.len() > MAX_BYTES {
@@ -57,7 +57,7 @@ pub(in crate::identity) fn subject(text: &str, medium: Medium) -> Result<&str, S
     }
     let look = Look::at(text.as_bytes());
     // T-16: placeholders
-    if look.has(Look::MARK) && medium != Medium::Signed && nobody::holds_placeholder(text) {
+    if look.has(Look::MARK) && medium != Medium::Signed && placeholder::holds_placeholder(text) {
         return Err(SubjectFault::Template);
     }
     // T-09: joined lines
@@ -114,10 +114,10 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_absent() {
-        for nobody in ["", " ", "\t", "-", "(null)", "NULL", "undefined", "Anonymous", "<no value>", "None"] {
+    fn words_for_no_user_are_absent() {
+        for word in ["", " ", "\t", "-", "(null)", "NULL", "undefined", "Anonymous", "<no value>", "None"] {
             for medium in [Medium::Line, Medium::Value, Medium::Signed] {
-                assert_eq!(subject(nobody, medium), Err(SubjectFault::Absent), "{nobody:?}");
+                assert_eq!(subject(word, medium), Err(SubjectFault::Absent), "{word:?}");
             }
         }
     }

@@ -4,14 +4,18 @@
 //! display name can never become structure. Members whose value is optional are rolled back when it is absent.
 
 mod build;
-mod names;
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
 use super::{Absent, Datum, Expression, Scope, Variables};
+use crate::decode::json;
 use crate::definition::{Key, Mistake};
 use build::Builder;
-use names::{Seen, are_distinct};
+
+/// Levels of an object with names that vary at most.
+const MOST_LEVELS: u8 = 64;
 
 /// A compiled JSON value.
 #[derive(Debug)]
@@ -37,7 +41,8 @@ enum Piece {
     Each(Box<Each>),
     /// The JSON text of a value, as a string.
     Text(Vec<Piece>, Order),
-    /// An object with names that vary: no two may be the same.
+    /// An object with names that vary. No two may be the same: of two members with one name, some readers take the first
+    /// and some the last, and a user who is called like a claim would write it.
     Distinct(Vec<Piece>, String),
 }
 
@@ -168,7 +173,7 @@ fn render<'t>(pieces: &'t [Piece], variables: &Variables<'_>, out: &mut Vec<u8>)
             Piece::Distinct(inner, place) => {
                 let start = out.len();
                 render(inner, variables, out)?;
-                if !are_distinct(out.get(start..).unwrap_or_default()) {
+                if json::object(out.get(start..).unwrap_or_default(), MOST_LEVELS).is_err() {
                     return Err(Stop::Missing(place));
                 }
             }
@@ -182,7 +187,7 @@ impl Each {
         let list = self.list.value(variables).map_err(|absent| stop(&absent, &self.place))?;
         let items = list.items().ok_or(Stop::Missing(&self.place))?;
         out.push(if self.key.is_some() { b'{' } else { b'[' });
-        let mut seen = Seen::default();
+        let mut seen = BTreeSet::new();
         for item in &items {
             let variables = Variables { item: Some(item), ..*variables };
             let start = out.len();
@@ -198,12 +203,17 @@ impl Each {
         Ok(())
     }
 
-    fn item<'t>(&'t self, variables: &Variables<'_>, out: &mut Vec<u8>, seen: &mut Seen) -> Result<(), Stop<'t>> {
+    fn item<'t>(
+        &'t self,
+        variables: &Variables<'_>,
+        out: &mut Vec<u8>,
+        seen: &mut BTreeSet<Vec<u8>>,
+    ) -> Result<(), Stop<'t>> {
         if let Some(key) = &self.key {
             let start = out.len();
             render(key, variables, out)?;
-            // Two items may come to the same name; the first one counts.
-            if !seen.is_new(out.get(start..).unwrap_or_default()) {
+            // Two items may come to the same name; the first one counts. Equal names are escaped alike.
+            if !seen.insert(out.get(start..).unwrap_or_default().to_vec()) {
                 return Err(Stop::Drop);
             }
         }
@@ -417,6 +427,27 @@ mod tests {
         }
     }
 
+    fn named(template: &Value, name: &str, groups: &[&str]) -> Result<String, MissingValue> {
+        let profile = Profile { subject: "s", name: Some(name), groups: groups.to_vec(), ..Profile::default() };
+        render_with(template, &profile)
+    }
+
+    #[test]
+    fn a_user_who_is_called_like_a_member_does_not_write_it() {
+        let template = json!({"o": {"role": "member", "{{ user.name }}": "admin"}});
+        assert_eq!(named(&template, "x", &[]).expect("rendered"), r#"{"o":{"role":"member","x":"admin"}}"#);
+        assert_eq!(named(&template, "role", &[]), Err(MissingValue("json.o".to_owned())));
+        let escaped = json!({"a\"b": 1, "{{ user.name }}": 2});
+        assert!(named(&escaped, "a\"b", &[]).is_err());
+        assert!(named(&json!({"s": 1, "{{ 's' }}": 2}), "x", &[]).is_err());
+    }
+
+    #[test]
+    fn of_two_items_with_one_name_the_first_counts() {
+        let template = json!({"each": "user.groups", "as": "g", "key": "{{ g | lower }}", "value": "{{ g }}"});
+        assert_eq!(named(&template, "x", &["A", "b", "a", "b"]).expect("rendered"), r#"{"a":"A","b":"b"}"#);
+    }
+
     #[test]
     fn constants_are_folded_into_the_literal() {
         let template = json!({"iss": "{{ config.issuer }}", "n": "{{ config.limit }}", "t": "<{{ config.issuer | upper }}>", "gone": "{{ config.app? }}"});
@@ -448,8 +479,8 @@ mod tests {
             render_with(&template, &alice()).expect("rendered"),
             r#"{"list":["team:a","team:b"],"map":{"room:a:*":["read","A"],"room:b:*":["read","B"]},"none":["a","b"]}"#
         );
-        let nobody = Profile { subject: "s", ..Profile::default() };
-        assert_eq!(render_with(&template, &nobody).expect("rendered"), r#"{"list":[],"map":{}}"#);
+        let plain = Profile { subject: "s", ..Profile::default() };
+        assert_eq!(render_with(&template, &plain).expect("rendered"), r#"{"list":[],"map":{}}"#);
     }
 
     #[test]

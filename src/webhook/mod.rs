@@ -1,0 +1,13 @@
+//! Webhooks: what a provider posts is proven, kept, and delivered to the application until the application has taken it.
+//!
+//! ```text
+//! provider ──► inbound ──► receive: scheme proves it ──► store keeps it ──► 200
+//!                                                           └──► delivery: signed anew ──► application
+//! ```
+//!
+//! [`refusal`] are the reasons for which an event is refused, [`event`] is one that is proven, [`store`] keeps it until it
+//! is taken.
+
+pub mod event;
+pub mod refusal;
+pub mod store;

@@ -1,0 +1,211 @@
+//! Mistakes in `[webhook_server]`, `[webhooks.NAME]` and `[queue]`.
+
+use sidemint::config::Environment;
+
+use crate::config::mistakes;
+use crate::harness::{LOCAL, config};
+
+/// A webhook that is written as it should be.
+const GOOD: &str = "
+[webhook_server]
+listen = \"127.0.0.1:8081\"
+[webhooks.chat]
+provider = \"events\"
+to = \"http://127.0.0.1:3000/hooks/chat\"
+sign_key_file = \"/run/secrets/forward.key\"
+[providers.events]
+preset = \"standard-webhooks\"
+";
+
+/// What is said of the webhooks where one key has another value.
+fn said(key: &str, value: &str) -> String {
+    let text = config(&format!("{LOCAL}{GOOD}"), &[(key, value)]);
+    let all = mistakes(&text, &Environment::default());
+    let of_webhooks =
+        |line: &&str| ["webhook", "queue"].iter().any(|own| line.starts_with(&format!("config.toml: {own}")));
+    all.lines().filter(of_webhooks).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn each_key_of_a_webhook_says_what_to_write() {
+    for (key, value, told) in [
+        (
+            "webhooks.chat.too",
+            "\"x\"",
+            "webhooks.chat.too: unknown key; known here: provider, to, fallback, mode, relay, sign_key_file, sign_key_dir, public_url, events, handshake, forward, overlap, max_body_bytes, max_in_flight, deliveries_at_once, attempt_timeout; did you mean to?",
+        ),
+        (
+            "webhook_server.port",
+            "1",
+            "webhook_server.port: unknown key; known here: listen, body_timeout, max_buffered_bytes",
+        ),
+        (
+            "queue.folder",
+            "\"/x\"",
+            "queue.folder: unknown key; known here: dir, max_events, max_bytes, start_empty, key_file",
+        ),
+        (
+            "webhooks.chat.provider",
+            "\"event\"",
+            "webhooks.chat.provider: no provider \"event\"; configured: chat, events; did you mean events?",
+        ),
+        (
+            "webhooks.chat.to",
+            "\"127.0.0.1:3000/hooks\"",
+            "webhooks.chat.to: is not an address; write \"http://127.0.0.1:3000/hooks/chat\"",
+        ),
+        (
+            "webhooks.chat.to",
+            "\"ftp://app/hooks\"",
+            "webhooks.chat.to: is not an address that can be posted to; write http:// or https://",
+        ),
+        (
+            "webhooks.chat.to",
+            "\"http://user:canary@app/hooks\"",
+            "webhooks.chat.to: holds a user or a password; remove them: the signature of the event proves who posts it",
+        ),
+        (
+            "webhooks.chat.fallback",
+            "\"http://127.0.0.1:3000/hooks/chat\"",
+            "webhooks.chat.fallback: is the same address as to; write another, or remove it",
+        ),
+        ("webhooks.chat.mode", "\"thru\"", "webhooks.chat.mode: \"thru\" is not one of store, through"),
+        (
+            "webhooks.chat.relay",
+            "true",
+            "webhooks.chat.relay: gives the application's answer to the provider, which an event that is stored does not wait for; write mode = \"through\" beside it",
+        ),
+        (
+            "webhooks.chat.sign_key_dir",
+            "\"/run/secrets/forward\"",
+            "webhooks.chat.sign_key_dir: stands beside sign_key_file; write one of them",
+        ),
+        (
+            "webhooks.chat.sign_key_file",
+            "\"\"",
+            "webhooks.chat.sign_key_file: is missing: the application knows by its signature that an event comes from here; write sign_key_file = \"/path\" (\"sidemint keygen --alg webhook\" makes one)",
+        ),
+        (
+            "webhooks.chat.public_url",
+            "\"hooks.example.com/webhooks/chat\"",
+            "webhooks.chat.public_url: is not an address; write the one that the provider's console holds, letter by letter, such as \"https://hooks.example.com/webhooks/chat\"",
+        ),
+        (
+            "webhooks.chat.events",
+            "[]",
+            "webhooks.chat.events: holds 0 names; write 1 to 256, or remove it: without it all events are delivered",
+        ),
+        (
+            "webhooks.chat.events",
+            "[\"message.*.new\"]",
+            "webhooks.chat.events: \"message.*.new\" is no name of an event; write \"message.new\", or \"message.*\" for all that begin so",
+        ),
+        (
+            "webhooks.chat.forward",
+            "[\"Authorization\"]",
+            "webhooks.chat.forward: \"Authorization\" is never passed on; remove it",
+        ),
+        ("webhooks.chat.forward", "[\"a b\"]", "webhooks.chat.forward: \"a b\" is not a header name"),
+        ("webhooks.chat.max_body_bytes", "67108864", ""),
+        ("webhook_server.max_buffered_bytes", "1048576", ""),
+        (
+            "webhooks.chat",
+            "{ provider = \"events\", to = \"http://a/\", sign_key_file = \"/k\", max_body_bytes = 67108864 }",
+            "",
+        ),
+        ("webhook_server.listen", "\"127.0.0.1:0\"", ""),
+        (
+            "webhooks.\"a/b\"",
+            "{ provider = \"events\", to = \"http://a/\", sign_key_file = \"/k\" }",
+            "webhooks.\"a/b\": is not a usable name: it is a part of the path /webhooks/NAME; use at most 64 letters, digits, - and _",
+        ),
+        (
+            "queue.dir",
+            "\"data\"",
+            "queue.dir: is not an absolute path; write a folder of its own, such as \"/var/lib/sidemint\"",
+        ),
+    ] {
+        let expected = if told.is_empty() { String::new() } else { format!("config.toml: {told}") };
+        assert_eq!(said(key, value), expected, "{key} = {value}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_told_in_one_pass() {
+    let text = config(&format!("{LOCAL}[webhooks.chat]\n"), &[]);
+    let found = mistakes(&text, &Environment::default());
+    for key in [
+        "provider: is missing; write the name of a table [providers.NAME]",
+        "to: is missing; write where",
+        "sign_key_file: is missing: the application",
+    ] {
+        assert!(found.contains(&format!("config.toml: webhooks.chat.{key}")), "no {key} in\n{found}");
+    }
+}
+
+#[test]
+fn a_body_that_could_never_be_read_is_refused() {
+    let told =
+        "webhooks.chat.max_body_bytes: is more than webhook_server.max_buffered_bytes, so no such body could be read";
+    let text = config(
+        &format!("{LOCAL}{GOOD}"),
+        &[("webhooks.chat.max_body_bytes", "2097152"), ("webhook_server.max_buffered_bytes", "1048576")],
+    );
+    let found = mistakes(&text, &Environment::default());
+    assert!(found.contains(told), "{found}");
+}
+
+/// W-25: what is posted to a target never comes back here.
+#[test]
+fn a_target_that_is_a_listener_of_ours_is_refused() {
+    let lead = |listen: &str, to: &str| {
+        let text = config(
+            &format!("{LOCAL}{GOOD}"),
+            &[("webhook_server.listen", &format!("\"{listen}\"")), ("webhooks.chat.to", &format!("\"{to}\""))],
+        );
+        let found = mistakes(&text, &Environment::default());
+        found.contains(&format!("webhooks.chat.to: leads to webhook_server.listen ({listen}), which is sidemint itself; write where the application listens"))
+    };
+    for (listen, to) in [
+        ("127.0.0.1:8081", "http://127.0.0.1:8081/hooks"),
+        ("127.0.0.1:8081", "http://localhost:8081/"),
+        ("127.0.0.1:8081", "http://app.localhost.:8081/"),
+        ("127.0.0.1:8081", "http://0.0.0.0:8081/"),
+        ("0.0.0.0:8081", "http://127.0.0.1:8081/webhooks/chat"),
+        ("0.0.0.0:8081", "http://127.9.9.9:8081/"),
+        ("0.0.0.0:8081", "http://2130706433:8081/"),
+        ("[::]:8081", "http://[::1]:8081/"),
+        ("[::]:8081", "http://127.0.0.1:8081/"),
+        ("127.0.0.1:8081", "http://[::ffff:127.0.0.1]:8081/"),
+        ("10.1.2.3:80", "http://10.1.2.3/"),
+        ("10.1.2.3:443", "https://10.1.2.3/"),
+    ] {
+        assert!(lead(listen, to), "{listen} <- {to}");
+    }
+    for (listen, to) in [
+        ("127.0.0.1:8081", "http://127.0.0.1:8082/"),
+        ("127.0.0.1:8081", "http://10.1.2.3:8081/"),
+        ("10.1.2.3:8081", "http://127.0.0.1:8081/"),
+        ("10.1.2.3:8081", "http://localhost:8081/"),
+        ("0.0.0.0:8081", "http://app.shop.svc:8081/"),
+        ("127.0.0.1:0", "http://127.0.0.1:8081/"),
+    ] {
+        assert!(!lead(listen, to), "{listen} <- {to}");
+    }
+    let ops = config(
+        &format!("{LOCAL}{GOOD}"),
+        &[("ops.listen", "\"127.0.0.1:9090\""), ("webhooks.chat.fallback", "\"http://127.0.0.1:9090/\"")],
+    );
+    let found = mistakes(&ops, &Environment::default());
+    assert!(found.contains("webhooks.chat.fallback: leads to ops.listen (127.0.0.1:9090)"), "{found}");
+}
+
+#[test]
+fn two_listeners_have_two_addresses() {
+    let text = config(&format!("{LOCAL}{GOOD}"), &[("ops.listen", "\"127.0.0.1:8081\"")]);
+    let found = mistakes(&text, &Environment::default());
+    assert!(
+        found.contains("webhook_server.listen: is 127.0.0.1:8081, and so is ops.listen; write another address"),
+        "{found}"
+    );
+}
