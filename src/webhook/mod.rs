@@ -9,5 +9,7 @@
 //! is taken.
 
 pub mod event;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod refusal;
 pub mod store;
