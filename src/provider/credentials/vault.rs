@@ -69,9 +69,10 @@ impl Vault {
             Ok(first)
         })?;
         let longest = needs.key.as_ref().map_or(Duration::ZERO, |rule| rule.longest);
+        let former = Mutex::new(HashSet::from([current.current().sessions]));
         Ok(Self {
             current,
-            former: Mutex::new(HashSet::from([current.current().sessions])),
+            former,
             ring: Mutex::new(ring.unwrap_or_default()),
             asked: tokio::sync::Mutex::default(),
             longest: AtomicU64::new(millis(longest)),
