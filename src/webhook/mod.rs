@@ -6,8 +6,11 @@
 //! ```
 //!
 //! [`refusal`] are the reasons for which an event is refused, [`event`] is one that is proven, [`store`] keeps it until it
-//! is taken.
+//! is taken, [`delivery`] brings it there.
 
+pub mod delivery;
 pub mod event;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod refusal;
 pub mod store;
