@@ -9,6 +9,7 @@
 //! Labels come from small closed sets (configured names and enums), never from requests. Handles are resolved once,
 //! by the room that counts, so that counting on the warm path is one atomic addition.
 
+mod delivery;
 mod families;
 mod identity;
 mod inbound;
@@ -20,6 +21,7 @@ mod session;
 
 use prometheus::{Registry, TextEncoder};
 
+pub use delivery::DeliveryFamilies;
 pub use families::Family;
 pub use identity::IdentityFamilies;
 pub use inbound::InboundFamilies;
@@ -73,6 +75,8 @@ rooms! {
     identity: IdentityFamilies,
     /// Providers.
     provider: ProviderFamilies,
+    /// Deliveries of webhooks.
+    delivery: DeliveryFamilies,
     /// The process.
     process: ProcessFamilies,
 }

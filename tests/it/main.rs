@@ -37,6 +37,7 @@ mod config;
 mod configured;
 mod controllers;
 mod definitions;
+mod deliveries;
 mod departures;
 mod descriptors;
 mod dialects;
@@ -71,8 +72,10 @@ mod places;
 mod presets;
 mod provider_care;
 mod proxies;
+mod queue;
 mod reload;
 mod rotation;
+mod schemes;
 mod security_table;
 
 mod session;

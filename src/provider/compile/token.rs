@@ -1,4 +1,4 @@
-//! How a token is made: the three kinds, and the values with a name before them.
+//! Compiles how a token is made: the three kinds, and the values that are worked out before it.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl Compiler<'_> {
     }
 
     pub(super) fn mint(&mut self, lifetime: &Lifetime) -> Option<Mint> {
-        let token = &self.definition.token;
+        let token = self.sessions.token;
         match (&token.jwt, &token.render, token.steps.is_empty()) {
             (Some(jwt), None, true) => self.jwt(jwt, lifetime),
             (None, Some(render), true) => {

@@ -10,7 +10,10 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 mod application;
+mod body;
 mod commands;
+mod identity;
+mod peers;
 mod providers;
 mod readme;
 
