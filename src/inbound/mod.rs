@@ -31,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::provider::Provider;
 use crate::session::Sessions;
 use crate::telemetry::RequestLog;
+use crate::webhook::store::Store;
 
 /// What handlers are made of.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub struct AppState {
     pub log: RequestLog,
     /// Rules for browsers.
     pub browser: config::Browser,
+    /// Where events of webhooks stand, if they do.
+    pub queue: Option<Arc<dyn Store>>,
     /// Limits of request bodies.
     pub body: BodyLimits,
 }

@@ -82,4 +82,5 @@ mod tls;
 mod users;
 mod vectors;
 mod wall_clock;
+mod webhooks;
 mod wire;

@@ -14,6 +14,7 @@ use crate::inbound::request::Request;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Metrics, SigningKeyLine};
 use crate::provider::{KeyState, Provider};
+use crate::webhook::store::Figures;
 
 /// Pages of a browser have no business here.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -31,11 +32,21 @@ pub(super) fn table(lifecycle: &Lifecycle, state: &AppState) -> Table {
 
 fn numbers(lifecycle: &Lifecycle, state: &AppState) -> Response {
     state.sessions.report();
+    state.queue.iter().for_each(|queue| show_queue(&queue.figures(), &state.metrics));
     state.metrics.show_keys(&key_lines(&state.providers));
     state.metrics.process.ready().set(i64::from(lifecycle.objections().is_empty()));
     let mut response = Response::new(Bytes::from(state.metrics.render()).into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Metrics::CONTENT_TYPE));
     response
+}
+
+/// How full the queue of events is.
+fn show_queue(figures: &Figures, metrics: &Metrics) {
+    let share = |used: usize, most: usize| used.saturating_mul(100).checked_div(most).unwrap_or_default();
+    let fill = share(figures.events, figures.most_events).max(share(figures.bytes, figures.most_bytes));
+    let shown = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    metrics.webhook.queue_bytes().set(shown(figures.bytes));
+    metrics.webhook.queue_fill().set(shown(fill));
 }
 
 fn guarded(request: &Request, answer: impl FnOnce() -> Response) -> Response {
