@@ -9,6 +9,7 @@
 //! Labels come from small closed sets (configured names and enums), never from requests. Handles are resolved once,
 //! by the room that counts, so that counting on the warm path is one atomic addition.
 
+mod delivery;
 mod families;
 mod identity;
 mod inbound;
@@ -21,7 +22,8 @@ mod webhook;
 
 use prometheus::{Registry, TextEncoder};
 
-pub use families::{Family, Lag, Size};
+pub use delivery::DeliveryFamilies;
+pub use families::{Family, Size};
 pub use identity::IdentityFamilies;
 pub use inbound::InboundFamilies;
 pub use key_sets::KeySetMetrics;
@@ -77,6 +79,8 @@ rooms! {
     provider: ProviderFamilies,
     /// Webhooks.
     webhook: WebhookFamilies,
+    /// Deliveries of webhooks.
+    delivery: DeliveryFamilies,
     /// The process.
     process: ProcessFamilies,
 }

@@ -22,8 +22,10 @@ use crate::metrics::Gauge;
 
 /// Users in a row whose failures open the breaker.
 const THRESHOLD: usize = 5; // T-39: threshold
-/// Pauses: each failed probe makes the next one longer. No refusal names a shorter wait than the first.
-const PAUSES: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_mins(1), jitter: false };
+/// Pauses, unless others are given: each failed probe makes the next one longer. No refusal names a shorter wait than the
+/// first.
+pub(super) const PAUSES: Backoff =
+    Backoff { first: Duration::from_secs(1), longest: Duration::from_mins(1), jitter: false };
 
 /// Whether a user with failures of its own has to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +55,7 @@ pub(super) struct Breaker<K> {
     state: Mutex<State<K>>,
     hasher: RandomState,
     gauge: Gauge,
+    pauses: Backoff,
 }
 
 #[derive(Debug)]
@@ -104,7 +107,7 @@ pub(super) struct Permit<'b, K: Copy> {
 }
 
 impl<K: Copy> Breaker<K> {
-    pub(super) fn new(gauge: Gauge) -> Self {
+    pub(super) fn new(gauge: Gauge, pauses: Backoff) -> Self {
         let state = State {
             unconnected: 0,
             failed_for: Vec::new(),
@@ -115,7 +118,7 @@ impl<K: Copy> Breaker<K> {
             trying: false,
             blamed: Blamed::default(),
         };
-        Self { state: Mutex::new(state), hasher: RandomState::new(), gauge }
+        Self { state: Mutex::new(state), hasher: RandomState::new(), gauge, pauses }
     }
 
     /// Says when to come back, where a call for `user` would not be let through.
@@ -183,7 +186,7 @@ impl<K: Copy> Breaker<K> {
 
     fn open(&self, state: &mut State<K>, failure: Failure<K>, now: Moment) -> Option<Change> {
         // T-39: advice of the other side
-        let wait = PAUSES.after(state.pauses, failure.retry_after);
+        let wait = self.pauses.after(state.pauses, failure.retry_after);
         let was_open = state.pause.is_some();
         state.pause = Some((now.plus(wait), failure.is_limit));
         state.pauses = state.pauses.saturating_add(1);
@@ -276,7 +279,7 @@ mod tests {
     const REFUSED: Failure<u32> = Failure { fault: Fault::Remote, ..DOWN };
 
     fn breaker() -> Breaker<u32> {
-        Breaker::new(Gauge::new("state", "state").expect("a gauge"))
+        Breaker::new(Gauge::new("state", "state").expect("a gauge"), PAUSES)
     }
 
     fn limit(advice: Option<u64>) -> Failure<u32> {

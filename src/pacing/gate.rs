@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::breaker::{Breaker, Change, OwnFailures, Permit, Refusal};
+use super::Backoff;
+use super::breaker::{Breaker, Change, OwnFailures, PAUSES, Permit, Refusal};
 use super::concurrency::{ConcurrencyLimit, ConcurrencyMetrics, InFlight};
 use super::failure::Failure;
 use crate::clock::{Clock, Moment};
@@ -27,7 +28,17 @@ pub struct Admitted<'g, K: Copy> {
 impl<K: Copy> Gate<K> {
     /// A gate that lets `calls_at_once` pass. `breaker` shows its state.
     pub fn new(breaker: Gauge, calls_at_once: usize, calls: ConcurrencyMetrics) -> Self {
-        Self { breaker: Breaker::new(breaker), calls: ConcurrencyLimit::new(calls_at_once, calls) }
+        Self::with_pauses(PAUSES, breaker, calls_at_once, calls)
+    }
+
+    /// The same with other pauses than those of a provider, which last from a second to a minute.
+    pub fn with_pauses(pauses: Backoff, breaker: Gauge, calls_at_once: usize, calls: ConcurrencyMetrics) -> Self {
+        Self { breaker: Breaker::new(breaker, pauses), calls: ConcurrencyLimit::new(calls_at_once, calls) }
+    }
+
+    /// Says when to come back, where a call for `user` would not be let through now.
+    pub fn check(&self, user: &str, own: OwnFailures, now: Moment) -> Result<(), Refusal<K>> {
+        self.breaker.check(user, own, now)
     }
 
     /// Lets a call for `user` pass, now or before `until`. The breaker is asked twice: a call that it refuses does not

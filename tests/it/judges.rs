@@ -212,3 +212,39 @@ async fn the_livekit_client_asks_a_token_endpoint() {
     let refused = judge("livekit-client.mjs", with(&order, json!({"url": format!("{}/no", backend.url)})));
     assert!(refused["message"].as_str().unwrap().contains("received 401"), "{refused}");
 }
+
+/// Cases of the files of webhooks, in this scheme.
+fn webhooks(scheme: &str) -> Vec<Value> {
+    let schemes: Value = serde_json::from_str(include_str!("../vectors/webhook-schemes.json")).unwrap();
+    let livekit: Value = serde_json::from_str(include_str!("../vectors/livekit-webhook.json")).unwrap();
+    let mut all = schemes["schemes"].as_array().unwrap().iter().chain([&livekit]);
+    let file = all.find(|file| file["scheme"] == scheme).unwrap_or_else(|| panic!("{scheme}"));
+    file["cases"].as_array().unwrap().clone()
+}
+
+/// Libraries that providers give to applications judge the cases as we do, but for those that they are known to take.
+#[test]
+fn libraries_of_webhooks_take_and_refuse_the_cases() {
+    let python = ["standardwebhooks", "slack", "twilio"].map(|library| ("webhooks.py", library));
+    let node = ["standardwebhooks", "liveblocks", "svix", "stream", "pusher", "livekit", "twilio"];
+    for (program, library) in python.into_iter().chain(node.map(|library| ("webhooks.mjs", library))) {
+        let schemes: &[&str] = match library {
+            "standardwebhooks" | "liveblocks" => &["standard-webhooks"],
+            "slack" => &["slack-v0"],
+            "livekit" => &["livekit-webhook"],
+            "twilio" => &["twilio-form", "twilio-json"],
+            scheme => &[scheme],
+        };
+        // npm pusher does not look at the time. An empty secret is refused when it is configured, which a library does not see.
+        let laxer = ["invalid_stale_time_in_body", "invalid_empty_secret_forgery", "either_bearer_prefix"];
+        for scheme in schemes {
+            let mut cases = webhooks(scheme);
+            cases.retain(|case| !laxer.contains(&case["name"].as_str().unwrap()));
+            let verdicts = judge(program, json!({"library": library, "verify": cases}));
+            assert_eq!(verdicts.as_array().map(Vec::len), Some(cases.len()), "{program}: {library}");
+            for (case, verdict) in cases.iter().zip(verdicts.as_array().unwrap()) {
+                assert_eq!(&case["valid"], verdict, "{program}: {library}: {}", case["name"]);
+            }
+        }
+    }
+}

@@ -37,6 +37,7 @@ mod config;
 mod configured;
 mod controllers;
 mod definitions;
+mod deliveries;
 mod departures;
 mod descriptors;
 mod dialects;

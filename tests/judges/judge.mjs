@@ -40,7 +40,7 @@ export function parts(token) {
 }
 
 /** From now on the time of day stands at this second: tests have a clock of their own, and packages take no time. */
-function setClock(seconds) {
+export function setClock(seconds) {
   const now = seconds * 1000;
   globalThis.Date = class extends Date {
     constructor(...given) {
