@@ -125,7 +125,7 @@ impl Blueprint {
         let sources = sources.unwrap_or_default();
         let plans = plan(&config, &sources, &providers, &metrics, &mut errors);
         if errors.is_empty() {
-            let (sources, poster) = (Arc::new(sources), services.poster.clone());
+            let (sources, poster) = (Arc::new(sources), services.outbound.poster().map_err(fault)?);
             Ok(Self { config, stray_variables, sources, providers, plans, webhooks, poster, tls, clock, metrics })
         } else {
             Err(ConfigErrors(errors))

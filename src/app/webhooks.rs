@@ -16,6 +16,7 @@ use crate::webhook::store::Store;
 use crate::webhook::store::sqlite::{Durability, Limits, OpenError, Options, SealKey, SqliteStore};
 
 /// Everything about webhooks that runs.
+#[derive(Debug)]
 pub(super) struct Opened {
     /// Where providers post, if they do.
     pub(super) receivers: Vec<Arc<Receiver>>,

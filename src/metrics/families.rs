@@ -150,11 +150,12 @@ macro_rules! families {
 
             pub(super) fn register(registry: &prometheus::Registry) -> Result<Self, prometheus::Error> {
                 use $crate::metrics::families::{Kind, families};
+                let is_shown = families!(@is_shown $($when)?);
                 Ok(Self {
                     $($method: <$kind as Kind>::register(
                         families!(@family $name, $kind, [$($help)+], [$($label)*]),
                         registry,
-                        families!(@is_shown $($when)?),
+                        is_shown,
                     )?,)+
                 })
             }

@@ -23,7 +23,7 @@ mod webhook;
 use prometheus::{Registry, TextEncoder};
 
 pub use delivery::DeliveryFamilies;
-pub use families::{Family, Size};
+pub use families::{Family, Lag, Size};
 pub use identity::IdentityFamilies;
 pub use inbound::InboundFamilies;
 pub use key_sets::KeySetMetrics;

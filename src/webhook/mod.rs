@@ -57,7 +57,8 @@ impl Webhook {
         definitions: &Definitions,
         services: &Services,
     ) -> Result<Self, Vec<ConfigError>> {
-        let own = |mistakes: Mistakes| ConfigError::all(&config.origin, mistakes.within(config.key())).collect::<Vec<_>>();
+        let own =
+            |mistakes: Mistakes| ConfigError::all(&config.origin, mistakes.within(config.key())).collect::<Vec<_>>();
         let signer = signer(config).map_err(own);
         let settings = WebhookSettings::configure(&config.provider, table, environment, definitions);
         let (settings, signer) = match (settings, signer) {
@@ -68,13 +69,15 @@ impl Webhook {
         let public_url = config.public_url.as_deref();
         let scheme = Scheme::compile(&settings.webhook, public_url).map_err(of_provider)?;
         if config.handshake && !scheme.has_handshakes() {
-            let problem = format!("has no effect: \"{}\" has no challenge that nothing proves; remove it", table.preset);
+            let problem =
+                format!("has no effect: \"{}\" has no challenge that nothing proves; remove it", table.preset);
             return Err(own(Mistake::new("handshake", problem).into()));
         }
         let overlap = config.overlap.unwrap_or(scheme.overlap());
         let reports = Reports::new("webhook secrets", crate::definition::Key::of("providers").below(&config.provider));
         let clock = Arc::clone(&services.clock);
-        let secrets = Secrets::open(&settings, scheme.keys(), overlap, reports, Arc::clone(&clock)).map_err(of_provider)?;
+        let secrets =
+            Secrets::open(&settings, scheme.keys(), overlap, reports, Arc::clone(&clock)).map_err(of_provider)?;
         let cautions = settings.cautions.iter().chain(scheme.cautions()).cloned().collect();
         let places = settings.sources.iter().map(|(name, source)| (name.clone(), source.to_string())).collect();
         let (secrets, signer) = (Arc::new(secrets), Arc::new(signer));

@@ -12,7 +12,7 @@ use super::retry;
 use super::target::{Closed, Parts, Target, Way};
 use crate::clock::{Clock, Moment};
 use crate::lifecycle::Lifecycle;
-use crate::metrics::{Gauge, Histogram};
+use crate::metrics::{Gauge, Lag};
 use crate::webhook::store::{Settled, Store, Taken};
 
 /// A target that is down for so long is not waited for where there is another.
@@ -37,7 +37,7 @@ pub struct Deliveries {
     /// An attempt has ended.
     ended: Notify,
     lifecycle: Lifecycle,
-    lag_seconds: Histogram,
+    lag_seconds: Lag,
     shown: Shown,
 }
 

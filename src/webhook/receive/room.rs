@@ -91,7 +91,8 @@ impl Guests {
 
     /// Lets the body that has been coming for the longest time make room; `None` where there is none that has had its time.
     fn displace(&mut self, now: Moment, wanted: impl Fn(&Entry) -> bool) -> Option<()> {
-        let is_slow = |entry: &Entry| entry.reading.as_ref().is_some_and(|reading| now.since(reading.since) >= PATIENCE);
+        let is_slow =
+            |entry: &Entry| entry.reading.as_ref().is_some_and(|reading| now.since(reading.since) >= PATIENCE);
         let (&number, _) = self.all.iter().find(|(_, entry)| wanted(entry) && is_slow(entry))?;
         let reading = self.all.remove(&number)?.reading?;
         reading.displaced.cancel();

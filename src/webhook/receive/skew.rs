@@ -9,11 +9,11 @@ const LAST: usize = 31;
 
 /// Differences between the signed times of the last requests and our time, in seconds.
 #[derive(Debug, Default)]
-pub struct Skew(Mutex<VecDeque<i64>>);
+pub(super) struct Skew(Mutex<VecDeque<i64>>);
 
 impl Skew {
     /// Takes the next difference, and gives the median of the last ones.
-    pub fn note(&self, seconds: i64) -> i64 {
+    pub(super) fn note(&self, seconds: i64) -> i64 {
         let mut last = self.0.lock();
         if last.len() == LAST {
             last.pop_front();

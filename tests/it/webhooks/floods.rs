@@ -87,10 +87,8 @@ async fn forged_events_reach_no_disk_and_fill_no_log() {
     let fixture = beside_sessions("").await;
     assert_eq!(fixture.post(EVENT).await.status, 200);
     fixture.application.has(1).await;
-    eventually("the delivery is written", async || {
-        fixture.number("sidemint_webhook_pending{name=\"chat\"}").await < 1
-    })
-    .await;
+    eventually("the delivery is written", async || fixture.number("sidemint_webhook_pending{name=\"chat\"}").await < 1)
+        .await;
     fixture.service.advance(5);
     let forged = request(
         "POST",

@@ -52,8 +52,7 @@ async fn repeats_join_the_flight_and_are_known_afterwards() {
             let second = fixture.post(EVENT);
             let open = async {
                 eventually("two requests wait", async || {
-                    fixture.number("sidemint_webhook_verified_total{name=\"chat\",secret=\"current\"}").await
-                        > 1
+                    fixture.number("sidemint_webhook_verified_total{name=\"chat\",secret=\"current\"}").await > 1
                 })
                 .await;
                 gate.add_permits(1);
