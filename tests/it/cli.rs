@@ -567,6 +567,27 @@ fn a_short_rsa_key_is_called_too_short() {
     }
 }
 
+/// Keys that deliveries are signed with, in the forms of Standard Webhooks.
+#[test]
+fn keygen_makes_keys_for_deliveries() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let decoded = |text: &str, prefix: &str| {
+        let text = text.trim_end().strip_prefix(prefix).expect(prefix).to_owned();
+        base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
+    };
+    let shared = good(&["keygen", "--alg", "webhook"]);
+    assert_eq!(decoded(&shared, "whsec_").len(), 32);
+    assert_eq!(good(&["keygen", "--alg", "webhook", "--out", &path("shared")]), "", "it has no public half");
+    assert_eq!(decoded(&std::fs::read_to_string(path("shared")).expect("a file"), "whsec_").len(), 32);
+    let mode = fs::metadata(path("shared")).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let public = good(&["keygen", "--alg", "webhook-ed25519", "--out", &path("private")]);
+    let private = decoded(&std::fs::read_to_string(path("private")).expect("a file"), "whsk_");
+    assert_eq!((private.len(), &private[32..]), (64, decoded(&public, "whpk_").as_slice()));
+    assert!(bad(1, &["keygen", "--alg", "webhook", "--out", &path("shared")], &[]).contains("exists"));
+}
+
 #[test]
 fn keygen_never_replaces_a_file() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,10 @@
 //! Takes what is due, brings it to a target, and says what became of it; at the end of the service it brings what is left to
 //! the fallback.
 
+use std::collections::VecDeque;
+use std::future::Future as _;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -9,7 +12,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use super::message::Message;
 use super::outcome::Class;
 use super::retry;
-use super::target::{Closed, Parts, Target, Way};
+use super::target::{Parts, Target, Way};
 use crate::clock::{Clock, Moment};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Gauge, Lag};
@@ -89,18 +92,19 @@ impl Deliveries {
     }
 
     async fn run(self: Arc<Self>) {
+        let mut hand = VecDeque::new();
         loop {
-            let taken = tokio::select! {
+            let place = tokio::select! {
                 biased;
                 () = self.lifecycle.draining().cancelled() => break,
-                taken = self.next() => taken,
+                place = self.ready(&mut hand) => place,
             };
-            self.hand_out(taken).await;
+            self.begin(&mut hand, place).await;
         }
         tokio::select! {
             biased;
             () = self.lifecycle.cut().cancelled() => {}
-            () = self.drain() => {}
+            () = self.drain(hand) => {}
         }
         let left = self.show_standing();
         if left > 0 {
@@ -108,26 +112,30 @@ impl Deliveries {
         }
     }
 
-    /// Events that may be sent now, once there are any.
-    async fn next(&self) -> Vec<Taken> {
-        let most = self.passage().await;
-        // Places are only ever taken by attempts, which end.
-        drop(self.places.acquire().await);
-        self.store.take(&self.webhook, most).await
+    /// Waits until an event is in `hand` that may be sent now, and there is a place for it. What is in hand and may not be
+    /// sent stays there: it was due before all that comes later.
+    async fn ready(&self, hand: &mut VecDeque<Taken>) -> Option<OwnedSemaphorePermit> {
+        loop {
+            let most = self.passage().await;
+            // W-21: attempts at once
+            let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
+            if hand.is_empty() {
+                hand.extend(self.store.take(&self.webhook, most).await);
+            }
+            // That may have taken hours.
+            if self.wait(self.clock.moment()).is_none() {
+                return Some(place);
+            }
+        }
     }
 
     /// Waits until events may pass, and says how many.
     async fn passage(&self) -> usize {
         loop {
             let now = self.clock.moment();
-            let wait = match self.ways(now) {
-                (Way::Up, _) | (_, Some(Way::Up)) => return self.at_once,
-                (Way::Probe, _) | (_, Some(Way::Probe)) => return 1,
-                (Way::Closed { wait, .. }, Some(Way::Closed { wait: other, .. })) => wait.min(other),
-                (Way::Closed { since, wait }, None) if self.fallback.is_some() => {
-                    wait.min(since.plus(PATIENCE).since(now))
-                }
-                (Way::Closed { wait, .. }, None) => wait,
+            let Some(wait) = self.wait(now) else {
+                let is_up = matches!(self.ways(now), (Way::Up, _) | (_, Some(Way::Up)));
+                return if is_up { self.at_once } else { 1 };
             };
             tokio::select! {
                 () = self.clock.sleep_until(now.plus(wait)) => {}
@@ -139,6 +147,18 @@ impl Deliveries {
                     }
                 } => {}
             }
+        }
+    }
+
+    /// How long no event may pass; `None` where one may.
+    fn wait(&self, now: Moment) -> Option<Duration> {
+        match self.ways(now) {
+            (Way::Up | Way::Probe, _) | (_, Some(Way::Up | Way::Probe)) => None,
+            (Way::Closed { wait, .. }, Some(Way::Closed { wait: other, .. })) => Some(wait.min(other)),
+            (Way::Closed { since, wait }, None) if self.fallback.is_some() => {
+                Some(wait.min(since.plus(PATIENCE).since(now)))
+            }
+            (Way::Closed { wait, .. }, None) => Some(wait),
         }
     }
 
@@ -156,53 +176,56 @@ impl Deliveries {
         }
     }
 
-    /// Where an event goes now.
-    fn route(&self, now: Moment) -> Result<&Target, Closed> {
-        match (self.ways(now), &self.fallback) {
-            ((Way::Up | Way::Probe, _), _) => Ok(&self.to),
-            ((_, Some(Way::Up | Way::Probe)), Some(fallback)) => Ok(fallback),
-            ((Way::Closed { wait, .. }, None), _) | ((_, Some(Way::Closed { wait, .. })), _) => Err(Closed(wait)),
-            ((Way::Closed { wait, .. }, Some(_)), None) => Err(Closed(wait)),
+    /// Where an event goes now; `None` where it has to wait.
+    fn route(&self, now: Moment) -> Option<&Target> {
+        match self.ways(now) {
+            (Way::Up | Way::Probe, _) => Some(&self.to),
+            (_, Some(Way::Up | Way::Probe)) => self.fallback.as_ref(),
+            _ => None,
         }
     }
 
-    /// Begins an attempt for each event, as places are free.
-    async fn hand_out(self: &Arc<Self>, taken: Vec<Taken>) {
-        for event in taken {
-            // W-21: attempts at once
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
-            let (own, cut) = (Arc::clone(self), self.lifecycle.cut().clone());
-            self.lifecycle.spawn(async move {
-                tokio::select! {
-                    () = own.deliver(&event, place) => {}
-                    // It is still in the store.
-                    () = cut.cancelled() => {}
-                }
-            });
+    /// Begins an attempt for the first event in hand.
+    async fn begin(self: &Arc<Self>, hand: &mut VecDeque<Taken>, place: Option<OwnedSemaphorePermit>) {
+        let (Some(event), Some(place)) = (hand.pop_front(), place) else { return };
+        let (own, cut) = (Arc::clone(self), self.lifecycle.cut().clone());
+        let mut attempt = Box::pin(async move {
+            tokio::select! {
+                biased;
+                // It is still in the store.
+                () = cut.cancelled() => {}
+                () = own.deliver(&event, place) => {}
+            }
+        });
+        // The attempt passes the gate here, so that the next event finds a probe under way.
+        let ended = std::future::poll_fn(|context| Poll::Ready(attempt.as_mut().poll(context).is_ready())).await;
+        if !ended {
+            self.lifecycle.spawn(attempt);
         }
     }
 
     async fn deliver(&self, event: &Taken, place: OwnedSemaphorePermit) {
-        let settled = self.attempt(event).await.unwrap_or_else(|Closed(wait)| Settled::Returned(wait));
-        self.settle(event, settled);
+        let settled = self.attempt(event).await;
+        // Another attempt has closed the target at this very moment.
+        self.settle(event, settled.unwrap_or(Settled::Returned(Duration::ZERO)));
         drop(place);
         self.ended.notify_one();
     }
 
-    async fn attempt(&self, event: &Taken) -> Result<Settled, Closed> {
+    /// What becomes of an event after an attempt; `None` where there was none.
+    async fn attempt(&self, event: &Taken) -> Option<Settled> {
         let now = self.clock.moment();
         let target = self.route(now)?;
         let message = Message::of_taken(&self.webhook, event);
-        let outcome = target.attempt(&message, now.plus(self.timeout), ANSWER_BYTES).await?;
-        let closed = match target.way(self.clock.moment()) {
-            Way::Closed { wait, .. } => Some(wait),
-            Way::Up | Way::Probe => None,
-        };
+        let outcome = target.attempt(&message, now.plus(self.timeout), ANSWER_BYTES).await.ok()?;
+        let now = self.clock.moment();
+        let is_closed = matches!(target.way(now), Way::Closed { .. });
+        let closed = is_closed.then(|| self.wait(now).unwrap_or_default());
         let age = self.clock.now().since(event.received);
         if outcome.class == Class::Delivered {
             self.lag_seconds.observe(age.as_secs_f64());
         }
-        Ok(retry::settle(&outcome, event.attempts, age, closed))
+        Some(retry::settle(&outcome, event.attempts, age, closed))
     }
 
     fn settle(&self, event: &Taken, settled: Settled) {
@@ -215,15 +238,15 @@ impl Deliveries {
     }
 
     /// Finishes what is under way; where there is a fallback, what waits goes there.
-    async fn drain(self: &Arc<Self>) {
+    async fn drain(self: &Arc<Self>, mut hand: VecDeque<Taken>) {
         if self.fallback.is_some() {
             self.store.hurry(&self.webhook);
             while self.store.standing(&self.webhook).pending > 0 {
-                let taken = tokio::select! {
-                    taken = self.next() => taken,
+                let place = tokio::select! {
+                    place = self.ready(&mut hand) => place,
                     () = self.ended.notified() => continue,
                 };
-                self.hand_out(taken).await;
+                self.begin(&mut hand, place).await;
             }
         }
         let all = u32::try_from(self.at_once).unwrap_or(u32::MAX);

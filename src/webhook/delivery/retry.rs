@@ -29,7 +29,7 @@ const LONGEST_LIFE: Duration = Duration::from_hours(72);
 const UNREACHED: Duration = Duration::from_secs(1);
 
 /// What becomes of an event. `before` attempts were used up before this one, and `age` is the time since its acceptance.
-/// `closed` says how long the target is closed, if it is by now.
+/// `closed` says how long no event can be sent, if the target is closed by now.
 pub(super) fn settle(outcome: &Outcome, before: u32, age: Duration, closed: Option<Duration>) -> Settled {
     let attempts = before.saturating_add(1);
     match (outcome.class, closed) {

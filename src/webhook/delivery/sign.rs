@@ -65,7 +65,7 @@ impl SignKey {
     pub fn generate_shared() -> Option<Secret> {
         let mut key = [0; NEW_BYTES];
         aws_lc_rs::rand::fill(&mut key).ok()?;
-        Some(Secret::new(format!("{SHARED}{}\n", BASE64.encode(key)).into_bytes()))
+        Some(Secret::new(format!("{SHARED}{}", BASE64.encode(key)).into_bytes()))
     }
 
     /// A new private key, as text.
@@ -74,7 +74,7 @@ impl SignKey {
         aws_lc_rs::rand::fill(&mut seed).ok()?;
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).ok()?;
         let key = [&seed, pair.public_key().as_ref()].concat();
-        Some(Secret::new(format!("{PRIVATE}{}\n", BASE64.encode(key)).into_bytes()))
+        Some(Secret::new(format!("{PRIVATE}{}", BASE64.encode(key)).into_bytes()))
     }
 
     /// The public half, as text; a shared key has none.
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_private_key_signs_what_its_public_half_proves() {
         let new = SignKey::generate_private().expect("a key");
-        let whole = new.expose_text().expect("text").trim_end().to_owned();
+        let whole = new.expose_text().expect("text").to_owned();
         let bytes = BASE64.decode(whole.strip_prefix(PRIVATE).expect("a prefix")).expect("base64");
         let seed = format!("{PRIVATE}{}", BASE64.encode(&bytes[..32]));
         for text in [whole, seed] {
@@ -180,7 +180,7 @@ mod tests {
         let new = || SignKey::generate_shared().expect("a key");
         let one = new();
         assert!(!one.same_as(&new()));
-        assert!(read(one.expose_text().expect("text").trim_end()).expect("good").public().is_none());
+        assert!(read(one.expose_text().expect("text")).expect("good").public().is_none());
     }
 
     #[test]
