@@ -22,7 +22,8 @@ pub(super) struct Opened {
     pub(super) receivers: Vec<Arc<Receiver>>,
     /// Where events stand, if they do.
     pub(super) store: Option<Arc<dyn Store>>,
-    deliveries: Vec<Deliveries>,
+    /// What brings them to the application.
+    pub(super) deliveries: Vec<Arc<Deliveries>>,
 }
 
 impl Opened {
@@ -57,7 +58,7 @@ impl Opened {
                 let fallback = config.fallback.clone();
                 let fallback = fallback.map(|url| Target::new(&config.name, Role::Fallback, url, parts));
                 let deliveries = Deliveries::new(&config.name, Arc::clone(store), to, fallback, parts, lifecycle);
-                self.deliveries.push(deliveries);
+                self.deliveries.push(Arc::new(deliveries));
                 Keeper::Store(Arc::clone(store))
             }
             (mode, _) => {
@@ -68,8 +69,8 @@ impl Opened {
     }
 
     /// Begins to deliver.
-    pub(super) fn start(&mut self) {
-        self.deliveries.drain(..).for_each(Deliveries::start);
+    pub(super) fn start(&self) {
+        self.deliveries.iter().for_each(Deliveries::start);
     }
 }
 

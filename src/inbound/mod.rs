@@ -14,6 +14,7 @@ mod reply;
 mod request;
 mod routes;
 mod service;
+mod status;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::provider::Provider;
 use crate::session::Sessions;
 use crate::telemetry::RequestLog;
+use crate::webhook::delivery::Deliveries;
 use crate::webhook::store::Store;
 
 /// What handlers are made of.
@@ -42,6 +44,8 @@ pub struct AppState {
     pub sessions: Arc<Sessions>,
     /// Whose public keys are published.
     pub providers: Vec<Arc<Provider>>,
+    /// The certificates of the listeners.
+    pub tls: Option<Arc<Tls>>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The request lines.
@@ -50,6 +54,8 @@ pub struct AppState {
     pub browser: config::Browser,
     /// Where events of webhooks stand, if they do.
     pub queue: Option<Arc<dyn Store>>,
+    /// What brings them to the application.
+    pub deliveries: Vec<Arc<Deliveries>>,
     /// Limits of request bodies.
     pub body: BodyLimits,
 }

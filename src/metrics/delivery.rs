@@ -15,13 +15,8 @@ families! {
         lag_seconds(name): Lag = "sidemint_webhook_lag_seconds";
         /// 1 while events are posted to the target (to or fallback), 0 while it is down and only probed.
         target_up(name, target): Gauge = "sidemint_webhook_target_up";
-        /// State of the target's circuit breaker: 0 closed, 1 half open, 2 open.
-        breaker(name, target): Gauge = "sidemint_webhook_breaker_state";
-        /// Attempts under way.
-        running(name, target): Gauge = "sidemint_webhook_deliveries_running";
-        /// Events of webhooks without a queue that wait because as many attempts as are allowed are under way.
-        waiting(name, target): Gauge = "sidemint_webhook_deliveries_waiting";
-        /// Those that waited too long for that, or found too many before them.
+        /// Events of webhooks without a queue that waited too long for a place among the attempts under way, or found too
+        /// many before them.
         turned_away(name, target): Counter = "sidemint_webhook_deliveries_turned_away_total";
         /// Events that wait for their delivery.
         pending(name): Gauge = "sidemint_webhook_pending";

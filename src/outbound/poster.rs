@@ -10,6 +10,7 @@ use super::fault::Failure;
 use super::way::{Way, plain};
 use super::{Call, SendError};
 use crate::clock::{Clock, Moment};
+use crate::definition::Mistake;
 
 /// Longest wait for a connection: an application stands near.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -44,7 +45,7 @@ impl std::fmt::Debug for Answer {
 }
 
 impl Poster {
-    pub(super) fn new(way: &Way, clock: Arc<dyn Clock>) -> Result<Self, String> {
+    pub(super) fn new(way: &Way, clock: Arc<dyn Clock>) -> Result<Self, Mistake> {
         let client = way.direct().http1_only().connect_timeout(CONNECT_TIMEOUT).pool_idle_timeout(POOL_IDLE);
         Ok(Self { client: client.build().map_err(plain)?, clock })
     }

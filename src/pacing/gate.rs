@@ -3,18 +3,33 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::Backoff;
-use super::breaker::{Breaker, Change, OwnFailures, PAUSES, Permit, Refusal};
-use super::concurrency::{ConcurrencyLimit, ConcurrencyMetrics, InFlight};
+use super::blamed::PAUSES;
+use super::breaker::{Breaker, BreakerState, Change, OwnFailures, Permit, Refusal};
+use super::concurrency::{ConcurrencyLimit, InFlight};
 use super::failure::Failure;
 use crate::clock::{Clock, Moment};
-use crate::metrics::Gauge;
+use crate::metrics::Counter;
 
 /// The gate before one service. `K` are the kinds of its failures.
 #[derive(Debug)]
 pub struct Gate<K> {
     breaker: Breaker<K>,
     calls: ConcurrencyLimit,
+}
+
+/// How a gate stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GateStatus {
+    /// Whether calls are made.
+    pub breaker: BreakerState,
+    /// Calls under way.
+    pub running: usize,
+    /// Calls that wait because as many as are allowed are under way.
+    pub waiting: usize,
 }
 
 /// A call that may be made, and is counted until this is dropped. Its outcome is to be reported, unless it says nothing
@@ -26,19 +41,25 @@ pub struct Admitted<'g, K: Copy> {
 }
 
 impl<K: Copy> Gate<K> {
-    /// A gate that lets `calls_at_once` pass. `breaker` shows its state.
-    pub fn new(breaker: Gauge, calls_at_once: usize, calls: ConcurrencyMetrics) -> Self {
-        Self::with_pauses(PAUSES, breaker, calls_at_once, calls)
+    /// A gate that lets `calls_at_once` pass, and counts in `refused` those that could not wait or waited in vain.
+    pub fn new(calls_at_once: usize, refused: Counter) -> Self {
+        Self::with_pauses(PAUSES, calls_at_once, refused)
     }
 
-    /// The same with other pauses than those of a provider, which last from a second to a minute.
-    pub fn with_pauses(pauses: Backoff, breaker: Gauge, calls_at_once: usize, calls: ConcurrencyMetrics) -> Self {
-        Self { breaker: Breaker::new(breaker, pauses), calls: ConcurrencyLimit::new(calls_at_once, calls) }
+    /// The same with other pauses after failures.
+    pub fn with_pauses(pauses: Backoff, calls_at_once: usize, refused: Counter) -> Self {
+        Self { breaker: Breaker::new(pauses), calls: ConcurrencyLimit::new(calls_at_once, refused) }
     }
 
     /// Says when to come back, where a call for `user` would not be let through now.
     pub fn check(&self, user: &str, own: OwnFailures, now: Moment) -> Result<(), Refusal<K>> {
         self.breaker.check(user, own, now)
+    }
+
+    /// How it stands now.
+    pub fn status(&self) -> GateStatus {
+        let (running, waiting) = self.calls.load();
+        GateStatus { breaker: self.breaker.state(), running, waiting }
     }
 
     /// Lets a call for `user` pass, now or before `until`. The breaker is asked twice: a call that it refuses does not

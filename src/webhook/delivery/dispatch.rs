@@ -7,23 +7,23 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::message::Message;
 use super::outcome::Class;
 use super::retry;
-use super::target::{Parts, Target, Way};
+use super::target::{Parts, Target, TargetStatus, Way};
 use crate::clock::{Clock, Moment};
 use crate::lifecycle::Lifecycle;
-use crate::metrics::{Gauge, Lag};
-use crate::webhook::store::{Settled, Store, Taken};
+use crate::metrics::{DeliveryFamilies, Lag};
+use crate::pacing::BreakerState;
+use crate::webhook::store::{Settled, Standing, Store, Taken};
 
 /// A target that is down for so long is not waited for where there is another.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Bytes of an answer that are read so that the connection can be used again.
 const ANSWER_BYTES: usize = 16 * 1024;
-/// How often it is shown what waits.
-const SHOW: Duration = Duration::from_secs(5);
 
 /// Delivers the events of one webhook.
 #[derive(Debug)]
@@ -41,15 +41,36 @@ pub struct Deliveries {
     ended: Notify,
     lifecycle: Lifecycle,
     lag_seconds: Lag,
-    shown: Shown,
 }
 
-/// What is shown of the events that wait.
-#[derive(Debug)]
-struct Shown {
-    pending: Gauge,
-    oldest: Gauge,
-    dead: Gauge,
+/// How the deliveries of one webhook stand.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryStatus {
+    /// Name of the webhook.
+    pub webhook: String,
+    /// Events that wait.
+    pub pending: usize,
+    /// Age of the oldest of them.
+    pub oldest_pending: Option<Duration>,
+    /// Events that were put aside.
+    pub dead: usize,
+    /// The addresses of the application.
+    pub targets: Vec<TargetStatus>,
+}
+
+impl DeliveryStatus {
+    /// Shows it as gauges.
+    pub fn show(&self, families: &DeliveryFamilies) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        families.pending(&self.webhook).set(number(self.pending));
+        families.dead(&self.webhook).set(number(self.dead));
+        let age = self.oldest_pending.map_or(0, |age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+        families.oldest_pending_seconds(&self.webhook).set(age);
+        for TargetStatus { target, calls } in &self.targets {
+            families.target_up(&self.webhook, target).set(i64::from(calls.breaker == BreakerState::Closed));
+        }
+    }
 }
 
 impl Deliveries {
@@ -75,20 +96,21 @@ impl Deliveries {
             ended: Notify::new(),
             lifecycle: lifecycle.clone(),
             lag_seconds: families.lag_seconds(webhook),
-            shown: Shown {
-                pending: families.pending(webhook),
-                oldest: families.oldest_pending_seconds(webhook),
-                dead: families.dead(webhook),
-            },
         }
     }
 
     /// Begins. It ends with the service: when it drains, what is under way is finished, and what waits goes to the fallback
     /// until the drain deadline.
-    pub fn start(self) {
-        let own = Arc::new(self);
-        own.lifecycle.spawn(Arc::clone(&own).show());
-        own.lifecycle.spawn(Arc::clone(&own).run());
+    pub fn start(self: &Arc<Self>) {
+        self.lifecycle.spawn(Arc::clone(self).run());
+    }
+
+    /// How things stand now.
+    pub fn status(&self) -> DeliveryStatus {
+        let Standing { pending, dead, oldest } = self.store.standing(&self.webhook);
+        let oldest_pending = oldest.map(|oldest| self.clock.now().since(oldest));
+        let targets = std::iter::once(&self.to).chain(&self.fallback).map(Target::status).collect();
+        DeliveryStatus { webhook: self.webhook.to_string(), pending, oldest_pending, dead, targets }
     }
 
     async fn run(self: Arc<Self>) {
@@ -106,7 +128,7 @@ impl Deliveries {
             () = self.lifecycle.cut().cancelled() => {}
             () = self.drain(hand) => {}
         }
-        let left = self.show_standing();
+        let left = self.store.standing(&self.webhook).pending;
         if left > 0 {
             tracing::warn!(webhook = &*self.webhook, left, "stopping: events are left that were not delivered");
         }
@@ -251,27 +273,5 @@ impl Deliveries {
         }
         let all = u32::try_from(self.at_once).unwrap_or(u32::MAX);
         drop(self.places.acquire_many(all).await);
-    }
-
-    /// Shows what waits, as long as the service runs.
-    async fn show(self: Arc<Self>) {
-        loop {
-            self.show_standing();
-            tokio::select! {
-                () = self.lifecycle.draining().cancelled() => return,
-                () = self.clock.sleep_until(self.clock.moment().plus(SHOW)) => {}
-            }
-        }
-    }
-
-    /// Shows what waits, and says how many events that are.
-    fn show_standing(&self) -> usize {
-        let standing = self.store.standing(&self.webhook);
-        let age = standing.oldest.map_or(0, |oldest| self.clock.now().since(oldest).as_secs());
-        let shown = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.shown.pending.set(shown(standing.pending));
-        self.shown.oldest.set(i64::try_from(age).unwrap_or(i64::MAX));
-        self.shown.dead.set(shown(standing.dead));
-        standing.pending
     }
 }

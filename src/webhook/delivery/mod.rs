@@ -12,8 +12,8 @@ mod retry;
 mod sign;
 mod target;
 
-pub use dispatch::Deliveries;
+pub use dispatch::{Deliveries, DeliveryStatus};
 pub use keys::Signer;
 pub use outcome::{Class, Outcome};
 pub use sign::SignKey;
-pub use target::{Closed, Parts, Role, Target};
+pub use target::{Closed, Parts, Role, Target, TargetStatus};

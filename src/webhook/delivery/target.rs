@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::Serialize;
 use tokio::sync::Notify;
 use url::Url;
 
@@ -14,9 +15,9 @@ use super::keys::Signer;
 use super::message::Message;
 use super::outcome::{Class, Outcome};
 use crate::clock::{Clock, Moment, Stopwatch};
-use crate::metrics::{ByVariant, Gauge, Histogram, Label as _, Metrics};
+use crate::metrics::{ByVariant, Histogram, Label as _, Metrics};
 use crate::outbound::Poster;
-use crate::pacing::{Backoff, Change, ConcurrencyMetrics, Failure, Fault, Gate, OwnFailures, Refusal};
+use crate::pacing::{Backoff, Change, Failure, Fault, Gate, GateStatus, OwnFailures, Refusal};
 use crate::webhook::event::Event;
 
 /// Pauses of a target that is down.
@@ -61,9 +62,18 @@ pub struct Target {
     gate: Gate<()>,
     closed_since: Mutex<Option<Moment>>,
     changed: Notify,
-    up: Gauge,
     seconds: Histogram,
     attempts: ByVariant<Class>,
+}
+
+/// How a target stands.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetStatus {
+    /// `to` or `fallback`.
+    pub target: &'static str,
+    /// Its attempts, and whether they are made.
+    pub calls: GateStatus,
 }
 
 /// The target is closed, or too many attempts are under way: nothing was sent. The wait until an attempt makes sense.
@@ -85,20 +95,12 @@ impl Target {
     /// The target of `webhook` at `url`.
     pub fn new(webhook: &Arc<str>, role: Role, url: Url, parts: &Parts) -> Self {
         let (families, target) = (&parts.metrics.delivery, role.into());
-        let calls = ConcurrencyMetrics {
-            running: families.running(webhook, target),
-            waiting: families.waiting(webhook, target),
-            refused: families.turned_away(webhook, target),
-        };
-        let up = families.target_up(webhook, target);
-        up.set(1);
         Self {
             role,
             url,
-            gate: Gate::with_pauses(PAUSES, families.breaker(webhook, target), parts.at_once, calls),
+            gate: Gate::with_pauses(PAUSES, parts.at_once, families.turned_away(webhook, target)),
             closed_since: Mutex::default(),
             changed: Notify::new(),
-            up,
             seconds: families.seconds(webhook),
             attempts: ByVariant::new(|class: Class| families.attempts(webhook, class.label())),
             parts: parts.clone(),
@@ -134,6 +136,11 @@ impl Target {
         Ok(outcome)
     }
 
+    /// How it stands now.
+    pub(super) fn status(&self) -> TargetStatus {
+        TargetStatus { target: self.role.into(), calls: self.gate.status() }
+    }
+
     /// What may be sent now.
     pub(super) fn way(&self, now: Moment) -> Way {
         let since = *self.closed_since.lock();
@@ -153,14 +160,12 @@ impl Target {
         match change {
             Some(Change::Opened(_)) => {
                 *self.closed_since.lock() = Some(self.parts.clock.moment());
-                self.up.set(0);
                 let reason = outcome.problem.unwrap_or_else(|| outcome.class.label());
                 let status = outcome.status;
                 tracing::warn!(webhook, target, reason, status, "target is down: events wait, one at a time probes it");
             }
             Some(Change::Closed) => {
                 let since = self.closed_since.lock().take();
-                self.up.set(1);
                 let seconds = since.map(|since| self.parts.clock.moment().since(since).as_secs());
                 tracing::info!(webhook, target, seconds, "target is up again");
             }
