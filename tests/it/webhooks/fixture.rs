@@ -34,7 +34,7 @@ pub const PLAIN: &str = r#"
 name = "plain-hooks"
 summary = "Signs bodies."
 [settings.webhook_secret]
-summary = "Secret of the webhook."
+about = "Secret of the webhook."
 secret = true
 optional = true
 [webhook]
@@ -51,7 +51,7 @@ pub const TIMED: &str = r#"
 name = "timed-hooks"
 summary = "Signs times and bodies."
 [settings.webhook_secret]
-summary = "Secret of the webhook."
+about = "Secret of the webhook."
 secret = true
 optional = true
 [webhook]
