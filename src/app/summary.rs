@@ -96,7 +96,7 @@ impl fmt::Display for Blueprint {
         }
         let told_by: Vec<_> = self.sources.peers().describe().collect();
         if told_by.is_empty() {
-            writeln!(f, "told by         nobody: identity routes answer 403")?;
+            writeln!(f, "told by         no source: identity routes answer 403")?;
         }
         for proof in told_by {
             writeln!(f, "told by         {proof}")?;

@@ -130,12 +130,12 @@ fn complain(text: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Errors and asides of a command line go to standard error. Where that is closed, nobody is there to be told.
+/// Errors and asides of a command line go to standard error. Where that is closed, there is no reader to tell.
 pub(crate) fn say(text: &str) {
     let _closed = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// Results of a command line go to standard output. Whoever closed it has read enough; a full disk has lost the result.
+/// Results of a command line go to standard output. A reader that closed it has read enough; a full disk has lost the result.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

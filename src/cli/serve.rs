@@ -14,7 +14,7 @@ use crate::config::{Environment, Sources};
 use crate::secrets::watch::Nudge;
 use crate::telemetry;
 
-/// The last lines are waited for so long, and no longer: nobody may be reading them.
+/// The last lines are waited for so long, and no longer: the output may be read by no program.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// The signals that the service heeds.
@@ -77,8 +77,8 @@ fn serve(
 }
 
 impl Signals {
-    /// From now on they end nothing by themselves. A signal is held back while its handler is installed: the library calls
-    /// nobody for one that comes between its handler and its entry in the list, and so that signal would be lost.
+    /// From now on they end nothing by themselves. A signal is held back while its handler is installed: one that came
+    /// between the handler and its entry in the list of the library would be lost.
     fn take() -> io::Result<Self> {
         let held: SigSet = [Number::SIGTERM, Number::SIGINT, Number::SIGHUP].into_iter().collect();
         held.thread_block()?;

@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_of_our_credential_are_held_against_nobody() {
+    fn refusals_of_our_credential_are_held_against_no_user() {
         let breaker = breaker();
         for n in 0..20 {
             fail(&breaker, &format!("user{}", n % 7), Failure { fault: Fault::Credential, ..DOWN }, START);

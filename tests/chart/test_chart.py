@@ -226,7 +226,7 @@ def shared(name, values, proofs=None):
     policy = pick(documents, "NetworkPolicy")[0]["spec"]
     check(f"{name}: the policy covers both directions", policy["policyTypes"] == ["Ingress", "Egress"])
     rules = policy["ingress"] + policy["egress"]
-    check(f"{name}: no rule is for everybody", all(rule.get("from") or rule.get("to") for rule in rules))
+    check(f"{name}: no rule is for every peer", all(rule.get("from") or rule.get("to") for rule in rules))
     return documents
 
 
@@ -257,7 +257,7 @@ def test_shared_full():
     protocol = (second["targetPort"], second["appProtocol"])
     check("shared-full: the service finds gRPC", protocol == ("grpc", "kubernetes.io/h2c"))
     rules = pick(documents, "NetworkPolicy")[0]["spec"]["ingress"]
-    check("shared-full: whoever asks may ask over gRPC", [port["port"] for port in rules[0]["ports"]] == ["http", "grpc"])
+    check("shared-full: each peer that may ask may ask over gRPC", [port["port"] for port in rules[0]["ports"]] == ["http", "grpc"])
     scrape = rules[1]
     check("shared-full: Prometheus may scrape", scrape["ports"][0]["port"] == endpoint["port"])
 
@@ -463,7 +463,7 @@ def test_rollout():
     check("one replica has no disruption budget", not pick(alone, "PodDisruptionBudget"))
     closed = objects(render(CHART, merged(base, {"networkPolicy": {"from": [], "dnsTo": [], "egress": []}})))
     policy = pick(closed, "NetworkPolicy")[0]["spec"]
-    check("empty lists let nobody through", not policy["ingress"] and not policy["egress"])
+    check("empty lists let nothing through", not policy["ingress"] and not policy["egress"])
     # Paths that some charts forget: they must render, and fit.
     rest = {"networkPolicy": {"enabled": False}, "serviceAccount": {"create": False}, "runAsUser": None}
     well_formed("with things switched off", objects(render(CHART, merged(base, rest))))
@@ -499,13 +499,13 @@ def test_refusals():
     local = {"providers": {"chat": {"preset": "local", "api_key_file": None}}}
     cases = [
         ("no image", {"image": {"repository": ""}}, "image.repository must be given"),
-        ("nobody believed", peers([]), "config.identity.peers.networks must be given"),
-        ("everybody believed", peers(["0.0.0.0/0"]), "0.0.0.0/0, which trusts every peer"),
-        ("everybody believed, IPv6", peers(["::/0"]), "::/0, which trusts every peer"),
+        ("no peer believed", peers([]), "config.identity.peers.networks must be given"),
+        ("every peer believed", peers(["0.0.0.0/0"]), "0.0.0.0/0, which trusts every peer"),
+        ("every peer believed, IPv6", peers(["::/0"]), "::/0, which trusts every peer"),
         ("listen in config", {"config": {"server": {"listen": "0.0.0.0:1234"}}}, "use port and bindAddress"),
         ("ops in config", {"config": {"ops": {"listen": "0.0.0.0:1234"}}}, "use ops.port and ops.expose"),
         ("gRPC in config", {"config": {"grpc": {"listen": "0.0.0.0:1234"}}}, "use grpc.enabled and grpc.port"),
-        ("gRPC that nobody listens for", {"config": {"grpc": {"route": "/auth"}}}, "config.grpc needs grpc.enabled"),
+        ("gRPC without a listener", {"config": {"grpc": {"route": "/auth"}}}, "config.grpc needs grpc.enabled"),
         ("drain in config", {"config": {"server": {"drain_timeout": "9s"}}}, "use drain.timeoutSeconds"),
         ("a secret that is not mounted", {"config": {"providers": {"chat": {"api_key_file": "/run/secrets/sidemint/other/key"}}}}, "secrets.other is not given"),
         ("a certificate that is not mounted", {"config": {"server": {"tls": {"cert_file": "/run/secrets/sidemint/tls/tls.crt"}}}}, "config.server.tls.cert_file is", "secrets.tls is not given"),
@@ -532,14 +532,14 @@ def test_refusals():
         ("a digest that is none", {"image": {"digest": "latest"}}, "at '/image/digest'"),
         ("a secret without a name", {"secrets": {"x": {}}}, "missing property 'secretName'"),
         ("a number in the environment", {"env": {"SIDEMINT_SERVER__WORKERS": 2}}, "want string"),
-        ("a peer that is everybody", {"networkPolicy": {"from": [{}]}}, "at '/networkPolicy/from/0'"),
+        ("a peer that is every address", {"networkPolicy": {"from": [{}]}}, "at '/networkPolicy/from/0'"),
     ]
     for name, over, *sentences in cases:
         refused(CHART, name, merged(base, over), *sentences)
     with helm.Chart.load(CHART) as chart:
         trusting = merged(base, {"config": {"identity": {"peers": {"insecure_trust_every_peer": True}}}})
         chart.render(merged(trusting, peers(["0.0.0.0/0"])))
-        check("believing everybody takes the flag that says insecure", True)
+        check("believing every peer takes the flag that says insecure", True)
 
 
 @contextlib.contextmanager
@@ -571,7 +571,7 @@ def test_lint(app):
 
 
 def test_schema_and_values_agree():
-    """A key is in both files or in neither, and no object takes keys that nobody described."""
+    """A key is in both files or in neither, and no object takes keys without a description."""
     schema = yaml.safe_load((CHART / "values.schema.json").read_text())
 
     def walk(path, described, values):
@@ -652,7 +652,7 @@ def test_binary(binary, folder, app):
         path.write_text(text + "\n[server.nonsense]\nkey = 1\n")
         answer = run([binary, "check", "--config", path], env=env)
         check(f"binary: {name} with an unknown key does not", answer.returncode == 2 and "nonsense" in answer.stderr, answer.stderr)
-    # The probes' command, where nobody listens: unhealthy (1), not misconfigured (2).
+    # The probes' command, where nothing listens: unhealthy (1), not misconfigured (2).
     command = container_of(objects(render(*renders["shared"])))["readinessProbe"]["exec"]["command"][1:]
     answer = run([binary, *command], env={"SIDEMINT_OPS__LISTEN": "127.0.0.1:1"})
     check("binary: the probe needs no configuration file", answer.returncode == 1, f"{answer.returncode} {answer.stderr}")

@@ -175,13 +175,13 @@ is "root file system is read-only" "$(awk '$5 == "/" { split($6, o, ","); print 
 session() { curl --silent --max-time 5 "$@" "http://127.0.0.1:$front/api/chat/session"; }
 is "a session for alice" "$(session -H 'X-Forwarded-User: alice' |
     python3 -c 'import json, sys; s = json.load(sys.stdin); print(s["chatUserId"], s["token"].count("."))')" "alice 2"
-is "none for nobody" "$(session --output /dev/null --write-out '%{http_code}')" 401
+is "none without a user" "$(session --output /dev/null --write-out '%{http_code}')" 401
 
 does "the health check is content" p exec "$id" /usr/local/bin/sidemint healthcheck
 does "so is the chart's probe, which reads no file" p exec "$id" /usr/local/bin/sidemint healthcheck --live --config /dev/null
 status=0
 p exec --env SIDEMINT_OPS__LISTEN=127.0.0.1:1 "$id" /usr/local/bin/sidemint healthcheck >"$run/out" 2>&1 || status=$?
-is "the health check fails where nobody answers" "$status" 1
+is "the health check fails where nothing answers" "$status" 1
 for shell in /bin/sh /bin/bash /busybox/sh; do
     if p exec "$id" "$shell" -c true >"$run/out" 2>&1; then bad "no $shell"; else ok; fi
 done

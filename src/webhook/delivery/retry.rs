@@ -36,7 +36,7 @@ pub(super) fn settle(outcome: &Outcome, before: u32, age: Duration, closed: Opti
         (Class::Delivered, _) => Settled::Delivered,
         // W-21: attempts unused
         (Class::Unreachable, closed) => Settled::Returned(closed.unwrap_or(UNREACHED)),
-        // W-21: attempts at a target that is down
+        // W-20, W-21: attempts at a target that is down
         (_, Some(wait)) if outcome.is_down => Settled::Returned(wait),
         // W-20: refused for good
         (Class::Refused, _) if attempts >= REFUSALS => Settled::Dead("refused"),

@@ -33,20 +33,21 @@ struct Bench {
     store: Arc<MemoryStore>,
     metrics: Arc<Metrics>,
     lifecycle: Lifecycle,
+    deliveries: Option<Arc<Deliveries>>,
 }
 
 impl Bench {
     /// Deliveries to these addresses.
     fn start(clock: &Arc<ManualClock>, to: &str, fallback: Option<&str>) -> Self {
         let store = MemoryStore::new(clock);
-        let bench = Self::with_store(clock, store);
+        let mut bench = Self::with_store(clock, store);
         bench.deliver(to, fallback);
         bench
     }
 
     fn with_store(clock: &Arc<ManualClock>, store: Arc<MemoryStore>) -> Self {
         let metrics = Arc::new(Metrics::new().expect("metrics"));
-        Self { clock: Arc::clone(clock), store, metrics, lifecycle: Lifecycle::new() }
+        Self { clock: Arc::clone(clock), store, metrics, lifecycle: Lifecycle::new(), deliveries: None }
     }
 
     fn parts(&self) -> Parts {
@@ -63,12 +64,14 @@ impl Bench {
         }
     }
 
-    fn deliver(&self, to: &str, fallback: Option<&str>) {
+    fn deliver(&mut self, to: &str, fallback: Option<&str>) {
         let (parts, name) = (self.parts(), Arc::<str>::from("chat"));
         let target = |role, url: &str| Target::new(&name, role, url.parse().expect("an address"), &parts);
         let (to, fallback) = (target(Role::To, to), fallback.map(|url| target(Role::Fallback, url)));
         let store: Arc<dyn Store> = Arc::<MemoryStore>::clone(&self.store);
-        Deliveries::new(&name, store, to, fallback, &parts, &self.lifecycle).start();
+        let deliveries = Arc::new(Deliveries::new(&name, store, to, fallback, &parts, &self.lifecycle));
+        deliveries.start();
+        self.deliveries = Some(deliveries);
     }
 
     /// Waits while the clock goes on, a second at a time.
@@ -87,6 +90,9 @@ impl Bench {
 
     /// What `/metrics` shows of a series.
     fn shown(&self, series: &str) -> Option<f64> {
+        if let Some(deliveries) = &self.deliveries {
+            deliveries.status().show(&self.metrics.delivery);
+        }
         self.metrics.render().lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
     }
 }
