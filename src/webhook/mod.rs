@@ -11,6 +11,8 @@
 
 pub mod delivery;
 pub mod event;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod keys;
 pub mod receive;
 pub mod refusal;

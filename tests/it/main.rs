@@ -72,6 +72,7 @@ mod places;
 mod presets;
 mod provider_care;
 mod proxies;
+mod queue;
 mod reload;
 mod rotation;
 mod schemes;

@@ -7,7 +7,7 @@ use crate::cli::{Failure, print};
 use crate::config::{Environment, Sources};
 
 #[derive(Debug, Args)]
-pub(super) struct Options {
+pub(in crate::cli) struct Options {
     #[command(flatten)]
     chosen: Chosen,
     /// One JSON object a line

@@ -2,8 +2,8 @@
 
 mod list;
 mod queue;
-mod replay;
 mod remove;
+mod replay;
 mod show;
 
 use clap::Subcommand;

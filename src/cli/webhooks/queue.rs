@@ -7,11 +7,11 @@ use clap::{Args, ValueEnum};
 use crate::cli::{Failure, say};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::{Config, Environment, Sources};
-use crate::webhook::store::sqlite::{Filter, OpenError, Operator, Row};
+use crate::webhook::store::sqlite::{Filter, OpenError, Operator, Row, SealKey};
 
 /// Where an event stands.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum State {
+pub(in crate::cli) enum State {
     /// It waits for its next attempt, or for an earlier event of its order
     Pending,
     /// It was put aside
@@ -20,7 +20,7 @@ pub(super) enum State {
 
 /// Which events are meant.
 #[derive(Debug, Default, Args)]
-pub(super) struct Chosen {
+pub(in crate::cli) struct Chosen {
     /// Events of this webhook
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -53,10 +53,11 @@ impl From<OpenError> for Failure {
 /// Opens the queue that the configuration names.
 pub(super) fn open(sources: &Sources, environment: &Environment) -> Result<Operator, Failure> {
     let config = Config::load(sources, environment)?;
-    let Some(queue) = &config.queue else {
+    let Some(queue) = config.webhooks.as_ref().and_then(|webhooks| webhooks.queue.as_ref()) else {
         return Err(Failure::Usage("no queue is configured: [queue] dir is missing".to_owned()));
     };
-    Ok(Operator::open(&queue.dir, queue.seal_key().map_err(Failure::from)?)?)
+    let key = SealKey::configured(queue).map_err(|mistake| Failure::Usage(mistake.to_string()))?;
+    Ok(Operator::open(&queue.dir, key)?)
 }
 
 /// Events by their ids. Ids that no event has are told.
@@ -88,7 +89,10 @@ pub(super) fn line(row: &Row) -> String {
         None => format!("next {}", row.due.to_rfc3339()),
     };
     let (id, state, received) = (&row.webhook_id, state(row), row.received.to_rfc3339());
-    format!("{id}  {state:7}  {}  received {received}  attempts {}  {} bytes  {what}\n", row.name, row.attempts, row.bytes)
+    format!(
+        "{id}  {state:7}  {}  received {received}  attempts {}  {} bytes  {what}\n",
+        row.name, row.attempts, row.bytes
+    )
 }
 
 /// One event on a line for programs.

@@ -7,7 +7,7 @@ use crate::cli::{Failure, print};
 use crate::config::{Environment, Sources};
 
 #[derive(Debug, Args)]
-pub(super) struct Options {
+pub(in crate::cli) struct Options {
     /// Ids that the application knows the events by (evt_…)
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
@@ -21,5 +21,5 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     let rows = queue::some(queue::by_id(&operator, &options.ids)?)?;
     let seqs: Vec<_> = rows.iter().map(|row| row.seq).collect();
     let count = operator.drop_events(&seqs, &options.reason)?;
-    print(&format!("{count} events are deleted\n"))
+    print(&if count == 1 { "1 event is deleted\n".to_owned() } else { format!("{count} events are deleted\n") })
 }

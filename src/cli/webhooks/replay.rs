@@ -12,7 +12,7 @@ use crate::pacing::Rate;
 
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("which").required(true).multiple(true).args(["ids", "name", "state", "since"])))]
-pub(super) struct Options {
+pub(in crate::cli) struct Options {
     /// Ids that the application knows the events by (evt_…)
     #[arg(value_name = "ID", conflicts_with_all = ["name", "state", "since"])]
     ids: Vec<String>,
@@ -39,5 +39,5 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     let seqs: Vec<_> = rows.iter().map(|row| row.seq).collect();
     let gap = options.rate.map_or(Duration::ZERO, Rate::gap);
     let count = operator.replay(&seqs, SystemClock.now(), gap)?;
-    print(&format!("{count} events go out again\n"))
+    print(&if count == 1 { "1 event goes out again\n".to_owned() } else { format!("{count} events go out again\n") })
 }

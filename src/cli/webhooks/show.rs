@@ -7,7 +7,7 @@ use crate::cli::{Failure, print, print_bytes};
 use crate::config::{Environment, Sources};
 
 #[derive(Debug, Args)]
-pub(super) struct Options {
+pub(in crate::cli) struct Options {
     /// The id that the application knows the event by (evt_…)
     id: String,
     /// Print the body, and nothing else; it may hold messages and addresses of users

@@ -144,6 +144,8 @@ pub struct Figures {
     pub forgotten: u64,
     /// Events that were put aside and have ended without having been delivered.
     pub expired: usize,
+    /// Transactions that were written.
+    pub commits: u64,
 }
 
 impl Figures {

@@ -96,7 +96,7 @@ impl Schedule {
         taken
     }
 
-    /// Events that [`Schedule::take`] would hand out next, at most `most`, more or less.
+    /// Events that [`Schedule::take`] hands out next, more or less: worth reading ahead.
     pub(super) fn ahead(&self, now: Moment, most: usize) -> impl Iterator<Item = Seq> {
         self.listed.iter().take_while(move |(due, _)| *due <= now).take(most).map(|(_, seq)| *seq)
     }
@@ -201,6 +201,7 @@ impl Schedule {
 
     /// Whether the others of its order key do not wait for an event.
     fn is_passed(&self, seq: Seq) -> bool {
+        // W-20: patience with a head
         self.held.get(&seq).is_some_and(|held| !self.holding.contains(&(held.plus(PATIENCE), seq)))
     }
 
@@ -244,12 +245,12 @@ impl Schedule {
                 })
                 .collect()
         };
-        let (mut is_free, is_busy) = (true, self.busy.contains(&key));
+        let (mut is_free, is_busy) = (true, self.busy.contains(&key)); // W-20: one at a time
         for (seq, is_passed) in line {
             if is_free && !is_busy {
-                self.list(seq)
+                self.list(seq);
             } else {
-                self.unlist(seq)
+                self.unlist(seq);
             }
             is_free &= is_passed;
         }

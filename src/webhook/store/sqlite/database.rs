@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 
-use super::folder::Folder;
+use super::folder::{Folder, OpenError};
 use super::seal::{Place, SealKey};
 
 /// Marks the file as ours: "side".
@@ -47,17 +47,6 @@ CREATE TABLE changed (seq INTEGER NOT NULL, webhook_id TEXT NOT NULL, reason TEX
 -- What the key of the file must open.
 CREATE TABLE seal (proof BLOB NOT NULL);
 ";
-
-/// Why the queue cannot be opened.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// The operator must change something: exit code 2.
-    #[error("{0}")]
-    Mistake(String),
-    /// The disk does not do what it should: exit code 1.
-    #[error("{0}")]
-    Failed(String),
-}
 
 /// What is wrong with a file.
 enum Fault {
@@ -102,7 +91,7 @@ pub(super) fn of_server(folder: &Folder, start_empty: bool, label: &str) -> Resu
 
 /// Opens the queue for the command line, beside a server or without one.
 pub(super) fn of_operator(folder: &Folder) -> Result<Connection, OpenError> {
-    match open(folder).and_then(|connection| is_ours(&connection).map(|_| connection)) {
+    match open(folder) {
         Ok(connection) => Ok(connection),
         Err(Fault::Unusable(problem)) => Err(OpenError::Mistake(format!("{}: {problem}", folder.file().display()))),
         Err(Fault::Disk(error)) => Err(failed(folder, &error)),
@@ -117,14 +106,17 @@ fn open(folder: &Folder) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(folder.file(), flags)?;
     connection.busy_timeout(BUSY)?;
-    // Before there is a table, or it has no effect.
-    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    // Before anything is changed.
+    if is_new(&connection)? {
+        // Before there is a table, or it has no effect.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         return Err(Fault::Unusable(format!("its file system has no write-ahead log (journal mode {mode})")));
     }
-    // A commit is on disk when it returns. W-18: synchronous
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    // A commit is on disk when it returns.
+    connection.pragma_update(None, "synchronous", "FULL")?; // W-18: synchronous
     // The log is emptied by the writer itself, which sees when that fails; SQLite would not say so.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
@@ -136,15 +128,15 @@ fn open(folder: &Folder) -> Result<Connection, Fault> {
     Ok(connection)
 }
 
-/// Whether the file is a queue; `false` for a new one.
-fn is_ours(connection: &Connection) -> Result<bool, Fault> {
+/// Whether the file has no tables yet. One that is no queue is refused.
+fn is_new(connection: &Connection) -> Result<bool, Fault> {
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     match (number("application_id")?, number("user_version")?) {
         (0, 0) => {
             let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
-            if tables == 0 { Ok(false) } else { Err(Fault::Unusable("it is a database of another program".to_owned())) }
+            if tables == 0 { Ok(true) } else { Err(Fault::Unusable("it is a database of another program".to_owned())) }
         }
-        (APPLICATION, FORM) => Ok(true),
+        (APPLICATION, FORM) => Ok(false),
         (APPLICATION, form) => {
             Err(Fault::Unusable(format!("it has form {form}, and this version of sidemint knows form {FORM}")))
         }
@@ -155,16 +147,15 @@ fn is_ours(connection: &Connection) -> Result<bool, Fault> {
 /// Looks at every page, makes the tables of a new file, and empties the log: what a process that failed left there is
 /// written and flushed anew, so that no later commit stands behind bytes that never reached the disk.
 fn checked(connection: Connection) -> Result<Connection, Fault> {
-    if is_ours(&connection)? {
-        let found: String = connection.query_row("PRAGMA quick_check(1)", (), |row| row.get(0))?;
-        // W-19: corrupt file
-        if found != "ok" {
-            return Err(Fault::Unusable(found));
-        }
-    } else {
+    if is_new(&connection)? {
         connection.execute_batch(&format!(
             "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORM}; COMMIT;"
         ))?;
+    }
+    let found: String = connection.query_row("PRAGMA quick_check(1)", (), |row| row.get(0))?;
+    // W-19: corrupt file
+    if found != "ok" {
+        return Err(Fault::Unusable(found));
     }
     checkpoint(&connection, "TRUNCATE")?;
     Ok(connection)

@@ -5,12 +5,21 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::OpenError;
-
 /// The file of the queue.
 const FILE: &str = "queue.db";
 /// Who has it open.
 const LOCK: &str = "queue.lock";
+
+/// Why a queue cannot be opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The operator must change something: exit code 2.
+    #[error("{0}")]
+    Mistake(String),
+    /// The disk does not do what it should: exit code 1.
+    #[error("{0}")]
+    Failed(String),
+}
 
 /// A folder that exists and may be written.
 #[derive(Debug)]
@@ -41,9 +50,9 @@ impl Folder {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| refuse(&error))?;
         let path = path.canonicalize().map_err(|error| refuse(&error))?;
         let lock = own(&path.join(LOCK)).map_err(|error| refuse(&error))?;
+        // W-27: second server
         match lock.try_lock() {
             Ok(()) => {}
-            // W-27: second server
             Err(TryLockError::WouldBlock) => {
                 return Err(OpenError::Mistake(format!(
                     "queue.dir: another sidemint has {} open; give each its own folder",

@@ -21,19 +21,23 @@ use std::sync::mpsc;
 
 use tokio::sync::oneshot;
 
-pub use database::OpenError;
-pub use folder::Durability;
+pub use folder::{Durability, OpenError};
 pub use operator::{Filter, Operator, Row, Shown};
 pub use seal::SealKey;
 
+pub(crate) use content::Head;
+
 use super::{Figures, Kept, Memory, Pending, Seq, Settled, Standing, Store, StoreError, Taken};
 use crate::clock::Clock;
+use crate::config::{self, ConfigError};
 use crate::webhook::event::Event;
-use content::Head;
 use folder::Folder;
 use rows::Content;
 use state::{Keep, Read, Shared};
 use writer::Writer;
+
+/// Events that are read ahead at most, when others have to be read anyway.
+const AHEAD: usize = 64;
 
 /// Where the queue is, and how much it holds.
 #[derive(Debug)]
@@ -46,6 +50,16 @@ pub struct Options {
     pub start_empty: bool,
     /// Encrypts what is written from now on.
     pub key: Option<SealKey>,
+}
+
+impl Options {
+    /// What the section `[queue]` says. Its key is read now.
+    pub fn configured(queue: &config::Queue) -> Result<Self, ConfigError> {
+        let most = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let limits = Limits { events: most(queue.max_events), bytes: most(queue.max_bytes), ..Limits::default() };
+        let key = SealKey::configured(queue)?;
+        Ok(Self { folder: queue.dir.clone(), limits, start_empty: queue.start_empty, key })
+    }
 }
 
 /// How much the queue holds.
@@ -96,6 +110,7 @@ impl SqliteStore {
         let run = move || {
             // Given up in this order when the thread ends: the file, its lock, the sign of life.
             let (_alive, _folder, connection) = (alive, folder, connection);
+            let _end = End(Arc::clone(&writers));
             match Writer::new(&connection, key, limits, writers) {
                 Ok(writer) => {
                     let _opened = ready.send(Ok(()));
@@ -150,21 +165,37 @@ impl SqliteStore {
     /// The contents of events that were taken: from memory where they are new, from the file otherwise.
     async fn fetch(&self, webhook: &str, due: Vec<(Seq, u32)>) -> Vec<Taken> {
         let mut held = Held { shared: &self.shared, webhook, due };
-        let (mut found, missing) = self.shared.with(|state| {
-            let (mut found, mut missing) = (Vec::new(), Vec::new());
+        let moment = self.shared.clock.moment();
+        let (mut found, needed, ahead) = self.shared.with(|state| {
+            let (mut found, mut needed) = (Vec::new(), Vec::new());
             for (seq, _) in &held.due {
                 match state.forget(*seq) {
                     Some(content) => found.push((*seq, Some(content))),
-                    None => missing.push(*seq),
+                    None => needed.push(*seq),
                 }
             }
-            (found, missing)
+            let ahead: Vec<Seq> = state.lane(webhook).schedule.ahead(moment, AHEAD).collect();
+            (found, needed, ahead.into_iter().filter(|seq| !state.remembers(*seq)).collect())
         });
-        if !missing.is_empty() {
+        if !needed.is_empty() {
             let (answer, read) = oneshot::channel();
-            self.shared.ask(|work| work.reads.push(Read { seqs: missing, answer }));
+            self.shared.ask(|work| work.reads.push(Read { needed, ahead, answer }));
             match read.await {
-                Ok(read) => found.extend(read),
+                Ok(read) => {
+                    let is_due = |(seq, _): &(Seq, Option<Content>)| held.due.iter().any(|(due, _)| due == seq);
+                    let (due, ahead): (Vec<_>, Vec<_>) = read.into_iter().partition(is_due);
+                    found.extend(due);
+                    self.shared.with(|state| {
+                        for (seq, content) in ahead {
+                            // Another caller may have taken it meanwhile, or be done with it.
+                            let schedule = &state.lane(webhook).schedule;
+                            let waits = schedule.contains(seq) && !schedule.is_taken(seq);
+                            if let Some(content) = content.filter(|_| waits) {
+                                state.remember(seq, content);
+                            }
+                        }
+                    });
+                }
                 // The store has failed or ended: nothing is due any more.
                 Err(_) => std::future::pending().await,
             }
@@ -184,6 +215,15 @@ impl SqliteStore {
             }
         }
         taken
+    }
+}
+
+/// Says that nothing is written any more, however the thread of the writer ends.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.end(Some("its thread has ended".to_owned()));
     }
 }
 
@@ -260,6 +300,7 @@ impl Store for SqliteStore {
             most_bytes: self.limits.bytes,
             forgotten: state.forgotten,
             expired: state.expired,
+            commits: state.commits,
         })
     }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, ToSql, named_params};
 
 use super::content::Head;
-use super::folder::Folder;
+use super::database;
+use super::folder::{Folder, OpenError};
 use super::rows::content;
 use super::seal::SealKey;
-use super::{OpenError, database};
 use crate::clock::Timestamp;
 use crate::webhook::store::Seq;
 

@@ -173,7 +173,9 @@ impl<'c> Rows<'c> {
             read: prepare(
                 "SELECT webhook_id, received, sealed, head, body FROM event JOIN content USING (seq) WHERE seq = ?1",
             )?,
-            earliest: prepare("SELECT key, until FROM seen WHERE webhook = ?1 AND kind = ?2 ORDER BY until LIMIT ?3")?,
+            earliest: prepare(
+                "SELECT key, until FROM seen WHERE webhook = ?1 AND kind = ?2 AND until <= ?3 ORDER BY until LIMIT ?4",
+            )?,
             forget: prepare("DELETE FROM seen WHERE webhook = ?1 AND kind = ?2 AND key = ?3")?,
             version: prepare("PRAGMA data_version")?,
             log_pages: prepare("PRAGMA wal_checkpoint(NOOP)")?,
@@ -205,11 +207,13 @@ impl<'c> Rows<'c> {
         self.commit.execute(()).map(drop)
     }
 
-    /// Every event, for the index in memory.
-    pub(super) fn all(&self) -> rusqlite::Result<Vec<Known>> {
+    /// Every event that waits, in the order of acceptance.
+    pub(super) fn each_waiting(&self, mut each: impl FnMut(Known)) -> rusqlite::Result<()> {
         let mut all = self.connection.prepare(&format!("{KNOWN} WHERE state = 0 ORDER BY seq"))?;
-        let all = all.query_map((), known)?;
-        all.collect()
+        for known in all.query_map((), known)? {
+            each(known?);
+        }
+        Ok(())
     }
 
     pub(super) fn totals(&self) -> rusqlite::Result<Totals> {
@@ -234,7 +238,6 @@ impl<'c> Rows<'c> {
         for (kind, key) in [(Kind::Key, event.key.as_bytes()), (Kind::Proof, event.proof.as_bytes())] {
             let until: Option<i64> =
                 self.seen.query_row((webhook, kind.number(), short(key)), |row| row.get(0)).optional()?;
-            // W-03, W-04: seen before
             if until.is_some_and(|until| until > now.as_millis()) {
                 return Ok(true);
             }
@@ -290,8 +293,9 @@ impl<'c> Rows<'c> {
         let mut forgotten: u64 = 0;
         for ((webhook, kind), entries) in &mut self.remembered {
             let beyond = entries.saturating_sub(self.capacity);
-            let looks = integer(beyond.saturating_add(SWEEP));
-            let earliest = self.earliest.query_map((webhook, kind.number(), looks), |row| {
+            let last = if beyond == 0 { now.as_millis() } else { i64::MAX };
+            let most = integer(beyond.saturating_add(SWEEP));
+            let earliest = self.earliest.query_map((webhook, kind.number(), last, most), |row| {
                 Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?))
             })?;
             let earliest: Vec<(Vec<u8>, i64)> = earliest.collect::<rusqlite::Result<_>>()?;
@@ -300,7 +304,7 @@ impl<'c> Rows<'c> {
                 if !is_over && nth >= beyond {
                     break;
                 }
-                self.forget.execute((&*webhook, kind.number(), key))?;
+                self.forget.execute((webhook, kind.number(), key))?;
                 *entries = entries.saturating_sub(1);
                 forgotten = forgotten.saturating_add(u64::from(!is_over));
             }

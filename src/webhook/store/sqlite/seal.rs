@@ -5,10 +5,13 @@ use std::fmt;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 
-use crate::secrets::Secret;
+use crate::config::{ConfigError, Queue};
+use crate::secrets::{Secret, read_text};
 
 /// Bytes of a key.
 const KEY_BYTES: usize = 32;
+/// Bytes of its file at most.
+const MOST_BYTES: u64 = 4096;
 
 /// The key of `[queue] key_file`.
 pub struct SealKey(RandomizedNonceKey);
@@ -34,6 +37,16 @@ impl Place<'_> {
 }
 
 impl SealKey {
+    /// The key of the section `[queue]`, read from its file.
+    pub fn configured(queue: &Queue) -> Result<Option<Self>, ConfigError> {
+        let Some(path) = &queue.key_file else { return Ok(None) };
+        let mistake = |problem: String| {
+            ConfigError::new(queue.origin.clone(), "queue.key_file", format!("{} {problem}", path.display()))
+        };
+        let text = read_text(path, MOST_BYTES).map_err(|error| mistake(error.to_string()))?;
+        Self::parse(&Secret::new(text.into_bytes())).map(Some).map_err(mistake)
+    }
+
     /// The key that stands in a file: 32 bytes as base64 or as hex.
     pub fn parse(secret: &Secret) -> Result<Self, String> {
         let text = secret.expose().trim_ascii();

@@ -46,7 +46,9 @@ pub(super) struct Stored {
 
 /// Events whose content is to be read.
 pub(super) struct Read {
-    pub(super) seqs: Vec<Seq>,
+    pub(super) needed: Vec<Seq>,
+    /// Those that will be wanted soon. They are read as well as long as they are small.
+    pub(super) ahead: Vec<Seq>,
     pub(super) answer: oneshot::Sender<Vec<(Seq, Option<Content>)>>,
 }
 
@@ -91,6 +93,8 @@ pub(super) struct State {
     pub(super) forgotten: u64,
     /// Events that were put aside and have ended.
     pub(super) expired: usize,
+    /// Transactions that were written.
+    pub(super) commits: u64,
     work: Work,
     /// Whether the writer takes nothing any more.
     pub(super) has_ended: bool,
@@ -109,9 +113,15 @@ impl Shared {
     /// Adds work, and wakes the writer where it waits for such.
     pub(super) fn ask(&self, add: impl FnOnce(&mut Work)) {
         let mut state = self.state.lock();
-        if !state.has_ended {
-            add(&mut state.work);
-            drop(state);
+        if state.has_ended {
+            return;
+        }
+        let (was_empty, was_urgent) = (state.work.is_empty(), state.work.is_urgent());
+        add(&mut state.work);
+        // Waking is a call of the system: once when there is something, and once when it must not wait.
+        let wakes = was_empty || (state.work.is_urgent() && !was_urgent);
+        drop(state);
+        if wakes {
             self.work.notify_one();
         }
     }
@@ -135,18 +145,16 @@ impl Shared {
             let received = content.received;
             state.totals.events = state.totals.events.saturating_add(1);
             state.totals.bytes = state.totals.bytes.saturating_add(bytes);
-            let room = state.fresh_bytes.saturating_add(content.body.len());
-            if room <= FRESH_BYTES {
-                state.fresh_bytes = room;
-                state.fresh.insert(seq, content);
-            }
+            state.remember(seq, content);
             let lane = state.lanes.entry(webhook).or_default();
             lane.schedule.add(seq, Waiting { order, received, due: moment, attempts: 0, held: None });
             if !news.iter().any(|news| Arc::ptr_eq(news, &lane.news)) {
                 news.push(Arc::clone(&lane.news));
             }
         }
-        news.iter().for_each(|news| news.notify_waiters());
+        for news in news {
+            news.notify_waiters();
+        }
     }
 
     /// Takes over what operators changed, and how much there is since.
@@ -172,33 +180,20 @@ impl Shared {
         state.lanes.values().for_each(|lane| lane.news.notify_waiters());
     }
 
-    /// Fills the index when the file has been opened.
-    pub(super) fn load(&self, all: Vec<Known>, totals: Totals) {
+    /// Adds an event to the index when the file has been opened.
+    pub(super) fn load(&self, known: &Known) {
+        self.state.lock().load(known, &*self.clock, MOST_AHEAD);
+    }
+
+    /// Nothing more is written, because of a `problem` or because all is done. Callers that wait are told.
+    pub(super) fn end(&self, problem: Option<String>) {
         let mut state = self.state.lock();
-        state.totals = totals;
-        for known in all {
-            state.load(&known, &*self.clock, MOST_AHEAD);
+        if !std::mem::replace(&mut state.has_ended, true) {
+            let work = std::mem::take(&mut state.work);
+            drop(state);
+            self.failure.send_replace(problem);
+            work.refuse();
         }
-        state.count_aside();
-    }
-
-    /// Nothing more is written: whoever waits is told, and the process must end.
-    pub(super) fn fail(&self, problem: String) {
-        let mut state = self.state.lock();
-        state.has_ended = true;
-        let work = std::mem::take(&mut state.work);
-        drop(state);
-        self.failure.send_replace(Some(problem));
-        work.refuse();
-    }
-
-    /// The writer has written everything.
-    pub(super) fn end(&self) {
-        let mut state = self.state.lock();
-        state.has_ended = true;
-        let work = std::mem::take(&mut state.work);
-        drop(state);
-        work.refuse();
     }
 }
 
@@ -208,8 +203,7 @@ impl State {
         let waiting = Waiting {
             order: known.order,
             received: known.received,
-            // T-65: a clock that was set
-            due: moment.plus(known.due.since(now).min(most_ahead)),
+            due: moment.plus(known.due.since(now).min(most_ahead)), // T-65: due after a set clock
             attempts: known.attempts,
             held: known.failed.map(|failed| moment.minus(now.since(failed).min(PATIENCE))),
         };
@@ -260,6 +254,20 @@ impl State {
         };
         lane.news.notify_waiters();
         mark
+    }
+
+    /// Keeps the content of an event that was not taken yet in memory, if there is room.
+    pub(super) fn remember(&mut self, seq: Seq, content: Content) {
+        let room = self.fresh_bytes.saturating_add(content.body.len());
+        if room <= FRESH_BYTES && !self.fresh.contains_key(&seq) {
+            self.fresh_bytes = room;
+            self.fresh.insert(seq, content);
+        }
+    }
+
+    /// Whether the content of an event is in memory.
+    pub(super) fn remembers(&self, seq: Seq) -> bool {
+        self.fresh.contains_key(&seq)
     }
 
     /// The content of an event that was never taken, if it is still in memory.

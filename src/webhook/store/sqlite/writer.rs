@@ -25,6 +25,9 @@ const LOG_PAGES: i32 = WAL_BYTES / 4096;
 /// Free pages of the file that stay, and as many are given back at a time.
 const FREE_PAGES: i32 = 1024;
 
+/// Bytes of bodies beyond which nothing is read ahead.
+const AHEAD_BYTES: usize = 1024 * 1024;
+
 /// What a transaction found out about one event.
 type Outcome = Result<Option<Inserted>, StoreError>;
 
@@ -49,7 +52,8 @@ impl<'c> Writer<'c> {
     ) -> rusqlite::Result<Self> {
         let mut rows = Rows::new(connection, seal, limits.remembered)?;
         connection.execute("DELETE FROM changed", ())?;
-        shared.load(rows.all()?, rows.totals()?);
+        rows.each_waiting(|known| shared.load(&known))?;
+        shared.change(Vec::new(), rows.totals()?);
         let version = rows.version()?;
         Ok(Self { connection, rows, shared, limits, version, tidied: None })
     }
@@ -60,13 +64,13 @@ impl<'c> Writer<'c> {
             let work = self.shared.next_work();
             let is_last = work.is_last;
             if let Err(error) = self.step(work) {
-                return self.shared.fail(error.to_string());
+                return self.shared.end(Some(error.to_string())); // W-19: end on a failure
             }
             if is_last {
                 if let Err(error) = checkpoint(self.connection, "TRUNCATE") {
                     tracing::warn!(%error, "the log of the queue was not emptied; that is done on the next start");
                 }
-                return self.shared.end();
+                return self.shared.end(None);
             }
         }
     }
@@ -74,12 +78,7 @@ impl<'c> Writer<'c> {
     fn step(&mut self, work: Work) -> rusqlite::Result<()> {
         let Work { keeps, marks, reads, .. } = work;
         for read in reads {
-            let mut found: Vec<(Seq, Option<Content>)> = Vec::new();
-            for seq in read.seqs {
-                if let Some(content) = self.rows.read(seq)? {
-                    found.push((seq, content));
-                }
-            }
+            let found = self.read(&read.needed, &read.ahead)?;
             let _gone = read.answer.send(found);
         }
         let is_idle = keeps.is_empty() && marks.is_empty();
@@ -92,6 +91,20 @@ impl<'c> Writer<'c> {
             checkpoint(self.connection, "PASSIVE")?;
         }
         Ok(())
+    }
+
+    fn read(&mut self, needed: &[Seq], ahead: &[Seq]) -> rusqlite::Result<Vec<(Seq, Option<Content>)>> {
+        let (mut found, mut bytes): (Vec<(Seq, Option<Content>)>, usize) = (Vec::new(), 0);
+        for (nth, seq) in needed.iter().chain(ahead).enumerate() {
+            if nth >= needed.len() && bytes > AHEAD_BYTES {
+                break;
+            }
+            if let Some(content) = self.rows.read(*seq)? {
+                bytes = bytes.saturating_add(content.as_ref().map_or(0, |content| content.body.len()));
+                found.push((*seq, content));
+            }
+        }
+        Ok(found)
     }
 
     /// Begins a transaction; `false` where another process has been writing for too long.
@@ -109,14 +122,13 @@ impl<'c> Writer<'c> {
         let written = self.begin().and_then(|has_begun| {
             if has_begun {
                 self.write(&keeps, &marks, &mut outcomes, &mut freed)?;
-                self.rows.commit()?;
+                self.rows.commit()?; // W-18: on disk before the answer
             }
             Ok(has_begun)
         });
         match written {
-            // W-19: nothing acknowledged
             Err(error) => {
-                refuse(keeps);
+                refuse(keeps); // W-19: nothing acknowledged
                 return Err(error);
             }
             Ok(false) => {
@@ -127,7 +139,12 @@ impl<'c> Writer<'c> {
             }
             Ok(true) => {}
         }
-        self.shared.with(|state| freed.iter().for_each(|bytes| state.free(*bytes)));
+        self.shared.with(|state| {
+            state.commits = state.commits.saturating_add(1);
+            for bytes in freed {
+                state.free(bytes);
+            }
+        });
         self.answer(keeps, outcomes);
         Ok(())
     }
@@ -144,12 +161,15 @@ impl<'c> Writer<'c> {
         }
         let now = self.shared.clock.now();
         let (mut events, mut bytes) = self.shared.with(|state| (state.totals.events, state.totals.bytes));
+        events = events.saturating_sub(freed.len());
+        bytes = bytes.saturating_sub(freed.iter().sum());
         for keep in keeps {
             if self.rows.is_repeat(&keep.event, now)? {
                 outcomes.push(Ok(None));
                 continue;
             }
-            // What was accepted is never dropped to make room. W-11: full queue
+            // What was accepted is never dropped to make room.
+            // W-19: full queue
             if events >= self.limits.events || bytes.saturating_add(keep.event.body.len()) > self.limits.bytes {
                 outcomes.push(Err(StoreError::Full));
                 continue;
@@ -196,6 +216,7 @@ impl<'c> Writer<'c> {
     /// Takes over what an operator changed beside us.
     fn look(&mut self) -> rusqlite::Result<()> {
         let version = self.rows.version()?;
+        // W-27: changes of an operator
         if version == self.version || !self.begin()? {
             return Ok(());
         }
@@ -212,11 +233,20 @@ impl<'c> Writer<'c> {
         Ok(())
     }
 
+    fn give_back(&self) -> rusqlite::Result<()> {
+        let mut pages = self.connection.prepare(&format!("PRAGMA incremental_vacuum({FREE_PAGES})"))?;
+        let mut pages = pages.query(())?;
+        // Each step gives back one page.
+        while pages.next()?.is_some() {}
+        Ok(())
+    }
+
     /// Ends events that were put aside long ago, and gives free pages back to the file system when nothing else is to be done.
     fn tidy(&mut self, is_idle: bool) -> rusqlite::Result<()> {
         let free: i32 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
         if is_idle && free > FREE_PAGES {
-            self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({FREE_PAGES})"))?;
+            self.give_back()?;
+            checkpoint(self.connection, "PASSIVE")?;
         }
         let moment = self.shared.clock.moment();
         if self.tidied.is_some_and(|tidied| moment.since(tidied) < TIDY) || !self.begin()? {
