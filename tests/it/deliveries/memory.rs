@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sidemint::clock::{Clock as _, ManualClock, Moment};
 use sidemint::webhook::event::{Event, OrderKey};
-use sidemint::webhook::store::{Kept, Memory, Pending, Seq, Settled, Standing, Store, StoreError, Taken};
+use sidemint::webhook::store::{Figures, Kept, Memory, Pending, Seq, Settled, Standing, Store, StoreError, Taken};
 use tokio::sync::Notify;
 
 #[derive(Debug)]
@@ -24,6 +24,7 @@ struct State {
     /// Those that nothing stands before, by when they are due.
     ready: BTreeSet<(Moment, Seq)>,
     orders: HashMap<OrderKey, VecDeque<Seq>>,
+    order_of: HashMap<Seq, OrderKey>,
     settled: Vec<(Seq, Settled)>,
     dead: BTreeMap<Seq, &'static str>,
     taken: usize,
@@ -44,7 +45,6 @@ impl MemoryStore {
         let taken = Taken {
             seq,
             webhook_id: format!("evt_{seq}"),
-            order,
             event: Some("message.new".to_owned()),
             id: Some(format!("id-{seq}")),
             received: self.clock.now(),
@@ -54,6 +54,7 @@ impl MemoryStore {
         };
         state.events.insert(seq, taken);
         let stands_first = order.is_none_or(|order| {
+            state.order_of.insert(seq, order);
             let line = state.orders.entry(order).or_default();
             line.push_back(seq);
             line.len() == 1
@@ -118,8 +119,8 @@ impl MemoryStore {
 
 impl State {
     fn forget(&mut self, seq: Seq, now: Moment) {
-        let Some(event) = self.events.remove(&seq) else { return };
-        let Some(order) = event.order else { return };
+        self.events.remove(&seq);
+        let Some(order) = self.order_of.remove(&seq) else { return };
         let line = self.orders.get_mut(&order).unwrap();
         assert_eq!(line.pop_front(), Some(seq), "only the first of an order is taken");
         if let Some(next) = line.front() {
@@ -174,6 +175,14 @@ impl Store for MemoryStore {
             dead: state.dead.len(),
             oldest: state.events.values().map(|event| event.received).min(),
         }
+    }
+
+    fn figures(&self) -> Figures {
+        Figures::default()
+    }
+
+    fn failed(&self) -> Pending<'_, String> {
+        Box::pin(std::future::pending())
     }
 
     fn close(&self) -> Pending<'_, ()> {
