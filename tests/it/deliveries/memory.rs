@@ -25,7 +25,6 @@ struct State {
     /// Those that nothing stands before, by when they are due.
     ready: BTreeSet<(Moment, Seq)>,
     orders: HashMap<OrderKey, VecDeque<Seq>>,
-    order_of: HashMap<Seq, OrderKey>,
     settled: Vec<(Seq, Settled)>,
     dead: BTreeMap<Seq, &'static str>,
     taken: usize,
@@ -56,7 +55,6 @@ impl MemoryStore {
         state.events.insert(seq, taken);
         state.order_of.extend(order.map(|order| (seq, order)));
         let stands_first = order.is_none_or(|order| {
-            state.order_of.insert(seq, order);
             let line = state.orders.entry(order).or_default();
             line.push_back(seq);
             line.len() == 1

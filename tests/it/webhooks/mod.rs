@@ -3,5 +3,6 @@
 mod canary;
 pub mod fixture;
 mod floods;
+mod handshakes;
 mod requests;
 mod through;
