@@ -46,7 +46,7 @@ async fn slow_bodies_make_room_for_the_provider() {
     session_works(&fixture).await;
     fixture.service.advance(1);
     assert_eq!(fixture.post(EVENT).await.status, 200, "the oldest slow body makes room");
-    assert_eq!(fixture.ended("busy").await, 3, "the last one, the event, and the one that was displaced");
+    eventually("one was displaced", async || fixture.ended("busy").await == 3).await;
     assert_eq!(fixture.application.has(1).await.len(), 1);
     session_works(&fixture).await;
 }
