@@ -1,5 +1,6 @@
 //! The routes of the listeners: [`table`] finds the handler of a request, and here the handlers are made.
 
+pub(super) mod answering;
 pub(super) mod browser;
 mod exchange;
 pub(super) mod input;
@@ -10,7 +11,6 @@ mod refused;
 mod session;
 pub(super) mod subrequest;
 pub(super) mod table;
-mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +21,12 @@ use super::AppState;
 use super::reply::observe::{Completion, HeadObserver, Observer};
 use super::reply::{self, Base, Extras, Outcome};
 use super::request::Request;
+use super::webhook::{self, WebhookRoute};
 use browser::Rules;
 use issuer::Issuer;
 use session::SessionRoute;
 use subrequest::SubrequestRoute;
 use table::{Handler, Served, Table};
-use webhook::WebhookRoute;
 
 use crate::config::{self, RouteKind};
 use crate::definition::Mistake;

@@ -34,7 +34,6 @@ pub(super) struct WebhookRoute {
 pub(super) fn not_found(state: &AppState) -> impl Fn(&Request) -> Response + Send + Sync + 'static {
     let base = Base::new(&[], Some("application/json"));
     let (log, lines) = (state.log.clone(), LineLimit::default());
-    // T-55: bounded labels
     let count = state.metrics.inbound.requests("other", Outcome::NotFound.row().code);
     move |request| {
         count.inc();
