@@ -17,7 +17,7 @@ use crate::trace::TraceContext;
 use crate::webhook::receive::{Ended, Receiver, Refused};
 use crate::webhook::scheme::{Answer, Head};
 
-/// Names the origin that may post (CloudEvents).
+/// Names the origin that may post, in `CloudEvents`.
 const WEBHOOK_ALLOWED_ORIGIN: HeaderName = HeaderName::from_static("webhook-allowed-origin");
 
 /// What the handler needs, put together at start.
