@@ -52,7 +52,6 @@ pub(super) struct AlgorithmRule {
 }
 
 /// What a request has for its proof, the body aside.
-#[derive(Debug)]
 pub(super) struct Signed {
     hash: Hash,
     signatures: Vec<Vec<u8>>,
@@ -64,7 +63,6 @@ pub(super) struct Signed {
     body_hash: Option<(String, Encode)>,
 }
 
-#[derive(Debug)]
 enum Part {
     Bytes(Vec<u8>),
     Url,
