@@ -97,3 +97,38 @@ fn an_algorithm_is_one_of_those_that_are_safe() {
         assert!(toml::from_str::<sidemint::provider::webhook::Webhook>(&text).is_err(), "{alg}");
     }
 }
+
+/// The example of the page about definitions is one.
+#[test]
+fn the_example_of_the_page_is_a_definition() {
+    let page = include_str!("../../../docs/providers/definition.md");
+    let example = page.split("```toml,webhook\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let definition = format!(
+        "name = \"x\"\nsummary = \"x\"\nsettings.webhook_secret = {{ about = \"x\", secret = true, optional = true }}\n{example}"
+    );
+    assert!(sidemint::provider::Definition::parse(&definition).is_ok());
+    let mut table: toml::Table = example.parse().unwrap();
+    let webhook = table.remove("webhook").unwrap().try_into().unwrap();
+    assert!(Scheme::compile(&webhook, None).is_ok());
+}
+
+/// A definition makes tokens, or proves events, or does both; what serves sessions stands beside a token.
+#[test]
+fn a_definition_without_a_token_has_nothing_that_serves_sessions() {
+    let webhook = "[webhook]\nsecret = \"s\"\nhmac = \"sha256\"\ntext = \"{{ request.body }}\"\nsignature = { header = \"x\", encode = \"hex\" }\n";
+    let parse = |more: &str| {
+        let text = format!("name = \"x\"\nsummary = \"x\"\n{more}");
+        sidemint::provider::Definition::parse(&text).map_or_else(|mistake| mistake.to_string(), |_| String::new())
+    };
+    assert_eq!(parse(webhook), "");
+    for (more, problem) in [
+        (String::new(), "token: is missing"),
+        (format!("response = {{ api_url = \"x\" }}\n{webhook}"), "lifetime: is missing"),
+        (format!("user = {{ case = \"counts\" }}\n{webhook}"), "user: serves sessions"),
+        (format!("auth = {{ bearer = \"s\" }}\n{webhook}"), "auth: serves sessions"),
+        (webhook.replace("hmac", "hmca"), "hmca"),
+    ] {
+        let told = parse(&more);
+        assert!(told.contains(problem), "{more}: {told}");
+    }
+}
