@@ -15,7 +15,7 @@ fn problems(change: impl FnOnce(&mut toml::Table)) -> String {
     change(&mut table);
     match Scheme::compile(&table.try_into().unwrap(), None) {
         Ok(_) => String::new(),
-        Err(mistakes) => mistakes.iter().map(|mistake| format!("{mistake}\n")).collect(),
+        Err(mistakes) => mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
     }
 }
 

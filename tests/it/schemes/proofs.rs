@@ -4,6 +4,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
 use sidemint::clock::{Clock as _, SystemClock, Timestamp};
@@ -314,7 +315,7 @@ fn what_is_too_deep_is_not_looked_into() {
     let key = hmac::Key::new(hmac::HMAC_SHA256, b"whsec_0123456789abcdef0123456789abcdef0123456789abcdef");
     for (depth, event) in [(63, Some("deep")), (64, None), (500_000, None)] {
         let body = format!("{{\"event\":\"deep\",\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
-        let tag: String = hmac::sign(&key, body.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let tag = HEXLOWER.encode(hmac::sign(&key, body.as_bytes()).as_ref());
         let mut case = good("sendsar-webhook");
         case["headers"] = json!({ "x-webhook-signature": format!("sha256={tag}") });
         case["body_base64"] = STANDARD.encode(body).into();
@@ -329,7 +330,7 @@ fn a_challenge_is_answered_after_its_proof_with_visible_text() {
         let body = json!({ "type": "url_verification", "challenge": challenge }).to_string();
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"8f742231b10e8888abcd99yyyzzz85a5");
         let text = if sign { format!("v0:1777920123:{body}") } else { body.clone() };
-        let tag: String = hmac::sign(&key, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let tag = HEXLOWER.encode(hmac::sign(&key, text.as_bytes()).as_ref());
         let mut case = good("slack-v0");
         case["headers"] =
             json!({ "x-slack-signature": format!("v0={tag}"), "x-slack-request-timestamp": "1777920123" });

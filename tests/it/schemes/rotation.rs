@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use http::{HeaderMap, HeaderValue, Method};
-use sidemint::clock::{ManualClock, Timestamp};
+use sidemint::clock::{Clock, ManualClock, Timestamp};
 use sidemint::config::{Config, Environment, Sources};
 use sidemint::provider::{Definitions, WebhookSettings};
 use sidemint::secrets::Reports;
@@ -43,7 +44,8 @@ fn settings(folder: &Path, settings: &[(&str, String)]) -> Result<WebhookSetting
     std::fs::write(folder.join("hook.toml"), DEFINITION).unwrap();
     let (definitions, mistakes) = Definitions::read(Some(folder));
     assert!(mistakes.is_empty(), "{mistakes:?}");
-    let lines: String = settings.iter().map(|(name, value)| format!("{name} = \"{value}\"\n")).collect();
+    let lines: Vec<String> = settings.iter().map(|(name, value)| format!("{name} = \"{value}\"\n")).collect();
+    let lines = lines.concat();
     let file = folder.join("config");
     std::fs::write(&file, format!("[providers.chat]\npreset = \"hook\"\n{lines}")).unwrap();
     let sources = Sources { files: vec![file], ..Sources::default() };
@@ -64,8 +66,9 @@ fn stage(member: &str, files: &[(&str, &str)], overlap: Duration) -> Stage {
     let settings = settings(folder.path(), &[(member, place.display().to_string())]).unwrap();
     let scheme = Scheme::compile(settings.webhook(), None).unwrap();
     let clock = Arc::new(ManualClock::new(NOW));
+    let own: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
     let reports = Reports::new("webhook secrets", "webhooks.chat");
-    let secrets = Secrets::open(&settings, scheme.keys(), overlap, reports, Arc::clone(&clock) as _).unwrap();
+    let secrets = Secrets::open(&settings, scheme.keys(), overlap, reports, own).unwrap();
     Stage { _folder: folder, at, scheme, secrets: Arc::new(secrets), clock }
 }
 
@@ -73,7 +76,7 @@ impl Stage {
     /// Which secret proves what `key` signed, if one does.
     fn proves(&self, key: &str) -> Option<bool> {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
-        let tag: String = hmac::sign(&key, b"{}").as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let tag = HEXLOWER.encode(hmac::sign(&key, b"{}").as_ref());
         let mut headers = HeaderMap::new();
         headers.insert("x-signature", HeaderValue::from_str(&tag).unwrap());
         let examined =
