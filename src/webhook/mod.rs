@@ -5,9 +5,12 @@
 //!                                                           └──► delivery: signed anew ──► application
 //! ```
 //!
-//! [`refusal`] are the reasons for which an event is refused, [`event`] is one that is proven, [`store`] keeps it until it
-//! is taken.
+//! A [`scheme`] proves an event with the [`keys`] of a moment, which come out of [`secrets`]. [`refusal`] are the reasons
+//! for which an event is refused, [`event`] is one that is proven, [`store`] keeps it until it is taken.
 
 pub mod event;
+pub mod keys;
 pub mod refusal;
+pub mod scheme;
+pub mod secrets;
 pub mod store;

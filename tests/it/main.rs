@@ -73,6 +73,7 @@ mod provider_care;
 mod proxies;
 mod reload;
 mod rotation;
+mod schemes;
 mod security_table;
 
 mod session;
