@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
-use crate::definition::Key;
+use crate::definition::{Key, Mistake};
 use crate::identity::{self, Roles};
 use crate::inbound::{
     self, AppState, BodyLimits, Bound, Calls, Entrance, Limits, Listener, Protocol, Routes, Service, Tls,
@@ -72,8 +72,8 @@ impl Blueprint {
     /// Compiles definitions, reads secrets and keys, and checks routes against them. All mistakes that can be found in
     /// one pass are in the error.
     pub fn draw(config: Config, environment: &Environment, clock: Arc<dyn Clock>) -> Result<Self, ConfigErrors> {
-        let fault = |problem: String| ConfigErrors(vec![ConfigError::at("sidemint", problem)]);
-        let metrics = Arc::new(Metrics::new().map_err(|error| fault(error.to_string()))?);
+        let fault = |mistake: Mistake| ConfigErrors(vec![ConfigError::at("sidemint", mistake)]);
+        let metrics = Arc::new(Metrics::new().map_err(|error| fault(error.to_string().into()))?);
         let mut errors = Vec::new();
         let outbound = Outbound::configured(&config.outbound, Arc::clone(&clock)).or_else(|mistake| {
             errors.push(mistake);
@@ -87,8 +87,8 @@ impl Blueprint {
         let sources = identity::Sources::configure(&config.identity, &config.routes, &services).map_err(|mistakes| {
             errors.extend(mistakes);
         });
-        if let Err(problem) = telemetry::filter(&config.log.level) {
-            errors.push(ConfigError::new(config.log.origin.clone(), "log.level", problem));
+        if let Err(mistake) = telemetry::filter(&config.log.level) {
+            errors.push(ConfigError::at(config.log.origin.clone(), mistake.within("log.level")));
         }
         let mut providers = BTreeMap::new();
         for (name, table) in &config.providers {
@@ -206,8 +206,8 @@ fn plan(
         }
         provider.note_lifetime(ttl);
         let resolver = sources.resolver(route);
-        let form = inbound::form(route, &resolver, provider).unwrap_or_else(|problem| {
-            errors.push(ConfigError::new(route.origin.clone(), route.key.below("answer"), problem));
+        let form = inbound::form(route, &resolver, provider).unwrap_or_else(|mistake| {
+            errors.push(ConfigError::at(route.origin.clone(), mistake.within(&route.key)));
             Form::Json
         });
         if let Some(member) = resolver.user_member()
@@ -221,8 +221,8 @@ fn plan(
             errors.push(ConfigError::new(route.origin.clone(), route.key.below("provider"), problem));
         }
         let plan = Plan::new(route, form, Arc::clone(provider), Arc::clone(&roles), metrics);
-        if let Err(problem) = plan.check_headers() {
-            errors.push(ConfigError::new(route.origin.clone(), route.key.below("provider"), problem));
+        if let Err(mistake) = plan.check_headers() {
+            errors.push(ConfigError::at(route.origin.clone(), mistake.within(&route.key)));
         }
         plans.push(Arc::new(plan));
     }
@@ -270,6 +270,7 @@ impl App {
             sources: Arc::clone(&blueprint.sources),
             sessions: blueprint.sessions(&lifecycle),
             providers: blueprint.providers.values().cloned().collect(),
+            tls: blueprint.tls.clone(),
             metrics: Arc::clone(&blueprint.metrics),
             log: log.clone(),
             browser: config.browser.clone(),

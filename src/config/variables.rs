@@ -70,9 +70,9 @@ impl Variables {
     fn variable(&self, name: &str, parts: &[&str], text: &str, files: &Dict) -> Result<Variable, ConfigError> {
         let at = |path: &str, mistake: Mistake| ConfigError::at(name, mistake.within(path));
         let path = spelled(parts, files).map_err(|mistake| at(&parts.join(".").to_lowercase(), mistake))?;
-        let at = |problem: String| at(&path.join("."), problem.into());
+        let at = |mistake: Mistake| at(&path.join("."), mistake);
         if let Some(other) = self.0.iter().find(|other| other.path == path) {
-            return Err(at(format!("is what {} sets as well; unset one", other.name)));
+            return Err(at(format!("is what {} sets as well; unset one", other.name).into()));
         }
         let value = typed(text);
         if value.as_str().is_some_and(|text| !text.is_empty()) {

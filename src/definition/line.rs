@@ -1,33 +1,35 @@
 //! Values that stand on one line, and what editors, shells and consoles add to them.
 
+use super::Mistake;
+
 /// Checks a value that stands on one line: what an id, an address or a key can be. `Err` is the rest of a sentence, and
 /// names a place in the value, never the value.
-pub fn line(text: &str) -> Result<(), String> {
+pub fn line(text: &str) -> Result<(), Mistake> {
     if text.starts_with('\u{feff}') {
-        return Err("begins with a byte order mark; save it as UTF-8 without one".to_owned());
+        return Err("begins with a byte order mark; save it as UTF-8 without one".into());
     }
     if text.contains('\0') {
-        return Err("holds NUL characters, as UTF-16 does; save it as UTF-8".to_owned());
+        return Err("holds NUL characters, as UTF-16 does; save it as UTF-8".into());
     }
     let trimmed = text.trim();
     if trimmed.is_empty() {
-        return Err("is blank; write the value itself".to_owned());
+        return Err("is blank; write the value itself".into());
     }
     if text.ends_with(['\n', '\r']) {
-        return Err("ends with a line break; write the value alone, on one line".to_owned());
+        return Err("ends with a line break; write the value alone, on one line".into());
     }
     if !text.ends_with(trimmed) {
-        return Err("ends with a blank; write the value alone".to_owned());
+        return Err("ends with a blank; write the value alone".into());
     }
     if !text.starts_with(trimmed) {
-        return Err("begins with a blank or a line break; write the value alone".to_owned());
+        return Err("begins with a blank or a line break; write the value alone".into());
     }
     if is_quoted(text) {
-        return Err("stands in quotes; write it without them".to_owned());
+        return Err("stands in quotes; write it without them".into());
     }
     let odd = text.chars().position(|c| c.is_control() || is_invisible(c));
     odd.map_or(Ok(()), |at| {
-        Err(format!("holds a line break, a control character or an invisible one (character {})", at + 1))
+        Err(format!("holds a line break, a control character or an invisible one (character {})", at + 1).into())
     })
 }
 

@@ -18,9 +18,10 @@ mod token;
 mod user;
 
 pub use definition::{PRESETS, summary};
+pub use keys::KeySetStatus;
 pub use peer::{ConnectionProof, Peer, PeerProof, Peers, Rank};
 pub use refusal::Refusal;
 pub use request::{Evidence, Relayed, Worth};
 pub use resolver::Resolver;
-pub use source::Sources;
+pub use source::{IdentityStatus, Sources};
 pub use user::{Identity, Roles};

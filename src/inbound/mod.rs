@@ -14,6 +14,7 @@ mod reply;
 mod request;
 mod routes;
 mod service;
+mod status;
 
 use std::sync::Arc;
 
@@ -41,6 +42,8 @@ pub struct AppState {
     pub sessions: Arc<Sessions>,
     /// Whose public keys are published.
     pub providers: Vec<Arc<Provider>>,
+    /// The certificates of the listeners.
+    pub tls: Option<Arc<Tls>>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The request lines.

@@ -36,8 +36,6 @@ impl IdentityFamilies {
     pub fn key_set(&self, source: &str, faults: impl IntoIterator<Item = &'static str>) -> KeySetMetrics {
         let looks = std::iter::once("ok").chain(faults);
         KeySetMetrics {
-            since: self.key_set_fetched(source),
-            keys: self.key_set_keys(source),
             looks: looks.map(|how| (how, self.key_set_fetches(source, how))).collect(),
             unknown: self.key_set_unknown(source),
         }

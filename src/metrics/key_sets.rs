@@ -1,32 +1,23 @@
 //! What is counted of one key set.
 
-use super::{Counter, Gauge};
+use super::Counter;
 
 /// What is counted of one key set.
 #[derive(Clone, Debug)]
 pub struct KeySetMetrics {
-    pub(super) since: Gauge,
-    pub(super) keys: Gauge,
     pub(super) looks: Vec<(&'static str, Counter)>,
     pub(super) unknown: Counter,
 }
 
 impl KeySetMetrics {
-    /// The source has told `keys` keys at this second.
-    pub fn fetched(&self, now: i64, keys: usize) {
-        self.since.set(now);
-        self.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
+    /// The source has told its keys.
+    pub fn fetched(&self) {
         self.count("ok");
     }
 
     /// A look brought nothing.
     pub fn failed(&self, outcome: &str) {
         self.count(outcome);
-    }
-
-    /// The last good keys are too old to be used.
-    pub fn dropped(&self) {
-        self.keys.set(0);
     }
 
     /// A token named a key that the source does not have.

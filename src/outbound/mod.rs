@@ -26,6 +26,7 @@ use way::{Way, plain};
 
 use crate::clock::{Clock, Moment};
 use crate::config::{self, ConfigError};
+use crate::definition::Mistake;
 
 /// Bytes of an answer at most; token answers have a few hundred.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
@@ -85,16 +86,16 @@ pub struct Outbound {
 
 impl Outbound {
     /// A client that connects by itself.
-    pub fn new(clock: Arc<dyn Clock>) -> Result<Self, String> {
+    pub fn new(clock: Arc<dyn Clock>) -> Result<Self, Mistake> {
         Self::of(Way::default(), clock)
     }
 
     /// A client that connects as the configuration says.
     pub fn configured(rules: &config::Outbound, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
-        Self::of(Way::open(rules)?, clock).map_err(|problem| ConfigError::at("sidemint", problem))
+        Self::of(Way::open(rules)?, clock).map_err(|mistake| ConfigError::at("sidemint", mistake))
     }
 
-    fn of(way: Way, clock: Arc<dyn Clock>) -> Result<Self, String> {
+    fn of(way: Way, clock: Arc<dyn Clock>) -> Result<Self, Mistake> {
         let kept = |client: reqwest::ClientBuilder| {
             client.pool_idle_timeout(POOL_IDLE).pool_max_idle_per_host(POOL_SIZE).build().map_err(plain)
         };
@@ -104,7 +105,7 @@ impl Outbound {
 
     /// A reader of public documents within `reach` that goes the same way. `authorities` are certificates in PEM that
     /// servers may be signed by, beside those of the configuration.
-    pub fn reader(&self, reach: Reach, authorities: Option<&[u8]>) -> Result<Reader, String> {
+    pub fn reader(&self, reach: Reach, authorities: Option<&[u8]>) -> Result<Reader, Mistake> {
         Reader::new(&self.way, reach, authorities, Arc::clone(&self.clock))
     }
 

@@ -11,6 +11,7 @@ use super::address::Reach;
 use super::way::{self, Way, plain};
 use super::{Call, Clients, Reply, SendError, within};
 use crate::clock::{Clock, Moment};
+use crate::definition::Mistake;
 
 /// Why a document could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +43,7 @@ impl Reader {
         reach: Reach,
         authorities: Option<&[u8]>,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Mistake> {
         let authorities = authorities.map(way::authorities).transpose()?.unwrap_or_default();
         let build =
             |client: reqwest::ClientBuilder| client.tls_certs_merge(authorities.iter().cloned()).build().map_err(plain);

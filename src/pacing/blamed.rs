@@ -9,8 +9,11 @@ use std::time::Duration;
 use super::{Backoff, Failure};
 use crate::clock::Moment;
 
-/// Pauses of a user. Nothing is held any more against a user who has not failed for the longest of them after a pause.
-const PAUSES: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_mins(1), jitter: false };
+/// Pauses after failures, of one user and of the other side as a whole: each failure after a pause makes the next one
+/// longer. No refusal names a shorter wait than the first. Nothing is held any more against a user who has not failed for
+/// the longest of them after a pause.
+pub(super) const PAUSES: Backoff =
+    Backoff { first: Duration::from_secs(1), longest: Duration::from_mins(1), jitter: false };
 /// Users in one half of the memory.
 const HALF: usize = 4096;
 

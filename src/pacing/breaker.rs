@@ -13,17 +13,14 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::Serialize;
 
-use super::Backoff;
-use super::blamed::Blamed;
+use super::blamed::{Blamed, PAUSES};
 use super::failure::{Failure, Fault};
 use crate::clock::Moment;
-use crate::metrics::Gauge;
 
 /// Users in a row whose failures open the breaker.
 const THRESHOLD: usize = 5; // T-39: threshold
-/// Pauses: each failed probe makes the next one longer. No refusal names a shorter wait than the first.
-const PAUSES: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_mins(1), jitter: false };
 
 /// Whether a user with failures of its own has to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +44,23 @@ pub enum Refusal<K> {
     Busy,
 }
 
+/// Whether calls are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerState {
+    /// They are.
+    Closed,
+    /// One is under way after a pause; the others wait for its end.
+    HalfOpen,
+    /// None is before the end of the pause.
+    Open,
+}
+
 /// A circuit breaker for calls to one service.
 #[derive(Debug)]
 pub(super) struct Breaker<K> {
     state: Mutex<State<K>>,
     hasher: RandomState,
-    gauge: Gauge,
 }
 
 #[derive(Debug)]
@@ -104,7 +112,7 @@ pub(super) struct Permit<'b, K: Copy> {
 }
 
 impl<K: Copy> Breaker<K> {
-    pub(super) fn new(gauge: Gauge) -> Self {
+    pub(super) fn new() -> Self {
         let state = State {
             unconnected: 0,
             failed_for: Vec::new(),
@@ -115,7 +123,17 @@ impl<K: Copy> Breaker<K> {
             trying: false,
             blamed: Blamed::default(),
         };
-        Self { state: Mutex::new(state), hasher: RandomState::new(), gauge }
+        Self { state: Mutex::new(state), hasher: RandomState::new() }
+    }
+
+    /// Whether calls are made now.
+    pub(super) fn state(&self) -> BreakerState {
+        let state = self.state.lock();
+        match state.pause {
+            None => BreakerState::Closed,
+            Some(_) if state.probing || state.trying => BreakerState::HalfOpen,
+            Some(_) => BreakerState::Open,
+        }
     }
 
     /// Says when to come back, where a call for `user` would not be let through.
@@ -135,7 +153,6 @@ impl<K: Copy> Breaker<K> {
         };
         if let Some(under_way) = state.under_way(role) {
             *under_way = true;
-            self.gauge.set(1);
         }
         Ok(Permit { breaker: self, user, role, epoch: state.epoch, reported: false })
     }
@@ -143,7 +160,7 @@ impl<K: Copy> Breaker<K> {
     fn succeeded(&self, permit: &Permit<'_, K>) -> Option<Change> {
         let mut state = self.state.lock();
         state.blamed.forget(permit.user);
-        if permit.epoch == state.epoch { self.close(&mut state) } else { None }
+        if permit.epoch == state.epoch { Self::close(&mut state) } else { None }
     }
 
     fn failed(&self, permit: &Permit<'_, K>, failure: Failure<K>, now: Moment) -> Option<Change> {
@@ -176,12 +193,12 @@ impl<K: Copy> Breaker<K> {
             }
             (Fault::Unclear, Role::Trial) | (Fault::User | Fault::Credential, Role::Ordinary) => false,
             // The other side works; what it refuses is this user, or our credential.
-            (Fault::User | Fault::Credential, Role::Probe | Role::Trial) => return self.close(&mut state),
+            (Fault::User | Fault::Credential, Role::Probe | Role::Trial) => return Self::close(&mut state),
         };
-        opens.then(|| self.open(&mut state, failure, now)).flatten()
+        opens.then(|| Self::open(&mut state, failure, now)).flatten()
     }
 
-    fn open(&self, state: &mut State<K>, failure: Failure<K>, now: Moment) -> Option<Change> {
+    fn open(state: &mut State<K>, failure: Failure<K>, now: Moment) -> Option<Change> {
         // T-39: advice of the other side
         let wait = PAUSES.after(state.pauses, failure.retry_after);
         let was_open = state.pause.is_some();
@@ -192,18 +209,13 @@ impl<K: Copy> Breaker<K> {
         for user in std::mem::take(&mut state.failed_for) {
             state.blamed.pardon(user);
         }
-        self.gauge.set(2);
         (!was_open).then_some(Change::Opened(wait))
     }
 
-    /// Mostly nothing changes; the gauge is then left alone.
-    fn close(&self, state: &mut State<K>) -> Option<Change> {
+    fn close(state: &mut State<K>) -> Option<Change> {
         state.failed_for.clear();
         (state.unconnected, state.pauses, state.probing, state.trying) = (0, 0, false, false);
-        state.pause.take().map(|_pause| {
-            self.gauge.set(0);
-            Change::Closed
-        })
+        state.pause.take().map(|_pause| Change::Closed)
     }
 }
 
@@ -276,7 +288,7 @@ mod tests {
     const REFUSED: Failure<u32> = Failure { fault: Fault::Remote, ..DOWN };
 
     fn breaker() -> Breaker<u32> {
-        Breaker::new(Gauge::new("state", "state").expect("a gauge"))
+        Breaker::new()
     }
 
     fn limit(advice: Option<u64>) -> Failure<u32> {
@@ -315,11 +327,13 @@ mod tests {
     fn five_users_open_it_and_one_probe_is_let_through() {
         let breaker = opened();
         assert_eq!(check(&breaker, "alice", START), Err(Refusal::Open(Duration::from_secs(1))));
+        assert_eq!(breaker.state(), BreakerState::Open);
         let probe = admit(&breaker, "alice", later(1));
         assert!(!is_open_for(&breaker, "bob", later(1)), "one probe at a time");
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
         assert_eq!(probe.report(Ok(()), later(1)), Some(Change::Closed));
         assert!(is_open_for(&breaker, "bob", later(1)));
-        assert_eq!(breaker.gauge.get(), 0);
+        assert_eq!(breaker.state(), BreakerState::Closed);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::clock::{Clock, Moment};
-use crate::metrics::{Counter, Gauge};
+use crate::metrics::Counter;
 
 /// Calls that may wait, for each that may be under way.
 const QUEUE: usize = 8;
@@ -20,32 +20,18 @@ const QUEUE: usize = 8;
 pub(super) struct ConcurrencyLimit {
     free: Semaphore,
     waiting: AtomicUsize,
+    /// Calls that may be under way.
+    count: usize,
+    /// Calls that may wait.
     queue: usize,
-    metrics: ConcurrencyMetrics,
-}
-
-/// What is shown of the calls.
-#[derive(Debug)]
-pub struct ConcurrencyMetrics {
-    /// Calls under way.
-    pub running: Gauge,
-    /// Calls that wait.
-    pub waiting: Gauge,
     /// Calls that could not wait, or waited in vain.
-    pub refused: Counter,
+    refused: Counter,
 }
 
 /// A call that is under way, until this is dropped.
 #[derive(Debug)]
 pub(super) struct InFlight<'l> {
     _permit: SemaphorePermit<'l>,
-    running: &'l Gauge,
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.running.dec();
-    }
 }
 
 /// A call that waits.
@@ -54,47 +40,45 @@ struct Waiting<'l>(&'l ConcurrencyLimit);
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.0.metrics.waiting.dec();
     }
 }
 
 impl ConcurrencyLimit {
     /// So many calls at once.
-    pub(super) fn new(count: usize, metrics: ConcurrencyMetrics) -> Self {
-        let queue = count.saturating_mul(QUEUE);
+    pub(super) fn new(count: usize, refused: Counter) -> Self {
         // T-64: bounded calls
-        Self { free: Semaphore::new(count.min(Semaphore::MAX_PERMITS)), waiting: AtomicUsize::new(0), queue, metrics }
+        let (count, queue) = (count.min(Semaphore::MAX_PERMITS), count.saturating_mul(QUEUE));
+        Self { free: Semaphore::new(count), waiting: AtomicUsize::new(0), count, queue, refused }
+    }
+
+    /// Calls that are under way, and calls that wait.
+    pub(super) fn load(&self) -> (usize, usize) {
+        (self.count.saturating_sub(self.free.available_permits()), self.waiting.load(Ordering::Relaxed))
     }
 
     /// Begins a call, now or before `until`; `None` where too many wait already, or time is up.
     pub(super) async fn begin(&self, clock: &Arc<dyn Clock>, until: Moment) -> Option<InFlight<'_>> {
         if let Ok(permit) = self.free.try_acquire() {
-            return Some(self.in_flight(permit));
+            return Some(InFlight { _permit: permit });
         }
         let begun = self.wait(clock, until).await;
         if begun.is_none() {
-            self.metrics.refused.inc();
+            self.refused.inc();
         }
         begun
     }
 
     async fn wait(&self, clock: &Arc<dyn Clock>, until: Moment) -> Option<InFlight<'_>> {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.metrics.waiting.inc();
         let _waiting = Waiting(self);
         if before >= self.queue {
             return None;
         }
         tokio::select! {
             biased;
-            permit = self.free.acquire() => permit.ok().map(|permit| self.in_flight(permit)),
+            permit = self.free.acquire() => permit.ok().map(|permit| InFlight { _permit: permit }),
             () = clock.sleep_until(until) => None,
         }
-    }
-
-    fn in_flight<'l>(&'l self, permit: SemaphorePermit<'l>) -> InFlight<'l> {
-        self.metrics.running.inc();
-        InFlight { _permit: permit, running: &self.metrics.running }
     }
 }
 
@@ -109,16 +93,12 @@ mod tests {
     use crate::clock::{ManualClock, Timestamp};
 
     fn limit(count: usize) -> ConcurrencyLimit {
-        let gauge = |name: &str| Gauge::new(name, name).expect("a gauge");
-        let refused = Counter::new("refused", "refused").expect("a counter");
-        ConcurrencyLimit::new(
-            count,
-            ConcurrencyMetrics { running: gauge("running"), waiting: gauge("waiting"), refused },
-        )
+        ConcurrencyLimit::new(count, Counter::new("refused", "refused").expect("a counter"))
     }
 
-    fn shown(limit: &ConcurrencyLimit) -> (i64, i64, u64) {
-        (limit.metrics.running.get(), limit.metrics.waiting.get(), limit.metrics.refused.get())
+    fn shown(limit: &ConcurrencyLimit) -> (usize, usize, u64) {
+        let (running, waiting) = limit.load();
+        (running, waiting, limit.refused.get())
     }
 
     fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {

@@ -3,17 +3,31 @@
 
 use std::sync::Arc;
 
-use super::breaker::{Breaker, Change, OwnFailures, Permit, Refusal};
-use super::concurrency::{ConcurrencyLimit, ConcurrencyMetrics, InFlight};
+use serde::Serialize;
+
+use super::breaker::{Breaker, BreakerState, Change, OwnFailures, Permit, Refusal};
+use super::concurrency::{ConcurrencyLimit, InFlight};
 use super::failure::Failure;
 use crate::clock::{Clock, Moment};
-use crate::metrics::Gauge;
+use crate::metrics::Counter;
 
 /// The gate before one service. `K` are the kinds of its failures.
 #[derive(Debug)]
 pub struct Gate<K> {
     breaker: Breaker<K>,
     calls: ConcurrencyLimit,
+}
+
+/// How a gate stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GateStatus {
+    /// Whether calls are made.
+    pub breaker: BreakerState,
+    /// Calls under way.
+    pub running: usize,
+    /// Calls that wait because as many as are allowed are under way.
+    pub waiting: usize,
 }
 
 /// A call that may be made, and is counted until this is dropped. Its outcome is to be reported, unless it says nothing
@@ -25,9 +39,15 @@ pub struct Admitted<'g, K: Copy> {
 }
 
 impl<K: Copy> Gate<K> {
-    /// A gate that lets `calls_at_once` pass. `breaker` shows its state.
-    pub fn new(breaker: Gauge, calls_at_once: usize, calls: ConcurrencyMetrics) -> Self {
-        Self { breaker: Breaker::new(breaker), calls: ConcurrencyLimit::new(calls_at_once, calls) }
+    /// A gate that lets `calls_at_once` pass, and counts in `refused` those that could not wait or waited in vain.
+    pub fn new(calls_at_once: usize, refused: Counter) -> Self {
+        Self { breaker: Breaker::new(), calls: ConcurrencyLimit::new(calls_at_once, refused) }
+    }
+
+    /// How it stands now.
+    pub fn status(&self) -> GateStatus {
+        let (running, waiting) = self.calls.load();
+        GateStatus { breaker: self.breaker.state(), running, waiting }
     }
 
     /// Lets a call for `user` pass, now or before `until`. The breaker is asked twice: a call that it refuses does not

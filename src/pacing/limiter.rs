@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use super::{Pace, Rate};
 use crate::clock::{Clock, Moment};
-use crate::metrics::{Counter, Gauge};
+use crate::metrics::Counter;
 
 /// Smallest step of the clock.
 const TICK: Duration = Duration::from_millis(1);
@@ -34,7 +34,8 @@ pub struct Limiter {
     state: Mutex<State>,
     /// Held by the call at the head of the queue; tokio's lock lets the others have it in the order they came.
     head: tokio::sync::Mutex<()>,
-    metrics: Option<(Gauge, Counter)>,
+    /// Counts the calls that are refused.
+    refused: Option<Counter>,
 }
 
 #[derive(Debug)]
@@ -51,7 +52,6 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut state = self.0.state.lock();
         state.waiting = state.waiting.saturating_sub(1);
-        self.0.show(&state);
     }
 }
 
@@ -65,15 +65,20 @@ impl Limiter {
             longest_wait,
             state: Mutex::new(State { due: Pace::UNUSED, waiting: 0 }),
             head: tokio::sync::Mutex::default(),
-            metrics: None,
+            refused: None,
         }
     }
 
-    /// Shows how many calls wait, and counts those that are refused.
+    /// Counts in `refused` the calls that are refused.
     #[must_use]
-    pub fn counted(mut self, waiting: Gauge, refused: Counter) -> Self {
-        self.metrics = Some((waiting, refused));
+    pub fn counted(mut self, refused: Counter) -> Self {
+        self.refused = Some(refused);
         self
+    }
+
+    /// Calls that wait.
+    pub fn waiting(&self) -> usize {
+        self.state.lock().waiting
     }
 
     /// Lets a call pass, now or within its turn before `deadline`. Otherwise says after what time to come back.
@@ -86,8 +91,8 @@ impl Limiter {
             Ok(Some(place)) => self.wait(place, clock, until).await,
             Err(wait) => Err(wait),
         };
-        if let (Err(_), Some((_, refused))) = (&outcome, &self.metrics) {
-            refused.inc();
+        if outcome.is_err() {
+            self.refused.iter().for_each(Counter::inc);
         }
         outcome
     }
@@ -104,7 +109,6 @@ impl Limiter {
             return Err(slot.since(now));
         }
         state.waiting += 1;
-        self.show(&state);
         Ok(Some(Place(self)))
     }
 
@@ -137,12 +141,6 @@ impl Limiter {
     /// When a call with `before` others before it will pass.
     fn slot(&self, state: &State, now: Moment, before: usize) -> Moment {
         self.pace.slot(state.due, now, before)
-    }
-
-    fn show(&self, state: &State) {
-        if let Some((waiting, _)) = &self.metrics {
-            waiting.set(i64::try_from(state.waiting).unwrap_or(i64::MAX));
-        }
     }
 }
 
@@ -317,15 +315,14 @@ mod tests {
 
     #[test]
     fn those_who_wait_and_those_who_may_not_are_counted() {
-        let waiting = Gauge::new("waiting", "waiting").expect("a gauge");
         let refused = Counter::new("refused", "refused").expect("a counter");
         let mut calls = Calls::of("1/s", None, 1, SECOND);
         let limiter = Limiter::new("1/s".parse().expect("a rate"), None, 1, SECOND);
-        calls.limiter = Arc::new(limiter.counted(waiting.clone(), refused.clone()));
+        calls.limiter = Arc::new(limiter.counted(refused.clone()));
         (0..4).for_each(|_| calls.come(FAR));
-        assert_eq!((waiting.get(), refused.get()), (1, 2));
+        assert_eq!((calls.limiter.waiting(), refused.get()), (1, 2));
         calls.advance(SECOND);
-        assert_eq!((waiting.get(), refused.get(), calls.passed.len()), (0, 2, 2));
+        assert_eq!((calls.limiter.waiting(), refused.get(), calls.passed.len()), (0, 2, 2));
     }
 
     /// What happens next.

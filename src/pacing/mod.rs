@@ -14,9 +14,8 @@ mod limiter;
 mod rate;
 
 pub use backoff::Backoff;
-pub use breaker::{Change, OwnFailures, Refusal};
-pub use concurrency::ConcurrencyMetrics;
+pub use breaker::{BreakerState, Change, OwnFailures, Refusal};
 pub use failure::{Failure, Fault};
-pub use gate::{Admitted, Gate};
+pub use gate::{Admitted, Gate, GateStatus};
 pub use limiter::Limiter;
 pub use rate::{Pace, Rate};

@@ -24,13 +24,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::Value;
 
 pub use calls::error::{Cause, ProviderError};
 pub use client::dialect::{Dialect, HEADER_TEXT};
 pub use client::inputs::{Given, InputFault, Inputs};
 pub use compile::webhook::{PairId, WebhookSettings};
-pub use credentials::KeyState;
+pub use credentials::KeyStatus;
 pub use credentials::rotation::{
     Plan as RotationPlan, Progress, Rotation, RotationError, Stage, Status as RotationStatus,
 };
@@ -57,8 +58,24 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{self, ConfigError, Environment};
 use crate::definition::{Key, Mistakes};
 use crate::outbound::{Outbound, Services};
-use crate::pacing::{ConcurrencyMetrics, Gate};
+use crate::pacing::{Gate, GateStatus, Limiter};
 use crate::secrets::{Fingerprint, Reload, Reports};
+
+/// How one provider is doing.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderStatus {
+    /// Name in the configuration.
+    pub name: String,
+    /// Name of the definition.
+    pub preset: String,
+    /// Whether calls are made, and how many.
+    pub calls: GateStatus,
+    /// Calls that wait for their turn under our own limit, where there is one.
+    pub limiter_waiting: Option<usize>,
+    /// The keys that sign tokens or did so, the one that signs now first. Empty where the provider makes the tokens.
+    pub keys: Vec<KeyStatus>,
+}
 
 /// One configured account at a chat system.
 #[derive(Debug)]
@@ -102,11 +119,6 @@ impl Provider {
         let (mut compiled, needs) = compile::compile(name, definition, settings, table, metrics)?;
         compiled.cautions.extend(given_twice);
         let remember = table.upsert_memory.unwrap_or(compiled.remember);
-        let calls = ConcurrencyMetrics {
-            running: metrics.provider.calls_running(name),
-            waiting: metrics.provider.calls_waiting(name),
-            refused: metrics.provider.calls_refused(name),
-        };
         let reports = Reports {
             generation: Some(metrics.provider.credentials_generation(name)),
             rejected: Some(metrics.provider.credentials_rejected(name)),
@@ -118,7 +130,7 @@ impl Provider {
             compiled,
             vault: Vault::open(needs, reports, Arc::clone(&services.clock))?,
             upserts: Upserts::new(remember, name, metrics),
-            gate: Gate::new(metrics.provider.breaker(name), table.calls_at_once, calls),
+            gate: Gate::new(table.calls_at_once, metrics.provider.calls_refused(name)),
             journal: Journal::default(),
             timeout: table.timeout,
             retries: table.retries,
@@ -225,14 +237,20 @@ impl Provider {
         self.vault.note_lifetime(life);
     }
 
-    /// The keys that sign tokens or did so, the one that signs now first. Empty where a provider makes the tokens.
-    pub fn key_states(&self) -> Vec<KeyState> {
-        self.vault.key_states()
-    }
-
     /// The time, as this provider sees it.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// How it is doing now. It holds nothing secret and nothing of a user.
+    pub fn status(&self) -> ProviderStatus {
+        ProviderStatus {
+            name: self.name.to_string(),
+            preset: self.preset.clone(),
+            calls: self.gate.status(),
+            limiter_waiting: self.compiled.limiter.as_ref().map(Limiter::waiting),
+            keys: self.vault.key_status(),
+        }
     }
 
     /// Public keys as JWKs, overlap included.

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::IgnoredAny;
 
-use crate::definition::{is_quoted, line};
+use crate::definition::{Mistake, is_quoted, line};
 
 /// Lines of base64 are at least this long where a tool breaks them: 64 (OpenSSL) or 76 (RFC 2045).
 const WRAPPED: usize = 64;
@@ -15,9 +15,9 @@ const WRAPPED: usize = 64;
 ///
 /// Bytes that are no text are a raw key and stay as they are. A document (PEM, JSON) may have line breaks around it,
 /// because its readers skip them.
-pub(super) fn cleaned(mut bytes: Vec<u8>) -> Result<Vec<u8>, String> {
+pub(super) fn cleaned(mut bytes: Vec<u8>) -> Result<Vec<u8>, Mistake> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err("is UTF-16; save it as UTF-8".to_owned());
+        return Err("is UTF-16; save it as UTF-8".into());
     }
     if bytes.ends_with(b"\n") {
         bytes.pop();
@@ -26,7 +26,7 @@ pub(super) fn cleaned(mut bytes: Vec<u8>) -> Result<Vec<u8>, String> {
         }
     }
     if bytes.is_empty() {
-        return Err("is empty".to_owned());
+        return Err("is empty".into());
     }
     match std::str::from_utf8(&bytes) {
         Ok(text) => check(text)?,
@@ -35,7 +35,7 @@ pub(super) fn cleaned(mut bytes: Vec<u8>) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn check(text: &str) -> Result<(), String> {
+fn check(text: &str) -> Result<(), Mistake> {
     if is_document(text) {
         return Ok(());
     }
@@ -67,7 +67,7 @@ mod tests {
     fn outcome(bytes: &[u8]) -> String {
         match cleaned(bytes.to_vec()) {
             Ok(kept) => format!("= {}", String::from_utf8_lossy(&kept)),
-            Err(problem) => problem.split(';').next().unwrap_or_default().to_owned(),
+            Err(mistake) => mistake.problem.split(';').next().unwrap_or_default().to_owned(),
         }
     }
 

@@ -331,7 +331,7 @@ fn secret_of(path: &Path, read: Result<file::Content, FileError>) -> Result<(Sec
 /// The secret in `bytes`, which stand at `place`.
 fn cleaned(bytes: Vec<u8>, place: &str) -> Result<Secret, SecretError> {
     let content = Secret::new(bytes.clone());
-    let fault = |problem| SecretError::Content { place: place.to_owned(), problem, content };
+    let fault = |mistake: Mistake| SecretError::Content { place: place.to_owned(), problem: mistake.problem, content };
     content::cleaned(bytes).map(Secret::new).map_err(fault)
 }
 

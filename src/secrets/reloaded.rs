@@ -101,10 +101,9 @@ impl<T> Reloaded<T> {
         name: &str,
         source: SecretSource,
         reports: Reports,
-        make: impl FnOnce(&Secret) -> Result<T, String>,
-    ) -> Result<Self, String> {
-        let one = Self::open(BTreeMap::from([(name.to_owned(), source)]), reports, |set| one(set, make));
-        one.map_err(|mistakes| mistakes.into_iter().map(|mistake| mistake.problem).collect())
+        make: impl FnOnce(&Secret) -> Result<T, Mistake>,
+    ) -> Result<Self, Mistakes> {
+        Self::open(BTreeMap::from([(name.to_owned(), source)]), reports, |set| one(set, make))
     }
 
     /// Made of no files; what replaces it comes by [`Reloaded::replace`].
@@ -148,7 +147,7 @@ impl<T> Reloaded<T> {
     }
 
     /// The same for one source.
-    pub fn reload_one(&self, make: impl FnOnce(&Secret, &T) -> Result<T, String>) -> News {
+    pub fn reload_one(&self, make: impl FnOnce(&Secret, &T) -> Result<T, Mistake>) -> News {
         self.reload(|set, old| one(set, |secret| make(secret, old)))
     }
 
@@ -209,7 +208,7 @@ impl<T> fmt::Debug for Reloaded<T> {
 }
 
 /// What is made of the one secret of `set`.
-fn one<T>(set: &SecretSet, make: impl FnOnce(&Secret) -> Result<T, String>) -> Result<T, Mistakes> {
+fn one<T>(set: &SecretSet, make: impl FnOnce(&Secret) -> Result<T, Mistake>) -> Result<T, Mistakes> {
     let (name, secret) = set.all().next().ok_or_else(Mistakes::default)?;
-    make(secret).map_err(|problem| Mistake::new(Key::of(name), problem).into())
+    make(secret).map_err(|mistake| mistake.within(Key::of(name)).into())
 }

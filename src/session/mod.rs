@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::{Mutex, MutexGuard};
+use serde::Serialize;
 use tokio::sync::Semaphore;
 
 pub use answer::{Answer, ENVOY_REMOVE, Form, SESSION_HEADERS, STATUS, left_empty};
@@ -58,6 +59,18 @@ pub enum How {
     Minted,
 }
 
+/// How many sessions there are.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionsStatus {
+    /// Sessions in the cache.
+    pub cached: u64,
+    /// Bytes of memory that they take, keys included.
+    pub bytes: u64,
+    /// Sessions that wait for their point of renewal or removal.
+    pub renewals_pending: usize,
+}
+
 /// The service.
 #[derive(Debug)]
 pub struct Sessions {
@@ -88,7 +101,7 @@ impl Sessions {
             by_route,
             store: Store::new(cache, metrics),
             flights: Arc::default(),
-            renewals: Renewals::new(cache.max_entries, metrics.session.renewals_pending("sessions")),
+            renewals: Renewals::new(cache.max_entries),
             renewing: Arc::new(Semaphore::new(RENEWALS_AT_ONCE)),
             stripes: std::iter::repeat_with(Mutex::default).take(STRIPES).collect(),
             user_rate: limits.user_rate.map(UserRate::new),
@@ -273,9 +286,10 @@ impl Sessions {
         Ok(plan.provider.explain(&order)?)
     }
 
-    /// Brings the cache's gauges up to date.
-    pub fn report(&self) {
-        self.store.report();
+    /// How many sessions there are now.
+    pub fn status(&self) -> SessionsStatus {
+        let (cached, bytes) = self.store.size();
+        SessionsStatus { cached, bytes, renewals_pending: self.renewals.pending() }
     }
 }
 

@@ -17,7 +17,6 @@ use super::flight::{self, Join};
 use super::key::SessionKey;
 use super::{Plan, SessionError, Sessions};
 use crate::clock::Moment;
-use crate::metrics::Gauge;
 use crate::pacing::Backoff;
 use crate::trace::Origin;
 
@@ -57,7 +56,6 @@ pub(super) struct Renewals {
     changed: Notify,
     /// Beyond this, points of entries that the cache has dropped are thrown out.
     limit: usize,
-    pending: Gauge,
 }
 
 impl std::fmt::Debug for Renewals {
@@ -67,10 +65,10 @@ impl std::fmt::Debug for Renewals {
 }
 
 impl Renewals {
-    pub(super) fn new(max_entries: u64, pending: Gauge) -> Self {
+    pub(super) fn new(max_entries: u64) -> Self {
         // A quarter of slack keeps the cost of throwing out small, and a dead one holds a key and an entry.
         let limit = usize::try_from(max_entries.saturating_add(max_entries / 4)).unwrap_or(usize::MAX).max(1024);
-        Self { queue: Mutex::default(), changed: Notify::new(), limit, pending }
+        Self { queue: Mutex::default(), changed: Notify::new(), limit }
     }
 
     /// Schedules `entry` for `at`.
@@ -81,11 +79,15 @@ impl Renewals {
         }
         let first = queue.peek().is_none_or(|Reverse(next)| at < next.at);
         queue.push(Reverse(Item { at, key, entry: Arc::downgrade(entry) }));
-        self.pending.set(i64::try_from(queue.len()).unwrap_or(i64::MAX));
         drop(queue);
         if first {
             self.changed.notify_one();
         }
+    }
+
+    /// Sessions that wait for their point.
+    pub(super) fn pending(&self) -> usize {
+        self.queue.lock().len()
     }
 
     /// The next point, if there is one.
@@ -104,7 +106,6 @@ impl Renewals {
         let mut queue = self.queue.lock();
         while queue.peek().is_some_and(|Reverse(item)| item.at <= now) {
             let Reverse(item) = queue.pop()?;
-            self.pending.set(i64::try_from(queue.len()).unwrap_or(i64::MAX));
             if let Some(entry) = item.entry.upgrade() {
                 return Some((item.key, entry));
             }

@@ -22,6 +22,7 @@ pub use request_log::{RequestLine, RequestLog, UserTag};
 
 use crate::clock::SystemClock;
 use crate::config::{Environment, Log};
+use crate::definition::Mistake;
 use crate::metrics::Counter;
 
 /// Starts the log of the process on standard output. Lines that are lost are counted in `dropped`.
@@ -31,16 +32,16 @@ pub fn start(log: &Log, environment: &Environment, dropped: Counter) -> io::Resu
     // Not through the buffer of the standard library: its lock would be held for as long as the output is not read.
     let out = File::from(stdout.as_fd().try_clone_to_owned()?);
     let queue = LogQueue::start(Box::new(out), format, Arc::new(SystemClock), dropped)?;
-    install(log, queue.clone()).map_err(io::Error::other)?;
+    install(log, queue.clone())?;
     report_panics();
     Ok(queue)
 }
 
 /// Installs the subscriber for the process.
-fn install(log: &Log, queue: LogQueue) -> Result<(), String> {
+fn install(log: &Log, queue: LogQueue) -> io::Result<()> {
     let format = queue.format();
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter(&log.level)?)
+        .with_env_filter(filter(&log.level).map_err(|mistake| io::Error::other(mistake.to_string()))?)
         .with_timer(format::Milliseconds)
         // It would tell them on standard error, which may be as unread as the log.
         .log_internal_errors(false)
@@ -51,7 +52,7 @@ fn install(log: &Log, queue: LogQueue) -> Result<(), String> {
     } else {
         builder.try_init()
     };
-    installed.map_err(|error| error.to_string())
+    installed.map_err(io::Error::other)
 }
 
 /// Panics are told in the log: standard error may be a pipe that is not read, and a worker would wait there for ever.
@@ -64,7 +65,7 @@ fn report_panics() {
 }
 
 /// Reads a level or filter.
-pub fn filter(text: &str) -> Result<EnvFilter, String> {
+pub fn filter(text: &str) -> Result<EnvFilter, Mistake> {
     // The parser takes a misspelt level for the name of a module, and then nothing is logged at all.
     let bare = text.split(',').filter(|part| !part.contains(['=', '[']));
     let levels_only = bare.map(str::trim).all(|word| LevelFilter::from_str(word).is_ok());
@@ -73,5 +74,6 @@ pub fn filter(text: &str) -> Result<EnvFilter, String> {
         format!(
             "\"{text}\" is not a level (error, warn, info, debug, trace) nor a filter such as \"info,sidemint=debug\""
         )
+        .into()
     })
 }

@@ -136,7 +136,7 @@ async fn several_sources_must_say_whose_subjects_they_are() {
     let (key, table) = partners("ext");
     let deny = ("identity.users.deny", "[\"corp-bob\", \"alice\"]");
     let errors = refuse(&[("identity.sources.plain", "{ namespace = \"corp\" }"), (key, &table), deny]);
-    assert!(errors.contains("identity.users.deny: holds an entry, number 2, that names nobody"), "{errors}");
+    assert!(errors.contains("identity.users.deny: holds an entry, number 2, that matches no user"), "{errors}");
     assert!(errors.contains("write corp-SUBJECT or ext-SUBJECT") && !errors.contains("alice"), "{errors}");
 }
 

@@ -76,7 +76,7 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     let config = Config::load(sources, environment)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // What is looked at stands between clients and us; no proxy of ours is on that way.
-    let outbound = Outbound::new(Arc::clone(&clock)).map_err(Failure::Running)?;
+    let outbound = Outbound::new(Arc::clone(&clock)).map_err(|mistake| Failure::Running(mistake.to_string()))?;
     let configured = Outbound::configured(&config.outbound, Arc::clone(&clock));
     let configured = configured.map_err(|mistake| ConfigErrors(vec![mistake]))?;
     let metrics = Arc::new(Metrics::new().map_err(|error| Failure::Running(error.to_string()))?);

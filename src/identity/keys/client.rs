@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::definition::Key;
+use crate::definition::{Key, Mistakes};
 use crate::identity::definition::KeyPlan;
 use crate::metrics::KeySetMetrics;
 use crate::outbound::{Outbound, Reach, Reader};
@@ -18,13 +18,13 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Reads the file. `Err` is what is wrong with it.
+    /// Reads the file. The mistakes are at keys of the source.
     pub(super) fn new(
         source: &str,
         plan: &KeyPlan,
         outbound: &Outbound,
         metrics: &KeySetMetrics,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Mistakes> {
         let (reach, make) =
             (plan.reach, |authorities: Option<&Secret>| outbound.reader(plan.reach, authorities.map(Secret::expose)));
         let reader = match &plan.ca_file {

@@ -16,7 +16,7 @@ use super::client::Client;
 use super::schedule::fresh_for;
 use super::{Key, Keys, jwks};
 use crate::clock::{Clock, Moment};
-use crate::definition::Mistake;
+use crate::definition::{Mistake, Mistakes};
 use crate::identity::definition::{KeyForm, KeyPlace, KeyPlan, PemUrl};
 use crate::metrics::{KeySetMetrics, Label as _};
 use crate::outbound::Services;
@@ -98,9 +98,8 @@ impl Fetcher {
         plan: &KeyPlan,
         services: &Services,
         metrics: &KeySetMetrics,
-    ) -> Result<Self, Mistake> {
-        let client = Client::new(source, plan, &services.outbound, metrics);
-        let client = Arc::new(client.map_err(|problem| Mistake::new("keys.ca_file", problem))?);
+    ) -> Result<Self, Mistakes> {
+        let client = Arc::new(Client::new(source, plan, &services.outbound, metrics)?);
         if let Some(path) = &plan.bearer_file {
             let wrong = |problem: String| Mistake::new("keys.bearer_file", problem);
             let token = read_secret(path).map_err(|error| wrong(error.to_string()))?;

@@ -20,11 +20,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::Guard;
+use parking_lot::Mutex;
+use serde::Serialize;
 
 use self::task::Remote;
 use super::definition::{KeyPlace, KeyPlan};
-use crate::clock::Clock;
-use crate::definition::{self, Mistake};
+use crate::clock::{Clock, Timestamp};
+use crate::definition::{self, Mistakes};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::KeySetMetrics;
 use crate::outbound::Services;
@@ -34,6 +36,17 @@ pub(super) use algorithm::{Algorithm, Family};
 pub(super) use public::{Key, MOST_KID_BYTES};
 pub(super) use readiness::KeyReadiness;
 pub(super) use set::{Found, Keys};
+
+/// How the keys of one source are doing.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeySetStatus {
+    /// Name of the source.
+    pub source: String,
+    /// Keys in use.
+    pub keys: usize,
+    /// When the source last told its keys; `None` before the first time.
+    pub fetched: Option<Timestamp>,
+}
 
 /// A key set in use.
 #[derive(Debug)]
@@ -53,6 +66,7 @@ enum Origin {
         place: KeyPlace,
         metrics: KeySetMetrics,
         clock: Arc<dyn Clock>,
+        read: Mutex<Timestamp>,
     },
     Remote(Box<Remote>),
 }
@@ -66,7 +80,7 @@ impl KeySet {
 
     /// The key set of `source`. Files are read now, so that a mistake in them shows; nothing else is asked before
     /// [`KeySet::start`].
-    pub(super) fn configure(source: &str, plan: &KeyPlan, services: &Services) -> Result<Self, Mistake> {
+    pub(super) fn configure(source: &str, plan: &KeyPlan, services: &Services) -> Result<Self, Mistakes> {
         let (key, path) = match &plan.place {
             KeyPlace::File(path) => ("keys.file", path),
             KeyPlace::SecretFile(path) => ("keys.secret_file", path),
@@ -82,12 +96,11 @@ impl KeySet {
             ..Reports::new("keys", definition::Key::from("identity.sources").below(source))
         };
         let file = SecretSource::File(path.clone());
-        let keys = Reloaded::open_one(key, file, reports, |file| local::read(&plan.place, file).map(Keys::new));
-        let keys = keys.map_err(|problem| Mistake::new(key, problem))?;
-        let origin = Origin::File { place: plan.place.clone(), metrics, clock: Arc::clone(&services.clock) };
-        let set = Self { keys, origin, place: plan.to_string() };
-        set.show();
-        Ok(set)
+        let keys = Reloaded::open_one(key, file, reports, |file| local::read(&plan.place, file).map(Keys::new))?;
+        metrics.fetched();
+        let (clock, read) = (Arc::clone(&services.clock), Mutex::new(services.clock.now()));
+        let origin = Origin::File { place: plan.place.clone(), metrics, clock, read };
+        Ok(Self { keys, origin, place: plan.to_string() })
     }
 
     /// Where the keys come from, for people.
@@ -118,10 +131,15 @@ impl KeySet {
         remote.look_for(kid, &self.keys).await
     }
 
-    fn show(&self) {
-        if let Origin::File { metrics, clock, .. } = &self.origin {
-            metrics.fetched(clock.now().as_seconds(), self.current().all().len());
-        }
+    /// How the keys of `source` are doing.
+    pub(super) fn status(&self, source: &str) -> KeySetStatus {
+        let fetched = match &self.origin {
+            #[cfg(test)]
+            Origin::Fixed => None,
+            Origin::File { read, .. } => Some(*read.lock()),
+            Origin::Remote(remote) => remote.fetched(),
+        };
+        KeySetStatus { source: source.to_owned(), keys: self.current().all().len(), fetched }
     }
 }
 
@@ -131,9 +149,10 @@ impl Reload for KeySet {
     }
 
     fn reload(&self) {
-        let Origin::File { place, .. } = &self.origin else { return };
+        let Origin::File { place, metrics, clock, read } = &self.origin else { return };
         if self.keys.reload_one(|file, _old| local::read(place, file).map(Keys::new)) == News::New {
-            self.show();
+            *read.lock() = clock.now();
+            metrics.fetched();
         }
     }
 }

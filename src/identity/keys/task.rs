@@ -14,8 +14,8 @@ use super::fetch::{Fault, Fetched, Fetcher, PATIENCE};
 use super::negative_cache::NegativeCache;
 use super::schedule::Schedule;
 use super::{Found, KeyReadiness, Keys, MOST_KID_BYTES};
-use crate::clock::{Clock, Moment};
-use crate::definition::Mistake;
+use crate::clock::{Clock, Moment, Timestamp};
+use crate::definition::Mistakes;
 use crate::identity::definition::{KeyPlace, KeyPlan};
 use crate::metrics::{KeySetMetrics, Label as _};
 use crate::outbound::Services;
@@ -58,6 +58,8 @@ struct State {
     unknown: NegativeCache,
     /// Whether the last look brought an answer.
     answers: bool,
+    /// When the last answer came.
+    fetched: Option<Timestamp>,
     /// The last answer: the same again means the same keys.
     text: Option<Bytes>,
 }
@@ -92,7 +94,7 @@ struct Times {
 }
 
 impl Remote {
-    pub(super) fn new(source: &str, plan: &KeyPlan, services: &Services) -> Result<Self, Mistake> {
+    pub(super) fn new(source: &str, plan: &KeyPlan, services: &Services) -> Result<Self, Mistakes> {
         let by_key = matches!(plan.place, KeyPlace::PemUrl(_));
         let looks = if by_key { LOOKS_BY_KEY } else { LOOKS };
         let metrics = services.metrics.identity.key_set(source, Fault::VARIANTS.iter().map(|fault| fault.label()));
@@ -111,11 +113,17 @@ impl Remote {
                 due: Pace::UNUSED,
                 unknown: NegativeCache::default(),
                 answers: by_key,
+                fetched: None,
                 text: None,
             }),
             demand: Notify::new(),
             finished: watch::Sender::new(0),
         })
+    }
+
+    /// When the source last told its keys.
+    pub(super) fn fetched(&self) -> Option<Timestamp> {
+        self.state.lock().fetched
     }
 
     /// The keys before the first look.
@@ -199,12 +207,12 @@ impl Remote {
             // T-27: keys renewed in time
             times.next = now.plus(times.schedule.after_success(fetched.fresh_for).min(latest));
         }
-        let number = fetched.keys.len();
         let mut state = self.state.lock();
         if !state.answers {
-            tracing::info!(source = self.source, keys = number, "keys have been fetched");
+            tracing::info!(source = self.source, keys = fetched.keys.len(), "keys have been fetched");
         }
         state.answers = true;
+        state.fetched = Some(self.clock.now());
         let same = match &fetched.text {
             Some(text) => !known.is_empty() && state.text.as_ref() == Some(text),
             None => {
@@ -218,7 +226,7 @@ impl Remote {
             current.replace(Keys::of(fetched.keys));
         }
         drop(state);
-        self.metrics.fetched(self.clock.now().as_seconds(), number);
+        self.metrics.fetched();
     }
 
     fn fail(&self, fault: Fault, look: &Look, times: &mut Times) {
@@ -234,7 +242,6 @@ impl Remote {
 
     fn drop_keys(&self, current: &Reloaded<Keys>) {
         self.state.lock().text = None;
-        self.metrics.dropped();
         current.replace(self.first());
         tracing::error!(source = self.source, "the last good keys are too old to be used any longer");
     }

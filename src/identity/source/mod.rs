@@ -14,9 +14,9 @@ use std::time::Duration;
 use http::HeaderName;
 
 use left_out::LeftOut;
-pub use sources::Sources;
+pub use sources::{IdentityStatus, Sources};
 
-use crate::definition::Mistake;
+use crate::definition::Mistakes;
 use crate::identity::claims::Validity;
 use crate::identity::definition::{self, Definition, HeaderNames, MetadataRules, PrincipalRules};
 use crate::identity::keys::{Found, KeySet};
@@ -65,7 +65,7 @@ impl Source {
         definition: Definition,
         leeway: Duration,
         services: &Services,
-    ) -> Result<Self, Mistake> {
+    ) -> Result<Self, Mistakes> {
         let validity = Validity { clock: Arc::clone(&services.clock), leeway };
         let kind = match definition.kind {
             definition::Kind::Headers(names) => {

@@ -13,6 +13,20 @@ use crate::definition::{Key, Mistakes};
 /// Characters of a namespace at most.
 const MAX_CHARS: usize = 32;
 
+/// Why an entry of a list of users can match no user. `Display` is the rest of a sentence, and does not show the entry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::identity) enum Unmatched {
+    /// No source tells such a subject.
+    #[error("can be no subject, because it {0}; no user would match it")]
+    NoSubject(&'static str),
+    /// It has none of the namespaces.
+    #[error("matches no user, because every source has a namespace; write {forms}")]
+    NoNamespace {
+        /// What an entry may look like.
+        forms: String,
+    },
+}
+
 /// The namespaces of all sources in use, and what the subjects in each are like.
 #[derive(Clone, Debug, Default)]
 pub(in crate::identity) struct Namespaces {
@@ -57,21 +71,20 @@ impl Namespaces {
         others.map(|other| format!("{other}-")).collect()
     }
 
-    /// Whether an entry of a list of users can match a user; otherwise why not, the rest of a sentence.
-    pub(in crate::identity) fn check(&self, entry: &str) -> Result<(), String> {
-        let nobody = |why| format!("can be no subject, because it {why}; it would name nobody");
-        written_as_id(entry).map_err(nobody)?; // T-58: namespace written as an id
+    /// Whether an entry of a list of users can match a user.
+    pub(in crate::identity) fn check(&self, entry: &str) -> Result<(), Unmatched> {
+        written_as_id(entry).map_err(Unmatched::NoSubject)?; // T-58: namespace written as an id
         let (namespace, subject) = self.taken_apart(entry)?;
         let mut rules = self.subjects.iter().filter(|(own, _)| own == namespace).map(|(_, rules)| rules).peekable();
         if rules.peek().is_none() {
-            return SubjectRules::of(Medium::Signed).check(subject).map_err(nobody);
+            return SubjectRules::of(Medium::Signed).check(subject).map_err(Unmatched::NoSubject);
         }
         // One of several sources that share the namespace is enough.
-        rules.map(|rules| rules.check(subject)).reduce(Result::or).unwrap_or(Ok(())).map_err(nobody)
+        rules.map(|rules| rules.check(subject)).reduce(Result::or).unwrap_or(Ok(())).map_err(Unmatched::NoSubject)
     }
 
-    /// Namespace and subject of an entry; otherwise why it can match no user.
-    pub(in crate::identity) fn taken_apart<'e>(&'e self, entry: &'e str) -> Result<(&'e str, &'e str), String> {
+    /// Namespace and subject of an entry.
+    pub(in crate::identity) fn taken_apart<'e>(&'e self, entry: &'e str) -> Result<(&'e str, &'e str), Unmatched> {
         let mut named = self.names.iter().filter(|namespace| !namespace.is_empty());
         if let Some(found) = named.find_map(|namespace| Some((namespace.as_str(), subject_in(entry, namespace)?))) {
             return Ok(found);
@@ -80,7 +93,7 @@ impl Namespaces {
             return Ok(("", entry));
         }
         let known: Vec<_> = self.names.iter().map(|namespace| format!("{namespace}-SUBJECT")).collect();
-        Err(format!("names nobody, because every source has a namespace; write {}", known.join(" or ")))
+        Err(Unmatched::NoNamespace { forms: known.join(" or ") })
     }
 }
 
@@ -137,7 +150,9 @@ mod tests {
         assert_eq!(alone.taken_apart("corp-alice"), Ok(("", "corp-alice")));
         let two = namespaces(&[("a", Some("corp")), ("b", Some("ext"))]);
         assert_eq!(two.taken_apart("corp-alice"), Ok(("corp", "alice")));
-        assert!(two.check("alice").is_err_and(|problem| problem.ends_with("write corp-SUBJECT or ext-SUBJECT")));
+        assert!(
+            two.check("alice").is_err_and(|problem| problem.to_string().ends_with("write corp-SUBJECT or ext-SUBJECT"))
+        );
         let mixed = namespaces(&[("a", Some("corp")), ("b", Some(""))]);
         assert_eq!(mixed.taken_apart("alice"), Ok(("", "alice")));
         assert_eq!(mixed.taken_apart("corp-alice"), Ok(("corp", "alice")));

@@ -8,11 +8,11 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::Identity;
-use super::namespace::Namespaces;
+use super::namespace::{Namespaces, Unmatched};
 use crate::config;
 use crate::definition::{Mistake, Mistakes};
 use crate::identity::Refusal;
-use crate::metrics::{Gauge, Metrics};
+use crate::metrics::Metrics;
 use crate::secrets::{Reloaded, Reports, Secret, SecretSource};
 
 /// Bytes of the file at most.
@@ -26,8 +26,6 @@ pub(in crate::identity) struct Users {
     allow_groups: Entries,
     deny: Entries,
     file: Option<DenyFile>,
-    /// How many are denied.
-    shown: Gauge,
 }
 
 struct DenyFile {
@@ -64,12 +62,10 @@ impl Users {
         };
         let (allow, deny) = (list("allow", allow), list("deny", deny));
         let file = deny_file.as_deref().map(|path| DenyFile::open(path, namespaces, metrics)).transpose();
-        let file = mistakes.note(file.map_err(|problem| Mistake::new("deny_file", problem))).flatten();
+        let file = mistakes.note(file).flatten();
         mistakes.or(())?;
         let allow_groups = allow_groups.iter().map(|group| Box::from(group.as_str())).collect();
-        let users = Self { allow, allow_groups, deny, file, shown: metrics.identity.denied_users() };
-        users.show();
-        Ok(Some(users))
+        Ok(Some(Self { allow, allow_groups, deny, file }))
     }
 
     /// Whether the user is served.
@@ -108,20 +104,15 @@ impl Users {
             newly.extend(entries.iter().filter(|entry| !old.contains(*entry)).cloned());
             Ok(entries)
         });
-        self.show();
         if !newly.is_empty() {
             tracing::info!(denied = newly.len(), "more users are denied from now on");
         }
         newly
     }
-
-    fn show(&self) {
-        self.shown.set(i64::try_from(self.denied()).unwrap_or(i64::MAX));
-    }
 }
 
 impl DenyFile {
-    fn open(path: &Path, namespaces: &Namespaces, metrics: &Metrics) -> Result<Self, String> {
+    fn open(path: &Path, namespaces: &Namespaces, metrics: &Metrics) -> Result<Self, Mistakes> {
         let source = SecretSource::Text { path: path.to_owned(), most: MAX_FILE_BYTES };
         let rejected = Some(metrics.identity.deny_list_rejected());
         let reports = Reports { rejected, ..Reports::new("lists of denied users", "identity.users") };
@@ -131,22 +122,22 @@ impl DenyFile {
 }
 
 /// The entries in the text of a file: one a line, and lines of comment. The mistake is the rest of a sentence.
-fn read(path: &Path, file: &Secret, namespaces: &Namespaces) -> Result<Entries, String> {
+fn read(path: &Path, file: &Secret, namespaces: &Namespaces) -> Result<Entries, Mistake> {
     let (shown, text) = (path.display(), file.expose_text().unwrap_or_default());
     // A file that is being written is empty for a moment, and that must not let every user in.
     // T-58: empty file
     if text.trim().is_empty() {
-        return Err(format!("{shown} is empty; where nobody is denied, write a line of comment: # nobody"));
+        return Err(format!("{shown} is empty; where nobody is denied, write a line of comment: # nobody").into());
     }
     // Some editors begin a text with a mark of its encoding.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = text.lines().enumerate().map(|(at, line)| (at, line.trim_ascii()));
     let told = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    entries(told.collect(), namespaces).map_err(|(at, problem)| format!("{shown}, line {}: {problem}", at + 1))
+    entries(told.collect(), namespaces).map_err(|(at, problem)| format!("{shown}, line {}: {problem}", at + 1).into())
 }
 
 /// Entries that can match a user; otherwise the number of the first that cannot, and why.
-fn entries(texts: Vec<(usize, &str)>, namespaces: &Namespaces) -> Result<Entries, (usize, String)> {
+fn entries(texts: Vec<(usize, &str)>, namespaces: &Namespaces) -> Result<Entries, (usize, Unmatched)> {
     texts.into_iter().try_fold(Entries::default(), |mut entries, (at, entry)| {
         namespaces.check(entry).map_err(|problem| (at, problem))?;
         entries.insert(Box::from(entry));
@@ -227,7 +218,7 @@ mod tests {
             assert_eq!(users.reload(), nobody);
             let content = Secret::new(broken.as_bytes().to_vec());
             let problem = read(&path, &content, &Namespaces::default()).expect_err("refused");
-            assert!(!problem.contains("alice"), "{problem}");
+            assert!(!problem.to_string().contains("alice"), "{problem}");
             assert_eq!(judge(&users, "bob", ""), Err(Refusal::Denied), "{broken:?}");
         }
         std::fs::write(&path, b"alice\n\xff\n").expect("written");

@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 pub(super) use answers::{Answers, Content};
 pub use limits::Limits;
 pub use socket::Bound;
+pub(super) use tls::CertificateStatus;
 pub use tls::Tls;
 
 use minute::OnceAMinute;

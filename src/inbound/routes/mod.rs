@@ -26,6 +26,7 @@ use subrequest::SubrequestRoute;
 use table::{Handler, Served, Table};
 
 use crate::config::{self, RouteKind};
+use crate::definition::Mistake;
 use crate::identity::Resolver;
 use crate::lifecycle::Lifecycle;
 use crate::provider::{Inputs, Provider};
@@ -61,13 +62,16 @@ fn heads(state: &AppState) -> HeadObserver {
     HeadObserver::new(&state.metrics, Some(state.log.clone()))
 }
 
-/// In which form the sessions of `route` are cached. `Err` says what to write where the provider has none.
-pub fn form(route: &config::Route, resolver: &Resolver, provider: &Provider) -> Result<Form, String> {
+/// In which form the sessions of `route` are cached. The mistake is at a key of the route, and says what to write where
+/// the provider has none.
+pub fn form(route: &config::Route, resolver: &Resolver, provider: &Provider) -> Result<Form, Mistake> {
     match route.kind {
         RouteKind::Session => Ok(Form::Json),
         RouteKind::Client => provider.dialect().map(|dialect| Form::Client(Arc::clone(dialect))).ok_or_else(|| {
             let preset = provider.preset();
-            format!("\"client\" is nothing that \"{preset}\" describes in [client]; write answer = \"session\"")
+            let problem =
+                format!("\"client\" is nothing that \"{preset}\" describes in [client]; write answer = \"session\"");
+            Mistake::new("answer", problem)
         }),
         RouteKind::Subrequest(_) => Ok(Form::Headers(subrequest::frame(resolver, provider.inputs()))),
     }

@@ -1,19 +1,18 @@
 //! Liveness, readiness and metrics, on a listener of their own: none of this is ever on the identity port (T-56).
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use warp::reply::Response;
 
 use super::table::{Served, Table};
 use crate::inbound::AppState;
 use crate::inbound::request::Request;
 use crate::lifecycle::Lifecycle;
-use crate::metrics::{Metrics, SigningKeyLine};
-use crate::provider::{KeyState, Provider};
+use crate::metrics::Metrics;
+use crate::provider::KeyStatus;
 
 /// Pages of a browser have no business here.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -30,9 +29,7 @@ pub(super) fn table(lifecycle: &Lifecycle, state: &AppState) -> Table {
 }
 
 fn numbers(lifecycle: &Lifecycle, state: &AppState) -> Response {
-    state.sessions.report();
-    state.metrics.show_keys(&key_lines(&state.providers));
-    state.metrics.process.ready().set(i64::from(lifecycle.objections().is_empty()));
+    state.status(lifecycle).show(&state.metrics);
     let mut response = Response::new(Bytes::from(state.metrics.render()).into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Metrics::CONTENT_TYPE));
     response
@@ -53,48 +50,23 @@ fn guarded(request: &Request, answer: impl FnOnce() -> Response) -> Response {
     response
 }
 
-/// Signing keys for the metrics.
-fn key_lines(providers: &[Arc<Provider>]) -> Vec<SigningKeyLine> {
-    let line = |provider: &Provider, key: KeyState| SigningKeyLine {
-        labels: [provider.name().to_owned(), key.kid, key.alg.name().to_owned()],
-        signs: key.signs,
-        since: key.since.as_seconds(),
-    };
-    providers.iter().flat_map(|own| own.key_states().into_iter().map(|key| line(own, key))).collect()
+/// A signing key: what is public of it.
+#[derive(Serialize)]
+struct Key<'s> {
+    provider: &'s str,
+    #[serde(flatten)]
+    status: &'s KeyStatus,
 }
 
 /// Ready, or every reason why not; and the signing keys.
 fn readiness(lifecycle: &Lifecycle, state: &AppState) -> Response {
-    let objections = lifecycle.objections();
-    let ready = objections.is_empty();
-    state.metrics.process.ready().set(i64::from(ready));
-    let reasons: Vec<_> =
-        objections.iter().map(|objection| json!({"code": objection.code, "detail": objection.detail})).collect();
-    let keys: Vec<_> = state.providers.iter().flat_map(|provider| keys(provider)).collect();
-    let body = json!({"ready": ready, "reasons": reasons, "keys": keys}).to_string();
+    let status = state.status(lifecycle);
+    let keys: Vec<_> = status.keys().map(|(provider, status)| Key { provider, status }).collect();
+    let body = json!({"ready": status.ready, "reasons": status.reasons, "keys": keys}).to_string();
     let mut response = Response::new(Bytes::from(body).into());
-    *response.status_mut() = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    *response.status_mut() = if status.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-/// Signing keys of a provider: what is public of them.
-fn keys(provider: &Provider) -> Vec<Value> {
-    let now = provider.now();
-    let told = |key: KeyState| {
-        let mut told = json!({
-            "provider": provider.name(),
-            "kid": key.kid,
-            "alg": key.alg.name(),
-            "ageSeconds": now.since(key.since).as_secs(),
-            "signs": key.signs,
-        });
-        if let (Some(until), Some(members)) = (key.until, told.as_object_mut()) {
-            members.insert("publishedUntil".to_owned(), json!(until.to_rfc3339()));
-        }
-        told
-    };
-    provider.key_states().into_iter().map(told).collect()
 }
 
 fn text(status: StatusCode, text: &'static str) -> Response {

@@ -137,14 +137,10 @@ impl Compiler<'_> {
         };
         let limiter = match text.parse::<Rate>() {
             Ok(rate) => {
-                let (waiting, refused) = (
-                    self.metrics.provider.limiter_waiting(self.name),
-                    self.metrics.provider.limiter_refused(self.name),
-                );
                 let burst = raw.burst.and_then(|burst| u32::try_from(burst.0).ok());
                 let queue = raw.queue.map_or(QUEUE, Count::size);
                 let limiter = Limiter::new(rate, burst, queue, LONGEST_TURN);
-                Some(limiter.counted(waiting, refused))
+                Some(limiter.counted(self.metrics.provider.limiter_refused(self.name)))
             }
             Err(problem) => {
                 self.refuse(place, problem);

@@ -20,7 +20,7 @@ use crate::secrets::{Fingerprint, Secret, SecretSet};
 
 pub(super) use needs::{HeaderRule, KeyRule, MacRule, Needs, PartKind, PartRule, Scheme, SignerRule};
 pub(super) use ring::ANNOUNCE;
-pub use ring::KeyState;
+pub use ring::KeyStatus;
 pub(super) use signer::Signer;
 pub(super) use vault::Vault;
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::Signer;
@@ -42,18 +43,23 @@ pub(super) struct Rules {
 }
 
 /// A key, as people may see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyState {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyStatus {
     /// Key id.
     pub kid: String,
     /// Algorithm.
     pub alg: Alg,
     /// When its file was written; when it was first seen, where there is no file.
+    #[serde(skip)]
     pub since: Timestamp,
+    /// The age of that.
+    pub age_seconds: u64,
     /// Whether new tokens are signed with it.
     pub signs: bool,
     /// When it is published no more, where its file is gone.
-    pub until: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published_until: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -164,15 +170,19 @@ impl Ring {
     }
 
     /// The keys, as people may see them: `time` is what the wall clock says now.
-    pub(super) fn states(&self, now: Moment, time: Timestamp) -> Vec<KeyState> {
-        let state = |member: &Member| KeyState {
-            kid: member.found.id.clone(),
-            alg: member.found.signer.key.alg(),
-            since: member.found.written.unwrap_or_else(|| time.minus(now.since(member.seen))),
-            signs: self.signs_with(member),
-            until: member.until.map(|until| time.plus(until.since(now))),
+    pub(super) fn status(&self, now: Moment, time: Timestamp) -> Vec<KeyStatus> {
+        let status = |member: &Member| {
+            let since = member.found.written.unwrap_or_else(|| time.minus(now.since(member.seen)));
+            KeyStatus {
+                kid: member.found.id.clone(),
+                alg: member.found.signer.key.alg(),
+                since,
+                age_seconds: time.since(since).as_secs(),
+                signs: self.signs_with(member),
+                published_until: member.until.map(|until| time.plus(until.since(now))),
+            }
         };
-        self.current(now).map(state).collect()
+        self.current(now).map(status).collect()
     }
 
     /// The key of this name whose file is there.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::read::read;
-use super::ring::{KeyState, Ring, Rules};
+use super::ring::{KeyStatus, Ring, Rules};
 use super::{Credentials, Needs, Signer};
 use crate::clock::{Clock, Moment};
 use crate::definition::{Key, Mistake, Mistakes};
@@ -179,8 +179,8 @@ impl Vault {
     }
 
     /// The keys of tokens, as people may see them.
-    pub(in crate::provider) fn key_states(&self) -> Vec<KeyState> {
-        self.ring.lock().states(self.clock.moment(), self.clock.now())
+    pub(in crate::provider) fn key_status(&self) -> Vec<KeyStatus> {
+        self.ring.lock().status(self.clock.moment(), self.clock.now())
     }
 
     /// The key of this name whose file is there.

@@ -14,7 +14,7 @@ pub use entry::Entry;
 use index::Index;
 
 use crate::config;
-use crate::metrics::{Gauge, Metrics};
+use crate::metrics::Metrics;
 use crate::session::key::SessionKey;
 
 /// Memory of one entry beyond key and answer: entry, map slot, queue nodes, frequency sketch, place in the index.
@@ -26,8 +26,6 @@ pub(super) struct Store {
     entries: moka::sync::Cache<SessionKey, Arc<Entry>, ahash::RandomState>,
     index: Arc<Index>,
     max_entries: u64,
-    entries_gauge: Gauge,
-    bytes_gauge: Gauge,
 }
 
 impl Store {
@@ -49,13 +47,7 @@ impl Store {
             })
             // Keyed at random like the standard hasher, at a third of its price for keys of this length.
             .build_with_hasher(ahash::RandomState::new());
-        Self {
-            entries,
-            index,
-            max_entries: limits.max_entries,
-            entries_gauge: metrics.session.cache_entries(),
-            bytes_gauge: metrics.session.cache_bytes(),
-        }
+        Self { entries, index, max_entries: limits.max_entries }
     }
 
     /// Whether anything is kept at all.
@@ -96,12 +88,10 @@ impl Store {
         }
     }
 
-    /// Settles pending work and reports sizes; called before metrics are read.
-    pub(super) fn report(&self) {
+    /// Settles pending work, and tells how many sessions there are and how many bytes they take, keys included.
+    pub(super) fn size(&self) -> (u64, u64) {
         self.entries.run_pending_tasks();
-        let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        self.entries_gauge.set(count(self.entries.entry_count()));
-        self.bytes_gauge.set(count(self.entries.weighted_size()));
+        (self.entries.entry_count(), self.entries.weighted_size())
     }
 }
 
@@ -182,8 +172,7 @@ mod tests {
             store.insert(key_of(0, &subject, "x", None), entry());
             store.insert(key_of(0, &subject, "x", Some(&n.to_string())), entry());
         }
-        store.report();
-        let held = usize::try_from(store.entries.entry_count()).expect("small");
+        let held = usize::try_from(store.size().0).expect("small");
         assert!((10..=50).contains(&held), "{held}");
         assert_eq!(store.index.len(), held);
     }

@@ -123,8 +123,7 @@ impl<'c> Draft<'c> {
             }
             let is_asked = asked.iter().any(|(_, asked)| *asked == name);
             let compiled = definition::compile(name, own).and_then(|definition| {
-                let source = is_asked.then(|| Source::new(name, definition, identity.leeway, services)).transpose();
-                source.map_err(Mistakes::from)
+                is_asked.then(|| Source::new(name, definition, identity.leeway, services)).transpose()
             });
             match compiled {
                 Ok(source) => sources.extend(source),

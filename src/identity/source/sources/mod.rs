@@ -5,8 +5,10 @@ mod configure;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::config;
-use crate::identity::keys::{KeyReadiness, KeySet};
+use crate::identity::keys::{KeyReadiness, KeySet, KeySetStatus};
 use crate::identity::peer::Peers;
 use crate::identity::resolver::Resolver;
 use crate::identity::source::Source;
@@ -23,7 +25,26 @@ pub struct Sources {
     users: Option<Arc<Users>>,
 }
 
+/// What identity goes by now.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IdentityStatus {
+    /// The key set of each source that has one.
+    pub key_sets: Vec<KeySetStatus>,
+    /// Entries of the lists of denied users.
+    pub denied_users: usize,
+}
+
 impl Sources {
+    /// What identity goes by now. It holds nothing secret and nothing of a user.
+    pub fn status(&self) -> IdentityStatus {
+        let key_sets = self.all.iter().filter_map(|source| Some(source.key_set()?.status(&source.name)));
+        IdentityStatus {
+            key_sets: key_sets.collect(),
+            denied_users: self.users.as_ref().map_or(0, |users| users.denied()),
+        }
+    }
+
     /// Fetches keys from now on. The service is not ready before every source in use has had some.
     pub fn start(&self, lifecycle: &Lifecycle) {
         let readiness = Arc::new(KeyReadiness::new(lifecycle.clone()));

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
+use serde::Serialize;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +28,15 @@ pub struct Tls {
     http2: bool,
     current: Reloaded<Generation>,
     clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
+}
+
+/// When the certificates of one file expire.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(in crate::inbound) struct CertificateStatus {
+    /// Which file it is: `certificate` or `client_ca`.
+    pub(in crate::inbound) file: &'static str,
+    /// When the first of its certificates expires.
+    pub(in crate::inbound) expires: Timestamp,
 }
 
 /// Certificates from one moment.
@@ -41,6 +50,8 @@ struct Generation {
     retired: CancellationToken,
     /// When the server's own certificate expires.
     expires: Timestamp,
+    /// When the first of the authorities' certificates expires.
+    authorities_expire: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for Generation {
@@ -54,7 +65,7 @@ impl Tls {
     pub fn open(
         server: &config::Server,
         clock: &Arc<dyn Clock>,
-        metrics: &Arc<Metrics>,
+        metrics: &Metrics,
     ) -> Result<Option<Arc<Self>>, Vec<ConfigError>> {
         let Some(configured) = server.tls.clone() else { return Ok(None) };
         let key = Key::from("server.tls");
@@ -67,10 +78,7 @@ impl Tls {
         let current = Reloaded::open(files::sources(&configured), reports, make);
         let current = current
             .map_err(|mistakes| ConfigError::all(&server.origin, mistakes.within(key)).collect::<Vec<ConfigError>>())?;
-        let tls =
-            Self { configured, http2: server.http2, current, clock: Arc::clone(clock), metrics: Arc::clone(metrics) };
-        tls.show();
-        Ok(Some(Arc::new(tls)))
+        Ok(Some(Arc::new(Self { configured, http2: server.http2, current, clock: Arc::clone(clock) })))
     }
 
     /// What is worth a warning: a certificate that clients will refuse.
@@ -82,14 +90,13 @@ impl Tls {
         })
     }
 
-    fn show(&self) {
+    /// When the certificates in service expire.
+    pub(in crate::inbound) fn status(&self) -> Vec<CertificateStatus> {
         let generation = self.current.current();
-        self.metrics.inbound.tls_expiry("certificate").set(generation.expires.as_seconds());
-        if let Some(authorities) = &generation.authorities
-            && let Ok(expires) = files::first_expiry(authorities)
-        {
-            self.metrics.inbound.tls_expiry("client_ca").set(expires.as_seconds());
-        }
+        let own = CertificateStatus { file: "certificate", expires: generation.expires };
+        let authorities = generation.authorities_expire;
+        let authorities = authorities.map(|expires| CertificateStatus { file: "client_ca", expires });
+        [own].into_iter().chain(authorities).collect()
     }
 
     /// Completes when a verified certificate expires: a connection is worth no more than a handshake would be now.
@@ -126,7 +133,6 @@ impl Reload for Tls {
             return;
         }
         ended.iter().for_each(CancellationToken::cancel); // T-58: old authority retired
-        self.show();
         if let Some(caution) = self.caution() {
             tracing::warn!("{caution}");
         }
@@ -139,6 +145,8 @@ impl Generation {
         let rustls = files::server_config(files, configured, http2, clock)?;
         let http2_only = Arc::new(files::with_http2_only(&rustls));
         let authorities = files.get(files::CLIENT_CA).cloned();
-        Ok(Self { authorities, rustls: Arc::new(rustls), http2_only, retired: CancellationToken::new(), expires })
+        let authorities_expire = authorities.as_ref().and_then(|file| files::first_expiry(file).ok());
+        let (rustls, retired) = (Arc::new(rustls), CancellationToken::new());
+        Ok(Self { authorities, rustls, http2_only, retired, expires, authorities_expire })
     }
 }
