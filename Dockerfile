@@ -35,7 +35,8 @@ ARG PROFILE=release
 RUN --mount=type=cache,id=sidemint-target,target=/target,sharing=locked \
     find src -type f -exec touch {} + \
     && RUSTFLAGS="-C target-feature=+crt-static" cargo install --path . --bin sidemint --root /out --no-track \
-    --locked --offline --profile "${PROFILE}" --target "$(rustc --print host-tuple)"
+    --locked --offline --profile "${PROFILE}" --target "$(rustc --print host-tuple)" \
+    && mkdir /out/queue
 
 FROM ${BASE_IMAGE}
 ARG VERSION=0.1.0
@@ -47,14 +48,16 @@ LABEL org.opencontainers.image.title="sidemint" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /out/bin/sidemint /usr/local/bin/sidemint
+# The queue of webhooks, where some are configured: mount a volume here to keep it. An empty volume takes over its owner.
+COPY --from=build --chown=65532:65532 --chmod=700 /out/queue /var/lib/sidemint
 # Mount the configuration here. Without one the program stops with a sentence: there is no default that would serve
 # tokens to somebody the operator did not name.
 ENV SIDEMINT_CONFIG=/etc/sidemint/config.toml
 # By number, so that Kubernetes can tell that it is not root.
 USER 65532:65532
-# Front listener, and ops. Both listen on loopback unless told otherwise, which is right for a sidecar: it shares its
+# Front listener, webhooks and ops. All listen on loopback unless told otherwise, which is right for a sidecar: it shares its
 # network with the application. On its own, set SIDEMINT_SERVER__LISTEN=0.0.0.0:8080 and name the believed networks
 # in identity.peers.networks.
-EXPOSE 8080 9090
+EXPOSE 8080 8081 9090
 HEALTHCHECK --interval=20s --timeout=5s --start-period=5s CMD ["/usr/local/bin/sidemint", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/sidemint"]

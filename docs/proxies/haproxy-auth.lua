@@ -1,6 +1,6 @@
 -- /etc/haproxy/haproxy-auth.lua: asks the login whose session a request carries, and sidemint for that user's chat token.
 
--- Asks `url` with these headers of the request; variable NAME_status is 0 where nobody answers.
+-- Asks `url` with these headers of the request; variable NAME_status is 0 where there is no answer.
 local function ask(txn, name, url, timeout, headers, said)
   local sent, passed = txn.http:req_get_headers(), {}
   for _, header in ipairs(headers) do

@@ -24,10 +24,33 @@ The configuration that is served: the operator's, and what the chart decides. Al
   {{- $wrong = append $wrong "config.grpc needs grpc.enabled: true, or there is no listener" -}}
 {{- end -}}
 
-{{- if not $identity.source -}}
+{{- if dig "webhook_server" "listen" "" $config -}}
+  {{- $wrong = append $wrong "config.webhook_server.listen is set by the chart: use webhooks.port" -}}
+{{- end -}}
+{{- if dig "queue" "dir" "" $config -}}
+  {{- $wrong = append $wrong "config.queue.dir is set by the chart: use webhooks.queue" -}}
+{{- end -}}
+{{- if and $config.webhooks (not .Values.webhooks.enabled) -}}
+  {{- $wrong = append $wrong "config.webhooks needs webhooks.enabled: true, or there is no listener and no queue" -}}
+{{- else if and .Values.webhooks.enabled (not $config.webhooks) -}}
+  {{- $wrong = append $wrong "webhooks.enabled needs config.webhooks: which webhooks there are" -}}
+{{- end -}}
+{{- if and .Values.webhooks.queue.persistent (not .Values.webhooks.enabled) -}}
+  {{- $wrong = append $wrong "webhooks.queue.persistent needs webhooks.enabled: true" -}}
+{{- end -}}
+{{- if and .Values.webhooks.queue.persistent (not $shared) -}}
+  {{- $wrong = append $wrong "webhooks.queue.persistent is for the shared form: in the sidecar form the pod is yours, so give it the volume sidemint-queue, or give each webhook a fallback" -}}
+{{- end -}}
+{{- $mostBytes := dig "queue" "max_bytes" 268435456 $config | int64 -}}
+{{- if and .Values.webhooks.enabled (gt (mul $mostBytes 4) (mul .Values.webhooks.queue.sizeMi 1048576)) -}}
+  {{- $wrong = append $wrong (printf "config.queue.max_bytes is %d, more than a quarter of webhooks.queue.sizeMi: the files of the queue grow beyond its content" $mostBytes) -}}
+{{- end -}}
+{{- $serves := or $config.routes (not $config.webhooks) -}}
+
+{{- if and $serves (not $identity.source) -}}
   {{- $wrong = append $wrong "config.identity.source must be given: who tells the user (plain, oauth2-proxy, authelia, or a source of yours)" -}}
 {{- end -}}
-{{- if and $shared (not $peers.networks) (not (include "sidemint.proofs" .)) -}}
+{{- if and $serves $shared (not $peers.networks) (not (include "sidemint.proofs" .)) -}}
   {{- $wrong = append $wrong "config.identity.peers.networks must be given in the shared form: the networks your proxies connect from, since a peer that connects from there may say who the user is; or another proof: peers.secret, peers.hmac, or config.identity.peers.certificates with tls.clientCa" -}}
 {{- end -}}
 {{- range $peers.networks -}}
@@ -36,7 +59,7 @@ The configuration that is served: the operator's, and what the chart decides. Al
   {{- end -}}
 {{- end -}}
 {{- range $key := list "routes" "providers" -}}
-  {{- if not (get $config $key) -}}
+  {{- if and (not (get $config $key)) (or $serves (ne $key "routes")) -}}
     {{- $wrong = append $wrong (printf "config.%s must be given: nothing is served without it" $key) -}}
   {{- end -}}
 {{- end -}}
@@ -75,7 +98,7 @@ The configuration that is served: the operator's, and what the chart decides. Al
   {{- end -}}
 {{- end -}}
 {{- range $name, $_ := .Values.env -}}
-  {{- if has $name (list "SIDEMINT_CONFIG" "SIDEMINT_DEFINITIONS" "SIDEMINT_OPS__LISTEN" "SIDEMINT_SERVER__LISTEN" "SIDEMINT_GRPC__LISTEN") -}}
+  {{- if has $name (list "SIDEMINT_CONFIG" "SIDEMINT_DEFINITIONS" "SIDEMINT_OPS__LISTEN" "SIDEMINT_SERVER__LISTEN" "SIDEMINT_GRPC__LISTEN" "SIDEMINT_WEBHOOK_SERVER__LISTEN" "SIDEMINT_QUEUE__DIR") -}}
     {{- $wrong = append $wrong (printf "env.%s is set by the chart" $name) -}}
   {{- end -}}
   {{- if regexMatch "(KEY|SECRET|TOKEN|PASSWORD)$" $name -}}
@@ -94,7 +117,7 @@ The configuration that is served: the operator's, and what the chart decides. Al
 {{- $_ := set $server "listen" (printf "%s:%d" $address (int .Values.port)) -}}
 {{- $_ := set $server "drain_delay" (printf "%ds" $delay) -}}
 {{- $_ := set $server "drain_timeout" (printf "%ds" (int .Values.drain.timeoutSeconds)) -}}
-{{- if not (or $shared (hasKey $peers "networks")) -}}
+{{- if and $serves (not (or $shared (hasKey $peers "networks"))) -}}
   {{- $_ := set $peers "networks" (list "127.0.0.0/8" "::1/128") -}}
 {{- end -}}
 {{- range $name, $key := dict "secret" "secret_files" "hmac" "hmac_key_files" -}}
@@ -114,12 +137,18 @@ The configuration that is served: the operator's, and what the chart decides. Al
     {{- $_ := set $server "tls" $tls -}}
   {{- end -}}
 {{- end -}}
-{{- $_ := set $identity "peers" $peers -}}
-{{- $_ := set $config "identity" $identity -}}
+{{- if $peers }}{{ $_ := set $identity "peers" $peers }}{{ end -}}
+{{- if $identity }}{{ $_ := set $config "identity" $identity }}{{ end -}}
 {{- $_ := set $config "server" $server -}}
 {{- if .Values.grpc.enabled -}}
   {{- $grpc := dict "listen" (printf "%s:%d" $address (int .Values.grpc.port)) -}}
   {{- $_ := set $config "grpc" (merge $grpc ($config.grpc | default dict)) -}}
+{{- end -}}
+{{- if .Values.webhooks.enabled -}}
+  {{- $listener := dict "listen" (printf "%s:%d" .Values.bindAddress (int .Values.webhooks.port)) -}}
+  {{- $_ := set $config "webhook_server" (merge $listener ($config.webhook_server | default dict)) -}}
+  {{- /* A folder below the volume: it is made with the rights that sidemint wants. */ -}}
+  {{- $_ := set $config "queue" (merge (dict "dir" "/var/lib/sidemint/queue") ($config.queue | default dict)) -}}
 {{- end -}}
 {{- $config | toJson -}}
 {{- end -}}

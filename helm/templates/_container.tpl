@@ -60,6 +60,10 @@ securityContext:
   seccompProfile:
     type: RuntimeDefault
 volumeMounts:
+  {{- if .Values.webhooks.enabled }}
+  - name: sidemint-queue
+    mountPath: /var/lib/sidemint
+  {{- end }}
   - name: sidemint-config
     mountPath: /etc/sidemint
     readOnly: true
@@ -79,6 +83,10 @@ volumeMounts:
   containerPort: {{ .Values.grpc.port }}
 {{ end -}}
 {{ end -}}
+{{- if .Values.webhooks.enabled -}}
+- name: sidemint-hooks
+  containerPort: {{ .Values.webhooks.port }}
+{{ end -}}
 {{- if .Values.ops.expose -}}
 - name: sidemint-ops
   containerPort: {{ .Values.ops.port }}
@@ -86,6 +94,11 @@ volumeMounts:
 {{- end -}}
 
 {{- define "sidemint.volumes" -}}
+{{- if and .Values.webhooks.enabled (not .Values.webhooks.queue.persistent) -}}
+- name: sidemint-queue
+  emptyDir:
+    sizeLimit: {{ .Values.webhooks.queue.sizeMi | int64 }}Mi
+{{ end -}}
 - name: sidemint-config
   configMap:
     name: {{ include "sidemint.fullname" . }}

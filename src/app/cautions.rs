@@ -11,11 +11,11 @@ impl Blueprint {
         told.extend(self.config.outbound.cautions.iter().cloned());
         if self.config.identity.peers.insecure_trust_every_peer {
             told.push(
-                "INSECURE: identity.peers.insecure_trust_every_peer is set; whoever reaches this port can be anybody"
+                "INSECURE: identity.peers.insecure_trust_every_peer is set; every client that reaches this port can be any user"
                     .to_owned(),
             );
         }
-        told.extend(self.nobody_is_trusted());
+        told.extend(self.no_peer_is_trusted());
         if self.sources.peers().is_position_only() {
             told.push(
                 "identity headers are trusted by network address alone; any process in those networks can name any user"
@@ -35,7 +35,7 @@ impl Blueprint {
     }
 
     /// Every route answers 403 to every client: the one mistake that looks like a good configuration.
-    fn nobody_is_trusted(&self) -> Option<String> {
+    fn no_peer_is_trusted(&self) -> Option<String> {
         if self.plans.is_empty() || self.sources.is_empty() {
             return None;
         }
@@ -55,7 +55,7 @@ impl Blueprint {
         let listen = &config.server.listen;
         let networks = config.identity.peers.networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         Some(format!(
-            "nobody in identity.peers.networks ({networks}) can connect to server.listen ({listen}), so every identity route \
+            "no peer in identity.peers.networks ({networks}) can connect to server.listen ({listen}), so every identity route \
              answers 403; listen where your proxy connects to, such as \"0.0.0.0:8080\", or trust the addresses that can \
              connect, such as \"127.0.0.0/8\""
         ))

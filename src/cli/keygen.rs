@@ -10,16 +10,19 @@ use strum::VariantArray as _;
 
 use super::{Failure, NoConfiguration, print};
 use crate::provider::{Alg, SigningKey, generate};
+use crate::secrets::Secret;
+use crate::webhook::delivery::SignKey;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Algorithm
-    #[arg(long, value_parser = algorithms(), default_value = "EdDSA")]
-    alg: Alg,
+    /// Algorithm, or «webhook» for a key that deliveries of webhooks are signed with («webhook-ed25519»: with a public half)
+    #[arg(long, value_parser = kinds(), default_value = "EdDSA")]
+    alg: Kind,
     /// New file for the private key, mode 0600; the public half is then printed. An existing file is never replaced
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// How the public half is printed: a JWK, PEM, or only the id that the key has where none is given
+    /// How the public half is printed: a JWK, PEM, or only the id that the key has where none is given; that of a webhook
+    /// key has one form
     #[arg(long, value_enum, default_value_t = Public::Jwk, requires = "out")]
     public: Public,
     #[command(flatten)]
@@ -34,19 +37,41 @@ enum Public {
     Kid,
 }
 
-/// The names that [`Alg`] knows.
-fn algorithms() -> impl TypedValueParser<Value = Alg> {
+/// What a key is for.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Tokens.
+    Token(Alg),
+    /// Deliveries: one key for both sides.
+    Webhook,
+    /// Deliveries: a private key here, and the public half for the application.
+    WebhookEd25519,
+}
+
+const WEBHOOK: &str = "webhook";
+const WEBHOOK_ED25519: &str = "webhook-ed25519";
+
+/// The names that [`Alg`] knows, and those of keys for deliveries.
+fn kinds() -> impl TypedValueParser<Value = Kind> {
     let names = Alg::VARIANTS.iter().map(|alg| match alg {
         Alg::EdDsa => PossibleValue::new(alg.name()).alias(Alg::ED25519),
         alg => PossibleValue::new(alg.name()),
     });
-    PossibleValuesParser::new(names).try_map(|name| Alg::named(&name).ok_or("is none of the possible values"))
+    let names = names.chain([WEBHOOK, WEBHOOK_ED25519].map(PossibleValue::new));
+    PossibleValuesParser::new(names).try_map(|name| match &*name {
+        WEBHOOK => Ok(Kind::Webhook),
+        WEBHOOK_ED25519 => Ok(Kind::WebhookEd25519),
+        name => Alg::named(name).map(Kind::Token).ok_or("is none of the possible values"),
+    })
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::Running(format!("no key: {error}"));
-    let alg = options.alg;
-    let secret = generate(alg).map_err(|error| failed(&error))?;
+    let no_randomness = || failed(&"no randomness");
+    let secret = match options.alg {
+        Kind::Token(alg) => generate(alg).map_err(|error| failed(&error))?,
+        Kind::Webhook => SignKey::generate_shared().ok_or_else(no_randomness)?,
+        Kind::WebhookEd25519 => SignKey::generate_private().ok_or_else(no_randomness)?,
+    };
     let Some(path) = &options.out else {
         return print(&format!("{}\n", String::from_utf8_lossy(secret.expose()).trim_end()));
     };
@@ -57,11 +82,24 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         .open(path)
         .map_err(|error| failed(&format!("{}: {error}", path.display())))?;
     file.write_all(secret.expose()).and_then(|()| file.sync_all()).map_err(|error| failed(&error))?;
-    let key = SigningKey::read(alg, &secret).map_err(|error| failed(&error))?;
-    let public = match options.public {
+    let public = match options.alg {
+        Kind::Token(alg) => public(alg, &secret, options.public)?,
+        Kind::Webhook => None,
+        Kind::WebhookEd25519 => SignKey::read(&secret).map_err(|error| failed(&error))?.public().map(|key| key + "\n"),
+    };
+    print(&public.unwrap_or_default())
+}
+
+/// The public half of a key for tokens; a shared one has none.
+fn public(alg: Alg, secret: &Secret, form: Public) -> Result<Option<String>, Failure> {
+    let key = SigningKey::read(alg, secret).map_err(|error| failed(&error))?;
+    Ok(match form {
         Public::Jwk => key.thumbprint().and_then(|kid| key.jwk(&kid)).map(|jwk| format!("{jwk}\n")),
         Public::Pem => key.public_pem(),
         Public::Kid => key.thumbprint().map(|kid| kid + "\n"),
-    };
-    print(&public.unwrap_or_default())
+    })
+}
+
+fn failed(error: &dyn std::fmt::Display) -> Failure {
+    Failure::Running(format!("no key: {error}"))
 }

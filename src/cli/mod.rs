@@ -7,6 +7,7 @@ mod keys;
 mod mint;
 mod presets;
 mod serve;
+mod webhooks;
 
 use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
@@ -80,6 +81,9 @@ enum Verb {
     Keys(keys::Verb),
     /// List the definitions that ship with the binary, or print one
     Presets(presets::Options),
+    /// See and change the queue of webhook events, beside a running service or without one
+    #[command(subcommand)]
+    Webhooks(webhooks::Verb),
     /// Send what attackers send through your own reverse proxy, and report what got through
     Doctor(doctor::Options),
     /// Ask a running service whether it is ready; for images without a shell
@@ -112,6 +116,7 @@ impl Cli {
             Verb::Keygen(options) => keygen::run(&options),
             Verb::Keys(verb) => keys::run(&verb, &sources, environment),
             Verb::Presets(options) => presets::run(&options, &sources),
+            Verb::Webhooks(verb) => webhooks::run(&verb, &sources, environment),
             Verb::Doctor(options) => doctor::run(&options, &sources, environment),
             Verb::Healthcheck(options) => healthcheck::run(&options, &sources, environment),
         };
@@ -130,15 +135,20 @@ fn complain(text: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Errors and asides of a command line go to standard error. Where that is closed, nobody is there to be told.
+/// Errors and asides of a command line go to standard error. Where that is closed, there is no reader to tell.
 pub(crate) fn say(text: &str) {
     let _closed = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// Results of a command line go to standard output. Whoever closed it has read enough; a full disk has lost the result.
+/// Results of a command line go to standard output. A reader that closed it has read enough; a full disk has lost the result.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
+}
+
+/// The same for results that need not be text.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::Running(format!("standard output: {error}")))
         }

@@ -9,12 +9,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, blueprint, runtime};
-use crate::app::{App, Blueprint, Ended, raise_descriptor_limit};
+use crate::app::{App, Blueprint, Ended, StartError, raise_descriptor_limit};
 use crate::config::{Environment, Sources};
 use crate::secrets::watch::Nudge;
 use crate::telemetry;
 
-/// The last lines are waited for so long, and no longer: nobody may be reading them.
+/// The last lines are waited for so long, and no longer: the output may be read by no program.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// The signals that the service heeds.
@@ -53,7 +53,10 @@ fn serve(
     let workers = runtime(blueprint.config().server.workers)?;
     let app = {
         let _context = workers.enter();
-        App::bind(blueprint, log.clone()).map_err(failed)?
+        App::bind(blueprint, log.clone()).map_err(|error| match error {
+            StartError::Mistake(mistake) => Failure::Usage(mistake.to_string()),
+            StartError::Failed(error) => failed(error),
+        })?
     };
     let (front, ops) = app.addresses().map_err(failed)?;
     tracing::info!(%front, %ops, version = env!("CARGO_PKG_VERSION"), "serving");
@@ -63,15 +66,19 @@ fn serve(
     workers.shutdown_background();
     match ended {
         Ended::Drained => tracing::info!("stopped"),
+        Ended::Failed => tracing::error!("stopped, because the queue could not go on"),
         Ended::Cut(left) => tracing::warn!(left, "stopped; the drain deadline cut what was left"),
     }
     log.flush(LAST_LINES); // T-61: last lines
+    if ended == Ended::Failed {
+        return Err(Failure::Running("the queue of webhooks could not go on; see the log".to_owned()));
+    }
     Ok(())
 }
 
 impl Signals {
-    /// From now on they end nothing by themselves. A signal is held back while its handler is installed: the library calls
-    /// nobody for one that comes between its handler and its entry in the list, and so that signal would be lost.
+    /// From now on they end nothing by themselves. A signal is held back while its handler is installed: one that came
+    /// between the handler and its entry in the list of the library would be lost.
     fn take() -> io::Result<Self> {
         let held: SigSet = [Number::SIGTERM, Number::SIGINT, Number::SIGHUP].into_iter().collect();
         held.thread_block()?;

@@ -85,7 +85,7 @@ impl ManualClock {
         state.sleepers.push((point, wake));
         Box::pin(async move {
             if woken.await.is_err() {
-                // The clock itself is gone: nobody will move time again, so this point is never reached.
+                // The clock itself is gone: time never moves again, so this point is never reached.
                 std::future::pending::<()>().await;
             }
         })
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wall_clock_that_is_set_wakes_those_who_wait_for_it_and_nobody_else() {
+    async fn a_wall_clock_that_is_set_wakes_those_who_wait_for_it_and_no_others() {
         let clock = ManualClock::new(Timestamp::from_seconds(100));
         let span = clock.sleep_until(clock.moment().plus(10 * SECOND));
         let time = clock.sleep_until_time(Timestamp::from_seconds(110));

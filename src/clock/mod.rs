@@ -1,7 +1,7 @@
 //! Time as a parameter, on two scales.
 //!
 //! Everything that decides by time asks a [`Clock`], so that tests move time by hand. A [`Moment`] is a point on a scale
-//! that nobody sets: deadlines, waits, rates, pauses and what is left of a life are counted there. A [`Timestamp`] is
+//! that cannot be set: deadlines, waits, rates, pauses and what is left of a life are counted there. A [`Timestamp`] is
 //! what the wall clock says: it is written into tokens and read from them, from certificates and from files, and it may
 //! be set back or forward at any time (T-65). The two are different types, so that neither is compared with the other.
 //!

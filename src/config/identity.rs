@@ -79,8 +79,8 @@ impl Peers {
     }
 }
 
-/// Whether somebody in `net` can connect to a listener on `ip`: nobody comes to loopback but from loopback, and nobody
-/// from there to another address.
+/// Whether a peer in `net` can connect to a listener on `ip`: loopback is reached from loopback only, and what is sent
+/// from there reaches no other address.
 fn reaches(net: &IpNet, ip: IpAddr) -> bool {
     let has_loopback = match net {
         IpNet::V4(v4) => v4.contains(&Ipv4Addr::LOCALHOST) || v4.addr().is_loopback(),

@@ -31,7 +31,7 @@ pub enum Refusal {
     #[error("the caller may not use this route")]
     CallerRoute,
     /// No user is signed in.
-    #[error("the subject is absent, empty, or names nobody")]
+    #[error("the subject is absent, empty, or a word that means no user")]
     Absent,
     /// Other identity headers are there, but not the subject.
     #[error("identity headers came without the subject")]

@@ -142,8 +142,8 @@ impl Resolver {
             }
         }
         // Whether the token is good cannot be known: that is no fault of its sender (T-27).
-        let nobody_knows = unreachable && matches!(refusal, Refusal::KeyUnknown | Refusal::KeysUnavailable);
-        Err(if nobody_knows { Refusal::KeysUnavailable } else { refusal })
+        let is_unknown = unreachable && matches!(refusal, Refusal::KeyUnknown | Refusal::KeysUnavailable);
+        Err(if is_unknown { Refusal::KeysUnavailable } else { refusal })
     }
 
     /// Whether a user who was found before is still served.

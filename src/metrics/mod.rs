@@ -9,6 +9,7 @@
 //! Labels come from small closed sets (configured names and enums), never from requests. Handles are resolved once,
 //! by the room that counts, so that counting on the warm path is one atomic addition.
 
+mod delivery;
 mod families;
 mod identity;
 mod inbound;
@@ -17,10 +18,12 @@ mod label;
 mod process;
 mod provider;
 mod session;
+mod webhook;
 
 use prometheus::{Registry, TextEncoder};
 
-pub use families::Family;
+pub use delivery::DeliveryFamilies;
+pub use families::{Family, Lag, Size};
 pub use identity::IdentityFamilies;
 pub use inbound::InboundFamilies;
 pub use key_sets::KeySetMetrics;
@@ -28,6 +31,7 @@ pub use label::{ByVariant, Label};
 pub use process::ProcessFamilies;
 pub use provider::{ProviderFamilies, SigningKeyLine};
 pub use session::SessionFamilies;
+pub use webhook::WebhookFamilies;
 
 /// A count that only grows.
 pub type Counter = prometheus::IntCounter;
@@ -73,6 +77,10 @@ rooms! {
     identity: IdentityFamilies,
     /// Providers.
     provider: ProviderFamilies,
+    /// Webhooks.
+    webhook: WebhookFamilies,
+    /// Deliveries of webhooks.
+    delivery: DeliveryFamilies,
     /// The process.
     process: ProcessFamilies,
 }

@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(verdicts("64:ff9b::8.8.8.8"), (true, true), "an IPv4 host behind a translator");
     }
 
-    /// T-23: where machines keep their credentials nobody is sent, whatever is configured.
+    /// T-23: addresses where machines keep their credentials are never called, whatever is configured.
     #[test]
     fn metadata_services_are_never_read() {
         for address in [

@@ -1,9 +1,11 @@
 //! The only way out of the process: one HTTP call with a deadline, a size limit and nothing followed.
 //!
-//! [`Outbound`] calls what the operator named; [`Reader`] reads documents whose address may come from others.
+//! [`Outbound`] calls what the operator named; [`Poster`] posts to the operator's own application; [`Reader`] reads
+//! documents whose address may come from others.
 
 mod address;
 mod fault;
+mod poster;
 mod reader;
 mod services;
 mod way;
@@ -18,6 +20,7 @@ use url::Url;
 
 pub use address::Reach;
 pub use fault::{ConnectError, SendError};
+pub use poster::{Answer, Poster};
 pub use reader::{ReadError, Reader};
 pub use services::Services;
 
@@ -109,6 +112,11 @@ impl Outbound {
         Reader::new(&self.way, reach, authorities, Arc::clone(&self.clock))
     }
 
+    /// A client for the operator's own application. It trusts the same authorities and goes through no proxy.
+    pub fn poster(&self) -> Result<Poster, Mistake> {
+        Poster::new(&self.way, Arc::clone(&self.clock))
+    }
+
     /// Sends `call` and reads the whole answer before `deadline`.
     pub async fn send(&self, call: Call, deadline: Moment) -> Result<Reply, SendError> {
         let proxied = self.way.is_proxied(&call.url);
@@ -137,7 +145,7 @@ impl Clients {
 fn base() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("sidemint/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none()) // T-36, T-59: no redirects
+        .redirect(reqwest::redirect::Policy::none()) // T-36, T-59, W-17: no redirects
         .no_proxy()
         .tcp_nodelay(true)
         .connect_timeout(CONNECT_TIMEOUT)

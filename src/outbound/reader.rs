@@ -16,7 +16,7 @@ use crate::definition::Mistake;
 /// Why a document could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// It is where nobody is sent.
+    /// It is outside of the reach.
     #[error("the address is not one to read from")]
     Address,
     /// There was no answer.
@@ -69,7 +69,7 @@ impl Reader {
     }
 }
 
-/// A name leads only to addresses that nobody is sent to.
+/// A name leads only to addresses outside of the reach.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("leads to no address that may be read from")]
 struct NotAdmitted;

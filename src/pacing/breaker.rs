@@ -15,6 +15,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::Backoff;
 use super::blamed::{Blamed, PAUSES};
 use super::failure::{Failure, Fault};
 use crate::clock::Moment;
@@ -61,6 +62,8 @@ pub enum BreakerState {
 pub(super) struct Breaker<K> {
     state: Mutex<State<K>>,
     hasher: RandomState,
+    /// Each failed probe makes the next pause longer.
+    pauses: Backoff,
 }
 
 #[derive(Debug)]
@@ -112,7 +115,7 @@ pub(super) struct Permit<'b, K: Copy> {
 }
 
 impl<K: Copy> Breaker<K> {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(pauses: Backoff) -> Self {
         let state = State {
             unconnected: 0,
             failed_for: Vec::new(),
@@ -123,7 +126,7 @@ impl<K: Copy> Breaker<K> {
             trying: false,
             blamed: Blamed::default(),
         };
-        Self { state: Mutex::new(state), hasher: RandomState::new() }
+        Self { state: Mutex::new(state), hasher: RandomState::new(), pauses }
     }
 
     /// Whether calls are made now.
@@ -195,12 +198,12 @@ impl<K: Copy> Breaker<K> {
             // The other side works; what it refuses is this user, or our credential.
             (Fault::User | Fault::Credential, Role::Probe | Role::Trial) => return Self::close(&mut state),
         };
-        opens.then(|| Self::open(&mut state, failure, now)).flatten()
+        opens.then(|| self.open(&mut state, failure, now)).flatten()
     }
 
-    fn open(state: &mut State<K>, failure: Failure<K>, now: Moment) -> Option<Change> {
+    fn open(&self, state: &mut State<K>, failure: Failure<K>, now: Moment) -> Option<Change> {
         // T-39: advice of the other side
-        let wait = PAUSES.after(state.pauses, failure.retry_after);
+        let wait = self.pauses.after(state.pauses, failure.retry_after);
         let was_open = state.pause.is_some();
         state.pause = Some((now.plus(wait), failure.is_limit));
         state.pauses = state.pauses.saturating_add(1);
@@ -288,7 +291,7 @@ mod tests {
     const REFUSED: Failure<u32> = Failure { fault: Fault::Remote, ..DOWN };
 
     fn breaker() -> Breaker<u32> {
-        Breaker::new()
+        Breaker::new(PAUSES)
     }
 
     fn limit(advice: Option<u64>) -> Failure<u32> {
@@ -430,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_of_our_credential_are_held_against_nobody() {
+    fn refusals_of_our_credential_are_held_against_no_user() {
         let breaker = breaker();
         for n in 0..20 {
             fail(&breaker, &format!("user{}", n % 7), Failure { fault: Fault::Credential, ..DOWN }, START);

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::Backoff;
+use super::blamed::PAUSES;
 use super::breaker::{Breaker, BreakerState, Change, OwnFailures, Permit, Refusal};
 use super::concurrency::{ConcurrencyLimit, InFlight};
 use super::failure::Failure;
@@ -41,7 +43,17 @@ pub struct Admitted<'g, K: Copy> {
 impl<K: Copy> Gate<K> {
     /// A gate that lets `calls_at_once` pass, and counts in `refused` those that could not wait or waited in vain.
     pub fn new(calls_at_once: usize, refused: Counter) -> Self {
-        Self { breaker: Breaker::new(), calls: ConcurrencyLimit::new(calls_at_once, refused) }
+        Self::with_pauses(PAUSES, calls_at_once, refused)
+    }
+
+    /// The same with other pauses after failures.
+    pub fn with_pauses(pauses: Backoff, calls_at_once: usize, refused: Counter) -> Self {
+        Self { breaker: Breaker::new(pauses), calls: ConcurrencyLimit::new(calls_at_once, refused) }
+    }
+
+    /// Says when to come back, where a call for `user` would not be let through now.
+    pub fn check(&self, user: &str, own: OwnFailures, now: Moment) -> Result<(), Refusal<K>> {
+        self.breaker.check(user, own, now)
     }
 
     /// How it stands now.

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_queue_nobody_waits() {
+    fn without_a_queue_no_call_waits() {
         let mut calls = Calls::of("10/s", Some(2), 0, SECOND);
         (0..3).for_each(|_| calls.come(FAR));
         assert_eq!((calls.passed.len(), calls.pending.len()), (2, 0));
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_leaves_costs_nobody_anything() {
+    fn a_caller_who_leaves_costs_no_other_anything() {
         let mut calls = Calls::of("1/s", None, 10, Duration::from_mins(1));
         (0..4).for_each(|_| calls.come(FAR));
         // The head of the line and one behind it leave.
@@ -376,7 +376,7 @@ mod tests {
                 prop_assert_eq!(calls.limiter.state.lock().waiting, calls.pending.len());
             }
             calls.run(longest_wait + TICK);
-            prop_assert!(calls.pending.is_empty(), "nobody waits longer than told");
+            prop_assert!(calls.pending.is_empty(), "no call waits longer than told");
             prop_assert!(calls.passed.is_sorted(), "in the order they came");
             for (index, (_, from)) in calls.passed.iter().enumerate() {
                 let end = from.plus(Duration::from_millis(period));

@@ -22,6 +22,11 @@ impl Rate {
         Self { count: if count == 0 { 1 } else { count }, period }
     }
 
+    /// From one call to the next where they are evenly spaced.
+    pub fn gap(self) -> Duration {
+        self.period.checked_div(self.count).unwrap_or(self.period)
+    }
+
     /// Calls in a period; never 0.
     pub const fn count(self) -> u32 {
         self.count

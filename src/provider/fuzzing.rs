@@ -15,7 +15,7 @@ use super::definition::{Definition, Setting, SettingKind};
 use super::keys::mac::Encode;
 use super::template::json::JsonTemplate;
 use super::template::text::{TextTemplate, UrlTemplate};
-use super::template::{Place, Profile, Scope, Variables};
+use super::template::{Profile, Scope, TemplatePlace, Variables};
 use super::user::{UserId, UserRule};
 use crate::clock::Timestamp;
 use crate::config::{self, Environment, Unfit};
@@ -157,7 +157,7 @@ fn sign(mut call: crate::outbound::Call) -> Option<HeaderValue> {
     const NAME: HeaderName = HeaderName::from_static("x-signature");
     let mut scope = scope();
     let text = "{{request.method}}\n{{request.path}}\n{{request.query}}\n{{request.body}}";
-    let text = scope.at(Place::Signature, |scope| TextTemplate::compile(text, &"fuzz".into(), scope)).ok()?;
+    let text = scope.at(TemplatePlace::Signature, |scope| TextTemplate::compile(text, &"fuzz".into(), scope)).ok()?;
     let mac = Mac { key: 0, text, encode: Encode::Hex };
     let auth = StepAuth::Signature { mac, carrier: Carrier::Header(NAME), prefix: String::new() };
     let (user, profile) = (UserId::default(), Profile::default());

@@ -27,6 +27,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use calls::advice::retry_after;
 pub use calls::error::{Cause, ProviderError};
 pub use client::dialect::{Dialect, HEADER_TEXT};
 pub use client::inputs::{Given, InputFault, Inputs};

@@ -71,7 +71,7 @@ impl Drop for Running {
     }
 }
 
-/// How many paths nobody waits for any more, and whose reading has not come to an end.
+/// How many paths are not waited for any more, and whose reading has not come to an end.
 pub fn stuck() -> usize {
     READINGS.all.lock().values().filter(|reading| **reading == Reading::GivenUp).count()
 }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn one_file_is_read_by_one_at_a_time_and_for_everybody() {
+    fn one_file_is_read_by_one_at_a_time_and_for_all() {
         let path = Path::new("/one/file");
         let (free, waits) = mpsc::channel();
         let slow = std::thread::spawn(move || within(Duration::MAX, path, move |_| Ok(waits.recv().expect("a word"))));

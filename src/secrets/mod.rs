@@ -249,6 +249,11 @@ impl SecretSet {
         self.folders.get(name)
     }
 
+    /// Every folder, in the order of the names.
+    pub fn folders(&self) -> impl Iterator<Item = (&str, &KeyFolder)> {
+        self.folders.iter().map(|(name, folder)| (name.as_str(), folder))
+    }
+
     /// The name of these secrets, that of the secret called `name` aside. `more` is part of it.
     pub fn fingerprint_but(&self, name: &str, more: u32) -> Fingerprint {
         let more = more.to_be_bytes();

@@ -119,7 +119,7 @@ mod tests {
 
     /// T-62: files that are slow hold up no worker, here the only one, and not the end of the service.
     #[tokio::test]
-    async fn a_look_that_hangs_holds_nobody_up() {
+    async fn a_look_that_hangs_holds_nothing_up() {
         let lifecycle = Lifecycle::new();
         let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
         let (free, waits) = mpsc::channel::<()>();
@@ -127,7 +127,7 @@ mod tests {
         let ended = Arc::new(std::sync::Mutex::new(None));
         let told = Arc::clone(&ended);
         let nudge = start(&BTreeSet::new(), Arc::new(SystemClock), &lifecycle, move || {
-            let _nobody = begun.send(());
+            let _unheard = begun.send(());
             let outcome = waits.lock().expect("lock").recv_timeout(Duration::from_secs(20));
             *told.lock().expect("lock") = Some(outcome);
         });
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(begins.recv().await, Some(()));
         lifecycle.draining().cancel();
         lifecycle.finished().await;
-        assert_eq!(*ended.lock().expect("lock"), None, "the look goes on, and nobody waited for it");
+        assert_eq!(*ended.lock().expect("lock"), None, "the look goes on, and nothing waited for it");
         drop(free);
         while ended.lock().expect("lock").is_none() {
             tokio::task::yield_now().await;

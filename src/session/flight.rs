@@ -156,7 +156,7 @@ impl Flights {
         Ok(Running { flights: Arc::clone(self), user: Box::from(chat_subject), left })
     }
 
-    /// The user signed out or was denied. Whoever waits for a flight of this user is told so at once; the flights go on,
+    /// The user signed out or was denied. Requests that wait for a flight of this user are told so at once; the flights go on,
     /// and their outcomes are taken back.
     pub(super) fn dismiss(&self, chat_subject: &str) {
         let mut table = self.table.lock();

@@ -1,6 +1,6 @@
 //! A limit on what one user makes us do: mints and sign-outs, not answers from the cache.
 //!
-//! It is keyed on the proven user, never on an address (T-54), and its memory is bounded: whoever is rested is forgotten
+//! It is keyed on the proven user, never on an address (T-54), and its memory is bounded: a user whose rate is rested is forgotten
 //! first, because a user who never came is treated the same.
 
 use std::collections::HashMap;

@@ -1,5 +1,5 @@
 //! Signing out: no session of the user is handed out any more, and providers that can take tokens back are asked to.
-//! Whoever is denied loses the same, and what is minted meanwhile is taken back in both cases (T-66).
+//! A user who is denied loses the same, and what is minted meanwhile is taken back in both cases (T-66).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::identity::Identity;
 use crate::trace::Origin;
 
 impl Sessions {
-    /// Drops every session of the user, on all routes; those under way are handed to nobody. Then each provider
+    /// Drops every session of the user, on all routes; those under way are not handed out. Then each provider
     /// with a call for it takes the user's tokens back, all at once and within the deadline of the route; the first
     /// failure is told after all have answered. One that takes longer is not waited for, but goes on.
     pub async fn sign_out(
@@ -63,7 +63,7 @@ impl Sessions {
         self.store.remove_user(chat_subject);
     }
 
-    /// Has the provider take back what it minted for somebody who signed out or was denied meanwhile. Nobody was handed
+    /// Has the provider take back what it minted for a user who signed out or was denied meanwhile. It was not handed
     /// it. So it is left alone where the user has come back: the call would end the new sessions as well.
     pub(super) async fn take_back(&self, key: &SessionKey) {
         let Some((_, plan)) = self.asked_by(key).filter(|(_, plan)| plan.provider.can_revoke()) else { return };
@@ -75,7 +75,7 @@ impl Sessions {
             return;
         }
         if let Err(error) = self.revoke(key, Origin::default()).await {
-            tracing::warn!(route = plan.route.path, provider = plan.provider.name(), %error, "a token of somebody who left while it was minted could not be taken back; nobody was handed it");
+            tracing::warn!(route = plan.route.path, provider = plan.provider.name(), %error, "a token of a user who left while it was minted could not be taken back; it was not handed out");
         }
     }
 

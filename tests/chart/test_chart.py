@@ -12,10 +12,12 @@ import datetime
 import functools
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import tomllib
 
 import helm_python as helm
@@ -79,8 +81,12 @@ def config_of(documents):
     return pick(documents, "ConfigMap")[0]["data"]["config.toml"]
 
 
+def workload_of(documents):
+    return next(document for document in documents if document["kind"] in ("Deployment", "StatefulSet"))
+
+
 def pod_of(documents):
-    return pick(documents, "Deployment")[0]["spec"]["template"]
+    return workload_of(documents)["spec"]["template"]
 
 
 def container_of(documents):
@@ -134,7 +140,9 @@ def secure_container(name, container, user):
     resources = container["resources"]
     bounded = all(resources[side].get(what) for side in ("requests", "limits") for what in ("cpu", "memory"))
     check(f"{name}: resources are bounded", bounded)
-    check(f"{name}: mounts are read-only", all(mount["readOnly"] for mount in container["volumeMounts"]))
+    written = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
+    queue = ["/var/lib/sidemint"] if any(port["name"] == "sidemint-hooks" for port in container.get("ports", [])) else []
+    check(f"{name}: mounts are read-only, the queue of webhooks aside", written == queue, written)
     env = {entry["name"]: entry.get("value") for entry in container["env"]}
     check(f"{name}: no secret in the environment", all("valueFrom" not in entry for entry in container["env"]))
     probes = {kind: container[kind]["exec"]["command"] for kind in container if kind.endswith("Probe")}
@@ -169,7 +177,12 @@ def configuration(name, values, text, proofs=None):
     if values.get("grpc", {}).get("enabled"):
         check(f"{name}: grpc.listen is set", isinstance(got["grpc"].pop("listen", None), str))
         wanted.setdefault("grpc", {})
-    wanted["identity"].setdefault("peers", {"networks": ["127.0.0.0/8", "::1/128"]})
+    if values.get("webhooks", {}).get("enabled"):
+        for section, key in (("webhook_server", "listen"), ("queue", "dir")):
+            check(f"{name}: {section}.{key} is set", isinstance(got[section].pop(key, None), str))
+            wanted.setdefault(section, {})
+    if "routes" in wanted:
+        wanted["identity"].setdefault("peers", {"networks": ["127.0.0.0/8", "::1/128"]})
     wanted = merged(wanted, proofs or {})
     # repr also tells 64 from 64.0 and true from 1.
     check(f"{name}: config arrives unchanged", in_order(got) == in_order(wanted), f"got {got}\n       wanted {wanted}")
@@ -202,7 +215,7 @@ def shared(name, values, proofs=None):
     check(f"{name}: the service stays inside", service["type"] == "ClusterIP")
     check(f"{name}: the service finds the port", service["ports"][0]["targetPort"] == port["name"])
     pod_labels = pod_of(documents)["metadata"]["labels"].items()
-    selected = [service["selector"], pick(documents, "Deployment")[0]["spec"]["selector"]["matchLabels"]]
+    selected = [service["selector"], workload_of(documents)["spec"]["selector"]["matchLabels"]]
     selected += [pick(documents, "NetworkPolicy")[0]["spec"]["podSelector"]["matchLabels"]]
     selected += [budget["spec"]["selector"]["matchLabels"] for budget in pick(documents, "PodDisruptionBudget")]
     check(f"{name}: selectors find the pods", all(selector and selector.items() <= pod_labels for selector in selected))
@@ -213,7 +226,7 @@ def shared(name, values, proofs=None):
     policy = pick(documents, "NetworkPolicy")[0]["spec"]
     check(f"{name}: the policy covers both directions", policy["policyTypes"] == ["Ingress", "Egress"])
     rules = policy["ingress"] + policy["egress"]
-    check(f"{name}: no rule is for everybody", all(rule.get("from") or rule.get("to") for rule in rules))
+    check(f"{name}: no rule is for every peer", all(rule.get("from") or rule.get("to") for rule in rules))
     return documents
 
 
@@ -244,7 +257,7 @@ def test_shared_full():
     protocol = (second["targetPort"], second["appProtocol"])
     check("shared-full: the service finds gRPC", protocol == ("grpc", "kubernetes.io/h2c"))
     rules = pick(documents, "NetworkPolicy")[0]["spec"]["ingress"]
-    check("shared-full: whoever asks may ask over gRPC", [port["port"] for port in rules[0]["ports"]] == ["http", "grpc"])
+    check("shared-full: each peer that may ask may ask over gRPC", [port["port"] for port in rules[0]["ports"]] == ["http", "grpc"])
     scrape = rules[1]
     check("shared-full: Prometheus may scrape", scrape["ports"][0]["port"] == endpoint["port"])
 
@@ -288,6 +301,68 @@ def test_proofs():
     check("proofs: a sidecar asks for loopback and the secret", got == {"networks": ["127.0.0.0/8", "::1/128"], **peers}, got)
 
 
+def test_webhooks():
+    values = load(HERE / "values/webhooks.yaml")
+    documents = shared("webhooks", values)
+    kinds = sorted(document["kind"] for document in documents)
+    wanted = ["ConfigMap", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount", "StatefulSet"]
+    check("webhooks: these objects and no others", kinds == wanted, kinds)
+    got = tomllib.loads(config_of(documents))
+    ports = {port["name"]: port["containerPort"] for port in container_of(documents)["ports"]}
+    listener = got["webhook_server"]["listen"]
+    check("webhooks: the listener is on its port", listener == f"0.0.0.0:{ports['sidemint-hooks']}", listener)
+    services = {port["name"]: port["targetPort"] for port in pick(documents, "Service")[0]["spec"]["ports"]}
+    check("webhooks: the service finds the listener", services["webhooks"] == "sidemint-hooks")
+    rules = pick(documents, "NetworkPolicy")[0]["spec"]["ingress"]
+    callers = [rule["from"] for rule in rules if {"port": "sidemint-hooks", "protocol": "TCP"} in rule["ports"]]
+    check("webhooks: the ingress alone may call it", callers == [values["networkPolicy"]["webhooksFrom"]], callers)
+    mounts = {mount["name"]: mount["mountPath"] for mount in container_of(documents)["volumeMounts"]}
+    inside = got["queue"]["dir"].startswith(mounts["sidemint-queue"] + "/")
+    check("webhooks: the queue is in the volume", inside, got["queue"]["dir"])
+    claim = workload_of(documents)["spec"]["volumeClaimTemplates"][0]
+    check("webhooks: the claim is the volume", claim["metadata"]["name"] == "sidemint-queue")
+    spec = claim["spec"]
+    check("webhooks: the claim is as asked for", (spec["storageClassName"], spec["resources"]["requests"]["storage"]) == ("fast", "2048Mi"))
+    check("webhooks: the volume is the user's", pod_of(documents)["spec"]["securityContext"]["fsGroup"] == 65532)
+
+    # Without a claim it is a Deployment again, and the queue ends with the pod.
+    folder = merged(values, {"webhooks": {"queue": {"persistent": False}}})
+    texts = render(CHART, folder)
+    documents = objects(texts)
+    well_formed("webhooks in a folder", documents)
+    volume = next(volume for volume in pod_of(documents)["spec"]["volumes"] if volume["name"] == "sidemint-queue")
+    check("webhooks: without a claim it is a folder of the pod", volume["emptyDir"] == {"sizeLimit": "2048Mi"}, volume)
+    check("webhooks: a Deployment", workload_of(documents)["kind"] == "Deployment")
+    notes = next(text for path, text in texts.items() if path.endswith("NOTES.txt"))
+    check("webhooks: the notes warn where nothing takes over", "config.webhooks.chat has no fallback" in notes, notes)
+    closed = objects(render(CHART, merged(values, {"networkPolicy": {"webhooksFrom": []}})))
+    ingress = pick(closed, "NetworkPolicy")[0]["spec"]["ingress"]
+    check("webhooks: an empty list admits no peer", all(port["port"] == "http" for rule in ingress for port in rule["ports"]))
+
+    # A sidecar has the listener on the pod's address, since the provider's calls come from outside.
+    sidecar = merged(load(HERE / "values/sidecar.yaml"), {"webhooks": {"enabled": True}})
+    sidecar["config"]["webhooks"] = values["config"]["webhooks"]
+    sidecar["secrets"] = merged(sidecar.get("secrets", {}), values["secrets"])
+    got = tomllib.loads(config_of(objects(render(CHART, sidecar))))
+    listeners = (got["server"]["listen"].split(":")[0], got["webhook_server"]["listen"])
+    check("webhooks: a sidecar takes them from outside", listeners == ("127.0.0.1", "0.0.0.0:8081"), listeners)
+
+    hooks = values["config"]["webhooks"]
+    for name, over, sentence in (
+        ("webhooks without a listener", {"webhooks": {"enabled": False, "queue": {"persistent": False}}}, "config.webhooks needs webhooks.enabled"),
+        ("a claim without webhooks", {"webhooks": {"enabled": False}}, "webhooks.queue.persistent needs webhooks.enabled"),
+        ("their listener in config", {"config": {"webhook_server": {"listen": "0.0.0.0:1"}}}, "use webhooks.port"),
+        ("the queue's folder in config", {"config": {"queue": {"dir": "/x"}}}, "use webhooks.queue"),
+        ("a queue that outgrows its volume", {"webhooks": {"queue": {"sizeMi": 1024}}}, "more than a quarter of webhooks.queue.sizeMi"),
+        ("a route without a source", {"config": {"routes": [{"path": "/x", "answer": "session", "provider": "chat"}]}}, "config.identity.source must be given"),
+    ):
+        refused(CHART, name, merged(values, over), sentence)
+    nothing = merged(load(HERE / "values/shared.yaml"), {"webhooks": {"enabled": True}})
+    refused(CHART, "a listener without webhooks", nothing, "webhooks.enabled needs config.webhooks")
+    claimed = merged(sidecar, {"webhooks": {"queue": {"persistent": True}}})
+    refused(CHART, "a claim in a sidecar", merged(claimed, {"config": {"webhooks": hooks}}), "persistent is for the shared form")
+
+
 def with_definition(values, text):
     values = merged(values, {"definitions": {"parley": text}})
     values["config"]["providers"] = {"chat": {"preset": "parley", "api_key_file": "/run/secrets/sidemint/sendsar/api-key"}}
@@ -316,6 +391,22 @@ def test_definitions():
     changed = objects(render(CHART, with_definition(load(HERE / "values/shared.yaml"), parley() + "# changed")))
     sums = [pick(found, "Deployment")[0]["spec"]["template"]["metadata"]["annotations"] for found in (documents, changed)]
     check("definitions: a change rolls the pods", sums[0] != sums[1])
+
+
+def test_page():
+    """The values that docs/kubernetes.md prints: whole files as they stand, parts on top of the least that is needed."""
+    page = (ROOT / "docs/kubernetes.md").read_text()
+    blocks = [textwrap.dedent(text) for text in re.findall(r"^ *```yaml\n(.*?)^ *```", page, re.MULTILINE | re.DOTALL)]
+    known = load(CHART / "values.yaml")
+    values = [value for value in (yaml.safe_load(text) for text in blocks if "{{" not in text) if set(value) <= set(known)]
+    check("page: it prints values", len(values) >= 4, len(values))
+    base = merged(load(HERE / "values/shared.yaml"), {"secrets": {"parley": {"secretName": "parley"}}})
+    for number, printed in enumerate(values):
+        whole = "image" in printed
+        documents = objects(render(CHART, printed if whole else merged(base, printed)))
+        well_formed(f"page, values {number + 1}", documents)
+        if whole:
+            configuration(f"page, values {number + 1}", printed, config_of(documents))
 
 
 def test_sidecar():
@@ -372,7 +463,7 @@ def test_rollout():
     check("one replica has no disruption budget", not pick(alone, "PodDisruptionBudget"))
     closed = objects(render(CHART, merged(base, {"networkPolicy": {"from": [], "dnsTo": [], "egress": []}})))
     policy = pick(closed, "NetworkPolicy")[0]["spec"]
-    check("empty lists let nobody through", not policy["ingress"] and not policy["egress"])
+    check("empty lists let nothing through", not policy["ingress"] and not policy["egress"])
     # Paths that some charts forget: they must render, and fit.
     rest = {"networkPolicy": {"enabled": False}, "serviceAccount": {"create": False}, "runAsUser": None}
     well_formed("with things switched off", objects(render(CHART, merged(base, rest))))
@@ -408,13 +499,13 @@ def test_refusals():
     local = {"providers": {"chat": {"preset": "local", "api_key_file": None}}}
     cases = [
         ("no image", {"image": {"repository": ""}}, "image.repository must be given"),
-        ("nobody believed", peers([]), "config.identity.peers.networks must be given"),
-        ("everybody believed", peers(["0.0.0.0/0"]), "0.0.0.0/0, which trusts every peer"),
-        ("everybody believed, IPv6", peers(["::/0"]), "::/0, which trusts every peer"),
+        ("no peer believed", peers([]), "config.identity.peers.networks must be given"),
+        ("every peer believed", peers(["0.0.0.0/0"]), "0.0.0.0/0, which trusts every peer"),
+        ("every peer believed, IPv6", peers(["::/0"]), "::/0, which trusts every peer"),
         ("listen in config", {"config": {"server": {"listen": "0.0.0.0:1234"}}}, "use port and bindAddress"),
         ("ops in config", {"config": {"ops": {"listen": "0.0.0.0:1234"}}}, "use ops.port and ops.expose"),
         ("gRPC in config", {"config": {"grpc": {"listen": "0.0.0.0:1234"}}}, "use grpc.enabled and grpc.port"),
-        ("gRPC that nobody listens for", {"config": {"grpc": {"route": "/auth"}}}, "config.grpc needs grpc.enabled"),
+        ("gRPC without a listener", {"config": {"grpc": {"route": "/auth"}}}, "config.grpc needs grpc.enabled"),
         ("drain in config", {"config": {"server": {"drain_timeout": "9s"}}}, "use drain.timeoutSeconds"),
         ("a secret that is not mounted", {"config": {"providers": {"chat": {"api_key_file": "/run/secrets/sidemint/other/key"}}}}, "secrets.other is not given"),
         ("a certificate that is not mounted", {"config": {"server": {"tls": {"cert_file": "/run/secrets/sidemint/tls/tls.crt"}}}}, "config.server.tls.cert_file is", "secrets.tls is not given"),
@@ -441,14 +532,14 @@ def test_refusals():
         ("a digest that is none", {"image": {"digest": "latest"}}, "at '/image/digest'"),
         ("a secret without a name", {"secrets": {"x": {}}}, "missing property 'secretName'"),
         ("a number in the environment", {"env": {"SIDEMINT_SERVER__WORKERS": 2}}, "want string"),
-        ("a peer that is everybody", {"networkPolicy": {"from": [{}]}}, "at '/networkPolicy/from/0'"),
+        ("a peer that is every address", {"networkPolicy": {"from": [{}]}}, "at '/networkPolicy/from/0'"),
     ]
     for name, over, *sentences in cases:
         refused(CHART, name, merged(base, over), *sentences)
     with helm.Chart.load(CHART) as chart:
         trusting = merged(base, {"config": {"identity": {"peers": {"insecure_trust_every_peer": True}}}})
         chart.render(merged(trusting, peers(["0.0.0.0/0"])))
-        check("believing everybody takes the flag that says insecure", True)
+        check("believing every peer takes the flag that says insecure", True)
 
 
 @contextlib.contextmanager
@@ -470,6 +561,7 @@ def test_lint(app):
         ("shared", CHART, load(HERE / "values/shared.yaml")),
         ("shared-full", CHART, load(HERE / "values/shared-full.yaml")),
         ("proofs", CHART, load(HERE / "values/proofs.yaml")),
+        ("webhooks", CHART, load(HERE / "values/webhooks.yaml")),
         ("sidecar", CHART, load(HERE / "values/sidecar.yaml")),
         ("app", app, {}),
     ):
@@ -479,7 +571,7 @@ def test_lint(app):
 
 
 def test_schema_and_values_agree():
-    """A key is in both files or in neither, and no object takes keys that nobody described."""
+    """A key is in both files or in neither, and no object takes keys without a description."""
     schema = yaml.safe_load((CHART / "values.schema.json").read_text())
 
     def walk(path, described, values):
@@ -560,7 +652,7 @@ def test_binary(binary, folder, app):
         path.write_text(text + "\n[server.nonsense]\nkey = 1\n")
         answer = run([binary, "check", "--config", path], env=env)
         check(f"binary: {name} with an unknown key does not", answer.returncode == 2 and "nonsense" in answer.stderr, answer.stderr)
-    # The probes' command, where nobody listens: unhealthy (1), not misconfigured (2).
+    # The probes' command, where nothing listens: unhealthy (1), not misconfigured (2).
     command = container_of(objects(render(*renders["shared"])))["readinessProbe"]["exec"]["command"][1:]
     answer = run([binary, *command], env={"SIDEMINT_OPS__LISTEN": "127.0.0.1:1"})
     check("binary: the probe needs no configuration file", answer.returncode == 1, f"{answer.returncode} {answer.stderr}")
@@ -574,7 +666,9 @@ def main():
         test_shared()
         test_shared_full()
         test_proofs()
+        test_webhooks()
         test_definitions()
+        test_page()
         test_sidecar()
         test_app(app)
         test_rollout()

@@ -19,7 +19,7 @@ if [ -n "$(missing)" ]; then "$root/tests/install-parts"; fi
 if [ -n "$(missing)" ]; then echo "image: missing: $(missing | tr '\n' ' ')"; exit 1; fi
 
 run=$(mktemp -d)
-provider=
+provider= receiver=
 # Compiled crates stay for the next run; everything else goes.
 cache=$root/.tools/image-cache
 mkdir -p "$cache"
@@ -27,6 +27,7 @@ b() { TMPDIR=$cache nice -n 10 buildah --root "$run/cs" --runroot "$run/cr" --st
 p() { podman --root "$run/cs" --runroot "$run/cr" --storage-driver vfs --runtime runc --cgroup-manager cgroupfs "$@"; }
 end() {
     [ -z "$provider" ] || kill "$provider" 2>/dev/null || true
+    [ -z "$receiver" ] || kill "$receiver" 2>/dev/null || true
     p rm --force --all --time 0 >"$run/end.log" 2>&1 || true
     b umount --all >>"$run/end.log" 2>&1 || true
     # podman leaves a monitor behind for each exec, for five minutes. They are ours: the folder is in their arguments.
@@ -104,7 +105,7 @@ is "user" "$(inspect '{{.Config.User}}')" "65532:65532"
 is "entrypoint" "$(inspect '{{json .Config.Entrypoint}}')" '["/usr/local/bin/sidemint"]'
 is "health check" "$(inspect '{{json .HealthCheck.Test}}')" '["CMD","/usr/local/bin/sidemint","healthcheck"]'
 is "configuration" "$(inspect '{{join .Config.Env "\n"}}' | grep ^SIDEMINT_)" "SIDEMINT_CONFIG=/etc/sidemint/config.toml"
-is "ports" "$(inspect '{{json .Config.ExposedPorts}}')" '{"8080/tcp":{},"9090/tcp":{}}'
+is "ports" "$(inspect '{{json .Config.ExposedPorts}}')" '{"8080/tcp":{},"8081/tcp":{},"9090/tcp":{}}'
 is "nothing of the test's own is left in the image" "$(inspect '{{json .Config.Env}}' | grep -c CARGO || true)" 0
 
 container=$(b from --pull-never --signature-policy "$here/policy.json" localhost/sidemint:test)
@@ -112,6 +113,7 @@ files=$(b mount "$container")
 added=$(cd "$files" && find . -type f ! -path './etc/*' ! -path './run/*' | sort)
 is "the binary is the only file that the Dockerfile adds" "$added" "./usr/local/bin/sidemint"
 is "no shell, and nothing else to run" "$(find "$files" -type f -perm /111 -printf '%f\n')" "sidemint"
+is "the queue's folder is the user's alone" "$(stat -c '%u:%g %a' "$files/var/lib/sidemint")" "65532:65532 700"
 is "no setuid file" "$(find "$files" -type f -perm /6000)" ""
 is "the binary needs no library" "$(readelf -ld "$files/usr/local/bin/sidemint" | grep -cE 'NEEDED|INTERP' || true)" 0
 echo "binary: $(stat -c %s "$files/usr/local/bin/sidemint") bytes"
@@ -173,13 +175,13 @@ is "root file system is read-only" "$(awk '$5 == "/" { split($6, o, ","); print 
 session() { curl --silent --max-time 5 "$@" "http://127.0.0.1:$front/api/chat/session"; }
 is "a session for alice" "$(session -H 'X-Forwarded-User: alice' |
     python3 -c 'import json, sys; s = json.load(sys.stdin); print(s["chatUserId"], s["token"].count("."))')" "alice 2"
-is "none for nobody" "$(session --output /dev/null --write-out '%{http_code}')" 401
+is "none without a user" "$(session --output /dev/null --write-out '%{http_code}')" 401
 
 does "the health check is content" p exec "$id" /usr/local/bin/sidemint healthcheck
 does "so is the chart's probe, which reads no file" p exec "$id" /usr/local/bin/sidemint healthcheck --live --config /dev/null
 status=0
 p exec --env SIDEMINT_OPS__LISTEN=127.0.0.1:1 "$id" /usr/local/bin/sidemint healthcheck >"$run/out" 2>&1 || status=$?
-is "the health check fails where nobody answers" "$status" 1
+is "the health check fails where nothing answers" "$status" 1
 for shell in /bin/sh /bin/bash /busybox/sh; do
     if p exec "$id" "$shell" -c true >"$run/out" 2>&1; then bad "no $shell"; else ok; fi
 done
@@ -194,6 +196,38 @@ does "within the drain time (took $took s)" test "$took" -le 21
 p logs "$id" >"$run/log" 2>&1 || true
 does "no token in its log" test "$(grep -cE 'eyJ[A-Za-z0-9_-]+\.' "$run/log")" = 0
 if [ "$failed" -gt 0 ]; then echo "---- log of the container"; tail -n 20 "$run/log"; fi
+
+# ---- Webhooks: what is accepted outlives the container ----
+
+printf 'whsec_image_test_0123456789abcdef' >"$run/secret/webhook-secret"
+printf 'whsec_%s' "$(printf 'image test, thirty-two bytes long' | base64)" >"$run/secret/forward-key"
+chmod 0444 "$run"/secret/*
+python3 "$here/receiver.py" >"$run/receiver" &
+receiver=$!
+for _ in $(seq 100); do [ -s "$run/receiver" ] && break; sleep 0.1; done
+read -r application <"$run/receiver"
+read -r front ops <<<"$(free_ports)"
+hooks() { # starts a container; the application is at port $1
+    p run --detach "${confined[@]}" --volume "$here/webhooks.toml":/etc/sidemint/config.toml:ro \
+        --volume "$run/secret":/run/secrets/sidemint/sendsar:ro --volume sidemint-queue:/var/lib/sidemint \
+        --env SIDEMINT_WEBHOOK_SERVER__LISTEN="127.0.0.1:$front" --env SIDEMINT_OPS__LISTEN="127.0.0.1:$ops" \
+        --env SIDEMINT_WEBHOOKS__CHAT__TO="http://127.0.0.1:$1/hooks/chat" localhost/sidemint:test
+}
+body='{"event":"image.test","roomId":"r1"}'
+proof=$(printf %s "$body" | openssl dgst -sha256 -hmac "$(cat "$run/secret/webhook-secret")" -r | cut -d' ' -f1)
+post() { curl --silent --output /dev/null --write-out '%{http_code}' --max-time 5 --header 'Content-Type: application/json' \
+    --header "X-Webhook-Signature: sha256=$1" --data "$body" "http://127.0.0.1:$front/webhooks/chat"; }
+id=$(hooks 1)
+for _ in $(seq 100); do live readyz && break; [ "$(state Status)" = running ] || break; sleep 0.1; done
+is "a forged event is refused" "$(post "${proof//[0-9]/a}")" 401
+is "a proven one is kept, though the application is down" "$(post "$proof")" 200
+p kill --signal KILL "$id" >/dev/null
+id=$(hooks "$application")
+for _ in $(seq 300); do [ "$(wc -l <"$run/receiver")" -gt 1 ] && break; sleep 0.1; done
+is "it comes after kill -9, from the volume" "$(tail -n +2 "$run/receiver")" "/hooks/chat $body"
+p kill --signal TERM "$id" >/dev/null
+kill "$receiver" 2>/dev/null || true
+if [ "$failed" -gt 0 ]; then echo "---- log of the container"; p logs "$id" 2>&1 | tail -n 20; fi
 
 echo "image: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

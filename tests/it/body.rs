@@ -154,9 +154,9 @@ async fn every_refused_user_gets_the_same_answer() {
     assert!(!log.contains("alice") && !log.contains("admin") && !log.contains("xxx"), "{log}");
 }
 
-/// T-01: a peer that nobody trusts names nobody, whatever it sends.
+/// T-01: a peer that is not trusted names no user, whatever it sends.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_foreign_peer_names_nobody() {
+async fn a_foreign_peer_names_no_user() {
     let service = service(&[("identity.peers.networks", "[\"192.0.2.0/24\"]")]).await;
     for body in ["", "{}", r#"{"user":{"id":"alice"}}"#, r#"{"user":{"id":"a"},"user":{"id":"b"}}"#, "{"] {
         for (method, path) in [("POST", SESSION), ("DELETE", SESSION), ("GET", SESSION), ("POST", "/livekit/token")] {
@@ -166,7 +166,7 @@ async fn a_foreign_peer_names_nobody() {
     }
 }
 
-/// The limits of a body hold before anybody knows who asks, and pages of other sites do not get so far.
+/// The limits of a body hold before it is known who asks, and pages of other sites do not get so far.
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_are_bounded_and_pages_are_judged_first() {
     let service = service(&[]).await;

@@ -291,7 +291,7 @@ async fn a_preflight_allows_what_the_route_reads_of_a_page() {
         format!("[[routes]]\npath = \"{path}\"\nanswer = \"session\"\nprovider = \"chat\"\nsource = [\"{source}\"]\n")
     };
     let routes = ["bearer", "token", "relayed", "plain"].map(|source| route(&format!("/{source}"), source)).concat();
-    // One person has one name in this test, whoever tells it.
+    // One person has one name in this test, whichever source tells it.
     let spaces = ["bearer", "token", "relayed", "plain"].map(|name| format!("identity.sources.{name}.namespace"));
     let mut overrides: Vec<(&str, &str)> = sources.iter().map(|(key, value)| (*key, value.as_str())).collect();
     overrides.extend(spaces.iter().map(|key| (key.as_str(), "\"corp\"")));
@@ -399,7 +399,7 @@ async fn pages_of_every_origin_may_read_public_keys() {
     }
 }
 
-/// Whoever may want to list an origin finds it in the request line; what is no origin is not repeated there.
+/// An operator who may want to list an origin finds it in the request line; what is no origin is not repeated there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_origin_is_told_in_the_request_line() {
     let service = listing().await;

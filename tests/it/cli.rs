@@ -165,7 +165,7 @@ async fn sigterm_and_sigint_drain_and_end_with_0() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sighup_reads_secrets_again_and_kills_nobody() {
+async fn sighup_reads_secrets_again_and_ends_no_request() {
     let mut process = Process::serve(&[], &[]);
     process.signal("HUP");
     process.wait_for("SIGHUP: reading secrets");
@@ -350,7 +350,7 @@ fn mint_prints_the_answer_of_a_client_route() {
     assert!(good(&[&["check"][..], &files].concat()).contains("/livekit/token: client, provider chat, lifetime 1h\n"));
 }
 
-/// A definition with every kind of proof, at an address where nobody listens: a dry run sends nothing.
+/// A definition with every kind of proof, at an address where nothing listens: a dry run sends nothing.
 const EXPLAINED: &str = r#"
 name = "explained"
 summary = "for the test"
@@ -413,7 +413,7 @@ fn a_dry_run_shows_everything_but_secrets_and_does_nothing() {
     assert_eq!(good(&["presets", "--definitions", &own, "explained"]), EXPLAINED);
 }
 
-/// An author of a definition sees what the provider said; nobody else does.
+/// An author of a definition sees what the provider said; no other does.
 #[test]
 fn explain_shows_what_a_provider_answered() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -460,7 +460,7 @@ fn mint_for_a_route_or_user_that_cannot_be_ends_with_2() {
 
 #[test]
 fn mint_ends_with_1_when_the_provider_fails() {
-    // Bound, then closed: nobody listens there.
+    // Bound, then closed: nothing listens there.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let routes = "[[routes]]\npath = \"/a\"\nanswer = \"session\"\nprovider = \"chat\"\n";
@@ -567,6 +567,27 @@ fn a_short_rsa_key_is_called_too_short() {
     }
 }
 
+/// Keys that deliveries are signed with, in the forms of Standard Webhooks.
+#[test]
+fn keygen_makes_keys_for_deliveries() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let decoded = |text: &str, prefix: &str| {
+        let text = text.trim_end().strip_prefix(prefix).expect(prefix).to_owned();
+        base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
+    };
+    let shared = good(&["keygen", "--alg", "webhook"]);
+    assert_eq!(decoded(&shared, "whsec_").len(), 32);
+    assert_eq!(good(&["keygen", "--alg", "webhook", "--out", &path("shared")]), "", "it has no public half");
+    assert_eq!(decoded(&std::fs::read_to_string(path("shared")).expect("a file"), "whsec_").len(), 32);
+    let mode = fs::metadata(path("shared")).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let public = good(&["keygen", "--alg", "webhook-ed25519", "--out", &path("private")]);
+    let private = decoded(&std::fs::read_to_string(path("private")).expect("a file"), "whsk_");
+    assert_eq!((private.len(), &private[32..]), (64, decoded(&public, "whpk_").as_slice()));
+    assert!(bad(1, &["keygen", "--alg", "webhook", "--out", &path("shared")], &[]).contains("exists"));
+}
+
 #[test]
 fn keygen_never_replaces_a_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -624,7 +645,7 @@ fn healthcheck_tells_a_service_that_lives_from_one_that_is_ready() {
 }
 
 #[test]
-fn healthcheck_ends_with_1_when_nobody_listens() {
+fn healthcheck_ends_with_1_when_nothing_listens() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     for arguments in [&["healthcheck"][..], &["healthcheck", "--live"]] {
         let said = bad(1, arguments, &[("SIDEMINT_OPS__LISTEN", &address)]);

@@ -227,7 +227,7 @@ fn files_are_named_in_mistakes_and_by_their_definitions() {
 
 /// Signed text that could be read in two ways, the operator's own key, a host by header, and a signature that is no more.
 #[test]
-fn what_could_be_turned_against_somebody_is_refused_at_load() {
+fn what_could_be_turned_against_a_user_is_refused_at_load() {
     for (rest, expected) in [
         (mac("{{ user.id }}:{{ input.socket }}", ".+"), "the pattern of an input in it allows ':'"),
         (mac("{{ input.socket | lower }}:x", ".+"), "the pattern of an input in it allows ':'"),

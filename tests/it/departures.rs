@@ -1,4 +1,4 @@
-//! Who signs out or is denied while a session is minted: it is handed to nobody, kept nowhere, and taken back.
+//! Who signs out or is denied while a session is minted: it is not handed out, not kept, and taken back.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl World {
         );
         let folder = tempfile::tempdir().unwrap();
         let list = folder.path().join("deny");
-        std::fs::write(&list, "# nobody\n").unwrap();
+        std::fs::write(&list, "# none\n").unwrap();
         let route = |path: &str, answer: &str| {
             format!("[[routes]]\npath = \"{path}\"\nprovider = \"chat\"\ndeadline = \"5s\"\nanswer = {answer}\n")
         };
@@ -59,7 +59,7 @@ impl World {
         Self { service: Arc::new(service), provider, tokens, folder }
     }
 
-    /// Somebody asks, and the provider is asked; the answer comes later.
+    /// A user asks, and the provider is asked; the answer comes later.
     async fn waits(&self, path: &'static str) -> tokio::task::JoinHandle<Answer> {
         let before = self.mints();
         let service = Arc::clone(&self.service);
@@ -127,7 +127,7 @@ async fn who_signs_out_while_waiting_is_signed_out_and_the_token_is_taken_back()
     }
 }
 
-/// T-66: a token that is good for one request waits for nobody else, and is no other case.
+/// T-66: a token that is good for one request waits for no other, and is no other case.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_for_one_request_is_taken_back_as_well() {
     let world = World::new("cache = false").await;
@@ -143,7 +143,7 @@ async fn a_token_for_one_request_is_taken_back_as_well() {
     eventually("the token is taken back", async || world.revocations() == 3).await;
 }
 
-/// Taking back what came late would end the new session as well, and nobody has what came late.
+/// Taking back what came late would end the new session as well, and what came late was not handed out.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_come_back_keeps_the_new_session() {
     let world = World::new("").await;

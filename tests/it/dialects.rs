@@ -141,10 +141,10 @@ async fn every_proxy_gets_the_same_answer() {
                 assert_eq!(outcome(&answer), (401, None), "{} {route}: {refused}", dialect.proxy);
             }
         }
-        for nobody in ["", "X-Forwarded-User:"] {
-            let passes = dialect.ask(&service, "/auth", nobody).await;
+        for line in ["", "X-Forwarded-User:"] {
+            let passes = dialect.ask(&service, "/auth", line).await;
             assert_eq!(outcome(&passes), (200, Some("anonymous")), "{}", dialect.proxy);
-            assert_eq!(outcome(&dialect.ask(&service, "/guard", nobody).await), (401, None), "{}", dialect.proxy);
+            assert_eq!(outcome(&dialect.ask(&service, "/guard", line).await), (401, None), "{}", dialect.proxy);
         }
     }
     tokens.sort();

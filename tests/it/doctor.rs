@@ -1,4 +1,4 @@
-//! `sidemint doctor`: through real proxies, good and bad, and what it does not do to anybody.
+//! `sidemint doctor`: through real proxies, good and bad, and what it does not do to others.
 
 use std::fs;
 use std::sync::{Arc, Mutex};
@@ -139,9 +139,9 @@ fn session(user: &str) -> Script {
     Script::json(200, &body)
 }
 
-/// T-59: nobody but the given address is asked, and as often as it says.
+/// T-59: only the given address is asked, and as often as it says.
 #[tokio::test(flavor = "multi_thread")]
-async fn it_follows_nobody_and_counts_right() {
+async fn it_follows_no_redirect_and_counts_right() {
     let (elsewhere, others) = always(session("alice")).await;
     let redirect = Script::Answer {
         status: 302,
@@ -157,7 +157,7 @@ async fn it_follows_nobody_and_counts_right() {
     assert!(seen.lock().unwrap().iter().all(|call| call.method == "GET" && call.body.is_empty()));
 }
 
-/// Whoever signs in by a secret does not find it in a report or a complaint.
+/// A secret by which the operator signs in is in no report and no complaint.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_keeps_what_signs_in_to_itself() {
     let (url, seen) = always(session("alice")).await;
@@ -176,7 +176,9 @@ async fn it_keeps_what_signs_in_to_itself() {
         assert!(!ran.out.contains("alice"), "{}", ran.out);
     }
     // A page that gives everybody a session is an open door, not a good one.
-    assert!(good.out.contains("visitor    honest") && good.out.contains("a session for somebody who is not signed in"));
+    assert!(
+        good.out.contains("visitor    honest") && good.out.contains("a session for a visitor who is not signed in")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

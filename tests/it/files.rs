@@ -1,4 +1,4 @@
-//! Files that hold nobody up: what is no regular file is refused at once, and what changes beside a file is no news.
+//! Files that hold nothing up: what is no regular file is refused at once, and what changes beside a file is no news.
 
 use std::path::Path;
 use std::process::Command;
@@ -27,7 +27,7 @@ fn source(keys: &str) -> String {
     )
 }
 
-/// T-62: a pipe would be waited for until somebody writes. Every key that names a file says so instead.
+/// T-62: a pipe would be waited for until a program writes. Every key that names a file says so instead.
 #[test]
 fn what_is_no_regular_file_is_a_mistake_at_once() {
     let folder = tempfile::tempdir().unwrap();

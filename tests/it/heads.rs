@@ -1,4 +1,4 @@
-//! Heads of requests: memory, hosts, odd addresses, and what becomes of a head that is refused or of a body that nobody
+//! Heads of requests: memory, hosts, odd addresses, and what becomes of a head that is refused or of a body that is not
 //! reads.
 
 use bytes::Bytes;
@@ -361,7 +361,7 @@ async fn every_refused_head_is_answered_counted_and_told() {
     assert!(connection.is_closed().await, "not a byte after the head");
 }
 
-/// T-68: whoever sends nonsense all day fills no disk.
+/// T-68: a client that sends nonsense all day fills no disk.
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_about_refused_heads_are_few_and_all_are_counted() {
     let service = Service::local().await;
@@ -375,9 +375,9 @@ async fn lines_about_refused_heads_are_few_and_all_are_counted() {
     assert!(lines >= 10 && u64::try_from(lines).unwrap() <= 10 * seconds, "{lines} lines in {seconds} s");
 }
 
-// Bodies that nobody reads.
+// Bodies that are not read.
 
-/// RFC 9112, 9.6: whoever is told nothing keeps the connection, and loses the next request on it.
+/// RFC 9112, 9.6: a client that is told nothing keeps the connection, and loses the next request on it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unread_body_ends_the_connection_and_the_answer_says_so() {
     let service = Service::local().await;

@@ -154,8 +154,8 @@ async fn members_of_a_key_that_are_null_are_absent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn signed_subjects_are_never_taken_for_placeholders() {
     let subjects = ["{6f9619ff-8b86-d011-b42d-00cf4fc964ff}", "$svc", "${user}", "%a%", "none"];
-    let nobody = ["null", "<no value>", "None"];
-    let orders = subjects.iter().chain(&nobody).map(|sub| order("ES256", json!({ "sub": sub })));
+    let words = ["null", "<no value>", "None"];
+    let orders = subjects.iter().chain(&words).map(|sub| order("ES256", json!({ "sub": sub })));
     let issued = issue(orders.collect());
     let (service, _folder) = service(&["ES256"], &issued.jwks, "").await;
     for (subject, token) in subjects.iter().zip(&issued.tokens) {
@@ -224,7 +224,7 @@ async fn forged_tokens_are_refused_with_one_body() {
     }
     bodies.dedup();
     assert_eq!(bodies.len(), 1, "{bodies:?}");
-    assert_eq!(bait.accept().expect_err("nobody came").kind(), std::io::ErrorKind::WouldBlock);
+    assert_eq!(bait.accept().expect_err("no connection came").kind(), std::io::ErrorKind::WouldBlock);
     assert_eq!(with(&service, good).await.status, 200);
     let log = service.log();
     assert!(!log.contains(CANARY) && !log.contains(rest), "{log}");
@@ -254,7 +254,7 @@ async fn a_claim_that_is_there_twice_is_refused_at_every_depth() {
     assert_eq!(self::with(&service, &issued.tokens[texts.len()]).await.status, 200);
 }
 
-/// R2: where a token is asked for, headers that anybody can write tell nothing.
+/// R2: where a token is asked for, headers that every client can write tell nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn plain_headers_beside_a_token_are_nothing() {
     let issued = issue(vec![order("ES256", json!({}))]);

@@ -1,5 +1,5 @@
 //! What a request adds: refused unless it was declared, wherever it stands; and the token endpoint of LiveKit's clients,
-//! which send much that nobody declared.
+//! which send much that is not declared.
 
 use std::sync::Arc;
 

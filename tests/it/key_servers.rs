@@ -105,7 +105,7 @@ async fn a_new_authority_is_believed_from_the_next_look_on() {
 
 /// T-23: an issuer's description may lead to another host, which must not learn what we show the issuer.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_credential_is_shown_to_the_issuer_and_to_nobody_whom_it_names() {
+async fn a_credential_is_shown_to_the_issuer_and_to_no_host_that_it_names() {
     let signer = Signer::new("one");
     let keys = json!({ "keys": [signer.jwk()] });
     let elsewhere = Issuer::start(&[&signer]).await;

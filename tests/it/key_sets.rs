@@ -1,4 +1,4 @@
-//! Key sets of others: fetched ahead of their age, kept when their source is down, and never a lever for whoever sends
+//! Key sets of others: fetched ahead of their age, kept when their source is down, and never a lever for a client that sends
 //! tokens or answers with them.
 
 use std::sync::Arc;
@@ -70,7 +70,7 @@ async fn tokens_are_verified_with_the_keys_that_were_fetched_at_start() {
     assert!(service.metric(AGE).await > 1.0e9);
 }
 
-/// T-25: whoever sends tokens with key ids of their own making causes one look per cool-down.
+/// T-25: a client that sends tokens with key ids of its own making causes one look per cool-down.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_unknown_kids_in_ten_seconds_cost_two_looks() {
     let signer = Signer::new("one");
@@ -251,7 +251,7 @@ async fn hostile_answers_leave_the_last_good_keys() {
         next_look(&service, outcome, 20 * 60).await;
         assert_eq!(session(&service, &signer.token(what)).await.status, 200, "{what}");
         assert!((service.metric(NUMBER).await - 1.0).abs() < 0.1, "{what}");
-        assert_eq!(session(&service, &evil.token("mallory")).await.status, 503, "{what}: nobody can say");
+        assert_eq!(session(&service, &evil.token("mallory")).await.status, 503, "{what}: it cannot be known");
         issuer.breaks(None);
         next_look(&service, "ok", 5 * 60).await;
         assert_eq!(session(&service, &evil.token("mallory")).await.status, 401, "{what}");
@@ -259,7 +259,7 @@ async fn hostile_answers_leave_the_last_good_keys() {
     assert_eq!(service.ops("/readyz").await.status, 200);
 }
 
-/// T-26: a source that takes its time holds up nobody who has a known key, and the rest for three seconds.
+/// T-26: a source that takes its time holds up no token with a known key, and the rest for three seconds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_source_is_given_three_seconds() {
     let signer = Signer::new("one");

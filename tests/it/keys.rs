@@ -39,7 +39,7 @@ async fn service(folder: &Path) -> Service {
     Service::start(&text(folder, &[]), &Environment::default(), clock()).await
 }
 
-/// The promise of point 9: a verifier that keeps the key set as long as it may never meets an unknown key, nobody loses
+/// The promise of point 9: a verifier that keeps the key set as long as it may never meets an unknown key, no user loses
 /// a session, and a key that is taken away is published until its last token has ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_announced_then_signs_and_the_old_one_stays_for_its_tokens() {
@@ -50,7 +50,7 @@ async fn a_key_is_announced_then_signs_and_the_old_one_stays_for_its_tokens() {
     put(keys.path(), "2026-05.pem", Alg::EdDsa);
     service.metric_reaches(GENERATION, 2.0).await;
     assert_eq!(kids(&service).await, ["2026-04", "2026-05"], "published");
-    assert_eq!(service.session("alice").await.json(), alice, "a further key costs nobody a session");
+    assert_eq!(service.session("alice").await.json(), alice, "a further key costs no session");
     assert_eq!(kid_of(&service, "bob").await, "2026-04", "but it does not sign yet");
     let jwks = service.ask("GET", "/.well-known/jwks.json", &[]).await;
     let age: u64 = jwks.header("cache-control").unwrap().rsplit_once("max-age=").unwrap().1.parse().unwrap();

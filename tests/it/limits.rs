@@ -113,7 +113,7 @@ async fn a_sign_out_beyond_the_rate_drops_the_sessions_all_the_same() {
     assert_eq!(of(&service, "GET", SESSION, "alice", "Alice").await.status, 429, "the cache has nothing");
 }
 
-/// T-54: whoever asks for very much at once waits behind nobody's back: others are served meanwhile.
+/// T-54: a user who asks for very much at once waits alone: others are served meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_noisy_user_does_not_delay_others() {
     let (service, fake) = Service::sendsar_with("", &[("routes", &routes())]).await;
@@ -148,7 +148,7 @@ async fn one_noisy_user_does_not_delay_others() {
     assert_eq!(of(&service, "GET", SESSION, "mallory", "later").await.status, 200, "there is room again");
 }
 
-/// All providers are asked at once to take tokens back, and nobody waits longer than the route says.
+/// All providers are asked at once to take tokens back, and no request waits longer than the route says.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_out_asks_all_providers_at_once_and_keeps_the_deadline() {
     let silent = Fake::start(|_: &Call| Script::Silence).await;

@@ -20,9 +20,9 @@ fn end_of(child: &mut Child) -> ExitStatus {
     eventually_now("it ends", || child.try_wait().expect("a child"))
 }
 
-/// T-61: nobody reads the log, and everybody is served; the last lines are not waited for.
+/// T-61: the log is not read, and all users are served; the last lines are not waited for.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_nobody_reads_stops_nothing() {
+async fn a_log_without_a_reader_stops_nothing() {
     let all = [("SIDEMINT_LOG__REQUESTS", "all"), ("SIDEMINT_SERVER__WORKERS", "2")];
     let mut process = Process::serve(&["serve"], &all);
     let mut connection = Connection::open(process.front).await;
@@ -143,7 +143,7 @@ fn a_service_without_any_output_serves() {
     assert_eq!(end_of(&mut child).code(), Some(0));
 }
 
-/// Every verb, with an output that nobody reads to the end (`| head -1`), and one that is full.
+/// Every verb, with an output that is not read to the end (`| head -1`), and one that is full.
 #[test]
 fn no_verb_stumbles_over_its_output() {
     let folder = tempfile::tempdir().unwrap();
@@ -189,7 +189,7 @@ fn when_it_heeds_sigterm(child: &Child) {
     signal(child, "TERM");
 }
 
-/// T-62: the configuration takes its time; whoever ends the service meanwhile does not wait for that.
+/// T-62: the configuration takes its time; ending the service meanwhile does not wait for that.
 #[test]
 fn sigterm_while_files_are_read_ends_with_0() {
     let folder = tempfile::tempdir().unwrap();

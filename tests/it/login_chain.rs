@@ -168,7 +168,7 @@ async fn nothing_but_the_name_leaves_the_login() {
         .await
         .ask("POST", SESSION, &[("Host", &host), ("X-Forwarded-User", "mallory")])
         .await;
-    assert_eq!((visitor.status, calls.lock().unwrap().len()), (401, 0), "nobody is asked for a visitor");
+    assert_eq!((visitor.status, calls.lock().unwrap().len()), (401, 0), "no provider is asked for a visitor");
 
     let cookie = cookie(&chain).await;
     let forged = [

@@ -1,4 +1,4 @@
-//! Requests without a name: nobody is renamed to their id at the provider.
+//! Requests without a name: no user is renamed to their id at the provider.
 
 use crate::client::Answer;
 use crate::fakes::http::Script;

@@ -39,7 +39,7 @@ fn certified() -> &'static str {
 
 /// A certificate's subject is the user's name where nginx has verified it and the name comes first and whole.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_names_one_user_or_nobody() {
+async fn a_certificate_names_one_user_or_none() {
     // What nginx says of the certificate comes in headers here.
     let map = certified().replace("$ssl_client_verify $ssl_client_s_dn", "$http_test_verify $http_test_subject");
     let map = format!("{map}\nmap $http_authorization");
@@ -194,7 +194,7 @@ async fn methods_and_bodies_pass_by_the_question() {
             assert_eq!(scene.app.last().method(), method);
         }
     }
-    assert_eq!((fake.upserts(), fake.mints()), (1, 2), "one session for each route; no DELETE signed anybody out");
+    assert_eq!((fake.upserts(), fake.mints()), (1, 2), "one session for each route; no DELETE signed a user out");
     let bodies = "sidemint_requests_total{outcome=\"ok\",route=\"/auth\"}";
     assert!((scene.service.metric(bodies).await - 5.0).abs() < 0.1);
 }

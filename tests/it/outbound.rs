@@ -21,7 +21,7 @@ use crate::parts::Part;
 use crate::parts::proxies::own_address;
 use crate::pki::Authority;
 
-/// Nobody listens there, so whoever calls through it fails.
+/// Nothing listens there, so each call through it fails.
 const DEAD: &str = "\"http://127.0.0.1:1\"";
 
 /// A provider that speaks TLS, at an address that is this machine's although it is not loopback: 0.0.0.0.
@@ -63,7 +63,7 @@ async fn tinyproxy() -> (Part, SocketAddr) {
     (part, address)
 }
 
-/// A proxy that knows names that nobody else knows, and remembers what it was asked for.
+/// A proxy that knows names that no resolver knows, and remembers what it was asked for.
 #[derive(Clone, Default)]
 struct Tunnel {
     names: Arc<BTreeMap<String, SocketAddr>>,
@@ -126,7 +126,7 @@ async fn calls_go_through_a_real_proxy() {
     assert_eq!(fake.asked(), ["POST /users", "POST /auth/token"]);
     assert!(part.log().contains(&format!("CONNECT 0.0.0.0:{}", fake.address.port())), "{}", part.log());
 
-    // The authority counts whoever connects; without it, and without a word of who asks, there is no session.
+    // The authority counts each client that connects; without it, and without a word of who asks, there is no session.
     for left_out in [1, 2] {
         let some: Vec<_> = good.iter().enumerate().filter(|(n, _)| *n != left_out).map(|(_, pair)| *pair).collect();
         let service = Service::start(&config(&routes(&url), &some), &environment([]), clock()).await;

@@ -28,7 +28,7 @@ async fn with(overrides: &[(&str, &str)]) -> (Service, Sendsar) {
     Service::sendsar_with("", overrides).await
 }
 
-/// Only the evidence of a request counts: whoever connects is as good as anybody.
+/// Only the evidence of a request counts, and not which peer connects.
 const ANYWHERE: (&str, &str) = ("identity.peers.networks", "[]");
 
 async fn refusals(service: &Service, reason: &str) -> f64 {
@@ -47,7 +47,7 @@ async fn is_refused(service: &Service, fake: &Sendsar, headers: &[(&str, &str)],
         assert_eq!(answer.header("x-chat-token"), None);
     }
     assert!((refusals(service, reason).await - before - 5.0).abs() < 0.1, "{reason} is counted");
-    assert_eq!(fake.calls().len(), calls, "{reason}: nobody was asked");
+    assert_eq!(fake.calls().len(), calls, "{reason}: no provider was asked");
 }
 
 async fn is_served(service: &Service, headers: &[(&str, &str)]) {
@@ -273,7 +273,7 @@ async fn a_signature_is_good_for_one_request() {
     let typed = [ALICE, ("Content-Type", "application/json")];
     assert_eq!(ask_signed(&service, "POST", "{ }", &typed, &signed).await.status, 403);
     assert_eq!(ask_signed(&service, "POST", "", &typed, &signed).await.status, 403);
-    assert!(fake.calls().is_empty(), "nobody was asked");
+    assert!(fake.calls().is_empty(), "no provider was asked");
     assert_eq!(ask_signed(&service, "POST", "{}", &typed, &signed).await.status, 200);
     // Two identity headers, or two signatures, are one too many.
     let signed = sign("GET", SESSION, "", &[ALICE]);
@@ -295,7 +295,7 @@ async fn a_signature_is_good_at_one_host() {
         assert_eq!(ask_signed(&service, "GET", "", &at(host), &signed).await.status, 403, "{host}");
         assert!((refusals(&service, "peer_signature").await - before - 1.0).abs() < 0.1, "{host}");
     }
-    assert!(fake.calls().is_empty(), "nobody was asked");
+    assert!(fake.calls().is_empty(), "no provider was asked");
     assert_eq!(
         ask_signed(&service, "GET", "", &at("Sidemint.TEST"), &signed).await.status,
         200,
@@ -414,7 +414,7 @@ async fn the_workload_that_linkerd_names_proves_a_peer() {
     is_refused(&service, &fake, &[ALICE, ("l5d-client-id", own), ("l5d_client_id", own)], 401, "alias").await;
 }
 
-/// T-01: a header of the mesh is worth nothing from anybody but our own proxy.
+/// T-01: a header of the mesh is worth nothing but from our own proxy.
 #[test]
 fn words_of_the_mesh_are_taken_from_this_machine_only() {
     let web = format!("[\"{WEB}\"]");
@@ -576,9 +576,9 @@ async fn a_caller_with_a_certificate_has_its_own_routes() {
     assert!((refusals(&service, "peer_untrusted").await - 1.0).abs() < 0.1);
 }
 
-/// T-02: with callers but without `identity.peers`, somebody can be believed; with neither, nobody, and readiness says so.
+/// T-02: with callers but without `identity.peers`, a peer can be believed; with neither, none, and readiness says so.
 #[tokio::test(flavor = "multi_thread")]
-async fn readiness_knows_whether_anybody_could_be_believed() {
+async fn readiness_knows_whether_a_peer_could_be_believed() {
     let mount = Mount::of(&[("one", SECRET)]);
     let files = format!("[{}]", mount.toml("one"));
     for (overrides, status) in [
@@ -655,7 +655,7 @@ fn proof_that_cannot_be_is_refused_at_load() {
         ),
         (
             vec![("identity.callers.shop.token", "{ source = \"authelia\", subjects = [\"a\"] }")],
-            "identity.callers.shop.token.source: \"authelia\" tells what a peer says, and proves nobody",
+            "identity.callers.shop.token.source: \"authelia\" tells what a peer says, which is no proof",
         ),
         (
             vec![("identity.callers.shop.token", "{ source = \"authelia\", subjects = [] }")],

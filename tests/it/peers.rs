@@ -1,4 +1,4 @@
-//! Who may tell identity: peers, and nobody else.
+//! Who may tell identity: peers, and no other client.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
@@ -56,7 +56,7 @@ async fn headers_of_a_foreign_peer_are_nothing() {
                 assert_eq!(service.ask("GET", path, &[(name, "alice@example.org")]).await.status, 403, "{path} {name}");
             }
         }
-        assert!(fake.calls().is_empty(), "{source}: no call for anybody");
+        assert!(fake.calls().is_empty(), "{source}: no call");
         assert!((refusals(&service, "peer_untrusted").await - 60.0).abs() < 0.1);
         assert_eq!(objections(&service).await, (200, vec![]), "others may tell identity");
     }
@@ -90,7 +90,7 @@ async fn forwarded_addresses_influence_nothing() {
 
 /// T-02: nothing is trusted by default.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_source_and_peers_nobody_is_believed_and_readiness_says_so() {
+async fn without_source_and_peers_no_user_is_believed_and_readiness_says_so() {
     let listen = "[server]\nlisten = \"127.0.0.1:0\"\n[ops]\nlisten = \"127.0.0.1:0\"\n";
     for (identity, missing) in [
         ("", vec!["no_identity_source", "no_peer_proof"]),
@@ -115,7 +115,7 @@ async fn without_source_and_peers_nobody_is_believed_and_readiness_says_so() {
 
 /// T-02 and T-10.
 #[test]
-fn networks_that_hold_everybody_or_fool_a_check_are_refused_at_load() {
+fn networks_that_hold_every_address_or_fool_a_check_are_refused_at_load() {
     for network in [
         "*",
         "0.0.0.0/0",
@@ -144,9 +144,9 @@ fn networks_that_hold_everybody_or_fool_a_check_are_refused_at_load() {
     }
 }
 
-/// T-02: whoever wants it has to say so, and is reminded for ever.
+/// T-02: an operator who wants it has to say so, and is reminded for ever.
 #[tokio::test(flavor = "multi_thread")]
-async fn everybody_is_believed_only_under_a_name_that_says_insecure() {
+async fn every_peer_is_believed_only_under_a_name_that_says_insecure() {
     let everybody = [
         ("identity.peers.networks", "[\"0.0.0.0/0\", \"::/0\"]"),
         ("identity.peers.insecure_trust_every_peer", "true"),
@@ -298,9 +298,9 @@ fn without_id(answer: &Answer) -> String {
     format!("{} {lines:?} {body}", answer.status)
 }
 
-/// T-12: health checks live on another listener; here nobody is let through for what it claims to be.
+/// T-12: health checks live on another listener; here no request is let through for what it claims to be.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_claim_to_be_a_probe_lets_anybody_through() {
+async fn no_claim_to_be_a_probe_lets_a_request_through() {
     let service = Service::local().await;
     for header in [
         ("User-Agent", "kube-probe/1.34"),

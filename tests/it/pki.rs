@@ -25,7 +25,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// A server that shows it, to anybody.
+    /// A server that shows it, to every client.
     pub fn acceptor(&self) -> TlsAcceptor {
         let chain = vec![CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()];
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();

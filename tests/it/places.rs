@@ -114,9 +114,9 @@ async fn trusted_peers_may_have_every_place() {
     drop(held);
 }
 
-/// T-70: where anybody may bring a token, who hoards makes room: nobody is a stranger there.
+/// T-70: where every peer may bring a token, one that hoards makes room: no peer is a stranger there.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_hoards_makes_room_where_nobody_is_a_stranger() {
+async fn who_hoards_makes_room_where_no_peer_is_a_stranger() {
     let source = "{ kind = \"jwt\", jwt = { header = \"Authorization\", algorithms = [\"EdDSA\"], \
         issuer = \"https://i.example\", audience = \"chat\" }, keys = { url = \"http://127.0.0.1:1/keys\", network = \"private\" } }";
     let overrides =
@@ -130,7 +130,7 @@ async fn who_hoards_makes_room_where_nobody_is_a_stranger() {
     drop(held);
 }
 
-/// T-70: handshakes are in the part of strangers, and whoever shows a certificate leaves it.
+/// T-70: handshakes are in the part of strangers, and a peer that shows a certificate leaves it.
 #[tokio::test(flavor = "multi_thread")]
 async fn stalled_handshakes_keep_no_certificate_out() {
     let (ca, clients) = (Authority::new(), Authority::new());
@@ -156,7 +156,7 @@ async fn stalled_handshakes_keep_no_certificate_out() {
         drop(held);
     }
     for own in &mut kept {
-        assert_eq!(own.ask("GET", SESSION, &[ALICE]).await.status, 200, "nobody pushes it out");
+        assert_eq!(own.ask("GET", SESSION, &[ALICE]).await.status, 200, "it is not pushed out");
     }
 }
 
@@ -236,7 +236,7 @@ async fn probes_get_a_place_among_idle_connections() {
     assert_eq!(service.session("alice").await.status, 200);
 }
 
-/// Whoever comes, a request in hand is answered.
+/// Whatever comes, a request in hand is answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_end_no_request_in_hand() {
     let (service, fake) = Service::sendsar_with("", &[("server.max_connections", "2"), ONE]).await;

@@ -111,7 +111,7 @@ async fn one_users_slow_calls_are_no_other_users_loss() {
     }
 }
 
-/// T-63: what happens to several users in a row is the provider's, and nobody asks it then.
+/// T-63: what happens to several users in a row is the provider's, and it is not asked then.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happens_to_five_users_in_a_row_pauses_the_provider() {
     for (bad, code, wait) in [

@@ -87,7 +87,7 @@ pub async fn kid_of(service: &Service, user: &str) -> String {
     header["kid"].as_str().unwrap().to_owned()
 }
 
-/// Promise 6, the part of a definition that says «keep»: a rotation costs nobody a session.
+/// Promise 6, the part of a definition that says «keep»: a rotation costs no session.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_api_key_is_used_without_restart_and_sessions_outlive_the_old_one() {
     let mount = Mount::of(API_KEY.as_bytes());
@@ -99,7 +99,7 @@ async fn a_new_api_key_is_used_without_restart_and_sessions_outlive_the_old_one(
     service.metric_reaches(GENERATION, 2.0).await;
     let calls = fake.calls().len();
     assert_eq!(service.session("alice").await.json(), alice);
-    assert_eq!(fake.calls().len(), calls, "nobody was asked for that");
+    assert_eq!(fake.calls().len(), calls, "no call was made for that");
     assert_eq!(service.session("bob").await.status, 200);
     assert!(fake.calls()[calls..].iter().all(|call| call.headers["x-api-key"] == NEW_KEY));
     mount.swap(Some(API_KEY.as_bytes()));
@@ -231,7 +231,7 @@ async fn a_file_that_is_written_again_with_the_same_content_changes_nothing() {
     assert_eq!(service.session("alice").await.json(), session);
 }
 
-/// A link to a folder that nobody watches, as with `subPath` and bind mounts: there are no events.
+/// A link to a folder that is not watched, as with `subPath` and bind mounts: there are no events.
 struct Unwatched {
     target: tempfile::TempDir,
     link: tempfile::TempDir,
@@ -277,7 +277,7 @@ async fn files_that_have_no_events_are_read_twice_a_minute() {
     assert_eq!(service.session("alice").await.status, 200);
 }
 
-/// Key changed at the provider and in the file, and nobody noticed yet: the refused call has the file read, and is made
+/// Key changed at the provider and in the file, and no call has failed yet: the refused call has the file read, and is made
 /// once more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_call_has_the_file_read_and_is_made_once_more() {
@@ -293,7 +293,7 @@ async fn a_refused_call_has_the_file_read_and_is_made_once_more() {
     assert!((service.metric(GENERATION).await - 2.0).abs() < 0.1);
 }
 
-/// Many at once: whoever was refused with the old key gets the new one, and the file is read for all of them together.
+/// Many at once: a user who was refused with the old key gets the new one, and the file is read for all of them together.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_refused_calls_have_the_file_read_once_and_all_succeed() {
     let file = Unwatched::of(API_KEY);

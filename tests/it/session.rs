@@ -91,14 +91,14 @@ async fn promise_2_local_signatures_are_made_once_as_well() {
 async fn promise_3_sessions_in_use_are_renewed_by_the_clock() {
     let (service, fake) = Service::sendsar().await;
     let first = service.session("alice").await;
-    // Past 84 % of the usable life: renewal has come for sure, and nobody asked for it.
+    // Past 84 % of the usable life: renewal has come for sure, unasked.
     service.advance((3600 - MARGIN) * 85 / 100);
     fake.until(|fake| fake.mints() == 2).await;
     eventually("the new session is in service", async || service.lifecycle.running() > 0 && fake.mints() == 2).await;
     let renewed = wait_for_another_token(&service, first.json()["token"].as_str().unwrap()).await;
     assert_ne!(renewed, first.json()["token"]);
     assert_eq!(fake.upserts(), 1, "the profile is known");
-    // That request used the renewed session, so it is renewed once more; after that nobody asks, and it is let go.
+    // That request used the renewed session, so it is renewed once more; after that it is not used, and it is let go.
     service.advance((3600 - MARGIN) * 85 / 100);
     // Landed, not only asked for: time that runs on would be past the deadline of a call under way.
     service.metric_reaches("sidemint_sessions_total{how=\"renewed\",route=\"/api/chat/session\"}", 2.0).await;
@@ -166,7 +166,7 @@ async fn promise_5_a_limiting_provider_is_given_the_time_it_asks_for() {
     for wait in ["7", "1"] {
         let answer = service.session("frank").await;
         assert_eq!((answer.code().as_str(), answer.header("retry-after")), ("provider_rate_limited", Some(wait)));
-        assert_eq!(fake.calls().len(), calls, "nobody calls in the meantime");
+        assert_eq!(fake.calls().len(), calls, "no call in the meantime");
         service.advance(if wait == "7" { 6 } else { 1 });
     }
     assert_eq!(service.session("frank").await.status, 200);
@@ -232,7 +232,7 @@ async fn promise_6_a_changed_key_drops_what_was_signed_with_the_old_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn promise_6_a_sign_out_drops_the_users_sessions_and_nobody_elses() {
+async fn promise_6_a_sign_out_drops_the_users_sessions_and_no_others() {
     let (service, fake) = Service::sendsar().await;
     let alice = service.session("alice").await.json()["token"].clone();
     let bob = service.session("bob").await.json()["token"].clone();
@@ -339,7 +339,7 @@ async fn no_session_ever_reaches_another_user() {
                             assert_eq!(session["chatUserId"], user.as_str());
                             assert_eq!(session["displayName"], name.as_str());
                         } else {
-                            // 401: somebody signed this user out meanwhile.
+                            // 401: this user was signed out meanwhile.
                             assert!(matches!(answer.status, 401 | 503), "{answer:?}");
                         }
                     }

@@ -15,7 +15,7 @@ use crate::harness::{LOCAL, SESSION, Service, clock, config};
 
 const ALICE: [(&str, &str); 2] = [("X-Forwarded-User", "alice"), ("X-Forwarded-Name", "alice")];
 
-/// Waits until nobody listens at `address` any more.
+/// Waits until nothing listens at `address` any more.
 async fn closed(address: SocketAddr) {
     eventually("it is closed", async || TcpStream::connect(address).await.is_err()).await;
 }
@@ -106,7 +106,7 @@ async fn a_request_that_is_on_its_way_when_the_drain_begins_is_answered() {
 
 /// The kernel takes connections for us, and requests on them: they are answered, and not reset with the socket.
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_nobody_has_accepted_are_served() {
+async fn connections_that_wait_to_be_accepted_are_served() {
     let folder = tempfile::tempdir().unwrap();
     let unix = format!("\"unix:{}\"", folder.path().join("front.sock").display());
     let uids = format!("[{}]", folder.path().metadata().unwrap().uid());

@@ -86,11 +86,11 @@ async fn every_method_is_answered_alike_on_one_connection() {
         for path in [OPTIONAL, REQUIRED] {
             let answer = connection.ask(method, path, &[ALICE]).await;
             assert_session(&answer, "alice");
-            let nobody = connection.ask(method, path, &[]).await;
-            if path == OPTIONAL { assert_empty(&nobody, "anonymous") } else { assert_denied(&nobody, 401) }
+            let visitor = connection.ask(method, path, &[]).await;
+            if path == OPTIONAL { assert_empty(&visitor, "anonymous") } else { assert_denied(&visitor, 401) }
         }
     }
-    assert_eq!(fake.upserts(), 1, "DELETE here is the proxied request's, and signs nobody out");
+    assert_eq!(fake.upserts(), 1, "DELETE here is the proxied request's, and signs no user out");
 }
 
 /// A2 and T-12.
@@ -154,8 +154,8 @@ async fn a_body_is_ignored_and_the_connection_stays_usable() {
         connection.send(request(method, path, &[ALICE], b"{\"user\": \"bob\"}")).await;
         assert_session(&connection.answer().await.expect("an answer"), "alice");
         connection.send(request(method, path, &[], b"user=bob")).await;
-        let nobody = connection.answer().await.expect("an answer");
-        if path == OPTIONAL { assert_empty(&nobody, "anonymous") } else { assert_denied(&nobody, 401) }
+        let visitor = connection.answer().await.expect("an answer");
+        if path == OPTIONAL { assert_empty(&visitor, "anonymous") } else { assert_denied(&visitor, 401) }
     }
     // Announced, but kept back, as some proxies do: the answer does not wait for it.
     let mut waiting = service.connect().await;
@@ -167,8 +167,8 @@ async fn a_body_is_ignored_and_the_connection_stays_usable() {
 #[tokio::test(flavor = "multi_thread")]
 async fn visitors_pass_where_that_is_optional() {
     let (service, fake) = start().await;
-    for nobody in ["", " ", "-", "(null)", "anonymous"] {
-        let headers = [("X-Forwarded-User", nobody)];
+    for word in ["", " ", "-", "(null)", "anonymous"] {
+        let headers = [("X-Forwarded-User", word)];
         assert_empty(&service.ask("GET", OPTIONAL, &headers).await, "anonymous");
         assert_denied(&service.ask("GET", REQUIRED, &headers).await, 401);
     }
@@ -235,7 +235,7 @@ async fn a_peer_that_may_not_speak_is_refused_in_both_modes() {
 
 /// A11: an outage of the chat is not an outage of the application.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_fails_locks_nobody_out_where_chat_is_optional() {
+async fn a_provider_that_fails_locks_no_user_out_where_chat_is_optional() {
     for failure in [
         Script::Reset,
         Script::text(500, "text/plain", "oops"),

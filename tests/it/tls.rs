@@ -126,7 +126,7 @@ async fn what_is_not_modern_tls_is_closed_and_counted() {
         slow.wait_for_the_end().await;
         fails(&service, "timeout", before + 1.0).await;
     }
-    // A client that trusts somebody else.
+    // A client that trusts another authority.
     assert!(TlsClient::new(&Authority::new().pem, None).connect(service.address()).await.is_err());
     fails(&service, "refused_by_client", 1.0).await;
     assert_eq!(TlsClient::new(&ca.pem, None).ask(service.address(), &[ALICE]).await.expect("an answer").status, 200);
@@ -351,7 +351,7 @@ async fn a_client_of_the_old_authority_cannot_hold_on_to_its_connection() {
     let client = TlsClient::speaking(&[&version::TLS13], &["h2"], &ca.pem, Some(&own));
     let mut stream = client.connect(service.address()).await.unwrap();
     let ask = |id: u32| {
-        // GET, https and the rest as literals that nobody remembers (RFC 7541, 6.2.2).
+        // GET, https and the rest as literals that are not remembered (RFC 7541, 6.2.2).
         let mut block = vec![0x82, 0x87];
         for (lead, text) in [(&[0x04][..], SESSION), (&[0x01], "sidemint.test"), (b"\0\x10x-forwarded-user", "alice")] {
             block.extend_from_slice(lead);

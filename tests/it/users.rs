@@ -32,7 +32,7 @@ async fn cached(service: &Service) -> f64 {
     service.metric("sidemint_cache_entries").await
 }
 
-/// T-37: whoever is put on the list loses service with the next request, although a session is there.
+/// T-37: a user who is put on the list loses service with the next request, although a session is there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_who_is_denied_loses_service_at_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -66,7 +66,7 @@ async fn a_user_who_is_denied_loses_service_at_once() {
     assert!((refusals - 5.0).abs() < 0.1, "{refusals}");
 }
 
-/// T-58: a list that cannot be used never lets somebody back in; a good one does.
+/// T-58: a list that cannot be used never lets a user back in; a good one does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_list_keeps_the_last_good_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -88,7 +88,7 @@ async fn a_broken_list_keeps_the_last_good_one() {
         assert_eq!(ask(&service, SESSION, "mallory", "").await.status, 403, "{n}");
         assert_eq!(ask(&service, SESSION, "bob", "").await.status, 200, "{n}");
     }
-    std::fs::write(&list, "# nobody any more\n").unwrap();
+    std::fs::write(&list, "# none any more\n").unwrap();
     service.nudge.now();
     let served = async || ask(&service, SESSION, "mallory", "").await.status == 200;
     eventually("who is off the list is served", served).await;
@@ -104,7 +104,7 @@ fn a_list_that_is_not_there_is_refused_at_start() {
     assert!(errors.contains("identity.users.deny_file: /nowhere/deny cannot be read"), "{errors}");
     let errors = refuse(&[("identity.users.allow", "[\"alice\", \"\"]")]);
     assert!(errors.contains("identity.users.allow: holds an entry, number 2, that can be no subject"), "{errors}");
-    // What can match nobody is refused, with its place and without a word of it.
+    // What can match no user is refused, with its place and without a word of it.
     let folder = tempfile::tempdir().unwrap();
     let list = folder.path().join("deny");
     let file = format!("\"{}\"", list.display());
@@ -118,7 +118,7 @@ fn a_list_that_is_not_there_is_refused_at_start() {
         ("canary\u{200b}alice", "holds a character"),
         ("- canaryalice", "begins like a comment, or like an item"),
         ("{canaryalice}", "looks like a placeholder"),
-        ("None", "a word for nobody"),
+        ("None", "a word that means no user"),
     ] {
         std::fs::write(&list, format!("# left\r\nbob\r\n{line}\r\n")).unwrap();
         let errors = refuse(&[("identity.users.deny_file", &file)]);

@@ -175,7 +175,7 @@ async fn no_client_is_ever_handed_a_token_that_makes_it_loop() {
                 assert!(left > CLIENT_MARGIN, "{left} s left, provider: {script:?}");
             } else {
                 assert_eq!((answer.status, &answer.json()["error"]), (503, &json!("Chat unavailable")));
-                assert!(script.is_some(), "an honest provider fails nobody");
+                assert!(script.is_some(), "an honest provider fails no user");
             }
             service.advance(13);
         }

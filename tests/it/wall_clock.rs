@@ -1,4 +1,4 @@
-//! The wall clock is set back or forward: nothing stands still, nothing happens all at once, and nobody is handed a
+//! The wall clock is set back or forward: nothing stands still, nothing happens all at once, and no user is handed a
 //! session for longer than it was asked for.
 
 use std::sync::Arc;

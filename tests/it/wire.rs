@@ -256,7 +256,7 @@ async fn many_stalled_connections_do_not_stop_a_normal_one() {
 /// T-49: 2,000 clients that send a byte now and then, for as long as they are let. Others are answered meanwhile, and the
 /// clients are gone when the time of a head is over.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crowd_of_dribbling_clients_delays_nobody_and_is_cut() {
+async fn a_crowd_of_dribbling_clients_delays_no_other_and_is_cut() {
     const CROWD: u32 = 2000;
     let service = local_with(&[("server.header_timeout", "\"3s\"")]).await;
     let address = service.address();
@@ -338,7 +338,7 @@ async fn a_post_may_say_nothing_and_only_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_query_that_nobody_declared_is_refused() {
+async fn a_query_that_is_not_declared_is_refused() {
     let service = Service::local().await;
     let mut connection = service.connect().await;
     for query in ["user=bob", "x", "=", "&", "%00", "ttl=24h&ttl=1s"] {
@@ -363,7 +363,7 @@ async fn a_body_beyond_the_limit_is_413() {
     let mut over = service.connect().await;
     let answer = post(&mut over, &[ALICE], format!("{body} ").as_bytes()).await;
     assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large"));
-    // The declared length is enough; nobody waits for a terabyte.
+    // The declared length is enough; a terabyte is not waited for.
     let mut declared = service.connect().await;
     declared.send(request("POST", SESSION, &[ALICE, ("Content-Length", "1099511627776")], b"")).await;
     assert_eq!(declared.answer().await.expect("an answer").code(), "body_too_large");
@@ -427,7 +427,7 @@ async fn requests_that_could_be_smuggled_are_refused_and_the_connection_ends() {
         ("both ways, turned", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         ("both ways, in other letters", "transfer-encoding: Chunked\r\nCONTENT-LENGTH: 0\r\n\r\n0\r\n\r\n"),
         ("both ways, in bare lines", "Transfer-Encoding: chunked\nContent-Length: 5\n\n0\r\n\r\n"),
-        ("an encoding nobody knows", "Transfer-Encoding: xchunked\r\n\r\n"),
+        ("an unknown encoding", "Transfer-Encoding: xchunked\r\n\r\n"),
         ("chunked, but not last", "Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n"),
         ("a folded line", "X: a\r\n b\r\n\r\n"),
         ("space before the colon", "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n"),
@@ -464,7 +464,7 @@ async fn two_ways_to_tell_a_length_are_refused_however_they_arrive() {
         assert_eq!((answer.status, answer.header("connection")), (400, Some("close")));
         assert!(connection.is_closed().await);
     }
-    assert!(fake.calls().is_empty(), "nothing was done for anybody");
+    assert!(fake.calls().is_empty(), "nothing was done");
     assert!((service.metric("sidemint_head_refusals_total{reason=\"length\"}").await - 3.0).abs() < 0.1);
     // On a connection that was in use, and after which a body speaks of lengths.
     let mut connection = service.connect().await;
@@ -520,7 +520,7 @@ async fn head_is_get_without_the_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn options_says_what_is_allowed_and_needs_nobody() {
+async fn options_says_what_is_allowed_and_needs_no_user() {
     let service = Service::local().await;
     let answer = service.ask("OPTIONS", SESSION, &[]).await;
     assert_eq!((answer.status, answer.body.len()), (204, 0));
@@ -640,7 +640,7 @@ async fn hosts_are_checked_on_http2_as_well() {
 
 /// T-50: streams that are opened and reset at once.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_reset_streams_costs_the_connection_and_nobody_else() {
+async fn a_flood_of_reset_streams_costs_the_connection_and_no_other() {
     let service = local_with(&[("server.http2", "true")]).await;
     let mut flood = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
     for stream in (1..4001_u32).step_by(2) {
@@ -656,7 +656,7 @@ async fn a_flood_of_reset_streams_costs_the_connection_and_nobody_else() {
 }
 
 /// T-50: empty frames without end, headers without end, and questions that only cost. Each ends its connection, and
-/// costs nobody else anything.
+/// costs no other anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_of_frames_that_say_nothing_are_ended() {
     let limits = [("server.http2", "true"), ("server.idle_timeout", "\"1s\""), ("server.header_timeout", "\"1s\"")];
@@ -678,7 +678,7 @@ async fn floods_of_frames_that_say_nothing_are_ended() {
         let mut connection = service.connect().await;
         connection.send([&preface[..], first].concat()).await;
         let batch = frame.repeat(2000);
-        // Nobody reads the answers, so what is answered piles up until the connection is given up.
+        // The answers are not read, so what is answered piles up until the connection is given up.
         let flood = async { while connection.try_send(&batch).await {} };
         tokio::time::timeout(Duration::from_mins(1), flood).await.unwrap_or_else(|_| panic!("{what} goes on for ever"));
         assert_eq!(service.session("alice").await.status, 200, "{what}");

@@ -20,7 +20,7 @@ export async function judge(answer) {
   const { at, ...order } = JSON.parse(await text(process.stdin));
   if (at !== undefined) setClock(at);
   const document = JSON.stringify(await answer(order));
-  // Clients leave timers and sockets open, and nobody is going to use them again.
+  // Clients leave timers and sockets open, and nothing uses them again.
   process.stdout.write(document, () => process.exit(0));
 }
 

@@ -10,7 +10,7 @@ const PATIENCE = 15_000;
 const browser = await launch();
 const visitors = new Map();
 
-/** Somebody with a fresh profile. Everything that the page asks for or complains about is kept. */
+/** A person with a fresh profile. Everything that the page asks for or complains about is kept. */
 async function arrive(headers) {
   const context = await browser.newContext({ extraHTTPHeaders: headers });
   context.setDefaultTimeout(PATIENCE);

@@ -7,7 +7,7 @@ import { part } from "../judges/judge.mjs";
 const { chromium } = await part("playwright-core");
 const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
-/** A browser that asks nobody for anything but the pages it is told; `more` are options of its command. */
+/** A browser that asks for nothing but the pages it is told; `more` are options of its command. */
 export async function launch(more = []) {
   const executablePath = PLACES.find((place) => existsSync(place));
   if (!executablePath) throw new Error("chromium is not installed: run tests/install-parts");

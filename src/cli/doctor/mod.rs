@@ -1,6 +1,6 @@
 //! `sidemint doctor`: sends what attackers send through the operator's own reverse proxy, and tells what got through.
 //!
-//! Nobody but the operator can say how a proxy that we have never seen treats a forged header. So the cases are planned
+//! Only the operator can say how a proxy that we have never seen treats a forged header. So the cases are planned
 //! ([`cases`]), sent to the one given address ([`probe`]), compared with the answer to an honest request ([`verdict`]),
 //! and told with the remedy for that proxy ([`report`], [`remedies`]).
 

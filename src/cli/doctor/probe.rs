@@ -68,7 +68,7 @@ impl Probe {
         }
     }
 
-    /// The address without its query, which may hold what is nobody's business.
+    /// The address without its query, which may hold secrets.
     pub(super) fn shown_address(&self) -> String {
         let mut url = self.url.clone();
         url.set_query(None);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_named_in_debug_or_report() {
+    fn no_user_is_named_in_debug_or_report() {
         let session = Seen::Session { user: "alice".to_owned(), name: "Alice".to_owned() };
         assert_eq!(format!("{session} {session:?}"), "200 200");
     }

@@ -29,7 +29,7 @@ pub(super) enum Finding {
 pub(super) enum Level {
     /// As it should be.
     Fine,
-    /// Nobody becomes somebody else by it, but the proxy could do better.
+    /// No client becomes another user by it, but the proxy could do better.
     Note,
     /// Not known.
     Unclear,
@@ -109,7 +109,7 @@ impl Finding {
             (Self::Reached, ..) => "the client's own header reaches sidemint",
             (Self::Hidden, ..) => "cannot be seen through this proxy: read its configuration",
             (Self::Lost, ..) => "the proxy drops what the login said",
-            (Self::Believed, Trick::Nothing, _) => "a session for somebody who is not signed in",
+            (Self::Believed, Trick::Nothing, _) => "a session for a visitor who is not signed in",
             (Self::Believed, _, Who::Visitor) => "a session, or nearly, for a user whom the client made up",
             (Self::Believed, _, Who::User) => "the session is not that of the user who signed in",
             (Self::Unclear, ..) => "the answer tells nothing; see the proxy's log",

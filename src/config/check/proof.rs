@@ -24,7 +24,7 @@ impl Check<'_> {
             if caller.proof.is_empty() && caller.token.is_none() {
                 self.refuse(
                     &key,
-                    "has nothing that proves it, so anybody would be it; add certificates, a token or another proof",
+                    "has nothing that proves it, so every peer would be it; add certificates, a token or another proof",
                 );
             }
             if caller.token.as_ref().is_some_and(|token| token.subjects.is_empty()) {
@@ -50,7 +50,7 @@ impl Check<'_> {
         if !peers.certificates.is_empty() && server.tls.as_ref().is_none_or(|tls| tls.client_ca_file.is_none()) {
             self.refuse(
                 key.below("certificates"),
-                "needs server.tls.client_ca_file: nobody else asks clients for a certificate",
+                "needs server.tls.client_ca_file: without it clients are asked for no certificate",
             );
         }
         for uri in peers.xfcc.iter().filter(|uri| !is_uri(uri)) {
@@ -91,7 +91,7 @@ impl Check<'_> {
     }
 }
 
-/// Whether nobody but a process of this machine could be believed: a header of the mesh is as good as who wrote it. A
+/// Whether only processes of this machine could be believed: a header of the mesh is as good as who wrote it. A
 /// pod's own address is one address, known to the platform when the pod starts.
 fn is_own_proxy(peers: &Peers, listen: &Listen) -> bool {
     match listen {

@@ -27,7 +27,7 @@ pub(super) fn object(text: &[u8]) -> Option<Claims> {
 /// How a payload lists its claims.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Form {
+pub(super) enum PayloadForm {
     /// The members of an object, as in a JWT.
     #[default]
     Claims,
@@ -40,7 +40,7 @@ pub(super) fn text_of<'c>(claims: &'c Claims, name: &str) -> Option<&'c str> {
     claims.get(name)?.as_str()
 }
 
-impl Form {
+impl PayloadForm {
     /// The claims in the JSON text of a payload.
     pub(super) fn read(self, text: &[u8]) -> Option<Claims> {
         let members = object(text)?;
@@ -111,7 +111,7 @@ mod tests {
         /// No text makes the readers panic.
         #[test]
         fn any_text_is_claims_or_not(text in "\\PC{0,80}", path in "/?[a-c~0-1/]{0,6}") {
-            for form in [Form::Claims, Form::Principal] {
+            for form in [PayloadForm::Claims, PayloadForm::Principal] {
                 if let (Some(claims), Some(path)) = (form.read(text.as_bytes()), Path::parse(&path)) {
                     let _any = (path.find(&claims), time_of(&claims, "exp"));
                 }

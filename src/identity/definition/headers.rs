@@ -10,7 +10,7 @@ use super::field::{self, Field};
 use super::names;
 use super::payload::{self, Issuer, Payload};
 use crate::definition::Mistake;
-use crate::identity::claims::{ClaimNames, Expiry, Form};
+use crate::identity::claims::{ClaimNames, Expiry, PayloadForm};
 use crate::identity::request::encoding::Encoding;
 use crate::identity::user::text::Medium;
 
@@ -55,7 +55,7 @@ enum Case {
 /// What a configured header is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
-pub(in crate::identity) enum Part {
+pub(in crate::identity) enum HeaderUse {
     Subject,
     Name,
     Email,
@@ -78,10 +78,10 @@ pub(in crate::identity) struct Condition {
 #[derive(Clone, Debug)]
 pub(in crate::identity) struct HeaderNames {
     /// Every header that is looked at, the subject's first.
-    parts: Vec<(HeaderName, Part)>,
+    parts: Vec<(HeaderName, HeaderUse)>,
     pub(in crate::identity) group_separator: char,
     pub(in crate::identity) allow_comma_in_subject: bool,
-    /// Words for nobody, beside those that hold for every source.
+    /// Words that mean no user, beside those that hold for every source.
     pub(in crate::identity) nobody: Vec<String>,
     pub(in crate::identity) conditions: Vec<Condition>,
     /// `None` where every header is plain text: such a source is read without a copy of anything.
@@ -110,7 +110,7 @@ impl HeaderNames {
     }
 
     /// What a header is for.
-    pub(in crate::identity) fn part(&self, name: &HeaderName) -> Option<Part> {
+    pub(in crate::identity) fn part(&self, name: &HeaderName) -> Option<HeaderUse> {
         self.parts.iter().find(|(own, _)| own == name).map(|(_, part)| *part)
     }
 
@@ -137,13 +137,13 @@ impl HeaderNames {
 
     /// The header of groups.
     pub(in crate::identity) fn groups(&self) -> Option<&HeaderName> {
-        self.parts.iter().find(|(_, part)| *part == Part::Groups).map(|(name, _)| name)
+        self.parts.iter().find(|(_, part)| *part == HeaderUse::Groups).map(|(name, _)| name)
     }
 
     pub(super) fn check(raw: Raw) -> Result<Self, Mistake> {
         let payload = raw.payload.map(payload::check).transpose().map_err(|mistake| mistake.within("payload"))?;
-        let mut parts: Vec<(HeaderName, Part)> = Vec::new();
-        let mut read = |name: &str, part: Part, raw: Option<field::Raw>| {
+        let mut parts: Vec<(HeaderName, HeaderUse)> = Vec::new();
+        let mut read = |name: &str, part: HeaderUse, raw: Option<field::Raw>| {
             let field = raw.map(|raw| field::check(name, raw, payload.is_some())).transpose();
             let field = field.map_err(|mistake| mistake.within(name))?;
             if let Some((header, _)) = field.as_ref().and_then(|field| field.line.as_ref()) {
@@ -151,17 +151,17 @@ impl HeaderNames {
             }
             Ok::<_, Mistake>(field.unwrap_or_default())
         };
-        let subject = read("subject", Part::Subject, Some(raw.subject))?;
-        let name = read("name", Part::Name, raw.name)?;
-        let email = read("email", Part::Email, raw.email)?;
-        let avatar = read("avatar", Part::Avatar, raw.avatar)?;
-        let groups = read("groups", Part::Groups, raw.groups)?;
+        let subject = read("subject", HeaderUse::Subject, Some(raw.subject))?;
+        let name = read("name", HeaderUse::Name, raw.name)?;
+        let email = read("email", HeaderUse::Email, raw.email)?;
+        let avatar = read("avatar", HeaderUse::Avatar, raw.avatar)?;
+        let groups = read("groups", HeaderUse::Groups, raw.groups)?;
         let fields = [&subject, &name, &email, &avatar, &groups];
         if let Some(payload) = &payload {
             if fields.iter().all(|field| field.claims.is_empty()) {
                 return Err(Mistake::new("payload", "no field reads a claim of it"));
             }
-            let tells_the_user = payload.form == Form::Claims && subject.line.is_none();
+            let tells_the_user = payload.form == PayloadForm::Claims && subject.line.is_none();
             // T-30: issuer of a payload
             if tells_the_user && payload.issuer == Issuer::Unsaid {
                 return Err(Mistake::new(
@@ -170,19 +170,19 @@ impl HeaderNames {
                      the sender believes one issuer only",
                 ));
             }
-            parts.push((payload.header.clone(), Part::Payload));
+            parts.push((payload.header.clone(), HeaderUse::Payload));
         }
         let mut conditions = Vec::new();
         for (key, wanted, table) in [("require", true, raw.require), ("refuse_if", false, raw.refuse_if)] {
             for (header, value) in table {
                 let header = names::header_name(&header).map_err(|mistake| mistake.within(key))?;
                 let value = (value != "*").then_some(value);
-                parts.push((header.clone(), Part::Condition));
+                parts.push((header.clone(), HeaderUse::Condition));
                 conditions.push(Condition { header, value, wanted });
             }
         }
         if raw.nobody.iter().any(|word| word.trim().is_empty()) {
-            return Err(Mistake::new("nobody", "holds an empty word; empty values are nobody anyway"));
+            return Err(Mistake::new("nobody", "holds an empty word; an empty value is no user anyway"));
         }
         let mut seen: Vec<&HeaderName> = Vec::new();
         for (header, _) in &parts {
@@ -303,7 +303,10 @@ mod tests {
                 json!({ "subject": { "claim": "a" }, "payload": { "header": "P", "form": "principal", "expiry": "required" } }),
                 "payload: a principal has neither `expiry` nor `issuer`",
             ),
-            (json!({ "subject": "X", "nobody": [" "] }), "nobody: holds an empty word; empty values are nobody anyway"),
+            (
+                json!({ "subject": "X", "nobody": [" "] }),
+                "nobody: holds an empty word; an empty value is no user anyway",
+            ),
             (json!({ "subject": "X", "require": { "x": "1" } }), "\"x\" is named twice"),
             (
                 json!({ "subject": "X", "refuse_if": { "a_b": "1" } }),

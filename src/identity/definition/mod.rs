@@ -4,12 +4,12 @@
 mod field;
 mod headers;
 mod keys;
+mod metadata;
 mod names;
 mod overlay;
 mod payload;
 mod presets;
 mod token;
-mod verified;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -19,13 +19,13 @@ use presets::Preset;
 
 use crate::definition::{Mistake, Mistakes, read};
 
-pub(super) use headers::{Condition, Decoding, HeaderNames, Part};
+pub(super) use headers::{Condition, Decoding, HeaderNames, HeaderUse};
 pub(super) use keys::{KeyForm, KeyPlace, KeyPlan, PemUrl, REFRESH_BOUNDS};
+pub(super) use metadata::{MetadataRules, PrincipalRules};
 pub(super) use payload::Issuer;
 pub use presets::{PRESETS, summary};
 pub(super) use presets::{is_preset, names};
-pub(super) use token::{Form, TokenRules};
-pub(super) use verified::{MetadataRules, PrincipalRules};
+pub(super) use token::{TokenForm, TokenRules};
 
 /// A definition in use, checked.
 #[derive(Debug)]
@@ -67,8 +67,8 @@ struct Raw {
     jwt: Option<token::Raw>,
     claims: Option<token::RawClaims>,
     keys: Option<keys::Raw>,
-    metadata: Option<verified::RawMetadata>,
-    principal: Option<verified::RawPrincipal>,
+    metadata: Option<metadata::RawMetadata>,
+    principal: Option<metadata::RawPrincipal>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, IntoStaticStr)]

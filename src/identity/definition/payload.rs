@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::names;
 use crate::definition::{Key, Mistake};
-use crate::identity::claims::{Expiry, Form};
+use crate::identity::claims::{Expiry, PayloadForm};
 use crate::identity::request::encoding::Encoding;
 
 /// The table as written.
@@ -15,7 +15,7 @@ pub(super) struct Raw {
     header: String,
     encoding: Option<Encoding>,
     #[serde(default)]
-    form: Form,
+    form: PayloadForm,
     expiry: Option<Expiry>,
     issuer: Option<String>,
 }
@@ -25,7 +25,7 @@ pub(super) struct Raw {
 pub(in crate::identity) struct Payload {
     pub(in crate::identity) header: HeaderName,
     pub(in crate::identity) encoding: Encoding,
-    pub(in crate::identity) form: Form,
+    pub(in crate::identity) form: PayloadForm,
     pub(in crate::identity) expiry: Expiry,
     pub(in crate::identity) issuer: Issuer,
 }
@@ -45,18 +45,18 @@ pub(in crate::identity) enum Issuer {
 pub(super) fn check(raw: Raw) -> Result<Payload, Mistake> {
     let header = names::header_name(&raw.header).map_err(|mistake| mistake.within(Key::of("header")))?;
     let encoding = raw.encoding.unwrap_or(match raw.form {
-        Form::Claims => Encoding::Base64Url,
-        Form::Principal => Encoding::Base64,
+        PayloadForm::Claims => Encoding::Base64Url,
+        PayloadForm::Principal => Encoding::Base64,
     });
     if !matches!(encoding, Encoding::Utf8 | Encoding::Percent | Encoding::Base64 | Encoding::Base64Url) {
         let how = "`encoding` says how the header holds it: utf8, percent, base64 or base64url";
         return Err(format!("is JSON in any case; {how}").into());
     }
     let expiry = match raw.form {
-        Form::Claims => raw.expiry.unwrap_or(Expiry::Required),
+        PayloadForm::Claims => raw.expiry.unwrap_or(Expiry::Required),
         // Azure keeps the claims of the sign-in for as long as its own session lasts.
-        Form::Principal if raw.expiry.is_none() && raw.issuer.is_none() => Expiry::Ignored,
-        Form::Principal => return Err("a principal has neither `expiry` nor `issuer`".into()),
+        PayloadForm::Principal if raw.expiry.is_none() && raw.issuer.is_none() => Expiry::Ignored,
+        PayloadForm::Principal => return Err("a principal has neither `expiry` nor `issuer`".into()),
     };
     let issuer = match raw.issuer {
         None => Issuer::Unsaid,

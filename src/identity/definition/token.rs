@@ -18,7 +18,7 @@ pub(super) struct Raw {
     header: String,
     scheme: Option<String>,
     #[serde(default)]
-    form: Form,
+    form: TokenForm,
     algorithms: Vec<String>,
     #[serde(default)]
     issuer: OneOrMany<String>,
@@ -60,7 +60,7 @@ pub(super) struct RawClaims {
 /// How the parts of a token are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(in crate::identity) enum Form {
+pub(in crate::identity) enum TokenForm {
     /// RFC 7515, 7.1.
     #[default]
     Jws,
@@ -76,7 +76,7 @@ pub(in crate::identity) struct TokenRules {
     /// What stands before it there.
     pub(in crate::identity) scheme: Option<String>,
     /// How it is written.
-    pub(in crate::identity) form: Form,
+    pub(in crate::identity) form: TokenForm,
     /// All of one family.
     pub(in crate::identity) algorithms: Vec<Algorithm>,
     /// Exact values of `iss`. Empty where every subject names its trust domain.
@@ -164,20 +164,24 @@ impl TokenRules {
             ));
         }
         let (key, problem) = match self.form {
-            Form::Jws if self.audiences.is_empty() => {
+            TokenForm::Jws if self.audiences.is_empty() => {
                 ("audience", "is missing; without it a token for any other application of the issuer would do")
             }
-            Form::Jws if !self.signers.is_empty() => ("signers", "is for jwt.form = \"alb\""),
-            Form::Jws if self.client.is_some() => ("client", "is for jwt.form = \"alb\""),
-            Form::Alb if self.signers.is_empty() => {
-                ("signers", "is missing; name the load balancers: without it anybody's balancer could sign")
+            TokenForm::Jws if !self.signers.is_empty() => ("signers", "is for jwt.form = \"alb\""),
+            TokenForm::Jws if self.client.is_some() => ("client", "is for jwt.form = \"alb\""),
+            TokenForm::Alb if self.signers.is_empty() => {
+                ("signers", "is missing; name the load balancers: without it any customer's balancer could sign")
             }
-            Form::Alb if self.client.is_none() => {
+            TokenForm::Alb if self.client.is_none() => {
                 ("client", "is missing; without it a token for any other client of the balancer would do")
             }
-            Form::Alb if !self.audiences.is_empty() => ("audience", "tokens of load balancers have none; remove it"),
-            Form::Alb if self.algorithms != [Algorithm::Es256] => ("algorithms", "load balancers sign with ES256 only"),
-            Form::Jws | Form::Alb => return Ok(()),
+            TokenForm::Alb if !self.audiences.is_empty() => {
+                ("audience", "tokens of load balancers have none; remove it")
+            }
+            TokenForm::Alb if self.algorithms != [Algorithm::Es256] => {
+                ("algorithms", "load balancers sign with ES256 only")
+            }
+            TokenForm::Jws | TokenForm::Alb => return Ok(()),
         };
         Err(Mistake::new(Key::of("jwt").below(key), problem))
     }

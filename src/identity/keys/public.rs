@@ -23,12 +23,12 @@ const MOST_EXPONENT_BYTES: usize = 4;
 pub(in crate::identity) struct Key {
     /// Its id, where the set gives one.
     pub(in crate::identity) kid: Option<String>,
-    /// One form for each algorithm that it may verify: an RSA key that states none fits six.
-    forms: Vec<(Algorithm, Form)>,
+    /// One for each algorithm that it may verify: an RSA key that states none fits six.
+    ready: Vec<(Algorithm, ReadyKey)>,
 }
 
 /// A key, ready for one algorithm.
-enum Form {
+enum ReadyKey {
     Public(ParsedPublicKey),
     Secret(Box<hmac::Key>),
 }
@@ -43,7 +43,7 @@ impl Key {
             return None;
         }
         let stated = jwk.stated()?;
-        let forms = match jwk.text("kty")? {
+        let ready = match jwk.text("kty")? {
             "RSA" => rsa(&jwk.rsa()?),
             "EC" => {
                 let curve = Curve::ALL.iter().find(|curve| Some(curve.name) == jwk.text("crv"))?;
@@ -54,7 +54,7 @@ impl Key {
             }
             _ => return None,
         };
-        Self::of(jwk.kid()?, forms, stated)
+        Self::of(jwk.kid()?, ready, stated)
     }
 
     /// Reads a PEM `PUBLIC KEY` (RFC 7468, 13). `Err` is why it verifies nothing, the rest of a sentence.
@@ -66,8 +66,8 @@ impl Key {
         }
         let curves = Curve::ALL.iter().flat_map(|curve| public(curve.algorithm, curve.verifier, &der));
         let edwards = public(Algorithm::EdDsa, &signature::ED25519, &der);
-        let forms = curves.chain(edwards).chain(rsa(&der)).collect();
-        Self::of(kid.filter(|kid| !kid.is_empty()).map(str::to_owned), forms, None).ok_or(UNUSABLE)
+        let ready = curves.chain(edwards).chain(rsa(&der)).collect();
+        Self::of(kid.filter(|kid| !kid.is_empty()).map(str::to_owned), ready, None).ok_or(UNUSABLE)
     }
 
     /// Whether it is an RSA key that is good but for its length.
@@ -86,31 +86,32 @@ impl Key {
             (Algorithm::Hs512, hmac::HMAC_SHA512),
         ];
         let long_enough = macs.into_iter().filter(|(_, mac)| bytes.len() >= mac.digest_algorithm().output_len());
-        let forms = long_enough.map(|(algorithm, mac)| (algorithm, Form::Secret(Box::new(hmac::Key::new(mac, bytes)))));
-        Self::of(None, forms.collect(), None)
+        let ready =
+            long_enough.map(|(algorithm, mac)| (algorithm, ReadyKey::Secret(Box::new(hmac::Key::new(mac, bytes)))));
+        Self::of(None, ready.collect(), None)
     }
 
-    fn of(kid: Option<String>, mut forms: Vec<(Algorithm, Form)>, stated: Option<Algorithm>) -> Option<Self> {
+    fn of(kid: Option<String>, mut ready: Vec<(Algorithm, ReadyKey)>, stated: Option<Algorithm>) -> Option<Self> {
         // T-17: algorithm of the key
-        forms.retain(|(algorithm, _)| stated.is_none_or(|stated| stated == *algorithm));
-        (!forms.is_empty()).then_some(Self { kid, forms })
+        ready.retain(|(algorithm, _)| stated.is_none_or(|stated| stated == *algorithm));
+        (!ready.is_empty()).then_some(Self { kid, ready })
     }
 
     /// Whether it is of the kind that `algorithm` needs, and does not say that it is for another.
     pub(in crate::identity) fn fits(&self, algorithm: Algorithm) -> bool {
-        self.forms.iter().any(|(own, _)| *own == algorithm)
+        self.ready.iter().any(|(own, _)| *own == algorithm)
     }
 
     /// Whether `signature` over `message` is its own by `algorithm`. ECDSA signatures are `r` and `s` in their full
     /// length (RFC 7518, 3.4); the library refuses zero and what is not below the order.
     pub(in crate::identity) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
-        match self.forms.iter().find(|(own, _)| *own == algorithm) {
-            Some((_, Form::Public(key))) => {
+        match self.ready.iter().find(|(own, _)| *own == algorithm) {
+            Some((_, ReadyKey::Public(key))) => {
                 let curve = Curve::ALL.iter().find(|curve| curve.algorithm == algorithm);
                 curve.is_none_or(|curve| signature.len() == 2 * curve.bytes)
                     && key.verify_sig(message, signature).is_ok() // T-18: signature
             }
-            Some((_, Form::Secret(key))) => hmac::verify(key, message, signature).is_ok(),
+            Some((_, ReadyKey::Secret(key))) => hmac::verify(key, message, signature).is_ok(),
             None => false,
         }
     }
@@ -208,13 +209,17 @@ fn without_zeros(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-fn public(algorithm: Algorithm, verifier: &'static dyn VerificationAlgorithm, key: &[u8]) -> Vec<(Algorithm, Form)> {
+fn public(
+    algorithm: Algorithm,
+    verifier: &'static dyn VerificationAlgorithm,
+    key: &[u8],
+) -> Vec<(Algorithm, ReadyKey)> {
     let key = ParsedPublicKey::new(verifier, key).ok();
-    key.map(|key| (algorithm, Form::Public(key))).into_iter().collect()
+    key.map(|key| (algorithm, ReadyKey::Public(key))).into_iter().collect()
 }
 
 /// Every form of an RSA key.
-fn rsa(der: &[u8]) -> Vec<(Algorithm, Form)> {
+fn rsa(der: &[u8]) -> Vec<(Algorithm, ReadyKey)> {
     const VERIFIERS: [(Algorithm, &RsaParameters); 6] = [
         (Algorithm::Rs256, &signature::RSA_PKCS1_2048_8192_SHA256),
         (Algorithm::Rs384, &signature::RSA_PKCS1_2048_8192_SHA384),

@@ -9,8 +9,8 @@ mod certificate;
 mod connection;
 mod position;
 mod proof;
-mod rotation;
 mod secret;
+mod secret_files;
 mod signature;
 mod token;
 mod workload;
@@ -47,7 +47,7 @@ pub struct Peers {
     /// Headers that prove something: they come once, under their own name, and no hop is told to drop them.
     guarded: Vec<HeaderName>,
     /// Whether users come with tokens that are proof, no matter which peer sends them.
-    hears_anybody: bool,
+    takes_tokens: bool,
 }
 
 impl Peers {
@@ -79,7 +79,7 @@ impl Peers {
         let mut guarded: Vec<HeaderName> = proofs.iter().flat_map(Proof::headers).cloned().collect();
         guarded.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
         guarded.dedup();
-        Ok(Self { proofs, guarded, hears_anybody: false })
+        Ok(Self { proofs, guarded, takes_tokens: false })
     }
 
     /// Those of `[identity.peers]` alone, at a time of no meaning.
@@ -90,7 +90,7 @@ impl Peers {
         let proofs: Vec<Proof> =
             Proof::configure(Reports::new("", "identity.peers"), caller, &clock).into_iter().collect();
         let guarded = proofs.iter().flat_map(Proof::headers).cloned().collect();
-        Self { proofs, guarded, hears_anybody: false }
+        Self { proofs, guarded, takes_tokens: false }
     }
 
     /// Whether a peer could be believed on a listener of this kind.
@@ -130,13 +130,13 @@ impl Peers {
     }
 
     /// The same, where users may come with tokens that are proof, no matter which peer sends them.
-    pub(super) fn hearing(self, hears_anybody: bool) -> Self {
-        Self { hears_anybody, ..self }
+    pub(super) fn taking_tokens(self, takes_tokens: bool) -> Self {
+        Self { takes_tokens, ..self }
     }
 
     /// What a new connection proves. `names` are those in its verified client certificate.
     pub fn assess(&self, peer: Peer, names: &[String]) -> ConnectionProof {
-        let rank = if self.hears_anybody { Rank::Open } else { Rank::Unproven };
+        let rank = if self.takes_tokens { Rank::Open } else { Rank::Unproven };
         let mut assessed = ConnectionProof { peer, met: 0, rank };
         for (bit, proof) in self.with_bits().filter(|(_, proof)| proof.is_met_by(peer, names)) {
             assessed.met |= bit;

@@ -6,7 +6,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{self, SHA256, SHA256_OUTPUT_LEN};
 use http::HeaderName;
 
-use super::rotation::{Rotation, any_without_haste};
+use super::secret_files::{SecretFiles, any_without_haste};
 use crate::config;
 use crate::definition::Mistakes;
 use crate::identity::Evidence;
@@ -24,13 +24,13 @@ type Digest = [u8; SHA256_OUTPUT_LEN];
 #[derive(Debug)]
 pub(super) struct Secrets {
     pub(super) header: HeaderName,
-    pub(super) valid: Rotation<Digest>,
+    pub(super) valid: SecretFiles<Digest>,
 }
 
 impl Secrets {
     /// The demand, where there is one, with its files read.
     pub(super) fn configure(reports: &Reports, configured: &config::Peers) -> Result<Option<Self>, Mistakes> {
-        let valid = Rotation::open(reports.below("secret_files"), &configured.secret_files, keep)?;
+        let valid = SecretFiles::open(reports.below("secret_files"), &configured.secret_files, keep)?;
         let header = configured.secret_header.clone().unwrap_or(HEADER);
         Ok(valid.map(|valid| Self { header, valid }))
     }

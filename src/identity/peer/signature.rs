@@ -12,7 +12,7 @@ use data_encoding::HEXLOWER;
 use http::HeaderName;
 use http::header::HOST;
 
-use super::rotation::{Rotation, any_without_haste};
+use super::secret_files::{SecretFiles, any_without_haste};
 use crate::clock::Clock;
 use crate::config;
 use crate::definition::Mistakes;
@@ -32,7 +32,7 @@ const MAX_DIGITS: usize = 11;
 /// The keys of one proof.
 #[derive(Debug)]
 pub(super) struct Signatures {
-    pub(super) valid: Rotation<hmac::Key>,
+    pub(super) valid: SecretFiles<hmac::Key>,
     clock: Arc<dyn Clock>,
 }
 
@@ -43,7 +43,7 @@ impl Signatures {
         configured: &config::Peers,
         clock: &Arc<dyn Clock>,
     ) -> Result<Option<Self>, Mistakes> {
-        let valid = Rotation::open(reports.below("hmac_key_files"), &configured.hmac_key_files, keep)?;
+        let valid = SecretFiles::open(reports.below("hmac_key_files"), &configured.hmac_key_files, keep)?;
         Ok(valid.map(|valid| Self { valid, clock: Arc::clone(clock) }))
     }
 

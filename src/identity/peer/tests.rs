@@ -13,7 +13,7 @@ impl Peers {
             |(name, caller): &(&str, config::Caller)| Proof::configure(Reports::new("", *name), caller.clone(), &clock);
         let proofs: Vec<Proof> = callers.iter().map(|one| configure(one).expect("fits")).collect();
         let guarded = proofs.iter().flat_map(Proof::headers).cloned().collect();
-        Self { proofs, guarded, hears_anybody: false }
+        Self { proofs, guarded, takes_tokens: false }
     }
 }
 
@@ -58,7 +58,7 @@ fn unix_users_are_compared_exactly() {
 }
 
 #[test]
-fn nobody_is_believed_by_default() {
+fn no_peer_is_believed_by_default() {
     let policy = Peers::default();
     assert!(!policy.can_hold(&config::Listen::Unix("/x".into())));
     assert!(!is_met(&policy, loopback(), &[]));

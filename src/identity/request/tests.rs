@@ -158,7 +158,7 @@ proptest::proptest! {
         };
         if let (Some(one), Some(two)) = (told(&a), told(&b)) {
             proptest::prop_assert_eq!(one == two, a == b);
-            let entry = namespaces.taken_apart(&one).expect("somebody").1;
+            let entry = namespaces.taken_apart(&one).expect("a user").1;
             proptest::prop_assert_eq!(entry, &a.1);
         }
     }

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn no_user_is_nobody() {
+    fn a_body_without_a_user_has_none() {
         for body in ["{}", " {} ", r#"{"room":"a"}"#, r#"{"User":{"id":"a"}}"#, r#"{"a":{"user":{"id":"a"}}}"#] {
             assert!(matches!(read_user(body.as_bytes()), Ok(None)), "{body}");
         }

@@ -8,7 +8,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::lines::{self, Lines};
 use crate::identity::Refusal;
-use crate::identity::claims::{Claims, Form, Groups, Validity, text_of};
+use crate::identity::claims::{Claims, Groups, PayloadForm, Validity, text_of};
 use crate::identity::definition::{Decoding, HeaderNames, Issuer};
 use crate::identity::request::encoding::{Encoding, Texts};
 use crate::identity::user::profile::Profile;
@@ -26,8 +26,8 @@ pub(super) fn read(
     let subject = subject(names, decoding, &claims, lines)?;
     lines::hold(&names.conditions, headers)?;
     let form = match decoding.payload.as_ref().map(|payload| payload.form) {
-        Some(Form::Principal) => Groups::One,
-        Some(Form::Claims) | None => Groups::Separated(names.group_separator),
+        Some(PayloadForm::Principal) => Groups::One,
+        Some(PayloadForm::Claims) | None => Groups::Separated(names.group_separator),
     };
     let mut profile = decoding.claims.profile(&claims, subject, form);
     if let Some(name) = decode(decoding.name, lines.name) {
@@ -77,7 +77,7 @@ fn open(
 }
 
 impl Lines<'_> {
-    /// The refusal of a payload that says nothing: nobody, unless other headers name somebody.
+    /// The refusal of a payload that says nothing: no user, unless other headers name one.
     fn refusal_of(&self, refusal: Refusal) -> Refusal {
         match refusal {
             Refusal::Absent => Lines { payload: None, ..*self }.refusal(SubjectFault::Absent),
@@ -86,7 +86,7 @@ impl Lines<'_> {
     }
 }
 
-/// What a value that cannot be decoded is. Proxies send words for nobody, and templates that they did not fill in, without
+/// What a value that cannot be decoded is. Proxies send words for no user, and templates that they did not fill in, without
 /// encoding them.
 fn undecoded(value: &[u8]) -> Refusal {
     match text::subject(value.trim_ascii(), Medium::Value) {

@@ -3,32 +3,33 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::clock::Timestamp;
-use crate::identity::definition::Part;
+use crate::identity::definition::HeaderUse;
 use crate::metrics::{Counter, Label as _, Metrics};
 
 /// Seconds between two lines in the log.
 const PAUSE: i64 = 60;
 /// Parts that can be left out.
-const PARTS: [Part; 5] = [Part::Name, Part::Email, Part::Avatar, Part::Groups, Part::Payload];
+const PARTS: [HeaderUse; 5] =
+    [HeaderUse::Name, HeaderUse::Email, HeaderUse::Avatar, HeaderUse::Groups, HeaderUse::Payload];
 
 /// The values that one source left out.
 #[derive(Debug)]
 pub(in crate::identity) struct LeftOut {
     source: String,
-    counters: Vec<(Part, Counter)>,
+    counters: Vec<(HeaderUse, Counter)>,
     /// When the next line may be written, in seconds.
     quiet_until: AtomicI64,
 }
 
 impl LeftOut {
     pub(super) fn new(source: &str, metrics: &Metrics) -> Self {
-        let counter = |part: Part| (part, metrics.identity.values_left_out(source, part.label()));
+        let counter = |part: HeaderUse| (part, metrics.identity.values_left_out(source, part.label()));
         let counters = PARTS.map(counter).into();
         Self { source: source.to_owned(), counters, quiet_until: AtomicI64::new(i64::MIN) }
     }
 
     /// Counts a value that was left out, and warns where that is news.
-    pub(super) fn note(&self, part: Part, now: Timestamp) {
+    pub(super) fn note(&self, part: HeaderUse, now: Timestamp) {
         if let Some((_, counter)) = self.counters.iter().find(|(own, _)| *own == part) {
             counter.inc();
         }

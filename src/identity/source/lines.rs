@@ -6,7 +6,7 @@
 use http::header::{CONNECTION, HeaderMap, HeaderValue};
 
 use crate::identity::Refusal;
-use crate::identity::definition::{Condition, HeaderNames, Part};
+use crate::identity::definition::{Condition, HeaderNames, HeaderUse};
 use crate::identity::request::ambiguity::{is_alias, refuse_listed};
 use crate::identity::user::text::{self, SubjectFault};
 
@@ -29,7 +29,7 @@ pub(super) struct Lines<'h> {
     pub(super) has_long: bool,
 }
 
-/// The subject in decoded bytes; the source's own words for nobody are nobody.
+/// The subject in decoded bytes; the source's own words for no user are absent.
 pub(super) fn subject<'h>(names: &HeaderNames, bytes: &'h [u8], medium: text::Medium) -> Result<&'h str, SubjectFault> {
     let subject = text::subject(bytes, medium)?;
     if names.nobody.iter().any(|word| subject.eq_ignore_ascii_case(word)) {
@@ -53,13 +53,13 @@ impl Lines<'_> {
 
     /// Leaves out what is too long and does not decide who the user is: it costs a name or groups, and no sign-in. Groups
     /// go as a whole, because half a list would depend on their order.
-    pub(super) fn leave_out_long(&mut self, mut note: impl FnMut(Part)) {
+    pub(super) fn leave_out_long(&mut self, mut note: impl FnMut(HeaderUse)) {
         for (part, line) in [
-            (Part::Name, &mut self.name),
-            (Part::Email, &mut self.email),
-            (Part::Avatar, &mut self.avatar),
-            (Part::Groups, &mut self.groups),
-            (Part::Payload, &mut self.payload),
+            (HeaderUse::Name, &mut self.name),
+            (HeaderUse::Email, &mut self.email),
+            (HeaderUse::Avatar, &mut self.avatar),
+            (HeaderUse::Groups, &mut self.groups),
+            (HeaderUse::Payload, &mut self.payload),
         ] {
             if line.is_some_and(|line| line.len() > most_bytes(part)) {
                 *line = None;
@@ -71,9 +71,9 @@ impl Lines<'_> {
 }
 
 /// Bytes of the header of a part at most (R10).
-const fn most_bytes(part: Part) -> usize {
+const fn most_bytes(part: HeaderUse) -> usize {
     match part {
-        Part::Payload => MAX_PAYLOAD_BYTES,
+        HeaderUse::Payload => MAX_PAYLOAD_BYTES,
         _ => MAX_VALUE_BYTES,
     }
 }
@@ -84,25 +84,25 @@ pub(super) fn collect<'h>(names: &HeaderNames, headers: &'h HeaderMap) -> Result
     for (name, value) in headers {
         if let Some(part) = names.part(name) {
             let line = match part {
-                Part::Subject => &mut lines.subject,
-                Part::Name => &mut lines.name,
-                Part::Email => &mut lines.email,
-                Part::Avatar => &mut lines.avatar,
-                Part::Groups => &mut lines.groups,
-                Part::Payload => &mut lines.payload,
+                HeaderUse::Subject => &mut lines.subject,
+                HeaderUse::Name => &mut lines.name,
+                HeaderUse::Email => &mut lines.email,
+                HeaderUse::Avatar => &mut lines.avatar,
+                HeaderUse::Groups => &mut lines.groups,
+                HeaderUse::Payload => &mut lines.payload,
                 // Looked at once there is a subject.
-                Part::Condition => continue,
+                HeaderUse::Condition => continue,
             };
             // R4: one line of a header, even if two would say the same.
             let before = line.replace(value);
             // T-08, T-57: repeated header
-            if before.is_some() && !(part == Part::Groups && names.repeats_groups()) {
+            if before.is_some() && !(part == HeaderUse::Groups && names.repeats_groups()) {
                 return Err(Refusal::Duplicate);
             }
             let is_long = |value: &HeaderValue| value.len() > most_bytes(part);
             match part {
-                Part::Subject if is_long(value) => return Err(Refusal::SubjectTooLong),
-                Part::Payload if is_long(value) && names.depends_on_payload() => return Err(Refusal::TooLong),
+                HeaderUse::Subject if is_long(value) => return Err(Refusal::SubjectTooLong),
+                HeaderUse::Payload if is_long(value) && names.depends_on_payload() => return Err(Refusal::TooLong),
                 // Of several lines, one that is too long is remembered.
                 _ => *line = before.filter(|before| is_long(before)).or(Some(value)),
             }

@@ -34,12 +34,12 @@ pub(super) struct Source {
     namespace: Option<String>,
     /// How its subjects must not begin, because those of others do.
     pub(super) reserved: Vec<String>,
-    pub(super) kind: Kind,
+    pub(super) envelope: Envelope,
 }
 
 /// How a source tells identity.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum Envelope {
     /// In headers, which only a proven peer may send.
     Headers {
         names: HeaderNames,
@@ -67,22 +67,22 @@ impl Source {
         services: &Services,
     ) -> Result<Self, Mistakes> {
         let validity = Validity { clock: Arc::clone(&services.clock), leeway };
-        let kind = match definition.kind {
+        let envelope = match definition.kind {
             definition::Kind::Headers(names) => {
                 let left_out = LeftOut::new(name, &services.metrics);
-                Kind::Headers { names, validity, left_out }
+                Envelope::Headers { names, validity, left_out }
             }
             definition::Kind::Token(token) => {
                 let (rules, plan) = *token;
                 let keys = Arc::new(KeySet::configure(name, &plan, services)?);
-                Kind::Token(Box::new(Verifier::new(rules, keys, validity)))
+                Envelope::Token(Box::new(Verifier::new(rules, keys, validity)))
             }
-            definition::Kind::Body => Kind::Body,
-            definition::Kind::Metadata(rules) => Kind::Metadata { rules, validity },
-            definition::Kind::Principal(rules) => Kind::Principal(rules),
+            definition::Kind::Body => Envelope::Body,
+            definition::Kind::Metadata(rules) => Envelope::Metadata { rules, validity },
+            definition::Kind::Principal(rules) => Envelope::Principal(rules),
         };
         let namespace = definition.namespace;
-        Ok(Self { name: name.to_owned(), namespace, reserved: Vec::new(), kind })
+        Ok(Self { name: name.to_owned(), namespace, reserved: Vec::new(), envelope })
     }
 
     /// What its subjects are kept apart by, if the operator says.
@@ -97,16 +97,16 @@ impl Source {
 
     /// What its subjects are like.
     pub(super) fn subject_rules(&self) -> SubjectRules {
-        match &self.kind {
-            Kind::Headers { names, .. } => SubjectRules {
+        match &self.envelope {
+            Envelope::Headers { names, .. } => SubjectRules {
                 nobody: names.nobody.clone(),
                 lower_case: names.decoding.as_ref().is_some_and(|decoding| decoding.lower_case),
                 ..SubjectRules::of(names.subject_medium())
             },
-            Kind::Token(verifier) => verifier.subject_rules(),
-            Kind::Body => SubjectRules::of(Medium::Value),
-            Kind::Metadata { .. } => SubjectRules::of(Medium::Signed),
-            Kind::Principal(rules) => {
+            Envelope::Token(verifier) => verifier.subject_rules(),
+            Envelope::Body => SubjectRules::of(Medium::Value),
+            Envelope::Metadata { .. } => SubjectRules::of(Medium::Signed),
+            Envelope::Principal(rules) => {
                 SubjectRules { prefixes: rules.prefixes.clone(), ..SubjectRules::of(Medium::Signed) }
             }
         }
@@ -114,35 +114,35 @@ impl Source {
 
     /// Its keys, where it verifies tokens.
     pub(super) fn key_set(&self) -> Option<&Arc<KeySet>> {
-        match &self.kind {
-            Kind::Token(verifier) => Some(verifier.keys()),
-            Kind::Headers { .. } | Kind::Body | Kind::Metadata { .. } | Kind::Principal(_) => None,
+        match &self.envelope {
+            Envelope::Token(verifier) => Some(verifier.keys()),
+            Envelope::Headers { .. } | Envelope::Body | Envelope::Metadata { .. } | Envelope::Principal(_) => None,
         }
     }
 
     /// The headers that it looks at.
     pub(super) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
-        let (names, token) = match &self.kind {
-            Kind::Headers { names, .. } => (Some(names), None),
-            Kind::Token(verifier) => (None, Some(verifier.header())),
-            Kind::Body | Kind::Metadata { .. } | Kind::Principal(_) => (None, None),
+        let (names, token) = match &self.envelope {
+            Envelope::Headers { names, .. } => (Some(names), None),
+            Envelope::Token(verifier) => (None, Some(verifier.header())),
+            Envelope::Body | Envelope::Metadata { .. } | Envelope::Principal(_) => (None, None),
         };
         names.into_iter().flat_map(HeaderNames::all).chain(token)
     }
 
     /// Whether what it reads is proof by itself, and not only as good as the peer that sends it.
     pub(super) fn proves_itself(&self) -> bool {
-        matches!(self.kind, Kind::Token(_))
+        matches!(self.envelope, Envelope::Token(_))
     }
 
     /// Whether what it reads is proof from any sender: no peer has to be proven beside it.
     pub(super) fn stands_alone(&self) -> bool {
-        matches!(&self.kind, Kind::Token(verifier) if !verifier.requires_peer())
+        matches!(&self.envelope, Envelope::Token(verifier) if !verifier.requires_peer())
     }
 
     /// Whether the body of a request may name the user.
     pub(super) const fn reads_body(&self) -> bool {
-        matches!(self.kind, Kind::Body)
+        matches!(self.envelope, Envelope::Body)
     }
 
     /// Whether a subject could be taken for one of another source.
@@ -156,18 +156,18 @@ impl Source {
         evidence: &Evidence<'r>,
         proof: impl FnOnce() -> Result<PeerProof, Refusal>,
     ) -> Result<Reading<'r>, Refusal> {
-        match &self.kind {
-            Kind::Headers { names, validity, left_out } => {
+        match &self.envelope {
+            Envelope::Headers { names, validity, left_out } => {
                 headers::read(names, validity, left_out, proof()?, evidence.headers)
             }
-            Kind::Token(verifier) => verifier.read(evidence, proof).map(Reading::Profile),
-            Kind::Body => body::read(proof()?, evidence).map(Reading::Profile),
+            Envelope::Token(verifier) => verifier.read(evidence, proof).map(Reading::Profile),
+            Envelope::Body => body::read(proof()?, evidence).map(Reading::Profile),
             // A request that no proxy relays tells nothing here, from any sender.
-            Kind::Metadata { rules, validity } => {
+            Envelope::Metadata { rules, validity } => {
                 let relayed = evidence.relayed.ok_or(Refusal::Absent)?;
                 metadata::of_metadata(rules, validity, proof()?, relayed).map(Reading::Profile)
             }
-            Kind::Principal(rules) => {
+            Envelope::Principal(rules) => {
                 let relayed = evidence.relayed.ok_or(Refusal::Absent)?;
                 metadata::of_principal(rules, proof()?, relayed).map(Reading::Lines)
             }
@@ -176,9 +176,9 @@ impl Source {
 
     /// Looks for a key that the request's token needs and that is not here; `None` where there is no such token.
     pub(super) async fn look_for_key(&self, evidence: &Evidence<'_>, refusal: Refusal) -> Option<Found> {
-        match &self.kind {
-            Kind::Token(verifier) => verifier.look_for_key(evidence, refusal).await,
-            Kind::Headers { .. } | Kind::Body | Kind::Metadata { .. } | Kind::Principal(_) => None,
+        match &self.envelope {
+            Envelope::Token(verifier) => verifier.look_for_key(evidence, refusal).await,
+            Envelope::Headers { .. } | Envelope::Body | Envelope::Metadata { .. } | Envelope::Principal(_) => None,
         }
     }
 }

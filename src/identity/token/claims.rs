@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::identity::Refusal;
 use crate::identity::claims::{Claims, Expiry, Window, text_of, time_of};
-use crate::identity::definition::{Form, TokenRules};
+use crate::identity::definition::{TokenForm, TokenRules};
 
 /// Names of the party that a token was made for.
 const PARTIES: [&str; 2] = ["azp", "client_id"];
@@ -58,7 +58,7 @@ impl TokenRules {
     fn check_audience(&self, claims: &Claims) -> Result<(), Refusal> {
         let is_ours = |audience: &str| self.audiences.iter().any(|own| own == audience); // T-22: audience
         let fits = match claims.get("aud") {
-            _ if self.form == Form::Alb => true,
+            _ if self.form == TokenForm::Alb => true,
             Some(Value::String(audience)) => is_ours(audience),
             Some(Value::Array(audiences)) => {
                 let texts: Option<Vec<&str>> = audiences.iter().map(Value::as_str).collect();

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 
 use crate::identity::Refusal;
-use crate::identity::definition::Form;
+use crate::identity::definition::TokenForm;
 
 /// Bytes of a token at most (R10).
 const MOST_BYTES: usize = 16 * 1024;
@@ -18,12 +18,12 @@ pub(super) struct Parts<'t> {
     header: &'t [u8],
     payload: &'t [u8],
     signature: &'t [u8],
-    form: Form,
+    form: TokenForm,
 }
 
 impl<'t> Parts<'t> {
     /// Exactly three parts, each with something in it.
-    pub(super) fn of(token: &'t [u8], form: Form) -> Result<Self, Refusal> {
+    pub(super) fn of(token: &'t [u8], form: TokenForm) -> Result<Self, Refusal> {
         // T-24: length of a token
         if token.len() > MOST_BYTES {
             return Err(Refusal::TooLong);
@@ -66,8 +66,8 @@ impl<'t> Parts<'t> {
     fn part<'b>(&self, part: &[u8], room: &'b mut [u8]) -> Result<&'b [u8], Refusal> {
         let decoded = match self.form {
             // Load balancers of AWS pad. Bits beyond the last byte must be zero in either form.
-            Form::Alb if part.ends_with(b"=") => URL_SAFE.decode_slice(part, room), // T-28: padding
-            Form::Jws | Form::Alb => URL_SAFE_NO_PAD.decode_slice(part, room),      // T-28: spare bits
+            TokenForm::Alb if part.ends_with(b"=") => URL_SAFE.decode_slice(part, room), // T-28: padding
+            TokenForm::Jws | TokenForm::Alb => URL_SAFE_NO_PAD.decode_slice(part, room), // T-28: spare bits
         };
         let length = decoded.map_err(|_not_base64url| Refusal::TokenMalformed)?; // T-57: not base64url
         room.get(..length).ok_or(Refusal::TokenMalformed)
@@ -86,7 +86,7 @@ pub(super) struct Decoded<'b> {
 mod tests {
     use super::*;
 
-    fn payload(token: &str, form: Form) -> Result<Vec<u8>, Refusal> {
+    fn payload(token: &str, form: TokenForm) -> Result<Vec<u8>, Refusal> {
         let mut room = Vec::new();
         let decoded = Parts::of(token.as_bytes(), form)?.decode(&mut room)?;
         Ok(decoded.payload.to_vec())
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn three_parts_are_taken_apart() {
-        let parts = Parts::of(b"aGVhZA.Ym9keQ.c2ln", Form::Jws).expect("three parts");
+        let parts = Parts::of(b"aGVhZA.Ym9keQ.c2ln", TokenForm::Jws).expect("three parts");
         let mut room = Vec::new();
         let decoded = parts.decode(&mut room).expect("base64url");
         assert_eq!(parts.signed(), b"aGVhZA.Ym9keQ");
@@ -119,7 +119,7 @@ mod tests {
             (&dots, Refusal::TooLong),
             (&long, Refusal::TooLong),
         ] {
-            let outcome = Parts::of(token.as_bytes(), Form::Jws).map(|_| ());
+            let outcome = Parts::of(token.as_bytes(), TokenForm::Jws).map(|_| ());
             assert_eq!(outcome, Err(refusal), "{}", token.get(..20).unwrap_or(token));
         }
     }
@@ -127,11 +127,11 @@ mod tests {
     /// T-28: one text has one spelling.
     #[test]
     fn base64_has_one_spelling() {
-        assert_eq!(payload("YQ.Ym9keQ.YQ", Form::Jws), Ok(b"body".to_vec()));
+        assert_eq!(payload("YQ.Ym9keQ.YQ", TokenForm::Jws), Ok(b"body".to_vec()));
         for part in
             ["Ym9keR", "Ym9keQ=", "Ym9keQ==", "Ym9ke", "Ym9 keQ", "Ym9keQ\n", " Ym9keQ", "Ym9k+Q", "Ym9k/Q", "Ymé"]
         {
-            assert_eq!(payload(&format!("YQ.{part}.YQ"), Form::Jws), Err(Refusal::TokenMalformed), "{part}");
+            assert_eq!(payload(&format!("YQ.{part}.YQ"), TokenForm::Jws), Err(Refusal::TokenMalformed), "{part}");
         }
     }
 
@@ -139,14 +139,14 @@ mod tests {
     #[test]
     fn balancers_may_pad() {
         for part in ["Ym9keQ==", "Ym9keQ"] {
-            assert_eq!(payload(&format!("YQ==.{part}.YQ=="), Form::Alb), Ok(b"body".to_vec()), "{part}");
+            assert_eq!(payload(&format!("YQ==.{part}.YQ=="), TokenForm::Alb), Ok(b"body".to_vec()), "{part}");
         }
         for part in
             ["Ym9keQ=", "Ym9keQ===", "Ym9keR==", "Ym9k=eQ", "=Ym9keQ", "Ym9keQ==x", "Ym9keQ== ", "Ym9+eQ==", "="]
         {
-            assert_eq!(payload(&format!("YQ.{part}.YQ"), Form::Alb), Err(Refusal::TokenMalformed), "{part}");
+            assert_eq!(payload(&format!("YQ.{part}.YQ"), TokenForm::Alb), Err(Refusal::TokenMalformed), "{part}");
         }
-        let parts = Parts::of(b"YQ==.Yg==.Yw==", Form::Alb).expect("three parts");
+        let parts = Parts::of(b"YQ==.Yg==.Yw==", TokenForm::Alb).expect("three parts");
         assert_eq!(parts.signed(), b"YQ==.Yg==");
     }
 }

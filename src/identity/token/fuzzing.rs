@@ -8,7 +8,7 @@ use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::identity::definition::{self, Form, Kind};
+use crate::identity::definition::{self, Kind, TokenForm};
 use crate::identity::keys::MOST_KID_BYTES;
 use crate::identity::user::text;
 
@@ -66,7 +66,7 @@ impl Front {
     fn has_one_spelling(&self, token: &[u8], decoded: [&[u8]; 3]) {
         for (part, bytes) in token.split(|b| *b == b'.').zip(decoded) {
             let bare = URL_SAFE_NO_PAD.encode(bytes).as_bytes() == part;
-            let padded = self.rules.form == Form::Alb && URL_SAFE.encode(bytes).as_bytes() == part;
+            let padded = self.rules.form == TokenForm::Alb && URL_SAFE.encode(bytes).as_bytes() == part;
             assert!(bare || padded, "one text has one spelling");
         }
     }
@@ -79,7 +79,7 @@ impl Front {
         let kid = other.get("kid").and_then(Value::as_str).filter(|kid| !kid.is_empty());
         assert_eq!(header.kid, kid);
         assert!(kid.is_none_or(|kid| kid.len() <= MOST_KID_BYTES && kid.bytes().all(|b| b.is_ascii_graphic())));
-        if self.rules.form == Form::Alb {
+        if self.rules.form == TokenForm::Alb {
             assert!(is(&other, "signer", SIGNER) && is(&other, "client", "client") && is(&other, "iss", ISSUER));
             assert!(kid.is_some_and(|kid| kid.len() == 36), "the id of the key goes into an address");
         }
@@ -94,9 +94,9 @@ impl Front {
         let ours = |audience: &Value| audience == AUDIENCE;
         let audience = other.get("aud");
         let listed = audience.is_some_and(|aud| ours(aud) || aud.as_array().is_some_and(|all| all.iter().any(ours)));
-        assert!(listed || self.rules.form == Form::Alb);
+        assert!(listed || self.rules.form == TokenForm::Alb);
         let verified = other.get("email_verified").is_some_and(|flag| flag == true || flag == "true");
-        assert!(profile.email.is_none() || verified || self.rules.form == Form::Jws);
+        assert!(profile.email.is_none() || verified || self.rules.form == TokenForm::Jws);
         assert!(profile.avatar.as_ref().is_none_or(|avatar| avatar.starts_with("https://")));
         assert!(profile.groups.len() <= 256 && profile.groups.iter().all(|group| !group.trim().is_empty()));
     }

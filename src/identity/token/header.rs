@@ -6,7 +6,7 @@
 use crate::clock::Timestamp;
 use crate::identity::Refusal;
 use crate::identity::claims::{Claims, object, text_of, time_of};
-use crate::identity::definition::{Form, TokenRules};
+use crate::identity::definition::{TokenForm, TokenRules};
 use crate::identity::keys::{Algorithm, MOST_KID_BYTES};
 
 /// Members that change what a signature means.
@@ -44,7 +44,7 @@ impl<'t> Header<'t> {
         if kid.is_some_and(|kid| kid.len() > MOST_KID_BYTES || !kid.bytes().all(|b| b.is_ascii_graphic())) {
             return Err(Refusal::TokenHeader);
         }
-        let exp = if rules.form == Form::Alb { Some(balancer(members, kid, rules)?) } else { None };
+        let exp = if rules.form == TokenForm::Alb { Some(balancer(members, kid, rules)?) } else { None };
         Ok(Self { algorithm, kid, exp })
     }
 }

@@ -154,7 +154,7 @@ mod tests {
         let found = |upto: usize| {
             let held = |token: &&String| {
                 let subject = recalled(&memory, token, &keys);
-                assert!(subject.as_ref().is_none_or(|subject| subject == *token), "somebody else's");
+                assert!(subject.as_ref().is_none_or(|subject| subject == *token), "the subject of another token");
                 subject.is_some()
             };
             tokens.iter().take(upto).filter(held).count()

@@ -127,7 +127,7 @@ fn read(path: &Path, file: &Secret, namespaces: &Namespaces) -> Result<Entries, 
     // A file that is being written is empty for a moment, and that must not let every user in.
     // T-58: empty file
     if text.trim().is_empty() {
-        return Err(format!("{shown} is empty; where nobody is denied, write a line of comment: # nobody").into());
+        return Err(format!("{shown} is empty; where no user is denied, write a line of comment: # none").into());
     }
     // Some editors begin a text with a mark of its encoding.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -201,7 +201,7 @@ mod tests {
         std::fs::write(&path, "# left the company\n\n bob \r\n").expect("written");
         let users = configured(&config::Users { deny_file: Some(path.clone()), ..config::Users::default() });
         assert_eq!((judge(&users, "bob", ""), users.denied()), (Err(Refusal::Denied), 1));
-        let nobody = Vec::<Box<str>>::new();
+        let none = Vec::<Box<str>>::new();
         let long = "x".repeat(300);
         for broken in [
             "",
@@ -215,27 +215,27 @@ mod tests {
             &long,
         ] {
             std::fs::write(&path, broken).expect("written");
-            assert_eq!(users.reload(), nobody);
+            assert_eq!(users.reload(), none);
             let content = Secret::new(broken.as_bytes().to_vec());
             let problem = read(&path, &content, &Namespaces::default()).expect_err("refused");
             assert!(!problem.to_string().contains("alice"), "{problem}");
             assert_eq!(judge(&users, "bob", ""), Err(Refusal::Denied), "{broken:?}");
         }
         std::fs::write(&path, b"alice\n\xff\n").expect("written");
-        assert_eq!(users.reload(), nobody);
+        assert_eq!(users.reload(), none);
         std::fs::remove_file(&path).expect("removed");
-        assert_eq!(users.reload(), nobody);
+        assert_eq!(users.reload(), none);
         assert_eq!(judge(&users, "bob", ""), Err(Refusal::Denied));
         std::fs::write(&path, "\u{feff}bob\r\nalice").expect("written");
         assert_eq!(users.reload(), [Box::from("alice")]);
-        assert_eq!(users.reload(), nobody);
-        std::fs::write(&path, "# nobody\n").expect("written");
-        assert_eq!(users.reload(), nobody);
+        assert_eq!(users.reload(), none);
+        std::fs::write(&path, "# none\n").expect("written");
+        assert_eq!(users.reload(), none);
         assert_eq!(judge(&users, "bob", ""), Ok(()));
     }
 
     #[test]
-    fn mistakes_say_where_and_name_nobody() {
+    fn mistakes_say_where_and_name_no_user() {
         let users = config::Users {
             allow: list(&["alice", " bob"]),
             deny: list(&["null"]),

@@ -45,7 +45,7 @@ impl Streams {
 
     /// Completes once there was no stream for this long. Frames that belong to none, such as pings, do not count.
     pub(super) async fn unused(&self, span: Duration) {
-        // A span of nothing would never let anybody else run.
+        // A span of nothing would never let another task run.
         let pause = (span / LOOKS).max(Duration::from_millis(10));
         let mut quiet = 0;
         while quiet < LOOKS {
@@ -74,7 +74,7 @@ mod tests {
         assert!(streams.is_busy() && streams.is_used() && streams.is_used(), "as long as it lasts");
         let answer = streams.answer();
         drop(call);
-        assert!(!streams.is_busy() && streams.is_used(), "somebody watches");
+        assert!(!streams.is_busy() && streams.is_used(), "a client watches");
         drop(answer);
         assert!(!streams.is_used());
         drop(streams.call());

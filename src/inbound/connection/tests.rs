@@ -136,7 +136,7 @@ async fn the_first_byte_of_frames_has_the_time_of_a_head() {
     }
 }
 
-/// T-68: what hyper writes before anybody was asked is its own refusal; the client gets ours.
+/// T-68: what hyper writes before a route was asked is its own refusal; the client gets ours.
 #[tokio::test]
 async fn a_refusal_by_hyper_is_replaced_by_ours_and_counted() {
     let mut pipe = pipe(Protocol::Http1, &Budget::new(10_000));

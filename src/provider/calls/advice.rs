@@ -40,6 +40,11 @@ pub(in crate::provider) fn advice(
     from_headers.or_else(|| in_body(body?, now))
 }
 
+/// How long `Retry-After` asks to wait, in an answer of others than providers.
+pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    advice(headers, None, &[], now)
+}
+
 fn in_body(body: &Value, now: Timestamp) -> Option<Duration> {
     let places = PLACES.iter().filter_map(|place| body.pointer(place));
     places.flat_map(|place| MEMBERS.iter().map(move |(name, unit)| (place.get(name), unit))).find_map(

@@ -19,9 +19,9 @@ pub struct Inputs {
     /// In the order of the names. `None` is declared but used by no template, and so not taken.
     rules: Vec<Option<Rule>>,
     /// Where those that are taken may stand, with their positions.
-    places: Vec<(Place, usize)>,
+    places: Vec<(InputPlace, usize)>,
     /// What may be sent and says nothing.
-    ignored: Vec<Place>,
+    ignored: Vec<InputPlace>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ struct Rule {
 
 /// Where an input may stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum InputPlace {
     Query(String),
     Body(String),
     Header(HeaderName),
@@ -92,7 +92,7 @@ impl Inputs {
     pub fn compile(declared: &BTreeMap<String, Input>, used: &BTreeSet<String>) -> Result<Self, Mistakes> {
         let mut mistakes = Mistakes::default();
         let mut inputs = Self::default();
-        let mut claimed: Vec<(Place, &str)> = Vec::new();
+        let mut claimed: Vec<(InputPlace, &str)> = Vec::new();
         for (position, (name, input)) in declared.iter().enumerate() {
             let key = Key::of("inputs").below(name);
             if input.from.is_empty() {
@@ -100,7 +100,7 @@ impl Inputs {
             }
             let mut places = Vec::new();
             for entry in &input.from {
-                let parsed = Place::parse(entry, name).map_err(|mistake| mistake.within(key.below("from")));
+                let parsed = InputPlace::parse(entry, name).map_err(|mistake| mistake.within(key.below("from")));
                 let Some(place) = mistakes.note(parsed) else { continue };
                 if let Some((_, other)) = claimed.iter().find(|(own, _)| *own == place) {
                     mistakes.refuse(key.below("from"), format!("\"{entry}\" is a place of the input {other} already"));
@@ -138,7 +138,7 @@ impl Inputs {
     /// The same where what stands in these places of query and body says nothing. `Err` says which of them cannot be.
     pub(in crate::provider) fn ignoring(mut self, entries: &[String]) -> Result<Self, Mistake> {
         for entry in entries {
-            let place = Place::parse(entry, "").ok().filter(|place| !matches!(place, Place::Header(_)));
+            let place = InputPlace::parse(entry, "").ok().filter(|place| !matches!(place, InputPlace::Header(_)));
             let Some(place) = place.filter(|_| entry.contains(':')) else {
                 return Err(format!("\"{entry}\" is not query:NAME or body:NAME").into());
             };
@@ -157,14 +157,14 @@ impl Inputs {
 
     /// Whether an input is taken from this member of a body.
     pub fn reads_member(&self, name: &str) -> bool {
-        self.position(|place| matches!(place, Place::Body(own) if own == name)).is_some()
+        self.position(|place| matches!(place, InputPlace::Body(own) if own == name)).is_some()
     }
 
     /// Headers that are looked at, for `Vary`.
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
         self.places.iter().filter_map(|(place, _)| match place {
-            Place::Header(name) => Some(name),
-            Place::Query(_) | Place::Body(_) => None,
+            InputPlace::Header(name) => Some(name),
+            InputPlace::Query(_) | InputPlace::Body(_) => None,
         })
     }
 
@@ -172,13 +172,13 @@ impl Inputs {
     pub fn read(&self, given: &Given<'_>) -> Result<Vec<Option<String>>, InputFault> {
         let mut values = vec![None; self.rules.len()];
         for (name, text) in &given.query {
-            self.put(&mut values, |place| matches!(place, Place::Query(own) if own == name), Some(text))?;
+            self.put(&mut values, |place| matches!(place, InputPlace::Query(own) if own == name), Some(text))?;
         }
         for (name, text) in &given.body {
-            self.put(&mut values, |place| matches!(place, Place::Body(own) if own == name), text.as_deref())?;
+            self.put(&mut values, |place| matches!(place, InputPlace::Body(own) if own == name), text.as_deref())?;
         }
         for (place, position) in &self.places {
-            let Place::Header(name) = place else { continue };
+            let InputPlace::Header(name) = place else { continue };
             for value in given.headers.get_all(name) {
                 self.take(&mut values, Some(*position), std::str::from_utf8(value.as_bytes()).ok())?;
             }
@@ -228,7 +228,7 @@ impl Inputs {
         if all.is_empty() { "this provider takes none".to_owned() } else { format!("there are {}", all.join(", ")) }
     }
 
-    fn position(&self, fits: impl Fn(&Place) -> bool) -> Option<usize> {
+    fn position(&self, fits: impl Fn(&InputPlace) -> bool) -> Option<usize> {
         self.places.iter().find(|(place, _)| fits(place)).map(|(_, position)| *position)
     }
 
@@ -236,7 +236,7 @@ impl Inputs {
     fn put(
         &self,
         values: &mut [Option<String>],
-        fits: impl Fn(&Place) -> bool,
+        fits: impl Fn(&InputPlace) -> bool,
         text: Option<&str>,
     ) -> Result<(), InputFault> {
         if self.ignored.iter().any(&fits) { Ok(()) } else { self.take(values, self.position(fits), text) }
@@ -275,7 +275,7 @@ impl Inputs {
     }
 }
 
-impl Place {
+impl InputPlace {
     /// Reads an entry of `from` of the input called `name`.
     fn parse(entry: &str, name: &str) -> Result<Self, Mistake> {
         let (word, own) = entry.split_once(':').map_or((entry, None), |(word, own)| (word, Some(own)));

@@ -100,7 +100,7 @@ impl Compiler<'_> {
             self.refuse(
                 "user.case",
                 "is missing; write case = \"counts\" if the provider takes Bob and bob for two users, or case = \"folds\" if \
-                 it takes them for one, or if nobody knows",
+                 it takes them for one, or if that is not known",
             );
         }
         let mut affix = |place: &str, text: &str| self.constant(&place.into(), text).flatten().unwrap_or_default();

@@ -11,7 +11,7 @@ use crate::definition::Key;
 use crate::provider::client::dialect::{Body, BodyTemplate, Dialect};
 use crate::provider::client::inputs::Inputs;
 use crate::provider::definition::{Client, ClientMethod, ContentType};
-use crate::provider::template::Place;
+use crate::provider::template::TemplatePlace;
 use crate::provider::template::text::TextTemplate;
 
 /// Headers of an answer that are not for a definition to choose: they frame it, or protect it.
@@ -49,14 +49,14 @@ impl Compiler<'_> {
         if status.is_none_or(|status| matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT)) {
             self.refuse("client.status", format!("is {}; write a status of success with a body: 200", client.status));
         }
-        let before = std::mem::replace(&mut self.scope.place, Place::Client);
+        let before = std::mem::replace(&mut self.scope.place, TemplatePlace::Client);
         let body =
             self.client_body(&"client".into(), client.json.as_ref(), client.text.as_deref(), client.content_type);
         if body.is_none() && client.json.is_none() && client.text.is_none() {
             self.refuse("client", "has neither json nor text; an answer has a body");
         }
         let headers = self.client_headers(client);
-        self.scope.place = Place::Problem;
+        self.scope.place = TemplatePlace::Problem;
         let error = &client.error;
         let error = self.client_body(&"client.error".into(), error.json.as_ref(), error.text.as_deref(), None);
         self.scope.place = before;

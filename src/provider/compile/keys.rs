@@ -13,7 +13,7 @@ use crate::provider::keys::mac;
 use crate::provider::keys::material::{Cut, Decode, Form};
 use crate::provider::template::json::JsonTemplate;
 use crate::provider::template::text::TextTemplate;
-use crate::provider::template::{Place, Scope};
+use crate::provider::template::{Scope, TemplatePlace};
 
 impl Compiler<'_> {
     /// Which secret a key is in, and in what form.
@@ -97,7 +97,7 @@ impl Compiler<'_> {
             return None;
         };
         let (secret, form) = self.key(&place.below("key"), key)?;
-        let compiled = self.scope.at(Place::Credentials, |scope: &mut Scope| {
+        let compiled = self.scope.at(TemplatePlace::Credentials, |scope: &mut Scope| {
             let kid = kid.map(|text| TextTemplate::compile(text, &place.below("kid"), scope)).transpose()?;
             Ok::<_, Mistake>((kid, JsonTemplate::compile_object(header, &place.below("header"), scope)?))
         });

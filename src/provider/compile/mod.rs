@@ -27,7 +27,7 @@ use super::mint::lifetime::Lifetime;
 use super::mint::token::{Let, Mint};
 use super::template::json::JsonTemplate;
 use super::template::text::TextTemplate;
-use super::template::{Place, ProfileUse, Scope};
+use super::template::{ProfileUse, Scope, TemplatePlace};
 use super::user::UserRule;
 use super::user::account::Account;
 use crate::config;
@@ -206,7 +206,7 @@ impl Compiler<'_> {
             return None;
         }
         let mut sequence = |room: &str, steps: &[super::definition::Step]| {
-            let before = std::mem::replace(&mut self.scope.place, Place::Keys);
+            let before = std::mem::replace(&mut self.scope.place, TemplatePlace::Keys);
             let sequence = self.sequence(&room.into(), steps);
             self.scope.place = before;
             self.scope.taken.clear();
@@ -261,7 +261,7 @@ impl Compiler<'_> {
         cautions.extend(unencrypted.map(|host| format!("secrets go to {host} without encryption; write https://")));
         // What is handed out once only is bound to something that ends: a socket, a nonce.
         if mint.is_some_and(Mint::is_endless) && self.sessions.token.cache {
-            cautions.push("its tokens never expire: whoever gets hold of one keeps it".to_owned());
+            cautions.push("its tokens never expire: a stolen one stays good".to_owned());
         }
         cautions
     }
@@ -283,7 +283,7 @@ impl Compiler<'_> {
 
     /// A text that is fixed at load. The outer `None` is a mistake, the inner one an optional setting without value.
     fn constant(&mut self, place: &Key, text: &str) -> Option<Option<String>> {
-        let outcome = self.scope.at(Place::Load, |scope| TextTemplate::compile(text, place, scope));
+        let outcome = self.scope.at(TemplatePlace::Load, |scope| TextTemplate::compile(text, place, scope));
         let template = self.mistakes.note(outcome)?;
         match template.constant() {
             Some(text) => Some(text.map(str::to_owned)),

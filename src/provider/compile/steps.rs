@@ -12,7 +12,7 @@ use crate::provider::calls::step::{Body, Condition, Follows, Meaning, Step, Step
 use crate::provider::credentials::{HeaderRule, Scheme};
 use crate::provider::definition::{self, Auth, Expires, ExpiryKind, OneOrMany, Only};
 use crate::provider::template::text::{TextTemplate, UrlTemplate};
-use crate::provider::template::{Expression, Place};
+use crate::provider::template::{Expression, TemplatePlace};
 
 /// Headers that no definition writes: with them a value could choose the host, or be taken for a request of its own.
 const OF_THE_TRANSPORT: [HeaderName; 9] = [
@@ -184,7 +184,7 @@ impl Compiler<'_> {
                 Some(StepAuth::Jwt { signer, claims, header, scheme })
             }
             Auth::Signature { mac, query, header, prefix } => {
-                let before = std::mem::replace(&mut self.scope.place, Place::Signature);
+                let before = std::mem::replace(&mut self.scope.place, TemplatePlace::Signature);
                 let mac = self.mac(&place.below("signature"), mac);
                 self.scope.place = before;
                 let carrier = match (query, header) {

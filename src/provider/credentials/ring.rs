@@ -94,7 +94,7 @@ impl Ring {
         self.members.sort_by(|one, other| one.found.id.cmp(&other.found.id));
     }
 
-    /// Takes over what was found now. Says whether sessions have lost their key: it is gone, and whoever verifies them
+    /// Takes over what was found now. Says whether sessions have lost their key: it is gone, and what verifies them
     /// may not accept it any more.
     pub(super) fn update(&mut self, found: Vec<Found>, rules: Rules, now: Moment) -> Result<bool, Mistake> {
         self.members.retain(|member| member.until.is_none_or(|until| until > now));

@@ -54,8 +54,8 @@ pub(super) fn signer(
     file: Option<&str>,
 ) -> Result<Signer, String> {
     let key = SigningKey::read_as(rule.alg, secret, &rule.form).map_err(|error| error.to_string())?;
-    let (nobody, nothing) = (UserId::default(), Profile::default());
-    let variables = Variables { parts, ..Variables::of(&nobody, &nothing) };
+    let (no_user, nothing) = (UserId::default(), Profile::default());
+    let variables = Variables { parts, ..Variables::of(&no_user, &nothing) };
     let unusable = |_missing| "lacks something that the header of its tokens says".to_owned();
     let fixed = match &rule.kid {
         Some(template) => template.render(&variables).map_err(unusable)?,

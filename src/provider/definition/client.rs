@@ -30,7 +30,7 @@ pub struct Client {
     /// Further headers of an answer with a session; templates.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// What the library sends and nobody needs: `query:NAME`, `body:NAME`.
+    /// What the library sends and the provider does not need: `query:NAME`, `body:NAME`.
     #[serde(default)]
     pub ignored: Vec<String>,
     /// How failures are told, where the library wants them in another way than ours.

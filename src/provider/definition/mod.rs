@@ -142,7 +142,7 @@ pub struct User {
 pub enum Case {
     /// They are two.
     Counts,
-    /// They are one, or nobody knows. Only subjects without capitals are taken; `user_unfit = "hash"` takes the others as
+    /// They are one, or it is not known. Only subjects without capitals are taken; `user_unfit = "hash"` takes the others as
     /// well and keeps them apart.
     Folds,
 }

@@ -43,7 +43,7 @@ pub(super) fn pem(label: &str, der: &[u8]) -> String {
     pem + "-----END " + label + "-----\n"
 }
 
-/// Draws one random number. The first draw of a process costs some 24 ms of entropy start-up, which nobody should pay
+/// Draws one random number. The first draw of a process costs some 24 ms of entropy start-up, which no request should pay
 /// within a request.
 pub fn warm_up_randomness() {
     let mut byte = [0_u8; 1];

@@ -136,7 +136,7 @@ impl Expression {
         self.slots().filter_map(|slot| if let Slot::Let(index) = slot { Some(index) } else { None })
     }
 
-    /// Where it may put several values together: the characters that end them. None of them, and nobody can tell where
+    /// Where it may put several values together: the characters that end them. None of them, and no reader can tell where
     /// one ends.
     pub(in crate::provider) fn joints(&self) -> Option<&[char]> {
         if let Form::Rich(rich) = &self.form { rich.joints.as_deref() } else { None }

@@ -15,7 +15,7 @@ pub(super) mod text;
 pub use client::Problem;
 pub(super) use client::SessionView;
 pub(super) use expression::{Absent, Expression};
-pub(super) use scope::{Place, Scope};
+pub(super) use scope::{Scope, TemplatePlace};
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use crate::definition::Mistake;
 
 /// Where a template stands, as far as that says what it may name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::provider) enum Place {
+pub(in crate::provider) enum TemplatePlace {
     /// Worked out for each mint.
     #[default]
     Mint,
@@ -52,7 +52,7 @@ pub(in crate::provider) struct Scope {
     /// Name of the item within an iteration.
     pub(in crate::provider) item: Option<String>,
     /// Where the template stands.
-    pub(in crate::provider) place: Place,
+    pub(in crate::provider) place: TemplatePlace,
     /// Parts of the profile that were named.
     pub(in crate::provider) uses: ProfileUse,
     /// Inputs that were named.
@@ -69,7 +69,7 @@ pub(in crate::provider) struct Scope {
 
 impl Scope {
     /// Compiles something in another place.
-    pub(in crate::provider) fn at<T>(&mut self, place: Place, compile: impl FnOnce(&mut Self) -> T) -> T {
+    pub(in crate::provider) fn at<T>(&mut self, place: TemplatePlace, compile: impl FnOnce(&mut Self) -> T) -> T {
         let before = std::mem::replace(&mut self.place, place);
         let compiled = compile(self);
         self.place = before;
@@ -105,7 +105,7 @@ impl Scope {
         if let Some(own) = name.strip_prefix("let.") {
             return position(&self.lets, own).map(Slot::Let);
         }
-        let own = name.strip_prefix("session.").filter(|_| self.place == Place::Client);
+        let own = name.strip_prefix("session.").filter(|_| self.place == TemplatePlace::Client);
         if let Some(index) = own.and_then(|own| position(&self.members, own)) {
             return Some(Slot::Session(SessionPart::Member(index)));
         }
@@ -115,11 +115,11 @@ impl Scope {
     /// Names that only this place has.
     const fn names_here(&self) -> &'static [(&'static str, Slot)] {
         match self.place {
-            Place::Signature => &REQUEST_NAMES,
-            Place::Keys => &KEY_NAMES,
-            Place::Client => &SESSION_NAMES,
-            Place::Problem => &PROBLEM_NAMES,
-            Place::Mint | Place::Load | Place::Credentials => &[],
+            TemplatePlace::Signature => &REQUEST_NAMES,
+            TemplatePlace::Keys => &KEY_NAMES,
+            TemplatePlace::Client => &SESSION_NAMES,
+            TemplatePlace::Problem => &PROBLEM_NAMES,
+            TemplatePlace::Mint | TemplatePlace::Load | TemplatePlace::Credentials => &[],
         }
     }
 
@@ -141,20 +141,20 @@ impl Scope {
             return Err(self.unknown(name));
         };
         let (allowed, hint) = match self.place {
-            Place::Mint | Place::Signature => (true, ""),
-            Place::Load => (false, "this place is fixed at load; use config.* only"),
-            Place::Credentials => (false, "this place is fixed when keys are read; use config.* only"),
-            Place::Keys => {
+            TemplatePlace::Mint | TemplatePlace::Signature => (true, ""),
+            TemplatePlace::Load => (false, "this place is fixed at load; use config.* only"),
+            TemplatePlace::Credentials => (false, "this place is fixed when keys are read; use config.* only"),
+            TemplatePlace::Keys => {
                 let fits = matches!(slot, Slot::Key(_) | Slot::RandomUuid | Slot::RandomHex | Slot::Taken(_));
                 (fits, "there is no user when keys are registered; use config.* and key.*")
             }
-            Place::Client => (
+            TemplatePlace::Client => (
                 slot.is_in_session(),
                 "a client is told what the session says; use session.*, input.*, config.* and the profile, and put what else \
                  it needs into response.extra",
             ),
             // T-75: nothing of the request
-            Place::Problem => (
+            TemplatePlace::Problem => (
                 matches!(slot, Slot::Problem(_)),
                 "nothing of a request is told with a failure; use config.* and error.*",
             ),
@@ -178,7 +178,7 @@ impl Scope {
     fn admit_setting(&mut self, setting: &str) -> Result<Option<Slot>, Mistake> {
         self.used_settings.insert(setting.to_owned());
         if let Some(index) = self.parts.iter().position(|own| own == setting) {
-            if matches!(self.place, Place::Load | Place::Client | Place::Problem) {
+            if matches!(self.place, TemplatePlace::Load | TemplatePlace::Client | TemplatePlace::Problem) {
                 let problem = "is part of a secret that may change, and this place is fixed before that is read";
                 return Err(format!("\"config.{setting}\" {problem}").into());
             }
@@ -193,7 +193,7 @@ impl Scope {
 
     fn unknown(&self, name: &str) -> Mistake {
         let declared = |room: &str, names: &[String]| names.iter().map(|own| format!("{room}.{own}")).collect();
-        let members = if self.place == Place::Client { &self.members[..] } else { &[] };
+        let members = if self.place == TemplatePlace::Client { &self.members[..] } else { &[] };
         let own: [Vec<String>; 4] = [
             declared("input", &self.inputs),
             declared("let", &self.lets),

@@ -305,7 +305,7 @@ impl UrlTemplate {
         }
     }
 
-    /// The host, where calls travel to it unencrypted through a network that may be anybody's.
+    /// The host, where calls travel to it unencrypted through a network that may not be ours.
     pub(in crate::provider) fn open_host(&self) -> Option<String> {
         let url = self.start()?;
         let private = match url.host()? {

@@ -159,7 +159,7 @@ mod tests {
         let folded = id(&rule, "Alice@Example").expect("folded");
         assert!(folded.starts_with("app_alice-example-") && folded.ends_with(":x"), "{folded}");
         let local = rule.id("Alice", None).expect("folded").local().to_owned();
-        assert_ne!(id(&rule, &local), id(&rule, "Alice"), "nobody can take a folded id by being called so");
+        assert_ne!(id(&rule, &local), id(&rule, "Alice"), "no user can take a folded id by being called so");
         assert!(id(&rule, &"ü".repeat(300)).is_some_and(|id| id.len() <= 60));
     }
 

@@ -2,6 +2,9 @@
 //!
 //! [`Store`] is one door for all stores. What it says is kept survives a crash of the process and of the machine.
 
+mod schedule;
+pub mod sqlite;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -9,8 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
+use serde::Serialize;
 
-use super::event::{Event, OrderKey};
+use super::event::Event;
 use crate::clock::Timestamp;
 
 /// What a store does takes time.
@@ -38,6 +42,13 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// How things stand at `webhook`.
     fn standing(&self, webhook: &str) -> Standing;
+
+    /// How full the store is.
+    fn figures(&self) -> Figures;
+
+    /// Completes when the store cannot go on, with the problem: nothing is kept from then on, and the process must end and
+    /// begin anew from what is on disk (exit code 1).
+    fn failed(&self) -> Pending<'_, String>;
 
     /// Writes what is not yet written, and ends.
     fn close(&self) -> Pending<'_, ()>;
@@ -79,8 +90,6 @@ pub struct Taken {
     pub seq: Seq,
     /// What the application knows it by.
     pub webhook_id: String,
-    /// The order it belongs to.
-    pub order: Option<OrderKey>,
     /// What the provider calls this kind of event.
     pub event: Option<String>,
     /// What the provider calls this event.
@@ -117,6 +126,34 @@ pub struct Standing {
     pub dead: usize,
     /// When the oldest that waits was received.
     pub oldest: Option<Timestamp>,
+}
+
+/// How full a store is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Figures {
+    /// Events of all webhooks, those that were put aside as well.
+    pub events: usize,
+    /// What they count in bytes.
+    pub bytes: usize,
+    /// Events at most.
+    pub most_events: usize,
+    /// Bytes at most.
+    pub most_bytes: usize,
+    /// Keys and proofs that were forgotten before their time, to make room for others.
+    pub forgotten: u64,
+    /// Events that were put aside and have ended without having been delivered.
+    pub expired: usize,
+    /// Transactions that were written.
+    pub commits: u64,
+}
+
+impl Figures {
+    /// How full it is, by events or by bytes, whichever is more: new events are refused at 100.
+    pub fn percent(&self) -> usize {
+        let share = |used: usize, most: usize| used.saturating_mul(100).checked_div(most).unwrap_or_default();
+        share(self.events, self.most_events).max(share(self.bytes, self.most_bytes))
+    }
 }
 
 /// Bodies hold messages of users.

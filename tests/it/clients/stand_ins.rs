@@ -35,7 +35,7 @@ async fn ably_takes_a_jwt_or_redeems_a_token_request() {
 
 /// After a 401 it would ask again for ever.
 #[tokio::test(flavor = "multi_thread")]
-async fn ably_gives_up_where_nobody_is_signed_in() {
+async fn ably_gives_up_where_no_user_is_signed_in() {
     let seen = ably_sees("ably", true).await;
     assert_eq!((asked(&seen), &seen["reason"]), (vec!["GET /chat/token 403".to_owned()], &json!(403)), "{seen}");
 }
@@ -68,7 +68,7 @@ pub async fn centrifuge_renews(server: Option<&str>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn centrifuge_gives_up_where_nobody_is_signed_in() {
+async fn centrifuge_gives_up_where_no_user_is_signed_in() {
     let seen = centrifuge_sees(None, true).await;
     assert_eq!(asked(&seen), ["GET /chat/token 403"]);
     assert_eq!(seen["lost"][0]["reason"], "unauthorized", "{seen}");

@@ -1,4 +1,4 @@
-//! What `check` warns of: configurations that are good and serve nobody, and variables that set nothing.
+//! What `check` warns of: configurations that are good and serve no user, and variables that set nothing.
 
 use std::fs;
 
@@ -24,8 +24,8 @@ fn warnings(overrides: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn a_configuration_in_which_nobody_is_trusted_is_told() {
-    let unreachable = "nobody in identity.peers.networks (10.20.0.0/16) can connect to server.listen (127.0.0.1:0)";
+fn a_configuration_in_which_no_peer_is_trusted_is_told() {
+    let unreachable = "no peer in identity.peers.networks (10.20.0.0/16) can connect to server.listen (127.0.0.1:0)";
     let far = [("identity.peers.networks", "[\"10.20.0.0/16\"]")];
     assert!(warnings(&far)[0].starts_with(unreachable), "{:?}", warnings(&far));
     let none = [("identity.peers.networks", "[]")];

@@ -1,7 +1,7 @@
 //! Envoy Gateway: its policies, as Envoy gets them.
 //!
 //! The filter of a policy is off, and is turned on for the routes of the `HTTPRoute` that it is for. It comes before the
-//! filters that verify tokens. Whoever asks a Service, a rule of a route or a policy, has a cluster of its own. No registry carries schemas of these resources; the fields are those of the reference.
+//! filters that verify tokens. A Service, a rule of a route and a policy that are asked have a cluster of their own. No registry carries schemas of these resources; the fields are those of the reference.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

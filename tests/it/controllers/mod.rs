@@ -133,7 +133,7 @@ impl Scene {
         self.proxy.ask(path, headers).await
     }
 
-    /// What reaches the application of a request that is let through; `None` where it is refused, whoever refuses.
+    /// What reaches the application of a request that is let through; `None` where it is refused, by whichever part.
     async fn seen(&self, path: &str, headers: &[(&str, &str)]) -> Option<Request> {
         let answer = self.ask(path, headers).await?;
         assert!(!has_chat_header(&answer), "{headers:?}: {answer:?}");
@@ -249,14 +249,14 @@ async fn the_token_reaches_the_application(controller: &'static Controller) {
         assert!(!has_chat_header(&answer) && scene.app.is_untouched(), "{answer:?}");
         assert!(answer.header("www-authenticate").is_some_and(|value| value.starts_with("Bearer")), "{answer:?}");
     }
-    // And while sidemint is down, nobody passes.
+    // And while sidemint is down, no request passes.
     scene.way.close().await;
     let answer = scene.proxy.ask("/", &[(TOKEN, "forged")]).await.expect("an answer");
     assert_eq!(answer.status, controller.outage);
     assert!(scene.app.is_untouched());
 }
 
-/// T-01, T-03, T-04 and T-05 behind a controller: neither as a visitor nor as oneself can a client be somebody else, on its
+/// T-01, T-03, T-04 and T-05 behind a controller: neither as a visitor nor as oneself can a client be another user, on its
 /// way to the application or to a session.
 async fn nothing_forged_passes(controller: &'static Controller) {
     let scene = Scene::of(controller).await;

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 pub struct Counted {
     pub address: SocketAddr,
     count: Arc<AtomicUsize>,
-    /// The way closes when something is said here, or nobody can any more.
+    /// The way closes when something is said here, or nothing can be said any more.
     end: Option<oneshot::Sender<()>>,
     task: tokio::task::JoinHandle<()>,
 }

@@ -1,4 +1,4 @@
-//! A login with an auth endpoint, as oauth2-proxy is one: a cookie is somebody's, and everybody else has to sign in.
+//! A login with an auth endpoint, as oauth2-proxy is one: a cookie is a user's, and all others have to sign in.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use crate::fakes::http::{Call, Script, listen, read_call};
 pub const ALICE: (&str, &str) = ("Cookie", "login=alice");
 /// What signs bob in, of whom nothing but the user is known.
 pub const BOB: (&str, &str) = ("Cookie", "login=bob");
-/// What signs somebody in whose name is what some logins say where they have no value: sidemint refuses it.
+/// What signs in a user whose name is what some logins say where they have no value: sidemint refuses it.
 pub const PLACEHOLDER: (&str, &str) = ("Cookie", "login=placeholder");
 
 /// A running login; cheap to clone.
@@ -35,7 +35,7 @@ impl Login {
         self.calls.lock().unwrap().clone()
     }
 
-    /// Answers each question. Nothing is said of groups: whoever asks has to know what that means for a client's own.
+    /// Answers each question. Nothing is said of groups: the proxy has to know what that means for a client's own.
     async fn serve(self, mut stream: TcpStream) -> std::io::Result<()> {
         let mut buffer = Vec::new();
         while let Some(call) = read_call(&mut stream, &mut buffer).await? {
@@ -49,7 +49,7 @@ impl Login {
 }
 
 /// As oauth2-proxy does with `--set-xauthrequest --skip-provider-button --upstream=static://200`: the auth endpoint is this
-/// one path and answers 202, some paths are open to all and say of nobody who it is, and every other one is the upstream.
+/// one path and answers 202, some paths are open to all and say no user, and every other one is the upstream.
 fn answer(call: &Call) -> (u16, Vec<(&'static str, String)>) {
     let said = user(call.header("cookie"));
     let sign_in = || {

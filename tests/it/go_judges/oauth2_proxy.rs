@@ -95,7 +95,7 @@ fn forged(name: &str) -> Vec<Vec<(String, String)>> {
     ]
 }
 
-/// Alice stays alice, and whoever has not signed in reaches nothing.
+/// Alice stays alice, and a visitor who has not signed in reaches nothing.
 async fn assert_only_the_login_counts(service: &Service, address: SocketAddr, path: &str, cookie: &str, header: &str) {
     let all = forged(header);
     for lines in &all {
@@ -109,7 +109,7 @@ async fn assert_only_the_login_counts(service: &Service, address: SocketAddr, pa
         let before = requests(service);
         let answer = ask(address, path, &lines).await;
         assert!([302, 401, 403].contains(&answer.status), "{lines:?}: {answer:?}");
-        assert_eq!(requests(service), before, "{lines:?}: nobody asked the service");
+        assert_eq!(requests(service), before, "{lines:?}: the service was not asked");
     }
 }
 
@@ -125,7 +125,7 @@ async fn as_a_reverse_proxy() {
     assert_eq!((session["chatUserId"].as_str(), session["displayName"].as_str()), (Some("alice"), Some("Alice")));
     assert_only_the_login_counts(&service, login.address, SESSION, &cookie, "X-Forwarded-User").await;
     // What oauth2-proxy does not know for a spelling of its header is refused here; and what `Connection` lists is gone
-    // after it was set, so that nobody is left.
+    // after it was set, so that no user is left.
     for other in [("X.Forwarded.User", "mallory"), ("Connection", "close, X-Forwarded-User")] {
         let answer = ask(login.address, SESSION, &[("Cookie", &cookie), other]).await;
         assert_eq!(answer.status, 401, "{other:?}: {answer:?}");

@@ -88,7 +88,7 @@ impl Envoy {
 }
 
 /// T-01, T-05: what Envoy verified is who the user is, what sidemint says of chat reaches the application, and what a
-/// client writes of either reaches nobody.
+/// client writes of either is passed on to none.
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_asks_and_heeds_the_answer() {
     assert!(PAGE.contains(&format!("\n{DOCUMENT}```\n")), "the page prints the file that is tested");
@@ -107,7 +107,7 @@ async fn envoy_asks_and_heeds_the_answer() {
         ("X-Forwarded-User", "mallory"),
         ("sidemint.route", "/auth"),
     ];
-    // Somebody whom Envoy knows, on either route.
+    // A user whom Envoy knows, on either route.
     for path in ["/", "/members/a?b=c"] {
         let answer = envoy.ask(path, &[&forged[..], &[("Authorization", &alice)]].concat()).await;
         assert_eq!(answer.status, 200, "{answer:?}\n{}", service.log());
@@ -169,5 +169,5 @@ async fn envoy_asks_and_heeds_the_answer() {
     let passed = envoy.ask("/", &[("Authorization", &carol)]).await;
     assert_eq!((passed.status, &passed.json()["x-chat-status"]), (200, &json!("unavailable")));
     service.stop().await;
-    assert_eq!(envoy.ask("/", &[("Authorization", &alice)]).await.status, 503, "nobody passes unasked");
+    assert_eq!(envoy.ask("/", &[("Authorization", &alice)]).await.status, 503, "no request passes unasked");
 }

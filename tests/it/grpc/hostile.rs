@@ -33,9 +33,9 @@ async fn what_cannot_be_read_is_denied() {
     assert!((seen - 6.0).abs() < 0.1, "{seen}");
 }
 
-/// T-24, T-57: as many lines as fit are no trouble to anybody.
+/// T-24, T-57: as many lines as fit are no trouble.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_thousand_lines_harm_nobody() {
+async fn a_hundred_thousand_lines_do_no_harm() {
     let (service, fake) = start().await;
     let wire = Wire::to(&service).await;
     let lines = |key: &str, n: usize| {
@@ -122,7 +122,7 @@ async fn joined_headers_hold_any_text() {
 
 /// T-12, T-57: the host is the client's word. It chooses among the routes for hosts, and it makes nothing fail.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_nobody_serves_is_denied() {
+async fn a_host_without_a_route_is_denied() {
     let (service, fake) = hosts().await;
     let check = |host: &str, lines: &[(&str, &str)]| {
         let mut check = Check::of(lines);

@@ -25,7 +25,7 @@ async fn a_secret_counts_in_envoys_own_call_only() {
     let files = format!("[{}]", mount.toml("secret"));
     let (service, fake) = start_with(&[("identity.peers.secret_files", &files)]).await;
     let secret = ("x-chat-peer-secret", SECRET);
-    let nobody = [
+    let no_user = [
         Check::of(&[ALICE]),
         // A client that has learnt it, or a proxy that adds it to the wrong request.
         Check::of(&[ALICE, secret]),
@@ -33,13 +33,13 @@ async fn a_secret_counts_in_envoys_own_call_only() {
         Check::of(&[ALICE, secret]).own("x-chat-peer-secret", "wrong-wrong-wrong"),
         Check::of(&[ALICE]).own("x-chat-peer-secret", ""),
     ];
-    for check in nobody {
+    for check in no_user {
         assert_denied(&check.ask(&service).await.unwrap(), Code::PermissionDenied, 403);
     }
-    // The word of two is nobody's.
+    // What two say counts for neither.
     let twice = Check::of(&[ALICE]).own(secret.0, SECRET).own(secret.0, SECRET);
     assert_denied(&twice.ask(&service).await.unwrap(), Code::Unauthenticated, 401);
-    assert!(fake.calls().is_empty(), "no call for anybody");
+    assert!(fake.calls().is_empty(), "no call");
     // What the client writes beside the right word changes nothing.
     for forged in ["wrong", SECRET] {
         let check = Check::of(&[ALICE, (secret.0, forged), (secret.0, forged)]).own(secret.0, SECRET);
@@ -98,7 +98,7 @@ async fn a_signed_request_of_the_client_proves_nothing() {
     }
 }
 
-/// T-01: whoever reaches the port from a foreign network is nobody, with metadata and principal as well.
+/// T-01: a peer from a foreign network names no user, with metadata and principal as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_peer_is_not_believed() {
     let (service, fake) = verified(&[("identity.peers.networks", "[\"192.0.2.0/24\"]")]).await;
@@ -213,7 +213,7 @@ async fn numeric_subjects_are_whole_or_refused() {
     }
 }
 
-/// T-21, T-22: claims that are there and wrong end it: nobody falls through to a header (threats, section 1, rule 4).
+/// T-21, T-22: claims that are there and wrong end it: none falls through to a header (threats, section 1, rule 4).
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_claims_are_never_passed_over() {
     let (service, fake) = verified(&[]).await;
@@ -263,7 +263,7 @@ async fn wrong_claims_are_never_passed_over() {
     assert!(fake.calls().is_empty());
 }
 
-/// T-29: an address decides nothing unless somebody looked at it, and time runs out.
+/// T-29: an address decides nothing unless it was verified, and time runs out.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_holds_is_told() {
     let by_mail = "{ issuer = \"https://idp.example.com/\", claims = { subject = \"email\" } }";
@@ -283,7 +283,7 @@ async fn only_what_holds_is_told() {
 
 /// T-01: nothing but a check can carry what Envoy verified: its words in headers, over HTTP or in a check, are only headers.
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_can_write_what_envoy_verified() {
+async fn no_client_can_write_what_envoy_verified() {
     let only = [
         ("identity.source", "[\"envoy-metadata\", \"envoy-principal\"]"),
         ("identity.sources.envoy-metadata", "{ issuer = \"https://idp.example.com/\", namespace = \"\" }"),

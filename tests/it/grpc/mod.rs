@@ -85,7 +85,7 @@ async fn every_outcome_is_that_of_the_subrequest() {
         let verdict = check(user, "/guard").ask(&service).await.unwrap();
         assert_denied(&verdict, required.0, required.1);
     }
-    assert!(fake.calls().is_empty(), "nobody was made known");
+    assert!(fake.calls().is_empty(), "no user was made known");
     for route in ["/auth", "/guard"] {
         assert_session(&check("alice", route).ask(&service).await.unwrap(), "alice");
     }
@@ -165,7 +165,7 @@ async fn what_is_not_to_the_letter_of_http_is_refused() {
     assert!(fake.calls().is_empty());
     let seen = service.metric("sidemint_identity_refusals_total{reason=\"malformed\"}").await;
     assert!((seen - f64::from(u32::try_from(all).unwrap())).abs() < 0.1, "{seen}");
-    // Bytes that are no text may stand in a header that nobody reads.
+    // Bytes that are no text may stand in a header that is not read.
     assert_session(&Check::of(&[ALICE]).raw("x-other", b"\xff\xfe").ask(&service).await.unwrap(), "alice");
     // An empty message is a check of nothing.
     assert_denied(&Check::default().ask(&service).await.unwrap(), Code::Unauthenticated, 401);

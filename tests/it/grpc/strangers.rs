@@ -75,7 +75,7 @@ async fn strangers_keep_no_envoy_out() {
     drop(held);
 }
 
-/// T-70: a connection without a stream ends, and one on which somebody watches does not.
+/// T-70: a connection without a stream ends, and one on which a client watches does not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watcher_is_not_idle() {
     let (service, _fake) = start_with(&[("server.idle_timeout", "\"400ms\"")]).await;

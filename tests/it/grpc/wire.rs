@@ -112,7 +112,7 @@ async fn nothing_but_grpc_is_a_call() {
 
 /// T-24: nothing is decoded that is too large, too deep, or no message.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_a_check_is_refused_and_harms_nobody() {
+async fn what_cannot_be_a_check_is_refused_and_does_no_harm() {
     let (service, fake) = start().await;
     let path = "/envoy.service.auth.v3.Authorization/Check";
     let kilobytes = |n: usize| Check::of(&[ALICE]).raw("x-large", &vec![b'a'; n * 1024]);
@@ -171,7 +171,7 @@ async fn health_is_readiness() {
     service.lifecycle.withdraw("a_test");
     assert_eq!(next().await.expect("a status").ok(), Some(ServingStatus::Serving));
     assert_eq!(health(&wire, AUTHORIZATION).await, Ok(ServingStatus::Serving));
-    // While draining nobody is served any more, and whoever watches does not hold up the end.
+    // While draining no request is served any more, and a client that watches does not hold up the end.
     let stopped = tokio::spawn(service.stop());
     assert_eq!(next().await.expect("a status").ok(), Some(ServingStatus::NotServing));
     while next().await.is_some() {}
@@ -254,7 +254,7 @@ async fn a_unix_socket_proves_by_its_peers_user() {
         let proof =
             [("grpc.listen", listen.as_str()), ("identity.peers.networks", "[]"), ("identity.peers.unix_uids", &uids)];
         let (service, _fake) = start_with(&proof).await;
-        assert!(service.lifecycle.objections().is_empty(), "somebody can be believed");
+        assert!(service.lifecycle.objections().is_empty(), "a peer can be believed");
         let verdict = Check::of(&[ALICE]).ask(&service).await.unwrap();
         if believed {
             assert_session(&verdict, "alice");
@@ -265,7 +265,7 @@ async fn a_unix_socket_proves_by_its_peers_user() {
     }
 }
 
-/// T-50: floods on the gRPC listener cost their own connection, and nobody else anything.
+/// T-50: floods on the gRPC listener cost their own connection, and no other anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_are_ended() {
     let (service, _fake) = start_with(&[("server.idle_timeout", "\"1s\""), ("server.header_timeout", "\"1s\"")]).await;

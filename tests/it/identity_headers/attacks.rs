@@ -56,7 +56,7 @@ const CONFUSING: [&[u8]; 64] = [
     "al\u{1d173}ice".as_bytes(),
     "al\u{206a}ice".as_bytes(),
     "\u{e0001}alice".as_bytes(),
-    // What stands for an object, or for bytes that somebody could not read.
+    // What stands for an object, or for bytes that a program could not read.
     "al\u{fffc}ice".as_bytes(),
     "j\u{fffd}rg".as_bytes(),
     // Direction.
@@ -105,9 +105,9 @@ fn companions(upstream: &Upstream) -> Vec<Line> {
     golden.into_iter().filter(|(name, _)| name != upstream.header).collect()
 }
 
-/// T-01: whoever is not the proxy names nobody, under no name that we know.
+/// T-01: a peer that is not the proxy names no user, under no name that we know.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_names_nobody() {
+async fn a_stranger_names_no_user() {
     for upstream in &UPSTREAMS {
         let service = service_for(upstream.preset, upstream.table, "192.0.2.0/24").await;
         let mut client = Client::of(&service).await;
@@ -118,7 +118,7 @@ async fn a_stranger_names_nobody() {
     }
 }
 
-/// T-06: a 200 of the authenticator without its headers is nobody; so is an empty value, and a word for nobody (R6).
+/// T-06: a 200 of the authenticator without its headers is no user; so is an empty value, and a word for no user (R6).
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_subject_there_is_no_user() {
     for upstream in &UPSTREAMS {
@@ -259,7 +259,7 @@ async fn confusing_subjects_are_refused() {
 
 /// T-16: a placeholder that was never filled in would make every visitor the same user.
 #[tokio::test(flavor = "multi_thread")]
-async fn templates_are_nobody() {
+async fn templates_are_no_user() {
     for upstream in &UPSTREAMS {
         let service = service(upstream.preset, upstream.table).await;
         let mut client = Client::of(&service).await;
@@ -282,7 +282,7 @@ async fn templates_are_nobody() {
     }
 }
 
-/// T-72: a name loses what nobody sees, and keeps what its script or an emoji is spelled with.
+/// T-72: a name loses what is invisible, and keeps what its script or an emoji is spelled with.
 #[tokio::test(flavor = "multi_thread")]
 async fn names_hide_nothing_and_keep_their_spelling() {
     let service = service("plain", "").await;
@@ -360,7 +360,7 @@ fn is_part(upstream: &Upstream, name: &str) -> bool {
     tables.into_iter().any(|line| line.contains(&format!("\"{name}\"")))
 }
 
-/// Whoever is in hundreds of groups signs in like anybody; without them, which is counted and told once a minute.
+/// A user in hundreds of groups signs in like others; without the groups, which is counted and told once a minute.
 #[tokio::test(flavor = "multi_thread")]
 async fn groups_that_are_too_long_cost_no_sign_in() {
     let traces = Traces::capture();
@@ -383,11 +383,11 @@ async fn groups_that_are_too_long_cost_no_sign_in() {
     assert_eq!(lines() - before, 2);
     crate::canary::assert_clean("the log", &traces.text());
     // Where groups decide, whose groups cannot be read is not let in.
-    let nobody = [line("X-Forwarded-Groups", groups(900))];
-    client.refused(&nobody, "subject_missing").await;
+    let no_subject = [line("X-Forwarded-Groups", groups(900))];
+    client.refused(&no_subject, "subject_missing").await;
 }
 
-/// T-57: no bytes in an identity header bring the service down or let anybody in as somebody else.
+/// T-57: no bytes in an identity header bring the service down or let a client in as another user.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_bytes_bring_the_service_down() {
     for upstream in &UPSTREAMS {

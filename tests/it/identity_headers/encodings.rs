@@ -297,7 +297,7 @@ async fn an_address_must_be_verified_where_the_payload_tells() {
     }
 }
 
-/// T-13: an address that nobody looked at is no user either; where another claim tells the user, it does not matter.
+/// T-13: an address that was not verified is no user either; where another claim tells the user, it does not matter.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_must_be_verified_to_be_the_user() {
     let own = "{ issuer = \"i\", header = \"x-jwt\", headers = { subject = { claim = [\"uid\", \"email\"] } } }";
@@ -336,7 +336,7 @@ async fn a_principal_is_of_the_pinned_provider() {
     }
     let groups = pairs(json!([{ "typ": "groups", "val": "a,b" }, { "typ": "groups", "val": "c" }]));
     assert_eq!(client.claims(&[id(), idp("aad"), groups]).await["groups"], json!(["a,b", "c"]));
-    // One odd claim costs itself, and padding is nobody's concern.
+    // One odd claim costs itself, and padding does not matter.
     for odd in [json!(1), json!(true), json!(null), json!({ "a": 1 }), json!(["a"])] {
         let claims = json!([{ "typ": "name", "val": "Jörg" }, { "typ": "groups", "val": "c" }, { "typ": "x", "val": odd },
             { "typ": odd, "val": "x" }, odd]);
@@ -349,9 +349,9 @@ async fn a_principal_is_of_the_pinned_provider() {
     }
 }
 
-/// Tailscale: what Funnel lets in from the internet is nobody of the tailnet, even with headers of one.
+/// Tailscale: what Funnel lets in from the internet is no user of the tailnet, even with headers of one.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_from_the_internet_is_nobody_of_the_tailnet() {
+async fn a_request_from_the_internet_is_no_user_of_the_tailnet() {
     let service = service("tailscale", "").await;
     let mut client = Client::of(&service).await;
     let funnel = line("Tailscale-Funnel-Request", "?1");
@@ -378,7 +378,7 @@ async fn a_subject_in_lower_case_is_one_user() {
         ("GUEST", "absent"),
         ("Guest", "absent"),
         ("ANONYMOUS", "absent"),
-        // The Kelvin sign would become a plain `k`, and its owner somebody else.
+        // The Kelvin sign would become a plain `k`, and its owner another user.
         ("\u{212a}evin", "character"),
         ("\u{ff32}OOT", "character"),
     ] {
@@ -386,9 +386,9 @@ async fn a_subject_in_lower_case_is_one_user() {
     }
 }
 
-/// A source's own words for nobody, on the path without decoding.
+/// A source's own words for no user, on the path without decoding.
 #[tokio::test(flavor = "multi_thread")]
-async fn own_words_for_nobody_are_nobody() {
+async fn own_words_for_no_user_are_absent() {
     let service =
         service("own", &own("subject = \"X-User\", name = \"X-Name\", nobody = [\"Guest\", \"<no value>\"]")).await;
     let mut client = Client::of(&service).await;

@@ -86,7 +86,7 @@ impl<'s> Client<'s> {
         serde_json::from_slice(&claims).expect("JSON")
     }
 
-    /// These lines are nobody, for this reason; outside, the reason is not told.
+    /// These lines are no user, for this reason; outside, the reason is not told.
     pub async fn refused(&mut self, lines: &[Line], reason: &str) {
         let counter = format!("sidemint_identity_refusals_total{{reason=\"{reason}\"}}");
         let before = self.service.metric(&counter).await;

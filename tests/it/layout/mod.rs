@@ -23,7 +23,7 @@ const LEAVES: [&str; 10] =
     ["clock", "config", "decode", "definition", "lifecycle", "metrics", "pacing", "secrets", "telemetry", "trace"];
 
 /// Large crates, and the only places that may name them.
-const DOORS: [(&str, &[&str]); 20] = [
+const DOORS: [(&str, &[&str]); 21] = [
     ("warp", &["inbound/"]),
     ("hyper", &["inbound/"]),
     ("hyper_util", &["inbound/"]),
@@ -31,7 +31,8 @@ const DOORS: [(&str, &[&str]); 20] = [
     ("figment", &["config/", "definition/read.rs"]),
     ("prometheus", &["metrics/"]),
     ("notify", &["secrets/"]),
-    ("rustix", &["clock/", "app/"]),
+    ("rusqlite", &["webhook/store/sqlite/"]),
+    ("rustix", &["clock/", "app/", "webhook/store/sqlite/"]),
     ("jsonwebtoken", &["provider/keys/"]),
     ("minijinja", &["provider/template/"]),
     ("moka", &["session/cache/mod.rs", "provider/mint/upserts.rs"]),

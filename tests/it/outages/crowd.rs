@@ -25,7 +25,7 @@ pub enum Who {
     Guest,
     /// A user's page, which asks for its session. Every other time it posts.
     Page(usize),
-    /// A page that nobody has signed in to: the proxy refuses it without asking sidemint.
+    /// A page of a visitor who has not signed in: the proxy refuses it without asking sidemint.
     Stranger,
 }
 

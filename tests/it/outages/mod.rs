@@ -1,4 +1,4 @@
-//! sidemint stalled, stopped, killed and started again under load, behind every real proxy: nobody gets what is another
+//! sidemint stalled, stopped, killed and started again under load, behind every real proxy: no user gets what is another
 //! user's, the application is never reached unguarded, and all goes on by itself.
 
 use std::collections::BTreeMap;
@@ -27,13 +27,13 @@ mod rolling;
 const DELAY: (&str, &str) = ("server.drain_delay", "\"1s\"");
 const DELAY_TIME: Duration = Duration::from_secs(1);
 
-/// What the page of a proxy says of it while sidemint does not answer. What the application gets while nobody listens is
+/// What the page of a proxy says of it while sidemint does not answer. What the application gets while nothing listens is
 /// in the recipe.
 struct Case {
     recipe: &'static Recipe,
     /// The application, while connections are taken and never answered; `None`: the client waits.
     stalled: Option<u16>,
-    /// The session route, while nobody listens. While it is stalled, the page waits.
+    /// The session route, while nothing listens. While it is stalled, the page waits.
     page_down: u16,
     /// The session route, where a connection broke with the request on its way.
     page_cut: u16,
@@ -45,16 +45,16 @@ struct Case {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Well,
-    /// Connections are taken, and nobody answers.
+    /// Connections are taken, and there is no answer.
     Stalled,
     /// What was stalled is answered, late or not at all.
     Waking,
-    /// All is well until nobody listens any more; what is in flight then is finished.
+    /// All is well until nothing listens any more; what is in flight then is finished.
     Ending,
-    /// From one moment to the next nobody listens, and what is in flight is cut.
+    /// From one moment to the next nothing listens, and what is in flight is cut.
     Breaking,
     Down,
-    /// Somebody listens again, and the proxy has to find out.
+    /// sidemint listens again, and the proxy has to find out.
     Healing,
 }
 
@@ -65,7 +65,7 @@ struct Stage {
     app: App,
     crowd: Crowd,
     phases: Vec<State>,
-    /// So many of the answers were there while somebody still listened.
+    /// So many of the answers were there while sidemint still listened.
     listened: usize,
     _login: Login,
 }
@@ -108,17 +108,17 @@ fn the_pages_tell_what_is_seen_while_sidemint_is_away() {
 
 async fn endures(case: &'static Case) {
     let mut stage = Stage::set(case, &[]).await;
-    stage.everybody_is_served(2).await;
+    stage.all_users_are_served(2).await;
 
     stage.enter(State::Waking);
     stage.program.freeze().await;
     stage.enter(State::Stalled);
-    stage.everybody_is_served(1).await;
+    stage.all_users_are_served(1).await;
     stage.enter(State::Waking);
     stage.program.signal("CONT");
-    stage.everybody_is_served(1).await;
+    stage.all_users_are_served(1).await;
     stage.enter(State::Well);
-    stage.everybody_is_served(2).await;
+    stage.all_users_are_served(2).await;
 
     stage.enter(State::Ending);
     stage.ends().await;
@@ -179,7 +179,7 @@ impl Stage {
 
     /// Waits until every client has got so many answers in this phase that belong to it; where all is to be well again,
     /// such answers. Who can only wait is not waited for.
-    async fn everybody_is_served(&self, times: usize) {
+    async fn all_users_are_served(&self, times: usize) {
         let phase = self.phases.len() - 1;
         let state = self.phases[phase];
         let is_good = |who: Who, status: u16| match state {
@@ -200,7 +200,7 @@ impl Stage {
         self.crowd.until(&what, enough).await;
     }
 
-    /// Stops it, and waits until nobody listens any more. While a new connection is taken, the delay has not passed: what
+    /// Stops it, and waits until nothing listens any more. While a new connection is taken, the delay has not passed: what
     /// was answered before is as ever.
     async fn ends(&mut self) {
         let since = Instant::now();
@@ -219,12 +219,12 @@ impl Stage {
     /// From the end of one process to the first answers of the next.
     async fn comes_back(&mut self) {
         self.enter(State::Down);
-        self.everybody_is_served(1).await;
+        self.all_users_are_served(1).await;
         self.enter(State::Healing);
         self.program.start_again().await;
-        self.everybody_is_served(1).await;
+        self.all_users_are_served(1).await;
         self.enter(State::Well);
-        self.everybody_is_served(3).await;
+        self.all_users_are_served(3).await;
         self.judge();
     }
 
@@ -298,7 +298,7 @@ impl Stage {
         let phases = &self.phases[phase..];
         let who = if user == "guest" { Who::Guest } else { Who::Member(0) };
         let may_pass = phases.iter().any(|state| self.expected(who, *state).contains(&200));
-        assert!(may_pass, "{name}: nobody was asked, {phases:?}: {request:?}");
+        assert!(may_pass, "{name}: sidemint was not asked, {phases:?}: {request:?}");
         let said = SET.map(|header| request.said(header));
         if user == "guest" {
             assert_eq!(said, [None, None, None, None, None, Some("anonymous")], "{name}: {request:?}");

@@ -48,7 +48,7 @@ async fn outlasts(recipe: &'static Recipe) {
         assert_eq!(scene.application_says(1, "ok").await, Some("member1".to_owned()));
     }
 
-    // Nobody asked the provider twice, however often they came: what they began has gone on.
+    // No user asked the provider twice, however often they came: what they began has gone on.
     drop(gate);
     scene.page_says(2, 200).await;
     if recipe.application.is_some() {

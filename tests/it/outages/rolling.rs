@@ -1,4 +1,4 @@
-//! Restarts that nobody notices: two instances behind one upstream, one stopped while the other serves.
+//! Restarts that no user notices: two instances behind one upstream, one stopped while the other serves.
 
 use crate::harness::LOCAL;
 use crate::parts::proxies::{NGINX as RECIPE, PAIR};
@@ -15,7 +15,7 @@ async fn instances_are_replaced_one_by_one_behind_nginx() {
     let (one, two) = PAIR;
     let both = two.replace("127.0.0.1:8081", &second.front.to_string());
     let mut stage = Stage::set(&NGINX, &[(one, &both)]).await;
-    stage.everybody_is_served(2).await;
+    stage.all_users_are_served(2).await;
     for _ in 0..2 {
         stage.program.is_asked().await;
         second.is_asked().await;
@@ -24,10 +24,10 @@ async fn instances_are_replaced_one_by_one_behind_nginx() {
         stage.program.signal("TERM");
         let (status, log) = stage.program.ended().await;
         assert!(status.success() && !log.contains("cut"), "{log}");
-        stage.everybody_is_served(2).await;
+        stage.all_users_are_served(2).await;
         stage.program.start_again().await;
     }
     stage.enter(State::Well);
-    stage.everybody_is_served(2).await;
+    stage.all_users_are_served(2).await;
     stage.judge();
 }

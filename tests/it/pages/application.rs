@@ -116,7 +116,7 @@ impl Application {
         (answer.status().as_u16(), headers, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default())
     }
 
-    /// The route of the page; no answer of it is kept by anybody.
+    /// The route of the page; no answer of it is kept by a cache.
     async fn session(&self, is_signed_in: bool) -> (u16, Option<String>, Value) {
         let (status, mut headers, body) = self.ask("/chat/session", is_signed_in).await;
         assert!(headers["cache-control"].contains("no-store"), "{headers:?}");

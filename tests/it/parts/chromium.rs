@@ -13,7 +13,7 @@ pub struct Chromium {
     _part: Part,
 }
 
-/// Somebody with cookies and a page of their own.
+/// A person with cookies and a page of their own.
 pub struct Visitor<'a> {
     browser: &'a Chromium,
     name: &'static str,

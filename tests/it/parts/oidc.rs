@@ -168,7 +168,7 @@ async fn an_issuer_changes_its_keys_goes_down_and_comes_back_under_load() {
     provider.order("down").await;
     service.advance(10);
     let stranger = second.replace(second.split('.').next().unwrap(), &header("ES256", "new"));
-    assert_eq!(status(&service, &stranger).await, 503, "nobody can be asked");
+    assert_eq!(status(&service, &stranger).await, 503, "no source can be asked");
     assert!(service.metric(&looks("connect")).await >= 1.0);
     assert_eq!(status(&service, &second).await, 200);
     let before = asked.load(Ordering::Relaxed);

@@ -54,14 +54,14 @@ impl Program {
         eventually("it is ready", async || self.readiness().await == Some(200)).await;
     }
 
-    /// Status of the readiness probe; `None` where nobody listens.
+    /// Status of the readiness probe; `None` where nothing listens.
     pub async fn readiness(&self) -> Option<u16> {
         let mut probe = Connection::over(TcpStream::connect(self.ops).await.ok()?);
         probe.try_send("GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
         Some(probe.answer().await?.status)
     }
 
-    /// Waits until somebody has asked it for a session or a token since it was started.
+    /// Waits until it was asked for a session or a token since it was started.
     pub async fn is_asked(&self) {
         eventually("it is asked", async || self.has_requests().await == Some(true)).await;
     }
@@ -80,7 +80,7 @@ impl Program {
         assert!(sent.success());
     }
 
-    /// Stops it where it stands: from here on the kernel takes connections for it, and nobody answers.
+    /// Stops it where it stands: from here on the kernel takes connections for it, and there is no answer.
     pub async fn freeze(&self) {
         self.signal("STOP");
         let stat = format!("/proc/{}/stat", self.id());

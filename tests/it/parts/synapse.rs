@@ -60,7 +60,7 @@ impl Synapse {
         call(self.address, method, path, token, &body).await
     }
 
-    /// The user whose access token this is; `None` when it is nobody's.
+    /// The user whose access token this is; `None` when it is no user's.
     pub async fn whoami(&self, token: &str) -> Option<String> {
         let answer = self.ask("GET", "/_matrix/client/v3/account/whoami", Some(token), Value::Null).await;
         match answer.status {

@@ -57,7 +57,7 @@ async fn further_claims_are_the_operators_but_for_who_and_what() {
     }
 }
 
-/// Everybody's client id is not for anybody, and nobody widens a capability by being called so.
+/// The client id that stands for all is no user's, and no user widens a capability by being called so.
 #[tokio::test(flavor = "multi_thread")]
 async fn wildcards_and_line_breaks_are_no_client_ids() {
     for preset in ["ably", "ably-token-request"] {

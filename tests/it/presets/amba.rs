@@ -172,7 +172,7 @@ fn settings(fake: &Fake, extra: &str) -> String {
     format!("{route}[providers.chat]\npreset = \"amba\"\nretries = 0\napi_url = \"{}\"\n{extra}\n", fake.base_url())
 }
 
-/// The service that the pages describe, with nobody in it.
+/// The service that the pages describe, without users.
 pub async fn strict() -> Fake {
     let accounts = Accounts::default();
     Fake::start(move |call| honest(&accounts, call)).await
@@ -230,7 +230,7 @@ async fn an_address_with_another_password_is_our_operator_s_trouble_and_no_loop(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_amba_does_not_take_costs_nobody_a_session() {
+async fn a_name_that_amba_does_not_take_costs_no_session() {
     for status in [400, 422, 429, 500] {
         let (service, fake, _accounts) = service("").await;
         fake.next(ME, Script::json(status, &json!({ "error": { "code": "INVALID_PAYLOAD", "message": "x" } })));
@@ -249,7 +249,7 @@ async fn subjects_that_are_no_part_of_an_address_are_refused_or_folded() {
         assert_eq!(folding.session(subject).await.status, 200, "{subject}");
     }
     assert!(fake.asked().is_empty());
-    assert_eq!(accounts.lock().unwrap().len(), 9, "nobody shares an account");
+    assert_eq!(accounts.lock().unwrap().len(), 9, "no two users share an account");
     for subject in ["alice", "a.b-c_d", "7c9e6679-7425-40de-944b-e07fc1f90ae7"] {
         assert_eq!(refusing.session(subject).await.status, 200, "{subject}");
     }

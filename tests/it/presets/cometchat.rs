@@ -119,7 +119,7 @@ async fn a_sign_out_takes_all_tokens_back_and_the_next_session_has_another() {
 
 /// `CometChat` makes ids lower case: `Bob` would get the tokens of `bob`.
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_becomes_another_user() {
+async fn no_user_becomes_another() {
     let fake = app(&["bob"]).await;
     let service = start("cometchat", &lines(&fake), [("COMETCHAT_API_KEY", KEY)]).await;
     takes_none_of(&service, &["Bob", "BOB", "bob@example.org", "a.b", "a:b", "a|b", "a b", "ä", &"a".repeat(101)])

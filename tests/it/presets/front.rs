@@ -82,7 +82,7 @@ pub async fn session_of_alice(service: &Service) -> Value {
     answer.json()
 }
 
-/// These users are refused with 422, and nobody is asked.
+/// These users are refused with 422, and the provider is not asked.
 pub async fn takes_none_of(service: &Service, users: &[&str]) {
     for user in users {
         let answer = session(service, user).await;

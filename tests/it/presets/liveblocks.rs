@@ -94,7 +94,7 @@ async fn no_token_is_handed_out_twice() {
         assert!(tokens.insert(answer.json()["token"].to_string()));
     }
     assert_eq!((tokens.len(), fake.calls().len()), (6, 6));
-    // Nothing is renewed behind anybody's back.
+    // Nothing is renewed unasked.
     service.advance(3600);
     assert!(service.metric("sidemint_cache_entries").await.abs() < 0.1);
     assert_eq!(fake.calls().len(), 6);

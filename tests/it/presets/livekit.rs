@@ -219,7 +219,7 @@ hidden = \"{{ true if 'ghosts' in user.groups? }}\"
     expected["roomPreset"] = json!("hd");
     assert_eq!(verified(&session["token"], NOW.as_seconds())["claims"], expected);
     assert_eq!((&session["room"], &session["apiUrl"]), (&json!("team-red"), &json!("wss://media.example")));
-    // Nobody is let into a room that nobody named.
+    // No user is let into a room that was not named.
     let lonely = service.ask("GET", SESSION, &headers[..2]).await;
     assert_eq!((lonely.status, lonely.code().as_str()), (503, "provider_bad_answer"));
 }
@@ -254,8 +254,8 @@ async fn the_unmodified_client_fetches_its_token_here() {
         let refused = fetch(&service, &json!({ "roomName": room }), &alice);
         assert!(refused["message"].as_str().unwrap_or_default().contains("received 403"), "{room}: {refused}");
     }
-    let nobody = fetch(&service, &json!({ "roomName": "lobby" }), &json!({}));
-    assert!(nobody["message"].as_str().unwrap().contains("received 401"), "{nobody}");
+    let visitor = fetch(&service, &json!({ "roomName": "lobby" }), &json!({}));
+    assert!(visitor["message"].as_str().unwrap().contains("received 401"), "{visitor}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! The shipped definitions, each through the front door of the real service and judged by somebody who shares no code
+//! The shipped definitions, each through the front door of the real service and judged by a program that shares no code
 //! with it.
 
 use std::path::PathBuf;

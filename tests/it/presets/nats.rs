@@ -90,7 +90,7 @@ async fn signing_keys_sign_for_their_account() {
     let signed = token(&of_account, nats.signing_seed()).await;
     assert_eq!(nats.publish(&signed, "chat.alice"), Ok(()));
     is_forbidden(nats.publish(&signed, "chat.bob"), "chat.bob");
-    // Without the account's name nobody knows whose key that is.
+    // Without the account's name it is not known whose key that is.
     let stray = token(RIGHTS, nats.signing_seed()).await;
     assert!(matches!(nats.publish(&stray, "chat.alice"), Err(Objection::Token(_))));
     // A scoped key: the template speaks, and what the configuration says does not count.
@@ -117,7 +117,7 @@ async fn claims_are_these() {
     let teams = |first: &str| json!({"allow": ["_INBOX_alice.>", first, "team.staff.>", "team.admins.>"]});
     let expected = json!({
         "iat": NOW.as_seconds(), "exp": NOW.as_seconds() + 900, "iss": account, "name": "alice",
-        // SHA-256 of the id; nobody has a seed for it.
+        // SHA-256 of the id; there is no seed for it.
         "sub": "UAV5QBWJP4HABLY2D7BTFD5HMOUSNFZDZDNY7LCPSOXXDWYYNVXJAYZP",
         "nats": {
             "type": "user", "version": 2, "bearer_token": true, "subs": -1, "data": -1, "payload": -1,

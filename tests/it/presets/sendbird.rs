@@ -95,7 +95,7 @@ async fn who_is_known_is_updated_and_who_was_deleted_is_made_again() {
     let service = start("sendbird", &lines(&fake), [("SENDBIRD_API_TOKEN", TOKEN)]).await;
     assert_eq!(session(&service, "alice").await.status, 200);
     assert_eq!(fake.asked(), [format!("PUT {ALICE}"), format!("POST {MINT}")]);
-    assert_eq!(fake.calls()[0].json, json!({}), "a name that nobody told renames nobody");
+    assert_eq!(fake.calls()[0].json, json!({}), "a name that was not told renames no user");
     service.advance(3600);
     fake.next(MINT, failure(400, 400_201));
     fake.next(ALICE, failure(400, 400_201));

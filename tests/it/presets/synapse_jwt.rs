@@ -67,7 +67,7 @@ async fn claims_are_these() {
 
 /// Synapse logs "Bob" in as an existing "bob", and "a:x" as "a".
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_becomes_another_user() {
+async fn no_user_becomes_another() {
     let service = start("synapse-jwt", &lines("sidemint"), [("SYNAPSE_JWT_SECRET", JWT_SECRET)]).await;
     takes_none_of(&service, &["Bob", "bOb", "a:x", "a:1", "@bob", "bob@chat.test", "123", "_bob", "b ob", "böb"]).await;
 }

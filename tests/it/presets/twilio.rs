@@ -19,7 +19,7 @@ const SECRETS: [(&str, &str); 4] = [
     ("TWILIO_CONVERSATIONS_SERVICE_SID", SERVICE),
 ];
 
-/// The Conversations API, where «alice» exists, «new» does not, and «raced» is created by somebody else in between.
+/// The Conversations API, where «alice» exists, «new» does not, and «raced» is created by another client in between.
 fn twilio(call: &Call) -> Script {
     use base64::Engine as _;
     let basic = base64::engine::general_purpose::STANDARD.encode(format!("{KEY}:{SECRET}"));

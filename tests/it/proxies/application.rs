@@ -1,4 +1,4 @@
-//! Requests to the application: each carries its own user's chat token, whoever asks and whatever a client sends.
+//! Requests to the application: each carries its own user's chat token, whatever a client sends.
 //!
 //! One list of cases; every proxy that can ask sidemint goes through all of it.
 
@@ -22,7 +22,7 @@ async fn asks(recipe: &'static Recipe) {
     let (scene, fake) = Scene::sendsar(recipe, &[]).await;
     let mut stage = Stage { scene, fake, recipe, application: recipe.application.expect("it asks") };
     stage.the_token_reaches_the_application().await;
-    stage.a_visitor_is_nobody().await;
+    stage.a_visitor_is_no_user().await;
     stage.nothing_forged_reaches_the_application().await;
     stage.users_of_one_connection_keep_their_own().await;
     stage.a_denial_tells_the_client_nothing().await;
@@ -33,7 +33,7 @@ async fn asks(recipe: &'static Recipe) {
     stage.connections_are_kept().await;
     stage.the_longest_token_passes().await;
     stage.an_outage_of_the_provider_leaves_nothing_of_the_clients().await;
-    stage.without_sidemint_nobody_passes().await;
+    stage.without_sidemint_no_request_passes().await;
 }
 
 macro_rules! each_proxy {
@@ -56,7 +56,7 @@ each_proxy! {
 
 /// Behind Envoy the login is asked about the path itself, and some paths it answers to everybody.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_login_shows_to_all_makes_nobody_somebody() {
+async fn what_the_login_shows_to_all_makes_no_visitor_a_user() {
     let scene = Scene::local(&proxies::ENVOY, &[]).await;
     let forged = [("X-Auth-Request-User", "mallory"), ("X-Chat-Token", "mallory"), ("X-Chat-User-Id", "mallory")];
     let signed_in = [&forged[..], &[COOKIES.alice]].concat();
@@ -68,7 +68,7 @@ async fn what_the_login_shows_to_all_makes_nobody_somebody() {
     let answer = scene.ask("GET", "/", &signed_in).await;
     assert_eq!((answer.status, answer.header("set-cookie")), (200, Some("login_renewed=1")));
     assert_eq!(scene.app.last().header("X-Auth-Request-User"), Some("alice"));
-    // Nobody signs in on the way to these, so whoever asks is a visitor.
+    // There is no sign-in on the way to these, so each client is a visitor.
     for path in ["/ping", "/ready", "/robots.txt"] {
         for headers in [&forged[..], &signed_in] {
             assert_eq!(scene.ask("GET", path, headers).await.status, 200, "{path}");
@@ -101,7 +101,7 @@ impl Stage {
         self.recipe.name
     }
 
-    /// What reached the application is alice's, complete, and of nobody else.
+    /// What reached the application is alice's, complete, and no other user's.
     fn assert_alices(&self, request: &Request) {
         let name = self.name();
         assert_eq!(request.header(SET[0]).map(subject_of).as_deref(), Some("alice"), "{name}: {request:?}");
@@ -115,7 +115,7 @@ impl Stage {
     }
 
     /// What reached the application says that there is no token, and why.
-    fn assert_nobodys(&self, request: &Request, status: &str) {
+    fn assert_without_session(&self, request: &Request, status: &str) {
         let name = self.name();
         let said = SET.map(|header| request.said(header));
         assert_eq!(said, [None, None, None, None, None, Some(status)], "{name}: {request:?}");
@@ -134,16 +134,16 @@ impl Stage {
         }
     }
 
-    async fn a_visitor_is_nobody(&self) {
+    async fn a_visitor_is_no_user(&self) {
         let before = self.fake.calls().len();
         let answer = self.scene.ask("GET", "/", &[]).await;
         assert_eq!(answer.status, self.application.visitor, "{}", self.name());
         assert!(!has_chat_header(&answer), "{}: {answer:?}", self.name());
         if answer.status == 200 {
-            self.assert_nobodys(&self.scene.app.last(), "anonymous");
+            self.assert_without_session(&self.scene.app.last(), "anonymous");
         }
         assert!(self.scene.app.is_untouched());
-        assert_eq!(self.fake.calls().len(), before, "nobody was made up");
+        assert_eq!(self.fake.calls().len(), before, "no user was made up");
     }
 
     /// Each as a visitor and as alice: refused, or as if it had not been sent.
@@ -157,7 +157,7 @@ impl Stage {
                 assert!(!has_chat_header(&answer), "{}: {attack:?}: {answer:?}", self.name());
                 match (answer.status, user) {
                     (200, Some(_)) => self.assert_alices(&self.scene.app.last()),
-                    (200, None) => self.assert_nobodys(&self.scene.app.last(), "anonymous"),
+                    (200, None) => self.assert_without_session(&self.scene.app.last(), "anonymous"),
                     (400..=499, _) => {}
                     (status, None) if status == self.application.visitor => {}
                     _ => panic!("{}: {attack:?}: {answer:?}", self.name()),
@@ -178,7 +178,7 @@ impl Stage {
         }
         assert_eq!(visit.ask("GET", "/", &[]).await.status, self.application.visitor);
         if self.application.visitor == 200 {
-            self.assert_nobodys(&self.scene.app.last(), "anonymous");
+            self.assert_without_session(&self.scene.app.last(), "anonymous");
         }
         // At once.
         let [mut one, mut two, mut three] =
@@ -221,7 +221,7 @@ impl Stage {
             self.assert_alices(&request);
         }
         let alices = self.fake.calls().iter().filter(|call| call.json["id"] == "alice").count();
-        assert_eq!(alices, 1, "{}: no DELETE signed anybody out", self.name());
+        assert_eq!(alices, 1, "{}: no DELETE signed a user out", self.name());
     }
 
     async fn a_query_changes_nothing(&self) {
@@ -260,7 +260,7 @@ impl Stage {
         assert!(connection.contains("upgrade"), "{}: {connection}", self.name());
     }
 
-    /// An application that answers such a request with 101 has given the client a tunnel, and nobody asks within it.
+    /// An application that answers such a request with 101 has given the client a tunnel, and sidemint is not asked within it.
     async fn nothing_else_is_upgraded(&self) {
         let upgrades: [&[&str]; 8] = [
             &["h2c"],
@@ -323,10 +323,10 @@ impl Stage {
         let forged = SET.map(|header| (header, "mallory"));
         let headers = [&forged[..], &[self.application.users.alice]].concat();
         assert_eq!(self.scene.ask("GET", "/", &headers).await.status, 200, "{}", self.name());
-        self.assert_nobodys(&self.scene.app.last(), "unavailable");
+        self.assert_without_session(&self.scene.app.last(), "unavailable");
     }
 
-    async fn without_sidemint_nobody_passes(&mut self) {
+    async fn without_sidemint_no_request_passes(&mut self) {
         self.scene.way.close().await;
         let answer = self.scene.ask("GET", "/", &[self.application.users.alice]).await;
         assert_eq!(answer.status, self.application.outage, "{}", self.name());

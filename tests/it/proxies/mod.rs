@@ -71,7 +71,7 @@ impl Scene {
 
 /// Whether an answer tells a client what is for the application or the proxy.
 pub fn has_chat_header(answer: &Answer) -> bool {
-    // Other names of this kind are Envoy's own: it tells how long whoever answered took.
+    // Other names of this kind are Envoy's own: it tells how long the answer took.
     answer.headers.iter().any(|(name, _)| name.starts_with("x-chat") || name.starts_with("x-envoy-auth"))
 }
 

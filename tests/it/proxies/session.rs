@@ -1,4 +1,4 @@
-//! The session route: what a client forges never becomes somebody.
+//! The session route: what a client forges never becomes a user.
 
 use super::Scene;
 use crate::harness::SESSION;
@@ -17,7 +17,7 @@ async fn user(proxy: &Proxy, headers: &[(&str, &str)]) -> Option<(String, String
 }
 
 /// T-01, T-03, T-04, T-06, T-07, T-08 and T-10 of one proxy: with and without a login, nothing that a client sends makes
-/// it somebody else.
+/// it another user.
 async fn holds(recipe: &Recipe) {
     let Scene { proxy, .. } = &Scene::local(recipe, &[]).await;
     let alice = user(proxy, &[recipe.users.alice]).await.expect("alice is signed in");

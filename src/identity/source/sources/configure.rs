@@ -24,7 +24,7 @@ impl Sources {
         let peers = Peers::configure(identity, &services.clock, &services.metrics);
         let peers = draft.note(peers).unwrap_or_default();
         let mut sources = draft.sources(&peers, services);
-        let hears_anybody = hears_anybody(&peers, &sources);
+        let takes_tokens = takes_tokens(&peers, &sources);
         draft.note(clashes(&peers, &sources).or(()));
         draft.note(misplaced_bodies(identity, routes, &sources).or(()));
         draft.groups();
@@ -37,7 +37,7 @@ impl Sources {
         Ok(Self {
             all: sources.into_iter().map(Arc::new).collect(),
             default: identity.source.clone(),
-            peers: Arc::new(peers.hearing(hears_anybody)),
+            peers: Arc::new(peers.taking_tokens(takes_tokens)),
             users: users.map(Arc::new),
         })
     }
@@ -88,7 +88,7 @@ impl<'c> Draft<'c> {
         default.chain(own).collect()
     }
 
-    /// The sources that are asked. What nobody asks is compiled as well: a mistake in it would show on the day it is put
+    /// The sources that are asked. One that no route asks is compiled as well: a mistake in it would show on the day it is put
     /// in use.
     fn sources(&mut self, peers: &'c Peers, services: &Services) -> Vec<Source> {
         let identity = self.identity;
@@ -142,7 +142,7 @@ impl<'c> Draft<'c> {
         sources
     }
 
-    /// Keeps the subjects of different sources apart. A source that no route asks tells nobody, so its subjects meet no
+    /// Keeps the subjects of different sources apart. A source that no route asks tells no user, so its subjects meet no
     /// others.
     fn namespaces(&mut self, sources: &mut [Source]) -> Namespaces {
         let (identity, routes) = (self.identity, self.routes);
@@ -167,7 +167,7 @@ impl<'c> Draft<'c> {
 }
 
 /// Whether a source that tells users needs no proven peer. The token of a caller proves a peer, and no user.
-fn hears_anybody(peers: &Peers, sources: &[Source]) -> bool {
+fn takes_tokens(peers: &Peers, sources: &[Source]) -> bool {
     let of_callers: Vec<&str> = peers.token_sources().map(|(_, name)| name).collect();
     sources.iter().any(|source| source.stands_alone() && !of_callers.contains(&source.name.as_str()))
 }
@@ -198,7 +198,7 @@ fn misplaced_bodies(identity: &config::Identity, routes: &[config::Route], sourc
             mistakes.refuse(
                 key,
                 format!(
-                    "names \"{}\", which reads bodies, beside others; whoever reaches this route through a trusted \
+                    "names \"{}\", which reads bodies, beside others; a visitor who reaches this route through a trusted \
                      proxy could then name any user in a body. Give it a route of its own",
                     body.name
                 ),
@@ -222,7 +222,7 @@ fn clashes(peers: &Peers, sources: &[Source]) -> Mistakes {
         let Some(own) = sources.iter().find(|source| source.name == name) else { continue };
         if !own.proves_itself() {
             let problem =
-                format!("\"{name}\" tells what a peer says, and proves nobody; name a source of kind \"jwt\"");
+                format!("\"{name}\" tells what a peer says, which is no proof; name a source of kind \"jwt\"");
             found.refuse(key.as_str(), problem);
             continue;
         }

@@ -1,4 +1,4 @@
-//! Tokens that somebody made to be believed (threats, section 3).
+//! Forged tokens (threats, section 3).
 
 use aws_lc_rs::hmac;
 use proptest::prelude::*;
@@ -248,7 +248,7 @@ fn padded(by: &Signers, header: &Value, claims: &Value) -> String {
     format!("{message}.{signature}")
 }
 
-/// T-22 (ALBeast): anybody can have a balancer, so the signer and the client are part of the proof.
+/// T-22 (ALBeast): every customer of AWS can have a balancer, so the signer and the client are part of the proof.
 #[test]
 fn only_our_balancer_signs_for_our_client() {
     let header = || json!({ "typ": "JWT", "kid": UUID, "alg": "ES256", "iss": "https://issuer.example/", "client": "app", "signer": ARN, "exp": NOW + 120 });
@@ -312,7 +312,7 @@ proptest! {
     #[test]
     fn only_the_pin_reaches_a_key(alg in "(HS|RS|ES|PS|hs|Ed|none)(256|384|512|DSA)?") {
         static BENCH: LazyLock<Bench> = LazyLock::new(|| Bench::new("EdDSA", json!({})));
-        let header = json!({ "alg": alg, "kid": "nobody's" }).to_string();
+        let header = json!({ "alg": alg, "kid": "unknown" }).to_string();
         let refusal = BENCH.refuses(&signed(&OURS, "EdDSA", &header, &good().to_string()));
         let expected = if alg == "EdDSA" { Refusal::KeyUnknown } else { Refusal::TokenAlgorithm };
         prop_assert_eq!(refusal, Some(expected));

@@ -147,7 +147,7 @@ fn an_address_counts_only_once_it_is_verified() {
     }
 }
 
-/// T-13: whoever may write any address into their account is not the user of that address.
+/// T-13: a user who may write any address into their account is not the user of that address.
 #[test]
 fn an_address_is_a_subject_only_once_it_is_verified() {
     let subject = |flag: Value| {

@@ -39,11 +39,11 @@ impl SubjectRules {
 
 const fn why(fault: SubjectFault) -> &'static str {
     match fault {
-        SubjectFault::Absent => "is empty, or a word for nobody",
+        SubjectFault::Absent => "is empty, or a word that means no user",
         SubjectFault::Template => "looks like a placeholder",
         SubjectFault::Encoding => "is not UTF-8",
         SubjectFault::Character => {
-            "holds a character that no subject has: a tab, one that nobody sees, or a blank at an end"
+            "holds a character that no subject has: a tab, an invisible one, or a blank at an end"
         }
         SubjectFault::Comma => "holds a comma, which no subject of the source has; write one id in each entry",
         SubjectFault::TooLong => "is longer than 255 bytes",
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_source_cannot_tell_names_nobody() {
+    fn what_a_source_cannot_tell_matches_no_user() {
         let lines = SubjectRules::of(Medium::Line);
         let lower =
             SubjectRules { lower_case: true, nobody: vec!["guest".to_owned()], ..SubjectRules::of(Medium::Value) };

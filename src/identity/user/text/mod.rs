@@ -4,7 +4,7 @@ mod entry;
 mod hidden;
 mod look;
 mod name;
-mod nobody;
+mod placeholder;
 mod subject;
 
 pub(in crate::identity) use entry::{SubjectRules, written_as_id};

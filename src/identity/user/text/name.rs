@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use unicode_normalization::UnicodeNormalization;
 
 use super::look::Look;
-use super::{hidden, nobody};
+use super::{hidden, placeholder};
 
 /// Characters of a display name at most.
 const MAX_CHARS: usize = 128;
@@ -21,7 +21,7 @@ pub(in crate::identity) fn display_name(bytes: &[u8]) -> Option<Cow<'_, str>> {
     } else {
         Cow::Owned(clean(text))
     };
-    let is_placeholder = look.has(Look::MARK) && nobody::is_placeholder(&name);
+    let is_placeholder = look.has(Look::MARK) && placeholder::is_placeholder(&name);
     (!name.is_empty() && !is_placeholder).then_some(name)
 }
 

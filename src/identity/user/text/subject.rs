@@ -4,7 +4,7 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_public_assigned;
 
 use super::look::Look;
-use super::{hidden, nobody};
+use super::{hidden, placeholder};
 use crate::identity::Refusal;
 
 /// Bytes of a subject at most.
@@ -50,7 +50,7 @@ impl From<SubjectFault> for Refusal {
 pub(in crate::identity) fn subject(bytes: &[u8], medium: Medium) -> Result<&str, SubjectFault> {
     let text = std::str::from_utf8(bytes).map_err(|_| SubjectFault::Encoding)?;
     // T-06: blank subject
-    if bytes.trim_ascii().is_empty() || nobody::is_word(text) {
+    if bytes.trim_ascii().is_empty() || placeholder::is_word(text) {
         return Err(SubjectFault::Absent);
     }
     if text.len() > MAX_BYTES {
@@ -58,7 +58,7 @@ pub(in crate::identity) fn subject(bytes: &[u8], medium: Medium) -> Result<&str,
     }
     let look = Look::at(bytes);
     // T-16: placeholders
-    if look.has(Look::MARK) && medium != Medium::Signed && nobody::holds_placeholder(text) {
+    if look.has(Look::MARK) && medium != Medium::Signed && placeholder::holds_placeholder(text) {
         return Err(SubjectFault::Template);
     }
     // T-09: joined lines
@@ -115,10 +115,10 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_absent() {
-        for nobody in ["", " ", "\t", "-", "(null)", "NULL", "undefined", "Anonymous", "<no value>", "None"] {
+    fn words_for_no_user_are_absent() {
+        for word in ["", " ", "\t", "-", "(null)", "NULL", "undefined", "Anonymous", "<no value>", "None"] {
             for medium in [Medium::Line, Medium::Value, Medium::Signed] {
-                assert_eq!(subject(nobody.as_bytes(), medium), Err(SubjectFault::Absent), "{nobody:?}");
+                assert_eq!(subject(word.as_bytes(), medium), Err(SubjectFault::Absent), "{word:?}");
             }
         }
     }

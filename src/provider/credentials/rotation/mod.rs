@@ -1,7 +1,7 @@
 //! The change from one signing key to the next, over days and interruptions: make, register, verify, switch, wait, retire.
 //!
-//! Each [`Rotation::step`] does one thing that may be done twice, and then writes down that it is done. Whoever is
-//! interrupted, at any point, goes on where the last finished step left off.
+//! Each [`Rotation::step`] does one thing that may be done twice, and then writes down that it is done. A rotation
+//! that is interrupted, at any point, goes on where the last finished step left off.
 
 mod record;
 mod registration;
@@ -297,7 +297,7 @@ fn begin(provider: &Provider, plan: &Plan) -> Result<Record, RotationError> {
     let signer = signer.ok_or_else(|| mistake(format!("provider {} does not sign tokens", provider.name())))?;
     let shared = || {
         mistake(format!(
-            "{} has no public key: whoever verifies must be given the new secret, so put it there and here by hand",
+            "{} has no public key: what verifies its signatures must be given the new secret, so put it there and here by hand",
             signer.key.alg().name()
         ))
     };

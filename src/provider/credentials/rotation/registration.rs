@@ -13,9 +13,9 @@ impl Provider {
         let credentials = self.vault.current().clone();
         let now = self.clock.now();
         let run = self.run(&credentials, None, self.clock.moment().plus(self.timeout));
-        let (nobody, nothing) = (UserId::default(), Profile::default());
+        let (no_user, nothing) = (UserId::default(), Profile::default());
         let variables =
-            Variables { key: Some(key), now, parts: &credentials.parts, ..Variables::of(&nobody, &nothing) };
+            Variables { key: Some(key), now, parts: &credentials.parts, ..Variables::of(&no_user, &nothing) };
         calls.run(&run, &variables).await.map(|_harvest| ())
     }
 }

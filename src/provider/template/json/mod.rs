@@ -479,8 +479,8 @@ mod tests {
             render_with(&template, &alice()).expect("rendered"),
             r#"{"list":["team:a","team:b"],"map":{"room:a:*":["read","A"],"room:b:*":["read","B"]},"none":["a","b"]}"#
         );
-        let nobody = Profile { subject: "s", ..Profile::default() };
-        assert_eq!(render_with(&template, &nobody).expect("rendered"), r#"{"list":[],"map":{}}"#);
+        let plain = Profile { subject: "s", ..Profile::default() };
+        assert_eq!(render_with(&template, &plain).expect("rendered"), r#"{"list":[],"map":{}}"#);
     }
 
     #[test]

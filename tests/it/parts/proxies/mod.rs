@@ -50,7 +50,7 @@ pub struct Recipe {
     pub users: Users,
     /// How the application gets a token on every request; `None` where the proxy cannot ask for one.
     pub application: Option<Application>,
-    /// What somebody writes instead who has not read the page: nobody has to sign in, and a client's own user header
+    /// What an operator writes instead who has not read the page: no sign-in is asked for, and a client's own user header
     /// is passed on. Text of the documents, and what replaces it.
     pub hole: &'static [(&'static str, &'static str)],
     /// The same for a header that the login says nothing about, behind the login.
@@ -64,7 +64,7 @@ type Header = (&'static str, &'static str);
 pub struct Users {
     pub alice: Header,
     pub bob: Header,
-    /// Somebody whose name sidemint refuses: `{x}`.
+    /// A user whose name sidemint refuses: `{x}`.
     pub placeholder: Header,
 }
 
@@ -263,7 +263,7 @@ pub fn moved(text: &str, places: &[(u16, SocketAddr)]) -> String {
     })
 }
 
-/// An address that nobody else listens on: these programs cannot tell which free port they chose, and one that was
+/// An address that no other program listens on: these programs cannot tell which free port they chose, and one that was
 /// chosen for them could be taken before they listen. Every process has an address of loopback for itself.
 pub fn own_address() -> SocketAddr {
     let [_, high, middle, low] = std::process::id().to_be_bytes();

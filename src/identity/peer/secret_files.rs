@@ -14,12 +14,12 @@ type Make<T> = fn(&Secret) -> Result<T, &'static str>;
 
 /// The secrets of one list of files.
 #[derive(Debug)]
-pub(super) struct Rotation<T> {
+pub(super) struct SecretFiles<T> {
     valid: Reloaded<Box<[T]>>,
     make: Make<T>,
 }
 
-impl<T> Rotation<T> {
+impl<T> SecretFiles<T> {
     /// Reads `files`, whose key in the configuration is that of `reports`; `None` where there are none.
     pub(super) fn open(reports: Reports, files: &[PathBuf], make: Make<T>) -> Result<Option<Self>, Mistakes> {
         if files.is_empty() {

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_stand_for_nobody_and_people_do_not() {
+    fn words_stand_for_no_user_and_people_do_not() {
         for word in [
             "-",
             "(null)",

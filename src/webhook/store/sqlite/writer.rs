@@ -1,0 +1,274 @@
+//! The thread that alone writes the file. A transaction is whatever waits while the last one is written; there is no timer.
+//!
+//! Where anything fails, the writer ends: nothing of that transaction is acknowledged, and the process must begin anew from
+//! what is on disk. A flush that failed is never tried again, since the system may have thrown away what it did not write.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::super::{Kept, Seq, StoreError};
+use super::database::{WAL_BYTES, checkpoint};
+use super::rows::{Content, Inserted, Mark, Rows};
+use super::seal::SealKey;
+use super::state::{Keep, Shared, Stored, Work};
+use super::{Limits, head_of};
+use crate::clock::Moment;
+
+/// Events that were put aside are kept for so long.
+const ASIDE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// So often their end is looked for.
+const TIDY: Duration = Duration::from_secs(10 * 60);
+/// Pages of the log beyond which it is emptied.
+const LOG_PAGES: i32 = WAL_BYTES / 4096;
+/// Free pages of the file that stay, and as many are given back at a time.
+const FREE_PAGES: i32 = 1024;
+
+/// Bytes of bodies beyond which nothing is read ahead.
+const AHEAD_BYTES: usize = 1024 * 1024;
+
+/// What a transaction found out about one event.
+type Outcome = Result<Option<Inserted>, StoreError>;
+
+pub(super) struct Writer<'c> {
+    connection: &'c Connection,
+    rows: Rows<'c>,
+    shared: Arc<Shared>,
+    limits: Limits,
+    /// Which version of the file is known.
+    version: i64,
+    /// When the end of events that were put aside was looked for.
+    tidied: Option<Moment>,
+}
+
+impl<'c> Writer<'c> {
+    /// A writer of an open file. It has filled the index.
+    pub(super) fn new(
+        connection: &'c Connection,
+        seal: Option<SealKey>,
+        limits: Limits,
+        shared: Arc<Shared>,
+    ) -> rusqlite::Result<Self> {
+        let mut rows = Rows::new(connection, seal, limits.remembered)?;
+        connection.execute("DELETE FROM changed", ())?;
+        rows.each_waiting(|known| shared.load(&known))?;
+        shared.change(Vec::new(), rows.totals()?);
+        let version = rows.version()?;
+        Ok(Self { connection, rows, shared, limits, version, tidied: None })
+    }
+
+    /// Works until it is told to end, or until something fails.
+    pub(super) fn run(mut self) {
+        loop {
+            let work = self.shared.next_work();
+            let is_last = work.is_last;
+            if let Err(error) = self.step(work) {
+                return self.shared.end(Some(error.to_string())); // W-19: end on a failure
+            }
+            if is_last {
+                if let Err(error) = checkpoint(self.connection, "TRUNCATE") {
+                    tracing::warn!(%error, "the log of the queue was not emptied; that is done on the next start");
+                }
+                return self.shared.end(None);
+            }
+        }
+    }
+
+    fn step(&mut self, work: Work) -> rusqlite::Result<()> {
+        let Work { keeps, marks, reads, .. } = work;
+        for read in reads {
+            let found = self.read(&read.needed, &read.ahead)?;
+            let _gone = read.answer.send(found);
+        }
+        let is_idle = keeps.is_empty() && marks.is_empty();
+        if !is_idle {
+            self.transact(keeps, marks)?;
+        }
+        self.look()?;
+        self.tidy(is_idle)?;
+        if self.rows.log_pages()? > LOG_PAGES {
+            checkpoint(self.connection, "PASSIVE")?;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, needed: &[Seq], ahead: &[Seq]) -> rusqlite::Result<Vec<(Seq, Option<Content>)>> {
+        let (mut found, mut bytes): (Vec<(Seq, Option<Content>)>, usize) = (Vec::new(), 0);
+        for (nth, seq) in needed.iter().chain(ahead).enumerate() {
+            if nth >= needed.len() && bytes > AHEAD_BYTES {
+                break;
+            }
+            if let Some(content) = self.rows.read(*seq)? {
+                bytes = bytes.saturating_add(content.as_ref().map_or(0, |content| content.body.len()));
+                found.push((*seq, content));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Begins a transaction; `false` where another process has been writing for too long.
+    fn begin(&mut self) -> rusqlite::Result<bool> {
+        match self.rows.begin() {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(false),
+            begun => begun.map(|()| true),
+        }
+    }
+
+    /// Writes what waits. Those who wait are answered when it is on disk, and not before.
+    fn transact(&mut self, keeps: Vec<Keep>, marks: Vec<Mark>) -> rusqlite::Result<()> {
+        let mut outcomes = Vec::new();
+        let mut freed = Vec::new();
+        let written = self.begin().and_then(|has_begun| {
+            if has_begun {
+                self.write(&keeps, &marks, &mut outcomes, &mut freed)?;
+                self.rows.commit()?; // W-18: on disk before the answer
+            }
+            Ok(has_begun)
+        });
+        match written {
+            Err(error) => {
+                refuse(keeps); // W-19: nothing acknowledged
+                return Err(error);
+            }
+            Ok(false) => {
+                tracing::warn!("another process writes the queue for too long");
+                refuse(keeps);
+                self.shared.ask(|work| drop(work.marks.splice(0..0, marks)));
+                return Ok(());
+            }
+            Ok(true) => {}
+        }
+        self.shared.with(|state| {
+            state.commits = state.commits.saturating_add(1);
+            for bytes in freed {
+                state.free(bytes);
+            }
+        });
+        self.answer(keeps, outcomes);
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        keeps: &[Keep],
+        marks: &[Mark],
+        outcomes: &mut Vec<Outcome>,
+        freed: &mut Vec<usize>,
+    ) -> rusqlite::Result<()> {
+        for mark in marks {
+            freed.extend(self.rows.mark(mark)?);
+        }
+        let now = self.shared.clock.now();
+        let (mut events, mut bytes) = self.shared.with(|state| (state.totals.events, state.totals.bytes));
+        events = events.saturating_sub(freed.len());
+        bytes = bytes.saturating_sub(freed.iter().sum());
+        for keep in keeps {
+            if self.rows.is_repeat(&keep.event, now)? {
+                outcomes.push(Ok(None));
+                continue;
+            }
+            // What was accepted is never dropped to make room.
+            // W-19: full queue
+            if events >= self.limits.events || bytes.saturating_add(keep.event.body.len()) > self.limits.bytes {
+                outcomes.push(Err(StoreError::Full));
+                continue;
+            }
+            let inserted = self.rows.insert(&keep.event, keep.memory, now)?;
+            events = events.saturating_add(1);
+            bytes = bytes.saturating_add(inserted.bytes);
+            outcomes.push(Ok(Some(inserted)));
+        }
+        let forgotten = if keeps.is_empty() { 0 } else { self.rows.sweep(now)? };
+        self.shared.with(|state| state.forgotten = state.forgotten.saturating_add(forgotten));
+        Ok(())
+    }
+
+    fn answer(&self, keeps: Vec<Keep>, outcomes: Vec<Outcome>) {
+        let (mut stored, mut answers) = (Vec::new(), Vec::new());
+        for (keep, outcome) in keeps.into_iter().zip(outcomes) {
+            let Keep { event, answer, .. } = keep;
+            answers.push((
+                answer,
+                match outcome {
+                    Err(error) => Err(error),
+                    Ok(None) => Ok(Kept::Repeat),
+                    Ok(Some(Inserted { seq, bytes, webhook_id })) => {
+                        let content = Content {
+                            webhook_id,
+                            received: event.received,
+                            head: head_of(&event),
+                            body: event.body.clone(),
+                        };
+                        stored.push(Stored { seq, bytes, webhook: event.webhook, order: event.order, content });
+                        Ok(Kept::New)
+                    }
+                },
+            ));
+        }
+        self.shared.add(stored);
+        for (answer, kept) in answers {
+            // The provider may have given up meanwhile; it sends the event again, which is then a repeat.
+            let _gone = answer.send(kept);
+        }
+    }
+
+    /// Takes over what an operator changed beside us.
+    fn look(&mut self) -> rusqlite::Result<()> {
+        let version = self.rows.version()?;
+        // W-27: changes of an operator
+        if version == self.version || !self.begin()? {
+            return Ok(());
+        }
+        let changes = self.rows.changes()?;
+        let totals = self.rows.totals()?;
+        self.rows.commit()?;
+        self.version = version;
+        for change in &changes {
+            if let Some(reason) = &change.reason {
+                tracing::warn!(webhook_id = change.webhook_id, reason, "an operator dropped an event");
+            }
+        }
+        self.shared.change(changes, totals);
+        Ok(())
+    }
+
+    fn give_back(&self) -> rusqlite::Result<()> {
+        let mut pages = self.connection.prepare(&format!("PRAGMA incremental_vacuum({FREE_PAGES})"))?;
+        let mut pages = pages.query(())?;
+        // Each step gives back one page.
+        while pages.next()?.is_some() {}
+        Ok(())
+    }
+
+    /// Ends events that were put aside long ago, and gives free pages back to the file system when nothing else is to be done.
+    fn tidy(&mut self, is_idle: bool) -> rusqlite::Result<()> {
+        let free: i32 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+        if is_idle && free > FREE_PAGES {
+            self.give_back()?;
+            checkpoint(self.connection, "PASSIVE")?;
+        }
+        let moment = self.shared.clock.moment();
+        if self.tidied.is_some_and(|tidied| moment.since(tidied) < TIDY) || !self.begin()? {
+            return Ok(());
+        }
+        self.tidied = Some(moment);
+        let gone = self.rows.end_aside(self.shared.clock.now().minus(ASIDE))?;
+        let totals = self.rows.totals()?;
+        self.rows.commit()?;
+        for (webhook, webhook_id) in &gone {
+            tracing::warn!(
+                name = &**webhook,
+                webhook_id,
+                "an event that was put aside has ended; it was never delivered"
+            );
+        }
+        self.shared.with(|state| state.expired = state.expired.saturating_add(gone.len()));
+        self.shared.change(Vec::new(), totals);
+        Ok(())
+    }
+}
+
+fn refuse(keeps: Vec<Keep>) {
+    Work { keeps, ..Work::default() }.refuse();
+}
