@@ -12,7 +12,7 @@ use crate::config::{Environment, Sources};
 use crate::webhook::refusal::{Reason, Refusal};
 
 #[derive(Debug, Args)]
-pub(super) struct Options {
+pub(in crate::cli) struct Options {
     /// Name of the webhook in the configuration
     name: String,
     /// The request as on the wire, HTTP/1.1: head, empty line, body. - reads standard input
@@ -35,7 +35,11 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     match webhook.judge(&request.head(), request.body.clone(), at) {
         Ok(_) => print("ok\n"),
         Err(refusal) => {
-            print(&format!("{refusal}\n"))?;
+            let told = match refusal {
+                Refusal::Unproven(reason) => reason.into(),
+                Refusal::TooLarge => "too_large",
+            };
+            print(&format!("{told}\n"))?;
             Err(Failure::Running(hint(&refusal).to_owned()))
         }
     }

@@ -1,11 +1,13 @@
 //! A request in a file, as on the wire.
 
 use std::fmt;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::Path;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+
+use crate::webhook::scheme::Head;
 
 /// Header lines of one request at most.
 const MOST_HEADERS: usize = 256;
@@ -29,6 +31,11 @@ impl fmt::Debug for Request {
 }
 
 impl Request {
+    /// What comes before the body.
+    pub(super) fn head(&self) -> Head<'_> {
+        Head { method: &self.method, query: self.target.query(), headers: &self.headers }
+    }
+
     /// Reads an HTTP/1.1 request. Lines may end with LF alone, as editors write them. Without `Content-Length` the body is the
     /// rest of the file. What the file and `Content-Length` disagree about is told, and the bytes that are there count.
     pub(super) fn parse(bytes: &[u8]) -> Result<(Self, Option<String>), String> {
@@ -109,7 +116,7 @@ pub(super) fn read(file: &Path) -> Result<Vec<u8>, String> {
     } else {
         std::fs::File::open(file).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes))
     };
-    read.map(|_| bytes).map_err(|error| format!("--file {}: {error}", file.display()))
+    read.map(|_| bytes).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -123,7 +130,14 @@ mod tests {
     #[test]
     fn lines_end_with_lf_or_crlf_and_a_length_is_not_needed() {
         for end in ["\n", "\r\n"] {
-            let text = ["POST /webhooks/chat?a=1&b=2 HTTP/1.1", "Host: x", "X-Signature: one", "x-signature: two", "", "{\"a\":\n1}\n"];
+            let text = [
+                "POST /webhooks/chat?a=1&b=2 HTTP/1.1",
+                "Host: x",
+                "X-Signature: one",
+                "x-signature: two",
+                "",
+                "{\"a\":\n1}\n",
+            ];
             let (request, note) = parsed(&text.join(end));
             assert_eq!((request.method, request.target.query()), (Method::POST, Some("a=1&b=2")));
             assert_eq!(request.headers.get_all("x-signature").iter().count(), 2);

@@ -3,5 +3,9 @@
 mod canary;
 pub mod fixture;
 mod floods;
+mod libraries;
+pub mod preset;
+mod proxies;
 mod requests;
 mod through;
+mod vectors;
