@@ -32,8 +32,17 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
         say(&note);
     }
     let at = options.at.map_or_else(|| SystemClock.now(), Timestamp::from_seconds);
-    match webhook.judge(&request.head(), request.body.clone(), at) {
-        Ok(_) => print("ok\n"),
+    let head = request.head();
+    let judged = match webhook.handshake(&head) {
+        Some(answer) => answer.map(|_| ()).map_err(Refusal::from),
+        None => webhook.judge(&head, request.body.clone(), at).map(|proven| {
+            if !webhook.scheme().takes(head.headers) || std::str::from_utf8(&proven.body).is_err() {
+                say("note: it is proven, and the service refuses it with 415: content type, coding or characters\n");
+            }
+        }),
+    };
+    match judged {
+        Ok(()) => print("ok\n"),
         Err(refusal) => {
             let told = match refusal {
                 Refusal::Unproven(reason) => reason.into(),

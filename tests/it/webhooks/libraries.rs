@@ -63,7 +63,6 @@ async fn what_libraries_of_providers_sign_is_taken() {
     }
 }
 
-/// W-14.
 #[tokio::test(flavor = "multi_thread")]
 async fn forms_that_libraries_of_twilio_sign_are_taken() {
     for program in ["webhooks.mjs", "webhooks.py"] {

@@ -1,6 +1,7 @@
 //! Webhooks through the front door: a provider posts, and the application gets what was proven.
 
 mod canary;
+mod command;
 pub mod fixture;
 mod floods;
 mod libraries;

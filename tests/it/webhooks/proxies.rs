@@ -157,7 +157,7 @@ async fn through(recipe: &Recipe, documents: &[(&str, &str)]) {
 
 macro_rules! each_proxy {
     ($($test:ident: $recipe:ident,)*) => {$(
-        /// W-12: what proxies add influences nothing.
+        /// What proxies add influences nothing.
         #[tokio::test(flavor = "multi_thread")]
         async fn $test() {
             through(&proxies::$recipe, $recipe).await;

@@ -88,7 +88,6 @@ async fn at_the_listener(preset: &Preset, case: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// W-01, W-02, W-06, W-07, W-08 and W-13.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_case_ends_at_the_listener_as_its_vector_says() {
     let mut wrong = Vec::new();
