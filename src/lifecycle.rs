@@ -1,4 +1,4 @@
-//! Starting, stopping and everything that must not be forgotten in between.
+//! Starts and stops the service: background tasks, readiness, and the drain.
 //!
 //! One [`Lifecycle`] is shared by the whole process: background tasks are spawned through it, so that stopping waits
 //! for them; readiness is a set of reasons that must be empty; draining has two tokens, a soft one («finish what you

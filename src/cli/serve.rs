@@ -1,4 +1,4 @@
-//! `sidemint serve`.
+//! `sidemint serve`: starts the service, heeds signals, and ends when requests in hand are answered.
 
 use std::io;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the wall clock says.
+//! `Timestamp`: a point on the wall clock, in milliseconds.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! The order of sources on a route, and what is asked of a user whom a source has told.
+//! Resolves the requests of a route: asks its sources in order, and whether the user whom one names is served.
 
 use std::sync::Arc;
 

@@ -579,11 +579,11 @@ fn keygen_makes_keys_for_deliveries() {
     let shared = good(&["keygen", "--alg", "webhook"]);
     assert_eq!(decoded(&shared, "whsec_").len(), 32);
     assert_eq!(good(&["keygen", "--alg", "webhook", "--out", &path("shared")]), "", "it has no public half");
-    assert_eq!(decoded(&std::fs::read_to_string(path("shared")).expect("a file"), "whsec_").len(), 32);
+    assert_eq!(decoded(&fs::read_to_string(path("shared")).expect("a file"), "whsec_").len(), 32);
     let mode = fs::metadata(path("shared")).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let public = good(&["keygen", "--alg", "webhook-ed25519", "--out", &path("private")]);
-    let private = decoded(&std::fs::read_to_string(path("private")).expect("a file"), "whsk_");
+    let private = decoded(&fs::read_to_string(path("private")).expect("a file"), "whsk_");
     assert_eq!((private.len(), &private[32..]), (64, decoded(&public, "whpk_").as_slice()));
     assert!(bad(1, &["keygen", "--alg", "webhook", "--out", &path("shared")], &[]).contains("exists"));
 }

@@ -65,13 +65,13 @@ async fn tinyproxy() -> (Part, SocketAddr) {
 
 /// A proxy that knows names that no resolver knows, and remembers what it was asked for.
 #[derive(Clone, Default)]
-struct Tunnel {
+pub struct Tunnel {
     names: Arc<BTreeMap<String, SocketAddr>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Tunnel {
-    async fn start(names: &[(&str, SocketAddr)]) -> (Self, String) {
+    pub async fn start(names: &[(&str, SocketAddr)]) -> (Self, String) {
         let names = names.iter().map(|(name, address)| ((*name).to_owned(), *address)).collect();
         let own = Self { names: Arc::new(names), asked: Arc::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! What is sent: each way of bending each header that carries identity or proves the proxy.
+//! The requests that `sidemint doctor` sends: each forgery of each header that carries identity or proves the proxy.
 
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 

@@ -1,4 +1,4 @@
-//! Sending: one request at a time to the one address, and what its answer says.
+//! Sends the requests of a run, one at a time and to the one address, and reads what each answer says.
 
 use std::fmt;
 use std::sync::Arc;

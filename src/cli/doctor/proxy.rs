@@ -1,4 +1,4 @@
-//! Reverse proxies that have remedies of their own, and how they name themselves.
+//! Recognises reverse proxies that have remedies of their own, by how they name themselves in answers.
 
 use clap::ValueEnum;
 

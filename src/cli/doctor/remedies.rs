@@ -1,4 +1,4 @@
-//! What to write into the configuration of which proxy. Data: one sentence for each hole and proxy.
+//! What an operator writes into the configuration of a proxy to close a hole: one sentence for each hole and proxy.
 
 use super::cases::Trick;
 use super::proxy::Proxy;

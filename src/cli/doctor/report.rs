@@ -1,4 +1,4 @@
-//! The table for people, the same as JSON for programs, and how the run ended.
+//! Prints a run: a table for people, or the same as JSON; and says how the run ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

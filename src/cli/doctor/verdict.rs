@@ -1,4 +1,4 @@
-//! What an answer means, compared with that to an honest request.
+//! Compares an answer with that to an honest request, and says what it means.
 
 use super::cases::{Trick, Who};
 use super::probe::Seen;

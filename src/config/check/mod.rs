@@ -1,4 +1,4 @@
-//! From what was written to what can be used: each section is checked once, and every mistake is kept.
+//! Checks each section of the configuration once, makes of it what can be used, and keeps every mistake.
 
 mod grpc;
 pub(super) mod identity;

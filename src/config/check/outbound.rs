@@ -1,4 +1,4 @@
-//! `[outbound]`, and the variables that others know for the same.
+//! Checks `[outbound]`, and the variables of the environment that say the same, such as `HTTPS_PROXY`.
 
 use percent_encoding::percent_decode_str;
 use url::Url;

@@ -1,4 +1,4 @@
-//! Where a listener is, as text.
+//! The address of a listener as text: `host:port`, or `unix:/path`.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! One way to be believed: every kind of evidence that it names must hold.
+//! A proof: one way in which a peer is believed, with every kind of evidence that it takes.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A shared secret in a header: what a proxy can send that can send nothing better.
+//! A shared secret in a header: the proof of a proxy that can neither sign nor show a certificate.
 //!
 //! What is compared are digests, so lengths are equal, in constant time, and all of them every time (T-52).
 

@@ -1,4 +1,4 @@
-//! The JOSE header (RFC 7515, 4): believed in nothing but which of our keys to try.
+//! Checks the JOSE header (RFC 7515, 4), which says nothing but which of our keys to try.
 //!
 //! Members that bring a key along or say where one is (`jwk`, `jku`, `x5u`, `x5c`) are not read at all (T-19); those that
 //! change what a signature means (`crit`, `b64`, `zip`, `enc`) are refused.

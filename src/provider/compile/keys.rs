@@ -1,4 +1,4 @@
-//! Everything of a definition that a key takes part in.
+//! Compiles the parts of a definition that use a key.
 
 use serde_json::{Map, Value};
 use strum::VariantArray as _;

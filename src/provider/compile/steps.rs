@@ -1,4 +1,4 @@
-//! HTTP calls: every part compiled, every name known.
+//! Compiles the HTTP calls of a definition: every part, and every name in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

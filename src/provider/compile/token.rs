@@ -1,4 +1,4 @@
-//! How a token is made: the three kinds, and the values with a name before them.
+//! Compiles how a token is made: the three kinds, and the values that are worked out before it.
 
 use std::time::Duration;
 

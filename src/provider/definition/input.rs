@@ -1,4 +1,4 @@
-//! What a request may add.
+//! An input: what a request may add, as a definition declares it.
 
 use serde::Deserialize;
 

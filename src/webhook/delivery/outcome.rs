@@ -39,7 +39,7 @@ pub struct Outcome {
     /// The body of the answer, where all of it came in time and within the bound.
     pub answer: Option<Bytes>,
     /// Whether it says that the target is down rather than that the event is bad.
-    pub(super) is_down: bool,
+    pub is_down: bool,
 }
 
 /// Statuses of 3xx and 4xx after which another attempt may end in another way.

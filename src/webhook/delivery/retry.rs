@@ -114,7 +114,7 @@ mod tests {
             (400, 2, YOUNG, Some("refused")),
             (400, 9, OLD, Some("refused")),
             (400, 0, OLD, Some("expired")),
-            (500, 40, OLD - YOUNG, None),
+            (500, 40, Duration::from_hours(71), None),
             (500, 0, OLD, Some("expired")),
             (503, 0, OLD, Some("expired")),
         ] {

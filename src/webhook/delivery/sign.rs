@@ -27,7 +27,7 @@ const SEED_BYTES: usize = 32;
 /// A key that deliveries are signed with.
 pub enum SignKey {
     /// HMAC-SHA256, `v1,`: the application has the same key.
-    Shared(hmac::Key),
+    Shared(Box<hmac::Key>),
     /// Ed25519, `v1a,`: the application has the public half.
     Private(Box<Ed25519KeyPair>),
 }
@@ -39,7 +39,7 @@ impl SignKey {
         let decoded = |text: &str| BASE64.decode(text).unwrap_or_default();
         if let Some(text) = text.strip_prefix(SHARED) {
             let key = Some(decoded(text)).filter(|key| SHARED_BYTES.contains(&key.len()));
-            return key.map(|key| Self::Shared(hmac::Key::new(HMAC_SHA256, &key))).ok_or_else(|| {
+            return key.map(|key| Self::Shared(Box::new(hmac::Key::new(HMAC_SHA256, &key)))).ok_or_else(|| {
                 format!(
                     "must hold {SHARED} and the base64 of {} to {} bytes, in one line",
                     SHARED_BYTES.start(),
@@ -92,7 +92,9 @@ impl SignKey {
         match self {
             Self::Shared(key) => {
                 let mut context = hmac::Context::with_key(key);
-                parts.iter().for_each(|part| context.update(part));
+                for part in parts {
+                    context.update(part);
+                }
                 format!("v1,{}", BASE64.encode(context.sign().as_ref()))
             }
             Self::Private(pair) => format!("v1a,{}", BASE64.encode(pair.sign(&parts.concat()).as_ref())),

@@ -21,6 +21,7 @@ pub struct MemoryStore {
 struct State {
     last: Seq,
     events: BTreeMap<Seq, Taken>,
+    order_of: HashMap<Seq, OrderKey>,
     /// Those that nothing stands before, by when they are due.
     ready: BTreeSet<(Moment, Seq)>,
     orders: HashMap<OrderKey, VecDeque<Seq>>,
@@ -53,6 +54,7 @@ impl MemoryStore {
             body: Bytes::from(body.to_owned()),
         };
         state.events.insert(seq, taken);
+        state.order_of.extend(order.map(|order| (seq, order)));
         let stands_first = order.is_none_or(|order| {
             state.order_of.insert(seq, order);
             let line = state.orders.entry(order).or_default();

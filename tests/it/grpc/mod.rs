@@ -1,6 +1,6 @@
 //! Envoy's external authorization over gRPC: the same table as the subrequest, and who may say what in it.
 
-mod client;
+pub mod client;
 mod envoy;
 mod hostile;
 mod identity;

@@ -10,7 +10,9 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 mod application;
+mod body;
 mod commands;
+mod identity;
 mod providers;
 mod readme;
 

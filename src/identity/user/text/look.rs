@@ -1,4 +1,4 @@
-//! What one pass over the bytes of a value finds.
+//! Classes of bytes in a value, found in one pass, so that checks for what is not there are left out.
 
 /// Classes of the bytes that came. Nearly every value is printable and has none of the rest.
 #[derive(Clone, Copy)]
