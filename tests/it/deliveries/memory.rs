@@ -25,7 +25,6 @@ struct State {
     /// Those that nothing stands before, by when they are due.
     ready: BTreeSet<(Moment, Seq)>,
     orders: HashMap<OrderKey, VecDeque<Seq>>,
-    order_of: HashMap<Seq, OrderKey>,
     settled: Vec<(Seq, Settled)>,
     dead: BTreeMap<Seq, &'static str>,
     taken: usize,

@@ -69,7 +69,7 @@ impl Preset {
         let own = Value::from(vec![SIGN_KEY]);
         let keys = case.get("sign_keys").unwrap_or(&own);
         for (number, key) in keys.as_array().expect("keys").iter().enumerate() {
-            std::fs::write(sign_keys.join(number.to_string()), key.as_str().expect("text")).expect("written");
+            std::fs::write(sign_keys.join(format!("{number}.key")), key.as_str().expect("text")).expect("written");
         }
         let url = case["url"].as_str().map_or_else(String::new, |url| {
             // The hash of a body is no part of what the provider was given.
