@@ -5,6 +5,8 @@
 
 mod cautions;
 mod descriptors;
+mod plans;
+mod readiness;
 mod summary;
 mod webhooks;
 
@@ -18,17 +20,15 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
 use crate::definition::{Key, Mistake};
-use crate::identity::{self, Roles};
-use crate::inbound::{
-    self, AppState, BodyLimits, Bound, Calls, Entrance, Limits, Listener, Protocol, Routes, Service, Tls,
-};
+use crate::identity;
+use crate::inbound::{AppState, BodyLimits, Bound, Calls, Entrance, Limits, Listener, Protocol, Routes, Service, Tls};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::{Outbound, Poster, Services};
-use crate::provider::{Definitions, Provider, warm_up_randomness};
+use crate::provider::{Definitions, Provider};
 use crate::secrets::watch::{self, Nudge};
 use crate::secrets::{self, Reload};
-use crate::session::{Form, Plan, Sessions};
+use crate::session::{Plan, Sessions};
 use crate::telemetry::{self, LogQueue, RequestLog};
 use crate::webhook::Webhook;
 use crate::webhook::store::Store;
@@ -123,7 +123,7 @@ impl Blueprint {
             None
         });
         let sources = sources.unwrap_or_default();
-        let plans = plan(&config, &sources, &providers, &metrics, &mut errors);
+        let plans = plans::draw(&config, &sources, &providers, &metrics, &mut errors);
         if errors.is_empty() {
             let (sources, poster) = (Arc::new(sources), services.outbound.poster().map_err(fault)?);
             Ok(Self { config, stray_variables, sources, providers, plans, webhooks, poster, tls, clock, metrics })
@@ -211,48 +211,6 @@ impl Reload for Denied {
     fn reload(&self) {
         self.sources.reload_denied().iter().for_each(|user| self.sessions.forget(user));
     }
-}
-
-/// Routes whose lifetime the provider and its clients can live with.
-fn plan(
-    config: &Config,
-    sources: &identity::Sources,
-    providers: &BTreeMap<String, Arc<Provider>>,
-    metrics: &Metrics,
-    errors: &mut Vec<ConfigError>,
-) -> Vec<Arc<Plan>> {
-    let mut plans = Vec::new();
-    let roles = Arc::new(Roles::new(&config.identity.roles));
-    for route in &config.routes {
-        // A provider that is missing here has been complained about.
-        let Some(provider) = providers.get(&route.provider) else { continue };
-        let ttl = route.ttl.unwrap_or(provider.lifetime().default);
-        if let Err(problem) = provider.lifetime().check(ttl) {
-            errors.push(ConfigError::new(route.origin.clone(), route.key.below("ttl"), problem));
-        }
-        provider.note_lifetime(ttl);
-        let resolver = sources.resolver(route);
-        let form = inbound::form(route, &resolver, provider).unwrap_or_else(|mistake| {
-            errors.push(ConfigError::at(route.origin.clone(), mistake.within(&route.key)));
-            Form::Json
-        });
-        if let Some(member) = resolver.user_member()
-            && provider.inputs().reads_member(member)
-        {
-            let problem = format!(
-                "\"{}\" declares an input in the member \"{member}\" of the body, which names the user on this route; \
-                 take another provider or another source",
-                provider.preset()
-            );
-            errors.push(ConfigError::new(route.origin.clone(), route.key.below("provider"), problem));
-        }
-        let plan = Plan::new(route, form, Arc::clone(provider), Arc::clone(&roles), metrics);
-        if let Err(mistake) = plan.check_headers() {
-            errors.push(ConfigError::at(route.origin.clone(), mistake.within(&route.key)));
-        }
-        plans.push(Arc::new(plan));
-    }
-    plans
 }
 
 /// A service whose ports are open.
@@ -358,6 +316,7 @@ impl App {
             listeners.push(Listener {
                 key: WEBHOOKS,
                 bound: bind(WEBHOOKS, &own.server.listen)?,
+                // W-25: paths of webhooks alone
                 service: Service::Routes(Routes::webhooks(&webhooks.receivers, own.server.body_timeout, &state)),
                 limits: limits.of_webhooks(own.server.max_buffered_bytes),
                 entrance: strangers,
@@ -409,7 +368,7 @@ impl App {
         }
         let Self { blueprint, listeners, webhooks, lifecycle, ops_lifecycle, nudge: _nudge } = self;
         let server = &blueprint.config.server;
-        object(&blueprint, &lifecycle);
+        readiness::object(&blueprint, &lifecycle);
         blueprint.warn();
         // What accepts connections ends before what is served on them.
         let (accepting, ops_accepting) = (Lifecycle::default(), Lifecycle::default());
@@ -418,7 +377,7 @@ impl App {
             own.spawn(listener.serve(Arc::clone(&blueprint.metrics)));
         }
         webhooks.start();
-        ready_when_random(&lifecycle);
+        readiness::when_random(&lifecycle);
         let store = webhooks.store;
         let failed = tokio::select! {
             () = shutdown => false,
@@ -464,17 +423,6 @@ async fn drain(lifecycle: &Lifecycle, deadline: Duration) -> Ended {
     Ended::Cut(left)
 }
 
-/// The first random number of a process takes tens of milliseconds; readiness waits for it, liveness does not.
-fn ready_when_random(lifecycle: &Lifecycle) {
-    let lifecycle = lifecycle.clone();
-    lifecycle.clone().spawn(async move {
-        let drawn = tokio::task::spawn_blocking(warm_up_randomness).await;
-        if drawn.is_ok() {
-            lifecycle.withdraw("starting");
-        }
-    });
-}
-
 fn watch_files(blueprint: &Blueprint, sessions: &Arc<Sessions>, lifecycle: &Lifecycle) -> Nudge {
     let (reloads, metrics) = (blueprint.reloads(sessions), Arc::clone(&blueprint.metrics));
     let files = reloads.iter().flat_map(|reload| reload.files()).collect();
@@ -484,26 +432,4 @@ fn watch_files(blueprint: &Blueprint, sessions: &Arc<Sessions>, lifecycle: &Life
         }
         metrics.process.files_stuck().set(i64::try_from(secrets::stuck()).unwrap_or(i64::MAX));
     })
-}
-
-fn object(blueprint: &Blueprint, lifecycle: &Lifecycle) {
-    // One that takes webhooks alone needs no users.
-    if blueprint.plans.is_empty() && !blueprint.webhooks.is_empty() {
-        return;
-    }
-    if blueprint.sources.is_empty() {
-        lifecycle.object("no_identity_source", "set identity.source to a preset such as \"plain\"");
-    }
-    let listen = &blueprint.config.server.listen;
-    let over_grpc = blueprint.config.grpc.iter().any(|grpc| blueprint.sources.peers().can_hold(&grpc.listen));
-    if !over_grpc && !blueprint.sources.peers().can_hold(listen) {
-        let key = match listen {
-            Listen::Tcp(_) => "identity.peers.networks",
-            Listen::Unix(_) => "identity.peers.unix_uids",
-        };
-        lifecycle.object("no_peer_proof", format!("set {key} to those who may tell identity"));
-    }
-    if blueprint.plans.is_empty() {
-        lifecycle.object("no_routes", "add [[routes]] to the configuration");
-    }
 }

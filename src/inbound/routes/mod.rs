@@ -26,6 +26,7 @@ use issuer::Issuer;
 use session::SessionRoute;
 use subrequest::SubrequestRoute;
 use table::{Handler, Served, Table};
+use webhook::WebhookRoute;
 
 use crate::config::{self, RouteKind};
 use crate::definition::Mistake;
@@ -55,7 +56,8 @@ impl Routes {
 
     /// The webhooks, and «not found» for the rest.
     pub fn webhooks(receivers: &[Arc<Receiver>], body_timeout: Duration, state: &AppState) -> Self {
-        let served = receivers.iter().map(|own| webhook::served(own, body_timeout, state)).collect();
+        let route = |own: &Arc<Receiver>| Served::of_webhook(own.path(), WebhookRoute::new(own, body_timeout, state));
+        let served = receivers.iter().map(route).collect();
         Self { table: Arc::new(Table::new(served, webhook::not_found(state), heads(state))) }
     }
 

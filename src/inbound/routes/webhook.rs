@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use warp::reply::Response;
 
-use super::table::Served;
 use crate::inbound::AppState;
 use crate::inbound::reply::observe::{LineLimit, known};
 use crate::inbound::reply::{self, Base, Extras, Outcome};
@@ -31,20 +30,6 @@ pub(super) struct WebhookRoute {
     lines: LineLimit,
 }
 
-/// The handler of a webhook, at its place.
-pub(super) fn served(receiver: &Arc<Receiver>, body_timeout: Duration, state: &AppState) -> Served {
-    let path = receiver.path();
-    let route = WebhookRoute {
-        receiver: Arc::clone(receiver),
-        path: path.clone(),
-        base: Base::new(&[], Some("application/json")),
-        body_timeout,
-        log: state.log.clone(),
-        lines: LineLimit::default(),
-    };
-    Served::of_webhook(path, route)
-}
-
 /// Answers what is posted to no webhook. Scanners find every port, so their requests have few lines.
 pub(super) fn not_found(state: &AppState) -> impl Fn(&Request) -> Response + Send + Sync + 'static {
     let base = Base::new(&[], Some("application/json"));
@@ -54,6 +39,7 @@ pub(super) fn not_found(state: &AppState) -> impl Fn(&Request) -> Response + Sen
     move |request| {
         count.inc();
         if lines.may_tell() {
+            // W-24: names of strangers
             write(&log, request, "other", Outcome::NotFound, None);
         }
         reply::problem(&base, request.id, Outcome::NotFound, Extras::default())
@@ -61,6 +47,18 @@ pub(super) fn not_found(state: &AppState) -> impl Fn(&Request) -> Response + Sen
 }
 
 impl WebhookRoute {
+    /// Answers for `receiver`. Bodies have so long to come.
+    pub(super) fn new(receiver: &Arc<Receiver>, body_timeout: Duration, state: &AppState) -> Self {
+        Self {
+            receiver: Arc::clone(receiver),
+            path: receiver.path(),
+            base: Base::new(&[], Some("application/json")),
+            body_timeout,
+            log: state.log.clone(),
+            lines: LineLimit::default(),
+        }
+    }
+
     /// Answers one request; every outcome is an answer.
     pub(super) async fn answer(&self, request: &Request) -> Response {
         let ended = self.receive(request).await;
@@ -72,6 +70,7 @@ impl WebhookRoute {
 
     async fn receive(&self, request: &Request) -> Ended {
         let head = Head { method: &request.method, query: request.query(), headers: &request.headers };
+        // W-11: head before body
         let admitted = match self.receiver.admit(&head) {
             Ok(admitted) => admitted,
             Err(ended) => return ended,
@@ -96,6 +95,7 @@ impl WebhookRoute {
     /// Writes a line. Every stranger can have requests refused, so of those there are only so many a second.
     fn tell(&self, request: &Request, ended: &Ended, outcome: Outcome) {
         let is_taken = outcome == Outcome::Ok;
+        // W-11: lines of a webhook
         if !self.log.wants(is_taken) || !is_taken && !self.lines.may_tell() {
             return;
         }

@@ -38,7 +38,7 @@ impl<K: Copy + Eq + Hash> Remembered<K> {
 
     /// Whether `key` is remembered.
     pub(super) fn holds(&self, key: &K, now: Moment) -> bool {
-        self.until.get(key).is_some_and(|until| now < *until)
+        self.until.get(key).is_some_and(|until| now < *until) // W-03: end of a memory
     }
 }
 

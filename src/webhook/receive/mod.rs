@@ -130,7 +130,6 @@ impl Receiver {
         if *head.method != Method::POST {
             return Err(Refused::Method.into());
         }
-        // W-11: head before body
         let examined = scheme.examine(head, self.clock.now()).map_err(|reason| self.unproven(head, reason))?;
         if !scheme.takes(head.headers) {
             return Err(Refused::Unsupported.into());

@@ -91,6 +91,7 @@ impl Guests {
 
     /// Lets the body that has been coming for the longest time make room; `None` where there is none that has had its time.
     fn displace(&mut self, now: Moment, wanted: impl Fn(&Entry) -> bool) -> Option<()> {
+        // W-11: room for others
         let is_slow =
             |entry: &Entry| entry.reading.as_ref().is_some_and(|reading| now.since(reading.since) >= PATIENCE);
         let (&number, _) = self.all.iter().find(|(_, entry)| wanted(entry) && is_slow(entry))?;

@@ -20,7 +20,7 @@ impl Skew {
         }
         last.push_back(seconds);
         let mut sorted: Vec<i64> = last.iter().copied().collect();
-        sorted.sort_unstable();
+        sorted.sort_unstable(); // W-26: median
         sorted.get(sorted.len() / 2).copied().unwrap_or_default()
     }
 }
@@ -33,11 +33,12 @@ mod tests {
     #[test]
     fn the_median_of_the_last_requests() {
         let skew = Skew::default();
-        for _ in 0..20 {
+        for _ in 0..15 {
             assert_eq!(skew.note(600), 600);
         }
-        for _ in 0..10 {
-            assert_eq!(skew.note(i64::MIN), 600);
+        assert_eq!(skew.note(i64::MIN), 600);
+        for _ in 0..15 {
+            assert_eq!(skew.note(600), 600);
         }
         for _ in 0..31 {
             skew.note(-1);

@@ -5,6 +5,8 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::Head;
+use crate::definition::Mistake;
+use crate::provider::webhook::{Challenge, HandshakeMethod};
 use crate::webhook::keys::Ring;
 use crate::webhook::refusal::Reason;
 
@@ -49,6 +51,22 @@ pub(super) enum Handshake {
 }
 
 impl Question {
+    /// From a challenge of the definition with a pointer.
+    pub(super) fn compile(own: &Challenge, at: &str) -> Result<Self, Mistake> {
+        if own.query.is_some() || own.require.is_some() || own.header.is_some() || !own.allow.is_empty() {
+            return Err("has members of an unproven question beside json; write json, is and answer".into());
+        }
+        let answer = own.answer.as_ref().map(|answer| answer.text.json.clone());
+        for pointer in [Some(at), answer.as_deref()].into_iter().flatten().filter(|at| !at.starts_with('/')) {
+            return Err(format!("\"{pointer}\" is no JSON Pointer; write \"/{pointer}\"").into());
+        }
+        let is = own.is.as_ref().map_or(&[][..], |is| is.as_slice()).to_vec();
+        if is.is_empty() {
+            return Err(Mistake::new("is", "is missing; say what stands there in a question"));
+        }
+        Ok(Self { at: at.to_owned(), is, answer })
+    }
+
     /// The answer, where `document` is this question.
     pub(super) fn answer(&self, document: &Value) -> Option<Result<Answer, Reason>> {
         let told = document.pointer(&self.at)?.as_str()?;
@@ -62,6 +80,33 @@ impl Question {
 }
 
 impl Handshake {
+    /// From a challenge of the definition with a method.
+    pub(super) fn compile(own: &Challenge, method: HandshakeMethod) -> Result<Self, Mistake> {
+        if own.is.is_some() || own.answer.is_some() {
+            return Err("has members of a proven question beside method; remove is and answer".into());
+        }
+        match method {
+            HandshakeMethod::Get => {
+                let query = own
+                    .query
+                    .clone()
+                    .ok_or_else(|| Mistake::new("query", "is missing; say which parameter is sent back"))?;
+                let require = own.require.as_ref().map(|require| (require.query.clone(), require.secret.clone()));
+                Ok(Self::Echo { query, require })
+            }
+            HandshakeMethod::Head => Ok(Self::Head),
+            HandshakeMethod::Options => {
+                let header = own.header.as_ref().and_then(|name| name.parse().ok());
+                let header =
+                    header.ok_or_else(|| Mistake::new("header", "is missing; say which header names the origin"))?;
+                if own.allow.is_empty() {
+                    return Err(Mistake::new("allow", "is empty; list the origins that may post"));
+                }
+                Ok(Self::Origin { header, allow: own.allow.clone() })
+            }
+        }
+    }
+
     /// The answer, where `head` is this question.
     pub(super) fn answer(&self, head: &Head<'_>, ring: &Ring) -> Option<Result<Answer, Reason>> {
         match self {

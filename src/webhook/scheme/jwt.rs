@@ -51,7 +51,7 @@ impl JwtRule {
         if header.contains_key("crit") {
             return Err(Reason::Malformed);
         }
-        let signature = BASE64URL.decode(signature).map_err(|_| Reason::Malformed)?;
+        let signature = BASE64URL.decode(signature).map_err(|_| Reason::BadSignature)?;
         let claims = object(claims)?;
         self.check_times(&claims, now)?;
         let key_id = claims.get("iss").and_then(Value::as_str).ok_or(Reason::UnknownKey)?.to_owned();

@@ -188,6 +188,7 @@ impl MacRule {
         if !query(head).filter(|pair| !is_hash(pair)).eq(known) {
             return Err(Reason::Mismatch);
         }
+        // W-12: address of the configuration
         let behind = head.query.map(|query| format!("?{query}")).unwrap_or_default();
         Ok(self.urls.iter().map(|url| format!("{url}{behind}")).collect())
     }

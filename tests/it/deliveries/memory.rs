@@ -55,7 +55,6 @@ impl MemoryStore {
         state.events.insert(seq, taken);
         state.order_of.extend(order.map(|order| (seq, order)));
         let stands_first = order.is_none_or(|order| {
-            state.order_of.insert(seq, order);
             let line = state.orders.entry(order).or_default();
             line.push_back(seq);
             line.len() == 1

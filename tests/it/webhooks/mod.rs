@@ -4,6 +4,7 @@ mod canary;
 mod command;
 pub mod fixture;
 mod floods;
+mod handshakes;
 mod libraries;
 pub mod preset;
 mod proxies;
