@@ -77,7 +77,9 @@ impl WebhookSettings {
                 .any(|name| name.strip_prefix(keys).is_some_and(|end| ["", "_file", "_dir"].contains(&end)))
         };
         if section.named_by("keys").is_some_and(is_given) {
-            section.pair().for_each(|name| drop(wanted.remove(name)));
+            for name in section.pair() {
+                wanted.remove(name);
+            }
         }
         widen(definition, &mut wanted);
         let mut settings =
