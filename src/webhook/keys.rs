@@ -24,8 +24,7 @@ pub struct KeyRule {
 
 /// A secret, ready to prove with.
 pub struct ProvingKey {
-    /// What the provider calls it, where there are several by id.
-    pub id: Option<String>,
+    id: Option<String>,
     macs: Vec<(Hash, MacKey)>,
     credential: Credential,
     secret: Secret,
@@ -85,6 +84,11 @@ impl KeyRule {
 const MIN_BYTES: usize = 16;
 
 impl ProvingKey {
+    /// What the provider calls it, where there are several by id.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
     /// What makes MACs with this hash.
     pub fn mac(&self, hash: Hash) -> Option<&MacKey> {
         self.macs.iter().find(|(own, _)| *own == hash).map(|(_, key)| key)

@@ -49,8 +49,8 @@ impl Secrets {
         reports: Reports,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Mistakes> {
-        let webhook = &settings.webhook;
-        let pair = webhook.pair.as_ref().zip(settings.pair_id.as_ref());
+        let webhook = settings.webhook();
+        let pair = webhook.pair.as_ref().zip(settings.pair_id());
         let required = webhook.challenge.iter().filter_map(|own| Some(own.require.as_ref()?.secret.clone()));
         let sources = Sources {
             rule: rule.clone(),
@@ -59,8 +59,8 @@ impl Secrets {
             is_table: webhook.keys.is_some(),
             required: required.collect(),
         };
-        let patterns = settings.patterns.clone();
-        let current = Reloaded::open(settings.sources.clone(), reports, |set| {
+        let patterns = settings.patterns().clone();
+        let current = Reloaded::open(settings.sources().clone(), reports, |set| {
             for (name, pattern) in &patterns {
                 let differs = |secret: &Secret| !secret.expose_text().is_some_and(|text| pattern.is_match(text));
                 if set.get(name).is_some_and(differs) {

@@ -16,16 +16,11 @@ use crate::secrets::SecretSource;
 /// `[webhook]` of a definition, for one operator.
 #[derive(Debug)]
 pub struct WebhookSettings {
-    /// The section, with settings in it.
-    pub webhook: Webhook,
-    /// Where each secret that it names is.
-    pub sources: BTreeMap<String, SecretSource>,
-    /// What secrets look like.
-    pub patterns: BTreeMap<String, Regex>,
-    /// The key id of the pair, where that is what counts.
-    pub pair_id: Option<PairId>,
-    /// What was given twice, and which one counts: one sentence each.
-    pub cautions: Vec<String>,
+    webhook: Webhook,
+    sources: BTreeMap<String, SecretSource>,
+    patterns: BTreeMap<String, Regex>,
+    pair_id: Option<PairId>,
+    cautions: Vec<String>,
     places: Places,
 }
 
@@ -52,6 +47,31 @@ impl WebhookSettings {
             Ok(read) => Ok(read(places)),
             Err(mistakes) => Err(places.errors(mistakes)),
         }
+    }
+
+    /// The section, with settings in it.
+    pub fn webhook(&self) -> &Webhook {
+        &self.webhook
+    }
+
+    /// Where each secret that it names is.
+    pub fn sources(&self) -> &BTreeMap<String, SecretSource> {
+        &self.sources
+    }
+
+    /// What secrets look like.
+    pub fn patterns(&self) -> &BTreeMap<String, Regex> {
+        &self.patterns
+    }
+
+    /// The key id of the pair, where that is what counts.
+    pub fn pair_id(&self) -> Option<&PairId> {
+        self.pair_id.as_ref()
+    }
+
+    /// What was given twice, and which one counts: one sentence each.
+    pub fn cautions(&self) -> &[String] {
+        &self.cautions
     }
 
     /// A mistake in the section or in a setting, at the place where its author finds it.

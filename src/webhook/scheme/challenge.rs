@@ -20,7 +20,7 @@ pub enum Answer {
     Empty,
     /// Visible ASCII, 256 bytes at most.
     Text(String),
-    /// An origin that may post, for `WebHook-Allowed-Origin` (CloudEvents).
+    /// An origin that may post, for `WebHook-Allowed-Origin` (`CloudEvents`).
     Origin(HeaderValue),
 }
 
@@ -57,8 +57,9 @@ impl Question {
             return Err("has members of an unproven question beside json; write json, is and answer".into());
         }
         let answer = own.answer.as_ref().map(|answer| answer.text.json.clone());
-        for pointer in [Some(at), answer.as_deref()].into_iter().flatten().filter(|at| !at.starts_with('/')) {
-            return Err(format!("\"{pointer}\" is no JSON Pointer; write \"/{pointer}\"").into());
+        let is_pointer = |at: &str| at.starts_with('/');
+        if let Some(wrong) = [Some(at), answer.as_deref()].into_iter().flatten().find(|at| !is_pointer(at)) {
+            return Err(format!("\"{wrong}\" is no JSON Pointer; write \"/{wrong}\"").into());
         }
         let is = own.is.as_ref().map_or(&[][..], |is| is.as_slice()).to_vec();
         if is.is_empty() {

@@ -92,7 +92,7 @@ fn object(part: &str) -> Result<Map<String, Value>, Reason> {
     serde_json::from_slice(&bytes).map_err(|_| Reason::Malformed)
 }
 
-/// A time as a number (RFC 7519, NumericDate), rounded down.
+/// A time as a number (RFC 7519, `NumericDate`), rounded down.
 fn whole(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| {
         let number = value.as_f64().filter(|number| number.abs() < 1e15)?;

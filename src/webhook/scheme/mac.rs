@@ -209,7 +209,9 @@ impl Signed {
         let is_form = self.parts.iter().any(|part| matches!(part, Part::Form));
         let form = if is_form { form::sorted(body)? } else { String::new() };
         let (mut proven, mut is_known) = (None, false);
-        for (standing, key) in ring.iter().filter(|(_, key)| self.key_id.is_none() || key.id == self.key_id) {
+        for (standing, key) in
+            ring.iter().filter(|(_, key)| self.key_id.is_none() || key.id() == self.key_id.as_deref())
+        {
             is_known = true;
             let urls = self.urls.iter().map(String::as_str).chain(self.urls.is_empty().then_some(""));
             for tag in urls.filter_map(|url| self.mac(key, url, body, form.as_bytes())) {

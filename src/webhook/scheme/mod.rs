@@ -321,7 +321,7 @@ impl Scheme {
 fn verify(jwt: &UnverifiedJwt, rule: &JwtRule, ring: &Ring) -> Result<Standing, Reason> {
     let (mut proven, mut is_known) = (None, false);
     // W-08: key of the issuer
-    for (standing, key) in ring.iter().filter(|(_, key)| key.id.as_deref() == Some(&jwt.key_id)) {
+    for (standing, key) in ring.iter().filter(|(_, key)| key.id() == Some(&jwt.key_id)) {
         is_known = true;
         let Some(mac) = key.mac(rule.alg.1) else { continue };
         let tag = mac.mac(jwt.signed.as_bytes());

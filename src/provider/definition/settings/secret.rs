@@ -69,7 +69,7 @@ pub(super) fn secret(
             let variable = variable.unwrap_or_default();
             return Err(wrong(&key, format!("{variable} and {variable}_FILE are both set; unset one")));
         }
-        (None, Some(path), None) => Some(file_source(uses, &path)),
+        (None, Some(path), None) => Some(file_source(uses, path)),
         (None, None, Some(text)) => Some(SecretSource::Variable {
             name: variable.unwrap_or_default().to_owned(),
             text: Secret::new(text.as_bytes().to_vec()),

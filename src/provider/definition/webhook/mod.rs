@@ -334,7 +334,7 @@ pub struct Challenge {
     /// What must stand beside it.
     #[serde(default)]
     pub require: Option<Require>,
-    /// The header that names the origin, for `OPTIONS` (CloudEvents).
+    /// The header that names the origin, for `OPTIONS` (`CloudEvents`).
     #[serde(default)]
     pub header: Option<String>,
     /// The origins that may post.

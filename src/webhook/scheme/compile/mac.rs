@@ -64,8 +64,9 @@ impl Compiler<'_> {
         let has = |piece: &Piece| pieces.contains(piece);
         let only_forms = accept.iter().all(|own| own == form::CONTENT_TYPE);
         let by_hash = self.webhook.body_hash.is_some();
+        let covers = has(&Piece::Body) || by_hash || has(&Piece::Form) && only_forms;
         // W-02: text with the body
-        if !has(&Piece::Body) && !by_hash && !(has(&Piece::Form) && only_forms) {
+        if !covers {
             self.refuse("text", "says nothing of the body; write {{ request.body }} in it, or body_hash");
         }
         if by_hash && !has(&Piece::Url) {

@@ -159,7 +159,7 @@ impl Compiler<'_> {
         match (webhook.secret.is_some(), by_id) {
             (true, true) => self.refuse("secret", "stands beside keys; write one of them"),
             (false, false) => {
-                self.refuse("secret", "is missing; name the secret setting, or the table of keys with keys")
+                self.refuse("secret", "is missing; name the secret setting, or the table of keys with keys");
             }
             _ => {}
         }
