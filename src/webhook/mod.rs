@@ -69,7 +69,7 @@ impl Webhook {
         };
         let of_provider = |mistakes: Mistakes| mistakes.into_iter().map(|own| settings.error(own)).collect::<Vec<_>>();
         let public_url = config.public_url.as_deref();
-        let scheme = Scheme::compile(&settings.webhook, public_url).map_err(of_provider)?;
+        let scheme = Scheme::compile(settings.webhook(), public_url).map_err(of_provider)?;
         if config.handshake && !scheme.has_handshakes() {
             let problem =
                 format!("has no effect: \"{}\" has no challenge that nothing proves; remove it", table.preset);
@@ -80,8 +80,8 @@ impl Webhook {
         let clock = Arc::clone(&services.clock);
         let secrets =
             Secrets::open(&settings, scheme.keys(), overlap, reports, Arc::clone(&clock)).map_err(of_provider)?;
-        let cautions = settings.cautions.iter().chain(scheme.cautions()).cloned().collect();
-        let places = settings.sources.iter().map(|(name, source)| (name.clone(), source.to_string())).collect();
+        let cautions = settings.cautions().iter().chain(scheme.cautions()).cloned().collect();
+        let places = settings.sources().iter().map(|(name, source)| (name.clone(), source.to_string())).collect();
         let (secrets, signer) = (Arc::new(secrets), Arc::new(signer));
         Ok(Self { config: config.clone(), scheme, secrets, signer, places, cautions, clock })
     }

@@ -97,7 +97,7 @@ impl MacRule {
                 (None, None) => self.hash,
             },
         };
-        if let (Some(name), Some(id)) = (&self.key_id, &key.id) {
+        if let (Some(name), Some(id)) = (&self.key_id, key.id()) {
             envelope.set(name, id)?;
         }
         if let Some(name) = &self.id {
@@ -160,7 +160,7 @@ impl MacRule {
 impl JwtRule {
     fn sign(&self, draft: &Draft<'_>, key: &ProvingKey) -> Result<String, String> {
         let now = draft.at.as_seconds();
-        let mut claims = json!({ "iss": key.id, "iat": now, "nbf": now, "exp": now.saturating_add(LIFE) });
+        let mut claims = json!({ "iss": key.id(), "iat": now, "nbf": now, "exp": now.saturating_add(LIFE) });
         if let Value::Object(claims) = &mut claims {
             claims.insert(self.claim.clone(), hash_of(self.encode, draft.body).into());
         }
