@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
-use crate::definition::{Key, Mistake};
+use crate::definition::Mistake;
 use crate::identity;
 use crate::inbound::{AppState, BodyLimits, Bound, Calls, Entrance, Limits, Listener, Protocol, Routes, Service, Tls};
 use crate::lifecycle::Lifecycle;
@@ -35,7 +35,7 @@ use crate::webhook::store::Store;
 
 pub(crate) use descriptors::raise as raise_descriptor_limit;
 
-use descriptors::Budget;
+use descriptors::DescriptorShares;
 use webhooks::Opened;
 
 /// The keys that say where each listener is.
@@ -106,10 +106,7 @@ impl Blueprint {
                 Err(mistakes) => errors.extend(mistakes),
             }
         }
-        for (name, problem) in Provider::mixed_up(&providers) {
-            let origin = config.providers.get(&name).map(|table| table.origin.clone()).unwrap_or_default();
-            errors.push(ConfigError::new(origin, Key::of("providers").below(name).below("user_prefix"), problem));
-        }
+        errors.extend(Provider::mixed_up(&providers, &config.providers));
         let mut webhooks = Vec::new();
         for own in config.webhooks.iter().flat_map(|webhooks| &webhooks.served) {
             let Some(table) = config.providers.get(&own.provider) else { continue };
@@ -169,13 +166,13 @@ impl Blueprint {
         Sessions::new(self.plans.clone(), limits, clock, lifecycle.clone(), &self.metrics)
     }
 
-    /// How descriptors are shared.
-    fn descriptors(&self) -> Budget {
+    /// How many connections there may be.
+    fn shares(&self) -> DescriptorShares {
         let calls: usize = self.config.providers.values().map(|provider| provider.calls_at_once).sum();
         let webhooks = self.config.webhooks.iter();
         let deliveries: usize = webhooks.clone().flat_map(|own| &own.served).map(|own| own.deliveries_at_once).sum();
         let listeners = 1 + self.config.grpc.iter().count() + webhooks.count();
-        Budget::now(self.config.server.max_connections, listeners, calls.saturating_add(deliveries))
+        DescriptorShares::share(self.config.server.max_connections, listeners, calls.saturating_add(deliveries))
     }
 
     /// What is read again when its files change.
@@ -277,8 +274,8 @@ impl App {
             deliveries: webhooks.deliveries.clone(),
             body: BodyLimits { bytes: server.max_body_bytes, patience: server.header_timeout },
         };
-        let budget = blueprint.descriptors();
-        let limits = Limits { connections: budget.connections, ..Limits::from(server) };
+        let shares = blueprint.shares();
+        let limits = Limits { connections: shares.connections, ..Limits::from(server) };
         let peers = Arc::clone(blueprint.sources.peers());
         let entrance = Entrance { peers, tls: blueprint.tls.clone(), log: log.clone() };
         // Where no peer is known, and no connection proves anything.
@@ -297,7 +294,7 @@ impl App {
                 key: OPS,
                 bound: bind(OPS, &config.ops)?,
                 service: Service::Routes(Routes::ops(&lifecycle, &state)),
-                limits: limits.of_ops(budget.ops),
+                limits: limits.of_ops(shares.ops),
                 entrance: strangers.clone(),
                 lifecycle: ops_lifecycle.clone(),
             },

@@ -15,6 +15,7 @@ mod request;
 mod routes;
 mod service;
 mod status;
+mod webhook;
 
 use std::sync::Arc;
 

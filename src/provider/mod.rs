@@ -45,7 +45,7 @@ pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
 pub use mint::explain::Explanation;
 pub use mint::lifetime::Lifetime;
 pub use mint::{Minted, Order};
-pub use template::{Problem, Profile, ProfileUse};
+pub use template::{FailureView, Profile, ProfileUse};
 
 use calls::journal::Journal;
 use compile::Compiled;

@@ -11,7 +11,6 @@ mod refused;
 mod session;
 pub(super) mod subrequest;
 pub(super) mod table;
-mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +21,12 @@ use super::AppState;
 use super::reply::observe::{Completion, HeadObserver, Observer};
 use super::reply::{self, Base, Extras, Outcome};
 use super::request::Request;
+use super::webhook::{self, WebhookRoute};
 use browser::Rules;
 use issuer::Issuer;
 use session::SessionRoute;
 use subrequest::SubrequestRoute;
 use table::{Handler, Served, Table};
-use webhook::WebhookRoute;
 
 use crate::config::{self, RouteKind};
 use crate::definition::Mistake;

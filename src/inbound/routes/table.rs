@@ -7,11 +7,11 @@ use warp::reply::Response;
 use super::answering::Answering;
 use super::session::SessionRoute;
 use super::subrequest::SubrequestRoute;
-use super::webhook::WebhookRoute;
 use crate::config::{self, Reach};
 use crate::inbound::connection::{HeadFault, is_same};
 use crate::inbound::reply::observe::HeadObserver;
 use crate::inbound::request::Request;
+use crate::inbound::webhook::WebhookRoute;
 
 /// What is served where, in the order in which it is looked for.
 pub(crate) struct Table {

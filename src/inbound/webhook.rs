@@ -17,7 +17,7 @@ use crate::trace::TraceContext;
 use crate::webhook::receive::{Ended, Receiver, Refused};
 use crate::webhook::scheme::{Answer, Head};
 
-/// Names the origin that may post (CloudEvents).
+/// Names the origin that may post, in `CloudEvents`.
 const WEBHOOK_ALLOWED_ORIGIN: HeaderName = HeaderName::from_static("webhook-allowed-origin");
 
 /// What the handler needs, put together at start.
@@ -34,7 +34,6 @@ pub(super) struct WebhookRoute {
 pub(super) fn not_found(state: &AppState) -> impl Fn(&Request) -> Response + Send + Sync + 'static {
     let base = Base::new(&[], Some("application/json"));
     let (log, lines) = (state.log.clone(), LineLimit::default());
-    // T-55: bounded labels
     let count = state.metrics.inbound.requests("other", Outcome::NotFound.row().code);
     move |request| {
         count.inc();
