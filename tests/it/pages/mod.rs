@@ -15,6 +15,7 @@ mod commands;
 mod identity;
 mod providers;
 mod readme;
+mod webhooks;
 
 /// Runs lines of a page in a shell, and gives what they print. The address that pages print stands for `front`.
 async fn shell(lines: &str, front: SocketAddr) -> String {
