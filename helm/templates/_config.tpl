@@ -204,52 +204,22 @@ Not empty where a peer must prove itself by more than where it is.
 {{- or .Values.tls.secretName (dig "server" "tls" "cert_file" "" .Values.config) | empty | ternary "http" "https" -}}
 {{- end -}}
 
+{{/*
+One line for each section: values inside are written inline, as in JSON. toToml is no help, because it writes every number
+as a float (64 becomes 64.0), which an integer key refuses.
+*/}}
 {{- define "sidemint.configToml" -}}
-{{- include "sidemint.toml.table" (dict "table" (include "sidemint.config" . | fromJson) "path" "") | trim -}}
+{{- $lines := list -}}
+{{- range $key, $value := include "sidemint.config" . | fromJson -}}
+  {{- if not (kindIs "invalid" $value) -}}
+    {{- $lines = append $lines (printf "%s = %s" (include "sidemint.toml.key" $key) (include "sidemint.toml.value" $value)) -}}
+  {{- end -}}
+{{- end -}}
+{{- join "\n" $lines -}}
 {{- end -}}
 
 {{- define "sidemint.configChecksum" -}}
 {{- printf "%s%s" (include "sidemint.configToml" .) (.Values.definitions | empty | ternary "" (toJson .Values.definitions)) | sha256sum -}}
-{{- end -}}
-
-{{/*
-TOML by hand, because toToml writes every number as a float (64 becomes 64.0), which an integer key refuses.
-A table writes its plain keys first, as TOML demands, then its sub-tables and lists of tables.
-*/}}
-{{- define "sidemint.toml.table" -}}
-{{- $path := .path -}}
-{{- range $key, $value := .table -}}
-  {{- if not (or (kindIs "invalid" $value) (include "sidemint.toml.isTable" $value) (include "sidemint.toml.isTables" $value)) }}
-{{ include "sidemint.toml.key" $key }} = {{ include "sidemint.toml.value" $value }}
-  {{- end -}}
-{{- end -}}
-{{- range $key, $value := .table -}}
-  {{- $below := include "sidemint.toml.key" $key -}}
-  {{- if $path }}{{ $below = printf "%s.%s" $path $below }}{{ end -}}
-  {{- if include "sidemint.toml.isTable" $value }}
-
-[{{ $below }}]
-    {{- include "sidemint.toml.table" (dict "table" $value "path" $below) -}}
-  {{- else if include "sidemint.toml.isTables" $value -}}
-    {{- range $value }}
-
-[[{{ $below }}]]
-      {{- include "sidemint.toml.table" (dict "table" . "path" $below) -}}
-    {{- end -}}
-  {{- end -}}
-{{- end -}}
-{{- end -}}
-
-{{- define "sidemint.toml.isTable" -}}
-{{- if kindIs "map" . }}yes{{ end -}}
-{{- end -}}
-
-{{- define "sidemint.toml.isTables" -}}
-{{- if and (kindIs "slice" .) . -}}
-  {{- $all := "yes" -}}
-  {{- range . }}{{ if not (kindIs "map" .) }}{{ $all = "" }}{{ end }}{{ end -}}
-  {{- $all -}}
-{{- end -}}
 {{- end -}}
 
 {{- define "sidemint.toml.key" -}}
@@ -260,7 +230,9 @@ A table writes its plain keys first, as TOML demands, then its sub-tables and li
 {{- if kindIs "map" . -}}
   {{- $members := list -}}
   {{- range $key, $value := . -}}
-    {{- $members = append $members (printf "%s = %s" (include "sidemint.toml.key" $key) (include "sidemint.toml.value" $value)) -}}
+    {{- if not (kindIs "invalid" $value) -}}
+      {{- $members = append $members (printf "%s = %s" (include "sidemint.toml.key" $key) (include "sidemint.toml.value" $value)) -}}
+    {{- end -}}
   {{- end -}}
   {{- printf "{ %s }" (join ", " $members) -}}
 {{- else if kindIs "slice" . -}}

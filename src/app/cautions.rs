@@ -22,7 +22,7 @@ impl Blueprint {
                     .to_owned(),
             );
         }
-        told.extend(self.descriptors().caution());
+        told.extend(self.shares().caution);
         told.extend(self.tls.as_ref().and_then(|tls| tls.caution()));
         if self.sources.has_body_by_position() {
             told.push(

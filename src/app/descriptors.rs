@@ -13,51 +13,47 @@ const OPS: usize = 64;
 /// Connections of one listener that end and have not let go of their descriptor.
 const LEAVING: usize = 16;
 
-/// How descriptors are shared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Budget {
-    /// All of them; `None` where there is no limit.
-    limit: Option<usize>,
-    /// What the configuration wants for the connections of one listener.
-    wanted: usize,
-    /// Connections of one listener of identity.
+/// What connections may take of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct DescriptorShares {
+    /// Connections of each listener of identity.
     pub(super) connections: usize,
     /// Connections of the ops listener.
     pub(super) ops: usize,
+    /// What is worth a warning: fewer connections than the configuration wants.
+    pub(super) caution: Option<String>,
 }
 
-impl Budget {
-    /// What the process may have now, shared between so many listeners of identity with as many connections as each of
+impl DescriptorShares {
+    /// Shares what the process may have now between so many listeners of identity with as many connections as each of
     /// them wants, and so many calls to providers at once.
-    pub(super) fn now(wanted: usize, listeners: usize, calls: usize) -> Self {
-        let limit = getrlimit(Resource::Nofile).current.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        Self::of(limit, wanted, listeners, calls)
+    pub(super) fn share(wanted: usize, listeners: usize, calls: usize) -> Self {
+        let limit = getrlimit(Resource::Nofile).current;
+        limit.map_or(Self { connections: wanted, ops: OPS, caution: None }, |limit| {
+            Self::of(usize::try_from(limit).unwrap_or(usize::MAX), wanted, listeners, calls)
+        })
     }
 
-    fn of(limit: Option<usize>, wanted: usize, listeners: usize, calls: usize) -> Self {
-        let Some(all) = limit else { return Self { limit, wanted, connections: wanted, ops: OPS } };
-        let ops = (all / 8).clamp(4, OPS);
-        let left = all.saturating_sub(OWN + ops + calls.min(all / 4));
+    fn of(limit: usize, wanted: usize, listeners: usize, calls: usize) -> Self {
+        let ops = (limit / 8).clamp(4, OPS);
+        let left = limit.saturating_sub(OWN + ops + calls.min(limit / 4));
         let each = left / listeners.max(1);
         let most = each.saturating_sub(each.div_ceil(5).clamp(1, LEAVING)).max(1);
-        Self { limit, wanted, connections: wanted.min(most), ops } // T-71: budget of descriptors
-    }
-
-    /// What is worth a warning: fewer connections than the configuration wants.
-    pub(super) fn caution(&self) -> Option<String> {
-        let limit = self.limit.filter(|_| self.connections < self.wanted)?;
-        Some(format!(
-            "server.max_connections is {}, but the process may open {limit} files (ulimit -n), so each listener has {} places \
-             for connections; raise that limit, or write a lower number",
-            self.wanted, self.connections
-        ))
+        let connections = wanted.min(most); // T-71: places for connections
+        let caution = (connections < wanted).then(|| {
+            format!(
+                "server.max_connections is {wanted}, but the process may open {limit} files (ulimit -n), so each listener \
+                 has {connections} places for connections; raise that limit, or write a lower number"
+            )
+        });
+        Self { connections, ops, caution }
     }
 }
 
 /// Raises the soft limit to the hard one: it is low for programs that can take no more than 1,024, and this one can.
 pub(crate) fn raise() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Where it cannot be raised, the budget is that of what there is.
+    // Where it cannot be raised, what there is is shared.
     let _as_before = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }); // T-71: raised limit
 }
 
@@ -71,25 +67,25 @@ mod tests {
         for (limit, listeners, calls) in
             [(64, 1, 128), (64, 2, 128), (100, 1, 0), (256, 1, 1000), (1024, 1, 128), (1024, 2, 500), (4096, 1, 128)]
         {
-            let budget = Budget::of(Some(limit), 4096, listeners, calls);
-            let of_connections = listeners * (budget.connections + (budget.connections / 4).clamp(1, LEAVING));
-            let rest = OWN + budget.ops + calls.min(limit / 4);
+            let DescriptorShares { connections, ops, caution } = DescriptorShares::of(limit, 4096, listeners, calls);
+            let of_connections = listeners * (connections + (connections / 4).clamp(1, LEAVING));
+            let rest = OWN + ops + calls.min(limit / 4);
             assert!(of_connections + rest <= limit, "{limit}: {of_connections} and {rest}");
-            assert!(budget.connections >= 1 && budget.ops >= 4, "{budget:?}");
-            let caution = budget.caution().expect("a warning");
-            let numbers = ["4096".to_owned(), limit.to_string(), budget.connections.to_string()];
+            assert!(connections >= 1 && ops >= 4, "{limit}: {connections} and {ops}");
+            let caution = caution.expect("a warning");
+            let numbers = ["4096".to_owned(), limit.to_string(), connections.to_string()];
             assert!(numbers.iter().all(|number| caution.contains(number)), "{caution}");
         }
     }
 
     #[test]
     fn what_fits_is_left_as_it_is() {
-        for limit in [None, Some(8192), Some(1_048_576), Some(usize::MAX)] {
-            let budget = Budget::of(limit, 4096, 2, 128);
-            let fits = limit != Some(8192);
-            assert_eq!((budget.connections == 4096, budget.caution().is_none()), (fits, fits), "{limit:?}");
-            assert_eq!(budget.ops, OPS);
+        for limit in [8192, 1_048_576, usize::MAX] {
+            let shares = DescriptorShares::of(limit, 4096, 2, 128);
+            let fits = limit != 8192;
+            assert_eq!((shares.connections == 4096, shares.caution.is_none()), (fits, fits), "{limit}");
+            assert_eq!(shares.ops, OPS);
         }
-        assert_eq!(Budget::of(Some(1024), 100, 2, 128).connections, 100);
+        assert_eq!(DescriptorShares::of(1024, 100, 2, 128).connections, 100);
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
-use crate::definition::{Key, Mistake};
+use crate::definition::Mistake;
 use crate::identity::{self, Roles};
 use crate::inbound::{
     self, AppState, BodyLimits, Bound, Calls, Entrance, Limits, Listener, Protocol, Routes, Service, Tls,
@@ -32,7 +32,7 @@ use crate::telemetry::{self, LogQueue, RequestLog};
 
 pub(crate) use descriptors::raise as raise_descriptor_limit;
 
-use descriptors::Budget;
+use descriptors::DescriptorShares;
 
 /// The keys that say where each listener is.
 const FRONT: &str = "server.listen";
@@ -99,10 +99,7 @@ impl Blueprint {
                 Err(mistakes) => errors.extend(mistakes),
             }
         }
-        for (name, problem) in Provider::mixed_up(&providers) {
-            let origin = config.providers.get(&name).map(|table| table.origin.clone()).unwrap_or_default();
-            errors.push(ConfigError::new(origin, Key::of("providers").below(name).below("user_prefix"), problem));
-        }
+        errors.extend(Provider::mixed_up(&providers, &config.providers));
         let tls = Tls::open(&config.server, &clock, &metrics).unwrap_or_else(|mistakes| {
             errors.extend(mistakes);
             None
@@ -148,11 +145,11 @@ impl Blueprint {
         Sessions::new(self.plans.clone(), limits, clock, lifecycle.clone(), &self.metrics)
     }
 
-    /// How descriptors are shared.
-    fn descriptors(&self) -> Budget {
+    /// How many connections there may be.
+    fn shares(&self) -> DescriptorShares {
         let calls = self.config.providers.values().map(|provider| provider.calls_at_once).sum();
         let listeners = if self.config.grpc.is_some() { 2 } else { 1 };
-        Budget::now(self.config.server.max_connections, listeners, calls)
+        DescriptorShares::share(self.config.server.max_connections, listeners, calls)
     }
 
     /// What is read again when its files change.
@@ -276,8 +273,8 @@ impl App {
             browser: config.browser.clone(),
             body: BodyLimits { bytes: server.max_body_bytes, patience: server.header_timeout },
         };
-        let budget = blueprint.descriptors();
-        let limits = Limits { connections: budget.connections, ..Limits::from(server) };
+        let shares = blueprint.shares();
+        let limits = Limits { connections: shares.connections, ..Limits::from(server) };
         let peers = Arc::clone(blueprint.sources.peers());
         let entrance = Entrance { peers, tls: blueprint.tls.clone(), log: log.clone() };
         let routes = Routes::front(&state);
@@ -294,7 +291,7 @@ impl App {
                 key: OPS,
                 bound: bind(OPS, &config.ops)?,
                 service: Service::Routes(Routes::ops(&lifecycle, &state)),
-                limits: limits.of_ops(budget.ops),
+                limits: limits.of_ops(shares.ops),
                 entrance: Entrance { peers: Arc::default(), tls: None, log },
                 lifecycle: ops_lifecycle.clone(),
             },

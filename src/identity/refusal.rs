@@ -121,7 +121,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Whether a key that is not here could be why.
-    pub(super) const fn may_want_a_key(self) -> bool {
+    pub const fn may_want_a_key(self) -> bool {
         matches!(self, Self::KeyUnknown | Self::KeysUnavailable | Self::Signature)
     }
 }

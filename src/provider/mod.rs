@@ -31,19 +31,25 @@ pub use calls::advice::retry_after;
 pub use calls::error::{Cause, ProviderError};
 pub use client::dialect::{Dialect, HEADER_TEXT};
 pub use client::inputs::{Given, InputFault, Inputs};
+pub use compile::webhook::{PairId, WebhookSettings};
 pub use credentials::KeyStatus;
 pub use credentials::rotation::{
     Plan as RotationPlan, Progress, Rotation, RotationError, Stage, Status as RotationStatus,
 };
-pub use definition::{Class, Definition, Definitions, Input, PRESETS, Setting};
+pub use definition::{
+    Class, Definition, Definitions, Input, PRESETS, Setting, TimeKind, Webhook as WebhookDefinition, webhook,
+};
+pub use keys::mac::{Encode, Hash, MacKey};
+pub use keys::material::{Cut, Decode, Form};
 pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
 pub use mint::explain::Explanation;
 pub use mint::lifetime::Lifetime;
 pub use mint::{Minted, Order};
-pub use template::{Problem, Profile, ProfileUse};
+pub use template::{FailureView, Profile, ProfileUse};
 
 use calls::journal::Journal;
 use compile::Compiled;
+use compile::places::Places;
 use credentials::Vault;
 use definition::settings;
 use mint::upserts::Upserts;
@@ -51,7 +57,7 @@ use user::UserId;
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, ConfigError, Environment};
-use crate::definition::{Key, Mistake, Mistakes};
+use crate::definition::{Key, Mistakes};
 use crate::outbound::{Outbound, Services};
 use crate::pacing::{Gate, GateStatus, Limiter};
 use crate::secrets::{Fingerprint, Reload, Reports};
@@ -97,22 +103,8 @@ impl Provider {
         definitions: &Definitions,
         services: &Services,
     ) -> Result<Self, Vec<ConfigError>> {
-        let at = |mistake: Mistake| {
-            let setting = mistake.key.names().next().unwrap_or_default();
-            ConfigError::at(table.origin_of(setting), mistake.within(Key::of("providers").below(name)))
-        };
-        let (definition, file) =
-            definitions.get(&table.preset).map_err(|mistake| vec![at(mistake.within("preset"))])?;
-        let error = |mistake: Mistake| match file {
-            // What is wrong in the operator's own definition is reported with its file.
-            Some(file) if definition.has(&mistake.key) => ConfigError::at(file, mistake),
-            _ => match settings::variable(&definition, &mistake.key, &table.settings, environment) {
-                Some(variable) => ConfigError::at(variable, mistake.within(Key::of("providers").below(name))),
-                None => at(mistake),
-            },
-        };
-        Self::assemble(name, table, &definition, environment, services)
-            .map_err(|mistakes| mistakes.into_iter().map(error).collect())
+        let (definition, places) = Places::of(name, table, environment, definitions).map_err(|error| vec![error])?;
+        Self::assemble(name, table, &definition, environment, services).map_err(|mistakes| places.errors(mistakes))
     }
 
     fn assemble(

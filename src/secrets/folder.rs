@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{FileError, MAX_BYTES, Secret, SecretError, file, secret_of};
 use crate::clock::Timestamp;
+use crate::definition::line;
 
 /// The file that names the key that signs.
 pub const SIGNING: &str = "signing";
@@ -12,6 +13,9 @@ pub const SIGNING: &str = "signing";
 pub const KEY_ENDS: [&str; 4] = ["pem", "jwk", "key", "nk"];
 /// Bytes of a key's name at most.
 const MAX_NAME: usize = 128;
+
+/// Secrets of a folder or a table at most.
+const MOST: usize = 256;
 
 /// A key as it was found.
 #[derive(Clone, Debug)]
@@ -77,6 +81,53 @@ impl KeyFolder {
             return fault("has a file «signing» that names none of its keys");
         }
         Ok(found)
+    }
+
+    /// Reads every file of the folder, whatever it is called. Names that begin with a dot are passed over.
+    pub fn read_values(folder: &Path) -> Result<Self, SecretError> {
+        let read = file::within_limit(folder, |folder| Ok(Self::read_values_here(folder)));
+        read.unwrap_or_else(|cause| Err(SecretError::Unreadable { path: folder.display().to_string(), cause }))
+    }
+
+    fn read_values_here(folder: &Path) -> Result<Self, SecretError> {
+        let shown = folder.display().to_string();
+        let unreadable =
+            |cause: std::io::Error| SecretError::Unreadable { path: shown.clone(), cause: FileError::from(cause) };
+        let fault = |problem| SecretError::Folder { path: shown.clone(), problem };
+        let mut found = Self::default();
+        for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with('.'));
+            let Some(name) = name.filter(|_| !path.is_dir()) else { continue };
+            if found.keys.len() == MOST {
+                return Err(fault("holds more than 256 files; is it the right folder?"));
+            }
+            let (secret, written) = secret_of(&path, file::read_here(&path, MAX_BYTES))?;
+            found.keys.insert(name.to_owned(), KeyFile { secret, written });
+        }
+        if found.keys.is_empty() { Err(fault("holds no file; write each secret into one")) } else { Ok(found) }
+    }
+
+    /// The secrets of a table: `id: secret` on each line. Blank lines and those that begin with # are passed over.
+    pub fn of_lines(text: &str, place: &str) -> Result<Self, SecretError> {
+        let fault = |problem| SecretError::Folder { path: place.to_owned(), problem };
+        let mut found = Self::default();
+        for row in text.lines().map(str::trim).filter(|row| !row.is_empty() && !row.starts_with('#')) {
+            let (id, secret) = row.split_once(':').ok_or_else(|| fault("has a line that is not «id: secret»"))?;
+            let (id, secret) = (id.trim(), secret.trim());
+            if !is_key_name(id) {
+                return Err(fault("has a key id that is none; use letters, digits, dot, dash and underscore"));
+            }
+            line(secret).map_err(|_problem| fault("has a secret that is empty, in quotes or no plain text"))?;
+            let secret = Secret::new(secret.as_bytes().to_vec());
+            if found.keys.insert(id.to_owned(), KeyFile { secret, written: None }).is_some() {
+                return Err(fault("names a key id twice"));
+            }
+            if found.keys.len() > MOST {
+                return Err(fault("holds more than 256 keys; is it the right file?"));
+            }
+        }
+        if found.keys.is_empty() { Err(fault("holds no key; write «id: secret», a line each")) } else { Ok(found) }
     }
 
     /// Whether two folders hold the same keys and mean the same one.

@@ -93,6 +93,10 @@ pub enum SecretSource {
     },
     /// A folder of keys that is read again when it changes.
     Folder(PathBuf),
+    /// A folder whose every file is a secret, named by the file. It is read again when it changes.
+    Values(PathBuf),
+    /// A file with a secret on each line, behind its name and a colon. It is read again when it changes.
+    Lines(PathBuf),
     /// The text of an environment variable; it never changes.
     Variable {
         /// Name of the variable.
@@ -107,7 +111,11 @@ pub enum SecretSource {
 impl fmt::Display for SecretSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) | Self::Text { path, .. } | Self::Folder(path) => f.write_str(&shown(path)),
+            Self::File(path)
+            | Self::Text { path, .. }
+            | Self::Folder(path)
+            | Self::Values(path)
+            | Self::Lines(path) => f.write_str(&shown(path)),
             Self::Variable { name, .. } => write!(f, "the variable {name}"),
             Self::Made(_) => f.write_str("nowhere: it was made at start"),
         }
@@ -185,6 +193,12 @@ impl SecretSet {
                     set.single.insert(name.clone(), KeyFile { secret, written: None });
                 }),
                 SecretSource::Folder(path) => KeyFolder::read(path).map(|folder| {
+                    set.folders.insert(name.clone(), folder);
+                }),
+                SecretSource::Values(path) => KeyFolder::read_values(path).map(|folder| {
+                    set.folders.insert(name.clone(), folder);
+                }),
+                SecretSource::Lines(path) => read_lines(path).map(|folder| {
                     set.folders.insert(name.clone(), folder);
                 }),
             };
@@ -305,6 +319,11 @@ fn read_file(path: &Path) -> Result<(Secret, Option<Timestamp>), SecretError> {
 fn read_plain(path: &Path, most: u64) -> Result<Secret, SecretError> {
     let unreadable = |cause| SecretError::Unreadable { path: shown(path), cause };
     read_text(path, most).map(|text| Secret::new(text.into_bytes())).map_err(unreadable)
+}
+
+fn read_lines(path: &Path) -> Result<KeyFolder, SecretError> {
+    let text = read_plain(path, MAX_BYTES)?;
+    KeyFolder::of_lines(text.expose_text().unwrap_or_default(), &shown(path))
 }
 
 /// The secret in what was read from `path`.

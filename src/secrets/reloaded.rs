@@ -132,9 +132,11 @@ impl<T> Reloaded<T> {
     /// Files to watch.
     pub fn files(&self) -> impl Iterator<Item = PathBuf> {
         self.sources.values().filter_map(|source| match source {
-            SecretSource::File(path) | SecretSource::Text { path, .. } => Some(path.clone()),
+            SecretSource::File(path) | SecretSource::Text { path, .. } | SecretSource::Lines(path) => {
+                Some(path.clone())
+            }
             // Any file stands for its folder.
-            SecretSource::Folder(folder) => Some(folder.join(SIGNING)),
+            SecretSource::Folder(folder) | SecretSource::Values(folder) => Some(folder.join(SIGNING)),
             SecretSource::Variable { .. } | SecretSource::Made(_) => None,
         })
     }

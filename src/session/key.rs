@@ -111,11 +111,11 @@ fn put_count(bytes: &mut Vec<u8>, count: usize) {
 }
 
 fn put(bytes: &mut Vec<u8>, text: Option<&str>) {
+    let Some(text) = text else { return bytes.extend_from_slice(&ABSENT.to_be_bytes()) };
     // Longer texts do not exist: header values and inputs are capped at 8 KiB. Were one to come, it would be cut at a character.
-    let text = text.map(|text| text.get(..text.floor_char_boundary(usize::from(ABSENT - 1))).unwrap_or_default());
-    let length = text.map_or(ABSENT, |text| u16::try_from(text.len()).unwrap_or(ABSENT - 1));
-    bytes.extend_from_slice(&length.to_be_bytes());
-    bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
+    let text = text.get(..text.floor_char_boundary(usize::from(ABSENT - 1))).unwrap_or_default();
+    bytes.extend_from_slice(&u16::try_from(text.len()).unwrap_or(ABSENT - 1).to_be_bytes());
+    bytes.extend_from_slice(text.as_bytes());
 }
 
 /// A decoded key.

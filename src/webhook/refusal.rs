@@ -45,3 +45,25 @@ pub enum Reason {
     /// The body does not unpack, or is not what its content type says.
     BadBody,
 }
+
+/// Why a request is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is not proven.
+    Unproven(Reason),
+    /// What its body unpacks to is larger than a body may be.
+    TooLarge,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self::Unproven(reason)
+    }
+}
+
+impl Reason {
+    /// Whether a secret that is newer than ours may be the cause.
+    pub fn may_be_a_new_secret(self) -> bool {
+        matches!(self, Self::Mismatch | Self::BadSignature | Self::UnknownKey)
+    }
+}

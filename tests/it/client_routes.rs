@@ -6,7 +6,7 @@ use sidemint::config::Environment;
 use sidemint::provider::PRESETS;
 
 use crate::client::{Answer, request};
-use crate::harness::{Service, clock, config, draw_with};
+use crate::harness::{Service, clock, config, draw_with, own_definition};
 
 const ALICE: (&str, &str) = ("X-Forwarded-User", "alice");
 const JSON: (&str, &str) = ("Content-Type", "application/json");
@@ -24,14 +24,8 @@ preset = \"own\"
 
 /// A definition that signs, and takes a room; `client` says how its library asks.
 fn definition(client: &str) -> String {
-    format!(
-        "
-name = \"own\"
-summary = \"a system of ours\"
-[settings.secret]
-about = \"its secret\"
-secret = true
-env = \"OWN_SECRET\"
+    let rest = format!(
+        "extra = {{ kid = \"{{{{ let.kid }}}}\", mail = \"{{{{ user.email? }}}}\", list = [1, \"{{{{ user.id }}}}\"] }}
 [settings.key_name]
 about = \"a part of it\"
 part_of = {{ secret = \"secret\", before = \"-\" }}
@@ -43,24 +37,16 @@ about = \"A room.\"
 pattern = \"[a-z]+\"
 from = [\"body\"]
 optional = true
-[user]
-case = \"counts\"
-[lifetime]
-default = \"1h\"
-margin = \"60s\"
-on_credential_change = \"drop\"
 [let]
 kid = \"{{{{ config.key_name }}}}\"
 [token.jwt]
 alg = \"HS256\"
 key = \"secret\"
 claims = {{ sub = \"{{{{ user.id }}}}\", exp = \"{{{{ exp.s }}}}\", room = \"{{{{ input.room? }}}}\" }}
-[response]
-api_url = \"https://{{{{ config.host }}}}/v1\"
-extra = {{ kid = \"{{{{ let.kid }}}}\", mail = \"{{{{ user.email? }}}}\", list = [1, \"{{{{ user.id }}}}\"] }}
 {client}
 "
-    )
+    );
+    own_definition("https://{{ config.host }}/v1", &rest)
 }
 
 fn environment() -> Environment {

@@ -12,7 +12,7 @@ use sidemint::config::Environment;
 use crate::client::{Answer, request};
 use crate::fakes::http::{Call, Script};
 use crate::fakes::provider::Fake;
-use crate::harness::{NOW, SESSION, Service, clock, config, draw_with};
+use crate::harness::{NOW, SESSION, Service, clock, config, draw_with, own_definition};
 
 const SECRET: &str = "a-secret-of-thirty-two-characters";
 
@@ -30,37 +30,11 @@ fn secrets() -> Environment {
     Environment::of([("OWN_SECRET", SECRET), ("OWN_SECOND", "second-secret-of-thirty-two-bytes")])
 }
 
-/// What every definition must say of users, where `rest` says nothing of them.
-fn user(rest: &str) -> &'static str {
-    if rest.contains("[user]") { "" } else { "[user]\ncase = \"counts\"" }
-}
-
 /// A definition whose parts are `rest`, at the address of the fake.
 fn definition(fake: &Fake, rest: &str) -> String {
-    let user = user(rest);
-    format!(
-        "
-name = \"own\"
-summary = \"a system of ours\"
-[settings.api_url]
-about = \"its address\"
-kind = \"url\"
-default = \"{}\"
-[settings.secret]
-about = \"its secret\"
-secret = true
-env = \"OWN_SECRET\"
-{user}
-[lifetime]
-default = \"1h\"
-margin = \"60s\"
-on_credential_change = \"drop\"
-[response]
-api_url = \"{{{{ config.api_url }}}}\"
-{rest}
-",
-        fake.base_url()
-    )
+    let address =
+        format!("[settings.api_url]\nabout = \"its address\"\nkind = \"url\"\ndefault = \"{}\"", fake.base_url());
+    own_definition("{{ config.api_url }}", &format!("{rest}\n{address}"))
 }
 
 async fn serve(definition: &str, lines: &str) -> Service {
@@ -73,25 +47,7 @@ fn fine(value: &Value) -> Script {
 
 /// What a definition made of `rest` is refused for.
 fn refused(rest: &str) -> String {
-    let user = user(rest);
-    let text = format!(
-        "
-name = \"own\"
-summary = \"a system of ours\"
-[settings.secret]
-about = \"its secret\"
-secret = true
-env = \"OWN_SECRET\"
-{user}
-[lifetime]
-default = \"1h\"
-margin = \"60s\"
-on_credential_change = \"drop\"
-[response]
-api_url = \"https://chat.example\"
-{rest}
-"
-    );
+    let text = own_definition("https://chat.example", rest);
     match draw_with(&routes(""), &secrets(), clock(), &[("own", &text)]) {
         Ok(_) => "accepted".to_owned(),
         Err(errors) => errors.to_string(),

@@ -366,13 +366,11 @@ fn the_table_of_presets_is_true() {
     let mut compared = 0;
     for (row, (name, text)) in rows.iter().zip(PRESETS) {
         let definition = Definition::parse(text).unwrap();
-        let token = &definition.token;
-        let kind = if token.jwt.is_some() {
-            "jwt"
-        } else if token.render.is_some() {
-            "render"
-        } else {
-            "steps"
+        let kind = match &definition.token {
+            None => "none",
+            Some(token) if token.jwt.is_some() => "jwt",
+            Some(token) if token.render.is_some() => "render",
+            Some(_) => "steps",
         };
         assert_eq!(row[2], kind, "{name}");
         let upserts = definition.upsert.is_some();
@@ -381,7 +379,8 @@ fn the_table_of_presets_is_true() {
         if let Some((default, maximum)) = row[5].split_once(',').and_then(|(a, b)| Some((span(a)?, span(b)?))) {
             compared += 1;
             let day = std::time::Duration::from_secs(86_400);
-            let own = (definition.lifetime.default.0, definition.lifetime.maximum.map_or(day, |span| span.0));
+            let lifetime = definition.lifetime.unwrap();
+            let own = (lifetime.default.0, lifetime.maximum.map_or(day, |span| span.0));
             assert_eq!((default, maximum), own, "{name}");
         }
     }

@@ -127,6 +127,29 @@ pub fn config(rest: &str, overrides: &[(&str, &str)]) -> String {
     table.to_string()
 }
 
+/// A definition of one's own called `own`: what every definition must say, then `rest`, which goes on below `[response]`.
+/// Browsers are told `api_url`, a template. Where `rest` says nothing of users, their ids are compared as they are.
+pub fn own_definition(api_url: &str, rest: &str) -> String {
+    let user = if rest.contains("[user]") { "" } else { "[user]\ncase = \"counts\"" };
+    format!(
+        "name = \"own\"
+summary = \"a system of ours\"
+{user}
+[settings.secret]
+about = \"its secret\"
+secret = true
+env = \"OWN_SECRET\"
+[lifetime]
+default = \"1h\"
+margin = \"60s\"
+on_credential_change = \"drop\"
+[response]
+api_url = \"{api_url}\"
+{rest}
+"
+    )
+}
+
 /// Loads and checks a configuration as `sidemint check` does.
 pub fn draw(text: &str, environment: &Environment, clock: Arc<ManualClock>) -> Result<Blueprint, ConfigErrors> {
     draw_with(text, environment, clock, &[])

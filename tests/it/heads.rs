@@ -234,6 +234,8 @@ async fn http_2_names_one_host() {
         ("http://h.example.com/h", &[][..], 200),
         ("http://h.example.com/h", &["H.example.com"], 200),
         ("http://h.example.com/h", &["other.example.com"], 400),
+        // Both lead to one route, so nothing else would refuse the request.
+        ("http://a.example.com/h", &["other.example.com"], 400),
         ("http://h.example.com/h", &["h.example.com", "h.example.com"], 400),
         ("http://x@h.example.com/h", &[], 400),
         ("http://h.example.com:99999/h", &[], 400),

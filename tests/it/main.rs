@@ -75,6 +75,7 @@ mod proxies;
 mod queue;
 mod reload;
 mod rotation;
+mod schemes;
 mod security_table;
 
 mod session;

@@ -4,18 +4,21 @@
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sidemint::config::Environment;
 use sidemint::identity::Identity;
 use sidemint::provider::{Alg, generate};
 
 use crate::canary::Traces;
 use crate::eventually::eventually;
+use crate::fakes::http::{Call, Script};
+use crate::fakes::provider::Fake;
 use crate::fakes::sendsar::{API_KEY, Sendsar};
-use crate::harness::{LOCAL, Service, clock, config, draw, sendsar};
+use crate::harness::{LOCAL, SESSION, Service, clock, config, draw, own_definition, sendsar};
 
 const GENERATION: &str = "sidemint_credentials_generation{provider=\"chat\"}";
 const REJECTED: &str = "sidemint_credentials_rejected_total{provider=\"chat\"}";
@@ -306,7 +309,7 @@ async fn many_refused_calls_have_the_file_read_once_and_all_succeed() {
         let address = service.address();
         asked.push(tokio::spawn(async move {
             let headers = [("X-Forwarded-User", user.as_str()), ("X-Forwarded-Name", user.as_str())];
-            crate::client::Connection::open(address).await.ask("GET", crate::harness::SESSION, &headers).await.status
+            crate::client::Connection::open(address).await.ask("GET", SESSION, &headers).await.status
         }));
     }
     for one in asked {
@@ -384,6 +387,43 @@ async fn secrets_that_change_together_are_one_generation() {
         assert_eq!(service.session(&format!("user{round}")).await.status, 200);
     }
     assert!(service.metric(REJECTED).await.abs() < 0.1);
+}
+
+/// T-58: another credential gives another session, and one that comes back after it brings none of its sessions back: they
+/// may have been revoked with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_comes_back_makes_no_old_session_good_again() {
+    let mount = Mount::of(b"first-key");
+    let minted = AtomicU32::new(0);
+    let fake = Fake::start(move |_: &Call| {
+        Script::json(200, &json!({"token": format!("token-{}", minted.fetch_add(1, Ordering::Relaxed))}))
+    })
+    .await;
+    let definition = own_definition(
+        "https://chat.example",
+        &format!(
+            "[auth]\nbearer = \"secret\"\n[[token.steps]]\nid = \"mint\"\npost = \"{}/token\"\ntoken = \"/token\"\n\
+             expires = {{ kind = \"requested\" }}",
+            fake.base_url()
+        ),
+    );
+    let text = config(
+        &format!(
+            "[[routes]]\npath = \"{SESSION}\"\nanswer = \"session\"\nprovider = \"chat\"\n[providers.chat]\npreset = \"own\"\n\
+             secret_file = \"{}\"\n",
+            mount.file().display()
+        ),
+        &[],
+    );
+    let service = Service::start_with(&text, &Environment::default(), clock(), &[("own", &definition)]).await;
+    let token = async || service.session("alice").await.json()["token"].clone();
+    assert_eq!((token().await, token().await), (json!("token-0"), json!("token-0")));
+    for (n, key) in [(1, "second-key"), (2, "first-key"), (3, "second-key"), (4, "first-key")] {
+        mount.swap(Some(key.as_bytes()));
+        service.metric_reaches(GENERATION, f64::from(n + 1)).await;
+        let expected = json!(format!("token-{n}"));
+        assert_eq!((token().await, token().await), (expected.clone(), expected), "{key} for the time {n}");
+    }
 }
 
 /// What a session depends on has the same name in every replica, whatever stands before it in the configuration.

@@ -36,7 +36,7 @@ impl ClaimNames {
     /// What claims tell of the user with this subject. What does not fit is left out.
     pub(in crate::identity) fn profile(&self, claims: &Claims, subject: String, groups: Groups) -> Profile {
         let issuer = text_of(claims, "iss").filter(|issuer| !issuer.trim().is_empty());
-        let name = texts(&self.name, claims).find_map(|name| text::display_name(name.as_bytes()));
+        let name = texts(&self.name, claims).find_map(text::display_name);
         let mut addresses = texts(&self.email, claims).filter(|_| self.is_vouched_for(claims));
         Profile {
             issuer: issuer.map(str::to_owned),
@@ -75,7 +75,7 @@ impl ClaimNames {
             subject.push(':');
         }
         subject.push_str(signed(own)?);
-        text::subject(subject.as_bytes(), Medium::Signed)?;
+        text::subject(&subject, Medium::Signed)?;
         Ok(subject)
     }
 
@@ -110,7 +110,7 @@ impl ClaimNames {
 
 /// A subject that an issuer signed. One that means no user is wrong; it is not the absence of one.
 pub(in crate::identity) fn signed(own: &str) -> Result<&str, Refusal> {
-    text::subject(own.as_bytes(), Medium::Signed).map_err(|fault| match fault {
+    text::subject(own, Medium::Signed).map_err(|fault| match fault {
         SubjectFault::Absent => Refusal::Claim,
         fault => fault.into(),
     })

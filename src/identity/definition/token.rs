@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
+use strum::VariantArray as _;
 
 use super::names::{claim_path, header_name};
 use crate::definition::{Key, Mistake, OneOrMany, Span, YEAR};
@@ -216,7 +217,7 @@ fn bare(issuer: &str) -> &str {
 }
 
 fn algorithms(names: &[String]) -> Result<Vec<Algorithm>, Mistake> {
-    let known = || Algorithm::ALL.map(|(_, name)| name).join(", ");
+    let known = || Algorithm::VARIANTS.iter().map(|own| own.name()).collect::<Vec<_>>().join(", ");
     let wrong = |problem: String| Mistake::new("jwt.algorithms", problem);
     let named = |name: &String| {
         Algorithm::named(name).ok_or_else(|| wrong(format!("no algorithm \"{name}\"; there are {}", known())))

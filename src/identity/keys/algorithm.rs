@@ -1,7 +1,10 @@
 //! Signature algorithms that tokens may name (RFC 7518, 3.1; RFC 8037, 3.1). `none` is not among them.
 
-/// A signature algorithm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+use strum::{IntoStaticStr, VariantArray};
+
+/// A signature algorithm, by its registered name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "UPPERCASE")]
 pub(in crate::identity) enum Algorithm {
     /// HMAC with SHA-256; the key is a shared secret, so it is used alone and never taken from a key set.
     Hs256,
@@ -28,6 +31,7 @@ pub(in crate::identity) enum Algorithm {
     /// ECDSA on P-521 with SHA-512.
     Es512,
     /// Ed25519.
+    #[strum(serialize = "EdDSA")]
     EdDsa,
 }
 
@@ -45,29 +49,17 @@ pub(in crate::identity) enum Family {
 }
 
 impl Algorithm {
-    /// Every algorithm with its registered name.
-    pub(in crate::identity) const ALL: [(Self, &'static str); 13] = [
-        (Self::Hs256, "HS256"),
-        (Self::Hs384, "HS384"),
-        (Self::Hs512, "HS512"),
-        (Self::Rs256, "RS256"),
-        (Self::Rs384, "RS384"),
-        (Self::Rs512, "RS512"),
-        (Self::Ps256, "PS256"),
-        (Self::Ps384, "PS384"),
-        (Self::Ps512, "PS512"),
-        (Self::Es256, "ES256"),
-        (Self::Es384, "ES384"),
-        (Self::Es512, "ES512"),
-        (Self::EdDsa, "EdDSA"),
-    ];
+    /// Its registered name.
+    pub(in crate::identity) fn name(self) -> &'static str {
+        self.into()
+    }
 
     /// The algorithm with this registered name, letter for letter. `Ed25519` is the newer name of `EdDSA` with that curve
     /// (RFC 9864, 2.2), which is the only one here.
     pub(in crate::identity) fn named(name: &str) -> Option<Self> {
         let name = if name == "Ed25519" { "EdDSA" } else { name };
         // T-18: names of algorithms
-        Self::ALL.iter().find(|(_, own)| *own == name).map(|(algorithm, _)| *algorithm)
+        Self::VARIANTS.iter().copied().find(|own| own.name() == name)
     }
 
     /// The kind of its keys.

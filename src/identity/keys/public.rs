@@ -46,7 +46,7 @@ impl Key {
         let ready = match jwk.text("kty")? {
             "RSA" => rsa(&jwk.rsa()?),
             "EC" => {
-                let curve = Curve::ALL.iter().find(|curve| Some(curve.name) == jwk.text("crv"))?;
+                let curve = CURVES.iter().find(|curve| Some(curve.name) == jwk.text("crv"))?;
                 public(curve.algorithm, curve.verifier, &jwk.point(curve)?)
             }
             "OKP" if jwk.text("crv") == Some("Ed25519") => {
@@ -64,7 +64,7 @@ impl Key {
         if PublicEncryptingKey::from_der(&der).is_err_and(|error| error.description_() == "TooSmall") {
             return Err("holds an RSA key that is shorter than 2048 bits");
         }
-        let curves = Curve::ALL.iter().flat_map(|curve| public(curve.algorithm, curve.verifier, &der));
+        let curves = CURVES.iter().flat_map(|curve| public(curve.algorithm, curve.verifier, &der));
         let edwards = public(Algorithm::EdDsa, &signature::ED25519, &der);
         let ready = curves.chain(edwards).chain(rsa(&der)).collect();
         Self::of(kid.filter(|kid| !kid.is_empty()).map(str::to_owned), ready, None).ok_or(UNUSABLE)
@@ -107,7 +107,7 @@ impl Key {
     pub(in crate::identity) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         match self.ready.iter().find(|(own, _)| *own == algorithm) {
             Some((_, ReadyKey::Public(key))) => {
-                let curve = Curve::ALL.iter().find(|curve| curve.algorithm == algorithm);
+                let curve = CURVES.iter().find(|curve| curve.algorithm == algorithm);
                 curve.is_none_or(|curve| signature.len() == 2 * curve.bytes)
                     && key.verify_sig(message, signature).is_ok() // T-18: signature
             }
@@ -133,13 +133,11 @@ struct Curve {
     bytes: usize,
 }
 
-impl Curve {
-    const ALL: [Self; 3] = [
-        Self { name: "P-256", algorithm: Algorithm::Es256, verifier: &signature::ECDSA_P256_SHA256_FIXED, bytes: 32 },
-        Self { name: "P-384", algorithm: Algorithm::Es384, verifier: &signature::ECDSA_P384_SHA384_FIXED, bytes: 48 },
-        Self { name: "P-521", algorithm: Algorithm::Es512, verifier: &signature::ECDSA_P521_SHA512_FIXED, bytes: 66 },
-    ];
-}
+const CURVES: [Curve; 3] = [
+    Curve { name: "P-256", algorithm: Algorithm::Es256, verifier: &signature::ECDSA_P256_SHA256_FIXED, bytes: 32 },
+    Curve { name: "P-384", algorithm: Algorithm::Es384, verifier: &signature::ECDSA_P384_SHA384_FIXED, bytes: 48 },
+    Curve { name: "P-521", algorithm: Algorithm::Es512, verifier: &signature::ECDSA_P521_SHA512_FIXED, bytes: 66 },
+];
 
 /// The members of a JWK.
 struct Jwk<'j>(&'j Map<String, Value>);

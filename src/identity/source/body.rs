@@ -58,7 +58,7 @@ struct User {
 impl User {
     fn check(self) -> Result<Profile, Refusal> {
         let Self { id: subject, name, email, avatar, mut groups } = self;
-        text::subject(subject.as_bytes(), Medium::Value)?;
+        text::subject(&subject, Medium::Value)?;
         groups.retain(|group| !group.trim().is_empty());
         if groups.len() > text::MAX_GROUPS || groups.iter().any(|group| !text::is_group(group)) {
             return Err(Refusal::Body);
@@ -66,7 +66,7 @@ impl User {
         Ok(Profile {
             issuer: None,
             subject,
-            name: text::display_name(name.as_bytes()).map(Cow::into_owned),
+            name: text::display_name(&name).map(Cow::into_owned),
             email: text::email(email.as_bytes()).map(str::to_owned),
             avatar: text::avatar(&avatar).map(str::to_owned),
             groups,

@@ -31,7 +31,7 @@ pub(super) fn read(
     };
     let mut profile = decoding.claims.profile(&claims, subject, form);
     if let Some(name) = decode(decoding.name, lines.name) {
-        profile.name = text::display_name(name.as_bytes()).map(Cow::into_owned);
+        profile.name = text::display_name(&name).map(Cow::into_owned);
     }
     if let Some(email) = decode(decoding.email, lines.email) {
         profile.email = text::email(email.as_bytes()).map(str::to_owned);
@@ -89,9 +89,9 @@ impl Lines<'_> {
 /// What a value that cannot be decoded is. Proxies send words for no user, and templates that they did not fill in, without
 /// encoding them.
 fn undecoded(value: &[u8]) -> Refusal {
-    match text::subject(value.trim_ascii(), Medium::Value) {
-        Err(SubjectFault::Absent) => Refusal::Absent,
-        Err(SubjectFault::Template) => Refusal::Template,
+    match std::str::from_utf8(value.trim_ascii()).map(|text| text::subject(text, Medium::Value)) {
+        Ok(Err(SubjectFault::Absent)) => Refusal::Absent,
+        Ok(Err(SubjectFault::Template)) => Refusal::Template,
         _ => Refusal::Encoding,
     }
 }
@@ -112,7 +112,7 @@ fn subject(names: &HeaderNames, decoding: &Decoding, claims: &Claims, lines: &Li
     };
     let medium = names.subject_medium();
     let judge = |text: &str| {
-        let subject = lines::subject(names, text.as_bytes(), medium);
+        let subject = lines::subject(names, text, medium);
         subject.map(str::to_owned).map_err(|fault| lines.refusal(fault))
     };
     let subject = judge(&text)?;

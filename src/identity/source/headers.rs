@@ -29,14 +29,16 @@ pub(super) fn read<'h>(
         return Ok(Reading::Profile(Arc::new(profile)));
     }
     let subject = match lines.subject {
-        Some(value) => subject(names, value.as_bytes().trim_ascii(), names.subject_medium()),
+        Some(line) => text::of_line(line)
+            .ok_or(SubjectFault::Encoding)
+            .and_then(|text| subject(names, text.trim_ascii(), names.subject_medium())),
         None => Err(SubjectFault::Absent),
     };
     let subject = subject.map_err(|fault| lines.refusal(fault))?;
     hold(&names.conditions, headers)?;
     Ok(Reading::Lines(HeaderLines {
         subject,
-        name: lines.name.and_then(|value| text::display_name(value.as_bytes())),
+        name: lines.name.and_then(text::of_line).and_then(text::display_name),
         email: lines.email.map(HeaderValue::as_bytes),
         avatar: lines.avatar.and_then(|value| value.to_str().ok()),
         groups: lines.groups.map(|value| (value.as_bytes(), names.group_separator)),

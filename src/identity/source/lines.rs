@@ -27,11 +27,13 @@ pub(super) struct Lines<'h> {
     pub(super) payload: Option<&'h HeaderValue>,
     /// Whether something was there that was too long to be read.
     pub(super) has_long: bool,
+    /// Whether a line is so long that it must be looked at for that.
+    pub(super) may_be_long: bool,
 }
 
-/// The subject in decoded bytes; the source's own words for no user are absent.
-pub(super) fn subject<'h>(names: &HeaderNames, bytes: &'h [u8], medium: text::Medium) -> Result<&'h str, SubjectFault> {
-    let subject = text::subject(bytes, medium)?;
+/// The subject in decoded text; the source's own words for no user are absent.
+pub(super) fn subject<'h>(names: &HeaderNames, text: &'h str, medium: text::Medium) -> Result<&'h str, SubjectFault> {
+    let subject = text::subject(text, medium)?;
     if names.nobody.iter().any(|word| subject.eq_ignore_ascii_case(word)) {
         return Err(SubjectFault::Absent);
     }
@@ -54,6 +56,9 @@ impl Lines<'_> {
     /// Leaves out what is too long and does not decide who the user is: it costs a name or groups, and no sign-in. Groups
     /// go as a whole, because half a list would depend on their order.
     pub(super) fn leave_out_long(&mut self, mut note: impl FnMut(HeaderUse)) {
+        if !self.may_be_long {
+            return;
+        }
         for (part, line) in [
             (HeaderUse::Name, &mut self.name),
             (HeaderUse::Email, &mut self.email),
@@ -93,6 +98,7 @@ pub(super) fn collect<'h>(names: &HeaderNames, headers: &'h HeaderMap) -> Result
                 // Looked at once there is a subject.
                 HeaderUse::Condition => continue,
             };
+            lines.may_be_long |= value.len() > MAX_VALUE_BYTES;
             // R4: one line of a header, even if two would say the same.
             let before = line.replace(value);
             // T-08, T-57: repeated header

@@ -34,8 +34,8 @@ impl<'r> Identity<'r> {
     /// The user that the operator names on the command line; a process that can read our secrets may do that. The subject
     /// passes the same checks as one from a header.
     pub fn of_operator(subject: &'r str, name: Option<&'r str>) -> Result<Self, Refusal> {
-        let subject = text::subject(subject.as_bytes(), text::Medium::Signed)?;
-        let name = name.and_then(|name| text::display_name(name.as_bytes()));
+        let subject = text::subject(subject, text::Medium::Signed)?;
+        let name = name.and_then(text::display_name);
         let reading = Reading::Lines(HeaderLines { subject, name, ..HeaderLines::default() });
         Ok(Self { source: "operator", namespace: "", reading })
     }

@@ -58,7 +58,8 @@ fn feed(reader: &mut Reader, piece: &[u8], seen: &mut Seen) {
     loop {
         let mut room = [0; 97];
         let mut buffer = ReadBuf::new(&mut room);
-        if reader.give(&mut buffer) {
+        if reader.is_ready() {
+            reader.give(&mut buffer);
             seen.passed.extend_from_slice(buffer.filled());
         } else if !reader.advance(true) {
             break;

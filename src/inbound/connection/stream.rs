@@ -179,7 +179,8 @@ impl<S: AsyncRead + Unpin> Guarded<S> {
     /// What comes next for hyper over HTTP/1.
     fn poll_next(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
-            if self.reader.give(buffer) {
+            if self.reader.is_ready() {
+                self.reader.give(buffer);
                 return Poll::Ready(Ok(()));
             }
             let may_begin = self.may_begin();
@@ -216,7 +217,8 @@ impl<S: AsyncRead + Unpin> Guarded<S> {
 
     /// The same over HTTP/2, where nothing is looked at.
     fn poll_frames(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.reader.give(buffer) {
+        if self.reader.is_ready() {
+            self.reader.give(buffer);
             return Poll::Ready(Ok(()));
         }
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));

@@ -15,6 +15,7 @@ use super::{Unread, answer};
 use crate::config;
 use crate::identity::{ConnectionProof, Rank, Refusal};
 use crate::inbound::routes::Routes;
+use crate::inbound::routes::answering::Answering;
 use crate::inbound::routes::subrequest::SubrequestRoute;
 use crate::inbound::routes::table::{Served, Table};
 
@@ -62,7 +63,10 @@ impl Checks {
         let answer = if question.is_malformed {
             route.refuse(&question.request, Refusal::Malformed)
         } else {
-            route.answer(&question.request).await
+            match route.answer(&question.request) {
+                Answering::Now(answer) => answer,
+                Answering::Later(answer) => answer.await,
+            }
         };
         answer::of(answer)
     }

@@ -31,6 +31,7 @@ use tonic::server::Grpc;
 
 use super::connection::{HeadFault, Held, Phase};
 use super::listener::{Answers, Content};
+use super::reply::Outcome;
 use super::request::body::{self, Body, BodyLimits};
 use super::routes::Routes;
 use crate::config;
@@ -124,9 +125,10 @@ impl Calls {
 /// can send neither this type nor, unasked, this method with it (T-40, T-43).
 fn no_call(request: &Request<Incoming>) -> Option<StatusCode> {
     if request.method() != Method::POST {
-        return Some(StatusCode::METHOD_NOT_ALLOWED);
+        return Some(Outcome::MethodNotAllowed.row().status);
     }
     let media = request.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    // gRPC over HTTP/2 says so itself; no request on a route ends so.
     (!media.starts_with(b"application/grpc")).then_some(StatusCode::UNSUPPORTED_MEDIA_TYPE) // T-40: media type
 }
 

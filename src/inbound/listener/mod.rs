@@ -6,6 +6,7 @@ mod minute;
 mod places;
 mod socket;
 mod tls;
+mod woken;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use minute::OnceAMinute;
 use places::{Entry, Place, Places, Shares};
 use socket::{Stream, is_of_one_connection};
 use tls::Handshakes;
+use woken::Woken;
 
 use super::connection::{Budget, Guarded, HeadLimits, HeadRules, Patience, Phase, Protocol, Spoken, fault_of_http2};
 use crate::identity::{ConnectionProof, Peer, Peers};
@@ -265,8 +267,9 @@ impl<R: Answers> Shared<R> {
         let phase = Arc::new(Phase::new(&self.lifecycle, limits.protocol != Protocol::Http1, share.clone()));
         entry.follow(&phase);
         let mut io = Guarded::new(stream, limits.protocol, Arc::clone(&phase), proof.peer(), &share, &self.heads);
-        let mut finish = std::pin::pin!(finish);
-        let (spoken, end) = self.first(&mut io, finish.as_mut()).await;
+        let finish = std::pin::pin!(finish);
+        let mut finish = Woken::new(finish);
+        let (spoken, end) = self.first(&mut io, &mut finish).await;
         let finish = async {
             match end {
                 Some(end) => end,
@@ -289,8 +292,10 @@ impl<R: Answers> Shared<R> {
             Spoken::Http1 => {
                 let mut builder = http1::Builder::new();
                 // Heads were measured before hyper sees them, and a target may have grown to thrice its size.
+                // Answers are small: a copy into one buffer is quicker than a list of two.
                 builder
                     .timer(TokioTimer::new())
+                    .writev(false)
                     .header_read_timeout(None)
                     .max_buf_size(limits.head_bytes.saturating_mul(3));
                 if limits.headers > USUAL_HEADERS {

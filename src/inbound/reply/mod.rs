@@ -17,7 +17,7 @@ pub use outcome::{Outcome, Row, Subrequest};
 
 use crate::clock::{Clock as _, SystemClock};
 use crate::inbound::request::RequestId;
-use crate::provider::{Dialect, Problem};
+use crate::provider::{Dialect, FailureView};
 
 /// Id of the request, in every answer and log line.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -118,9 +118,9 @@ pub(super) fn in_dialect(response: &mut Response, dialect: &Dialect, outcome: Ou
     }
     let status = dialect.status_for(row.status);
     *response.status_mut() = status;
-    let problem = Problem { message: row.error, code: row.code, status, request_id: id.as_str() };
+    let failure = FailureView { message: row.error, code: row.code, status, request_id: id.as_str() };
     let (body, content_type) =
-        dialect.failure(&problem).unwrap_or_else(|| (Bytes::from(text(row, id)), "application/json"));
+        dialect.failure(&failure).unwrap_or_else(|| (Bytes::from(text(row, id)), "application/json"));
     *response.body_mut() = body.into();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
 }

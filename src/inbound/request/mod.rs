@@ -154,7 +154,7 @@ fn says_something(query: &str) -> bool {
 
 /// 16 hexadecimal digits, ours: what a client sends is never reflected (T-42).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RequestId([u8; 16]);
+pub(super) struct RequestId([[u8; 2]; 8]);
 
 /// Where the numbers of this process begin.
 static START: LazyLock<u64> = LazyLock::new(jitter::number);
@@ -165,24 +165,23 @@ impl RequestId {
         // An odd multiplier visits every number once (Weyl sequence), and looks unordered.
         const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let mut number = START.wrapping_add(count.wrapping_mul(STEP));
-        let mut text = [0_u8; 16];
-        for digit in &mut text {
-            let nibble = u8::try_from(number & 15).unwrap_or(0);
-            *digit = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-            number >>= 4;
+        let number = START.wrapping_add(count.wrapping_mul(STEP));
+        let digit = |nibble: u8| b"0123456789abcdef".get(usize::from(nibble)).copied().unwrap_or(b'0');
+        let mut text = [[0_u8; 2]; 8];
+        for (digits, byte) in text.iter_mut().zip(number.to_le_bytes()) {
+            *digits = [digit(byte & 15), digit(byte >> 4)];
         }
         Self(text)
     }
 
     /// The digits.
     pub(super) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(self.0.as_flattened()).unwrap_or_default()
     }
 
     /// The digits as a header.
     pub(super) fn header(self) -> HeaderValue {
-        HeaderValue::from_bytes(&self.0).unwrap_or_else(|_| HeaderValue::from_static(""))
+        HeaderValue::from_bytes(self.0.as_flattened()).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 }
 

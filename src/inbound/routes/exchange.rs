@@ -9,6 +9,7 @@ use http::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::body::Incoming;
 
 use super::Routes;
+use super::answering::Answering;
 use crate::identity::ConnectionProof;
 use crate::inbound::connection::{HeadFault, Phase};
 use crate::inbound::listener::{Answers, Content};
@@ -38,7 +39,11 @@ impl Answers for Routes {
         async move {
             let asks_first = unread.is_some() && request.headers.contains_key(EXPECT);
             let mut answer = match fault {
-                None => table.answer(&request).await, // T-12: target of the request
+                // T-12: target of the request
+                None => match table.answer(&request) {
+                    Answering::Now(answer) => answer,
+                    Answering::Later(answer) => answer.await,
+                },
                 Some(fault) => table.refuse(fault, &request),
             };
             // What is left of a body that no handler reads ends the connection, and the client must know before it sends

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::input::Read;
 use super::refused::Refused;
 use crate::identity::{Identity, Refusal, Resolver};
 use crate::inbound::request::Request;
@@ -15,7 +16,57 @@ pub(super) struct Issuer {
     pub(super) resolver: Resolver,
 }
 
+/// A session for the user of a request.
+pub(super) struct Found<'r> {
+    pub(super) identity: Identity<'r>,
+    pub(super) entry: Arc<Entry>,
+    pub(super) how: How,
+}
+
+/// Why a request has no session yet.
+pub(super) enum Missing<'r> {
+    /// The key of its token may be found.
+    Key,
+    /// This user has none with these inputs.
+    Session(Box<Identity<'r>>, Vec<Option<String>>),
+    /// It gets none.
+    Refused(Refused),
+}
+
 impl Issuer {
+    /// The session of a request without a body, where neither a key nor a mint has to be waited for.
+    pub(super) fn at_once<'r>(
+        &'r self,
+        request: &'r Request,
+        inputs: impl FnOnce() -> Read,
+    ) -> Result<Found<'r>, Missing<'r>> {
+        let identity = match self.resolver.resolve(&request.asking(None)) {
+            Ok(identity) => identity,
+            Err(refusal) if refusal.may_want_a_key() => return Err(Missing::Key),
+            Err(refusal) => return Err(Missing::Refused(refusal.into())),
+        };
+        let inputs = inputs().map_err(|fault| Missing::Refused(fault.into()))?;
+        match self.sessions.warm(&self.plan, &self.plan.key(&identity, &inputs)) {
+            Some((entry, how)) => Ok(Found { identity, entry, how }),
+            None => Err(Missing::Session(Box::new(identity), inputs)),
+        }
+    }
+
+    /// The same, once what was missing is there.
+    pub(super) async fn wait<'r>(
+        &'r self,
+        request: &'r Request,
+        missing: Missing<'r>,
+        inputs: impl FnOnce() -> Read,
+    ) -> Result<Found<'r>, Refused> {
+        let (identity, inputs) = match missing {
+            Missing::Key => (self.identify(request, None).await?, inputs()?),
+            Missing::Session(identity, inputs) => (*identity, inputs),
+            Missing::Refused(refused) => return Err(refused),
+        };
+        self.session(request, identity, &inputs).await
+    }
+
     /// Who asks, with the body where that was read for it.
     pub(super) fn identify<'r>(
         &'r self,
@@ -26,24 +77,24 @@ impl Issuer {
     }
 
     /// The session of this user with these inputs, in the order of the definition.
-    pub(super) async fn session(
+    pub(super) async fn session<'r>(
         &self,
         request: &Request,
-        identity: &Identity<'_>,
+        identity: Identity<'r>,
         inputs: &[Option<String>],
-    ) -> Result<(Arc<Entry>, How), Refused> {
-        let key = self.plan.key(identity, inputs);
-        if let Some(found) = self.sessions.warm(&self.plan, &key) {
-            return Ok(found);
+    ) -> Result<Found<'r>, Refused> {
+        let key = self.plan.key(&identity, inputs);
+        if let Some((entry, how)) = self.sessions.warm(&self.plan, &key) {
+            return Ok(Found { identity, entry, how });
         }
-        // Boxed off the warm path, as in `Resolver::identify`.
-        let minted = Box::pin(self.sessions.cold(&self.plan, &key, request.origin())).await;
+        let minted = self.sessions.cold(&self.plan, &key, request.origin()).await;
         // A user who was denied meanwhile is refused, whatever came of the mint.
         // T-66: denied during the mint
-        if let Err(refusal) = self.resolver.admits(identity) {
+        if let Err(refusal) = self.resolver.admits(&identity) {
             self.sessions.forget(&identity.chat_subject());
             return Err(refusal.into());
         }
-        Ok(minted?)
+        let (entry, how) = minted?;
+        Ok(Found { identity, entry, how })
     }
 }

@@ -1,5 +1,6 @@
 //! The routes of the listeners: [`table`] finds the handler of a request, and here the handlers are made.
 
+pub(super) mod answering;
 pub(super) mod browser;
 mod exchange;
 pub(super) mod input;

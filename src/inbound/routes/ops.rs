@@ -9,6 +9,7 @@ use warp::reply::Response;
 
 use super::table::{Served, Table};
 use crate::inbound::AppState;
+use crate::inbound::reply::Outcome;
 use crate::inbound::request::Request;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -19,13 +20,13 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The routes of the ops listener.
 pub(super) fn table(lifecycle: &Lifecycle, state: &AppState) -> Table {
-    let live = Served::at("/livez", |request| guarded(request, || text(StatusCode::OK, "ok\n")));
+    let live = Served::at("/livez", |request| guarded(request, || text(Outcome::Ok, "ok\n")));
     let (life, own) = (lifecycle.clone(), state.clone());
     let ready = Served::at("/readyz", move |request| guarded(request, || readiness(&life, &own)));
     let (life, own) = (lifecycle.clone(), state.clone());
     let metrics = Served::at("/metrics", move |request| guarded(request, || numbers(&life, &own)));
     let served = vec![live, ready, metrics]; // T-56: probes alone
-    Table::new(served, |_| text(StatusCode::NOT_FOUND, "not found\n"), super::heads(state))
+    Table::new(served, |_| text(Outcome::NotFound, "not found\n"), super::heads(state))
 }
 
 fn numbers(lifecycle: &Lifecycle, state: &AppState) -> Response {
@@ -38,11 +39,11 @@ fn numbers(lifecycle: &Lifecycle, state: &AppState) -> Response {
 fn guarded(request: &Request, answer: impl FnOnce() -> Response) -> Response {
     // T-56: no browsers
     let mut response = if request.headers.contains_key(SEC_FETCH_SITE) {
-        text(StatusCode::FORBIDDEN, "not for browsers\n")
+        text(Outcome::OriginRefused, "not for browsers\n")
     } else if matches!(request.method, Method::GET | Method::HEAD) {
         answer()
     } else {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+        let mut response = text(Outcome::MethodNotAllowed, "method not allowed\n");
         response.headers_mut().insert(http::header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         response
     };
@@ -64,14 +65,17 @@ fn readiness(lifecycle: &Lifecycle, state: &AppState) -> Response {
     let keys: Vec<_> = status.keys().map(|(provider, status)| Key { provider, status }).collect();
     let body = json!({"ready": status.ready, "reasons": status.reasons, "keys": keys}).to_string();
     let mut response = Response::new(Bytes::from(body).into());
-    *response.status_mut() = if status.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    if !status.ready {
+        // No request on a front route ends so; it is what probes expect.
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-fn text(status: StatusCode, text: &'static str) -> Response {
+fn text(outcome: Outcome, text: &'static str) -> Response {
     let mut response = Response::new(Bytes::from_static(text.as_bytes()).into());
-    *response.status_mut() = status;
+    *response.status_mut() = outcome.row().status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }

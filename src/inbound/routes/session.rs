@@ -7,17 +7,18 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use warp::reply::Response;
 
+use super::answering::Answering;
 use super::browser::Rules;
 use super::input::{self, Read};
-use super::issuer::Issuer;
+use super::issuer::{Found, Issuer, Missing};
 use super::refused::Refused;
-use crate::identity::{Identity, Refusal};
+use crate::identity::Refusal;
 use crate::inbound::reply::observe::{Completion, Observer};
 use crate::inbound::reply::{self, Base, Extras, Outcome};
 use crate::inbound::request::Request;
 use crate::inbound::request::body::BodyLimits;
 use crate::provider::{Dialect, Inputs};
-use crate::session::{Answer, Entry, How, SessionError};
+use crate::session::{Answer, How, SessionError};
 
 /// What the handler needs, put together at start.
 #[derive(Debug)]
@@ -36,22 +37,53 @@ pub(super) struct SessionRoute {
 
 impl SessionRoute {
     /// Answers one request; every outcome is an answer.
-    pub(super) async fn answer(&self, request: &Request) -> Response {
-        let answered = match (&request.method, &self.dialect) {
-            (&Method::OPTIONS, _) => return self.options(request),
-            (&Method::DELETE, None) => Box::pin(self.sign_out(request)).await,
-            (method, dialect) if takes(dialect.as_deref(), method) => self.session(request).await,
-            _ => Err(Refused::Browser(Outcome::MethodNotAllowed)),
-        };
-        answered.unwrap_or_else(|refused| self.refuse(request, &refused))
+    pub(super) fn answer<'r>(&'r self, request: &'r Request) -> Answering<'r> {
+        match (&request.method, &self.dialect) {
+            (&Method::OPTIONS, _) => Answering::Now(self.options(request)),
+            (&Method::DELETE, None) => self.later(request, self.sign_out(request)),
+            (method, dialect) if !takes(dialect.as_deref(), method) => {
+                self.now(request, Err(Refused::Browser(Outcome::MethodNotAllowed)))
+            }
+            (&(Method::POST | Method::DELETE), _) => self.later(request, self.with_body(request)),
+            _ => self.without_body(request),
+        }
     }
 
-    async fn session(&self, request: &Request) -> Result<Response, Refused> {
+    fn now<'r>(&self, request: &Request, answered: Result<Response, Refused>) -> Answering<'r> {
+        Answering::Now(answered.unwrap_or_else(|refused| self.refuse(request, &refused)))
+    }
+
+    fn later<'r>(
+        &'r self,
+        request: &'r Request,
+        answer: impl Future<Output = Result<Response, Refused>> + Send + 'r,
+    ) -> Answering<'r> {
+        Answering::Later(Box::pin(async { answer.await.unwrap_or_else(|refused| self.refuse(request, &refused)) }))
+    }
+
+    /// A session for a request whose body says nothing, such as a GET (RFC 9110, 9.3.1).
+    fn without_body<'r>(&'r self, request: &'r Request) -> Answering<'r> {
+        if let Err(outcome) = self.rules.check(request) {
+            return self.now(request, Err(Refused::Browser(outcome)));
+        }
+        let inputs = || input::without_body(request, &self.inputs);
+        match self.issuer.at_once(request, inputs) {
+            Ok(found) => self.now(request, self.hand_out(request, &found)),
+            Err(Missing::Refused(refused)) => self.now(request, Err(refused)),
+            Err(missing) => self.later(request, async move {
+                let found = self.issuer.wait(request, missing, inputs).await?;
+                self.hand_out(request, &found)
+            }),
+        }
+    }
+
+    /// A session for a request whose body may say something.
+    async fn with_body(&self, request: &Request) -> Result<Response, Refused> {
         let body = self.admit(request).await?;
         let identity = self.issuer.identify(request, body.as_deref()).await?;
         let inputs = self.inputs(request, body.as_deref()).await?;
-        let (entry, how) = self.issuer.session(request, &identity, &inputs).await?;
-        self.hand_out(request, &identity, &entry, how)
+        let found = self.issuer.session(request, identity, &inputs).await?;
+        self.hand_out(request, &found)
     }
 
     /// Forgets all sessions of the user, so it takes no input.
@@ -67,13 +99,9 @@ impl SessionRoute {
     /// Refuses pages that may not ask, and reads the body where it belongs to identity.
     async fn admit(&self, request: &Request) -> Result<Option<Bytes>, Refused> {
         self.rules.check(request).map_err(Refused::Browser)?;
-        if self.issuer.resolver.reads_body() && matches!(request.method, Method::POST | Method::DELETE) {
-            return Box::pin(self.read_body(request)).await;
+        if !self.issuer.resolver.reads_body() {
+            return Ok(None);
         }
-        Ok(None)
-    }
-
-    async fn read_body(&self, request: &Request) -> Result<Option<Bytes>, Refused> {
         self.admit_unread(request).await?; // T-70: peer before body
         Ok(input::whole_body(request, self.body).await?)
     }
@@ -95,18 +123,13 @@ impl SessionRoute {
             return input::of_body(request, &self.inputs, body, self.issuer.resolver.user_member());
         }
         if request.method == Method::POST {
-            return Box::pin(input::with_body(request, &self.inputs, self.body)).await;
+            return input::with_body(request, &self.inputs, self.body).await;
         }
         input::without_body(request, &self.inputs)
     }
 
-    fn hand_out(
-        &self,
-        request: &Request,
-        identity: &Identity<'_>,
-        entry: &Entry,
-        how: How,
-    ) -> Result<Response, Refused> {
+    fn hand_out(&self, request: &Request, found: &Found<'_>) -> Result<Response, Refused> {
+        let Found { identity, entry, how } = found;
         let (body, headers) = match &entry.answer {
             Answer::Body(body) => (body, None),
             Answer::Whole(body, headers) => (body, Some(headers)),
@@ -117,7 +140,7 @@ impl SessionRoute {
             response.headers_mut().extend(HeaderMap::clone(headers));
         }
         let completion =
-            Completion { outcome: Outcome::Ok, status: self.status.as_u16(), reason: None, hit: how == How::Hit };
+            Completion { outcome: Outcome::Ok, status: self.status.as_u16(), reason: None, hit: *how == How::Hit };
         self.observer.completed(request, completion, || entry.user_tag(|| self.observer.tag(identity)));
         Ok(response)
     }

@@ -7,17 +7,18 @@
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use warp::reply::Response;
 
+use super::answering::Answering;
 use super::input;
-use super::issuer::Issuer;
+use super::issuer::{Found, Issuer, Missing};
 use super::looked_at;
 use super::refused::Refused;
 use crate::config::Mode;
-use crate::identity::{Identity, Refusal, Resolver};
+use crate::identity::{Refusal, Resolver};
 use crate::inbound::reply::observe::{Completion, Observer};
 use crate::inbound::reply::{self, Base, Outcome, Subrequest, numbered};
 use crate::inbound::request::Request;
 use crate::provider::Inputs;
-use crate::session::{Answer, ENVOY_REMOVE, Entry, How, SESSION_HEADERS, STATUS, SessionError, left_empty};
+use crate::session::{Answer, ENVOY_REMOVE, How, SESSION_HEADERS, STATUS, SessionError, left_empty};
 
 /// What the handler needs, put together at start.
 #[derive(Debug)]
@@ -40,15 +41,20 @@ impl SubrequestRoute {
 
     /// Answers one request, whatever its method, path below the prefix, query or body: those are the user's own request
     /// to the host application. What the proxy wants to add comes in headers.
-    pub(crate) async fn answer(&self, request: &Request) -> Response {
-        self.session(request).await.unwrap_or_else(|refused| self.without_session(request, &refused))
+    pub(crate) fn answer<'r>(&'r self, request: &'r Request) -> Answering<'r> {
+        let inputs = || input::of_headers(request, self.issuer.plan.provider.inputs());
+        match self.issuer.at_once(request, inputs) {
+            Ok(found) => Answering::Now(self.finish(request, Ok(found))),
+            Err(Missing::Refused(refused)) => Answering::Now(self.finish(request, Err(refused))),
+            Err(missing) => Answering::Later(Box::pin(async move {
+                self.finish(request, self.issuer.wait(request, missing, inputs).await)
+            })),
+        }
     }
 
-    async fn session(&self, request: &Request) -> Result<Response, Refused> {
-        let identity = self.issuer.identify(request, None).await?;
-        let inputs = input::of_headers(request, self.issuer.plan.provider.inputs())?;
-        let (entry, how) = self.issuer.session(request, &identity, &inputs).await?;
-        self.pass(request, &identity, &entry, how)
+    fn finish(&self, request: &Request, found: Result<Found<'_>, Refused>) -> Response {
+        let passed = found.and_then(|found| self.pass(request, &found));
+        passed.unwrap_or_else(|refused| self.without_session(request, &refused))
     }
 
     /// The answer to a request whose headers are not even looked at: two hops could read them differently, or a stranger
@@ -57,11 +63,12 @@ impl SubrequestRoute {
         self.without_session(request, &refusal.into())
     }
 
-    fn pass(&self, request: &Request, identity: &Identity<'_>, entry: &Entry, how: How) -> Result<Response, Refused> {
+    fn pass(&self, request: &Request, found: &Found<'_>) -> Result<Response, Refused> {
+        let Found { identity, entry, how } = found;
         let Answer::Headers(set) = &entry.answer else { return Err(SessionError::TooLarge.into()) };
         let response = reply::passed(numbered(HeaderMap::clone(set), request.id));
         let status = response.status().as_u16();
-        let completion = Completion { outcome: Outcome::Ok, status, reason: None, hit: how == How::Hit };
+        let completion = Completion { outcome: Outcome::Ok, status, reason: None, hit: *how == How::Hit };
         self.observer.completed(request, completion, || entry.user_tag(|| self.observer.tag(identity)));
         Ok(response)
     }

@@ -4,6 +4,7 @@ use http::header::{HOST, HeaderMap};
 use http::uri::{Authority, Uri};
 use warp::reply::Response;
 
+use super::answering::Answering;
 use super::session::SessionRoute;
 use super::subrequest::SubrequestRoute;
 use crate::config::{self, Reach};
@@ -84,13 +85,13 @@ impl Table {
     }
 
     /// Answers one request; every outcome is an answer.
-    pub(super) async fn answer(&self, request: &Request) -> Response {
+    pub(super) fn answer<'r>(&'r self, request: &'r Request) -> Answering<'r> {
         let host = if self.by_host { request.host() } else { None };
         match self.find(request.path(), host.as_deref()) {
-            Some(Handler::Session(handler)) => handler.answer(request).await,
-            Some(Handler::Subrequest(handler)) => handler.answer(request).await,
-            Some(Handler::Plain(answer)) => answer(request),
-            None => self.turn_away(request),
+            Some(Handler::Session(handler)) => handler.answer(request),
+            Some(Handler::Subrequest(handler)) => handler.answer(request),
+            Some(Handler::Plain(answer)) => Answering::Now(answer(request)),
+            None => Answering::Now(self.turn_away(request)),
         }
     }
 

@@ -11,7 +11,7 @@ use super::inputs::Inputs;
 use crate::provider::mint::Minted;
 use crate::provider::template::json::{JsonTemplate, MissingValue};
 use crate::provider::template::text::TextTemplate;
-use crate::provider::template::{Problem, Profile, SessionView, Variables};
+use crate::provider::template::{FailureView, Profile, SessionView, Variables};
 use crate::provider::user::UserId;
 
 /// What a header value of ours may not hold unencoded, beside everything that is not ASCII.
@@ -112,10 +112,10 @@ impl Dialect {
     }
 
     /// A failure in the form that the library understands, and its type; `None` where it takes ours.
-    pub fn failure(&self, problem: &Problem<'_>) -> Option<(Bytes, &'static str)> {
+    pub fn failure(&self, failure: &FailureView<'_>) -> Option<(Bytes, &'static str)> {
         let body = self.error.as_ref()?;
         let (user, profile) = (UserId::default(), Profile::default());
-        let variables = Variables { problem: Some(problem), ..Variables::of(&user, &profile) };
+        let variables = Variables { failure: Some(failure), ..Variables::of(&user, &profile) };
         body.render(&variables).ok().map(|bytes| (bytes, body.content_type))
     }
 }

@@ -12,7 +12,7 @@ use crate::provider::client::allow_list::AllowList;
 use crate::provider::client::inputs::Inputs;
 use crate::provider::credentials::{PartKind, PartRule};
 use crate::provider::definition::settings::USER_KEY;
-use crate::provider::definition::{Case, Encoding, OnCredentialChange, Setting, SettingKind};
+use crate::provider::definition::{Case, Encoding, OnCredentialChange, Setting, SettingKind, WebhookSection};
 use crate::provider::keys::material::Cut;
 use crate::provider::mint::lifetime::Lifetime;
 use crate::provider::user::UserRule;
@@ -53,7 +53,7 @@ impl Compiler<'_> {
     }
 
     pub(super) fn lifetime(&mut self) -> Lifetime {
-        let raw = &self.definition.lifetime;
+        let raw = self.sessions.lifetime;
         Lifetime {
             default: raw.default.0,
             minimum: raw.minimum.map(|span| span.0),
@@ -189,8 +189,9 @@ impl Compiler<'_> {
         let by_defaults: BTreeSet<String> = defaults.flat_map(settings_in).collect();
         let parts = self.definition.settings.values().filter_map(|setting| setting.part_of.as_ref());
         let by_parts: BTreeSet<&str> = parts.map(|part| part.secret.as_str()).collect();
+        let by_webhook = self.definition.webhook.as_ref().map(WebhookSection::names).unwrap_or_default();
         let mut unused = Vec::new();
-        for (name, setting) in &self.definition.settings {
+        for (name, setting) in self.definition.settings.iter().filter(|(name, _)| !by_webhook.contains(*name)) {
             if setting.secret && !secrets.contains(name.as_str()) {
                 let hint = if by_parts.contains(name.as_str()) { ", only parts of it" } else { "" };
                 unused.push((name, format!("is a secret that no auth and no key uses{hint}")));

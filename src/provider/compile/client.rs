@@ -56,7 +56,7 @@ impl Compiler<'_> {
             self.refuse("client", "has neither json nor text; an answer has a body");
         }
         let headers = self.client_headers(client);
-        self.scope.place = TemplatePlace::Problem;
+        self.scope.place = TemplatePlace::Failure;
         let error = &client.error;
         let error = self.client_body(&"client.error".into(), error.json.as_ref(), error.text.as_deref(), None);
         self.scope.place = before;

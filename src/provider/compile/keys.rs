@@ -33,21 +33,7 @@ impl Compiler<'_> {
 
     /// Which part of a secret is meant.
     pub(super) fn cut(&mut self, place: &Key, part: &Part) -> Option<Cut> {
-        let given = [
-            part.before.clone().map(Cut::Before),
-            part.after.clone().map(Cut::After),
-            part.json.clone().map(Cut::Json),
-            part.field.clone().map(Cut::Field),
-        ];
-        let mut given = given.into_iter().flatten();
-        match (given.next(), given.next()) {
-            (None, _) => Some(Cut::Whole),
-            (Some(cut), None) => Some(cut),
-            (Some(_), Some(_)) => {
-                self.refuse(place, "may have one of before, after, json and field");
-                None
-            }
-        }
+        self.mistakes.note(Cut::of(part).map_err(|mistake| mistake.within(place)))
     }
 
     /// A MAC, whose key is given a number.

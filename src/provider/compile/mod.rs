@@ -4,8 +4,10 @@
 mod account;
 mod client;
 mod keys;
+pub(super) mod places;
 mod steps;
 mod token;
+pub(super) mod webhook;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use super::client::dialect::Dialect;
 use super::client::inputs::Inputs;
 use super::credentials::Needs;
 use super::definition::settings::{Settings, USER_KEY};
-use super::definition::{Definition, Input};
+use super::definition::{Definition, Input, Sessions};
 use super::mint::lifetime::Lifetime;
 use super::mint::token::{Let, Mint};
 use super::template::json::JsonTemplate;
@@ -29,7 +31,7 @@ use super::template::{ProfileUse, Scope, TemplatePlace};
 use super::user::UserRule;
 use super::user::account::Account;
 use crate::config;
-use crate::definition::{Key, Mistakes, SettingKind, may_hold};
+use crate::definition::{Key, Mistake, Mistakes, SettingKind, may_hold};
 use crate::metrics::Metrics;
 use crate::pacing::Limiter;
 
@@ -93,11 +95,18 @@ pub(super) fn compile(
         ..Scope::default()
     };
     let needs = Needs { sources: settings.secrets, patterns: settings.secret_patterns, ..Needs::default() };
+    let Some(sessions) = definition.sessions() else {
+        let problem = format!("\"{}\" makes no tokens; only [webhooks.*] can name this provider", definition.name);
+        return Err(Mistake::new("preset", problem).into());
+    };
     let (unencrypted, mistakes) = (BTreeSet::new(), Mistakes::default());
-    let mut compiler = Compiler { name, definition, table, metrics, scope, needs, unencrypted, mistakes };
+    let mut compiler = Compiler { name, definition, sessions, table, metrics, scope, needs, unencrypted, mistakes };
     let compiled = compiler.compile();
     match compiled {
-        Some(compiled) if compiler.mistakes.is_empty() => Ok((compiled, compiler.needs)),
+        Some(compiled) if compiler.mistakes.is_empty() => {
+            compiler.leave_out_webhook_secrets();
+            Ok((compiled, compiler.needs))
+        }
         _ => Err(compiler.mistakes),
     }
 }
@@ -105,6 +114,7 @@ pub(super) fn compile(
 struct Compiler<'c> {
     name: &'c str,
     definition: &'c Definition,
+    sessions: Sessions<'c>,
     table: &'c config::Provider,
     metrics: &'c Metrics,
     scope: Scope,
@@ -137,13 +147,14 @@ impl Compiler<'_> {
         self.scope.taken.clear();
         let mint = self.mint(&lifetime);
         let account = self.account();
-        let user_id = definition.response.user_id.as_ref().and_then(|text| self.text(&"response.user_id".into(), text));
+        let response = self.sessions.response;
+        let user_id = response.user_id.as_ref().and_then(|text| self.text(&"response.user_id".into(), text));
         let extra = self.extra();
         self.scope.members = extra.iter().map(|(name, _)| name.clone()).collect();
         let dialect = self.client();
         self.scope.taken.clear();
         let registration = self.registration();
-        let api_url = self.constant(&"response.api_url".into(), &definition.response.api_url);
+        let api_url = self.constant(&"response.api_url".into(), &response.api_url);
         let inputs = Arc::new(self.inputs().unwrap_or_default());
         let dialect = dialect.map(|dialect| Arc::new(Dialect { inputs: self.client_inputs(&inputs), ..dialect }));
         self.unused_settings(registration.is_some() || definition.keys.is_none());
@@ -162,7 +173,7 @@ impl Compiler<'_> {
             lets,
             cautions: self.cautions(mint.as_ref()),
             mint: mint?,
-            cache: definition.token.cache,
+            cache: self.sessions.token.cache,
             upsert,
             remember: definition.upsert.as_ref().map_or(Duration::ZERO, |upsert| upsert.remember.0),
             revoke,
@@ -210,7 +221,7 @@ impl Compiler<'_> {
 
     fn extra(&mut self) -> Vec<(String, JsonTemplate)> {
         let mut compiled: Vec<(String, JsonTemplate)> = Vec::new();
-        for (written, value) in &self.definition.response.extra {
+        for (written, value) in &self.sessions.response.extra {
             let place = Key::from("response.extra").below(written);
             // The operator may choose a name, or leave a member out by leaving its name out.
             let Some(Some(name)) = self.constant(&place, written) else { continue };
@@ -231,12 +242,25 @@ impl Compiler<'_> {
         input.is_none_or(|input| may_hold(&input.pattern, separator))
     }
 
+    /// What only webhooks use is read by them: to change it ends no session.
+    fn leave_out_webhook_secrets(&mut self) {
+        let Some(webhook) = &self.definition.webhook else { return };
+        let used: BTreeSet<String> = self.needs.used().map(str::to_owned).collect();
+        let parts: BTreeSet<&str> = self.needs.parts.iter().map(|part| part.secret.as_str()).collect();
+        for name in webhook.names() {
+            if !used.contains(&name) && !parts.contains(name.as_str()) {
+                self.needs.sources.remove(&name);
+                self.needs.patterns.remove(&name);
+            }
+        }
+    }
+
     fn cautions(&self, mint: Option<&Mint>) -> Vec<String> {
         let mut cautions: Vec<String> = self.definition.caution.iter().cloned().collect();
         let unencrypted = self.unencrypted.iter();
         cautions.extend(unencrypted.map(|host| format!("secrets go to {host} without encryption; write https://")));
         // What is handed out once only is bound to something that ends: a socket, a nonce.
-        if mint.is_some_and(Mint::is_endless) && self.definition.token.cache {
+        if mint.is_some_and(Mint::is_endless) && self.sessions.token.cache {
             cautions.push("its tokens never expire: a stolen one stays good".to_owned());
         }
         cautions

@@ -40,7 +40,7 @@ impl Compiler<'_> {
     }
 
     pub(super) fn mint(&mut self, lifetime: &Lifetime) -> Option<Mint> {
-        let token = &self.definition.token;
+        let token = self.sessions.token;
         match (&token.jwt, &token.render, token.steps.is_empty()) {
             (Some(jwt), None, true) => self.jwt(jwt, lifetime),
             (None, Some(render), true) => {

@@ -31,8 +31,9 @@ pub(super) struct Credentials {
     pub(super) generation: u32,
     /// Name of the credentials that sessions end with.
     pub(super) sessions: Fingerprint,
-    /// How often sessions lost the key that verifies them.
-    pub(super) losses: u32,
+    /// How often sessions ended in a way that the secrets do not show: the key that verifies them was taken away, or the
+    /// secrets are ones that sessions have ended with before.
+    pub(super) endings: u32,
     /// One header value for each [`HeaderRule`], in its order.
     pub(super) headers: Vec<HeaderValue>,
     /// Secrets for bodies, in the order of [`Needs::texts`].
@@ -70,7 +71,7 @@ impl Credentials {
         Some(Self {
             generation: 1,
             sessions: Fingerprint::default(),
-            losses: 0,
+            endings: 0,
             headers: Vec::new(),
             texts: Vec::new(),
             parts: Vec::new(),

@@ -35,9 +35,9 @@ pub(super) fn read(needs: &Needs, secrets: &Arc<SecretSet>) -> Result<(Credentia
     let found = needs.key.as_ref().map(|rule| reader.keys(rule, &parts)).unwrap_or_default();
     let user_key = reader.user_key();
     let Reader { secrets, mistakes } = reader;
-    let (generation, sessions, losses, signer) = (0, Fingerprint::default(), 0, None);
+    let (generation, sessions, endings, signer) = (0, Fingerprint::default(), 0, None);
     let credentials =
-        Credentials { generation, sessions, losses, headers, texts, parts, macs, signers, signer, user_key, secrets };
+        Credentials { generation, sessions, endings, headers, texts, parts, macs, signers, signer, user_key, secrets };
     mistakes.or((credentials, found))
 }
 

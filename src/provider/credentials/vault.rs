@@ -1,5 +1,6 @@
 //! The generation in service, and how it is replaced.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,12 +20,17 @@ use crate::secrets::{Fingerprint, News, Reloaded, Reports, SecretSet, SecretSour
 /// Between two looks at the files that refused calls ask for: a wrong key under load must not become a storm of reads.
 const COOL_DOWN: Duration = Duration::from_secs(1);
 
+/// Former secrets that are told from others at most. Beyond them, every change ends sessions for good.
+const MOST_FORMER: usize = 4096;
+
 /// The current generation, and the keys of those before it.
 #[derive(Debug)]
 pub(in crate::provider) struct Vault {
     needs: Needs,
     current: Reloaded<Credentials>,
     ring: Mutex<Ring>,
+    /// Names of the secrets so far, the current ones among them.
+    former: Mutex<HashSet<Fingerprint>>,
     /// When a refused call last asked for a look.
     asked: tokio::sync::Mutex<Option<Moment>>,
     /// Milliseconds that a token lives at most.
@@ -63,8 +69,10 @@ impl Vault {
             Ok(first)
         })?;
         let longest = needs.key.as_ref().map_or(Duration::ZERO, |rule| rule.longest);
+        let former = Mutex::new(HashSet::from([current.current().sessions]));
         Ok(Self {
             current,
+            former,
             ring: Mutex::new(ring.unwrap_or_default()),
             asked: tokio::sync::Mutex::default(),
             longest: AtomicU64::new(millis(longest)),
@@ -142,14 +150,23 @@ impl Vault {
             None => false,
         };
         new.generation = old.generation.saturating_add(u32::from(changed));
-        new.losses = old.losses.saturating_add(u32::from(lost));
-        new.sessions = sessions(&self.needs, secrets, new.losses);
+        let ends = self.come_back(secrets, old) || lost;
+        new.endings = old.endings.saturating_add(u32::from(ends));
+        new.sessions = sessions(&self.needs, secrets, new.endings);
         new.signer = ring.choose(named(&self.needs, &new.secrets), now);
         let signs = ring.signs().filter(|name| before.as_deref() != Some(*name));
         if let Some(kid) = signs {
             tracing::info!(folder = ?self.key_folder(), kid, "this key signs from now on");
         }
         Ok((changed || signs.is_some()).then_some(new))
+    }
+
+    /// Whether these secrets are others than the old ones and were in service before. What was minted with them then may
+    /// have been revoked with them, so it must not be taken for theirs again.
+    fn come_back(&self, secrets: &SecretSet, old: &Credentials) -> bool {
+        let [name, before] = [secrets, &old.secrets].map(|secrets| sessions(&self.needs, secrets, 0));
+        let mut former = self.former.lock();
+        name != before && (former.len() >= MOST_FORMER || !former.insert(name)) // T-58: secrets that come back
     }
 
     fn rules(&self) -> Option<(&str, Rules)> {
@@ -194,9 +211,9 @@ fn named<'s>(needs: &Needs, secrets: &'s SecretSet) -> Option<&'s str> {
     secrets.folder(&needs.key.as_ref()?.signer.secret)?.signing.as_deref()
 }
 
-/// Name of what sessions end with: every secret but the key of tokens, and the losses of that.
-fn sessions(needs: &Needs, secrets: &SecretSet, losses: u32) -> Fingerprint {
-    secrets.fingerprint_but(needs.key.as_ref().map_or("", |rule| &rule.signer.secret), losses)
+/// Name of what sessions end with: every secret but the key of tokens, and how often they ended otherwise.
+fn sessions(needs: &Needs, secrets: &SecretSet, endings: u32) -> Fingerprint {
+    secrets.fingerprint_but(needs.key.as_ref().map_or("", |rule| &rule.signer.secret), endings)
 }
 
 fn millis(span: Duration) -> u64 {

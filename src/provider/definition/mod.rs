@@ -12,6 +12,7 @@ mod presets;
 pub(super) mod settings;
 mod step;
 mod token;
+pub mod webhook;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +30,7 @@ pub use library::Definitions;
 pub use presets::PRESETS;
 pub use step::{Expires, ExpiryKind, Only, Rule, Step, Then};
 pub use token::{Jwt, Let, LocalExpiry, Token};
+pub use webhook::{TimeKind, Webhook, WebhookSection};
 
 use crate::definition::{Count, Mistake, Span, YEAR};
 pub use crate::definition::{Encoding, OneOrMany, Part, PublicForm, Setting, SettingKind};
@@ -63,8 +65,10 @@ pub struct Definition {
     /// How the chat user id is made from the subject.
     #[serde(default)]
     pub user: User,
-    /// How long tokens live.
-    pub lifetime: Lifetime,
+    /// How long tokens live. A definition that makes tokens has `lifetime`, `token` and `response`; one that only proves
+    /// webhooks has none of the three.
+    #[serde(default)]
+    pub lifetime: Option<Lifetime>,
     /// How often the provider may be called, and where it says so.
     #[serde(default)]
     pub limits: Limits,
@@ -76,7 +80,8 @@ pub struct Definition {
     #[serde(default)]
     pub upsert: Option<Upsert>,
     /// How a token is made.
-    pub token: Token,
+    #[serde(default)]
+    pub token: Option<Token>,
     /// How all tokens of a user are taken back.
     #[serde(default)]
     pub revoke: Option<Revoke>,
@@ -84,10 +89,25 @@ pub struct Definition {
     #[serde(default)]
     pub keys: Option<Keys>,
     /// What the session says beside the token.
-    pub response: Response,
+    #[serde(default)]
+    pub response: Option<Response>,
     /// What the provider's own client library expects of its auth endpoint.
     #[serde(default)]
     pub client: Option<Client>,
+    /// How the events that the provider posts are proven.
+    #[serde(default)]
+    pub webhook: Option<WebhookSection>,
+}
+
+/// What a definition says that makes tokens.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::provider) struct Sessions<'d> {
+    /// How long tokens live.
+    pub(in crate::provider) lifetime: &'d Lifetime,
+    /// How a token is made.
+    pub(in crate::provider) token: &'d Token,
+    /// What the session says beside the token.
+    pub(in crate::provider) response: &'d Response,
 }
 
 /// How the chat user id is made. Every rule keeps different subjects different, or refuses.
@@ -260,12 +280,62 @@ fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, L
 impl Definition {
     /// Reads a definition.
     pub fn parse(text: &str) -> Result<Self, Mistake> {
-        toml::from_str(text).map_err(|error| error.to_string().trim_end().into())
+        let definition: Self = toml::from_str(text).map_err(|error| Mistake::from(error.to_string().trim_end()))?;
+        definition.check_parts()?;
+        definition.webhook.as_ref().map_or(Ok(()), WebhookSection::check)?;
+        Ok(definition)
+    }
+
+    /// A definition makes tokens, proves webhooks, or does both. What only serves sessions stands beside a token.
+    fn check_parts(&self) -> Result<(), Mistake> {
+        let parts = [
+            ("lifetime", self.lifetime.is_some()),
+            ("token", self.token.is_some()),
+            ("response", self.response.is_some()),
+        ];
+        if parts.iter().all(|(_, is_there)| *is_there) {
+            return Ok(());
+        }
+        if let Some((name, _)) =
+            parts.iter().find(|(_, is_there)| !is_there).filter(|_| parts.iter().any(|part| part.1))
+        {
+            return Err(Mistake::new(
+                *name,
+                "is missing; a definition has lifetime, token and response, or none of them",
+            ));
+        }
+        if self.webhook.is_none() {
+            return Err(Mistake::new("token", "is missing; write how a token is made, or [webhook] and no token"));
+        }
+        let user = &self.user;
+        let says_user = user.case.is_some() || !user.account.is_empty() || user.pattern.is_some();
+        let beside = [
+            ("inputs", !self.inputs.is_empty()),
+            ("auth", self.auth.is_some()),
+            ("user", says_user),
+            ("let", !self.lets.is_empty()),
+            ("upsert", self.upsert.is_some()),
+            ("revoke", self.revoke.is_some()),
+            ("keys", self.keys.is_some()),
+            ("client", self.client.is_some()),
+        ];
+        match beside.iter().find(|(_, is_there)| *is_there) {
+            Some((name, _)) => {
+                Err(Mistake::new(*name, "serves sessions, and this definition makes no token; remove it"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What it says of tokens, where it makes any.
+    pub(in crate::provider) fn sessions(&self) -> Option<Sessions<'_>> {
+        let (lifetime, token, response) = (self.lifetime.as_ref()?, self.token.as_ref()?, self.response.as_ref()?);
+        Some(Sessions { lifetime, token, response })
     }
 
     /// The secret setting that holds the key of tokens, where they are signed here.
     pub fn token_key(&self) -> Option<&str> {
-        match &self.token.jwt.as_ref()?.key {
+        match &self.token.as_ref()?.jwt.as_ref()?.key {
             Key::Whole(name) => Some(name),
             Key::Part(part) => Some(&part.secret),
         }
@@ -273,9 +343,9 @@ impl Definition {
 
     /// Whether the place of a mistake is in the definition, and not in what an operator gave for it.
     pub(super) fn has(&self, place: &crate::definition::Key) -> bool {
-        const SECTIONS: [&str; 12] = [
+        const SECTIONS: [&str; 13] = [
             "settings", "inputs", "auth", "user", "limits", "let", "upsert", "token", "revoke", "keys", "response",
-            "client",
+            "client", "webhook",
         ];
         let section = place.names().next().unwrap_or_default();
         SECTIONS.contains(&section) && !self.settings.contains_key(section)

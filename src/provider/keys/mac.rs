@@ -14,7 +14,7 @@ const MIN_BYTES: usize = 16;
 
 /// The hash of an HMAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::provider) enum Hash {
+pub enum Hash {
     /// SHA-1, for providers that never moved on. In an HMAC it still holds (RFC 6194, 3.3).
     Sha1,
     /// SHA-256.
@@ -26,6 +26,16 @@ pub(in crate::provider) enum Hash {
 }
 
 impl Hash {
+    /// Bytes of a code.
+    pub const fn length(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Sha1 => "HMAC-SHA1",
@@ -46,7 +56,7 @@ impl Hash {
 }
 
 /// A shared secret that authenticates texts.
-pub(in crate::provider) struct MacKey(hmac::Key);
+pub struct MacKey(hmac::Key);
 
 impl std::fmt::Debug for MacKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -56,20 +66,25 @@ impl std::fmt::Debug for MacKey {
 
 impl MacKey {
     /// Takes the key from the part of `secret` and in the notation that `form` says.
-    pub(in crate::provider) fn read_as(hash: Hash, secret: &Secret, form: &Form) -> Result<Self, KeyError> {
+    pub fn read_as(hash: Hash, secret: &Secret, form: &Form) -> Result<Self, KeyError> {
         let bytes = form.shared_secret(secret, hash.name(), MIN_BYTES)?;
         Ok(Self(hmac::Key::new(hash.hmac(), bytes.expose())))
     }
 
+    /// A code that is made of text in parts.
+    pub fn begin(&self) -> hmac::Context {
+        hmac::Context::with_key(&self.0)
+    }
+
     /// The code of `text`.
-    pub(in crate::provider) fn mac(&self, text: &[u8]) -> Vec<u8> {
+    pub fn mac(&self, text: &[u8]) -> Vec<u8> {
         hmac::sign(&self.0, text).as_ref().to_vec()
     }
 }
 
 /// How bytes are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::provider) enum Encode {
+pub enum Encode {
     /// Hexadecimal digits.
     Hex,
     /// Hexadecimal digits with capital letters.
@@ -82,7 +97,7 @@ pub(in crate::provider) enum Encode {
 
 impl Encode {
     /// `bytes` as text.
-    pub(in crate::provider) fn encode(self, bytes: &[u8]) -> String {
+    pub fn encode(self, bytes: &[u8]) -> String {
         match self {
             Self::Hex => HEXLOWER.encode(bytes),
             Self::UpperHex => HEXUPPER.encode(bytes),

@@ -10,22 +10,23 @@ use serde_json::Value;
 
 use super::KeyError;
 use super::nkey::Nkey;
+use crate::definition::{Mistake, Part};
 use crate::secrets::Secret;
 
 /// How key material is found in a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::provider) struct Form {
+pub struct Form {
     /// The part that is meant.
-    pub(in crate::provider) cut: Cut,
+    pub cut: Cut,
     /// How that part is written.
-    pub(in crate::provider) decode: Decode,
+    pub decode: Decode,
     /// Bytes of a shared secret at least; `None` for what is usual. An empty one is never taken.
-    pub(in crate::provider) min_bytes: Option<usize>,
+    pub min_bytes: Option<usize>,
 }
 
 /// Which part of a secret's text is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::provider) enum Cut {
+pub enum Cut {
     /// All of it.
     #[default]
     Whole,
@@ -40,8 +41,24 @@ pub(in crate::provider) enum Cut {
 }
 
 impl Cut {
+    /// The part that a definition names.
+    pub fn of(part: &Part) -> Result<Self, Mistake> {
+        let given = [
+            part.before.clone().map(Self::Before),
+            part.after.clone().map(Self::After),
+            part.json.clone().map(Self::Json),
+            part.field.clone().map(Self::Field),
+        ];
+        let mut given = given.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (None, _) => Ok(Self::Whole),
+            (Some(cut), None) => Ok(cut),
+            (Some(_), Some(_)) => Err("may have one of before, after, json and field".into()),
+        }
+    }
+
     /// The part that is meant. The message names what was looked for, never what was found.
-    pub(in crate::provider) fn cut(&self, secret: &Secret) -> Result<Secret, String> {
+    pub fn cut(&self, secret: &Secret) -> Result<Secret, String> {
         if *self == Self::Whole {
             return Ok(secret.clone());
         }
@@ -82,7 +99,7 @@ fn split<'t>(text: &'t str, separator: &str) -> Result<(&'t str, &'t str), Strin
 
 /// How a key is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::provider) enum Decode {
+pub enum Decode {
     /// As it is: the bytes of a shared secret. Private keys are then told apart: PEM, also with `\n` for line breaks,
     /// base64 of a PEM or DER, or a JWK.
     #[default]
@@ -101,7 +118,7 @@ pub(in crate::provider) enum Decode {
 
 impl Decode {
     /// The bytes that `secret` stands for.
-    pub(super) fn bytes(self, secret: &Secret) -> Result<Secret, KeyError> {
+    pub fn bytes(self, secret: &Secret) -> Result<Secret, KeyError> {
         let bytes = match self {
             Self::Text => return Ok(secret.clone()),
             Self::Base64 => base64(&STANDARD, secret).ok_or_else(|| KeyError::new("is not base64"))?,
@@ -136,7 +153,7 @@ fn shared_jwk(secret: &Secret) -> Result<Vec<u8>, KeyError> {
 
 impl Form {
     /// A secret that two sides share, checked: `user` is what it is for, `usual` how many bytes that needs.
-    pub(super) fn shared_secret(&self, secret: &Secret, user: &str, usual: usize) -> Result<Secret, KeyError> {
+    pub fn shared_secret(&self, secret: &Secret, user: &str, usual: usize) -> Result<Secret, KeyError> {
         let part = self.cut.cut(secret)?;
         let bytes = self.decode.bytes(&part)?;
         // T-17: PEM is no secret

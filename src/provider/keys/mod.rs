@@ -1,8 +1,7 @@
 //! Keys: from a secret to something that signs.
 //!
 //! [`material`] says which part of a secret is meant and how it is written; [`private`] tells the usual forms of private
-//! keys apart; [`signing`] makes a [`SigningKey`] of them and [`mac`] a plain authentication code. [`registry`] is how
-//! jsonwebtoken gets at keys that are parsed already.
+//! keys apart; [`signing`] makes a [`SigningKey`] of them and [`mac`] a plain authentication code. A [`parsed`] key signs.
 
 mod alg;
 mod generate;
@@ -10,9 +9,9 @@ mod jwk;
 pub(super) mod mac;
 pub(super) mod material;
 pub(super) mod nkey;
+mod parsed;
 mod private;
 mod public;
-mod registry;
 mod signing;
 
 pub use alg::Alg;

@@ -11,7 +11,7 @@ use rustls_pki_types::pem::{PemObject as _, SectionKind};
 
 use super::jwk::{MIN_RSA_BITS, OTHER_KIND, PUBLIC_ONLY, PrivateJwk, SHORT_MODULUS};
 use super::material::{Decode, base64};
-use super::registry::Parsed;
+use super::parsed::Parsed;
 use super::{Alg, KeyError};
 use crate::secrets::Secret;
 

@@ -1,7 +1,6 @@
-//! Signing keys: read once, published as JWK, used through jsonwebtoken.
+//! Signing keys: read once, published as JWK.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::signature::KeyPair as _;
@@ -13,13 +12,14 @@ use serde_json::{Map, Value, json};
 use super::generate::pem;
 use super::material::{Decode, Form};
 use super::nkey::{self, Nkey};
-use super::registry::{Parsed, Registered};
+use super::parsed::Parsed;
 use super::{Alg, KeyError, private};
 use crate::secrets::Secret;
 
 /// A key that signs.
 pub struct SigningKey {
-    key: Arc<Registered>,
+    alg: Alg,
+    parsed: Parsed,
     /// Public members; `None` for a symmetric key.
     public: Option<Map<String, Value>>,
     /// Public key in the notation of NATS, where the private one came in it.
@@ -28,7 +28,7 @@ pub struct SigningKey {
 
 impl std::fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SigningKey").field("alg", &self.alg()).finish_non_exhaustive()
+        f.debug_struct("SigningKey").field("alg", &self.alg).finish_non_exhaustive()
     }
 }
 
@@ -50,16 +50,20 @@ impl SigningKey {
                 }
                 _ => None,
             };
-            return Ok(Self { public: public_members(&parsed), key: Registered::new(alg, parsed), nkey });
+            let public = public_members(&parsed);
+            if !public.as_ref().is_some_and(|public| parsed.agrees(alg, public)) {
+                return Err(KeyError::new("does not verify what it signs"));
+            }
+            return Ok(Self { alg, parsed, public, nkey });
         };
         let bytes = form.shared_secret(secret, alg.name(), alg.hash_bytes())?;
         let parsed = Parsed::Hmac(hmac::Key::new(hash, bytes.expose()));
-        Ok(Self { key: Registered::new(alg, parsed), public: None, nkey: None })
+        Ok(Self { alg, parsed, public: None, nkey: None })
     }
 
     /// The algorithm.
     pub fn alg(&self) -> Alg {
-        self.key.alg()
+        self.alg
     }
 
     /// RFC 7638 thumbprint of the public key; `None` for a symmetric key, whose id would help to guess it.
@@ -75,14 +79,14 @@ impl SigningKey {
     pub fn jwk(&self, kid: &str) -> Option<Value> {
         let mut jwk = self.public.clone()?;
         jwk.insert("use".to_owned(), json!("sig"));
-        jwk.insert("alg".to_owned(), json!(self.alg().name()));
+        jwk.insert("alg".to_owned(), json!(self.alg.name()));
         jwk.insert("kid".to_owned(), json!(kid));
         Some(Value::Object(jwk))
     }
 
     /// The public key as PEM (`SubjectPublicKeyInfo`, RFC 5280); `None` for a symmetric key.
     pub fn public_pem(&self) -> Option<String> {
-        let der: PublicKeyX509Der<'_> = match self.key.parsed() {
+        let der: PublicKeyX509Der<'_> = match &self.parsed {
             Parsed::Ed25519(pair) => pair.public_key().as_der().ok()?,
             Parsed::Ec(pair) => pair.public_key().as_der().ok()?,
             Parsed::Rsa(pair) => pair.public_key().as_der().ok()?,
@@ -98,7 +102,7 @@ impl SigningKey {
 
     /// Signs the first two parts of a token and returns the third.
     pub fn sign(&self, message: &[u8]) -> Result<String, KeyError> {
-        self.key.sign(message)
+        self.parsed.sign(self.alg, message)
     }
 }
 
@@ -195,6 +199,15 @@ mod tests {
             assert_eq!(key.jwk("k").is_some(), !alg.is_hmac());
             assert_eq!(key.public_pem().is_some(), !alg.is_hmac());
             assert_eq!((key.thumbprint().is_some(), key.nkey()), (!alg.is_hmac(), None));
+        }
+    }
+
+    #[test]
+    fn a_public_key_that_belongs_to_another_does_not_agree() {
+        for &alg in Alg::VARIANTS.iter().filter(|alg| !alg.is_hmac()) {
+            let [own, other] = [(), ()].map(|()| SigningKey::read(alg, &made(alg)).expect("readable"));
+            let agrees = |public: &SigningKey| own.parsed.agrees(alg, public.public.as_ref().expect("public"));
+            assert_eq!((agrees(&own), agrees(&other)), (true, false), "{alg:?}");
         }
     }
 

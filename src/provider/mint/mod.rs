@@ -12,6 +12,7 @@ pub(super) mod upserts;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::clock::{Moment, Timestamp};
@@ -53,8 +54,9 @@ impl std::fmt::Debug for Order<'_> {
     }
 }
 
-/// A fresh token and what belongs to it. `Debug` does not show the token.
-#[derive(Clone, PartialEq, Eq)]
+/// A fresh token and what belongs to it. It can travel to where another process takes it over; `Debug` does not show the
+/// token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Minted {
     /// The token: visible ASCII.
     pub token: String,
@@ -309,5 +311,27 @@ impl Provider {
             }
         }
         Ok(extra)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_minted_is_the_same_after_a_journey_and_shown_to_nobody() {
+        let minted = Minted {
+            token: "a.b.c".to_owned(),
+            expires: Some(Timestamp::from_millis(1_780_142_400_001)),
+            minted: Timestamp::from_millis(1_780_138_800_999),
+            user_id: "alice".to_owned(),
+            extra: vec![("room".to_owned(), br#"{"a":"\u00e4"}"#.to_vec())],
+        };
+        for minted in [Minted { expires: None, ..minted.clone() }, minted] {
+            let text = serde_json::to_string(&minted).expect("JSON");
+            assert!(serde_json::from_str::<Minted>(&text).expect("the same") == minted, "{text}");
+            let shown = format!("{minted:?}");
+            assert!(!shown.contains("a.b.c") && !shown.contains("alice") && !shown.contains("room"), "{shown}");
+        }
     }
 }

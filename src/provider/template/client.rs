@@ -23,7 +23,7 @@ pub(in crate::provider) struct SessionView<'s> {
 
 /// A failure. It holds nothing that a request said.
 #[derive(Clone, Copy, Debug)]
-pub struct Problem<'p> {
+pub struct FailureView<'p> {
     /// Short text for people.
     pub message: &'p str,
     /// Stable code.

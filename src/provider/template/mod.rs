@@ -12,7 +12,7 @@ mod scope;
 mod slot;
 pub(super) mod text;
 
-pub use client::Problem;
+pub use client::FailureView;
 pub(super) use client::SessionView;
 pub(super) use expression::{Absent, Expression};
 pub(super) use scope::{Scope, TemplatePlace};
@@ -110,7 +110,7 @@ pub(super) struct Variables<'a> {
     /// The session that is put into a client's form.
     pub(super) session: Option<&'a SessionView<'a>>,
     /// The failure that is put into a client's form.
-    pub(super) problem: Option<&'a Problem<'a>>,
+    pub(super) failure: Option<&'a FailureView<'a>>,
 }
 
 /// A request, as its signature sees it.
@@ -140,7 +140,7 @@ impl<'a> Variables<'a> {
             request: None,
             key: None,
             session: None,
-            problem: None,
+            failure: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::ProfileUse;
-use super::slot::{KEY_NAMES, NAMES, PROBLEM_NAMES, REQUEST_NAMES, SESSION_NAMES, SessionPart, Slot};
+use super::slot::{FAILURE_NAMES, KEY_NAMES, NAMES, REQUEST_NAMES, SESSION_NAMES, SessionPart, Slot};
 use crate::definition::Mistake;
 
 /// Where a template stands, as far as that says what it may name.
@@ -25,7 +25,7 @@ pub(in crate::provider) enum TemplatePlace {
     /// A session in the form of a client: settings, the session, the profile and inputs.
     Client,
     /// A failure in the form of a client: settings and the failure.
-    Problem,
+    Failure,
 }
 
 /// What expressions may name, and what they did name.
@@ -118,7 +118,7 @@ impl Scope {
             TemplatePlace::Signature => &REQUEST_NAMES,
             TemplatePlace::Keys => &KEY_NAMES,
             TemplatePlace::Client => &SESSION_NAMES,
-            TemplatePlace::Problem => &PROBLEM_NAMES,
+            TemplatePlace::Failure => &FAILURE_NAMES,
             TemplatePlace::Mint | TemplatePlace::Load | TemplatePlace::Credentials => &[],
         }
     }
@@ -154,8 +154,8 @@ impl Scope {
                  it needs into response.extra",
             ),
             // T-75: nothing of the request
-            TemplatePlace::Problem => (
-                matches!(slot, Slot::Problem(_)),
+            TemplatePlace::Failure => (
+                matches!(slot, Slot::Failure(_)),
                 "nothing of a request is told with a failure; use config.* and error.*",
             ),
         };
@@ -178,7 +178,7 @@ impl Scope {
     fn admit_setting(&mut self, setting: &str) -> Result<Option<Slot>, Mistake> {
         self.used_settings.insert(setting.to_owned());
         if let Some(index) = self.parts.iter().position(|own| own == setting) {
-            if matches!(self.place, TemplatePlace::Load | TemplatePlace::Client | TemplatePlace::Problem) {
+            if matches!(self.place, TemplatePlace::Load | TemplatePlace::Client | TemplatePlace::Failure) {
                 let problem = "is part of a secret that may change, and this place is fixed before that is read";
                 return Err(format!("\"config.{setting}\" {problem}").into());
             }

@@ -41,7 +41,7 @@ pub(super) enum Slot {
     /// The session that is put into a client's form.
     Session(SessionPart),
     /// The failure that is put into a client's form.
-    Problem(ProblemPart),
+    Failure(FailurePart),
 }
 
 /// Unit of a time.
@@ -97,7 +97,7 @@ pub(super) enum SessionPart {
 
 /// A part of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ProblemPart {
+pub(super) enum FailurePart {
     Message,
     Code,
     Status,
@@ -157,11 +157,11 @@ pub(super) const SESSION_NAMES: [(&str, Slot); 5] = [
 ];
 
 /// What a failure says.
-pub(super) const PROBLEM_NAMES: [(&str, Slot); 4] = [
-    ("error.message", Slot::Problem(ProblemPart::Message)),
-    ("error.code", Slot::Problem(ProblemPart::Code)),
-    ("error.status", Slot::Problem(ProblemPart::Status)),
-    ("error.requestId", Slot::Problem(ProblemPart::RequestId)),
+pub(super) const FAILURE_NAMES: [(&str, Slot); 4] = [
+    ("error.message", Slot::Failure(FailurePart::Message)),
+    ("error.code", Slot::Failure(FailurePart::Code)),
+    ("error.status", Slot::Failure(FailurePart::Status)),
+    ("error.requestId", Slot::Failure(FailurePart::RequestId)),
 ];
 
 impl Slot {
@@ -200,11 +200,11 @@ impl Slot {
                 })
             }),
             Self::Session(part) => part.value(variables.session?),
-            Self::Problem(part) => variables.problem.map(|problem| match part {
-                ProblemPart::Message => text(problem.message),
-                ProblemPart::Code => text(problem.code),
-                ProblemPart::Status => Datum::Number(i64::from(problem.status.as_u16())),
-                ProblemPart::RequestId => text(problem.request_id),
+            Self::Failure(part) => variables.failure.map(|failure| match part {
+                FailurePart::Message => text(failure.message),
+                FailurePart::Code => text(failure.code),
+                FailurePart::Status => Datum::Number(i64::from(failure.status.as_u16())),
+                FailurePart::RequestId => text(failure.request_id),
             }),
             Self::Key(part) => variables.key.map(|key| match part {
                 KeyPart::Kid => text(&key.kid),

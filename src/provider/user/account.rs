@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::config::{self, ConfigError};
+use crate::definition::Key;
 use crate::provider::Provider;
 
 /// What tells an account from others. Two providers with the same values are one account.
@@ -66,10 +68,16 @@ impl Provider {
             && self.compiled.account.parts.iter().all(|(_, at)| own.parts.get(*at) == others.parts.get(*at))
     }
 
-    /// Providers whose users could be taken for users of others: name of the provider, and the rest of a sentence.
-    pub fn mixed_up(providers: &BTreeMap<String, Arc<Self>>) -> Vec<(String, String)> {
-        let pairs = providers.values().enumerate().flat_map(|(at, one)| {
-            providers.values().take(at).filter_map(|other| Some((one.name().to_owned(), one.mixes_with(other)?)))
+    /// Complains of providers whose users could be taken for users of others. `tables` is where they were configured.
+    pub fn mixed_up(
+        providers: &BTreeMap<String, Arc<Self>>,
+        tables: &BTreeMap<String, config::Provider>,
+    ) -> Vec<ConfigError> {
+        let pairs = providers.iter().enumerate().flat_map(|(at, (name, one))| {
+            providers.values().take(at).filter_map(move |other| {
+                let key = Key::of("providers").below(name).below("user_prefix");
+                Some(ConfigError::new(tables.get(name)?.origin.clone(), key, one.mixes_with(other)?))
+            })
         });
         pairs.collect()
     }

@@ -13,6 +13,7 @@ mod application;
 mod body;
 mod commands;
 mod identity;
+mod peers;
 mod providers;
 mod readme;
 mod webhooks;

@@ -9,7 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -23,6 +23,20 @@ const MEMORY: Memory = Memory { key: Duration::from_secs(86_400), proof: Duratio
 /// Callers that have events kept at the same time, and how many each.
 const CALLERS: usize = 4;
 const EVENTS: usize = 6;
+/// Runs that are killed at any time, one after the other on one queue; `KILLS=10000` in the environment for many.
+const KILLS: usize = 15;
+
+/// Numbers that are the same in every run (xorshift64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
 
 fn event(text: &str, order: &str) -> Event {
     Event {
@@ -49,6 +63,8 @@ fn id(text: &str) -> String {
 #[ignore = "a process of its own, which other tests start"]
 fn worker() {
     let folder = PathBuf::from(std::env::var_os("QUEUE").expect("a folder"));
+    // Which run it is: each has events of its own.
+    let round = std::env::var("ROUND").unwrap_or_default();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _context = runtime.enter();
     let options = Options { folder: folder.join("queue"), limits: Limits::default(), start_empty: false, key: None };
@@ -58,10 +74,10 @@ fn worker() {
     let note = move |line: String| list.lock().unwrap().write_all(line.as_bytes()).unwrap();
     let mut callers = Vec::new();
     for caller in 0..CALLERS {
-        let (store, note) = (Arc::clone(&store), note.clone());
+        let (store, note, round) = (Arc::clone(&store), note.clone(), round.clone());
         callers.push(runtime.spawn(async move {
             for number in 0..EVENTS {
-                let text = format!("{caller}-{number}");
+                let text = format!("{round}{caller}-{number}");
                 match store.keep(event(&text, &caller.to_string()), MEMORY).await {
                     Ok(Kept::New | Kept::Repeat) => note(format!("kept {text}\n")),
                     // The process ends.
@@ -117,12 +133,18 @@ fn disk() -> &'static Path {
     path
 }
 
-/// Runs the worker on `folder` with a disk that does `settings`.
-fn work(folder: &Path, settings: &[(&str, &str)]) -> ExitStatus {
+/// Starts the worker on `folder`.
+fn start(folder: &Path, settings: &[(&str, &str)]) -> Child {
     let mut worker = Command::new(std::env::current_exe().unwrap());
     worker.args(["--exact", "queue::worker", "--ignored", "--nocapture", "--test-threads=1"]);
-    worker.env("QUEUE", folder).env("LD_PRELOAD", disk()).envs(settings.iter().copied());
-    let mut worker = worker.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    worker.env("QUEUE", folder).envs(settings.iter().copied());
+    worker.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Runs the worker on `folder` with a disk that does `settings`.
+fn work(folder: &Path, settings: &[(&str, &str)]) -> ExitStatus {
+    let disk = disk().to_str().unwrap();
+    let mut worker = start(folder, &[&[("LD_PRELOAD", disk)], settings].concat());
     // A worker that neither ends nor fails would wait for ever.
     for _ in 0..3000 {
         if let Some(status) = worker.try_wait().unwrap() {
@@ -172,14 +194,15 @@ fn after(fault: &str) -> Option<ExitStatus> {
     if !folder.path().join("queue/queue.db").exists() {
         return Some(status);
     }
-    // The next process finds everything, and brings it to its end.
+    // The next process finds everything and brings it to its end, beside events of its own: those of the first do not come
+    // again, so that none is replaced.
     if status.code() != Some(0) {
-        assert!(work(folder.path(), &[]).success(), "{fault}");
+        assert!(work(folder.path(), &[("ROUND", "next ")]).success(), "{fault}");
     }
     let found = queued(folder.path());
     nothing_is_lost(&acknowledged(folder.path()), &found);
-    let expected: BTreeSet<String> =
-        (0..CALLERS).flat_map(|caller| (0..EVENTS).map(move |number| id(&format!("{caller}-{number}")))).collect();
+    let each = (0..CALLERS).flat_map(|caller| (0..EVENTS).map(move |number| format!("{caller}-{number}")));
+    let expected: BTreeSet<String> = each.flat_map(|text| [id(&text), id(&format!("next {text}"))]).collect();
     assert!(found.keys().all(|id| expected.contains(id)));
     (status.code() != Some(0)).then_some(status)
 }
@@ -239,6 +262,32 @@ fn nothing_is_lost_when_the_process_is_killed_at_a_write() {
 #[test]
 fn nothing_is_lost_when_the_process_is_killed_at_a_flush() {
     at_every("sync", "kill", killed);
+}
+
+/// W-18: killed at any time, again and again on the same queue.
+#[test]
+fn nothing_is_lost_when_the_process_is_killed_at_any_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let kills = std::env::var("KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    let (mut numbers, mut under_way) = (Numbers(42), 0);
+    for round in 0..kills {
+        let before = acknowledged(folder.path()).len();
+        let mut worker = start(folder.path(), &[("ROUND", &format!("{round} "))]);
+        // Opening takes the first part of it.
+        std::thread::sleep(Duration::from_millis(5 + numbers.below(120)));
+        worker.kill().unwrap();
+        worker.wait().unwrap();
+        under_way += usize::from(acknowledged(folder.path()).len() > before);
+        if (round + 1) % 50 == 0 || round + 1 == kills {
+            nothing_is_lost(&acknowledged(folder.path()), &queued(folder.path()));
+        }
+        // What was put aside stays, so the queue grows.
+        if (round + 1) % 500 == 0 {
+            fs::remove_dir_all(folder.path().join("queue")).unwrap();
+            fs::remove_file(folder.path().join("acknowledged")).unwrap();
+        }
+    }
+    assert!(under_way > kills / 8, "{under_way} of {kills} had begun");
 }
 
 /// What is lost is told: here by throwing the log away, as a disk would that never flushed it.

@@ -7,7 +7,7 @@ use sidemint::clock::SystemClock;
 use sidemint::webhook::store::Store as _;
 use sidemint::webhook::store::sqlite::{Limits, Options, SqliteStore};
 
-use super::{nothing_is_lost, queued, work};
+use super::{Numbers, nothing_is_lost, queued, work};
 
 /// A disk writes so many bytes at once or not at all.
 const SECTOR: usize = 512;
@@ -80,18 +80,6 @@ impl Stored {
     }
 }
 
-/// Numbers that are the same in every run (xorshift64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn coin(&mut self) -> bool {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 & 1 == 0
-    }
-}
-
 /// Opens a queue that a disk holds in this form, and looks that everything which was acknowledged is there.
 async fn judge(files: [Vec<u8>; 2], lines: &str) {
     let folder = tempfile::tempdir().unwrap();
@@ -122,7 +110,7 @@ async fn nothing_is_lost_when_the_power_fails() {
             let images: [[Vec<u8>; 2]; 3] = [
                 [0, 1].map(|file| disk[file].left(|| false)),
                 [0, 1].map(|file| disk[file].left(|| true)),
-                [0, 1].map(|file| disk[file].left(|| numbers.coin())),
+                [0, 1].map(|file| disk[file].left(|| numbers.below(2) == 0)),
             ];
             for files in images {
                 judge(files, &lines).await;

@@ -17,6 +17,7 @@ use crate::decode::percent;
 
 /// How a header holds text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(strum::VariantArray))]
 #[serde(rename_all = "lowercase")]
 pub(in crate::identity) enum Encoding {
     /// The bytes are UTF-8.
@@ -79,21 +80,13 @@ impl Encoding {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use strum::VariantArray as _;
 
-    const ALL: [Encoding; 7] = [
-        Encoding::Utf8,
-        Encoding::Latin1,
-        Encoding::Rfc2047,
-        Encoding::Percent,
-        Encoding::Json,
-        Encoding::Base64,
-        Encoding::Base64Url,
-    ];
+    use super::*;
 
     #[test]
     fn nothing_is_nothing_in_every_encoding() {
-        for encoding in ALL {
+        for &encoding in Encoding::VARIANTS {
             for nothing in [&b""[..], b" ", b"\t  "] {
                 assert_eq!(encoding.decode(nothing).as_deref(), Ok(""), "{encoding:?}");
             }
@@ -120,7 +113,7 @@ mod tests {
         /// No bytes make a decoder panic, and none grows its input beyond bounds.
         #[test]
         fn any_bytes_are_decoded_or_not(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
-            for encoding in ALL {
+            for &encoding in Encoding::VARIANTS {
                 if let Ok(text) = encoding.decode(&bytes) {
                     proptest::prop_assert!(text.len() <= 2 * bytes.len(), "{:?}", encoding);
                 }

@@ -23,7 +23,7 @@ impl SubjectRules {
 
     /// Whether the source could tell this subject; otherwise why not, after «because it».
     pub(in crate::identity) fn check(&self, text: &str) -> Result<(), &'static str> {
-        subject(text.as_bytes(), self.medium).map_err(why)?;
+        subject(text, self.medium).map_err(why)?;
         if self.nobody.iter().any(|word| text.eq_ignore_ascii_case(word)) {
             return Err(why(SubjectFault::Absent));
         }

@@ -9,7 +9,7 @@ mod host;
 mod reader;
 mod target;
 
-use memchr::memchr;
+use memchr::memchr_iter;
 
 use framing::Framing;
 
@@ -94,36 +94,28 @@ impl Scan {
     fn try_run(&mut self, bytes: &[u8], limits: HeadLimits) -> Result<Option<usize>, HeadFault> {
         // What lies beyond the limit is not looked at, or it would count how much of it is here.
         let seen = bytes.get(..limits.bytes).unwrap_or(bytes); // T-68: longest head
-        loop {
-            // What cannot become a method is no HTTP: the rest of a TLS hello is not waited for.
-            if self.minor.is_none()
-                && seen.get(self.line).is_some_and(|first| !first.is_ascii_graphic() && !matches!(first, b'\r' | b'\n'))
-            {
-                return Err(HeadFault::Malformed);
-            }
-            let rest = seen.get(self.searched..).unwrap_or_default();
-            // The empty line is found without a call.
-            let found = if rest.starts_with(b"\r\n") { Some(1) } else { memchr(b'\n', rest) };
-            let Some(found) = found else {
-                self.searched = seen.len();
-                return match self.minor {
-                    _ if seen.len() < limits.bytes => Ok(None),
-                    Some(_) => Err(HeadFault::TooLarge),
-                    None => Err(HeadFault::TargetTooLong),
-                };
-            };
-            let (start, end) = (self.line, self.searched + found);
-            (self.line, self.searched) = (end + 1, end + 1);
+        let mut start = self.line;
+        if self.minor.is_none() {
+            may_begin(seen, start)?;
+        }
+        for found in memchr_iter(b'\n', seen.get(self.searched..).unwrap_or_default()) {
+            let end = self.searched + found;
             let line = seen.get(start..end).and_then(|line| line.strip_suffix(b"\r")).ok_or(HeadFault::Line)?;
-            if self.minor.is_some() {
-                if line.is_empty() {
-                    return self.finish().map(|()| Some(end + 1));
-                }
-                self.header(line, limits)?;
-            } else if !line.is_empty() {
+            let next = end + 1;
+            match (self.minor, line.is_empty()) {
+                (Some(_), false) => self.header(line, limits)?,
+                (Some(_), true) => return self.finish().map(|()| Some(next)),
+                (None, false) => self.request_line(start, line)?,
                 // Some clients send an empty line after a body (RFC 9112, 2.2).
-                self.request_line(start, line)?;
+                (None, true) => may_begin(seen, next)?,
             }
+            start = next;
+        }
+        (self.line, self.searched) = (start, seen.len());
+        match self.minor {
+            _ if seen.len() < limits.bytes => Ok(None),
+            Some(_) => Err(HeadFault::TooLarge),
+            None => Err(HeadFault::TargetTooLong),
         }
     }
 
@@ -195,6 +187,14 @@ impl Scan {
             return Err(HeadFault::HostMissing);
         }
         Ok(())
+    }
+}
+
+/// Refuses what cannot become a method, which is no HTTP: the rest of a TLS hello is not waited for.
+fn may_begin(seen: &[u8], start: usize) -> Result<(), HeadFault> {
+    match seen.get(start) {
+        Some(first) if !first.is_ascii_graphic() && !matches!(first, b'\r' | b'\n') => Err(HeadFault::Malformed),
+        _ => Ok(()),
     }
 }
 

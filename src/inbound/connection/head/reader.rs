@@ -153,9 +153,10 @@ impl Reader {
 
     /// Looks at what is kept; whether more of it may go to hyper now.
     pub(in crate::inbound) fn advance(&mut self, may_begin: bool) -> bool {
-        if !self.is_waiting() || self.fault.is_some() {
-            return false;
-        }
+        self.is_waiting() && self.fault.is_none() && self.advance_kept(may_begin)
+    }
+
+    fn advance_kept(&mut self, may_begin: bool) -> bool {
         let kept = std::mem::take(&mut self.kept);
         let cleared = self.clear(kept.get(self.cleared..).unwrap_or_default(), may_begin);
         self.kept = kept;
@@ -177,12 +178,9 @@ impl Reader {
         }
     }
 
-    /// Hands over what may go, as far as there is room for it. Whether that was anything.
-    pub(in crate::inbound) fn give(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+    /// Hands over what may go, as far as there is room for it.
+    pub(in crate::inbound) fn give(&mut self, buffer: &mut ReadBuf<'_>) {
         let ready = self.kept.get(self.given..self.cleared).unwrap_or_default();
-        if ready.is_empty() {
-            return false;
-        }
         let now = ready.get(..buffer.remaining()).unwrap_or(ready);
         buffer.put_slice(now);
         self.given += now.len();
@@ -192,7 +190,6 @@ impl Reader {
             let _given = self.kept.drain(..self.given);
             (self.given, self.cleared) = (0, 0);
         }
-        true
     }
 
     /// Gives the memory back.

@@ -15,6 +15,7 @@ use crate::definition::{Key, Mistake, Mistakes, Settled, did_you_mean};
 use crate::provider::Alg;
 use crate::secrets::SecretSource;
 
+pub(in crate::provider) use secret::Use;
 use secret::secret;
 
 /// Settings of one provider, checked.
@@ -39,13 +40,24 @@ pub(in crate::provider) fn resolve(
     given: &BTreeMap<String, Value>,
     environment: &Environment,
 ) -> Result<Settings, Mistakes> {
+    resolve_some(definition, |_| true, given, environment)
+}
+
+/// Resolves the declared settings that are `wanted`; what the definition does not declare is refused.
+pub(in crate::provider) fn resolve_some(
+    definition: &Definition,
+    wanted: impl Fn(&String) -> bool,
+    given: &BTreeMap<String, Value>,
+    environment: &Environment,
+) -> Result<Settings, Mistakes> {
     let mut mistakes = unknown(definition, given);
     let mut settings = Settings::default();
-    let declared = || definition.settings.iter().filter(|(_, setting)| setting.part_of.is_none());
+    let all = || definition.settings.iter().filter(|(_, setting)| setting.part_of.is_none());
+    let declared = || all().filter(|(name, _)| wanted(name));
     // A secret that is written in the configuration is refused already.
     for (name, setting) in declared().filter(|(name, setting)| setting.secret && !given.contains_key(*name)) {
-        let is_token_key = definition.token_key() == Some(name);
-        mistakes.note(secret((name, is_token_key), setting, given, environment, &mut settings));
+        let uses = Use::of(definition, name);
+        mistakes.note(secret((name, uses), setting, given, environment, &mut settings));
     }
     let plain = || declared().filter(|(_, setting)| !setting.secret);
     for (name, setting) in plain() {
@@ -67,7 +79,6 @@ fn unknown(definition: &Definition, given: &BTreeMap<String, Value>) -> Mistakes
         .map(|(name, setting)| if setting.secret { format!("{name}_file") } else { name.clone() })
         .collect();
     let user_key = format!("{USER_KEY}_file");
-    let folder = definition.token_key().map(|name| format!("{name}_dir"));
     let problem = |key: &String| match definition.settings.get(key) {
         // T-36: secret setting not shown
         Some(setting) if setting.secret => {
@@ -79,7 +90,11 @@ fn unknown(definition: &Definition, given: &BTreeMap<String, Value>) -> Mistakes
             format!("preset \"{}\" has no such setting; it has {}{meant}", definition.name, known.join(", "))
         }
     };
-    let is_known = |key: &String| known.contains(key) || *key == user_key || folder.as_ref() == Some(key);
+    let is_folder = |key: &String| {
+        let name = key.strip_suffix("_dir").filter(|name| definition.settings.get(*name).is_some_and(|own| own.secret));
+        name.is_some_and(|name| Use::of(definition, name).may_be_a_folder())
+    };
+    let is_known = |key: &String| known.contains(key) || *key == user_key || is_folder(key);
     let mistake = |key: &String| Mistake::new(Key::of(key), problem(key));
     given.keys().filter(|key| !is_known(key)).map(mistake).collect()
 }

@@ -8,12 +8,46 @@ use serde_json::Value;
 use super::Settings;
 use crate::config::Environment;
 use crate::definition::{Key, Mistake, whole};
-use crate::provider::definition::Setting;
+use crate::provider::definition::{Definition, Setting};
 use crate::secrets::{Secret, SecretSource};
 
-/// Finds where a secret is. The key of tokens may be a folder of them.
+/// What a secret setting is for: it says in which forms the secret may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::provider) enum Use {
+    /// It is one value.
+    Value,
+    /// The key of tokens, which may be a folder of keys with the one that signs.
+    TokenKey,
+    /// The secret of webhooks, which may be a folder of values that are all valid.
+    Webhook,
+    /// The secrets of webhooks by key id.
+    WebhookKeys,
+}
+
+impl Use {
+    /// What `definition` uses its setting `name` for.
+    pub(super) fn of(definition: &Definition, name: &str) -> Self {
+        if definition.token_key() == Some(name) {
+            return Self::TokenKey;
+        }
+        let is_member = |member| definition.webhook.as_ref().and_then(|webhook| webhook.named_by(member)) == Some(name);
+        if is_member("keys") {
+            Self::WebhookKeys
+        } else if is_member("secret") {
+            Self::Webhook
+        } else {
+            Self::Value
+        }
+    }
+
+    pub(super) fn may_be_a_folder(self) -> bool {
+        self != Self::Value
+    }
+}
+
+/// Finds where a secret is.
 pub(super) fn secret(
-    (name, is_token_key): (&str, bool),
+    (name, uses): (&str, Use),
     setting: &Setting,
     given: &BTreeMap<String, Value>,
     environment: &Environment,
@@ -29,13 +63,13 @@ pub(super) fn secret(
         (Some(Value::String(text)), ..) if is_secret_itself(setting, text) => {
             return Err(wrong(&key, "holds the secret itself; write the secret into a file, and its path here"));
         }
-        (Some(Value::String(path)), ..) => Some(SecretSource::File(PathBuf::from(path))),
+        (Some(Value::String(path)), ..) => Some(file_source(uses, path)),
         (Some(_), ..) => return Err(wrong(&key, "is not text; write the path of a file")),
         (None, Some(_), Some(_)) => {
             let variable = variable.unwrap_or_default();
             return Err(wrong(&key, format!("{variable} and {variable}_FILE are both set; unset one")));
         }
-        (None, Some(path), None) => Some(SecretSource::File(PathBuf::from(path))),
+        (None, Some(path), None) => Some(file_source(uses, path)),
         (None, None, Some(text)) => Some(SecretSource::Variable {
             name: variable.unwrap_or_default().to_owned(),
             text: Secret::new(text.as_bytes().to_vec()),
@@ -43,11 +77,12 @@ pub(super) fn secret(
         (None, None, None) => None,
     };
     let folder = format!("{name}_dir");
-    let source = match (given.get(&folder).filter(|_| is_token_key), source) {
+    let source = match (given.get(&folder).filter(|_| uses.may_be_a_folder()), source) {
         (Some(_), Some(_)) => {
             return Err(wrong(&folder, format!("is set beside another source of {name}; remove one")));
         }
-        (Some(Value::String(path)), None) => Some(SecretSource::Folder(PathBuf::from(path))),
+        (Some(Value::String(path)), None) if uses == Use::TokenKey => Some(SecretSource::Folder(PathBuf::from(path))),
+        (Some(Value::String(path)), None) => Some(SecretSource::Values(PathBuf::from(path))),
         (Some(_), None) => return Err(wrong(&folder, "is not text; write the path of a folder")),
         (None, source) => source,
     };
@@ -72,6 +107,11 @@ pub(super) fn secret(
         settings.secret_patterns.insert(name.to_owned(), pattern);
     }
     Ok(())
+}
+
+fn file_source(uses: Use, path: &str) -> SecretSource {
+    let path = PathBuf::from(path);
+    if uses == Use::WebhookKeys { SecretSource::Lines(path) } else { SecretSource::File(path) }
 }
 
 fn wrong(key: &str, problem: impl Into<String>) -> Mistake {

@@ -8,6 +8,7 @@
 mod content;
 mod database;
 mod folder;
+mod holdings;
 mod operator;
 mod rows;
 mod seal;
@@ -146,7 +147,7 @@ impl SqliteStore {
                     return (Vec::new(), None);
                 }
                 let schedule = &mut state.lane(webhook).schedule;
-                (schedule.take(moment, most), schedule.next())
+                (schedule.take(moment, most.max(1)), schedule.next())
             });
             if !due.is_empty() {
                 let taken = self.fetch(webhook, due).await;
@@ -294,8 +295,8 @@ impl Store for SqliteStore {
 
     fn figures(&self) -> Figures {
         self.shared.with(|state| Figures {
-            events: state.totals.events,
-            bytes: state.totals.bytes,
+            events: state.held.events,
+            bytes: state.held.bytes,
             most_events: self.limits.events,
             most_bytes: self.limits.bytes,
             forgotten: state.forgotten,

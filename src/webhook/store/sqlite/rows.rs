@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Statement};
 use super::super::{Memory, Seq};
 use super::content::Head;
 use super::head_of;
+use super::holdings::{Held, Holdings};
 use super::seal::{Place, SealKey};
 use crate::clock::Timestamp;
 use crate::webhook::event::{Event, OrderKey};
@@ -76,16 +77,6 @@ pub(super) struct Change {
     pub(super) reason: Option<String>,
     /// The event as it is now.
     pub(super) now: Option<Known>,
-}
-
-/// How much there is.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Totals {
-    /// Events, those that were put aside as well.
-    pub(super) events: usize,
-    pub(super) bytes: usize,
-    /// Events that were put aside, by webhook.
-    pub(super) aside: HashMap<Arc<str>, usize>,
 }
 
 /// The tables.
@@ -166,7 +157,7 @@ impl<'c> Rows<'c> {
                  VALUES (?1, ?2, ?3, 0, ?4, ?4, 0, ?5, ?6, ?7)",
             )?,
             insert_content: prepare("INSERT INTO content (seq, head, body) VALUES (?1, ?2, ?3)")?,
-            delete_event: prepare("DELETE FROM event WHERE seq = ?1 RETURNING bytes")?,
+            delete_event: prepare("DELETE FROM event WHERE seq = ?1 RETURNING webhook, bytes")?,
             delete_content: prepare("DELETE FROM content WHERE seq = ?1")?,
             again: prepare("UPDATE event SET due = ?2, attempts = ?3, failed = ?4 WHERE seq = ?1 AND state = 0")?,
             aside: prepare("UPDATE event SET state = 1, due = ?2, reason = ?3 WHERE seq = ?1 AND state = 0")?,
@@ -216,20 +207,18 @@ impl<'c> Rows<'c> {
         Ok(())
     }
 
-    pub(super) fn totals(&self) -> rusqlite::Result<Totals> {
-        let (events, bytes) =
-            self.connection.query_row("SELECT count(*), coalesce(sum(bytes), 0) FROM event", (), |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-            })?;
-        let mut counts = self
-            .connection
-            .prepare("SELECT name, count(*) FROM event JOIN webhook ON id = webhook WHERE state = 1 GROUP BY 1")?;
+    /// How much each webhook holds.
+    pub(super) fn holdings(&self) -> rusqlite::Result<Holdings> {
+        let mut counts = self.connection.prepare(
+            "SELECT name, count(*), sum(bytes), sum(state) FROM event JOIN webhook ON id = webhook GROUP BY 1",
+        )?;
         let mut counts = counts.query(())?;
-        let mut totals = Totals { events: count(events), bytes: count(bytes), aside: HashMap::new() };
+        let mut holdings = Holdings::default();
         while let Some(row) = counts.next()? {
-            totals.aside.insert(row.get::<_, String>(0)?.into(), count(row.get(1)?));
+            let held = Held { events: count(row.get(1)?), bytes: count(row.get(2)?), aside: count(row.get(3)?) };
+            holdings.set(row.get::<_, String>(0)?.into(), held);
         }
-        Ok(totals)
+        Ok(holdings)
     }
 
     /// Whether the event or its proof was there before.
@@ -312,8 +301,8 @@ impl<'c> Rows<'c> {
         Ok(forgotten)
     }
 
-    /// Writes what became of an event. Says how many bytes are free now, where it is gone.
-    pub(super) fn mark(&mut self, mark: &Mark) -> rusqlite::Result<Option<usize>> {
+    /// Writes what became of an event. Says whose it was and how many bytes are free now, where it is gone.
+    pub(super) fn mark(&mut self, mark: &Mark) -> rusqlite::Result<Option<(Arc<str>, usize)>> {
         match *mark {
             Mark::Delivered { seq } => return self.delete(seq),
             Mark::Again { seq, due, attempts, failed } => {
@@ -326,10 +315,13 @@ impl<'c> Rows<'c> {
         Ok(None)
     }
 
-    fn delete(&mut self, seq: Seq) -> rusqlite::Result<Option<usize>> {
-        let bytes: Option<i64> = self.delete_event.query_row([seq], |row| row.get(0)).optional()?;
+    fn delete(&mut self, seq: Seq) -> rusqlite::Result<Option<(Arc<str>, usize)>> {
+        let gone: Option<(i64, i64)> =
+            self.delete_event.query_row([seq], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         self.delete_content.execute([seq])?;
-        Ok(bytes.map(count))
+        let Some((number, bytes)) = gone else { return Ok(None) };
+        let name = self.webhooks.iter().find(|(_, own)| **own == number).map(|(name, _)| Arc::clone(name));
+        Ok(name.map(|name| (name, count(bytes))))
     }
 
     /// Deletes events that were put aside before `then`. Says of each what it was.

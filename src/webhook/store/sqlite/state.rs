@@ -9,7 +9,8 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::super::schedule::{PATIENCE, Schedule, Waiting};
 use super::super::{Kept, Memory, Seq, Settled, StoreError};
-use super::rows::{Change, Content, Known, Mark, Totals};
+use super::holdings::{Held, Holdings};
+use super::rows::{Change, Content, Known, Mark};
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::webhook::event::{Event, OrderKey};
 
@@ -37,8 +38,6 @@ pub(super) struct Keep {
 /// An event that is on disk.
 pub(super) struct Stored {
     pub(super) seq: Seq,
-    /// What it counts.
-    pub(super) bytes: usize,
     pub(super) webhook: Arc<str>,
     pub(super) order: Option<OrderKey>,
     pub(super) content: Content,
@@ -87,8 +86,8 @@ pub(super) struct State {
     /// Contents of events that were never taken, as far as there is room.
     fresh: HashMap<Seq, Content>,
     fresh_bytes: usize,
-    /// Events, and their bytes, in the file.
-    pub(super) totals: Totals,
+    /// What all webhooks hold in the file.
+    pub(super) held: Held,
     /// Entries of the memory of repeats that were forgotten before their time.
     pub(super) forgotten: u64,
     /// Events that were put aside and have ended.
@@ -141,10 +140,8 @@ impl Shared {
         let mut news: Vec<Arc<Notify>> = Vec::new();
         let mut state = self.state.lock();
         let state = &mut *state;
-        for Stored { seq, bytes, webhook, order, content } in kept {
+        for Stored { seq, webhook, order, content } in kept {
             let received = content.received;
-            state.totals.events = state.totals.events.saturating_add(1);
-            state.totals.bytes = state.totals.bytes.saturating_add(bytes);
             state.remember(seq, content);
             let lane = state.lanes.entry(webhook).or_default();
             lane.schedule.add(seq, Waiting { order, received, due: moment, attempts: 0, held: None });
@@ -158,10 +155,10 @@ impl Shared {
     }
 
     /// Takes over what operators changed, and how much there is since.
-    pub(super) fn change(&self, changes: Vec<Change>, totals: Totals) {
+    pub(super) fn change(&self, changes: Vec<Change>, holdings: &Holdings) {
         let mut state = self.state.lock();
         let state = &mut *state;
-        state.totals = totals;
+        state.held = holdings.all();
         for change in changes {
             let Change { seq, now, .. } = change;
             if let Some(lane) = state.lanes.values_mut().find(|lane| lane.schedule.contains(seq)) {
@@ -176,8 +173,10 @@ impl Shared {
                 state.load(&known, &*self.clock, Duration::MAX);
             }
         }
-        state.count_aside();
-        state.lanes.values().for_each(|lane| lane.news.notify_waiters());
+        for (name, lane) in &mut state.lanes {
+            lane.aside = holdings.of(name).aside;
+            lane.news.notify_waiters();
+        }
     }
 
     /// Adds an event to the index when the file has been opened.
@@ -210,21 +209,8 @@ impl State {
         self.lanes.entry(Arc::clone(&known.webhook)).or_default().schedule.add(known.seq, waiting);
     }
 
-    fn count_aside(&mut self) {
-        for (name, count) in &self.totals.aside {
-            self.lanes.entry(Arc::clone(name)).or_default().aside = *count;
-        }
-        for (name, lane) in &mut self.lanes {
-            lane.aside = self.totals.aside.get(name).copied().unwrap_or(0);
-        }
-    }
-
     /// What is known of a webhook.
     pub(super) fn lane(&mut self, webhook: &str) -> &mut Lane {
-        // A name is made once, and looked up from then on.
-        if !self.lanes.contains_key(webhook) {
-            self.lanes.insert(webhook.into(), Lane::default());
-        }
         self.lanes.entry(webhook.into()).or_default()
     }
 
@@ -275,12 +261,6 @@ impl State {
         let content = self.fresh.remove(&seq)?;
         self.fresh_bytes = self.fresh_bytes.saturating_sub(content.body.len());
         Some(content)
-    }
-
-    /// An event that counted so many bytes is gone.
-    pub(super) fn free(&mut self, bytes: usize) {
-        self.totals.events = self.totals.events.saturating_sub(1);
-        self.totals.bytes = self.totals.bytes.saturating_sub(bytes);
     }
 }
 

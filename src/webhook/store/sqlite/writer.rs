@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::super::{Kept, Seq, StoreError};
 use super::database::{WAL_BYTES, checkpoint};
+use super::holdings::Holdings;
 use super::rows::{Content, Inserted, Mark, Rows};
 use super::seal::SealKey;
 use super::state::{Keep, Shared, Stored, Work};
@@ -36,6 +37,7 @@ pub(super) struct Writer<'c> {
     rows: Rows<'c>,
     shared: Arc<Shared>,
     limits: Limits,
+    held: Holdings,
     /// Which version of the file is known.
     version: i64,
     /// When the end of events that were put aside was looked for.
@@ -53,9 +55,10 @@ impl<'c> Writer<'c> {
         let mut rows = Rows::new(connection, seal, limits.remembered)?;
         connection.execute("DELETE FROM changed", ())?;
         rows.each_waiting(|known| shared.load(&known))?;
-        shared.change(Vec::new(), rows.totals()?);
+        let held = rows.holdings()?;
+        shared.change(Vec::new(), &held);
         let version = rows.version()?;
-        Ok(Self { connection, rows, shared, limits, version, tidied: None })
+        Ok(Self { connection, rows, shared, limits, held, version, tidied: None })
     }
 
     /// Works until it is told to end, or until something fails.
@@ -118,10 +121,9 @@ impl<'c> Writer<'c> {
     /// Writes what waits. Those who wait are answered when it is on disk, and not before.
     fn transact(&mut self, keeps: Vec<Keep>, marks: Vec<Mark>) -> rusqlite::Result<()> {
         let mut outcomes = Vec::new();
-        let mut freed = Vec::new();
         let written = self.begin().and_then(|has_begun| {
             if has_begun {
-                self.write(&keeps, &marks, &mut outcomes, &mut freed)?;
+                self.write(&keeps, &marks, &mut outcomes)?;
                 self.rows.commit()?; // W-18: on disk before the answer
             }
             Ok(has_begun)
@@ -141,42 +143,34 @@ impl<'c> Writer<'c> {
         }
         self.shared.with(|state| {
             state.commits = state.commits.saturating_add(1);
-            for bytes in freed {
-                state.free(bytes);
-            }
+            state.held = self.held.all();
         });
         self.answer(keeps, outcomes);
         Ok(())
     }
 
-    fn write(
-        &mut self,
-        keeps: &[Keep],
-        marks: &[Mark],
-        outcomes: &mut Vec<Outcome>,
-        freed: &mut Vec<usize>,
-    ) -> rusqlite::Result<()> {
+    fn write(&mut self, keeps: &[Keep], marks: &[Mark], outcomes: &mut Vec<Outcome>) -> rusqlite::Result<()> {
         for mark in marks {
-            freed.extend(self.rows.mark(mark)?);
+            if let Some((webhook, bytes)) = self.rows.mark(mark)? {
+                self.held.remove(&webhook, bytes);
+            }
         }
         let now = self.shared.clock.now();
-        let (mut events, mut bytes) = self.shared.with(|state| (state.totals.events, state.totals.bytes));
-        events = events.saturating_sub(freed.len());
-        bytes = bytes.saturating_sub(freed.iter().sum());
+        let is_shared = self.shared.with(|state| state.lanes.len() > 1);
         for keep in keeps {
-            if self.rows.is_repeat(&keep.event, now)? {
+            let Keep { event, memory, .. } = keep;
+            if self.rows.is_repeat(event, now)? {
                 outcomes.push(Ok(None));
                 continue;
             }
             // What was accepted is never dropped to make room.
             // W-19: full queue
-            if events >= self.limits.events || bytes.saturating_add(keep.event.body.len()) > self.limits.bytes {
+            if !self.held.has_room(&self.limits, &event.webhook, event.body.len(), is_shared) {
                 outcomes.push(Err(StoreError::Full));
                 continue;
             }
-            let inserted = self.rows.insert(&keep.event, keep.memory, now)?;
-            events = events.saturating_add(1);
-            bytes = bytes.saturating_add(inserted.bytes);
+            let inserted = self.rows.insert(event, *memory, now)?;
+            self.held.add(&event.webhook, inserted.bytes);
             outcomes.push(Ok(Some(inserted)));
         }
         let forgotten = if keeps.is_empty() { 0 } else { self.rows.sweep(now)? };
@@ -193,14 +187,14 @@ impl<'c> Writer<'c> {
                 match outcome {
                     Err(error) => Err(error),
                     Ok(None) => Ok(Kept::Repeat),
-                    Ok(Some(Inserted { seq, bytes, webhook_id })) => {
+                    Ok(Some(Inserted { seq, webhook_id, .. })) => {
                         let content = Content {
                             webhook_id,
                             received: event.received,
                             head: head_of(&event),
                             body: event.body.clone(),
                         };
-                        stored.push(Stored { seq, bytes, webhook: event.webhook, order: event.order, content });
+                        stored.push(Stored { seq, webhook: event.webhook, order: event.order, content });
                         Ok(Kept::New)
                     }
                 },
@@ -221,7 +215,7 @@ impl<'c> Writer<'c> {
             return Ok(());
         }
         let changes = self.rows.changes()?;
-        let totals = self.rows.totals()?;
+        self.held = self.rows.holdings()?;
         self.rows.commit()?;
         self.version = version;
         for change in &changes {
@@ -229,7 +223,7 @@ impl<'c> Writer<'c> {
                 tracing::warn!(webhook_id = change.webhook_id, reason, "an operator dropped an event");
             }
         }
-        self.shared.change(changes, totals);
+        self.shared.change(changes, &self.held);
         Ok(())
     }
 
@@ -254,7 +248,7 @@ impl<'c> Writer<'c> {
         }
         self.tidied = Some(moment);
         let gone = self.rows.end_aside(self.shared.clock.now().minus(ASIDE))?;
-        let totals = self.rows.totals()?;
+        self.held = self.rows.holdings()?;
         self.rows.commit()?;
         for (webhook, webhook_id) in &gone {
             tracing::warn!(
@@ -264,7 +258,7 @@ impl<'c> Writer<'c> {
             );
         }
         self.shared.with(|state| state.expired = state.expired.saturating_add(gone.len()));
-        self.shared.change(Vec::new(), totals);
+        self.shared.change(Vec::new(), &self.held);
         Ok(())
     }
 }

@@ -20,6 +20,18 @@ async fn a_second_server_is_refused() {
     queue.open().unwrap();
 }
 
+/// A queue in memory is told as such, so that it is no surprise when it is gone.
+#[tokio::test]
+async fn a_file_system_in_memory_is_told() {
+    let queue = Queue { folder: tempfile::tempdir_in("/dev/shm").unwrap(), ..Queue::new() };
+    let store = queue.open().unwrap();
+    assert!(
+        matches!(store.durability(), Durability::Doubtful(why) if why.contains("tmpfs")),
+        "{:?}",
+        store.durability()
+    );
+}
+
 /// W-19: a file that is damaged, or no queue, is neither used nor lost.
 #[tokio::test]
 async fn a_file_that_cannot_be_used_is_refused_or_moved_aside() {

@@ -225,6 +225,21 @@ async fn a_full_queue_refuses_and_drops_nothing() {
     }
 }
 
+/// One webhook whose application is down leaves room for the others.
+#[tokio::test]
+async fn a_webhook_leaves_a_part_of_the_queue_to_the_others() {
+    let queue = Queue { limits: Limits { events: 8, ..Limits::default() }, ..Queue::new() };
+    let store = queue.open().unwrap();
+    let shop = |text| Event { webhook: "shop".into(), ..event(text) };
+    assert_eq!(keep(&store, shop("0")).await, Ok(Kept::New));
+    for text in ["1", "2", "3", "4", "5", "6"] {
+        assert_eq!(keep(&store, event(text)).await, Ok(Kept::New));
+    }
+    assert_eq!(keep(&store, event("7")).await, Err(StoreError::Full));
+    assert_eq!(keep(&store, shop("1")).await, Ok(Kept::New));
+    assert_eq!(keep(&store, shop("2")).await, Err(StoreError::Full));
+}
+
 /// The oldest entries of the memory make room, and are counted.
 #[tokio::test]
 async fn the_memory_of_repeats_is_bounded() {

@@ -1,0 +1,152 @@
+//! Questions that are answered here and not delivered: proven ones, and handshakes that an operator allows.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+
+use super::Head;
+use crate::definition::Mistake;
+use crate::provider::webhook::{Challenge, HandshakeMethod};
+use crate::webhook::keys::Ring;
+use crate::webhook::refusal::Reason;
+
+/// Bytes of an answer at most.
+const MOST: usize = 256;
+
+/// What a question is answered with. A text is `text/plain`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing but success.
+    Empty,
+    /// Visible ASCII, 256 bytes at most.
+    Text(String),
+    /// An origin that may post, for `WebHook-Allowed-Origin` (`CloudEvents`).
+    Origin(HeaderValue),
+}
+
+/// A proven question.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    /// Where the body says that it is one.
+    pub(super) at: String,
+    /// What stands there then.
+    pub(super) is: Vec<String>,
+    /// Where the text of the answer stands.
+    pub(super) answer: Option<String>,
+}
+
+/// A question that nothing proves.
+#[derive(Clone, Debug)]
+pub(super) enum Handshake {
+    /// `GET` with a text to send back, and perhaps a secret beside it.
+    Echo {
+        query: String,
+        /// The parameter, and the setting of the secret.
+        require: Option<(String, String)>,
+    },
+    /// `HEAD`.
+    Head,
+    /// `OPTIONS` with an origin.
+    Origin { header: HeaderName, allow: Vec<String> },
+}
+
+impl Question {
+    /// From a challenge of the definition with a pointer.
+    pub(super) fn compile(own: &Challenge, at: &str) -> Result<Self, Mistake> {
+        if own.query.is_some() || own.require.is_some() || own.header.is_some() || !own.allow.is_empty() {
+            return Err("has members of an unproven question beside json; write json, is and answer".into());
+        }
+        let answer = own.answer.as_ref().map(|answer| answer.text.json.clone());
+        let is_pointer = |at: &str| at.starts_with('/');
+        if let Some(wrong) = [Some(at), answer.as_deref()].into_iter().flatten().find(|at| !is_pointer(at)) {
+            return Err(format!("\"{wrong}\" is no JSON Pointer; write \"/{wrong}\"").into());
+        }
+        let is = own.is.as_ref().map_or(&[][..], |is| is.as_slice()).to_vec();
+        if is.is_empty() {
+            return Err(Mistake::new("is", "is missing; say what stands there in a question"));
+        }
+        Ok(Self { at: at.to_owned(), is, answer })
+    }
+
+    /// The answer, where `document` is this question.
+    pub(super) fn answer(&self, document: &Value) -> Option<Result<Answer, Reason>> {
+        let told = document.pointer(&self.at)?.as_str()?;
+        if !self.is.iter().any(|is| is == told) {
+            return None;
+        }
+        let Some(at) = &self.answer else { return Some(Ok(Answer::Empty)) };
+        let text = document.pointer(at).and_then(Value::as_str).unwrap_or_default();
+        Some(visible(text).ok_or(Reason::BadBody))
+    }
+}
+
+impl Handshake {
+    /// From a challenge of the definition with a method.
+    pub(super) fn compile(own: &Challenge, method: HandshakeMethod) -> Result<Self, Mistake> {
+        if own.is.is_some() || own.answer.is_some() {
+            return Err("has members of a proven question beside method; remove is and answer".into());
+        }
+        match method {
+            HandshakeMethod::Get => {
+                let query = own
+                    .query
+                    .clone()
+                    .ok_or_else(|| Mistake::new("query", "is missing; say which parameter is sent back"))?;
+                let require = own.require.as_ref().map(|require| (require.query.clone(), require.secret.clone()));
+                Ok(Self::Echo { query, require })
+            }
+            HandshakeMethod::Head => Ok(Self::Head),
+            HandshakeMethod::Options => {
+                let header = own.header.as_ref().and_then(|name| name.parse().ok());
+                let header =
+                    header.ok_or_else(|| Mistake::new("header", "is missing; say which header names the origin"))?;
+                if own.allow.is_empty() {
+                    return Err(Mistake::new("allow", "is empty; list the origins that may post"));
+                }
+                Ok(Self::Origin { header, allow: own.allow.clone() })
+            }
+        }
+    }
+
+    /// The answer, where `head` is this question.
+    pub(super) fn answer(&self, head: &Head<'_>, ring: &Ring) -> Option<Result<Answer, Reason>> {
+        match self {
+            Self::Echo { query, require } if *head.method == Method::GET => {
+                let secret = |name: &String| ring.required(name);
+                let is_right = require.as_ref().is_none_or(|(parameter, name)| {
+                    let sent = parameter_of(head.query, parameter);
+                    secret(name).zip(sent).is_some_and(|(secret, sent)| secret.is(sent.as_bytes())) // W-15: verify token
+                });
+                let text = parameter_of(head.query, query).filter(|_| is_right);
+                Some(text.as_deref().and_then(visible).ok_or(Reason::Mismatch))
+            }
+            Self::Head if *head.method == Method::HEAD => Some(Ok(Answer::Empty)),
+            Self::Origin { header, allow } if *head.method == Method::OPTIONS => {
+                let origin =
+                    only(head.headers, header).filter(|origin| allow.iter().any(|own| own.as_str() == *origin)); // W-15: listed origin
+                Some(origin.cloned().map(Answer::Origin).ok_or(Reason::Mismatch))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The value of a header that stands there once.
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// A text that no browser takes for anything else, and that breaks no line.
+fn visible(text: &str) -> Option<Answer> {
+    let is_visible = (1..=MOST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()); // W-15: visible ASCII
+    is_visible.then(|| Answer::Text(text.to_owned()))
+}
+
+/// A query parameter that stands there once, decoded.
+fn parameter_of(query: Option<&str>, name: &str) -> Option<String> {
+    let pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
+    let mut values = pairs.filter(|(own, _)| percent_decode_str(own).decode_utf8().is_ok_and(|own| own == name));
+    let (_, value) = values.next().filter(|_| values.next().is_none())?;
+    Some(percent_decode_str(value).decode_utf8().ok()?.into_owned())
+}
