@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use data_encoding::HEXLOWER;
 use sidemint::clock::{Clock as _, ManualClock, Timestamp};
 use sidemint::config::Environment;
 use tempfile::TempDir;
@@ -213,7 +213,7 @@ impl Fixture {
 
 /// The signature of the fixture's definitions.
 pub fn signature(signed: &[u8]) -> String {
-    let digits: String = hmac(SECRET.as_bytes(), signed).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = HEXLOWER.encode(&hmac(SECRET.as_bytes(), signed));
     format!("sha256={digits}")
 }
 
@@ -221,7 +221,9 @@ pub fn signature(signed: &[u8]) -> String {
 pub fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     let hash = |parts: &[&[u8]]| -> [u8; 32] {
         let mut context = Context::new(&SHA256);
-        parts.iter().for_each(|part| context.update(part));
+        for part in parts {
+            context.update(part);
+        }
         context.finish().as_ref().try_into().unwrap()
     };
     let mut block = [0_u8; 64];
@@ -249,45 +251,30 @@ impl Received {
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.call.body).expect("UTF-8")
     }
-
-    pub fn json(&self) -> &Value {
-        &self.call.json
-    }
 }
 
-/// The application: it takes what is signed as Standard Webhooks says, with any of its keys, and refuses anything else.
+/// The application: it takes what is signed as Standard Webhooks says, and refuses anything else.
 #[derive(Clone)]
 pub struct Application {
     pub fake: Fake,
-    keys: Arc<Mutex<Vec<String>>>,
     received: Arc<Mutex<Vec<Received>>>,
     refused: Arc<Mutex<Vec<String>>>,
 }
 
 impl Application {
     pub async fn start(clock: Arc<ManualClock>) -> Self {
-        let keys = Arc::new(Mutex::new(vec![SIGN_KEY.to_owned()]));
         let (received, refused) = (Arc::<Mutex<Vec<Received>>>::default(), Arc::<Mutex<Vec<String>>>::default());
-        let own = (Arc::clone(&keys), Arc::clone(&received), Arc::clone(&refused));
+        let own = (Arc::clone(&received), Arc::clone(&refused));
         let fake = Fake::start(move |call| {
-            let (keys, received, refused) = &own;
-            match verify(call, &keys.lock().unwrap(), clock.now()) {
-                Ok(event) => {
-                    received.lock().unwrap().push(event);
-                    Script::text(204, "text/plain", "")
-                }
-                Err(problem) => {
-                    refused.lock().unwrap().push(problem);
-                    Script::text(401, "text/plain", "no")
-                }
+            let verified = verify(call, clock.now());
+            let status = if verified.is_ok() { 204 } else { 401 };
+            match verified {
+                Ok(event) => own.0.lock().unwrap().push(event),
+                Err(problem) => own.1.lock().unwrap().push(problem),
             }
+            Script::text(status, "text/plain", "")
         });
-        Self { fake: fake.await, keys, received, refused }
-    }
-
-    /// Which keys it knows from now on.
-    pub fn knows(&self, keys: &[&str]) {
-        *self.keys.lock().unwrap() = keys.iter().map(|key| (*key).to_owned()).collect();
+        Self { fake: fake.await, received, refused }
     }
 
     /// What the next delivery gets.
@@ -301,11 +288,6 @@ impl Application {
         self.received.lock().unwrap().clone()
     }
 
-    /// Why deliveries were refused.
-    pub fn refused(&self) -> Vec<String> {
-        self.refused.lock().unwrap().clone()
-    }
-
     /// Waits until it has taken so many, and gives them.
     pub async fn has(&self, count: usize) -> Vec<Received> {
         eventually(&format!("{count} events arrive"), async || self.received().len() >= count).await;
@@ -314,7 +296,7 @@ impl Application {
 }
 
 /// Judges a delivery by the text of the specification (standardwebhooks.com), and by nothing of ours.
-fn verify(call: &Call, keys: &[String], now: Timestamp) -> Result<Received, String> {
+fn verify(call: &Call, now: Timestamp) -> Result<Received, String> {
     if call.method != "POST" {
         return Err(format!("{} {}", call.method, call.path));
     }
@@ -327,12 +309,9 @@ fn verify(call: &Call, keys: &[String], now: Timestamp) -> Result<Received, Stri
         return Err(format!("webhook-timestamp {time} at {}", now.as_seconds()));
     }
     let signed = [id.as_bytes(), b".", time.as_bytes(), b".", &call.body].concat();
-    let good = |key: &String| {
-        let key = STANDARD.decode(key.trim_start_matches("whsec_")).expect("base64");
-        format!("v1,{}", STANDARD.encode(hmac(&key, &signed)))
-    };
-    let good: Vec<String> = keys.iter().map(good).collect();
-    if !call.header("webhook-signature").split(' ').any(|own| good.iter().any(|good| good == own)) {
+    let key = STANDARD.decode(SIGN_KEY.trim_start_matches("whsec_")).expect("base64");
+    let good = format!("v1,{}", STANDARD.encode(hmac(&key, &signed)));
+    if !call.header("webhook-signature").split(' ').any(|own| own == good) {
         return Err(format!("webhook-signature of {id}"));
     }
     if std::str::from_utf8(&call.body).is_err() {

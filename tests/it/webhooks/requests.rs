@@ -16,6 +16,7 @@ async fn an_event_is_proven_kept_answered_and_delivered() {
     let received = fixture.application.has(1).await;
     assert_eq!(received[0].text(), EVENT);
     assert_eq!(received[0].attempt, 1);
+    assert!(received[0].id.starts_with("evt_"), "{}", received[0].id);
     let header = |name| received[0].call.header(name).to_owned();
     assert_eq!(
         (header("sidemint-webhook"), header("sidemint-event")),
@@ -32,17 +33,17 @@ async fn an_event_is_proven_kept_answered_and_delivered() {
 async fn what_is_not_proven_is_refused_with_one_answer() {
     let fixture = Fixture::start().await;
     let good = signature(EVENT.as_bytes());
-    let upper = good.to_uppercase();
-    let cases: Vec<(Vec<(&str, &str)>, &str, &str)> = vec![
+    let (good, upper) = (good.as_str(), good.to_uppercase());
+    let cases = [
         (vec![], EVENT, "missing_signature"),
-        (vec![("X-Signature", &good), ("X-Signature", &good)], EVENT, "missing_signature"),
+        (vec![("X-Signature", good), ("X-Signature", good)], EVENT, "missing_signature"),
         (vec![("X-Signature", "")], EVENT, "missing_signature"),
         (vec![("X-Signature", "sha256=00")], EVENT, "bad_format"),
-        (vec![("X-Signature", &upper)], EVENT, "bad_format"),
+        (vec![("X-Signature", upper.as_str())], EVENT, "bad_format"),
         (vec![("X-Signature", &good[7..])], EVENT, "bad_format"),
-        (vec![("X-Signature", &good)], &EVENT[1..], "mismatch"),
-        (vec![("X-Signature", &good)], r#"{"event":"message.created","room":"r1","text":"hello"} "#, "mismatch"),
-        (vec![("X-Signature", &good)], "", "mismatch"),
+        (vec![("X-Signature", good)], &EVENT[1..], "mismatch"),
+        (vec![("X-Signature", good)], r#"{"event":"message.created","room":"r1","text":"hello"} "#, "mismatch"),
+        (vec![("X-Signature", good)], "", "mismatch"),
     ];
     let mut answers = Vec::new();
     for (headers, body, reason) in &cases {
@@ -170,7 +171,9 @@ async fn a_body_is_not_read_before_the_head_is_good() {
         let mut head =
             "POST /webhooks/chat HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 500\r\n"
                 .to_owned();
-        headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
         connection.send(format!("{head}\r\n")).await;
         let answer = connection.answer().await.expect("an answer without a body");
         assert_eq!((answer.status, answer.header("connection")), (401, Some("close")), "{headers:?}");
