@@ -10,6 +10,7 @@ mod form;
 mod gzip;
 mod jwt;
 mod mac;
+mod sign;
 mod signature;
 mod text;
 mod time;
@@ -25,6 +26,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde_json::Value;
 
 pub use challenge::Answer;
+pub use sign::{Draft, Envelope};
 
 use super::event::{EventKey, ProofKey};
 use super::keys::{KeyRule, Ring, Standing};
