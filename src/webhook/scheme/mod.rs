@@ -180,6 +180,16 @@ impl Scheme {
         Ok(Examined { evidence, media, id, event: said(&self.event), order: said(&self.order) })
     }
 
+    /// When the request says that it was signed, where its head says so.
+    pub fn signed_at(&self, head: &Head<'_>) -> Option<Timestamp> {
+        if let Proof::Mac(rule) = &self.proof { rule.signed_at(head) } else { None }
+    }
+
+    /// Whether bodies may be packed.
+    pub fn unpacks(&self) -> bool {
+        self.unpack
+    }
+
     /// Whether a body of this kind is taken: its content type is accepted, and its coding is none that is not unpacked.
     /// A request that names no type is taken for the first that is accepted.
     pub fn takes(&self, headers: &HeaderMap) -> bool {
