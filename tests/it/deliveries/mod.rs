@@ -1,6 +1,7 @@
 //! Events on their way to the application, with a store in memory and time in hand.
 
 mod application;
+mod log;
 mod memory;
 mod outage;
 mod stop;
@@ -185,8 +186,11 @@ async fn a_bad_event_holds_up_no_other_order_and_ends() {
             assert_eq!(bench.store.dead(), BTreeMap::from([(bad, "refused")]));
             assert_eq!(app.ids().last().map(String::as_str), Some("evt_2"), "its order goes on");
         } else {
-            // Older than three days, a failed attempt is the last.
+            // Three days old and through the ladder, it has had its last attempt.
             clock.advance(Duration::from_hours(72));
+            let dead = || std::future::ready(bench.store.dead().contains_key(&bad));
+            as_time_passes(&clock, 60 * SECOND, eventually("it ends", dead)).await;
+            assert_eq!(app.ids().iter().filter(|id| *id == "evt_1").count(), 9);
             bench.soon("the rest", || bench.pending() == 0).await;
             assert_eq!(bench.store.dead(), BTreeMap::from([(bad, "expired")]));
         }
