@@ -85,7 +85,7 @@ impl Secrets {
         let mut asked = self.asked.lock().await;
         let is_newer = || self.current.current().generation != ring.generation();
         let now = self.clock.moment();
-        let rests = asked.is_some_and(|last| now < last.plus(COOL_DOWN)); // W-11: rest between looks
+        let rests = asked.is_some_and(|last| now < last.plus(COOL_DOWN)); // W-22: rest between looks
         if is_newer() || rests {
             return is_newer();
         }

@@ -570,7 +570,7 @@ async fn other_spellings_of_a_path_are_other_paths() {
 
 // HTTP/2.
 
-/// T-50.
+/// A preface in one piece; the tests of connections cut it in two.
 #[tokio::test(flavor = "multi_thread")]
 async fn http2_is_not_spoken_unless_asked_for() {
     let service = Service::local().await;

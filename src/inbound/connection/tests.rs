@@ -65,6 +65,7 @@ async fn the_first_bytes_tell_what_is_spoken() {
         (Protocol::Either, &[b"PRI /x HTTP/1.1\r\n"], None),
         (Protocol::Either, &[b"PRI * HTTP/2.1\r\n"], Some(Spoken::Nothing)),
         (Protocol::Http1, &[PREFACE], Some(Spoken::Nothing)),
+        (Protocol::Http1, &[&PREFACE[..5], &PREFACE[5..]], Some(Spoken::Nothing)),
         (Protocol::Http1, &[b"\x16\x03\x01"], Some(Spoken::Nothing)),
         (Protocol::Http2, &[b"P"], Some(Spoken::Http2)),
     ] {

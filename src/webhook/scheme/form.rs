@@ -44,7 +44,7 @@ fn text(written: &[u8]) -> Result<String, Reason> {
 pub(super) fn sorted(body: &[u8]) -> Result<String, Reason> {
     let mut fields = fields(body)?;
     fields.sort_unstable();
-    fields.dedup();
+    fields.dedup(); // W-14: equal fields once
     Ok(fields.into_iter().flat_map(|(name, value)| [name, value]).collect())
 }
 

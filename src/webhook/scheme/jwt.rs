@@ -27,7 +27,6 @@ pub(super) struct JwtRule {
 }
 
 /// A JWT whose times are good, and whose signature is still to be proven.
-#[derive(Debug)]
 pub(super) struct UnverifiedJwt {
     /// The text that is signed.
     pub(super) signed: String,

@@ -52,7 +52,6 @@ pub(super) struct AlgorithmRule {
 }
 
 /// What a request has for its proof, the body aside.
-#[derive(Debug)]
 pub(super) struct Signed {
     hash: Hash,
     signatures: Vec<Vec<u8>>,
@@ -64,7 +63,6 @@ pub(super) struct Signed {
     body_hash: Option<(String, Encode)>,
 }
 
-#[derive(Debug)]
 enum Part {
     Bytes(Vec<u8>),
     Url,
@@ -206,7 +204,7 @@ impl Signed {
             let urls = self.urls.iter().map(String::as_str).chain(self.urls.is_empty().then_some(""));
             for tag in urls.filter_map(|url| self.mac(key, url, body, form.as_bytes())) {
                 for signature in &self.signatures {
-                    // W-01: comparison
+                    // W-01, W-23: comparison
                     if verify_slices_are_equal(signature, tag.as_ref()).is_ok() && proven.is_none() {
                         proven = Some((standing, ProofKey::of(tag.as_ref())));
                     }

@@ -159,6 +159,7 @@ impl Compiler<'_> {
         let port = host.get(behind_host..).and_then(|rest| rest.rfind(':')).map(|at| behind_host + at);
         let bare = port.and_then(|at| host.get(..at)).unwrap_or(host);
         let number = url.port_or_known_default().unwrap_or(443);
+        // W-14: port
         let urls = vec![format!("{scheme}://{bare}{path}"), format!("{scheme}://{bare}:{number}{path}")];
         (urls, query.map(str::to_owned))
     }

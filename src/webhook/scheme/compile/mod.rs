@@ -148,7 +148,7 @@ impl Compiler<'_> {
     fn says_nothing_of_bodies(&mut self) {
         self.cautions.push("its proof says nothing of the body: who reads one event can send others".to_owned());
         if self.webhook.time.is_some() {
-            self.refuse("time", "is not covered by the proof, so that anybody could set it; remove it"); // W-07: covered time
+            self.refuse("time", "is not covered by the proof, so that anybody could set it; remove it"); // W-07: covered time of credentials
         }
     }
 
