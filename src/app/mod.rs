@@ -5,7 +5,10 @@
 
 mod cautions;
 mod descriptors;
+mod plans;
+mod readiness;
 mod summary;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -17,27 +20,29 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
 use crate::definition::Mistake;
-use crate::identity::{self, Roles};
-use crate::inbound::{
-    self, AppState, BodyLimits, Bound, Calls, Entrance, Limits, Listener, Protocol, Routes, Service, Tls,
-};
+use crate::identity;
+use crate::inbound::{AppState, BodyLimits, Bound, Calls, Entrance, Limits, Listener, Protocol, Routes, Service, Tls};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
-use crate::outbound::{Outbound, Services};
-use crate::provider::{Definitions, Provider, warm_up_randomness};
+use crate::outbound::{Outbound, Poster, Services};
+use crate::provider::{Definitions, Provider};
 use crate::secrets::watch::{self, Nudge};
 use crate::secrets::{self, Reload};
-use crate::session::{Form, Plan, Sessions};
+use crate::session::{Plan, Sessions};
 use crate::telemetry::{self, LogQueue, RequestLog};
+use crate::webhook::Webhook;
+use crate::webhook::store::Store;
 
 pub(crate) use descriptors::raise as raise_descriptor_limit;
 
 use descriptors::DescriptorShares;
+use webhooks::Opened;
 
 /// The keys that say where each listener is.
 const FRONT: &str = "server.listen";
 const GRPC: &str = "grpc.listen";
 const OPS: &str = "ops.listen";
+const WEBHOOKS: &str = "webhook_server.listen";
 /// Time for connections to notice that they were cut.
 const AFTER_CUT: Duration = Duration::from_secs(1);
 
@@ -50,6 +55,8 @@ pub struct Blueprint {
     sources: Arc<identity::Sources>,
     providers: BTreeMap<String, Arc<Provider>>,
     plans: Vec<Arc<Plan>>,
+    webhooks: Vec<Arc<Webhook>>,
+    poster: Poster,
     tls: Option<Arc<Tls>>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -91,7 +98,7 @@ impl Blueprint {
             errors.push(ConfigError::at(config.log.origin.clone(), mistake.within("log.level")));
         }
         let mut providers = BTreeMap::new();
-        for (name, table) in &config.providers {
+        for (name, table) in config.providers.iter().filter(|(name, _)| !config.is_for_webhooks_alone(name)) {
             match Provider::configure(name, table, environment, &definitions, &services) {
                 Ok(provider) => {
                     providers.insert(name.clone(), Arc::new(provider));
@@ -100,14 +107,23 @@ impl Blueprint {
             }
         }
         errors.extend(Provider::mixed_up(&providers, &config.providers));
+        let mut webhooks = Vec::new();
+        for own in config.webhooks.iter().flat_map(|webhooks| &webhooks.served) {
+            let Some(table) = config.providers.get(&own.provider) else { continue };
+            match Webhook::configure(own, table, environment, &definitions, &services) {
+                Ok(webhook) => webhooks.push(Arc::new(webhook)),
+                Err(mistakes) => errors.extend(mistakes),
+            }
+        }
         let tls = Tls::open(&config.server, &clock, &metrics).unwrap_or_else(|mistakes| {
             errors.extend(mistakes);
             None
         });
         let sources = sources.unwrap_or_default();
-        let plans = plan(&config, &sources, &providers, &metrics, &mut errors);
+        let plans = plans::draw(&config, &sources, &providers, &metrics, &mut errors);
         if errors.is_empty() {
-            Ok(Self { config, stray_variables, sources: Arc::new(sources), providers, plans, tls, clock, metrics })
+            let (sources, poster) = (Arc::new(sources), services.outbound.poster().map_err(fault)?);
+            Ok(Self { config, stray_variables, sources, providers, plans, webhooks, poster, tls, clock, metrics })
         } else {
             Err(ConfigErrors(errors))
         }
@@ -147,9 +163,11 @@ impl Blueprint {
 
     /// How many connections there may be.
     fn shares(&self) -> DescriptorShares {
-        let calls = self.config.providers.values().map(|provider| provider.calls_at_once).sum();
-        let listeners = if self.config.grpc.is_some() { 2 } else { 1 };
-        DescriptorShares::share(self.config.server.max_connections, listeners, calls)
+        let calls: usize = self.config.providers.values().map(|provider| provider.calls_at_once).sum();
+        let webhooks = self.config.webhooks.iter();
+        let deliveries: usize = webhooks.clone().flat_map(|own| &own.served).map(|own| own.deliveries_at_once).sum();
+        let listeners = 1 + self.config.grpc.iter().count() + webhooks.count();
+        DescriptorShares::share(self.config.server.max_connections, listeners, calls.saturating_add(deliveries))
     }
 
     /// What is read again when its files change.
@@ -157,6 +175,9 @@ impl Blueprint {
         let mut all: Vec<Arc<dyn Reload>> = self.sources.reloads().collect();
         for provider in self.providers.values() {
             all.push(Arc::<Provider>::clone(provider));
+        }
+        for webhook in &self.webhooks {
+            all.push(Arc::<Webhook>::clone(webhook));
         }
         if let Some(tls) = &self.tls {
             all.push(Arc::<Tls>::clone(tls));
@@ -184,53 +205,12 @@ impl Reload for Denied {
     }
 }
 
-/// Routes whose lifetime the provider and its clients can live with.
-fn plan(
-    config: &Config,
-    sources: &identity::Sources,
-    providers: &BTreeMap<String, Arc<Provider>>,
-    metrics: &Metrics,
-    errors: &mut Vec<ConfigError>,
-) -> Vec<Arc<Plan>> {
-    let mut plans = Vec::new();
-    let roles = Arc::new(Roles::new(&config.identity.roles));
-    for route in &config.routes {
-        // A provider that is missing here has been complained about.
-        let Some(provider) = providers.get(&route.provider) else { continue };
-        let ttl = route.ttl.unwrap_or(provider.lifetime().default);
-        if let Err(problem) = provider.lifetime().check(ttl) {
-            errors.push(ConfigError::new(route.origin.clone(), route.key.below("ttl"), problem));
-        }
-        provider.note_lifetime(ttl);
-        let resolver = sources.resolver(route);
-        let form = inbound::form(route, &resolver, provider).unwrap_or_else(|mistake| {
-            errors.push(ConfigError::at(route.origin.clone(), mistake.within(&route.key)));
-            Form::Json
-        });
-        if let Some(member) = resolver.user_member()
-            && provider.inputs().reads_member(member)
-        {
-            let problem = format!(
-                "\"{}\" declares an input in the member \"{member}\" of the body, which names the user on this route; \
-                 take another provider or another source",
-                provider.preset()
-            );
-            errors.push(ConfigError::new(route.origin.clone(), route.key.below("provider"), problem));
-        }
-        let plan = Plan::new(route, form, Arc::clone(provider), Arc::clone(&roles), metrics);
-        if let Err(mistake) = plan.check_headers() {
-            errors.push(ConfigError::at(route.origin.clone(), mistake.within(&route.key)));
-        }
-        plans.push(Arc::new(plan));
-    }
-    plans
-}
-
 /// A service whose ports are open.
 #[derive(Debug)]
 pub struct App {
     blueprint: Blueprint,
     listeners: Vec<Listener>,
+    webhooks: Opened,
     lifecycle: Lifecycle,
     /// Probes are answered until the last request is done, so the ops listener outlives the others.
     ops_lifecycle: Lifecycle,
@@ -244,11 +224,24 @@ pub enum Ended {
     Drained,
     /// The deadline passed; this many connections and tasks were cut.
     Cut(usize),
+    /// The queue could not go on: what was answered is on disk, and the next process begins there.
+    Failed,
+}
+
+/// Why a service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The operator must change something.
+    #[error("{0}")]
+    Mistake(ConfigError),
+    /// A port or a file cannot be opened.
+    #[error("{0}")]
+    Failed(#[from] io::Error),
 }
 
 impl App {
     /// Opens the listeners and starts what runs in the background. `log` takes request lines.
-    pub fn bind(blueprint: Blueprint, log: LogQueue) -> io::Result<Self> {
+    pub fn bind(blueprint: Blueprint, log: LogQueue) -> Result<Self, StartError> {
         let config = &blueprint.config;
         let server = &config.server;
         let bind = |key: &str, listen: &Listen| {
@@ -263,6 +256,7 @@ impl App {
         let (lifecycle, ops_lifecycle) = (Lifecycle::new(), Lifecycle::new());
         let clock = Arc::clone(&blueprint.clock);
         let log = RequestLog::new(config.log.requests, config.log.users, clock, log);
+        let webhooks = Opened::open(&blueprint, &lifecycle)?;
         let state = AppState {
             sources: Arc::clone(&blueprint.sources),
             sessions: blueprint.sessions(&lifecycle),
@@ -271,12 +265,16 @@ impl App {
             metrics: Arc::clone(&blueprint.metrics),
             log: log.clone(),
             browser: config.browser.clone(),
+            queue: webhooks.store.clone(),
+            deliveries: webhooks.deliveries.clone(),
             body: BodyLimits { bytes: server.max_body_bytes, patience: server.header_timeout },
         };
         let shares = blueprint.shares();
         let limits = Limits { connections: shares.connections, ..Limits::from(server) };
         let peers = Arc::clone(blueprint.sources.peers());
         let entrance = Entrance { peers, tls: blueprint.tls.clone(), log: log.clone() };
+        // Where no peer is known, and no connection proves anything.
+        let strangers = Entrance { peers: Arc::default(), tls: None, log };
         let routes = Routes::front(&state);
         let mut listeners = vec![
             Listener {
@@ -292,7 +290,7 @@ impl App {
                 bound: bind(OPS, &config.ops)?,
                 service: Service::Routes(Routes::ops(&lifecycle, &state)),
                 limits: limits.of_ops(shares.ops),
-                entrance: Entrance { peers: Arc::default(), tls: None, log },
+                entrance: strangers.clone(),
                 lifecycle: ops_lifecycle.clone(),
             },
         ];
@@ -306,10 +304,21 @@ impl App {
                 lifecycle: lifecycle.clone(),
             });
         }
+        if let Some(own) = &config.webhooks {
+            listeners.push(Listener {
+                key: WEBHOOKS,
+                bound: bind(WEBHOOKS, &own.server.listen)?,
+                // W-25: paths of webhooks alone
+                service: Service::Routes(Routes::webhooks(&webhooks.receivers, own.server.body_timeout, &state)),
+                limits: limits.of_webhooks(own.server.max_buffered_bytes),
+                entrance: strangers,
+                lifecycle: lifecycle.clone(),
+            });
+        }
         lifecycle.spawn(Arc::clone(&state.sessions).run_renewals());
         blueprint.sources.start(&lifecycle);
         let nudge = watch_files(&blueprint, &state.sessions, &lifecycle);
-        Ok(Self { blueprint, listeners, lifecycle, ops_lifecycle, nudge })
+        Ok(Self { blueprint, listeners, webhooks, lifecycle, ops_lifecycle, nudge })
     }
 
     /// Where the listener of this key is, with the port that the system chose.
@@ -328,6 +337,11 @@ impl App {
         self.address(GRPC)
     }
 
+    /// Where providers post their events, if they do.
+    pub fn webhook_address(&self) -> io::Result<Option<Listen>> {
+        self.address(WEBHOOKS)
+    }
+
     /// The life of the process, to look at from outside.
     pub fn lifecycle(&self) -> &Lifecycle {
         &self.lifecycle
@@ -344,9 +358,9 @@ impl App {
         if let Ok(Some(address)) = self.address(FRONT) {
             summary::log_routes(&self.blueprint, &address);
         }
-        let Self { blueprint, listeners, lifecycle, ops_lifecycle, nudge: _nudge } = self;
+        let Self { blueprint, listeners, webhooks, lifecycle, ops_lifecycle, nudge: _nudge } = self;
         let server = &blueprint.config.server;
-        object(&blueprint, &lifecycle);
+        readiness::object(&blueprint, &lifecycle);
         blueprint.warn();
         // What accepts connections ends before what is served on them.
         let (accepting, ops_accepting) = (Lifecycle::default(), Lifecycle::default());
@@ -354,17 +368,38 @@ impl App {
             let own = if listener.key == OPS { &ops_accepting } else { &accepting };
             own.spawn(listener.serve(Arc::clone(&blueprint.metrics)));
         }
-        ready_when_random(&lifecycle);
-        shutdown.await;
+        webhooks.start();
+        readiness::when_random(&lifecycle);
+        let store = webhooks.store;
+        let failed = tokio::select! {
+            () = shutdown => false,
+            () = has_failed(store.as_deref()) => true,
+        };
         tracing::info!("stopping: not ready any more, finishing what is in flight");
         lifecycle.leave();
         tokio::time::sleep(server.drain_delay).await;
         lifecycle.draining().cancel();
         accepting.finished().await;
         let ended = drain(&lifecycle, server.drain_timeout).await;
+        if let Some(store) = store {
+            store.close().await;
+        }
         ops_lifecycle.draining().cancel();
         ops_accepting.finished().await;
-        ended
+        if failed { Ended::Failed } else { ended }
+    }
+}
+
+/// Completes when the queue cannot go on.
+async fn has_failed(store: Option<&dyn Store>) {
+    match store {
+        Some(store) => {
+            let problem = store.failed().await;
+            tracing::error!(
+                "the queue cannot go on, so this process ends; the next one begins with what is on disk: {problem}"
+            );
+        }
+        None => std::future::pending().await,
     }
 }
 
@@ -380,17 +415,6 @@ async fn drain(lifecycle: &Lifecycle, deadline: Duration) -> Ended {
     Ended::Cut(left)
 }
 
-/// The first random number of a process takes tens of milliseconds; readiness waits for it, liveness does not.
-fn ready_when_random(lifecycle: &Lifecycle) {
-    let lifecycle = lifecycle.clone();
-    lifecycle.clone().spawn(async move {
-        let drawn = tokio::task::spawn_blocking(warm_up_randomness).await;
-        if drawn.is_ok() {
-            lifecycle.withdraw("starting");
-        }
-    });
-}
-
 fn watch_files(blueprint: &Blueprint, sessions: &Arc<Sessions>, lifecycle: &Lifecycle) -> Nudge {
     let (reloads, metrics) = (blueprint.reloads(sessions), Arc::clone(&blueprint.metrics));
     let files = reloads.iter().flat_map(|reload| reload.files()).collect();
@@ -400,22 +424,4 @@ fn watch_files(blueprint: &Blueprint, sessions: &Arc<Sessions>, lifecycle: &Life
         }
         metrics.process.files_stuck().set(i64::try_from(secrets::stuck()).unwrap_or(i64::MAX));
     })
-}
-
-fn object(blueprint: &Blueprint, lifecycle: &Lifecycle) {
-    if blueprint.sources.is_empty() {
-        lifecycle.object("no_identity_source", "set identity.source to a preset such as \"plain\"");
-    }
-    let listen = &blueprint.config.server.listen;
-    let over_grpc = blueprint.config.grpc.iter().any(|grpc| blueprint.sources.peers().can_hold(&grpc.listen));
-    if !over_grpc && !blueprint.sources.peers().can_hold(listen) {
-        let key = match listen {
-            Listen::Tcp(_) => "identity.peers.networks",
-            Listen::Unix(_) => "identity.peers.unix_uids",
-        };
-        lifecycle.object("no_peer_proof", format!("set {key} to those who may tell identity"));
-    }
-    if blueprint.plans.is_empty() {
-        lifecycle.object("no_routes", "add [[routes]] to the configuration");
-    }
 }

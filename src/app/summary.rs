@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Blueprint;
-use crate::config::{ClientCertificates, Listen, Mode, RouteKind};
+use crate::config::{self, ClientCertificates, Listen, Mode, RouteKind, WebhookMode};
 use crate::session::Plan;
 
 /// Logs what is served where, one line for each route.
@@ -26,6 +26,36 @@ fn label(kind: RouteKind) -> &'static str {
 }
 
 impl Blueprint {
+    fn webhooks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(webhooks) = &self.config.webhooks else { return Ok(()) };
+        for webhook in &self.webhooks {
+            let own = webhook.config();
+            let mode = match own.mode {
+                WebhookMode::Store => "stored",
+                WebhookMode::Through { relay: false } => "put through",
+                WebhookMode::Through { relay: true } => "put through, with the answer",
+            };
+            let fallback = own.fallback.as_ref().map(|url| format!(", else {}", shown(url))).unwrap_or_default();
+            let (path, provider) = (own.path(), &own.provider);
+            writeln!(
+                f,
+                "webhook         {path}: provider {provider}, {mode}, delivered to {}{fallback}",
+                shown(&own.to)
+            )?;
+            for (secret, place) in webhook.secret_places() {
+                writeln!(f, "secret          {}: {secret} from {place}", own.name)?;
+            }
+            for caution in webhook.cautions() {
+                writeln!(f, "warning         {}: {caution}", own.name)?;
+            }
+        }
+        if let Some(config::Queue { dir, max_events, max_bytes, key_file, .. }) = &webhooks.queue {
+            let sealed = key_file.as_ref().map_or("", |_| ", encrypted");
+            writeln!(f, "queue           {}: {max_events} events, {max_bytes} bytes{sealed}", dir.display())?;
+        }
+        Ok(())
+    }
+
     fn outbound(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outbound = &self.config().outbound;
         for (kind, proxy) in [("https", &outbound.https_proxy), ("http", &outbound.http_proxy)] {
@@ -53,6 +83,9 @@ impl fmt::Display for Blueprint {
             writeln!(f, "grpc listener   {}{tls}, answered by {}", grpc.listen, grpc.route)?;
         }
         writeln!(f, "ops listener    {}", config.ops)?;
+        if let Some(webhooks) = &config.webhooks {
+            writeln!(f, "webhooks        {}", webhooks.server.listen)?;
+        }
         let sources = match self.sources.default_names() {
             [] => "none: identity routes answer 403".to_owned(),
             names => names.join(", "),
@@ -75,6 +108,7 @@ impl fmt::Display for Blueprint {
             let ttl = humantime::format_duration(*ttl);
             writeln!(f, "route           {}{host}: {kind}, provider {}, lifetime {ttl}", route.path, route.provider)?;
         }
+        self.webhooks(f)?;
         for (name, provider) in &self.providers {
             write!(f, "provider        {name}: preset {}, apiUrl {}", provider.preset(), provider.api_url())?;
             if let Some((alg, kid)) = provider.signs_with() {
@@ -100,4 +134,11 @@ impl fmt::Display for Blueprint {
         }
         Ok(())
     }
+}
+
+/// An address without its query, in which an operator may have put a secret.
+fn shown(url: &url::Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.to_string()
 }

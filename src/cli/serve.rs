@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, blueprint, runtime};
-use crate::app::{App, Blueprint, Ended, raise_descriptor_limit};
+use crate::app::{App, Blueprint, Ended, StartError, raise_descriptor_limit};
 use crate::config::{Environment, Sources};
 use crate::secrets::watch::Nudge;
 use crate::telemetry;
@@ -53,7 +53,10 @@ fn serve(
     let workers = runtime(blueprint.config().server.workers)?;
     let app = {
         let _context = workers.enter();
-        App::bind(blueprint, log.clone()).map_err(failed)?
+        App::bind(blueprint, log.clone()).map_err(|error| match error {
+            StartError::Mistake(mistake) => Failure::Usage(mistake.to_string()),
+            StartError::Failed(error) => failed(error),
+        })?
     };
     let (front, ops) = app.addresses().map_err(failed)?;
     tracing::info!(%front, %ops, version = env!("CARGO_PKG_VERSION"), "serving");
@@ -63,9 +66,13 @@ fn serve(
     workers.shutdown_background();
     match ended {
         Ended::Drained => tracing::info!("stopped"),
+        Ended::Failed => tracing::error!("stopped, because the queue could not go on"),
         Ended::Cut(left) => tracing::warn!(left, "stopped; the drain deadline cut what was left"),
     }
     log.flush(LAST_LINES); // T-61: last lines
+    if ended == Ended::Failed {
+        return Err(Failure::Running("the queue of webhooks could not go on; see the log".to_owned()));
+    }
     Ok(())
 }
 

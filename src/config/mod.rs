@@ -237,6 +237,12 @@ impl Provider {
 }
 
 impl Config {
+    /// Whether webhooks name this provider and no route does: then it needs nothing but what they need.
+    pub fn is_for_webhooks_alone(&self, provider: &str) -> bool {
+        let mut webhooks = self.webhooks.iter().flat_map(|webhooks| &webhooks.served);
+        webhooks.any(|own| own.provider == provider) && self.routes.iter().all(|route| route.provider != provider)
+    }
+
     /// Reads and checks everything. All mistakes that can be found in one pass are in the error.
     pub fn load(sources: &Sources, environment: &Environment) -> Result<Self, ConfigErrors> {
         let (config, errors) = Self::examine(sources, environment);

@@ -48,7 +48,7 @@ pub struct Webhook {
     /// What events are signed with on their way to the application.
     pub sign_key: SignKey,
     /// The address that the provider was told, where it is a part of what is signed.
-    pub public_url: Option<Url>,
+    pub public_url: Option<String>,
     /// Names of events that are kept; others are answered and forgotten. Empty means all.
     pub events: Vec<EventPattern>,
     /// Whether challenges are answered that nothing proves.

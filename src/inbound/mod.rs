@@ -15,6 +15,7 @@ mod request;
 mod routes;
 mod service;
 mod status;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ use crate::metrics::Metrics;
 use crate::provider::Provider;
 use crate::session::Sessions;
 use crate::telemetry::RequestLog;
+use crate::webhook::delivery::Deliveries;
+use crate::webhook::store::Store;
 
 /// What handlers are made of.
 #[derive(Clone, Debug)]
@@ -50,6 +53,10 @@ pub struct AppState {
     pub log: RequestLog,
     /// Rules for browsers.
     pub browser: config::Browser,
+    /// Where events of webhooks stand, if they do.
+    pub queue: Option<Arc<dyn Store>>,
+    /// What brings them to the application.
+    pub deliveries: Vec<Arc<Deliveries>>,
     /// Limits of request bodies.
     pub body: BodyLimits,
 }

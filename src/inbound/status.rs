@@ -11,6 +11,8 @@ use crate::metrics::{Metrics, SigningKeyLine};
 use crate::pacing::BreakerState;
 use crate::provider::{KeyStatus, ProviderStatus};
 use crate::session::SessionsStatus;
+use crate::webhook::delivery::DeliveryStatus;
+use crate::webhook::store::Figures;
 
 /// How the service is doing. It holds nothing secret and nothing of a user.
 #[derive(Clone, Debug, Serialize)]
@@ -24,6 +26,9 @@ pub(super) struct Status {
     pub(super) identity: IdentityStatus,
     pub(super) sessions: SessionsStatus,
     pub(super) certificates: Vec<CertificateStatus>,
+    /// Where events of webhooks stand, if they do.
+    pub(super) queue: Option<Figures>,
+    pub(super) deliveries: Vec<DeliveryStatus>,
 }
 
 impl AppState {
@@ -36,6 +41,8 @@ impl AppState {
             providers: self.providers.iter().map(|provider| provider.status()).collect(),
             identity: self.sources.status(),
             sessions: self.sessions.status(),
+            deliveries: self.deliveries.iter().map(|own| own.status()).collect(),
+            queue: self.queue.as_ref().map(|queue| queue.figures()),
             certificates: self.tls.as_ref().map(|tls| tls.status()).unwrap_or_default(),
         }
     }
@@ -77,6 +84,11 @@ impl Status {
         metrics.session.cache_entries().set(number(self.sessions.cached));
         metrics.session.cache_bytes().set(number(self.sessions.bytes));
         metrics.session.renewals_pending("sessions").set(number(self.sessions.renewals_pending));
+        if let Some(queue) = &self.queue {
+            metrics.webhook.queue_bytes().set(number(queue.bytes));
+            metrics.webhook.queue_fill().set(number(queue.percent()));
+        }
+        self.deliveries.iter().for_each(|own| own.show(&metrics.delivery));
         for certificate in &self.certificates {
             metrics.inbound.tls_expiry(certificate.file).set(certificate.expires.as_seconds());
         }

@@ -1,7 +1,7 @@
 //! What is counted of deliveries: attempts, targets, and the events that wait for them.
 
 use super::families::families;
-use super::{Counter, Gauge, Histogram};
+use super::{Counter, Gauge, Histogram, Lag};
 
 families! {
     /// Deliveries of webhooks to the application.
@@ -12,7 +12,7 @@ families! {
         /// Time of one attempt.
         seconds(name): Histogram = "sidemint_webhook_delivery_seconds";
         /// Time from the acceptance of an event to its delivery.
-        lag_seconds(name): Histogram = "sidemint_webhook_lag_seconds";
+        lag_seconds(name): Lag = "sidemint_webhook_lag_seconds";
         /// 1 while events are posted to the target (to or fallback), 0 while it is down and only probed.
         target_up(name, target): Gauge = "sidemint_webhook_target_up";
         /// Events of webhooks without a queue that waited too long for a place among the attempts under way, or found too

@@ -30,10 +30,11 @@ pub(super) trait Kind: Sized {
     /// The series with these values of its labels.
     fn of(series: &Self::Series, values: &[&str]) -> Self;
 
-    fn register(family: Family, registry: &Registry) -> Result<Self::Series, prometheus::Error> {
+    /// Registers a family. One without labels is shown from the start if it `is_shown`, and otherwise from its first use.
+    fn register(family: Family, registry: &Registry, is_shown: bool) -> Result<Self::Series, prometheus::Error> {
         let series = Self::series(family)?;
         registry.register(Box::new(series.clone()))?;
-        if family.labels.is_empty() {
+        if is_shown && family.labels.is_empty() {
             // The only series there can be is shown from the start.
             let _shown = Self::of(&series, &[]);
         }
@@ -84,12 +85,55 @@ impl Kind for Histogram {
     }
 }
 
+/// A distribution of spans of seconds to days, in seconds.
+#[derive(Clone, Debug)]
+pub struct Lag(Histogram);
+
+/// A distribution of small numbers.
+#[derive(Clone, Debug)]
+pub struct Size(Histogram);
+
+/// Buckets of a [`Lag`], and of a [`Size`].
+const LAGS: [f64; 11] = [0.005, 0.025, 0.1, 0.5, 2.0, 10.0, 60.0, 600.0, 3600.0, 21600.0, 86400.0];
+const SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// Makes a distribution with buckets of its own a kind.
+macro_rules! distribution {
+    ($kind:ident, $buckets:ident) => {
+        impl $kind {
+            /// Takes one value.
+            pub fn observe(&self, value: f64) {
+                self.0.observe(value);
+            }
+        }
+
+        impl Kind for $kind {
+            const NAME: &'static str = "histogram";
+            type Series = HistogramVec;
+
+            fn series(family: Family) -> Result<HistogramVec, prometheus::Error> {
+                HistogramVec::new(
+                    HistogramOpts::new(family.name, family.help).buckets($buckets.to_vec()),
+                    family.labels,
+                )
+            }
+
+            fn of(series: &HistogramVec, values: &[&str]) -> Self {
+                Self(series.with_label_values(values))
+            }
+        }
+    };
+}
+distribution!(Lag, LAGS);
+distribution!(Size, SIZES);
+
 /// Declares the families of a room as a struct with one method for each, which takes the values of the labels and
-/// returns the series. The doc comment of a family is its help text.
+/// returns the series. The doc comment of a family is its help text. With `, when_used` behind the name of the struct
+/// nothing of it is shown before its first use.
 macro_rules! families {
     (
         $(#[doc = $about:literal])+
-        $room:ident {
+        $room:ident $(, $when:ident)? {
             $($(#[doc = $help:literal])+ $method:ident($($label:ident),*): $kind:ty = $name:literal;)+
         }
     ) => {
@@ -106,10 +150,12 @@ macro_rules! families {
 
             pub(super) fn register(registry: &prometheus::Registry) -> Result<Self, prometheus::Error> {
                 use $crate::metrics::families::{Kind, families};
+                let is_shown = families!(@is_shown $($when)?);
                 Ok(Self {
                     $($method: <$kind as Kind>::register(
                         families!(@family $name, $kind, [$($help)+], [$($label)*]),
                         registry,
+                        is_shown,
                     )?,)+
                 })
             }
@@ -122,6 +168,8 @@ macro_rules! families {
             )+
         }
     };
+    (@is_shown) => { true };
+    (@is_shown when_used) => { false };
     (@family $name:literal, $kind:ty, [$($help:literal)+], [$($label:ident)*]) => {
         $crate::metrics::Family {
             name: $name,

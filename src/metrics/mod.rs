@@ -18,11 +18,12 @@ mod label;
 mod process;
 mod provider;
 mod session;
+mod webhook;
 
 use prometheus::{Registry, TextEncoder};
 
 pub use delivery::DeliveryFamilies;
-pub use families::Family;
+pub use families::{Family, Lag, Size};
 pub use identity::IdentityFamilies;
 pub use inbound::InboundFamilies;
 pub use key_sets::KeySetMetrics;
@@ -30,6 +31,7 @@ pub use label::{ByVariant, Label};
 pub use process::ProcessFamilies;
 pub use provider::{ProviderFamilies, SigningKeyLine};
 pub use session::SessionFamilies;
+pub use webhook::WebhookFamilies;
 
 /// A count that only grows.
 pub type Counter = prometheus::IntCounter;
@@ -75,6 +77,8 @@ rooms! {
     identity: IdentityFamilies,
     /// Providers.
     provider: ProviderFamilies,
+    /// Webhooks.
+    webhook: WebhookFamilies,
     /// Deliveries of webhooks.
     delivery: DeliveryFamilies,
     /// The process.

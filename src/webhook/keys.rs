@@ -27,6 +27,7 @@ pub struct ProvingKey {
     id: Option<String>,
     macs: Vec<(Hash, MacKey)>,
     credential: Credential,
+    secret: Secret,
 }
 
 /// Whether a secret is still given.
@@ -65,7 +66,7 @@ impl KeyRule {
         });
         let macs = macs.collect::<Result<Vec<_>, _>>()?;
         let bytes = self.form.shared_secret(&part, "a webhook", MIN_BYTES).map_err(|error| error.to_string())?;
-        Ok(ProvingKey { id, macs, credential: Credential::of(bytes.expose()) })
+        Ok(ProvingKey { id, macs, credential: Credential::of(bytes.expose()), secret: bytes })
     }
 
     fn part(&self, secret: &Secret) -> Result<Secret, String> {
@@ -96,6 +97,11 @@ impl ProvingKey {
     /// The secret as it is sent.
     pub fn credential(&self) -> &Credential {
         &self.credential
+    }
+
+    /// The secret itself, for those who sign.
+    pub fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     /// Whether it is the same secret under the same id.

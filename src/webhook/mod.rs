@@ -5,16 +5,160 @@
 //!                                                           └──► delivery: signed anew ──► application
 //! ```
 //!
-//! A [`scheme`] proves an event with the [`keys`] of a moment, which come out of [`secrets`]. [`refusal`] are the reasons
-//! for which an event is refused, [`event`] is one that is proven, [`store`] keeps it until it is taken, [`delivery`]
-//! brings it there.
+//! A [`Webhook`] is a configured one: its [`scheme`], and the [`keys`] that its [`secrets`] hold. [`receive`] is the life of
+//! a request. [`refusal`] are the reasons for which an event is refused, [`event`] is one that is proven, [`store`] keeps it
+//! until it is taken, and [`delivery`] brings it there.
 
 pub mod delivery;
 pub mod event;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 pub mod keys;
+pub mod receive;
 pub mod refusal;
 pub mod scheme;
 pub mod secrets;
 pub mod store;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::clock::Clock;
+use crate::config::{self, ConfigError, Environment, SignKey};
+use crate::definition::{Mistake, Mistakes};
+use crate::outbound::Services;
+use crate::provider::{Definitions, WebhookSettings};
+use crate::secrets::{Reload, Reports, SecretSource};
+use delivery::Signer;
+use refusal::{Reason, Refusal};
+use scheme::{Answer, Examined, Head, Proven, Scheme};
+use secrets::Secrets;
+use store::Memory;
+
+/// One configured webhook.
+#[derive(Debug)]
+pub struct Webhook {
+    config: config::Webhook,
+    scheme: Scheme,
+    secrets: Arc<Secrets>,
+    signer: Arc<Signer>,
+    places: Vec<(String, String)>,
+    cautions: Vec<String>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Webhook {
+    /// Compiles `[webhook]` of the definition that `table` names, and reads all secrets. Every mistake that can be found is
+    /// reported.
+    pub fn configure(
+        config: &config::Webhook,
+        table: &config::Provider,
+        environment: &Environment,
+        definitions: &Definitions,
+        services: &Services,
+    ) -> Result<Self, Vec<ConfigError>> {
+        let own =
+            |mistakes: Mistakes| ConfigError::all(&config.origin, mistakes.within(config.key())).collect::<Vec<_>>();
+        let signer = signer(config).map_err(own);
+        let settings = WebhookSettings::configure(&config.provider, table, environment, definitions);
+        let (settings, signer) = match (settings, signer) {
+            (Ok(settings), Ok(signer)) => (settings, signer),
+            (settings, signer) => return Err([settings.err(), signer.err()].into_iter().flatten().flatten().collect()),
+        };
+        let of_provider = |mistakes: Mistakes| mistakes.into_iter().map(|own| settings.error(own)).collect::<Vec<_>>();
+        let public_url = config.public_url.as_deref();
+        let scheme = Scheme::compile(settings.webhook(), public_url).map_err(of_provider)?;
+        if config.handshake && !scheme.has_handshakes() {
+            let problem =
+                format!("has no effect: \"{}\" has no challenge that nothing proves; remove it", table.preset);
+            return Err(own(Mistake::new("handshake", problem).into()));
+        }
+        let overlap = config.overlap.unwrap_or(scheme.overlap());
+        let reports = Reports::new("webhook secrets", crate::definition::Key::of("providers").below(&config.provider));
+        let clock = Arc::clone(&services.clock);
+        let secrets =
+            Secrets::open(&settings, scheme.keys(), overlap, reports, Arc::clone(&clock)).map_err(of_provider)?;
+        let cautions = settings.cautions().iter().chain(scheme.cautions()).cloned().collect();
+        let places = settings.sources().iter().map(|(name, source)| (name.clone(), source.to_string())).collect();
+        let (secrets, signer) = (Arc::new(secrets), Arc::new(signer));
+        Ok(Self { config: config.clone(), scheme, secrets, signer, places, cautions, clock })
+    }
+
+    /// What the operator wrote.
+    pub fn config(&self) -> &config::Webhook {
+        &self.config
+    }
+
+    /// How events are proven.
+    pub fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
+    /// What events are signed with on their way to the application.
+    pub fn signer(&self) -> &Arc<Signer> {
+        &self.signer
+    }
+
+    /// What the operator should know: one sentence each.
+    pub fn cautions(&self) -> &[String] {
+        &self.cautions
+    }
+
+    /// Where each secret comes from, for people.
+    pub fn secret_places(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.places.iter().map(|(name, place)| (name.as_str(), place.as_str()))
+    }
+
+    /// Bytes of a body at most, also when it is unpacked.
+    pub fn most_bytes(&self) -> usize {
+        self.config.max_body_bytes.unwrap_or(self.scheme.max_bytes())
+    }
+
+    /// How long repeats are known.
+    pub fn memory(&self) -> Memory {
+        let memory = self.scheme.memory();
+        Memory { key: memory.key, proof: memory.proof }
+    }
+
+    /// The answer to a question that nothing proves, where the operator allows it.
+    pub fn handshake(&self, head: &Head<'_>) -> Option<Result<Answer, Reason>> {
+        // W-15: unsigned while off
+        if !self.config.handshake {
+            return None;
+        }
+        self.scheme.handshake(head, &self.secrets.ring())
+    }
+
+    /// Proves a request whose head is good. Where no secret fits, the files are looked at once more.
+    pub async fn prove(&self, examined: &Examined, body: Bytes) -> Result<Proven, Refusal> {
+        let ring = self.secrets.ring();
+        let prove = |ring| self.scheme.prove(examined, body.clone(), self.most_bytes(), ring, self.clock.now());
+        match prove(&ring) {
+            Err(Refusal::Unproven(reason)) if reason.may_be_a_new_secret() && self.secrets.is_newer(&ring).await => {
+                prove(&self.secrets.ring())
+            }
+            proven => proven,
+        }
+    }
+}
+
+fn signer(config: &config::Webhook) -> Result<Signer, Mistakes> {
+    let (name, source) = match &config.sign_key {
+        SignKey::File(path) => ("sign_key_file", SecretSource::File(path.clone())),
+        SignKey::Folder(path) => ("sign_key_dir", SecretSource::Folder(path.clone())),
+    };
+    Signer::open(name, source, Reports::new("signing keys", config.key()))
+}
+
+impl Reload for Webhook {
+    fn files(&self) -> Vec<PathBuf> {
+        self.secrets.files().into_iter().chain(self.signer.files()).collect()
+    }
+
+    fn reload(&self) {
+        self.secrets.reload();
+        self.signer.reload();
+    }
+}

@@ -12,6 +12,7 @@ use crate::fakes::http::Script;
 use crate::fakes::sendsar::Sendsar;
 use crate::harness::{LOCAL, SESSION, Service, clock, config};
 use crate::inputs::with_inputs;
+use crate::webhooks::fixture::{Setup, signature};
 
 const PAGE: &str = include_str!("../../docs/errors.md");
 const ALICE: (&str, &str) = ("X-Forwarded-User", "alice");
@@ -239,10 +240,29 @@ async fn while_draining(path: &str) -> Answer {
     answer
 }
 
+/// Ends of requests to a webhook.
+async fn by_a_provider() -> Vec<(Outcome, Answer)> {
+    let lines = "mode = \"through\"".to_owned();
+    let overrides = vec![("webhook_server.body_timeout", "\"50ms\"".to_owned())];
+    let fixture = Setup { lines, overrides, ..Setup::default() }.start().await;
+    fixture.application.next(Script::Reset);
+    let signed = signature(b"{}");
+    let mut slow = fixture.connect().await;
+    let head = "POST /webhooks/chat HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n";
+    slow.send(format!("{head}X-Signature: {signed}\r\n\r\n{{")).await;
+    let coded = [("X-Signature", signed.as_str()), ("Content-Encoding", "br")];
+    vec![
+        (Outcome::Timeout, slow.answer().await.expect("an answer")),
+        (Outcome::Unsupported, fixture.send(&coded, b"{}").await),
+        (Outcome::WebhookUnavailable, fixture.post("{}").await),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_outcome_is_answered_as_documented() {
     let mut provoked = Box::pin(by_the_request()).await;
     provoked.extend(by_the_surroundings().await);
+    provoked.extend(by_a_provider().await);
     for (outcome, answer) in &provoked {
         assert_as_documented(*outcome, answer);
     }

@@ -34,6 +34,8 @@ pub struct Service {
     pub front: Listen,
     pub grpc: Option<Listen>,
     pub ops: SocketAddr,
+    /// Where providers post, if they do.
+    pub webhooks: Option<SocketAddr>,
     pub lifecycle: Lifecycle,
     pub nudge: Nudge,
     stop: CancellationToken,
@@ -233,10 +235,26 @@ impl Service {
         let (front, ops) = app.addresses().expect("addresses");
         let Listen::Tcp(ops) = ops else { panic!("ops on TCP") };
         let grpc = app.grpc_address().expect("an address");
+        let webhooks = app.webhook_address().expect("an address").map(|listen| match listen {
+            Listen::Tcp(address) => address,
+            Listen::Unix(_) => panic!("webhooks on TCP"),
+        });
         let (lifecycle, nudge, stop) = (app.lifecycle().clone(), app.nudge(), CancellationToken::new());
         let run = tokio::spawn(app.run(stop.clone().cancelled_owned()));
-        let service =
-            Self { clock, front, grpc, ops, lifecycle, nudge, stop, run: Some(run), log, lines, _folder: folder };
+        let service = Self {
+            clock,
+            front,
+            grpc,
+            ops,
+            webhooks,
+            lifecycle,
+            nudge,
+            stop,
+            run: Some(run),
+            log,
+            lines,
+            _folder: folder,
+        };
         let starts = || service.lifecycle.objections().iter().any(|objection| objection.code == "starting");
         eventually("the service has started", async || !starts()).await;
         service

@@ -85,4 +85,5 @@ mod tls;
 mod users;
 mod vectors;
 mod wall_clock;
+mod webhooks;
 mod wire;

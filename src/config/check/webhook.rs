@@ -108,7 +108,7 @@ impl Check<'_> {
             self.refuse(key.below("fallback"), problem);
         }
         let sign_key = self.sign_key(&key, raw.sign_key_file, raw.sign_key_dir);
-        let public_url = raw.public_url.and_then(|text| self.public_url(&key.below("public_url"), &text, name));
+        let public_url = raw.public_url.filter(|text| self.is_public_url(&key.below("public_url"), text, name));
         Some(Webhook {
             name: Arc::from(name),
             provider: provider?,
@@ -178,17 +178,18 @@ impl Check<'_> {
         Some(url)
     }
 
-    fn public_url(&mut self, key: &Key, text: &str, name: &str) -> Option<Url> {
+    /// Whether `text` is an address. It stays as it is written: the provider signs it letter by letter.
+    fn is_public_url(&mut self, key: &Key, text: &str, name: &str) -> bool {
         let url = text.parse::<Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        let Some(url) = url.filter(|url| url.fragment().is_none()) else {
+        let fits = url.is_some_and(|url| url.fragment().is_none());
+        if !fits {
             let problem = format!(
                 "is not an address; write the one that the provider's console holds, letter by letter, such as \
                  \"https://hooks.example.com/webhooks/{name}\""
             );
             self.refuse(key.clone(), problem);
-            return None;
-        };
-        Some(url)
+        }
+        fits
     }
 
     fn sign_key(&mut self, key: &Key, file: Option<String>, folder: Option<String>) -> Option<SignKey> {

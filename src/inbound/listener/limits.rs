@@ -46,6 +46,17 @@ impl From<&Server> for Limits {
 }
 
 impl Limits {
+    /// Those of the listener of webhooks, whose bodies may take so many bytes together. No peer proves anything there, and
+    /// strangers reach only half of what is not complete.
+    #[must_use]
+    pub fn of_webhooks(self, bodies: usize) -> Self {
+        Self {
+            unfinished_bytes: bodies.saturating_mul(2).saturating_add(self.unfinished_bytes),
+            of_identity: false,
+            ..self
+        }
+    }
+
     /// Those of the ops listener. Probes and scrapes are over at once, so a client that says nothing for seconds is neither.
     #[must_use]
     pub fn of_ops(self, connections: usize) -> Self {

@@ -101,7 +101,8 @@ impl Observer {
     }
 }
 
-/// Lines about refused heads in a second, at most. Every client can send such heads, and each of them is counted.
+/// Lines about refused heads in a second, at most, and as many about refused events of one webhook. Every client can send
+/// such requests, and each of them is counted.
 const LINES_A_SECOND: u32 = 10;
 
 /// Counts and logs the heads that are refused before they are requests of a route.
@@ -111,9 +112,35 @@ pub(crate) struct HeadObserver {
     requests: ByVariant<HeadFault>,
     base: Base,
     log: Option<RequestLog>,
+    lines: LineLimit,
+}
+
+/// Lines that strangers can cause: only so many are written in a second.
+#[derive(Debug)]
+pub(crate) struct LineLimit {
     since: Stopwatch,
     /// The second of the last line, and the lines in it.
     told: Mutex<(u64, u32)>,
+}
+
+impl Default for LineLimit {
+    fn default() -> Self {
+        Self { since: Stopwatch::start(), told: Mutex::default() }
+    }
+}
+
+impl LineLimit {
+    /// Whether one more may be written.
+    pub(crate) fn may_tell(&self) -> bool {
+        let second = self.since.elapsed().as_secs();
+        let mut told = self.told.lock();
+        if told.0 != second {
+            *told = (second, 0);
+        }
+        told.1 = told.1.saturating_add(1);
+        // T-68: lines a second
+        told.1 <= LINES_A_SECOND
+    }
 }
 
 impl HeadObserver {
@@ -125,8 +152,7 @@ impl HeadObserver {
             }),
             base: Base::new(&[], Some("application/json")),
             log,
-            since: Stopwatch::start(),
-            told: Mutex::default(),
+            lines: LineLimit::default(),
         }
     }
 
@@ -135,7 +161,7 @@ impl HeadObserver {
     fn note(&self, fault: HeadFault, peer: Peer, id: RequestId) {
         self.refusals.inc(fault);
         self.requests.inc(fault);
-        let Some(log) = self.log.as_ref().filter(|_| self.may_tell()) else { return };
+        let Some(log) = self.log.as_ref().filter(|_| self.lines.may_tell()) else { return };
         let row = Outcome::from(fault).row();
         log.write(&RequestLine {
             request_id: id.as_str(),
@@ -166,17 +192,6 @@ impl HeadObserver {
         self.note(fault, peer, id);
         refused_head(&self.base, id, fault.into(), is_of_head)
     }
-
-    fn may_tell(&self) -> bool {
-        let second = self.since.elapsed().as_secs();
-        let mut told = self.told.lock();
-        if told.0 != second {
-            *told = (second, 0);
-        }
-        told.1 = told.1.saturating_add(1);
-        // T-68: lines a second
-        told.1 <= LINES_A_SECOND
-    }
 }
 
 /// The peer that was not believed, so that an operator sees whom to add. Of others, no address is kept.
@@ -200,7 +215,7 @@ fn address(peer: Peer) -> Option<IpAddr> {
 }
 
 /// The name of a method; one that is not registered is not repeated.
-fn known(method: &Method) -> &str {
+pub(crate) fn known(method: &Method) -> &str {
     match *method {
         Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::DELETE | Method::OPTIONS | Method::PATCH => {
             method.as_str()

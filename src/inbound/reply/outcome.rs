@@ -39,6 +39,10 @@ pub enum Outcome {
     InputRefused,
     /// A body larger than the limit.
     BodyTooLarge,
+    /// A body that did not come in time.
+    Timeout,
+    /// A body of a kind that is not taken.
+    Unsupported,
     /// A request that HTTP does not allow, or that two hops could read differently.
     RequestMalformed,
     /// More header lines, or more bytes of them, than the limit.
@@ -61,6 +65,8 @@ pub enum Outcome {
     ProviderBadAnswer,
     /// The provider refuses our credential.
     ProviderCredentials,
+    /// A webhook cannot take events now.
+    WebhookUnavailable,
     /// The service is stopping.
     Draining,
     /// Nothing is served there.
@@ -110,6 +116,8 @@ impl Outcome {
             Self::InputInvalid => (StatusCode::BAD_REQUEST, "Bad request", "input_invalid"),
             Self::InputRefused => (StatusCode::FORBIDDEN, "Forbidden", "input_refused"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Body too large", "body_too_large"),
+            Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "Timeout", "timeout"),
+            Self::Unsupported => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported", "unsupported"),
             Self::RequestMalformed => (StatusCode::BAD_REQUEST, "Bad request", "request_malformed"),
             Self::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large", "head_too_large"),
             Self::TargetTooLong => (StatusCode::URI_TOO_LONG, "Address too long", "target_too_long"),
@@ -121,6 +129,7 @@ impl Outcome {
             Self::ProviderRateLimited => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "provider_rate_limited"),
             Self::ProviderBadAnswer => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "provider_bad_answer"),
             Self::ProviderCredentials => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "provider_credentials"),
+            Self::WebhookUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "Webhook unavailable", "webhook_unavailable"),
             Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "draining"),
             Self::NotFound => (StatusCode::NOT_FOUND, "Not found", "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "method_not_allowed"),
@@ -154,6 +163,9 @@ impl Outcome {
             | Self::HeaderMissing
             | Self::HostRefused
             | Self::BodyTooLarge
+            | Self::Timeout
+            | Self::Unsupported
+            | Self::WebhookUnavailable
             | Self::RequestMalformed
             | Self::HeadTooLarge
             | Self::TargetTooLong
@@ -172,6 +184,7 @@ impl Outcome {
                 | Self::ProviderUnavailable
                 | Self::ProviderRateLimited
                 | Self::ProviderBadAnswer
+                | Self::WebhookUnavailable
         )
     }
 }

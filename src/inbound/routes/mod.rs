@@ -13,6 +13,7 @@ pub(super) mod subrequest;
 pub(super) mod table;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::HeaderName;
 
@@ -20,6 +21,7 @@ use super::AppState;
 use super::reply::observe::{Completion, HeadObserver, Observer};
 use super::reply::{self, Base, Extras, Outcome};
 use super::request::Request;
+use super::webhook::{self, WebhookRoute};
 use browser::Rules;
 use issuer::Issuer;
 use session::SessionRoute;
@@ -32,6 +34,7 @@ use crate::identity::Resolver;
 use crate::lifecycle::Lifecycle;
 use crate::provider::{Inputs, Provider};
 use crate::session::{Form, Plan};
+use crate::webhook::receive::Receiver;
 
 /// Everything that a listener answers over HTTP.
 #[derive(Clone)]
@@ -49,6 +52,13 @@ impl Routes {
     /// The routes of the ops listener.
     pub fn ops(lifecycle: &Lifecycle, state: &AppState) -> Self {
         Self { table: Arc::new(ops::table(lifecycle, state)) }
+    }
+
+    /// The webhooks, and «not found» for the rest.
+    pub fn webhooks(receivers: &[Arc<Receiver>], body_timeout: Duration, state: &AppState) -> Self {
+        let route = |own: &Arc<Receiver>| Served::of_webhook(own.path(), WebhookRoute::new(own, body_timeout, state));
+        let served = receivers.iter().map(route).collect();
+        Self { table: Arc::new(Table::new(served, webhook::not_found(state), heads(state))) }
     }
 
     /// The front routes: each configured one, the public keys, and «not found» for the rest.

@@ -11,6 +11,7 @@ use crate::config::{self, Reach};
 use crate::inbound::connection::{HeadFault, is_same};
 use crate::inbound::reply::observe::HeadObserver;
 use crate::inbound::request::Request;
+use crate::inbound::webhook::WebhookRoute;
 
 /// What is served where, in the order in which it is looked for.
 pub(crate) struct Table {
@@ -35,6 +36,7 @@ pub(crate) struct Served {
 pub(super) enum Handler {
     Session(Box<SessionRoute>),
     Subrequest(Box<SubrequestRoute>),
+    Webhook(Box<WebhookRoute>),
     /// Answers at once, and knows no sessions.
     Plain(Plain),
 }
@@ -51,6 +53,11 @@ impl Served {
     /// A handler that every host has at this path.
     pub(super) fn at(path: &str, answer: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
         Self { path: path.to_owned(), reach: Reach::Exact, host: None, handler: Handler::Plain(Box::new(answer)) }
+    }
+
+    /// The handler of a webhook, which every host has.
+    pub(super) fn of_webhook(path: String, handler: WebhookRoute) -> Self {
+        Self { path, reach: Reach::Exact, host: None, handler: Handler::Webhook(Box::new(handler)) }
     }
 
     pub(crate) fn is_for(&self, host: Option<&str>) -> bool {
@@ -90,6 +97,7 @@ impl Table {
         match self.find(request.path(), host.as_deref()) {
             Some(Handler::Session(handler)) => handler.answer(request),
             Some(Handler::Subrequest(handler)) => handler.answer(request),
+            Some(Handler::Webhook(handler)) => Answering::Later(Box::pin(handler.answer(request))),
             Some(Handler::Plain(answer)) => Answering::Now(answer(request)),
             None => Answering::Now(self.turn_away(request)),
         }
@@ -109,7 +117,7 @@ impl Table {
     pub(crate) fn subrequests(&self) -> impl Iterator<Item = (&Served, &SubrequestRoute)> {
         self.served.iter().filter_map(|own| match &own.handler {
             Handler::Subrequest(handler) => Some((own, &**handler)),
-            Handler::Session(_) | Handler::Plain(_) => None,
+            Handler::Session(_) | Handler::Webhook(_) | Handler::Plain(_) => None,
         })
     }
 

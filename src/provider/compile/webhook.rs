@@ -89,6 +89,18 @@ impl WebhookSettings {
             return Err(Mistake::new("preset", problem).into());
         };
         let mut wanted = section.names();
+        // Where the table of keys is given, the pair counts for nothing, and is not asked for.
+        let is_given = |keys: &str| {
+            table
+                .settings
+                .keys()
+                .any(|name| name.strip_prefix(keys).is_some_and(|end| ["", "_file", "_dir"].contains(&end)))
+        };
+        if section.named_by("keys").is_some_and(is_given) {
+            for name in section.pair() {
+                wanted.remove(name);
+            }
+        }
         widen(definition, &mut wanted);
         let mut settings =
             settings::resolve_some(definition, |name| wanted.contains(name), &table.settings, environment)?;

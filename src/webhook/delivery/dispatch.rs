@@ -16,7 +16,7 @@ use super::retry;
 use super::target::{Parts, Role, Target, TargetStatus, Way};
 use crate::clock::{Clock, Moment};
 use crate::lifecycle::Lifecycle;
-use crate::metrics::{DeliveryFamilies, Histogram};
+use crate::metrics::{DeliveryFamilies, Lag};
 use crate::pacing::BreakerState;
 use crate::webhook::store::{Settled, Standing, Store, Taken};
 
@@ -40,7 +40,7 @@ pub struct Deliveries {
     /// An attempt has ended.
     ended: Notify,
     lifecycle: Lifecycle,
-    lag_seconds: Histogram,
+    lag_seconds: Lag,
 }
 
 /// How the deliveries of one webhook stand.

@@ -58,6 +58,7 @@ impl SignKey {
                 format!("must hold {PRIVATE} and the base64 of an Ed25519 key of {SEED_BYTES} or 64 bytes, in one line")
             });
         }
+        // W-24: keys not repeated
         Err(format!("must begin with {SHARED} or {PRIVATE}; make a key with sidemint keygen --alg webhook --out FILE"))
     }
 

@@ -141,6 +141,15 @@ impl MacRule {
         Ok(Signed { hash, signatures, key_id, parts, urls, body_hash })
     }
 
+    /// When the request says that it was signed.
+    pub(super) fn signed_at(&self, head: &Head<'_>) -> Option<Timestamp> {
+        let (place, rule) = self.time.as_ref()?;
+        let name = if let TimePlace::Header(name) = place { name } else { &self.header };
+        let value = header(head.headers, name, Reason::MissingTimestamp).ok()?.to_str().ok()?;
+        let text = if let TimePlace::Member(name) = place { self.signature.member(value, name)? } else { value };
+        rule.read(text)
+    }
+
     fn time(&self, head: &Head<'_>, signature: &str, now: Timestamp) -> Result<Option<String>, Reason> {
         let Some((place, rule)) = &self.time else { return Ok(None) };
         let text = match place {
@@ -177,6 +186,7 @@ impl MacRule {
         if !query(head).filter(|pair| !is_hash(pair)).eq(known) {
             return Err(Reason::Mismatch);
         }
+        // W-12: address of the configuration
         let behind = head.query.map(|query| format!("?{query}")).unwrap_or_default();
         Ok(self.urls.iter().map(|url| format!("{url}{behind}")).collect())
     }

@@ -10,6 +10,7 @@ mod form;
 mod gzip;
 mod jwt;
 mod mac;
+mod sign;
 mod signature;
 mod text;
 mod time;
@@ -25,6 +26,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde_json::Value;
 
 pub use challenge::Answer;
+pub use sign::{Draft, Envelope};
 
 use super::event::{EventKey, ProofKey};
 use super::keys::{KeyRule, Ring, Standing};
@@ -176,6 +178,16 @@ impl Scheme {
             _ => None,
         };
         Ok(Examined { evidence, media, id, event: said(&self.event), order: said(&self.order) })
+    }
+
+    /// When the request says that it was signed, where its head says so.
+    pub fn signed_at(&self, head: &Head<'_>) -> Option<Timestamp> {
+        if let Proof::Mac(rule) = &self.proof { rule.signed_at(head) } else { None }
+    }
+
+    /// Whether bodies may be packed.
+    pub fn unpacks(&self) -> bool {
+        self.unpack
     }
 
     /// Whether a body of this kind is taken: its content type is accepted, and its coding is none that is not unpacked.

@@ -34,7 +34,8 @@ impl TimeRule {
         }
     }
 
-    fn read(&self, text: &str) -> Option<Timestamp> {
+    /// The time, whether or not it lies in the window.
+    pub(super) fn read(&self, text: &str) -> Option<Timestamp> {
         match self.kind {
             TimeKind::Seconds => digits(text).map(Timestamp::from_seconds),
             TimeKind::Milliseconds => digits(text).map(Timestamp::from_millis),

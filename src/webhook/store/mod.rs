@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
+use serde::Serialize;
 
 use super::event::Event;
 use crate::clock::Timestamp;
@@ -128,7 +129,8 @@ pub struct Standing {
 }
 
 /// How full a store is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Figures {
     /// Events of all webhooks, those that were put aside as well.
     pub events: usize,
@@ -144,6 +146,14 @@ pub struct Figures {
     pub expired: usize,
     /// Transactions that were written.
     pub commits: u64,
+}
+
+impl Figures {
+    /// How full it is, by events or by bytes, whichever is more: new events are refused at 100.
+    pub fn percent(&self) -> usize {
+        let share = |used: usize, most: usize| used.saturating_mul(100).checked_div(most).unwrap_or_default();
+        share(self.events, self.most_events).max(share(self.bytes, self.most_bytes))
+    }
 }
 
 /// Bodies hold messages of users.

@@ -23,7 +23,9 @@ fn said(key: &str, value: &str) -> String {
     let all = mistakes(&text, &Environment::default());
     let of_webhooks =
         |line: &&str| ["webhook", "queue"].iter().any(|own| line.starts_with(&format!("config.toml: {own}")));
-    all.lines().filter(of_webhooks).collect::<Vec<_>>().join("\n")
+    // The files that it names are nowhere.
+    let is_missing = |line: &&str| line.contains("No such file");
+    all.lines().filter(|line| !is_missing(line)).filter(of_webhooks).collect::<Vec<_>>().join("\n")
 }
 
 #[test]

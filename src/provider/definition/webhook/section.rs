@@ -65,13 +65,18 @@ impl WebhookSection {
         self.0.get(member)?.as_str()
     }
 
+    /// The settings of the pair that counts where no table of keys is given.
+    pub fn pair(&self) -> impl Iterator<Item = &str> {
+        let pair = self.0.get("pair");
+        ["id", "secret"].into_iter().filter_map(move |member| pair?.get(member)?.as_str())
+    }
+
     /// Every setting that it names, secret ones too.
     pub fn names(&self) -> BTreeSet<String> {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
         let mut names: BTreeSet<String> = self.settings().into_keys().collect();
         names.extend(["secret", "keys"].iter().filter_map(|member| text(self.0.get(*member))));
-        let pair = self.0.get("pair");
-        names.extend(["id", "secret"].iter().filter_map(|member| text(pair?.get(member))));
+        names.extend(self.pair().map(str::to_owned));
         let challenges = self.0.get("challenge").and_then(Value::as_array);
         names.extend(challenges.into_iter().flatten().filter_map(|own| text(own.pointer("/require/secret"))));
         names

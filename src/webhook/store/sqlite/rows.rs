@@ -224,6 +224,7 @@ impl<'c> Rows<'c> {
     /// Whether the event or its proof was there before.
     pub(super) fn is_repeat(&mut self, event: &Event, now: Timestamp) -> rusqlite::Result<bool> {
         let Some(webhook) = self.webhooks.get(&event.webhook).copied() else { return Ok(false) };
+        // W-03, W-04: key and proof
         for (kind, key) in [(Kind::Key, event.key.as_bytes()), (Kind::Proof, event.proof.as_bytes())] {
             let until: Option<i64> =
                 self.seen.query_row((webhook, kind.number(), short(key)), |row| row.get(0)).optional()?;

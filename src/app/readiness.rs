@@ -1,0 +1,40 @@
+//! What speaks against readiness at start.
+
+use super::Blueprint;
+use crate::config::Listen;
+use crate::lifecycle::Lifecycle;
+use crate::provider::warm_up_randomness;
+
+/// The first random number of a process takes tens of milliseconds; readiness waits for it, liveness does not.
+pub(super) fn when_random(lifecycle: &Lifecycle) {
+    let lifecycle = lifecycle.clone();
+    lifecycle.clone().spawn(async move {
+        let drawn = tokio::task::spawn_blocking(warm_up_randomness).await;
+        if drawn.is_ok() {
+            lifecycle.withdraw("starting");
+        }
+    });
+}
+
+/// Objects to readiness while users could not be served.
+pub(super) fn object(blueprint: &Blueprint, lifecycle: &Lifecycle) {
+    // One that takes webhooks alone needs no users.
+    if blueprint.plans.is_empty() && !blueprint.webhooks.is_empty() {
+        return;
+    }
+    if blueprint.sources.is_empty() {
+        lifecycle.object("no_identity_source", "set identity.source to a preset such as \"plain\"");
+    }
+    let listen = &blueprint.config.server.listen;
+    let over_grpc = blueprint.config.grpc.iter().any(|grpc| blueprint.sources.peers().can_hold(&grpc.listen));
+    if !over_grpc && !blueprint.sources.peers().can_hold(listen) {
+        let key = match listen {
+            Listen::Tcp(_) => "identity.peers.networks",
+            Listen::Unix(_) => "identity.peers.unix_uids",
+        };
+        lifecycle.object("no_peer_proof", format!("set {key} to those who may tell identity"));
+    }
+    if blueprint.plans.is_empty() {
+        lifecycle.object("no_routes", "add [[routes]] to the configuration");
+    }
+}

@@ -1,0 +1,101 @@
+//! Puts the parts of webhooks together: the queue, the receivers, and the deliveries.
+
+use std::sync::Arc;
+
+use super::{Blueprint, StartError};
+use crate::clock::Clock;
+use crate::config::{self, ConfigError, WebhookMode};
+use crate::definition::Key;
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
+use crate::secrets::read_secret;
+use crate::webhook::Webhook;
+use crate::webhook::delivery::{Deliveries, Parts, Role, Target};
+use crate::webhook::receive::{Keeper, Receiver, Room, Through};
+use crate::webhook::store::Store;
+use crate::webhook::store::sqlite::{Durability, Limits, OpenError, Options, SealKey, SqliteStore};
+
+/// Everything about webhooks that runs.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// Where providers post, if they do.
+    pub(super) receivers: Vec<Arc<Receiver>>,
+    /// Where events stand, if they do.
+    pub(super) store: Option<Arc<dyn Store>>,
+    /// What brings them to the application.
+    pub(super) deliveries: Vec<Arc<Deliveries>>,
+}
+
+impl Opened {
+    /// Opens the queue, and makes what receives and what delivers. Blocks until the queue is read.
+    pub(super) fn open(blueprint: &Blueprint, lifecycle: &Lifecycle) -> Result<Self, StartError> {
+        let mut opened = Self { receivers: Vec::new(), store: None, deliveries: Vec::new() };
+        let Some(webhooks) = &blueprint.config.webhooks else { return Ok(opened) };
+        let Blueprint { clock, metrics, .. } = blueprint;
+        opened.store = webhooks.queue.as_ref().map(|queue| open_queue(queue, clock, metrics)).transpose()?;
+        let room = Room::new(webhooks.server.max_buffered_bytes, Arc::clone(clock));
+        for webhook in &blueprint.webhooks {
+            let parts = Parts {
+                poster: blueprint.poster.clone(),
+                signer: Arc::clone(webhook.signer()),
+                clock: Arc::clone(clock),
+                metrics: Arc::clone(metrics),
+                at_once: webhook.config().deliveries_at_once,
+                timeout: webhook.config().attempt_timeout,
+            };
+            let keeper = opened.keeper(webhook, &parts, lifecycle);
+            let receiver = Receiver::new(webhook, &room, keeper, (clock, metrics), lifecycle);
+            opened.receivers.push(Arc::new(receiver));
+        }
+        Ok(opened)
+    }
+
+    fn keeper(&mut self, webhook: &Arc<Webhook>, parts: &Parts, lifecycle: &Lifecycle) -> Keeper {
+        let config = webhook.config();
+        let to = Target::new(&config.name, Role::To, config.to.clone(), parts);
+        match (config.mode, &self.store) {
+            (WebhookMode::Store, Some(store)) => {
+                let fallback = config.fallback.clone();
+                let fallback = fallback.map(|url| Target::new(&config.name, Role::Fallback, url, parts));
+                let deliveries = Deliveries::new(&config.name, Arc::clone(store), to, fallback, parts, lifecycle);
+                self.deliveries.push(Arc::new(deliveries));
+                Keeper::Store(Arc::clone(store))
+            }
+            (mode, _) => {
+                let relay = mode == WebhookMode::Through { relay: true };
+                Keeper::Through(Through::new(to, relay, &parts.clock, lifecycle))
+            }
+        }
+    }
+
+    /// Begins to deliver.
+    pub(super) fn start(&self) {
+        self.deliveries.iter().for_each(Deliveries::start);
+    }
+}
+
+fn open_queue(queue: &config::Queue, clock: &Arc<dyn Clock>, metrics: &Metrics) -> Result<Arc<dyn Store>, StartError> {
+    let mistake = |key: &str, problem: String| {
+        StartError::Mistake(ConfigError::new(queue.origin.clone(), Key::of("queue").below(key), problem))
+    };
+    let key = queue.key_file.as_ref().map(|file| {
+        let secret = read_secret(file).map_err(|error| mistake("key_file", error.to_string()))?;
+        SealKey::parse(&secret).map_err(|problem| mistake("key_file", problem))
+    });
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let limits = Limits { events: size(queue.max_events), bytes: size(queue.max_bytes), ..Limits::default() };
+    let options = Options { folder: queue.dir.clone(), limits, start_empty: queue.start_empty, key: key.transpose()? };
+    let store = SqliteStore::open(options, Arc::clone(clock)).map_err(|error| match error {
+        OpenError::Mistake(problem) => mistake("dir", problem),
+        OpenError::Failed(problem) => StartError::Failed(std::io::Error::other(problem)),
+    })?;
+    let durability = store.durability();
+    metrics.webhook.queue_durable().set(i64::from(durability == Durability::Durable));
+    if let Durability::Doubtful(why) = durability {
+        tracing::warn!(
+            "queue.dir ({}) is {why}: what is answered 200 may be lost with the machine",
+            queue.dir.display()
+        );
+    }
+    Ok(Arc::new(store))
+}

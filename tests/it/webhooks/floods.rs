@@ -1,0 +1,114 @@
+//! W-11: strangers who hold connections open, and strangers who forge, take nothing from the provider and from sessions.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use super::fixture::{Fixture, Setup, signature};
+use crate::client::{Connection, request};
+use crate::eventually::eventually;
+use crate::fakes::http::Script;
+use crate::harness::{LOCAL, SESSION};
+
+const EVENT: &str = r#"{"event":"message.created","room":"r1","text":"hello"}"#;
+
+/// A service with a session route beside its webhook.
+async fn beside_sessions(lines: &str) -> Fixture {
+    Setup { lines: lines.to_owned(), rest: LOCAL.to_owned(), ..Setup::default() }.start().await
+}
+
+/// Sends a head that is good as far as a head can be, and the beginning of a body.
+async fn begin(fixture: &Fixture, length: usize) -> Connection {
+    let mut connection = fixture.connect().await;
+    let head = format!(
+        "POST /webhooks/chat HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-Signature: {}\r\nContent-Length: {length}\r\n\r\n{{",
+        signature(b"forged")
+    );
+    connection.send(head).await;
+    connection
+}
+
+async fn session_works(fixture: &Fixture) {
+    let session = fixture.service.ask("GET", SESSION, &[("X-Forwarded-User", "alice")]).await;
+    assert_eq!(session.status, 200);
+}
+
+/// W-11: a body that comes slowly gives its place to one that does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_bodies_make_room_for_the_provider() {
+    let fixture = beside_sessions("max_in_flight = 8").await;
+    let mut slow = Vec::new();
+    for _ in 0..9 {
+        slow.push(begin(&fixture, 100).await);
+    }
+    // The last one finds no place, whichever that is.
+    eventually("all places are taken", async || fixture.ended("busy").await == 1).await;
+    let busy = fixture.post(EVENT).await;
+    assert_eq!((busy.code().as_str(), busy.header("retry-after")), ("webhook_unavailable", Some("5")));
+    session_works(&fixture).await;
+    fixture.service.advance(1);
+    assert_eq!(fixture.post(EVENT).await.status, 200, "the oldest slow body makes room");
+    eventually("one was displaced", async || fixture.ended("busy").await == 3).await;
+    assert_eq!(fixture.application.has(1).await.len(), 1);
+    session_works(&fixture).await;
+}
+
+/// W-11: memory is counted before a body is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_are_counted_before_they_come() {
+    let server = ("webhook_server.max_buffered_bytes", "1048576".to_owned());
+    let fixture = Setup { overrides: vec![server], ..Setup::default() }.start().await;
+    let _large = (begin(&fixture, 600_000).await, begin(&fixture, 600_000).await);
+    eventually("one has the memory", async || fixture.ended("busy").await == 1).await;
+    assert_eq!(fixture.post(EVENT).await.status, 200, "a small one has room");
+    assert_eq!(fixture.post(&" ".repeat(500_000)).await.status, 503);
+}
+
+/// W-11: a body that does not come to its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_has_its_time() {
+    let server = ("webhook_server.body_timeout", "\"100ms\"".to_owned());
+    let fixture = Setup { overrides: vec![server], ..Setup::default() }.start().await;
+    let answer = begin(&fixture, 100).await.answer().await.expect("an answer");
+    assert_eq!((answer.status, answer.code().as_str(), answer.header("connection")), (408, "timeout", Some("close")));
+    assert_eq!(fixture.ended("slow").await, 1);
+}
+
+/// Every file below the queue: its bytes and its time.
+fn files(fixture: &Fixture) -> BTreeMap<String, (u64, SystemTime)> {
+    let entries = std::fs::read_dir(fixture.folder.path().join("queue")).unwrap().map(|entry| entry.unwrap());
+    let about = |entry: &std::fs::DirEntry| {
+        let about = entry.metadata().unwrap();
+        (about.len(), about.modified().unwrap())
+    };
+    entries.map(|entry| (entry.file_name().display().to_string(), about(&entry))).collect()
+}
+
+/// W-11: what is forged is written nowhere, and its lines are few.
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_events_reach_no_disk_and_fill_no_log() {
+    let fixture = beside_sessions("").await;
+    // What is delivered is noted on disk, a little later; this delivery never ends.
+    fixture.application.next(Script::Silence);
+    assert_eq!(fixture.post(EVENT).await.status, 200);
+    eventually("it is being delivered", async || fixture.application.fake.calls().len() == 1).await;
+    let forged = request(
+        "POST",
+        "/webhooks/chat",
+        &[("Content-Type", "application/json"), ("X-Signature", &signature(b"other"))],
+        EVENT.as_bytes(),
+    );
+    let mut connection = fixture.connect().await;
+    connection.send(&forged).await;
+    assert_eq!(connection.answer().await.unwrap().status, 401);
+    let before = files(&fixture);
+    for _ in 0..300 {
+        connection.send(&forged).await;
+        assert_eq!(connection.answer().await.unwrap().status, 401);
+    }
+    session_works(&fixture).await;
+    assert_eq!(files(&fixture), before, "no byte was written");
+    assert_eq!(fixture.ended("mismatch").await, 301);
+    let about = || fixture.service.log().lines().filter(|line| line.contains("mismatch")).count();
+    let told = eventually("lines are written", async || Some(about()).filter(|told| *told > 0)).await;
+    assert!((1..=100).contains(&told), "{told} lines");
+}
