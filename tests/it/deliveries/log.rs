@@ -52,7 +52,7 @@ async fn the_log_tells_what_failed_and_nothing_of_events() {
     assert_eq!(failed.len(), 3, "{}", lines.text());
     let line = &failed[0];
     assert_eq!(
-        (&line["webhook"], &line["webhook_id"], &line["target"]),
+        (&line["webhook"], &line["webhook_id"], &line["destination"]),
         (&"chat".into(), &"evt_1".into(), &"to".into())
     );
     assert_eq!((&line["outcome"], &line["status"]), (&"refused".into(), &422.into()));

@@ -216,7 +216,7 @@ async fn an_application_that_answers_badly_costs_its_own_attempt() {
         // More than is read of it, and the rest would never end.
         Some(1) => {
             let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n";
-            Script::Stall([&head[..], &[b'x'; 20_000]].concat())
+            Script::Stall([&head[..], &b"x".repeat(20_000)].concat())
         }
         Some(2) => Script::Silence,
         Some(3) => Script::Stall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx".to_vec()),
