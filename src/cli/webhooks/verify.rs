@@ -49,13 +49,13 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
                 Refusal::TooLarge => "too_large",
             };
             print(&format!("{told}\n"))?;
-            Err(Failure::Running(hint(&refusal).to_owned()))
+            Err(Failure::Running(hint(refusal).to_owned()))
         }
     }
 }
 
 /// What to look at.
-fn hint(refusal: &Refusal) -> &'static str {
+fn hint(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::TooLarge => "the body, unpacked, is larger than max_body_bytes",
         Refusal::Unproven(reason) => match reason {
