@@ -18,7 +18,7 @@ families! {
         key_set_fetches(source, outcome): Counter = "sidemint_key_set_fetches_total";
         /// Tokens that named a key which the source does not have.
         key_set_unknown(source): Counter = "sidemint_key_set_unknown_total";
-        /// 1 when identity headers are believed from networks that hold everybody.
+        /// 1 when identity headers are believed from networks that hold every address.
         insecure_peers(): Gauge = "sidemint_insecure_peers";
         /// Generation of the secrets and keys that prove a peer; grows with each accepted change, 0 without any.
         peer_secrets_generation(): Gauge = "sidemint_peer_secrets_generation";

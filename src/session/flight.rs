@@ -1,7 +1,7 @@
 //! Single flight: however many ask at once, one mint is under way per key, and all get its outcome.
 //!
 //! A user may have a few flights under way, for different rooms; more are refused, so that one who asks for hundreds of
-//! rooms does not stand before everybody else in the line at the provider (T-54).
+//! rooms does not stand before all others in the line at the provider (T-54).
 
 use std::collections::HashMap;
 use std::future::Future;

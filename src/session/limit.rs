@@ -85,7 +85,7 @@ mod tests {
         }
         // 16 places come free in a minute.
         assert_eq!(rate.count("alice", NOW), Err(Duration::from_millis(3_750)));
-        assert_eq!(rate.count("bob", NOW), Ok(()), "everybody has a rate of their own");
+        assert_eq!(rate.count("bob", NOW), Ok(()), "each user has a rate of their own");
         let passed = (0..60).filter(|n| rate.count("alice", NOW.plus(Duration::from_secs(*n))).is_ok()).count();
         assert_eq!(passed, 15, "30 in the minute");
     }

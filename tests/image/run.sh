@@ -132,7 +132,7 @@ is "without a configuration it stops with status 2" "$status" 2
 does "and says which file it wanted" grep -q /etc/sidemint/config.toml "$run/said"
 
 # A provider by name: a static binary has to find it without the system's own resolver library. The secret is a file of
-# root's that everybody may read, as the chart mounts it.
+# root's that all may read, as the chart mounts it.
 mkdir "$run/secret"
 printf 'sk_live_image_test' >"$run/secret/api-key"
 chmod 0444 "$run/secret/api-key"

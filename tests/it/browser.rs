@@ -382,7 +382,7 @@ async fn a_default_port_is_no_difference_of_origin() {
     }
 }
 
-/// Public keys are for everybody, and so for pages and workers of every origin; nothing else is.
+/// Public keys are public, and so for pages and workers of every origin; nothing else is.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_every_origin_may_read_public_keys() {
     let service = listing().await;

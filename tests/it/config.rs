@@ -108,13 +108,13 @@ fn a_level_that_is_none_is_refused() {
     }
 }
 
-/// T-02, T-10: what has fooled a trust check somewhere is refused, and so is believing everybody by accident.
+/// T-02, T-10: what has fooled a trust check somewhere is refused, and so is believing every peer by accident.
 #[test]
 fn networks_that_hold_every_address_or_are_not_canonical_are_refused() {
     hold("networks_that_hold_every_address_or_are_not_canonical_are_refused");
-    let everybody =
+    let every_peer =
         [("identity.peers.networks", "[\"0.0.0.0/0\"]"), ("identity.peers.insecure_trust_every_peer", "true")];
-    assert_eq!(mistakes(&config(LOCAL, &everybody), &Environment::default()), "", "who says so gets it");
+    assert_eq!(mistakes(&config(LOCAL, &every_peer), &Environment::default()), "", "who says so gets it");
 }
 
 #[test]

@@ -175,7 +175,7 @@ async fn it_keeps_what_signs_in_to_itself() {
         assert!(!ran.out.contains("canary") && !ran.err.contains("canary"), "{}{}", ran.out, ran.err);
         assert!(!ran.out.contains("alice"), "{}", ran.out);
     }
-    // A page that gives everybody a session is an open door, not a good one.
+    // A page that gives every visitor a session is an open door, not a good one.
     assert!(
         good.out.contains("visitor    honest") && good.out.contains("a session for a visitor who is not signed in")
     );
@@ -185,7 +185,7 @@ async fn it_keeps_what_signs_in_to_itself() {
 async fn it_says_what_it_needs() {
     let text = config(LOCAL, &[]);
     let (url, _) = always(session("alice")).await;
-    assert_eq!(doctor(&text, &url, None, &["--signed-in"]).code, Some(0), "the network signs everybody in");
+    assert_eq!(doctor(&text, &url, None, &["--signed-in"]).code, Some(0), "the network signs every client in");
     let (html, _) = always(Script::text(200, "text/html", "<html>")).await;
     let (gone, _) = always(Script::Reset).await;
     let (broken, _) = always(Script::text(500, "text/plain", "")).await;

@@ -304,7 +304,7 @@ async fn a_shared_cache_hands_no_session_to_another_user() {
     assert_eq!(sessions_through_a_cache(without_vary).await, own, "nothing is kept");
     let heedless = "proxy_ignore_headers Cache-Control;";
     assert_eq!(sessions_through_a_cache(heedless).await, own, "different cookies and credentials");
-    // The cache was really there: with both headers ignored, everybody is alice.
+    // The cache was really there: with both headers ignored, every user is alice.
     let reckless = "proxy_ignore_headers Cache-Control Vary;";
     assert_eq!(sessions_through_a_cache(reckless).await, names(["alice"; 6]));
 }

@@ -147,18 +147,18 @@ fn networks_that_hold_every_address_or_fool_a_check_are_refused_at_load() {
 /// T-02: an operator who wants it has to say so, and is reminded for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_peer_is_believed_only_under_a_name_that_says_insecure() {
-    let everybody = [
+    let every_address = [
         ("identity.peers.networks", "[\"0.0.0.0/0\", \"::/0\"]"),
         ("identity.peers.insecure_trust_every_peer", "true"),
     ];
-    let service = local_with(&everybody).await;
+    let service = local_with(&every_address).await;
     assert_eq!(service.session("alice").await.status, 200);
     assert!((service.metric("sidemint_insecure_peers").await - 1.0).abs() < 0.1);
     assert!(Service::local().await.metric("sidemint_insecure_peers").await.abs() < 0.1);
     // The flag opens nothing by itself, and makes no other spelling right.
-    let only_flag = local_with(&[everybody[1], FOREIGN]).await;
+    let only_flag = local_with(&[every_address[1], FOREIGN]).await;
     assert_eq!(only_flag.session("alice").await.status, 403);
-    let mapped = config(LOCAL, &[everybody[1], ("identity.peers.networks", "[\"::ffff:0:0/96\"]")]);
+    let mapped = config(LOCAL, &[every_address[1], ("identity.peers.networks", "[\"::ffff:0:0/96\"]")]);
     assert!(draw(&mapped, &Environment::default(), clock()).is_err());
 }
 
@@ -197,12 +197,12 @@ async fn a_unix_peer_is_believed_by_its_user_id() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unix_peer_with_another_user_id_is_not_believed() {
     let folder = tempfile::tempdir().unwrap();
-    // A network, even one that holds everybody, is no proof on a unix socket.
-    let everybody = [
+    // A network, even one that holds every address, is no proof on a unix socket.
+    let every_address = [
         ("identity.peers.networks", "[\"0.0.0.0/0\", \"::/0\"]"),
         ("identity.peers.insecure_trust_every_peer", "true"),
     ];
-    let service = on_unix_socket(&folder, &[own_uid() + 1], &everybody).await;
+    let service = on_unix_socket(&folder, &[own_uid() + 1], &every_address).await;
     assert_eq!(ask_there(&service, SESSION).await.code(), "peer_untrusted");
     assert_eq!(ask_there(&service, "/auth").await.status, 403);
 }

@@ -135,7 +135,7 @@ async fn what_happens_to_five_users_in_a_row_pauses_the_provider() {
     }
 }
 
-/// T-63: with the breaker open, a user who always fails is no probe: that would keep everybody out.
+/// T-63: with the breaker open, a user who always fails is no probe: that would keep all others out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_blamed_user_keeps_no_breaker_open() {
     let (service, _fake) = beside_mallory(answer(429, &[("Retry-After", "2")]), "", "").await;

@@ -203,7 +203,7 @@ async fn where_certificates_are_optional_one_that_is_shown_must_be_good() {
     assert_eq!(ask(None).await, Some(403));
     assert_eq!(ask(Some(&clients.client("spiffe://corp/web"))).await, Some(200));
     assert_eq!(ask(Some(&Authority::new().client("spiffe://corp/web"))).await, None);
-    // Public keys are for everybody.
+    // Public keys are public.
     let mut connection = Connection::over(TlsClient::new(&ca.pem, None).connect(service.address()).await.unwrap());
     assert_eq!(connection.ask("GET", "/.well-known/jwks.json", &[]).await.status, 200);
 }
@@ -241,7 +241,7 @@ async fn unusable_files_are_refused_and_the_last_good_ones_stay() {
         [("tls.crt", ""), ("tls.key", key), ("ca.crt", authorities)],
         [("tls.crt", certificate), ("tls.key", "CANARYkey"), ("ca.crt", authorities)],
         [("tls.crt", key), ("tls.key", key), ("ca.crt", authorities)],
-        // No authority would mean that everybody is let in.
+        // No authority would mean that every client is let in.
         [("tls.crt", certificate), ("tls.key", key), ("ca.crt", "")],
         [("tls.crt", certificate), ("tls.key", key), ("ca.crt", "no certificate")],
         [("tls.crt", certificate), ("tls.key", key), ("none", "")],
@@ -289,7 +289,7 @@ async fn sessions_are_resumed_until_the_certificate_changes() {
     assert_eq!(second_handshake(&client, &service).await, Some(HandshakeKind::Full));
 }
 
-/// T-58: a new authority counts for everybody: no session is resumed past it, and no connection outlives it.
+/// T-58: a new authority counts for all: no session is resumed past it, and no connection outlives it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_of_the_old_authority_is_out_when_the_new_one_is_in() {
     let (ca, old, new) = (Authority::new(), Authority::new(), Authority::new());

@@ -25,7 +25,7 @@ async function ask() {
   due = Infinity;
   try {
     const signal = AbortSignal.timeout(15_000);
-    // Some logins send to a sign-in page whoever does not say this.
+    // Without this some logins answer with their sign-in page.
     const headers = { Accept: "application/json" };
     const answer = await fetch(SESSION, { method: "POST", headers, cache: "no-store", redirect: "error", signal });
     const body = answer.ok ? await answer.json() : undefined;

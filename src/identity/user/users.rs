@@ -78,8 +78,8 @@ impl Users {
         {
             return Err(Refusal::Denied);
         }
-        let everybody = self.allow.is_empty() && self.allow_groups.is_empty();
-        let allowed = everybody
+        let no_list = self.allow.is_empty() && self.allow_groups.is_empty();
+        let allowed = no_list
             || self.allow.contains(subject)
             || (!self.allow_groups.is_empty() && identity.groups().any(|group| self.allow_groups.contains(group)));
         if allowed { Ok(()) } else { Err(Refusal::NotAllowed) }

@@ -37,7 +37,7 @@ struct Controller {
     alice: &'static str,
     /// Whether a login's cookie opens the session route, or the token that opens everything else.
     has_login: bool,
-    /// What everybody gets while sidemint is down.
+    /// What every client gets while sidemint is down.
     outage: u16,
 }
 

@@ -54,7 +54,7 @@ each_proxy! {
     the_application_behind_envoy: ENVOY,
 }
 
-/// Behind Envoy the login is asked about the path itself, and some paths it answers to everybody.
+/// Behind Envoy the login is asked about the path itself, and some paths it answers to every client.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_login_shows_to_all_makes_no_visitor_a_user() {
     let scene = Scene::local(&proxies::ENVOY, &[]).await;

@@ -228,7 +228,7 @@ impl Drop for End {
     }
 }
 
-/// Events that were taken and are not handed out yet: they go back if nobody waits for them any more.
+/// Events that were taken and are not handed out yet: they go back if they are not waited for any more.
 struct Held<'s> {
     shared: &'s Shared,
     webhook: &'s str,
@@ -260,7 +260,7 @@ impl Store for SqliteStore {
         Box::pin(async move {
             let (answer, kept) = oneshot::channel();
             self.shared.ask(|work| work.keeps.push(Keep { event, memory, answer }));
-            // Where the writer has ended, nobody answers.
+            // Where the writer has ended, there is no answer.
             kept.await.unwrap_or(Err(StoreError::Failing))
         })
     }

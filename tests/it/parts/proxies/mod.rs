@@ -98,7 +98,7 @@ pub struct Application {
     pub alices_name: &'static str,
     /// What a visitor gets: 200 where the proxy lets visitors pass without a token, 302 where the login sends them to sign in.
     pub visitor: u16,
-    /// What everybody gets while sidemint is down.
+    /// What every client gets while sidemint is down.
     pub outage: u16,
     pub passes_websockets: bool,
 }
@@ -270,7 +270,7 @@ pub fn own_address() -> SocketAddr {
     (Ipv4Addr::new(127, 64 | (high & 63), middle, low), PORT.fetch_add(1, Ordering::Relaxed)).into()
 }
 
-/// Where the system keeps its servers, which is not in everybody's path.
+/// Where the system keeps its servers, which is not in every user's path.
 pub fn system(name: &str) -> PathBuf {
     let mut places =
         ["/usr/sbin", "/usr/bin", "/usr/local/sbin"].map(|folder| Path::new(folder).join(name)).into_iter();
