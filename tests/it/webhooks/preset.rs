@@ -55,7 +55,9 @@ impl Preset {
         let secrets = folder.join("secrets");
         std::fs::create_dir_all(&secrets).expect("a folder");
         let mut secret = format!("{}_dir = \"{}\"", self.setting, secrets.display());
-        if let Some(keys) = case["keys"].as_object() {
+        if self.setting == "webhook_keys"
+            && let Some(keys) = case["keys"].as_object()
+        {
             let lines: String =
                 keys.iter().map(|(id, key)| format!("{id}: {}\n", key.as_str().expect("text"))).collect();
             std::fs::write(folder.join("keys"), lines).expect("written");

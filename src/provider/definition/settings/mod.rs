@@ -40,11 +40,21 @@ pub(in crate::provider) fn resolve(
     given: &BTreeMap<String, Value>,
     environment: &Environment,
 ) -> Result<Settings, Mistakes> {
-    resolve_some(definition, |_| true, given, environment)
+    resolve_for(Use::of, definition, |_| true, given, environment)
 }
 
-/// Resolves the declared settings that are `wanted`; what the definition does not declare is refused.
+/// Resolves the declared settings that are `wanted` for webhooks; what the definition does not declare is refused.
 pub(in crate::provider) fn resolve_some(
+    definition: &Definition,
+    wanted: impl Fn(&String) -> bool,
+    given: &BTreeMap<String, Value>,
+    environment: &Environment,
+) -> Result<Settings, Mistakes> {
+    resolve_for(Use::of_webhooks, definition, wanted, given, environment)
+}
+
+fn resolve_for(
+    used: fn(&Definition, &str) -> Use,
     definition: &Definition,
     wanted: impl Fn(&String) -> bool,
     given: &BTreeMap<String, Value>,
@@ -56,7 +66,7 @@ pub(in crate::provider) fn resolve_some(
     let declared = || all().filter(|(name, _)| wanted(name));
     // A secret that is written in the configuration is refused already.
     for (name, setting) in declared().filter(|(name, setting)| setting.secret && !given.contains_key(*name)) {
-        let uses = Use::of(definition, name);
+        let uses = used(definition, name);
         mistakes.note(secret((name, uses), setting, given, environment, &mut settings));
     }
     let plain = || declared().filter(|(_, setting)| !setting.secret);

@@ -30,6 +30,11 @@ impl Use {
         if definition.token_key() == Some(name) {
             return Self::TokenKey;
         }
+        Self::of_webhooks(definition, name)
+    }
+
+    /// The same where the provider serves webhooks alone and signs no tokens.
+    pub(super) fn of_webhooks(definition: &Definition, name: &str) -> Self {
         let is_member = |member| definition.webhook.as_ref().and_then(|webhook| webhook.named_by(member)) == Some(name);
         if is_member("keys") {
             Self::WebhookKeys
