@@ -144,6 +144,11 @@ impl Blueprint {
         &self.plans
     }
 
+    /// The webhooks.
+    pub fn webhooks(&self) -> &[Arc<Webhook>] {
+        &self.webhooks
+    }
+
     /// The provider of this name.
     pub fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
         self.providers.get(name)

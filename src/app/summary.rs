@@ -26,7 +26,7 @@ fn label(kind: RouteKind) -> &'static str {
 }
 
 impl Blueprint {
-    fn webhooks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn tell_webhooks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(webhooks) = &self.config.webhooks else { return Ok(()) };
         for webhook in &self.webhooks {
             let own = webhook.config();
@@ -108,7 +108,7 @@ impl fmt::Display for Blueprint {
             let ttl = humantime::format_duration(*ttl);
             writeln!(f, "route           {}{host}: {kind}, provider {}, lifetime {ttl}", route.path, route.provider)?;
         }
-        self.webhooks(f)?;
+        self.tell_webhooks(f)?;
         for (name, provider) in &self.providers {
             write!(f, "provider        {name}: preset {}, apiUrl {}", provider.preset(), provider.api_url())?;
             if let Some((alg, kid)) = provider.signs_with() {

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::{self, ConfigError, Environment, SignKey};
 use crate::definition::{Mistake, Mistakes};
 use crate::outbound::Services;
@@ -33,7 +33,7 @@ use crate::provider::{Definitions, WebhookSettings};
 use crate::secrets::{Reload, Reports, SecretSource};
 use delivery::Signer;
 use refusal::{Reason, Refusal};
-use scheme::{Answer, Examined, Head, Proven, Scheme};
+use scheme::{Answer, Draft, Envelope, Examined, Head, Proven, Scheme};
 use secrets::Secrets;
 use store::Memory;
 
@@ -129,6 +129,19 @@ impl Webhook {
             return None;
         }
         self.scheme.handshake(head, &self.secrets.ring())
+    }
+
+    /// Judges a request as if it had come `at` this time, with the secrets as they are.
+    pub fn judge(&self, head: &Head<'_>, body: Bytes, at: Timestamp) -> Result<Proven, Refusal> {
+        let examined = self.scheme.examine(head, at)?;
+        self.scheme.prove(&examined, body, self.most_bytes(), &self.secrets.ring(), at)
+    }
+
+    /// Signs `draft` as the provider does, with the first secret. `Err` says what only the provider could do.
+    pub fn sign(&self, draft: &Draft<'_>) -> Result<Envelope, String> {
+        let ring = self.secrets.ring();
+        let (_, key) = ring.iter().next().ok_or("there is no secret to sign with")?;
+        self.scheme.sign(draft, key)
     }
 
     /// Proves a request whose head is good. Where no secret fits, the files are looked at once more.

@@ -1,15 +1,23 @@
-//! `sidemint webhooks`: the queue of events, seen and changed beside a running server or without one.
+//! `sidemint webhooks`: the queue of events, seen and changed beside a running server or without one; and single events,
+//! judged or sent.
 
 mod list;
 mod queue;
 mod remove;
 mod replay;
+mod send;
 mod show;
+mod verify;
+mod wire;
+
+use std::sync::Arc;
 
 use clap::Subcommand;
 
 use super::Failure;
-use crate::config::{Environment, Sources};
+use crate::app::Blueprint;
+use crate::config::{Environment, Sources, did_you_mean};
+use crate::webhook::Webhook;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -21,6 +29,10 @@ pub(super) enum Verb {
     Replay(replay::Options),
     /// Delete events for good
     Drop(remove::Options),
+    /// Judge a captured request as the service would, and print which check it fails: exit 0 for ok, 1 otherwise
+    Verify(verify::Options),
+    /// Post an event as the provider would, signed with the configured secret
+    Send(send::Options),
 }
 
 pub(super) fn run(verb: &Verb, sources: &Sources, environment: &Environment) -> Result<(), Failure> {
@@ -29,5 +41,16 @@ pub(super) fn run(verb: &Verb, sources: &Sources, environment: &Environment) -> 
         Verb::Show(options) => show::run(options, sources, environment),
         Verb::Replay(options) => replay::run(options, sources, environment),
         Verb::Drop(options) => remove::run(options, sources, environment),
+        Verb::Verify(options) => verify::run(options, sources, environment),
+        Verb::Send(options) => send::run(options, sources, environment),
     }
+}
+
+/// The configured webhook of this name.
+fn configured<'b>(blueprint: &'b Blueprint, name: &str) -> Result<&'b Arc<Webhook>, Failure> {
+    let known: Vec<&str> = blueprint.webhooks().iter().map(|own| &*own.config().name).collect();
+    blueprint.webhooks().iter().find(|own| &*own.config().name == name).ok_or_else(|| {
+        let meant = did_you_mean(name, &known);
+        Failure::Usage(format!("no webhook \"{name}\"; configured: {}{meant}", known.join(", ")))
+    })
 }

@@ -1,8 +1,13 @@
 //! Webhooks through the front door: a provider posts, and the application gets what was proven.
 
 mod canary;
+mod command;
 pub mod fixture;
 mod floods;
 mod handshakes;
+mod libraries;
+pub mod preset;
+mod proxies;
 mod requests;
 mod through;
+mod vectors;
