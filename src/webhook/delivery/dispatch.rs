@@ -13,7 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use super::message::Message;
 use super::outcome::Class;
 use super::retry;
-use super::target::{Parts, Target, TargetStatus, Way};
+use super::target::{Parts, Role, Target, TargetStatus, Way};
 use crate::clock::{Clock, Moment};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{DeliveryFamilies, Lag};
@@ -247,7 +247,14 @@ impl Deliveries {
         if outcome.class == Class::Delivered {
             self.lag_seconds.observe(age.as_secs_f64());
         }
-        Some(retry::settle(&outcome, event.attempts, age, closed))
+        let settled = retry::settle(&outcome, event.attempts, age, closed);
+        // At the end of the service the fallback is next, and no wait is waited for.
+        let is_next = self.lifecycle.draining().is_cancelled() && target.role() == Role::To && self.fallback.is_some();
+        Some(match settled {
+            Settled::Again(_) if is_next => Settled::Again(Duration::ZERO),
+            Settled::Returned(_) if is_next => Settled::Returned(Duration::ZERO),
+            settled => settled,
+        })
     }
 
     fn settle(&self, event: &Taken, settled: Settled) {

@@ -23,7 +23,8 @@ const SPREAD: f64 = 0.2;
 const ADVICE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
 /// Attempts after which an answer that will hardly change is believed.
 const REFUSALS: u32 = 3;
-/// Age after which a failed attempt is the last.
+/// Age after which a failed attempt is the last, for an event that has been through the ladder. One that grew old because
+/// the target was down, or because a clock was set, goes through it first.
 const LONGEST_LIFE: Duration = Duration::from_hours(72);
 /// The wait after a connection that could not be made while the target counts as up.
 const UNREACHED: Duration = Duration::from_secs(1);
@@ -41,7 +42,7 @@ pub(super) fn settle(outcome: &Outcome, before: u32, age: Duration, closed: Opti
         // W-20: refused for good
         (Class::Refused, _) if attempts >= REFUSALS => Settled::Dead("refused"),
         // W-20: old for good
-        _ if age >= LONGEST_LIFE => Settled::Dead("expired"),
+        _ if age >= LONGEST_LIFE && rung(attempts) >= LADDER.len() => Settled::Dead("expired"),
         _ => Settled::Again(wait(attempts, outcome.retry_after)),
     }
 }
@@ -51,9 +52,13 @@ fn wait(attempts: u32, advice: Option<Duration>) -> Duration {
     if let Some(advice) = advice {
         return advice.clamp(ADVICE.0, ADVICE.1);
     }
-    let rung = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
-    let whole = LADDER.get(rung).or(LADDER.last()).copied().unwrap_or_default();
+    let whole = LADDER.get(rung(attempts)).or(LADDER.last()).copied().unwrap_or_default();
     whole.mul_f64(1.0 - SPREAD + 2.0 * SPREAD * jitter::fraction())
+}
+
+/// Waits before that after so many attempts.
+fn rung(attempts: u32) -> usize {
+    usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -113,10 +118,12 @@ mod tests {
             (400, 1, YOUNG, None),
             (400, 2, YOUNG, Some("refused")),
             (400, 9, OLD, Some("refused")),
-            (400, 0, OLD, Some("expired")),
+            (400, 0, OLD, None),
             (500, 40, Duration::from_hours(71), None),
-            (500, 0, OLD, Some("expired")),
-            (503, 0, OLD, Some("expired")),
+            (500, 0, OLD, None),
+            (500, 7, OLD, None),
+            (500, 8, OLD, Some("expired")),
+            (503, 40, OLD, Some("expired")),
         ] {
             let settled = settle(&answered(status, None), before, age, None);
             match dead {

@@ -136,6 +136,11 @@ impl Target {
         Ok(outcome)
     }
 
+    /// Which of the addresses it is.
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+
     /// How it stands now.
     pub(super) fn status(&self) -> TargetStatus {
         TargetStatus { target: self.role.into(), calls: self.gate.status() }
@@ -156,18 +161,24 @@ impl Target {
     }
 
     fn note(&self, change: Option<Change>, outcome: &Outcome) {
-        let (webhook, target) = (&*self.webhook, <&str>::from(self.role));
+        let (webhook, destination) = (&*self.webhook, <&str>::from(self.role));
         match change {
             Some(Change::Opened(_)) => {
                 *self.closed_since.lock() = Some(self.parts.clock.moment());
                 let reason = outcome.problem.unwrap_or_else(|| outcome.class.label());
                 let status = outcome.status;
-                tracing::warn!(webhook, target, reason, status, "target is down: events wait, one at a time probes it");
+                tracing::warn!(
+                    webhook,
+                    destination,
+                    reason,
+                    status,
+                    "target is down: events wait, one at a time probes it"
+                );
             }
             Some(Change::Closed) => {
                 let since = self.closed_since.lock().take();
                 let seconds = since.map(|since| self.parts.clock.moment().since(since).as_secs());
-                tracing::info!(webhook, target, seconds, "target is up again");
+                tracing::info!(webhook, destination, seconds, "target is up again");
             }
             None => {}
         }
@@ -179,7 +190,7 @@ impl Target {
         tracing::info!(
             webhook = message.webhook,
             webhook_id = &*message.webhook_id,
-            target = <&str>::from(self.role),
+            destination = <&str>::from(self.role),
             outcome = outcome.class.label(),
             reason = outcome.problem,
             status = outcome.status,
