@@ -108,7 +108,6 @@ async fn libraries_of_applications_take_what_is_delivered() {
             let mut case = secrets("twilio-form");
             case["sign_keys"] = json!(keys);
             let stage = of_scheme("twilio-form")[0].start(&case, NOW).await;
-            stage.application.knows(keys);
             let mut order = json!({"secret": SECRET, "url": URL, "body": body});
             if form {
                 order["form"] = json!(body);

@@ -1,5 +1,6 @@
 //! A service with a webhook of a preset that ships, before an application that verifies what it gets.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,8 +8,9 @@ use serde_json::Value;
 use sidemint::clock::{ManualClock, Timestamp};
 use sidemint::config::Environment;
 
-use super::fixture::{Application, HOOK, SIGN_KEY};
+use super::fixture::{Application, HOOK, Received, SIGN_KEY};
 use crate::client::{Answer, Connection, request};
+use crate::eventually::eventually;
 use crate::harness::{Service, config};
 
 /// How a preset is configured for webhooks alone.
@@ -55,7 +57,9 @@ impl Preset {
         let secrets = folder.join("secrets");
         std::fs::create_dir_all(&secrets).expect("a folder");
         let mut secret = format!("{}_dir = \"{}\"", self.setting, secrets.display());
-        if let Some(keys) = case["keys"].as_object() {
+        if self.setting == "webhook_keys"
+            && let Some(keys) = case["keys"].as_object()
+        {
             let lines: String =
                 keys.iter().map(|(id, key)| format!("{id}: {}\n", key.as_str().expect("text"))).collect();
             std::fs::write(folder.join("keys"), lines).expect("written");
@@ -110,6 +114,16 @@ impl Stage {
         connection.answer().await.expect("an answer")
     }
 
+    /// Waits until the application has its event. On a busy machine the first attempt may fail: time passes.
+    pub async fn delivered(&self) -> Received {
+        eventually("the event is delivered", async || {
+            self.service.advance(1);
+            !self.application.received().is_empty()
+        })
+        .await;
+        self.application.received().remove(0)
+    }
+
     /// How many requests ended so.
     pub async fn ended(&self, outcome: &str) -> f64 {
         let line = format!("sidemint_webhook_requests_total{{name=\"chat\",outcome=\"{outcome}\"}}");
@@ -126,4 +140,14 @@ pub fn headers(case: &Value) -> Vec<(&str, &str)> {
 /// The query of an address, with its question mark.
 pub fn query(url: &Value) -> String {
     url.as_str().and_then(|url| url.split_once('?')).map_or_else(String::new, |(_, query)| format!("?{query}"))
+}
+
+/// What the application must have of a body: it is unpacked.
+pub fn unpacked(body: &[u8]) -> Vec<u8> {
+    let mut unpacked = Vec::new();
+    match body {
+        [0x1f, 0x8b, ..] => drop(flate2::read::GzDecoder::new(body).read_to_end(&mut unpacked).expect("gzip")),
+        _ => unpacked.extend_from_slice(body),
+    }
+    unpacked
 }

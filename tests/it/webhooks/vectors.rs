@@ -9,7 +9,7 @@ use serde_json::Value;
 use sidemint::clock::Timestamp;
 use sidemint::config::Environment;
 
-use super::preset::{Preset, headers, of_scheme, query};
+use super::preset::{Preset, headers, of_scheme, query, unpacked};
 use crate::cli::{Ran, file, sidemint};
 use crate::client::request;
 use crate::harness::{NOW, clock, draw};
@@ -77,9 +77,7 @@ async fn at_the_listener(preset: &Preset, case: &Value) -> Result<(), String> {
         return Err(format!("it did not end as {outcome}"));
     }
     if status == 200 {
-        let got = stage.application.has(1).await;
-        let unpacked = case["body_text"].as_str().map_or(sent, |text| text.as_bytes().to_vec());
-        if got[0].call.body != unpacked {
+        if stage.delivered().await.call.body != unpacked(&sent) {
             return Err("the application has another body".to_owned());
         }
     } else if !stage.application.received().is_empty() {
