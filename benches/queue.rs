@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sidemint::clock::{Clock as _, Stopwatch, SystemClock};
+use sidemint::metrics::Metrics;
 use sidemint::webhook::event::{Event, EventKey, OrderKey, ProofKey};
 use sidemint::webhook::store::sqlite::{Limits, Options, SqliteStore};
 use sidemint::webhook::store::{Memory, Store as _};
@@ -46,7 +47,8 @@ fn event(number: u64) -> Event {
 fn keep(runtime: &tokio::runtime::Runtime, folder: &Path, callers: usize) -> (u64, u64, Duration, Duration) {
     let limits = Limits { events: usize::MAX, bytes: usize::MAX, ..Limits::default() };
     let options = Options { folder: folder.to_owned(), limits, start_empty: false, key: None };
-    let store = Arc::new(SqliteStore::open(options, Arc::new(SystemClock)).unwrap());
+    let store =
+        Arc::new(SqliteStore::open(options, Arc::new(SystemClock), &Arc::new(Metrics::new().unwrap())).unwrap());
     let next = Arc::new(AtomicU64::new(0));
     let before = store.figures().commits;
     let watch = Stopwatch::start();

@@ -8,12 +8,11 @@ use crate::config::{self, ConfigError, WebhookMode};
 use crate::definition::Key;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
-use crate::secrets::read_secret;
 use crate::webhook::Webhook;
 use crate::webhook::delivery::{Deliveries, Parts, Role, Target};
 use crate::webhook::receive::{Keeper, Receiver, Room, Through};
 use crate::webhook::store::Store;
-use crate::webhook::store::sqlite::{Durability, Limits, OpenError, Options, SealKey, SqliteStore};
+use crate::webhook::store::sqlite::{Durability, OpenError, Options, SqliteStore};
 
 /// Everything about webhooks that runs.
 #[derive(Debug)]
@@ -74,18 +73,16 @@ impl Opened {
     }
 }
 
-fn open_queue(queue: &config::Queue, clock: &Arc<dyn Clock>, metrics: &Metrics) -> Result<Arc<dyn Store>, StartError> {
+fn open_queue(
+    queue: &config::Queue,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<dyn Store>, StartError> {
     let mistake = |key: &str, problem: String| {
         StartError::Mistake(ConfigError::new(queue.origin.clone(), Key::of("queue").below(key), problem))
     };
-    let key = queue.key_file.as_ref().map(|file| {
-        let secret = read_secret(file).map_err(|error| mistake("key_file", error.to_string()))?;
-        SealKey::parse(&secret).map_err(|problem| mistake("key_file", problem))
-    });
-    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let limits = Limits { events: size(queue.max_events), bytes: size(queue.max_bytes), ..Limits::default() };
-    let options = Options { folder: queue.dir.clone(), limits, start_empty: queue.start_empty, key: key.transpose()? };
-    let store = SqliteStore::open(options, Arc::clone(clock)).map_err(|error| match error {
+    let options = Options::configured(queue).map_err(StartError::Mistake)?;
+    let store = SqliteStore::open(options, Arc::clone(clock), metrics).map_err(|error| match error {
         OpenError::Mistake(problem) => mistake("dir", problem),
         OpenError::Failed(problem) => StartError::Failed(std::io::Error::other(problem)),
     })?;

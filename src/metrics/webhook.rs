@@ -1,7 +1,7 @@
 //! What is counted of webhooks: requests of providers, and the queue. Nothing of it is shown where there are none.
 
 use super::families::families;
-use super::{Counter, Gauge, Histogram};
+use super::{Counter, Gauge, Histogram, Size};
 
 families! {
     /// What providers post, and what is kept of it.
@@ -18,6 +18,10 @@ families! {
         queue_bytes(): Gauge = "sidemint_webhook_queue_bytes";
         /// How full the queue is in percent, by events or by bytes, whichever is more.
         queue_fill(): Gauge = "sidemint_webhook_queue_fill_percent";
+        /// Time of one commit of the queue: what was written is on disk.
+        commit_seconds(): Histogram = "sidemint_webhook_commit_seconds";
+        /// Events that one commit keeps.
+        commit_events(): Size = "sidemint_webhook_commit_events";
         /// 1 where the queue is on a disk that outlives the process, 0 on tmpfs or a network file system.
         queue_durable(): Gauge = "sidemint_webhook_queue_durable";
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 use sidemint::clock::{SystemClock, Timestamp};
+use sidemint::metrics::Metrics;
 use sidemint::webhook::event::Event;
 use sidemint::webhook::store::sqlite::{Limits, Options, SqliteStore};
 use sidemint::webhook::store::{Settled, Store as _};
@@ -67,7 +68,7 @@ fn time(value: &Value) -> Timestamp {
 /// A store with three events of which the first was put aside, and its configuration.
 async fn store(folder: &Path) -> (SqliteStore, String) {
     let options = Options { folder: folder.join("queue"), limits: Limits::default(), start_empty: false, key: None };
-    let store = SqliteStore::open(options, Arc::new(SystemClock)).unwrap();
+    let store = SqliteStore::open(options, Arc::new(SystemClock), &Arc::new(Metrics::new().unwrap())).unwrap();
     for text in ["one", "two", "three"] {
         store.keep(Event { body: Bytes::from_static(BODY.as_bytes()), ..event(text, text) }, MEMORY).await.unwrap();
     }

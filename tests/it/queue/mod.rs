@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sidemint::clock::{Clock as _, SystemClock};
+use sidemint::metrics::Metrics;
 use sidemint::webhook::event::{Event, EventKey, OrderKey, ProofKey};
 use sidemint::webhook::store::sqlite::{Filter, Limits, Operator, Options, SqliteStore};
 use sidemint::webhook::store::{Kept, Memory, Settled, Store, Taken};
@@ -68,7 +69,8 @@ fn worker() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _context = runtime.enter();
     let options = Options { folder: folder.join("queue"), limits: Limits::default(), start_empty: false, key: None };
-    let store = Arc::new(SqliteStore::open(options, Arc::new(SystemClock)).unwrap());
+    let store =
+        Arc::new(SqliteStore::open(options, Arc::new(SystemClock), &Arc::new(Metrics::new().unwrap())).unwrap());
     let list = OpenOptions::new().append(true).create(true).open(folder.join("acknowledged")).unwrap();
     let list = Arc::new(Mutex::new(list));
     let note = move |line: String| list.lock().unwrap().write_all(line.as_bytes()).unwrap();

@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use sidemint::clock::SystemClock;
+use sidemint::metrics::Metrics;
 use sidemint::webhook::store::Store as _;
 use sidemint::webhook::store::sqlite::{Limits, Options, SqliteStore};
 
@@ -89,7 +90,8 @@ async fn judge(files: [Vec<u8>; 2], lines: &str) {
         fs::write(queue.join(name), bytes).unwrap();
     }
     let options = Options { folder: queue, limits: Limits::default(), start_empty: false, key: None };
-    let store = SqliteStore::open(options, Arc::new(SystemClock)).expect("a file that can be used");
+    let store = SqliteStore::open(options, Arc::new(SystemClock), &Arc::new(Metrics::new().unwrap()))
+        .expect("a file that can be used");
     store.close().await;
     nothing_is_lost(lines, &queued(folder.path()));
 }

@@ -31,11 +31,12 @@ pub(crate) use content::Head;
 use super::{Figures, Kept, Memory, Pending, Seq, Settled, Standing, Store, StoreError, Taken};
 use crate::clock::Clock;
 use crate::config::{self, ConfigError};
+use crate::metrics::Metrics;
 use crate::webhook::event::Event;
 use folder::Folder;
 use rows::Content;
 use state::{Keep, Read, Shared};
-use writer::Writer;
+use writer::{Counts, Writer};
 
 /// Events that are read ahead at most, when others have to be read anyway.
 const AHEAD: usize = 64;
@@ -96,7 +97,7 @@ fn head_of(event: &Event) -> Head {
 
 impl SqliteStore {
     /// Opens the queue, reads what waits, and starts the writer. Blocks until that is done.
-    pub fn open(options: Options, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+    pub fn open(options: Options, clock: Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Result<Self, OpenError> {
         let Options { folder, limits, start_empty, key } = options;
         let failed = |problem: String| OpenError::Failed(format!("the queue cannot be opened: {problem}"));
         let folder = Folder::of_server(&folder)?;
@@ -107,12 +108,12 @@ impl SqliteStore {
         let shared = Arc::new(Shared::new(clock));
         let (ready, is_ready) = mpsc::sync_channel(1);
         let (alive, ended) = tokio::sync::watch::channel(());
-        let writers = Arc::clone(&shared);
+        let (writers, counts) = (Arc::clone(&shared), Counts::new(metrics));
         let run = move || {
             // Given up in this order when the thread ends: the file, its lock, the sign of life.
             let (_alive, _folder, connection) = (alive, folder, connection);
             let _end = End(Arc::clone(&writers));
-            match Writer::new(&connection, key, limits, writers) {
+            match Writer::new(&connection, key, limits, writers, counts) {
                 Ok(writer) => {
                     let _opened = ready.send(Ok(()));
                     writer.run();

@@ -15,7 +15,8 @@ use super::rows::{Content, Inserted, Mark, Rows};
 use super::seal::SealKey;
 use super::state::{Keep, Shared, Stored, Work};
 use super::{Limits, head_of};
-use crate::clock::Moment;
+use crate::clock::{Moment, Stopwatch};
+use crate::metrics::{Histogram, Metrics, Size};
 
 /// Events that were put aside are kept for so long.
 const ASIDE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
@@ -32,6 +33,21 @@ const AHEAD_BYTES: usize = 1024 * 1024;
 /// What a transaction found out about one event.
 type Outcome = Result<Option<Inserted>, StoreError>;
 
+/// What the writer counts.
+pub(super) struct Counts {
+    commit_seconds: Histogram,
+    commit_events: Size,
+    /// Has a counter for each webhook.
+    metrics: Arc<Metrics>,
+}
+
+impl Counts {
+    pub(super) fn new(metrics: &Arc<Metrics>) -> Self {
+        let own = &metrics.webhook;
+        Self { commit_seconds: own.commit_seconds(), commit_events: own.commit_events(), metrics: Arc::clone(metrics) }
+    }
+}
+
 pub(super) struct Writer<'c> {
     connection: &'c Connection,
     rows: Rows<'c>,
@@ -42,6 +58,7 @@ pub(super) struct Writer<'c> {
     version: i64,
     /// When the end of events that were put aside was looked for.
     tidied: Option<Moment>,
+    counts: Counts,
 }
 
 impl<'c> Writer<'c> {
@@ -51,6 +68,7 @@ impl<'c> Writer<'c> {
         seal: Option<SealKey>,
         limits: Limits,
         shared: Arc<Shared>,
+        counts: Counts,
     ) -> rusqlite::Result<Self> {
         let mut rows = Rows::new(connection, seal, limits.remembered)?;
         connection.execute("DELETE FROM changed", ())?;
@@ -58,7 +76,7 @@ impl<'c> Writer<'c> {
         let held = rows.holdings()?;
         shared.change(Vec::new(), &held);
         let version = rows.version()?;
-        Ok(Self { connection, rows, shared, limits, held, version, tidied: None })
+        Ok(Self { connection, rows, shared, limits, held, version, tidied: None, counts })
     }
 
     /// Works until it is told to end, or until something fails.
@@ -120,7 +138,7 @@ impl<'c> Writer<'c> {
 
     /// Writes what waits. Those who wait are answered when it is on disk, and not before.
     fn transact(&mut self, keeps: Vec<Keep>, marks: Vec<Mark>) -> rusqlite::Result<()> {
-        let mut outcomes = Vec::new();
+        let (mut outcomes, stopwatch) = (Vec::new(), Stopwatch::start());
         let written = self.begin().and_then(|has_begun| {
             if has_begun {
                 self.write(&keeps, &marks, &mut outcomes)?;
@@ -140,6 +158,11 @@ impl<'c> Writer<'c> {
                 return Ok(());
             }
             Ok(true) => {}
+        }
+        self.counts.commit_seconds.observe(stopwatch.elapsed().as_secs_f64());
+        let kept = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Some(_)))).count();
+        if kept > 0 {
+            self.counts.commit_events.observe(u32::try_from(kept).map_or(f64::MAX, f64::from));
         }
         self.shared.with(|state| {
             state.commits = state.commits.saturating_add(1);
@@ -251,6 +274,7 @@ impl<'c> Writer<'c> {
         self.held = self.rows.holdings()?;
         self.rows.commit()?;
         for (webhook, webhook_id) in &gone {
+            self.counts.metrics.delivery.expired(webhook).inc();
             tracing::warn!(
                 name = &**webhook,
                 webhook_id,

@@ -9,6 +9,7 @@ use http::{HeaderValue, header};
 
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
+use crate::metrics::Metrics;
 use crate::secrets::Secret;
 use crate::webhook::event::{EventKey, OrderKey, ProofKey};
 
@@ -53,7 +54,7 @@ impl Queue {
     fn open(&self) -> Result<SqliteStore, OpenError> {
         let options =
             Options { folder: self.path(), limits: self.limits, start_empty: self.start_empty, key: self.seal_key() };
-        SqliteStore::open(options, Arc::<ManualClock>::clone(&self.clock))
+        SqliteStore::open(options, Arc::<ManualClock>::clone(&self.clock), &Arc::new(Metrics::new().unwrap()))
     }
 
     fn mistake(&self) -> String {
