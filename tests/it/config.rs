@@ -434,7 +434,7 @@ fn mistakes_of_all_providers_are_reported_in_one_pass() {
             ("providers.chat.public_api_url", "\"chat.example\""),
             ("providers.chat.colour", "1"),
             ("providers.other", "{ preset = \"sendsar\" }"),
-            ("providers.third", "{ preset = \"slack\" }"),
+            ("providers.third", "{ preset = \"rocket\" }"),
         ],
     );
     let found = mistakes(&text, &Environment::default());
