@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn what_is_no_request_is_told() {
         for (text, told) in [
-            ("{}", "this is no HTTP/1.1 request: invalid HTTP version"),
+            ("{}", "this is no HTTP/1.1 request: invalid token"),
             ("POST / HTTP/1.1\nHost: x\n", "no empty line ends the head of the request"),
             ("POST / HTTP/1.1\nContent-Length: x\n\n", "Content-Length is no number: x"),
         ] {
