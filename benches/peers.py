@@ -1,7 +1,9 @@
 """Everything that is measured: the subject in each of its configurations, and what it is compared with."""
+import json
 import os
+import subprocess
 
-from harness import HERE, LOAD_CPU, SESSION, Server
+from harness import HERE, LOAD_CPU, SESSION, Server, on_cpu
 
 PEERS = HERE / "peers"
 RUST = PEERS / "rust/target/release"
@@ -61,3 +63,10 @@ def fastapi(name, mode):
     command = [PEERS / "python/venv/bin/uvicorn", "--app-dir", PEERS / "python", "fastapi_session:app"]
     options = ["--port", "__PORT__", "--log-level", "warning", "--no-access-log"]
     return Server(name, [*command, *options], {"MODE": mode, "API": API}, connections=4)
+
+
+def open_loop(server, **plan):
+    """The load generator's report on `server`, which runs already."""
+    env = os.environ | {key.upper(): str(value) for key, value in plan.items()} | {"PORT": str(server.port)}
+    with on_cpu(LOAD_CPU):
+        return json.loads(subprocess.check_output([RUST / "loadgen"], env=env))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import instructions
 import peers
-from harness import LOAD_CPU, SCRATCH, SERVER_CPU, Connection, interleave, note, on_cpu, present, quick, wrk
+import webhooks
+from harness import SCRATCH, SERVER_CPU, Connection, interleave, note, on_cpu, present, quick, wrk
 
 # Set over a configuration of subject/, these make it mint for every request.
 UNCACHED = ("uncached",)
@@ -177,17 +178,10 @@ def slow():
     }
 
 
-def open_loop(server, **plan):
-    """The load generator's report on `server`, which runs already."""
-    env = os.environ | {key.upper(): str(value) for key, value in plan.items()} | {"PORT": str(server.port)}
-    with on_cpu(LOAD_CPU):
-        return json.loads(subprocess.check_output([peers.RUST / "loadgen"], env=env))
-
-
 def open_loop_alone(server, **plan):
     """The report on `server` with a slow provider of its own, and that provider's counts."""
     with peers.provider(delay_ms=20) as provider, server:
-        report = open_loop(server, **plan)
+        report = peers.open_loop(server, **plan)
         stats = json.loads(Connection(provider.port).get(1, "/stats")[1])
     return report | stats
 
@@ -214,8 +208,8 @@ def guard():
     measured = {"guard/median": [], "guard/p99": []}
     with peers.sidemint("sidemint", *BOTH, path="/auth") as ours, peers.nginx_guard(ours.port) as nginx:
         for _ in range(quick(1, 7)):
-            itself = open_loop(nginx, target="/by-itself", **plan)
-            asked = open_loop(nginx, target="/by-sidemint", **plan)
+            itself = peers.open_loop(nginx, target="/by-itself", **plan)
+            asked = peers.open_loop(nginx, target="/by-sidemint", **plan)
             if itself["failed"] or asked["failed"]:
                 sys.exit("nginx refused somebody")
             note(f"  p99 {itself['p99']:.3f} ms by itself, {asked['p99']:.3f} ms with sidemint; p50 {itself['p50']:.3f} and {asked['p50']:.3f}")
@@ -253,7 +247,7 @@ def outage():
     margin = 4
     server = peers.sidemint("sidemint", "remote", "life-40s", providers__chat__client_margin=f"{margin}s")
     with provider_that_goes(down=quick(0.5, 2), back=quick(0.7, 29)), server:
-        report = open_loop(server, rate=500, secs=quick(1, 42), connections=50, users=100)
+        report = peers.open_loop(server, rate=500, secs=quick(1, 42), connections=50, users=100)
     return {"outage/failed": [report["failed"]]} | least_life()
 
 
@@ -261,7 +255,7 @@ def least_life():
     margin = 2
     server = peers.sidemint("sidemint", "remote", "life-5s", providers__chat__client_margin=f"{margin}s")
     with provider_that_goes(down=quick(0.5, 1)), server:
-        report = open_loop(server, rate=1000, secs=quick(1, 6), connections=50, users=100)
+        report = peers.open_loop(server, rate=1000, secs=quick(1, 6), connections=50, users=100)
     return {"outage/least_life": [report["least_life_ms"] / (margin * 1000)]}
 
 
@@ -322,6 +316,7 @@ PARTS = {
     "guard": guard,
     "herd": herd,
     "outage": outage,
+    "webhook": webhooks.webhook,
     "memory": memory,
     "start": start,
     "size": size,

@@ -41,7 +41,9 @@ pub fn root() -> PathBuf {
 
 pub fn pages() -> Vec<Page> {
     let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
-    for folder in ["docs", "docs/identity", "docs/providers", "docs/proxies", "examples/login-chain"] {
+    for folder in
+        ["docs", "docs/identity", "docs/providers", "docs/proxies", "examples/login-chain", "examples/webhooks"]
+    {
         let entries = fs::read_dir(root().join(folder)).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let is_page = |name: &String| Path::new(name).extension().is_some_and(|end| end == "md");

@@ -85,7 +85,8 @@ async fn events_of_livekit_outlive_an_outage_of_the_application() {
     let posted = judge("livekit-call.mjs", order);
     let posted: Vec<&str> = posted.as_array().unwrap().iter().filter_map(Value::as_str).collect();
     eventually("all events were posted", async || {
-        stage.ended("accepted").await + stage.ended("duplicate").await >= posted.len() as f64
+        stage.ended("accepted").await + stage.ended("duplicate").await
+            >= f64::from(u32::try_from(posted.len()).unwrap())
     })
     .await;
     eventually("all events are delivered", async || {

@@ -16,6 +16,7 @@ mod identity;
 mod peers;
 mod providers;
 mod readme;
+mod webhooks;
 
 /// Runs lines of a page in a shell, and gives what they print. The address that pages print stands for `front`.
 async fn shell(lines: &str, front: SocketAddr) -> String {

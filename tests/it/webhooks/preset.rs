@@ -60,9 +60,9 @@ impl Preset {
         if self.setting == "webhook_keys"
             && let Some(keys) = case["keys"].as_object()
         {
-            let lines: String =
-                keys.iter().map(|(id, key)| format!("{id}: {}\n", key.as_str().expect("text"))).collect();
-            std::fs::write(folder.join("keys"), lines).expect("written");
+            let lines: Vec<String> =
+                keys.iter().map(|(id, key)| format!("{id}: {}", key.as_str().expect("text"))).collect();
+            std::fs::write(folder.join("keys"), lines.join("\n")).expect("written");
             secret = format!("{}_file = \"{}/keys\"", self.setting, folder.display());
         }
         for (number, secret) in case["secrets"].as_array().into_iter().flatten().enumerate() {

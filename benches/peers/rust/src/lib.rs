@@ -3,6 +3,7 @@
 //! Every server here listens on `127.0.0.1:$PORT` and runs on one worker thread, like the subject beside it.
 
 pub mod costs;
+pub mod hooks;
 pub mod provider;
 
 use std::{convert::Infallible, error::Error, future::Future, str::FromStr};
