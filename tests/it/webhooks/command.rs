@@ -93,7 +93,7 @@ fn mistakes_end_with_two() {
     let verify =
         |name: &str, file: &str| bad(2, &["webhooks", "verify", name, "--config", &config, "--file", file], &[]);
     assert_eq!(verify("chit", &request), "sidemint: no webhook \"chit\"; configured: chat; did you mean chat?\n");
-    let told = format!("sidemint: --file {request}: this is no HTTP/1.1 request: invalid HTTP version\n");
+    let told = format!("sidemint: --file {request}: this is no HTTP/1.1 request: invalid token\n");
     assert_eq!(verify("chat", &request), told);
     assert!(verify("chat", "/nowhere/at/all").contains("No such file"));
     std::fs::remove_dir_all(folder.path().join("secrets")).unwrap();
