@@ -72,6 +72,15 @@ impl Blueprint {
         for provider in self.providers.values() {
             warn_of(provider);
         }
+        for webhook in &self.webhooks {
+            let name = &*webhook.config().name;
+            for (secret, place) in webhook.secret_places() {
+                tracing::info!(webhook = name, secret, "comes from {place}");
+            }
+            for caution in webhook.cautions() {
+                tracing::warn!(webhook = name, "{caution}");
+            }
+        }
     }
 }
 

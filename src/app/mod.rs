@@ -108,10 +108,14 @@ impl Blueprint {
         }
         errors.extend(Provider::mixed_up(&providers, &config.providers));
         let mut webhooks = Vec::new();
+        let room = config.webhooks.as_ref().map_or(0, |webhooks| webhooks.server.max_buffered_bytes);
         for own in config.webhooks.iter().flat_map(|webhooks| &webhooks.served) {
             let Some(table) = config.providers.get(&own.provider) else { continue };
             match Webhook::configure(own, table, environment, &definitions, &services) {
-                Ok(webhook) => webhooks.push(Arc::new(webhook)),
+                Ok(webhook) => {
+                    errors.extend(webhook.check_room(room).err());
+                    webhooks.push(Arc::new(webhook));
+                }
                 Err(mistakes) => errors.extend(mistakes),
             }
         }

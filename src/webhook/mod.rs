@@ -75,6 +75,10 @@ impl Webhook {
                 format!("has no effect: \"{}\" has no challenge that nothing proves; remove it", table.preset);
             return Err(own(Mistake::new("handshake", problem).into()));
         }
+        if !config.events.is_empty() && !scheme.names_events() {
+            let problem = format!("has no effect: \"{}\" does not say what events are called; remove it", table.preset);
+            return Err(own(Mistake::new("events", problem).into()));
+        }
         let overlap = config.overlap.unwrap_or(scheme.overlap());
         let reports = Reports::new("webhook secrets", crate::definition::Key::of("providers").below(&config.provider));
         let clock = Arc::clone(&services.clock);
@@ -114,6 +118,24 @@ impl Webhook {
     /// Bytes of a body at most, also when it is unpacked.
     pub fn most_bytes(&self) -> usize {
         self.config.max_body_bytes.unwrap_or(self.scheme.max_bytes())
+    }
+
+    /// Bytes of memory that a body of `bytes` takes: a packed one stands there twice for a moment.
+    pub fn bytes_of(&self, bytes: usize) -> usize {
+        bytes.saturating_add(if self.scheme.unpacks() { self.most_bytes() } else { 0 })
+    }
+
+    /// Whether a body of the largest size fits into `room`, the bytes of all bodies at once. Where not, none could be read.
+    pub fn check_room(&self, room: usize) -> Result<(), ConfigError> {
+        let needed = self.bytes_of(self.most_bytes());
+        if needed <= room {
+            return Ok(());
+        }
+        let problem = format!(
+            "leaves no room for a body: the largest takes {needed} bytes, and webhook_server.max_buffered_bytes is {room}; \
+             write less here, or more there"
+        );
+        Err(ConfigError::new(self.config.origin.clone(), self.config.key().below("max_body_bytes"), problem))
     }
 
     /// How long repeats are known.

@@ -33,7 +33,7 @@ pub fn mistakes(text: &str, environment: &Environment) -> String {
     mistakes_beside(tempfile::tempdir().unwrap().path(), text, environment)
 }
 
-fn mistakes_beside(folder: &Path, text: &str, environment: &Environment) -> String {
+pub fn mistakes_beside(folder: &Path, text: &str, environment: &Environment) -> String {
     let here = folder.display().to_string();
     let file = write(folder, "config.toml", &text.replace("DIR", &here));
     let sources = Sources { files: vec![file], ..Sources::default() };

@@ -54,7 +54,9 @@ impl From<OpenError> for Failure {
 pub(super) fn open(sources: &Sources, environment: &Environment) -> Result<Operator, Failure> {
     let config = Config::load(sources, environment)?;
     let Some(queue) = config.webhooks.as_ref().and_then(|webhooks| webhooks.queue.as_ref()) else {
-        return Err(Failure::Usage("no queue is configured: [queue] dir is missing".to_owned()));
+        return Err(Failure::Usage(
+            "no webhook keeps events: each has mode = \"through\", or there is no [webhooks.NAME]".to_owned(),
+        ));
     };
     let key = SealKey::configured(queue).map_err(|mistake| Failure::Usage(mistake.to_string()))?;
     Ok(Operator::open(&queue.dir, key)?)

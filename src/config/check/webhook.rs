@@ -53,12 +53,6 @@ impl Check<'_> {
             let Some(raw) = raw else { continue };
             served.extend(self.webhook(&name, raw, providers, &all));
         }
-        for own in &served {
-            if own.max_body_bytes.is_some_and(|bytes| bytes > server.max_buffered_bytes) {
-                let problem = "is more than webhook_server.max_buffered_bytes, so no such body could be read";
-                self.refuse(own.key().below("max_body_bytes"), problem);
-            }
-        }
         let queue = self.queue(queue);
         let keeps = served.iter().any(|own| own.mode == WebhookMode::Store);
         Some(Webhooks { server, queue: keeps.then_some(queue), served })

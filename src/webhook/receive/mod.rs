@@ -140,9 +140,8 @@ impl Receiver {
         if bytes > most_bytes {
             return Err(Refused::TooLarge.into());
         }
-        let unpacked = if scheme.unpacks() { most_bytes } else { 0 };
         let config = self.webhook.config();
-        let guest = self.room.enter(&config.name, config.max_in_flight, bytes.saturating_add(unpacked));
+        let guest = self.room.enter(&config.name, config.max_in_flight, self.webhook.bytes_of(bytes));
         guest.map(|guest| Admitted { examined, guest, most_bytes }).ok_or_else(|| Refused::Busy.into())
     }
 
@@ -198,9 +197,10 @@ impl Receiver {
         }
     }
 
+    /// An event without a name that could be read is wanted: what cannot be judged is not thrown away.
     fn is_wanted(&self, event: Option<&str>) -> bool {
         let wanted = &self.webhook.config().events;
-        wanted.is_empty() || event.is_some_and(|event| wanted.iter().any(|pattern| pattern.covers(event)))
+        wanted.is_empty() || event.is_none_or(|event| wanted.iter().any(|pattern| pattern.covers(event)))
     }
 
     fn unproven(&self, head: &Head<'_>, reason: Reason) -> Ended {

@@ -23,8 +23,9 @@ const DEADLINE: Duration = Duration::from_secs(3);
 const REMEMBERED: usize = 200_000;
 /// Bytes of an answer that the provider gets.
 const MOST_ANSWER: usize = 64 * 1024;
-/// Bytes of the last answers, for those who ask again because the first answer did not reach them.
-const MOST_ANSWERS: usize = 1024 * 1024;
+/// The last answers, for those who ask again because the first answer did not reach them: their bytes, and their number.
+const ANSWER_BYTES: usize = 1024 * 1024;
+const ANSWERS: usize = 1024;
 
 /// Asks the application about the events of one webhook.
 #[derive(Clone, Debug)]
@@ -43,6 +44,7 @@ struct Known {
     proofs: Remembered<ProofKey>,
     flights: Vec<Flight>,
     answers: VecDeque<(EventKey, ProofKey, Bytes)>,
+    answer_bytes: usize,
 }
 
 /// An event that the application is being asked about.
@@ -78,6 +80,7 @@ impl Through {
             proofs: Remembered::new(REMEMBERED),
             flights: Vec::new(),
             answers: VecDeque::new(),
+            answer_bytes: 0,
         };
         Self {
             target: Arc::new(target),
@@ -161,8 +164,10 @@ impl Through {
         if !answer.is_empty() {
             known.answers.push_back((key, proof, answer.clone()));
         }
-        while known.answers.iter().map(|(_, _, answer)| answer.len()).sum::<usize>() > MOST_ANSWERS {
-            known.answers.pop_front();
+        known.answer_bytes = known.answer_bytes.saturating_add(answer.len());
+        while known.answer_bytes > ANSWER_BYTES || known.answers.len() > ANSWERS {
+            let Some((_, _, oldest)) = known.answers.pop_front() else { break };
+            known.answer_bytes = known.answer_bytes.saturating_sub(oldest.len());
         }
     }
 }

@@ -10,6 +10,9 @@ use crate::webhook::refusal::{Reason, Refusal};
 /// The first two bytes of what is packed.
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
+/// Members of a body at most. Each has a state of tens of KiB, and senders write one.
+const MOST_MEMBERS: usize = 16;
+
 /// What `body` unpacks to; itself where it is not packed. Several members one behind the other are one body, and zeros may
 /// follow; anything else behind them is refused, since it would be delivered by none and signed by none.
 pub(super) fn unpack(body: Bytes, most: usize) -> Result<Bytes, Refusal> {
@@ -18,7 +21,13 @@ pub(super) fn unpack(body: Bytes, most: usize) -> Result<Bytes, Refusal> {
     }
     let mut unpacked = Vec::new();
     let mut packed: &[u8] = &body;
+    let mut members = 0;
     while packed.iter().any(|byte| *byte != 0) {
+        members += 1;
+        // W-10: number of members
+        if members > MOST_MEMBERS {
+            return Err(Reason::BadBody.into());
+        }
         let left = u64::try_from(most.saturating_sub(unpacked.len())).unwrap_or(u64::MAX);
         let mut member = GzDecoder::new(packed);
         let read = member.by_ref().take(left.saturating_add(1)).read_to_end(&mut unpacked);
@@ -78,5 +87,7 @@ mod tests {
         wrong[whole.len() - 6] ^= 1;
         assert_eq!(unpacked(wrong, 100), Err(Reason::BadBody.into()), "its own sum does not fit");
         assert_eq!(unpacked([&whole[..], b"{}"].concat(), 100), Err(Reason::BadBody.into()));
+        let members = |count: usize| unpacked(pack(b"").repeat(count), 100);
+        assert_eq!((members(16), members(17)), (Ok(Vec::new()), Err(Reason::BadBody.into())));
     }
 }

@@ -300,6 +300,11 @@ impl Scheme {
         self.overlap
     }
 
+    /// Whether it says what events are called.
+    pub fn names_events(&self) -> bool {
+        self.event.is_some()
+    }
+
     /// Bytes of a body at most, where the operator does not say.
     pub fn max_bytes(&self) -> usize {
         self.max_bytes

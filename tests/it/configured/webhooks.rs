@@ -2,7 +2,7 @@
 
 use sidemint::config::Environment;
 
-use crate::config::mistakes;
+use crate::config::{mistakes, mistakes_beside};
 use crate::harness::{LOCAL, config};
 
 /// A webhook that is written as it should be.
@@ -146,15 +146,38 @@ fn what_is_missing_is_told_in_one_pass() {
 }
 
 #[test]
-fn a_body_that_could_never_be_read_is_refused() {
-    let told =
-        "webhooks.chat.max_body_bytes: is more than webhook_server.max_buffered_bytes, so no such body could be read";
-    let text = config(
-        &format!("{LOCAL}{GOOD}"),
-        &[("webhooks.chat.max_body_bytes", "2097152"), ("webhook_server.max_buffered_bytes", "1048576")],
-    );
-    let found = mistakes(&text, &Environment::default());
-    assert!(found.contains(told), "{found}");
+fn a_body_that_could_never_be_read_and_names_that_no_event_has_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key"), "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=").unwrap();
+    let found = |preset: &str, secret: &str, lines: &str| {
+        let text = format!(
+            "[webhook_server]\nmax_buffered_bytes = 1048576\n[webhooks.chat]\nprovider = \"events\"\n\
+             to = \"http://127.0.0.1:3000/\"\nsign_key_file = \"DIR/key\"\n{lines}\n\
+             [providers.events]\npreset = \"{preset}\"\n{secret}_file = \"DIR/key\"\n"
+        );
+        mistakes_beside(folder.path(), &text, &Environment::default())
+    };
+    for (preset, secret, lines, told) in [
+        ("standard-webhooks", "webhook_secret", "", ""),
+        (
+            "standard-webhooks",
+            "webhook_secret",
+            "max_body_bytes = 2097152",
+            "webhooks.chat.max_body_bytes: leaves no room for a body: the largest takes 2097152 bytes, and \
+             webhook_server.max_buffered_bytes is 1048576",
+        ),
+        // What is unpacked stands there twice.
+        (
+            "stream",
+            "api_secret",
+            "",
+            "webhooks.chat.max_body_bytes: leaves no room for a body: the largest takes 2097152",
+        ),
+        ("signature-list", "webhook_secret", "events = [\"*\"]", "webhooks.chat.events"),
+    ] {
+        let found = found(preset, secret, lines);
+        assert!(if told.is_empty() { found.is_empty() } else { found.contains(told) }, "{preset}, {lines}: {found}");
+    }
 }
 
 /// W-25: what is posted to a target never comes back here.

@@ -156,5 +156,5 @@ fn without_a_queue_there_is_nothing_to_see() {
     assert!(!folder.path().join("queue").exists());
     let plain = file(folder.path(), "plain.toml", &crate::harness::config("", &[]));
     let told = bad(2, &["webhooks", "list", "--config", &plain], &[]);
-    assert!(told.contains("no queue is configured"), "{told}");
+    assert!(told.contains("no webhook keeps events"), "{told}");
 }
