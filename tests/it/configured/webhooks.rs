@@ -147,21 +147,23 @@ fn what_is_missing_is_told_in_one_pass() {
 
 #[test]
 fn a_body_that_could_never_be_read_and_names_that_no_event_has_are_refused() {
+    const KEY: &str = "webhook_secret_file = \"DIR/key\"";
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("key"), "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=").unwrap();
+    std::fs::write(folder.path().join("table"), "token: 0123456789abcdef0123").unwrap();
     let found = |preset: &str, secret: &str, lines: &str| {
         let text = format!(
             "[webhook_server]\nmax_buffered_bytes = 1048576\n[webhooks.chat]\nprovider = \"events\"\n\
              to = \"http://127.0.0.1:3000/\"\nsign_key_file = \"DIR/key\"\n{lines}\n\
-             [providers.events]\npreset = \"{preset}\"\n{secret}_file = \"DIR/key\"\n"
+             [providers.events]\npreset = \"{preset}\"\n{secret}\n"
         );
         mistakes_beside(folder.path(), &text, &Environment::default())
     };
     for (preset, secret, lines, told) in [
-        ("standard-webhooks", "webhook_secret", "", ""),
+        ("standard-webhooks", KEY, "", ""),
         (
             "standard-webhooks",
-            "webhook_secret",
+            KEY,
             "max_body_bytes = 2097152",
             "webhooks.chat.max_body_bytes: leaves no room for a body: the largest takes 2097152 bytes, and \
              webhook_server.max_buffered_bytes is 1048576",
@@ -169,11 +171,11 @@ fn a_body_that_could_never_be_read_and_names_that_no_event_has_are_refused() {
         // What is unpacked stands there twice.
         (
             "stream",
-            "api_secret",
+            "api_secret_file = \"DIR/key\"",
             "",
             "webhooks.chat.max_body_bytes: leaves no room for a body: the largest takes 2097152",
         ),
-        ("signature-list", "webhook_secret", "events = [\"*\"]", "webhooks.chat.events"),
+        ("pusher", "webhook_keys_file = \"DIR/table\"", "events = [\"*\"]", "webhooks.chat.events"),
     ] {
         let found = found(preset, secret, lines);
         assert!(if told.is_empty() { found.is_empty() } else { found.contains(told) }, "{preset}, {lines}: {found}");
