@@ -6,6 +6,7 @@ UPDATE_GOLDEN=1 writes golden/ anew. SIDEMINT_BIN=path/to/sidemint also lets the
 was rendered; where CI is set, it must be given.
 """
 
+import base64
 import contextlib
 import copy
 import datetime
@@ -608,6 +609,7 @@ def mounted(folder):
     """What the Secrets of values/proofs.yaml hold, below `folder`."""
     cert, key = certificate()
     files = {"tls/tls.crt": cert, "tls/ca.crt": cert, "tls/tls.key": key, "sendsar/api-key": b"sk_live_" + b"0" * 48}
+    files |= {"sendsar/webhook-secret": b"whsec_" + b"0" * 48, "sendsar/forward-key": b"whsec_" + base64.b64encode(b"0" * 32)}
     files |= {path: path.encode().ljust(32, b".") for path in ("peer-secret/current", "peer-secret/next", "peer-hmac/shop.key")}
     for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -616,20 +618,20 @@ def mounted(folder):
 
 def test_binary(binary, folder, app):
     run = functools.partial(subprocess.run, capture_output=True, text=True, timeout=60)
-    renders = {name: (CHART, load(HERE / f"values/{name}.yaml")) for name in ("shared", "shared-full", "proofs", "sidecar")}
+    renders = {name: (CHART, load(HERE / f"values/{name}.yaml")) for name in ("shared", "shared-full", "proofs", "webhooks", "sidecar")}
     renders["app-example"] = (app, {})
     renders["definitions"] = (CHART, with_definition(load(HERE / "values/shared.yaml"), parley()))
     for name, (chart, values) in renders.items():
         documents = objects(render(chart, values))
         text = config_of(documents)
         path = folder / f"{name}.toml"
-        if name == "proofs":
+        if name in ("proofs", "webhooks"):
             mounted(folder / "mounted")
             text = text.replace("/run/secrets/sidemint", str(folder / "mounted"))
         path.write_text(text)
         # Set as in the pod, and with files of ours where the pod has its mounts.
         env = {"SIDEMINT_OPS__LISTEN": "127.0.0.1:9090"}
-        if pick(documents, "Deployment"):
+        if pick(documents, "Deployment") or pick(documents, "StatefulSet"):
             env.update((entry["name"], entry["value"]) for entry in container_of(documents)["env"])
         if "SIDEMINT_DEFINITIONS" in env:
             own = folder / f"{name}-definitions"
