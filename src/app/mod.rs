@@ -32,6 +32,7 @@ use crate::session::{Plan, Sessions};
 use crate::telemetry::{self, LogQueue, RequestLog};
 use crate::webhook::Webhook;
 use crate::webhook::store::Store;
+use crate::webhook::store::sqlite::SealKey;
 
 pub(crate) use descriptors::raise as raise_descriptor_limit;
 
@@ -119,6 +120,8 @@ impl Blueprint {
                 Err(mistakes) => errors.extend(mistakes),
             }
         }
+        let queue = config.webhooks.as_ref().and_then(|webhooks| webhooks.queue.as_ref());
+        errors.extend(queue.and_then(|queue| SealKey::configured(queue).err()));
         let tls = Tls::open(&config.server, &clock, &metrics).unwrap_or_else(|mistakes| {
             errors.extend(mistakes);
             None

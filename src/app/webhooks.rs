@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::{Blueprint, StartError};
 use crate::clock::Clock;
 use crate::config::{self, ConfigError, WebhookMode};
-use crate::definition::Key;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::webhook::Webhook;
@@ -31,7 +30,7 @@ impl Opened {
         let mut opened = Self { receivers: Vec::new(), store: None, deliveries: Vec::new() };
         let Some(webhooks) = &blueprint.config.webhooks else { return Ok(opened) };
         let Blueprint { clock, metrics, .. } = blueprint;
-        opened.store = webhooks.queue.as_ref().map(|queue| open_queue(queue, clock, metrics)).transpose()?;
+        opened.store = webhooks.queue.as_ref().map(|queue| open_queue(queue, webhooks, clock, metrics)).transpose()?;
         let room = Room::new(webhooks.server.max_buffered_bytes, Arc::clone(clock));
         for webhook in &blueprint.webhooks {
             let parts = Parts {
@@ -75,15 +74,16 @@ impl Opened {
 
 fn open_queue(
     queue: &config::Queue,
+    webhooks: &config::Webhooks,
     clock: &Arc<dyn Clock>,
     metrics: &Arc<Metrics>,
 ) -> Result<Arc<dyn Store>, StartError> {
-    let mistake = |key: &str, problem: String| {
-        StartError::Mistake(ConfigError::new(queue.origin.clone(), Key::of("queue").below(key), problem))
-    };
-    let options = Options::configured(queue).map_err(StartError::Mistake)?;
+    let stored = webhooks.served.iter().filter(|webhook| webhook.mode == WebhookMode::Store);
+    let stored: Vec<&str> = stored.map(|webhook| &*webhook.name).collect();
+    let mut options = Options::configured(queue).map_err(StartError::Mistake)?;
+    options.limits.webhooks = stored.len();
     let store = SqliteStore::open(options, Arc::clone(clock), metrics).map_err(|error| match error {
-        OpenError::Mistake(problem) => mistake("dir", problem),
+        OpenError::Mistake(mistake) => StartError::Mistake(ConfigError::at(queue.origin.clone(), mistake)),
         OpenError::Failed(problem) => StartError::Failed(std::io::Error::other(problem)),
     })?;
     let durability = store.durability();
@@ -92,6 +92,14 @@ fn open_queue(
         tracing::warn!(
             "queue.dir ({}) is {why}: what is answered 200 may be lost with the machine",
             queue.dir.display()
+        );
+    }
+    for (name, events) in store.waiting().iter().filter(|(name, _)| !stored.contains(&&**name)) {
+        tracing::warn!(
+            name = &**name,
+            events,
+            "events wait for a webhook that is not configured with mode \"store\": name it so again, or see \
+             \"sidemint webhooks list --name NAME\" and \"sidemint webhooks drop\""
         );
     }
     Ok(Arc::new(store))

@@ -236,3 +236,22 @@ fn two_listeners_have_two_addresses() {
         "{found}"
     );
 }
+
+/// The key of the queue is read by `check` as well, so that a bad one is told before the service stops for it.
+#[test]
+fn the_key_of_the_queue_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    let found = |text: Option<&str>| {
+        if let Some(text) = text {
+            std::fs::write(&file, text).unwrap();
+        }
+        let text = config(&format!("{LOCAL}{GOOD}"), &[("queue.key_file", &format!("\"{}\"", file.display()))]);
+        let all = mistakes(&text, &Environment::default());
+        all.lines().find(|line| line.starts_with("config.toml: queue.key_file: ")).map(str::to_owned)
+    };
+    let told = |problem: &str| Some(format!("config.toml: queue.key_file: {} {problem}", file.display()));
+    assert!(found(None).is_some_and(|told| told.contains("No such file")), "{:?}", found(None));
+    assert_eq!(found(Some("short")), told("needs 32 bytes as base64 or hex: openssl rand -base64 32"));
+    assert_eq!(found(Some(&"07".repeat(32))), None);
+}

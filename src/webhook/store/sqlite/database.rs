@@ -72,11 +72,14 @@ pub(super) fn of_server(folder: &Folder, start_empty: bool, label: &str) -> Resu
     };
     let file = folder.file();
     if !start_empty {
-        return Err(OpenError::Mistake(format!(
-            "{} cannot be used: {problem}. What waits in it may be lost; restore it, or set queue.start_empty = true, \
-             which moves it aside and starts with an empty queue",
-            file.display()
-        )));
+        return Err(OpenError::mistake(
+            "queue.dir",
+            format!(
+                "{} cannot be used: {problem}. What waits in it may be lost; restore it, or set queue.start_empty = true, \
+                 which moves it aside and starts with an empty queue",
+                file.display()
+            ),
+        ));
     }
     let aside = folder
         .set_aside(label)
@@ -93,7 +96,9 @@ pub(super) fn of_server(folder: &Folder, start_empty: bool, label: &str) -> Resu
 pub(super) fn of_operator(folder: &Folder) -> Result<Connection, OpenError> {
     match open(folder) {
         Ok(connection) => Ok(connection),
-        Err(Fault::Unusable(problem)) => Err(OpenError::Mistake(format!("{}: {problem}", folder.file().display()))),
+        Err(Fault::Unusable(problem)) => {
+            Err(OpenError::mistake("queue.dir", format!("{}: {problem}", folder.file().display())))
+        }
         Err(Fault::Disk(error)) => Err(failed(folder, &error)),
     }
 }
@@ -176,12 +181,13 @@ pub(super) fn check_seal(connection: &Connection, key: Option<&SealKey>) -> Resu
         connection.query_row("SELECT proof FROM seal", (), |row| row.get(0)).optional().map_err(failed)?;
     let opens = |key: &SealKey| proof.as_deref().is_some_and(|proof| key.open(Place::Check, proof).is_some());
     match key {
-        None if sealed => Err(OpenError::Mistake(
-            "queue.key_file is missing, and the queue holds events that are encrypted with a key".to_owned(),
+        None if sealed => Err(OpenError::mistake(
+            "queue.key_file",
+            "is missing, and the queue holds events that are encrypted with a key",
         )),
-        Some(key) if sealed && !opens(key) => Err(OpenError::Mistake(
-            "queue.key_file holds another key than the one that the queue was written with".to_owned(),
-        )),
+        Some(key) if sealed && !opens(key) => {
+            Err(OpenError::mistake("queue.key_file", "holds another key than the one that the queue was written with"))
+        }
         Some(key) if !opens(key) => {
             let proof = key.seal(Place::Check, b"").ok_or_else(|| OpenError::Failed("no randomness".to_owned()))?;
             let written = connection

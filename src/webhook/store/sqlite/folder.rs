@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::definition::Mistake;
+
 /// The file of the queue.
 const FILE: &str = "queue.db";
 /// Who has it open.
@@ -15,10 +17,17 @@ const LOCK: &str = "queue.lock";
 pub enum OpenError {
     /// The operator must change something: exit code 2.
     #[error("{0}")]
-    Mistake(String),
+    Mistake(Mistake),
     /// The disk does not do what it should: exit code 1.
     #[error("{0}")]
     Failed(String),
+}
+
+impl OpenError {
+    /// A mistake at a key of the configuration.
+    pub(super) fn mistake(key: &str, problem: impl Into<String>) -> Self {
+        Self::Mistake(Mistake::new(key, problem))
+    }
 }
 
 /// A folder that exists and may be written.
@@ -42,10 +51,13 @@ impl Folder {
     /// Makes the folder where there is none, with mode 0700, and locks it for a server.
     pub(super) fn of_server(path: &Path) -> Result<Self, OpenError> {
         let refuse = |error: &io::Error| {
-            OpenError::Mistake(format!(
-                "queue.dir: {} cannot be written ({error}); give a folder that sidemint may write, on a disk",
-                path.display()
-            ))
+            OpenError::mistake(
+                "queue.dir",
+                format!(
+                    "{} cannot be written ({error}); give a folder that sidemint may write, on a disk",
+                    path.display()
+                ),
+            )
         };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| refuse(&error))?;
         let path = path.canonicalize().map_err(|error| refuse(&error))?;
@@ -54,10 +66,10 @@ impl Folder {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::Mistake(format!(
-                    "queue.dir: another sidemint has {} open; give each its own folder",
-                    path.display()
-                )));
+                return Err(OpenError::mistake(
+                    "queue.dir",
+                    format!("another sidemint has {} open; give each its own folder", path.display()),
+                ));
             }
             Err(TryLockError::Error(error)) => return Err(refuse(&error)),
         }
@@ -70,7 +82,7 @@ impl Folder {
 
     /// The folder of a queue that is there, whether a server has it open or not.
     pub(super) fn of_operator(path: &Path) -> Result<Self, OpenError> {
-        let missing = || OpenError::Mistake(format!("queue.dir: {} holds no queue", path.display()));
+        let missing = || OpenError::mistake("queue.dir", format!("{} holds no queue", path.display()));
         let folder = Self { path: path.canonicalize().map_err(|_| missing())?, _lock: None };
         if folder.file().is_file() { Ok(folder) } else { Err(missing()) }
     }

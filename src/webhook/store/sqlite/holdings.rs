@@ -53,11 +53,11 @@ impl Holdings {
 
     /// Whether an event of so many bytes has room. Where several webhooks share the queue, one leaves a quarter of it to the
     /// others: an application that is down does not stop the events of the rest.
-    pub(super) fn has_room(&self, limits: &Limits, webhook: &str, bytes: usize, is_shared: bool) -> bool {
+    pub(super) fn has_room(&self, limits: &Limits, webhook: &str, bytes: usize) -> bool {
         let fits = |held: Held, part: fn(usize) -> usize| {
             held.events < part(limits.events) && held.bytes.saturating_add(bytes) <= part(limits.bytes)
         };
         let whole = fits(self.all(), |limit| limit);
-        whole && (!is_shared || fits(self.of(webhook), |limit| limit.saturating_sub(limit / 4))) // W-19: share of one webhook
+        whole && (limits.webhooks < 2 || fits(self.of(webhook), |limit| limit.saturating_sub(limit / 4))) // W-19: share of one webhook
     }
 }

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 
+use http::HeaderValue;
 use tokio::sync::oneshot;
 
 pub use folder::{Durability, OpenError};
@@ -35,7 +36,7 @@ use crate::metrics::Metrics;
 use crate::webhook::event::Event;
 use folder::Folder;
 use rows::Content;
-use state::{Keep, Read, Shared};
+use state::{Keep, Lane, Read, Shared};
 use writer::{Counts, Writer};
 
 /// Events that are read ahead at most, when others have to be read anyway.
@@ -73,11 +74,13 @@ pub struct Limits {
     pub bytes: usize,
     /// Keys, and as many proofs, that are remembered at each webhook at most.
     pub remembered: usize,
+    /// Webhooks that share it: where there are several, none takes all of it.
+    pub webhooks: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { events: 100_000, bytes: 256 * 1024 * 1024, remembered: 200_000 }
+        Self { events: 100_000, bytes: 256 * 1024 * 1024, remembered: 200_000, webhooks: 1 }
     }
 }
 
@@ -93,6 +96,17 @@ pub struct SqliteStore {
 /// What an application gets beside the body.
 fn head_of(event: &Event) -> Head {
     Head { event: event.event.clone(), id: event.id.clone(), headers: event.headers.clone() }
+}
+
+/// The same event with headers of its own: as they come, they are slices of what the connection read last, and an event
+/// that waits would keep all of that in memory.
+fn owned(mut event: Event) -> Event {
+    for (_, value) in &mut event.headers {
+        if let Ok(own) = HeaderValue::from_bytes(value.as_bytes()) {
+            *value = own;
+        }
+    }
+    event
 }
 
 impl SqliteStore {
@@ -132,6 +146,15 @@ impl SqliteStore {
     /// Whether what is kept survives a crash of the machine.
     pub fn durability(&self) -> Durability {
         self.durability
+    }
+
+    /// The webhooks whose events wait, and how many each: also those that are not configured any more.
+    pub fn waiting(&self) -> Vec<(Arc<str>, usize)> {
+        let waits = |(name, lane): (&Arc<str>, &Lane)| (Arc::clone(name), lane.schedule.len());
+        let mut all: Vec<_> = self.shared.with(|state| state.lanes.iter().map(waits).collect());
+        all.retain(|(_, pending)| *pending > 0);
+        all.sort();
+        all
     }
 
     /// Takes what is due now, or tells when that may change.
@@ -259,6 +282,7 @@ impl Content {
 impl Store for SqliteStore {
     fn keep(&self, event: Event, memory: Memory) -> Pending<'_, Result<Kept, StoreError>> {
         Box::pin(async move {
+            let event = owned(event);
             let (answer, kept) = oneshot::channel();
             self.shared.ask(|work| work.keeps.push(Keep { event, memory, answer }));
             // Where the writer has ended, there is no answer.

@@ -117,8 +117,9 @@ impl Operator {
         );
         let Some((webhook_id, received, sealed, head, body)) = row.optional().map_err(failed)? else { return Ok(None) };
         let Some(content) = content(self.key.as_ref(), webhook_id, received, sealed, head, body) else {
-            return Err(OpenError::Mistake(
-                "the event cannot be read: it is encrypted with another key than queue.key_file holds".to_owned(),
+            return Err(OpenError::mistake(
+                "queue.key_file",
+                "is missing or holds another key than the one that the event is encrypted with",
             ));
         };
         let Head { event, headers, .. } = content.head;

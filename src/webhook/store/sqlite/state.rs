@@ -9,6 +9,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::super::schedule::{PATIENCE, Schedule, Waiting};
 use super::super::{Kept, Memory, Seq, Settled, StoreError};
+use super::content::Head;
 use super::holdings::{Held, Holdings};
 use super::rows::{Change, Content, Known, Mark};
 use crate::clock::{Clock, Moment, Timestamp};
@@ -18,8 +19,10 @@ use crate::webhook::event::{Event, OrderKey};
 const BATCH_EVENTS: usize = 256;
 /// Bytes of their bodies, more or less.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
-/// Bytes of bodies that are kept in memory until they are first taken, so that they need not be read back.
+/// Bytes of contents that are kept in memory until they are first taken, so that they need not be read back.
 const FRESH_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes that a content counts beside what is in it: its names and headers are pieces of memory of their own.
+const OVERHEAD: usize = 512;
 /// What became of taken events waits this long at most for a transaction of new ones.
 const GATHER: Duration = Duration::from_millis(200);
 /// So often the writer looks for what other processes changed.
@@ -244,7 +247,7 @@ impl State {
 
     /// Keeps the content of an event that was not taken yet in memory, if there is room.
     pub(super) fn remember(&mut self, seq: Seq, content: Content) {
-        let room = self.fresh_bytes.saturating_add(content.body.len());
+        let room = self.fresh_bytes.saturating_add(size(&content));
         if room <= FRESH_BYTES && !self.fresh.contains_key(&seq) {
             self.fresh_bytes = room;
             self.fresh.insert(seq, content);
@@ -259,9 +262,17 @@ impl State {
     /// The content of an event that was never taken, if it is still in memory.
     pub(super) fn forget(&mut self, seq: Seq) -> Option<Content> {
         let content = self.fresh.remove(&seq)?;
-        self.fresh_bytes = self.fresh_bytes.saturating_sub(content.body.len());
+        self.fresh_bytes = self.fresh_bytes.saturating_sub(size(&content));
         Some(content)
     }
+}
+
+/// Bytes that a content counts in memory.
+fn size(content: &Content) -> usize {
+    let Head { event, id, headers } = &content.head;
+    let names = [event, id].into_iter().flatten().map(String::len);
+    let headers = headers.iter().map(|(name, value)| name.as_str().len().saturating_add(value.len()));
+    names.chain(headers).fold(OVERHEAD.saturating_add(content.body.len()), usize::saturating_add)
 }
 
 impl Work {

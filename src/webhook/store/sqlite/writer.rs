@@ -15,7 +15,7 @@ use super::rows::{Content, Inserted, Mark, Rows};
 use super::seal::SealKey;
 use super::state::{Keep, Shared, Stored, Work};
 use super::{Limits, head_of};
-use crate::clock::{Moment, Stopwatch};
+use crate::clock::{Moment, Stopwatch, Timestamp};
 use crate::metrics::{Histogram, Metrics, Size};
 
 /// Events that were put aside are kept for so long.
@@ -58,6 +58,8 @@ pub(super) struct Writer<'c> {
     version: i64,
     /// When the end of events that were put aside was looked for.
     tidied: Option<Moment>,
+    /// What both clocks said when the file was opened.
+    opened: (Timestamp, Moment),
     counts: Counts,
 }
 
@@ -76,7 +78,15 @@ impl<'c> Writer<'c> {
         let held = rows.holdings()?;
         shared.change(Vec::new(), &held);
         let version = rows.version()?;
-        Ok(Self { connection, rows, shared, limits, held, version, tidied: None, counts })
+        let opened = (shared.clock.now(), shared.clock.moment());
+        Ok(Self { connection, rows, shared, limits, held, version, tidied: None, opened, counts })
+    }
+
+    /// What the wall clock says, but no later than it would be had it not been set since the file was opened. What is
+    /// deleted does not come back when a clock that was set forward is put right.
+    fn passed(&self) -> Timestamp {
+        let (time, moment) = self.opened;
+        self.shared.clock.now().min(time.plus(self.shared.clock.moment().since(moment)))
     }
 
     /// Works until it is told to end, or until something fails.
@@ -179,7 +189,6 @@ impl<'c> Writer<'c> {
             }
         }
         let now = self.shared.clock.now();
-        let is_shared = self.shared.with(|state| state.lanes.len() > 1);
         for keep in keeps {
             let Keep { event, memory, .. } = keep;
             if self.rows.is_repeat(event, now)? {
@@ -188,7 +197,7 @@ impl<'c> Writer<'c> {
             }
             // What was accepted is never dropped to make room.
             // W-19: full queue
-            if !self.held.has_room(&self.limits, &event.webhook, event.body.len(), is_shared) {
+            if !self.held.has_room(&self.limits, &event.webhook, event.body.len()) {
                 outcomes.push(Err(StoreError::Full));
                 continue;
             }
@@ -196,7 +205,7 @@ impl<'c> Writer<'c> {
             self.held.add(&event.webhook, inserted.bytes);
             outcomes.push(Ok(Some(inserted)));
         }
-        let forgotten = if keeps.is_empty() { 0 } else { self.rows.sweep(now)? };
+        let forgotten = if keeps.is_empty() { 0 } else { self.rows.sweep(self.passed())? };
         self.shared.with(|state| state.forgotten = state.forgotten.saturating_add(forgotten));
         Ok(())
     }
@@ -270,7 +279,7 @@ impl<'c> Writer<'c> {
             return Ok(());
         }
         self.tidied = Some(moment);
-        let gone = self.rows.end_aside(self.shared.clock.now().minus(ASIDE))?;
+        let gone = self.rows.end_aside(self.passed().minus(ASIDE))?;
         self.held = self.rows.holdings()?;
         self.rows.commit()?;
         for (webhook, webhook_id) in &gone {

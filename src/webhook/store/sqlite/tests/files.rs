@@ -10,7 +10,7 @@ use super::*;
 async fn a_second_server_is_refused() {
     let queue = Queue::new();
     let store = queue.open().unwrap();
-    assert!(queue.mistake().contains("another sidemint has"), "{}", queue.mistake());
+    assert!(queue.mistake().starts_with("queue.dir: another sidemint has"), "{}", queue.mistake());
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&queue.path()), 0o700);
     for file in std::fs::read_dir(queue.path()).unwrap() {
@@ -100,10 +100,10 @@ async fn bodies_and_headers_are_encrypted_where_there_is_a_key() {
     let seq = queue.operator().list(&Filter::default()).unwrap()[0].seq;
     assert_eq!(queue.operator().show(seq).unwrap().unwrap().body, b"CANARYbody");
     queue.key = None;
-    assert!(queue.mistake().contains("key_file is missing"), "{}", queue.mistake());
+    assert!(queue.mistake().starts_with("queue.key_file: is missing"), "{}", queue.mistake());
     assert!(matches!(queue.operator().show(seq), Err(OpenError::Mistake(_))));
     queue.key = Some(b"BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA=");
-    assert!(queue.mistake().contains("another key"), "{}", queue.mistake());
+    assert!(queue.mistake().starts_with("queue.key_file: holds another key"), "{}", queue.mistake());
     queue.key = Some(b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
     let store = queue.open().unwrap();
     let taken = due(&store).await;

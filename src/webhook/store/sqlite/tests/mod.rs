@@ -1,5 +1,6 @@
 //! The store as its callers see it: events in, events out, across restarts, failures and a second process.
 
+mod bounds;
 mod files;
 
 use std::time::Duration;
@@ -59,7 +60,7 @@ impl Queue {
 
     fn mistake(&self) -> String {
         match self.open() {
-            Err(OpenError::Mistake(text)) => text,
+            Err(OpenError::Mistake(mistake)) => mistake.to_string(),
             other => panic!("{other:?}"),
         }
     }
@@ -229,7 +230,7 @@ async fn a_full_queue_refuses_and_drops_nothing() {
 /// One webhook whose application is down leaves room for the others.
 #[tokio::test]
 async fn a_webhook_leaves_a_part_of_the_queue_to_the_others() {
-    let queue = Queue { limits: Limits { events: 8, ..Limits::default() }, ..Queue::new() };
+    let queue = Queue { limits: Limits { events: 8, webhooks: 2, ..Limits::default() }, ..Queue::new() };
     let store = queue.open().unwrap();
     let shop = |text| Event { webhook: "shop".into(), ..event(text) };
     assert_eq!(keep(&store, shop("0")).await, Ok(Kept::New));
