@@ -31,7 +31,9 @@ pub fn preset(name: &str) -> &'static str {
 
 /// A definition, as if LiveKit's client library were the one that asks for its tokens.
 pub fn with_client(definition: &str) -> String {
-    format!("{definition}\n[client]{}", preset("livekit").split_once("[client]").expect("a client").1)
+    let (_, behind) = preset("livekit").split_once("[client]").expect("a client");
+    let client = behind.split("\n[webhook]").next().expect("a part");
+    format!("{definition}\n[client]{client}")
 }
 
 /// The service on preset `local`, which declares no inputs.
