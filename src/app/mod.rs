@@ -31,8 +31,8 @@ use crate::secrets::{self, Reload};
 use crate::session::{Plan, Sessions};
 use crate::telemetry::{self, LogQueue, RequestLog};
 use crate::webhook::Webhook;
-use crate::webhook::store::Store;
 use crate::webhook::store::sqlite::SealKey;
+use crate::webhook::store::{Pending, Store};
 
 pub(crate) use descriptors::raise as raise_descriptor_limit;
 
@@ -44,7 +44,7 @@ const FRONT: &str = "server.listen";
 const GRPC: &str = "grpc.listen";
 const OPS: &str = "ops.listen";
 const WEBHOOKS: &str = "webhook_server.listen";
-/// Time for connections to notice that they were cut.
+/// Time for connections to notice that they were cut, and for the queue to write the rest.
 const AFTER_CUT: Duration = Duration::from_secs(1);
 
 /// Everything that was configured, checked and put together, before anything is opened.
@@ -394,7 +394,7 @@ impl App {
         accepting.finished().await;
         let ended = drain(&lifecycle, server.drain_timeout).await;
         if let Some(store) = store {
-            store.close().await;
+            close(store.close(), AFTER_CUT).await;
         }
         ops_lifecycle.draining().cancel();
         ops_accepting.finished().await;
@@ -427,6 +427,14 @@ async fn drain(lifecycle: &Lifecycle, deadline: Duration) -> Ended {
     Ended::Cut(left)
 }
 
+/// Waits until the store has written what it had. A disk that hangs does not hold up the end of the process: what was answered
+/// is on it, and what was delivered meanwhile may come once more.
+async fn close(closing: Pending<'_, ()>, deadline: Duration) {
+    if tokio::time::timeout(deadline, closing).await.is_err() {
+        tracing::warn!("the queue did not close in time: events that were delivered may come once more");
+    }
+}
+
 fn watch_files(blueprint: &Blueprint, sessions: &Arc<Sessions>, lifecycle: &Lifecycle) -> Nudge {
     let (reloads, metrics) = (blueprint.reloads(sessions), Arc::clone(&blueprint.metrics));
     let files = reloads.iter().flat_map(|reload| reload.files()).collect();
@@ -436,4 +444,15 @@ fn watch_files(blueprint: &Blueprint, sessions: &Arc<Sessions>, lifecycle: &Life
         }
         metrics.process.files_stuck().set(i64::try_from(secrets::stuck()).unwrap_or(i64::MAX));
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A writer that hangs in a flush never says that it has ended.
+    #[tokio::test]
+    async fn a_queue_that_does_not_close_ends_with_its_deadline() {
+        close(Box::pin(std::future::pending()), Duration::ZERO).await;
+    }
 }

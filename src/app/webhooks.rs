@@ -31,13 +31,14 @@ impl Opened {
         let Some(webhooks) = &blueprint.config.webhooks else { return Ok(opened) };
         let Blueprint { clock, metrics, .. } = blueprint;
         opened.store = webhooks.queue.as_ref().map(|queue| open_queue(queue, webhooks, clock, metrics)).transpose()?;
-        let room = Room::new(webhooks.server.max_buffered_bytes, Arc::clone(clock));
+        let room = Room::new(webhooks.server.max_buffered_bytes, blueprint.webhooks.len() > 1, Arc::clone(clock));
         for webhook in &blueprint.webhooks {
             let parts = Parts {
                 poster: blueprint.poster.clone(),
                 signer: Arc::clone(webhook.signer()),
                 clock: Arc::clone(clock),
                 metrics: Arc::clone(metrics),
+                requests: room.requests().clone(),
                 at_once: webhook.config().deliveries_at_once,
                 timeout: webhook.config().attempt_timeout,
             };

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
 
 use super::message::Message;
 use super::outcome::Class;
@@ -39,6 +40,7 @@ pub struct Deliveries {
     places: Arc<Semaphore>,
     /// An attempt has ended.
     ended: Notify,
+    requests: TaskTracker,
     lifecycle: Lifecycle,
     lag_seconds: Lag,
 }
@@ -94,6 +96,7 @@ impl Deliveries {
             at_once: parts.at_once,
             places: Arc::new(Semaphore::new(parts.at_once.min(Semaphore::MAX_PERMITS))),
             ended: Notify::new(),
+            requests: parts.requests.clone(),
             lifecycle: lifecycle.clone(),
             lag_seconds: families.lag_seconds(webhook),
         }
@@ -266,19 +269,35 @@ impl Deliveries {
         self.store.settle(event.seq, settled);
     }
 
-    /// Finishes what is under way; where there is a fallback, what waits goes there.
-    async fn drain(self: &Arc<Self>, mut hand: VecDeque<Taken>) {
+    /// Finishes what is under way, and waits for the requests that are still coming, because what they bring is answered 200;
+    /// where there is a fallback, what waits goes there. A store that has failed hands out nothing more.
+    async fn drain(self: &Arc<Self>, hand: VecDeque<Taken>) {
+        self.requests.close();
         if self.fallback.is_some() {
-            self.store.hurry(&self.webhook);
-            while self.store.standing(&self.webhook).pending > 0 {
-                let place = tokio::select! {
-                    place = self.ready(&mut hand) => place,
-                    () = self.ended.notified() => continue,
-                };
-                self.begin(&mut hand, place).await;
+            tokio::select! {
+                () = self.empty(hand) => {}
+                _problem = self.store.failed() => {}
             }
         }
+        self.requests.wait().await;
         let all = u32::try_from(self.at_once).unwrap_or(u32::MAX);
         drop(self.places.acquire_many(all).await);
+    }
+
+    /// Brings what waits to the fallback until no event is left and none can come.
+    async fn empty(self: &Arc<Self>, mut hand: VecDeque<Taken>) {
+        self.store.hurry(&self.webhook);
+        loop {
+            let may_come = !self.requests.is_empty();
+            if !may_come && self.store.standing(&self.webhook).pending == 0 {
+                return;
+            }
+            let place = tokio::select! {
+                place = self.ready(&mut hand) => place,
+                () = self.ended.notified() => continue,
+                () = self.requests.wait(), if may_come => continue,
+            };
+            self.begin(&mut hand, place).await;
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::keys::Signer;
@@ -46,6 +47,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// The requests that may still bring events. At the end of the service the deliveries close it and wait for them.
+    pub requests: TaskTracker,
     /// Attempts at once, at each target.
     pub at_once: usize,
     /// Time of one attempt, connection included.

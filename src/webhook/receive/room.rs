@@ -2,7 +2,8 @@
 //!
 //! A body is counted before it is read: by the length that was declared, or else by its limit. Where no place or no memory is
 //! left, the body that has been coming for the longest time makes room, if that time is longer than a provider needs. So who
-//! sends slowly takes nothing from those who do not (W-11).
+//! sends slowly takes nothing from those who do not (W-11). Where there are several webhooks, one of them leaves a quarter of the
+//! memory to the others: beyond that its own oldest body makes room, however short it has been coming.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +11,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::clock::{Clock, Moment};
 
@@ -20,7 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Room {
     most_bytes: usize,
+    /// What one webhook may have of them, where there are several.
+    share: Option<usize>,
     clock: Arc<dyn Clock>,
+    requests: TaskTracker,
     guests: Mutex<Guests>,
 }
 
@@ -51,50 +57,70 @@ pub struct Guest {
     room: Arc<Room>,
     number: u64,
     displaced: CancellationToken,
+    _request: TaskTrackerToken,
 }
 
 impl Room {
-    /// Room for so many bytes.
-    pub fn new(most_bytes: usize, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { most_bytes, clock, guests: Mutex::default() })
+    /// Room for so many bytes, which several webhooks may share.
+    pub fn new(most_bytes: usize, is_shared: bool, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let share = is_shared.then(|| most_bytes.saturating_sub(most_bytes / 4));
+        Arc::new(Self { most_bytes, share, clock, requests: TaskTracker::new(), guests: Mutex::default() })
+    }
+
+    /// The requests that are at work, those whose place was given to another as well. When this is closed, no other enters:
+    /// what waits for them at the end of the service has then seen the last event.
+    pub fn requests(&self) -> &TaskTracker {
+        &self.requests
     }
 
     /// A place for a request to `webhook`, of which `most` are at work at once, with a body of `bytes`.
     pub fn enter(self: &Arc<Self>, webhook: &Arc<str>, most: usize, bytes: usize) -> Option<Guest> {
+        // Counted first, so that no request enters unseen while this is closed.
+        let request = self.requests.token();
+        if self.requests.is_closed() {
+            return None;
+        }
         let now = self.clock.moment();
+        // W-11: room for others
+        let is_slow = |_: &Entry, reading: &Reading| now.since(reading.since) >= PATIENCE;
+        let is_own = |entry: &Entry| entry.webhook == *webhook;
         let mut guests = self.guests.lock();
         // W-11: permits
-        while guests.of(webhook) >= most {
-            guests.displace(now, |entry| entry.webhook == *webhook)?;
+        while guests.count(is_own) >= most {
+            guests.displace(|entry, reading| is_own(entry) && is_slow(entry, reading))?;
+        }
+        // A body that is larger than the share may come where it is the only one.
+        let is_too_much = |held: usize| held > 0 && self.share.is_some_and(|share| held.saturating_add(bytes) > share);
+        // W-11: share of one webhook
+        while is_too_much(guests.bytes(is_own)) {
+            guests.displace(|entry, _| is_own(entry))?;
         }
         // W-11: bytes before reading
-        while guests.bytes().saturating_add(bytes) > self.most_bytes {
-            guests.displace(now, |_| true)?;
+        while guests.bytes(|_| true).saturating_add(bytes) > self.most_bytes {
+            guests.displace(is_slow)?;
         }
         let number = guests.next;
         guests.next += 1;
         let displaced = CancellationToken::new();
         let reading = Some(Reading { since: now, displaced: displaced.clone() });
         guests.all.insert(number, Entry { webhook: Arc::clone(webhook), bytes, reading });
-        Some(Guest { room: Arc::clone(self), number, displaced })
+        Some(Guest { room: Arc::clone(self), number, displaced, _request: request })
     }
 }
 
 impl Guests {
-    fn of(&self, webhook: &Arc<str>) -> usize {
-        self.all.values().filter(|entry| entry.webhook == *webhook).count()
+    fn count(&self, wanted: impl Fn(&Entry) -> bool) -> usize {
+        self.all.values().filter(|entry| wanted(entry)).count()
     }
 
-    fn bytes(&self) -> usize {
-        self.all.values().map(|entry| entry.bytes).sum()
+    fn bytes(&self, wanted: impl Fn(&Entry) -> bool) -> usize {
+        self.all.values().filter(|entry| wanted(entry)).map(|entry| entry.bytes).sum()
     }
 
-    /// Lets the body that has been coming for the longest time make room; `None` where there is none that has had its time.
-    fn displace(&mut self, now: Moment, wanted: impl Fn(&Entry) -> bool) -> Option<()> {
-        // W-11: room for others
-        let is_slow =
-            |entry: &Entry| entry.reading.as_ref().is_some_and(|reading| now.since(reading.since) >= PATIENCE);
-        let (&number, _) = self.all.iter().find(|(_, entry)| wanted(entry) && is_slow(entry))?;
+    /// Lets the wanted body that has been coming for the longest time make room; `None` where there is none.
+    fn displace(&mut self, wanted: impl Fn(&Entry, &Reading) -> bool) -> Option<()> {
+        let is_wanted = |entry: &Entry| entry.reading.as_ref().is_some_and(|reading| wanted(entry, reading));
+        let (&number, _) = self.all.iter().find(|(_, entry)| is_wanted(entry))?;
         let reading = self.all.remove(&number)?.reading?;
         reading.displaced.cancel();
         Some(())
@@ -129,7 +155,7 @@ mod tests {
     fn room(bytes: usize) -> (Arc<Room>, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(0)));
         let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
-        (Room::new(bytes, time), clock)
+        (Room::new(bytes, false, time), clock)
     }
 
     /// W-11: a webhook has its places, all of them together their memory, and everything comes back.
@@ -167,5 +193,50 @@ mod tests {
         assert!(room.enter(&name, 3, 1).is_none(), "no body that is here makes room");
         drop(slow);
         assert_eq!(room.guests.lock().all.len(), 2, "who was displaced gives nothing back twice");
+    }
+
+    /// W-11: of several webhooks one has three quarters of the memory; beyond that its own oldest body makes room at once.
+    #[tokio::test]
+    async fn one_webhook_leaves_a_quarter_to_the_others() {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_seconds(0)));
+        let room = Room::new(100, true, clock);
+        let (one, two): (Arc<str>, Arc<str>) = (Arc::from("one"), Arc::from("two"));
+        let whole = room.enter(&one, 9, 25).expect("a place");
+        whole.has_come();
+        let oldest = room.enter(&one, 9, 25).expect("a place");
+        let _second = room.enter(&one, 9, 25).expect("three quarters");
+        let _third = room.enter(&one, 9, 25).expect("the place of its oldest body");
+        oldest.displaced().await;
+        let other = room.enter(&two, 9, 25).expect("a quarter");
+        other.has_come();
+        assert!(room.enter(&two, 9, 1).is_none(), "what another has is its own for a second");
+        assert!(room.enter(&one, 9, 51).is_none(), "no body that is here makes room");
+        assert_eq!(room.guests.lock().count(|entry| entry.webhook == two), 1);
+    }
+
+    /// A body that is larger than the share of a webhook comes alone.
+    #[test]
+    fn a_large_body_has_the_memory_for_itself() {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_seconds(0)));
+        let room = Room::new(100, true, clock);
+        let name: Arc<str> = Arc::from("one");
+        let large = room.enter(&name, 9, 100).expect("all of it");
+        large.has_come();
+        assert!(room.enter(&name, 9, 1).is_none());
+    }
+
+    /// No request enters behind the last one, and one whose place was given away is still waited for.
+    #[tokio::test]
+    async fn a_closed_room_waits_for_all_who_are_in_it() {
+        let (room, clock) = room(100);
+        let name: Arc<str> = Arc::from("one");
+        let slow = room.enter(&name, 1, 100).expect("a place");
+        clock.advance(PATIENCE);
+        drop(room.enter(&name, 1, 100).expect("the slow one makes room"));
+        room.requests().close();
+        assert!(room.enter(&name, 1, 1).is_none());
+        assert_eq!(room.requests().len(), 1);
+        drop(slow);
+        room.requests().wait().await;
     }
 }

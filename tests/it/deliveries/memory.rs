@@ -9,12 +9,14 @@ use sidemint::clock::{Clock as _, ManualClock, Moment};
 use sidemint::webhook::event::{Event, OrderKey};
 use sidemint::webhook::store::{Figures, Kept, Memory, Pending, Seq, Settled, Standing, Store, StoreError, Taken};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 #[derive(Debug)]
 pub struct MemoryStore {
     clock: Arc<ManualClock>,
     state: Mutex<State>,
     changed: Notify,
+    failed: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +35,12 @@ struct State {
 
 impl MemoryStore {
     pub fn new(clock: &Arc<ManualClock>) -> Arc<Self> {
-        Arc::new(Self { clock: Arc::clone(clock), state: Mutex::default(), changed: Notify::new() })
+        Arc::new(Self {
+            clock: Arc::clone(clock),
+            state: Mutex::default(),
+            changed: Notify::new(),
+            failed: CancellationToken::new(),
+        })
     }
 
     /// Puts an event in; its id is its number.
@@ -79,6 +86,11 @@ impl MemoryStore {
     /// Most events that were taken at once.
     pub fn most_taken(&self) -> usize {
         self.state.lock().unwrap().most_taken
+    }
+
+    /// From now on nothing is handed out.
+    pub fn fail(&self) {
+        self.failed.cancel();
     }
 
     fn pop(&self, most: usize) -> Result<Vec<Taken>, Option<Moment>> {
@@ -135,7 +147,13 @@ impl Store for MemoryStore {
     }
 
     fn take<'s>(&'s self, _webhook: &'s str, most: usize) -> Pending<'s, Vec<Taken>> {
-        Box::pin(self.wait(most))
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                () = self.failed.cancelled() => std::future::pending().await,
+                found = self.wait(most) => found,
+            }
+        })
     }
 
     fn settle(&self, seq: Seq, settled: Settled) {
@@ -182,7 +200,10 @@ impl Store for MemoryStore {
     }
 
     fn failed(&self) -> Pending<'_, String> {
-        Box::pin(std::future::pending())
+        Box::pin(async {
+            self.failed.cancelled().await;
+            "the disk is gone".to_owned()
+        })
     }
 
     fn close(&self) -> Pending<'_, ()> {

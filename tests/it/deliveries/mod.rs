@@ -18,6 +18,7 @@ use sidemint::outbound::Outbound;
 use sidemint::secrets::{Reports, Secret, SecretSource};
 use sidemint::webhook::delivery::{Deliveries, Parts, Role, Signer, Target};
 use sidemint::webhook::store::{Settled, Store};
+use tokio_util::task::TaskTracker;
 
 use application::{Application, KEY, answer};
 use memory::MemoryStore;
@@ -33,6 +34,7 @@ struct Bench {
     clock: Arc<ManualClock>,
     store: Arc<MemoryStore>,
     metrics: Arc<Metrics>,
+    requests: TaskTracker,
     lifecycle: Lifecycle,
     deliveries: Option<Arc<Deliveries>>,
 }
@@ -48,7 +50,8 @@ impl Bench {
 
     fn with_store(clock: &Arc<ManualClock>, store: Arc<MemoryStore>) -> Self {
         let metrics = Arc::new(Metrics::new().expect("metrics"));
-        Self { clock: Arc::clone(clock), store, metrics, lifecycle: Lifecycle::new(), deliveries: None }
+        let (requests, lifecycle) = (TaskTracker::new(), Lifecycle::new());
+        Self { clock: Arc::clone(clock), store, metrics, requests, lifecycle, deliveries: None }
     }
 
     fn parts(&self) -> Parts {
@@ -60,6 +63,7 @@ impl Bench {
             signer: Arc::new(signer),
             clock,
             metrics: Arc::clone(&self.metrics),
+            requests: self.requests.clone(),
             at_once: 16,
             timeout: 15 * SECOND,
         }

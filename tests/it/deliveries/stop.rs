@@ -66,3 +66,16 @@ async fn a_fallback_that_does_not_answer_ends_with_the_drain_deadline() {
     assert_eq!(bench.pending(), 100, "each of them is delivered after the next start");
     assert!(bench.store.settled().iter().all(|(_, settled)| matches!(settled, Settled::Returned(_))));
 }
+
+/// A store that has failed hands out nothing: the process ends at once, and the next one begins with what is on disk.
+#[tokio::test]
+async fn a_store_that_has_failed_is_not_waited_for() {
+    let clock = clock();
+    let app = Application::start(&clock).await;
+    let bench = Bench::start(&clock, &app.url(), Some(&app.url()));
+    bench.store.fail();
+    bench.store.put(None, "{}");
+    bench.lifecycle.draining().cancel();
+    bench.soon("ended", || bench.lifecycle.running() == 0).await;
+    assert_eq!((bench.pending(), app.count()), (1, 0));
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use super::fixture::{Fixture, Setup, signature};
+use super::fixture::{Fixture, SIGN_KEY, Setup, signature};
 use crate::client::{Connection, request};
 use crate::eventually::eventually;
 use crate::fakes::http::Script;
@@ -61,6 +61,29 @@ async fn bodies_are_counted_before_they_come() {
     eventually("one has the memory", async || fixture.ended("busy").await == 1).await;
     assert_eq!(fixture.post(EVENT).await.status, 200, "a small one has room");
     assert_eq!(fixture.post(&" ".repeat(500_000)).await.status, 503);
+}
+
+/// W-11: who takes the memory of one webhook leaves a quarter of it to another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_at_one_webhook_leaves_room_for_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("sign-key");
+    std::fs::write(&key, SIGN_KEY).unwrap();
+    let rest = format!(
+        "[webhooks.other]\nprovider = \"events\"\nto = \"http://127.0.0.1:9/hooks\"\nsign_key_file = \"{}\"\n",
+        key.display()
+    );
+    let server = ("webhook_server.max_buffered_bytes", "1048576".to_owned());
+    let fixture = Setup { rest, overrides: vec![server], ..Setup::default() }.start().await;
+    let mut flood = Vec::new();
+    for _ in 0..8 {
+        flood.push(begin(&fixture, 262_144).await);
+    }
+    eventually("all but three are gone", async || fixture.ended("busy").await == 5).await;
+    let large = " ".repeat(250_000);
+    let headers = [("X-Signature", &*signature(large.as_bytes()))];
+    let answer = fixture.send_to("/webhooks/other", &headers, large.as_bytes()).await;
+    assert_ne!(answer.status, 503, "{}", answer.text());
 }
 
 /// W-11: a body that does not come to its end.

@@ -9,5 +9,6 @@ mod libraries;
 pub mod preset;
 mod proxies;
 mod requests;
+mod stop;
 mod through;
 mod vectors;
