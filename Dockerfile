@@ -49,7 +49,7 @@ LABEL org.opencontainers.image.title="sidemint" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /out/bin/sidemint /usr/local/bin/sidemint
 # The queue of webhooks, where some are configured: mount a volume here to keep it. An empty volume takes over its owner.
-COPY --from=build --chown=65532:65532 --chmod=700 /out/queue /var/lib/sidemint
+COPY --from=build --chown=65532:65532 /out/queue /var/lib/sidemint
 # Mount the configuration here. Without one the program stops with a sentence: there is no default that would serve
 # tokens to somebody the operator did not name.
 ENV SIDEMINT_CONFIG=/etc/sidemint/config.toml
