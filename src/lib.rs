@@ -19,12 +19,19 @@
 //!    for one. [`outbound`] makes the calls.
 //! 5. [`inbound`] replies: one table of outcomes, one request line, counters.
 //!
-//! Behind this, sessions in use are renewed by the [`clock`], and [`secrets`] are read again when their files change.
+//! # The life of an event
+//!
+//! A provider posts events to a listener of its own. [`webhook`] proves one by the provider's definition, keeps it on disk,
+//! answers, and delivers it to the application, signed anew, until the application has taken it.
+//!
+//! # Behind this
+//!
+//! Sessions in use are renewed by the [`clock`], and [`secrets`] are read again when their files change.
 //!
 //! [`config`] is what the operator wrote, checked; [`definition`] is what its formats have in common. [`decode`] reads what
-//! others sent, strictly. [`app`] puts the rooms together, [`lifecycle`] starts and stops them, [`cli`] is the command line. [`pacing`] says how often users are
-//! served and others are called, and when again after a failure. [`metrics`] and [`telemetry`] tell what
-//! happens. Arrows point down only, and each large crate has one door; a test holds both rules.
+//! others sent, strictly. [`app`] puts the rooms together, [`lifecycle`] starts and stops them, [`cli`] is the command line.
+//! [`pacing`] says how often users are served and others are called, and when again after a failure. [`metrics`] and
+//! [`telemetry`] tell what happens. Arrows point down only, and each large crate has one door; a test holds both rules.
 
 pub mod app;
 pub mod cli;

@@ -35,7 +35,9 @@ async fn centrifugo() {
 
 /// A LiveKit server, which posts events to `webhooks`, if anywhere.
 async fn livekit_server(webhooks: Option<String>) -> (SocketAddr, Part) {
-    let (folder, address, media) = (tempfile::tempdir().unwrap(), own_address(), own_address());
+    let (folder, address) = (tempfile::tempdir().unwrap(), own_address());
+    // It listens for media on every address, where the port of another test's server may be the same: the system chooses.
+    let media = std::net::TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap();
     // It reads YAML, and JSON is YAML.
     let text = json!({
         "port": address.port(),
