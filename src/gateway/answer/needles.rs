@@ -132,7 +132,7 @@ fn in_json(text: &str) -> Vec<Vec<u8>> {
 fn in_base64(secret: &[u8]) -> Vec<Vec<u8>> {
     let mut spellings = Vec::new();
     for (before, skipped) in [(0_usize, 0_usize), (1, 2), (2, 3)] {
-        let padded = [&[0; 2][..before], secret].concat();
+        let padded = [&vec![0; before], secret].concat();
         // The last character may hold bits of what follows.
         let whole = padded.len() * 8 / 6;
         for text in [STANDARD_NO_PAD.encode(&padded), URL_SAFE_NO_PAD.encode(&padded)] {
