@@ -38,8 +38,6 @@ fn of_gateway(text: &str) -> String {
 
 #[test]
 fn each_key_of_the_gateway_says_what_to_write() {
-    const GRANT: &str = "gateway.callers.shop.grants";
-    let unix = "{ unix_uids = [7] }";
     for (key, value, told) in [
         ("gateway.listen", "\"127.0.0.1:8070\"", ""),
         (
@@ -102,6 +100,16 @@ fn each_key_of_the_gateway_says_what_to_write() {
             "[{ provider = \"live\", path = \"/x\" }]",
             "gateway.mounts[0].path: unknown key; known here: provider, listen",
         ),
+    ] {
+        assert_eq!(said(key, value), told, "{key} = {value}");
+    }
+}
+
+#[test]
+fn each_key_of_a_caller_says_what_to_write() {
+    const GRANT: &str = "gateway.callers.shop.grants";
+    let unix = "{ unix_uids = [7] }";
+    for (key, value, told) in [
         (
             "gateway.callers",
             "{}",
