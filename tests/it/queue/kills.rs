@@ -1,5 +1,6 @@
 //! W-18: the built service under load, killed again and again while it opens, takes, delivers and notes events.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::fakes::provider::Fake;
 use crate::webhooks::fixture::verify;
 
 /// Callers that post at the same time, each of them one event after the other.
-const CALLERS: usize = 8;
+const CALLERS: u64 = 8;
 /// Rooms of each caller, in turn.
 const ROOMS: u64 = 3;
 /// Events of a caller that may wait: one that posts without end would fill the queue.
@@ -36,18 +37,18 @@ struct Room {
 /// The rooms of all callers, and what should not have come.
 #[derive(Default)]
 struct Seen {
-    rooms: [[Room; ROOMS as usize]; CALLERS],
+    rooms: BTreeMap<(u64, u64), Room>,
     doubles: u64,
     wrong: Vec<String>,
 }
 
 impl Seen {
-    fn room(&mut self, caller: usize, room: u64) -> &mut Room {
-        &mut self.rooms[caller][usize::try_from(room).unwrap()]
+    fn room(&mut self, caller: u64, room: u64) -> &mut Room {
+        self.rooms.entry((caller, room)).or_default()
     }
 
     fn sum(&self, of: impl Fn(&Room) -> u64) -> u64 {
-        self.rooms.iter().flatten().map(of).sum()
+        self.rooms.values().map(of).sum()
     }
 
     /// Judges a delivery, and says whether the application takes it.
@@ -55,7 +56,6 @@ impl Seen {
         let id = verify(call, SystemClock.now())?.id;
         let number = |name: &str| call.json[name].as_u64().ok_or_else(|| format!("{name} of {id}"));
         let (caller, room, nth) = (number("caller")?, number("room_nth")?, number("nth")?);
-        let caller = usize::try_from(caller).unwrap();
         if id != EventKey::of_body(&call.body).webhook_id("chat") || call.body != body(caller, room, nth).as_bytes() {
             return Err(format!("{id} has another body"));
         }
@@ -78,7 +78,7 @@ impl Seen {
     }
 }
 
-fn body(caller: usize, room: u64, nth: u64) -> String {
+fn body(caller: u64, room: u64, nth: u64) -> String {
     format!(
         r#"{{"event":"message.new","room":"{caller}-{room}","caller":{caller},"room_nth":{room},"nth":{nth},"fill":"{}"}}"#,
         "x".repeat(usize::try_from(nth % 7).unwrap() * 700)
@@ -86,7 +86,7 @@ fn body(caller: usize, room: u64, nth: u64) -> String {
 }
 
 /// Posts the events of one caller for as long as it is let, each until it is answered.
-async fn post(mut provider: Provider, caller: usize, seen: Arc<Mutex<Seen>>) {
+async fn post(mut provider: Provider, caller: u64, seen: Arc<Mutex<Seen>>) {
     for number in 0_u64.. {
         let (room, nth) = (number % ROOMS, number / ROOMS);
         let is_ahead = || nth > AHEAD / ROOMS + seen.lock().unwrap().room(caller, room).taken;
@@ -143,7 +143,7 @@ async fn no_event_is_lost_when_the_service_is_killed_under_load() {
     }
     callers.iter().for_each(tokio::task::JoinHandle::abort);
     let mut service = home.spawn();
-    let all = async || seen.lock().unwrap().rooms.iter().flatten().all(|room| room.taken >= room.accepted);
+    let all = async || seen.lock().unwrap().rooms.values().all(|room| room.taken >= room.accepted);
     eventually("every event that was answered 200 arrives", all).await;
     service.kill().unwrap();
     service.wait().unwrap();
