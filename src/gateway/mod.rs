@@ -6,7 +6,7 @@
 //! [`gate`] decides, without input or output: the form of a request, its path, method, query, headers and body, against the
 //! [`operation`] that a definition describes. [`refusal`] names what it refuses.
 
-pub mod body;
+mod body;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 pub mod gate;
