@@ -47,7 +47,9 @@ pub(in crate::gateway) fn check(rules: &FieldRules, message: &[u8]) -> Result<Ve
         if rules.denied.contains(&field.number) || is_other {
             return Err(Refusal::BodyDenied);
         }
-        let Some((_, parameter)) = rules.parameters.iter().find(|(number, _)| *number == field.number) else { continue };
+        let Some((_, parameter)) = rules.parameters.iter().find(|(number, _)| *number == field.number) else {
+            continue;
+        };
         // Of two, readers take the last, and of another kind none.
         let is_twice = seen.contains(&field.number); // G-05: repeated field
         let text = match field.value {

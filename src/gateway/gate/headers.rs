@@ -1,8 +1,8 @@
 //! Headers of requests that pass: an allow list, one line each.
 
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, USER_AGENT,
 };
 
 use crate::definition::Mistake;
@@ -85,7 +85,9 @@ impl RequestHeaders {
             let problem = match HeaderName::try_from(text.as_str()) {
                 Err(_) => "is not the name of a header",
                 // G-04, G-08, G-10: headers that never pass
-                Ok(name) if is_never_passed(&name) => "never passes: it is of one hop, a proof, or says who or where; remove it",
+                Ok(name) if is_never_passed(&name) => {
+                    "never passes: it is of one hop, a proof, or says who or where; remove it"
+                }
                 Ok(name) if ours.contains(&name) => "is what sidemint sets itself; remove it", // G-09: header of ours
                 Ok(name) => {
                     names.push(name);
@@ -118,5 +120,7 @@ impl RequestHeaders {
 fn is_never_passed(name: &HeaderName) -> bool {
     let text = name.as_str();
     let begins = |own: &&str| if WHOLE.contains(own) { text == *own } else { text.starts_with(own) };
-    text.contains(['_', '.']) || NEVER.iter().any(|own| begins(&own)) || OVERRIDES.iter().any(|word| text.contains(word))
+    text.contains(['_', '.'])
+        || NEVER.iter().any(|own| begins(&own))
+        || OVERRIDES.iter().any(|word| text.contains(word))
 }

@@ -117,13 +117,16 @@ impl Gate {
         let mut mistakes = Mistakes::default();
         let added: Vec<String> = gateway.headers.iter().chain(&gateway.idempotency).cloned().collect();
         let headers = RequestHeaders::new(&added, &ours.headers).map_err(|wrong| {
-            let at = |n: usize| if n < gateway.headers.len() { Key::of("headers").item(n) } else { Key::of("idempotency") };
+            let at =
+                |n: usize| if n < gateway.headers.len() { Key::of("headers").item(n) } else { Key::of("idempotency") };
             wrong.into_iter().map(|(n, mistake)| mistake.within(at(n))).collect::<Mistakes>()
         });
         let headers = mistakes.note(headers).unwrap_or_default();
         let operations = mistakes.note(Operations::compile(gateway, &ours.query));
         match operations {
-            Some(operations) => mistakes.or(Self { operations, headers, dropped: ours.query.clone(), base: base.clone() }),
+            Some(operations) => {
+                mistakes.or(Self { operations, headers, dropped: ours.query.clone(), base: base.clone() })
+            }
             None => Err(mistakes),
         }
     }
@@ -208,7 +211,9 @@ impl<'g> Matched<'g> {
         let operation = self.operation;
         let body = match (self.kind, sent) {
             // A message without fields has no bytes; JSON and forms have some.
-            (Some(kind), Sent::Whole(body)) => Some((kind, body)).filter(|(_, body)| !body.is_empty() || kind == BodyType::Protobuf),
+            (Some(kind), Sent::Whole(body)) => {
+                Some((kind, body)).filter(|(_, body)| !body.is_empty() || kind == BodyType::Protobuf)
+            }
             // One that a rule looks into is never sent unseen, and none comes behind a head that says so.
             (Some(_), Sent::Apart) if operation.body.look_inside() => return Err(Refusal::BodyInvalid),
             (None, Sent::Whole(body)) if !body.is_empty() => return Err(Refusal::BodyInvalid),

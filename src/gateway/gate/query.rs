@@ -33,6 +33,7 @@ pub(in crate::gateway) fn read<'k>(
 /// Writes pairs as a query; `None` where there are none.
 pub(in crate::gateway) fn write(pairs: &[(&str, String)]) -> Option<String> {
     let encode = |text| utf8_percent_encode(text, ENCODED);
-    let written: Vec<String> = pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    let written: Vec<String> =
+        pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     (!written.is_empty()).then(|| written.join("&"))
 }

@@ -58,7 +58,8 @@ pub fn read<'r>(parts: &'r Parts, hosts: &Hosts) -> Result<Target<'r>, Refusal> 
 
 /// `Connection` names headers of one hop. One that names another takes that header from the request, or has us believe it.
 fn check_connection(headers: &HeaderMap) -> Result<(), Refusal> {
-    let is_known = |option: &str| ["", "close", "keep-alive", "te"].iter().any(|own| own.eq_ignore_ascii_case(option.trim()));
+    let is_known =
+        |option: &str| ["", "close", "keep-alive", "te"].iter().any(|own| own.eq_ignore_ascii_case(option.trim()));
     for line in headers.get_all(CONNECTION) {
         let options = line.to_str().map_err(|_bytes| Refusal::HeaderInvalid)?;
         // G-08: headers of one hop

@@ -47,7 +47,8 @@ impl<'r> Target<'r> {
 
     /// The same below its first segments, which must be these.
     pub fn below(mut self, first: &[&str]) -> Result<Self, Refusal> {
-        let is_below = self.segments.len() > first.len() && self.segments.iter().zip(first).all(|(own, name)| own == name);
+        let is_below =
+            self.segments.len() > first.len() && self.segments.iter().zip(first).all(|(own, name)| own == name);
         if !is_below {
             return Err(Refusal::OperationUnknown);
         }
@@ -93,8 +94,34 @@ mod tests {
     #[test]
     fn what_two_programs_read_in_two_ways_is_refused() {
         for part in [
-            "", ".", "..", "%2e", "%2E%2e", ".%2e", "%2e.", "%2F", "a%2fb", "a%5cb", "a\\b", "%", "%2", "%zz", "%252e", "%25",
-            "%252F", "%00", "a%0d%0ab", "%7f", "%c2%80", "%ff", "%c0%ae", "%c0%af", "%ed%a0%80", "a b", "a\tb", "\u{e9}",
+            "",
+            ".",
+            "..",
+            "%2e",
+            "%2E%2e",
+            ".%2e",
+            "%2e.",
+            "%2F",
+            "a%2fb",
+            "a%5cb",
+            "a\\b",
+            "%",
+            "%2",
+            "%zz",
+            "%252e",
+            "%25",
+            "%252F",
+            "%00",
+            "a%0d%0ab",
+            "%7f",
+            "%c2%80",
+            "%ff",
+            "%c0%ae",
+            "%c0%af",
+            "%ed%a0%80",
+            "a b",
+            "a\tb",
+            "\u{e9}",
             "a#b",
         ] {
             for text in [format!("/{part}"), format!("/a/{part}"), format!("/{part}/a"), format!("/a/{part}/b?c=d")] {
@@ -111,7 +138,9 @@ mod tests {
     /// G-01: the form says no host.
     #[test]
     fn a_target_names_no_host() {
-        for text in ["http://evil.example/users", "HTTPS://evil.example/users", "evil.example:443", "*", "//evil.example/users"] {
+        for text in
+            ["http://evil.example/users", "HTTPS://evil.example/users", "evil.example:443", "*", "//evil.example/users"]
+        {
             let uri: Uri = text.parse().expect(text);
             assert_eq!(Target::of(&uri), Err(Refusal::TargetInvalid), "{text}");
         }
@@ -124,7 +153,8 @@ mod tests {
     fn only_what_is_below_a_mount_is_seen() {
         let below = |text: &'static str| Target::read(text).expect(text).below(&["gateway", "live"]);
         assert!(below("/gateway/live/users").is_ok());
-        for text in ["/gateway/live", "/gateway/other/users", "/users", "/gateway/Live/users", "/x/gateway/live/users"] {
+        for text in ["/gateway/live", "/gateway/other/users", "/users", "/gateway/Live/users", "/x/gateway/live/users"]
+        {
             assert_eq!(below(text), Err(Refusal::OperationUnknown), "{text}");
         }
     }

@@ -22,10 +22,11 @@ impl Operations {
             let mut wrong = Mistakes::default();
             if let Some(group) = wrong.note(Group::new(gateway, calls, n)) {
                 group.check(ours, &mut wrong);
-                operations.extend(calls.entries(gateway).filter_map(|entry| wrong.note(entry)).filter_map(|entry| {
+                for entry in calls.entries(gateway) {
+                    let Some(entry) = wrong.note(entry) else { continue };
                     let operation = group.operation(&entry).map_err(|mistakes| mistakes.within(&entry.place));
-                    Some((entry.place.within(&place), wrong.note(operation)?))
-                }));
+                    operations.extend(wrong.note(operation).map(|operation| (entry.place.within(&place), operation)));
+                }
             }
             mistakes.extend(wrong.within(&place));
         }
@@ -48,7 +49,10 @@ fn check_pairs(operations: &[(Key, Operation)], mistakes: &mut Mistakes) {
             let is_ordered = one.path.beats(&other.path) != other.path.beats(&one.path);
             // G-02: two that could both win
             if one.path.meets(&other.path) && !is_ordered && (!is_same || one.method == other.method) {
-                let problem = format!("could be meant by the same request as {}; narrow a parameter with params.NAME.pattern", one.name);
+                let problem = format!(
+                    "could be meant by the same request as {}; narrow a parameter with params.NAME.pattern",
+                    one.name
+                );
                 mistakes.refuse(other_place, problem);
             }
         }
@@ -94,7 +98,11 @@ impl<'g> Group<'g> {
         let calls = self.calls;
         for (n, forbidden) in calls.forbid.iter().enumerate() {
             let place = Key::of("forbid").item(n);
-            self.check_reach(&place, [forbidden.json.is_empty(), forbidden.form.is_empty(), forbidden.proto.is_none()], mistakes);
+            self.check_reach(
+                &place,
+                [forbidden.json.is_empty(), forbidden.form.is_empty(), forbidden.proto.is_none()],
+                mistakes,
+            );
             for name in forbidden.within.iter().filter(|name| !calls.names().any(|own| own == *name)) {
                 mistakes.refuse(place.below("in"), format!("names \"{name}\", which is no call of this group"));
             }
@@ -115,7 +123,10 @@ impl<'g> Group<'g> {
         }
         // G-09: query of ours
         for name in self.query().filter(|name| ours.contains(name) || *name == "_method") {
-            mistakes.refuse("query", format!("names \"{name}\", which is a proof, or what sidemint sets itself; remove it"));
+            mistakes.refuse(
+                "query",
+                format!("names \"{name}\", which is a proof, or what sidemint sets itself; remove it"),
+            );
         }
     }
 
@@ -130,7 +141,10 @@ impl<'g> Group<'g> {
         ] {
             // G-05, G-19: rule for each type
             if lacks && self.types.contains(&kind) {
-                mistakes.refuse(place, format!("does not say where it is in a body that is {}; write {how}", name_of(kind)));
+                mistakes.refuse(
+                    place,
+                    format!("does not say where it is in a body that is {}; write {how}", name_of(kind)),
+                );
             }
         }
         if self.types.contains(&BodyType::Any) {
@@ -224,7 +238,9 @@ impl<'g> Group<'g> {
         for (n, own) in declared.iter().enumerate() {
             let Some(selector) = calls.params.get(&own.name) else { continue };
             for pointer in &selector.json {
-                mistakes.note(rules.json.find(pointer, n).map_err(|wrong| wrong.within(Key::of("params").below(&own.name))));
+                mistakes.note(
+                    rules.json.find(pointer, n).map_err(|wrong| wrong.within(Key::of("params").below(&own.name))),
+                );
             }
             rules.form.parameters.extend(selector.form.iter().map(|name| (name.clone(), n)));
             rules.fields.parameters.extend(selector.proto.map(|number| (number, n)));
@@ -251,7 +267,8 @@ fn parameters_in(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::String(text) => {
             let segments = split(text).unwrap_or_default();
-            let expressions = segments.iter().filter_map(|own| if let Segment::Expression(text) = own { Some(text) } else { None });
+            let expressions =
+                segments.iter().filter_map(|own| if let Segment::Expression(text) = own { Some(text) } else { None });
             for name in expressions.flat_map(|text| text.split("param.").skip(1)) {
                 let end = name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(name.len());
                 let name = name.get(..end).unwrap_or_default().to_owned();

@@ -114,7 +114,11 @@ impl Operation {
     }
 
     /// The parameters of a path and of a query.
-    pub(super) fn parameters(&self, segments: &[Cow<'_, str>], query: &[(&str, String)]) -> Result<Parameters<'_>, Refusal> {
+    pub(super) fn parameters(
+        &self,
+        segments: &[Cow<'_, str>],
+        query: &[(&str, String)],
+    ) -> Result<Parameters<'_>, Refusal> {
         let mut parameters = Parameters::default();
         for (name, value) in self.path.values(segments) {
             parameters.add(name, value);

@@ -77,14 +77,19 @@ impl PathPattern {
         let mut names: Vec<&str> = pattern.parameters().collect();
         names.sort_unstable();
         match names.windows(2).find(|pair| pair.first() == pair.last()) {
-            Some(pair) => Err(wrong(format!("has {{{}}} twice", pair.concat().get(..pair.concat().len() / 2).unwrap_or_default()))),
+            Some(pair) => Err(wrong(format!(
+                "has {{{}}} twice",
+                pair.concat().get(..pair.concat().len() / 2).unwrap_or_default()
+            ))),
             None => Ok(pattern),
         }
     }
 
     /// Names of the parameters, in order.
     pub(super) fn parameters(&self) -> impl Iterator<Item = &str> {
-        self.segments.iter().filter_map(|own| if let Segment::Parameter { name, .. } = own { Some(name.as_str()) } else { None })
+        self.segments
+            .iter()
+            .filter_map(|own| if let Segment::Parameter { name, .. } = own { Some(name.as_str()) } else { None })
     }
 
     /// Whether a path with these segments fits: whole segments, byte for byte.
@@ -106,7 +111,7 @@ impl PathPattern {
     }
 
     /// The values of parameters in segments that fit, in order.
-    pub(super) fn values<'s, 't>(&'s self, segments: &'s [Cow<'t, str>]) -> impl Iterator<Item = (&'s str, &'s str)> + use<'s, 't> {
+    pub(super) fn values<'s, 'v>(&'s self, segments: &'v [Cow<'_, str>]) -> impl Iterator<Item = (&'s str, &'v str)> {
         self.segments.iter().zip(segments).filter_map(|(own, text)| match own {
             Segment::Parameter { name, .. } => Some((name.as_str(), text.as_ref())),
             _ => None,

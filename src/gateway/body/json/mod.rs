@@ -9,8 +9,8 @@ use std::collections::HashSet;
 
 use crate::gateway::refusal::Refusal;
 use reader::Reader;
-pub(in crate::gateway) use tree::Tree;
 use tree::Set;
+pub(in crate::gateway) use tree::Tree;
 
 /// Digits of a number that is an id at most: readers that know floats alone would change a longer one.
 const MAX_DIGITS: usize = 15;
