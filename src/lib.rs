@@ -24,6 +24,11 @@
 //! A provider posts events to a listener of its own. [`webhook`] proves one by the provider's definition, keeps it on disk,
 //! answers, and delivers it to the application, signed anew, until the application has taken it.
 //!
+//! # The life of a server-side call
+//!
+//! The application's servers call a listener of their own. [`gateway`] knows the caller, matches the call with one operation
+//! that it may use, builds the call anew with the provider's credential, and hands the answer back.
+//!
 //! # Behind this
 //!
 //! Sessions in use are renewed by the [`clock`], and [`secrets`] are read again when their files change.
@@ -41,6 +46,7 @@ pub mod decode;
 pub mod definition;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod gateway;
 pub mod identity;
 pub mod inbound;
 pub mod lifecycle;

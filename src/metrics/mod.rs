@@ -11,6 +11,7 @@
 
 mod delivery;
 mod families;
+mod gateway;
 mod identity;
 mod inbound;
 mod key_sets;
@@ -24,6 +25,7 @@ use prometheus::{Registry, TextEncoder};
 
 pub use delivery::DeliveryFamilies;
 pub use families::{Family, Lag, Size};
+pub use gateway::GatewayFamilies;
 pub use identity::IdentityFamilies;
 pub use inbound::InboundFamilies;
 pub use key_sets::KeySetMetrics;
@@ -81,6 +83,8 @@ rooms! {
     webhook: WebhookFamilies,
     /// Deliveries of webhooks.
     delivery: DeliveryFamilies,
+    /// The gateway.
+    gateway: GatewayFamilies,
     /// The process.
     process: ProcessFamilies,
 }

@@ -8,6 +8,7 @@ mod fault;
 mod poster;
 mod reader;
 mod services;
+mod stream;
 mod way;
 
 use std::future::Future;
@@ -23,6 +24,7 @@ pub use fault::{ConnectError, SendError};
 pub use poster::{Answer, Poster};
 pub use reader::{ReadError, Reader};
 pub use services::Services;
+pub use stream::{Download, Streamed, Upload};
 
 use fault::Failure;
 use way::{Way, plain};

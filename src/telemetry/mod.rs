@@ -3,6 +3,7 @@
 //! A line per request is the dearest thing that a warm request can do. Both wait in one [`LogQueue`] for the thread that
 //! writes.
 
+mod call_log;
 mod format;
 mod queue;
 mod request_log;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+pub use call_log::CallLine;
 pub use format::Format;
 pub use queue::{Events, LogQueue};
 pub use request_log::{RequestLine, RequestLog, UserTag};

@@ -135,6 +135,25 @@ impl RequestLog {
             self.shared.queue.push(draft.text.as_bytes(), false);
         });
     }
+
+    /// Writes a line of another kind. `rest` writes its message and its fields.
+    pub(super) fn draft(&self, target: &str, level: Level, rest: impl FnOnce(Format, &mut String)) {
+        let (now, format) = (self.shared.clock.now(), self.shared.queue.format());
+        DRAFT.with_borrow_mut(|Draft { text, second }| {
+            text.clear();
+            format.head(text, time(second, now), level, target);
+            rest(format, text);
+            format.end(text);
+            self.shared.queue.push(text.as_bytes(), false);
+        });
+    }
+}
+
+impl UserTag {
+    /// The text of it.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl Draft {
@@ -193,7 +212,7 @@ fn time(second: &mut (i64, String), now: Timestamp) -> &str {
 }
 
 /// JSON text in ASCII: no control, bidi or other character can disturb a terminal or a parser (T-47).
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {

@@ -13,7 +13,7 @@ const ROWS: [&[&str]; 8] = [
     &["cli"],
     &["app", "fuzzing"],
     &["inbound"],
-    &["session", "webhook"],
+    &["session", "webhook", "gateway"],
     &["identity", "provider"],
     &["outbound"],
     &LEAVES,

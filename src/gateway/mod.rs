@@ -1,0 +1,7 @@
+//! The gateway: server-side calls of the application, made with credentials that the application does not hold.
+//!
+//! Nothing is forwarded. A call is matched with one named operation that its caller may use, and what the provider gets is
+//! built anew from what was matched, with the provider's credential put in last. [`answer`] hands back what the provider
+//! says: only headers of a list, and nothing that repeats the credential.
+
+pub mod answer;
