@@ -1,17 +1,20 @@
 //! The configuration file, word for word. Unknown keys are refused; nothing is computed here.
 
 mod address;
+mod gateway;
 mod identity;
 mod webhook;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::did_you_mean;
 use address::Address;
-pub(super) use identity::{Identity, Peers};
+pub use gateway::ActsAs;
+pub(super) use gateway::{Gateway, Grant, Mount};
+pub(super) use identity::{GatewayCaller, Identity, Peers};
 pub(super) use webhook::{Queue, Webhook, WebhookMode, WebhookServer};
 
 use crate::definition::{Count, DAY, HOUR, MILLI, MINUTE, OneOrMany, Span};
@@ -102,6 +105,7 @@ pub(super) struct Log {
     pub(super) level: String,
     pub(super) requests: RequestLines,
     pub(super) users: UserLines,
+    pub(super) gateway_params: bool,
 }
 
 impl Default for Log {
@@ -111,6 +115,7 @@ impl Default for Log {
             level: "info".to_owned(),
             requests: RequestLines::Changes,
             users: UserLines::Hashed,
+            gateway_params: false,
         }
     }
 }
@@ -263,6 +268,9 @@ pub(super) struct Provider {
     pub(super) user_prefix: String,
     #[serde(default)]
     pub(super) user_unfit: Unfit,
+    /// What is added to the definition's calls; read with the definition.
+    #[serde(default)]
+    pub(super) gateway: Map<String, Value>,
     /// What the definition declares; checked against it when it is compiled.
     #[serde(flatten)]
     pub(super) settings: BTreeMap<String, Value>,
