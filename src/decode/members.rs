@@ -100,11 +100,10 @@ impl<'p> Place<'p> {
         Ok(Place { node, levels, found: self.found })
     }
 
-    fn note<E>(self, value: impl FnOnce() -> Value) -> Result<(), E> {
+    fn note(self, value: impl FnOnce() -> Value) {
         if let Some(slot) = self.node.and_then(|node| node.slot).and_then(|slot| self.found.get_mut(slot)) {
             *slot = Some(value());
         }
-        Ok(())
     }
 }
 
@@ -136,15 +135,18 @@ impl<'de> Visitor<'de> for Place<'_> {
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
-        self.note(|| Value::from(number))
+        self.note(|| Value::from(number));
+        Ok(())
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
-        self.note(|| Value::from(number))
+        self.note(|| Value::from(number));
+        Ok(())
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        self.note(|| Value::from(text))
+        self.note(|| Value::from(text));
+        Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {

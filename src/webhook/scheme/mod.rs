@@ -136,7 +136,7 @@ pub struct Proven {
     /// What the provider calls this event.
     pub id: Option<String>,
     /// Whether the proof covers the id.
-    id_is_signed: bool,
+    pub id_is_signed: bool,
     /// What the provider calls the order that the event belongs to.
     pub order: Option<String>,
     /// Whether the secret that proved it is still given.
@@ -250,7 +250,7 @@ impl Scheme {
         let (event, order) = (say(&self.event, &examined.event), say(&self.order, &examined.order));
         let order = order.filter(|order| !order.is_empty());
         let (id_is_signed, challenge) = (self.id_is_signed, asked.transpose()?);
-        Ok(Proven { proof, event, id, id_is_signed, order, standing, challenge, body })
+        Ok(Proven { proof, event, id, id_is_signed, order, standing, body, challenge })
     }
 
     fn evidence(&self, evidence: &Evidence, body: &[u8], ring: &Ring) -> Result<(Standing, ProofKey), Reason> {
