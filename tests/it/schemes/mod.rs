@@ -127,7 +127,12 @@ fn repeats_have_the_same_key_and_other_events_have_others() {
                 assert_eq!(own.key(), other_own.key(), "{scheme} {}", other["name"]);
                 assert_ne!(own.proof, other_own.proof, "{scheme} {}", other["name"]);
             } else if own.body != other_own.body {
-                assert!(own.key() != other_own.key() || own.id.is_some(), "{scheme} {} {}", case["name"], other["name"]);
+                assert!(
+                    own.key() != other_own.key() || own.id.is_some(),
+                    "{scheme} {} {}",
+                    case["name"],
+                    other["name"]
+                );
             }
         }
     }
