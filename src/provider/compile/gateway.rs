@@ -79,6 +79,7 @@ impl Compiler<'_> {
     fn base(&mut self, section: &Gateway) -> Option<Url> {
         let text = format!("{}/", section.base.trim_end_matches('/'));
         let place = Key::from("gateway.base");
+        // G-01: fixed host
         let outcome = self.scope.at(TemplatePlace::Load, |scope| UrlTemplate::compile(&text, &place, scope));
         match self.mistakes.note(outcome)? {
             UrlTemplate::Fixed(url) => Some(url),

@@ -281,7 +281,8 @@ impl Gateway {
     }
 
     fn check_pause(&self, now: Moment) -> Result<(), Refused> {
-        match self.pause.lock().until {
+        let until = self.pause.lock().until;
+        match until {
             Some(until) if now < until => Err(Refused::RateLimited(until.since(now).max(PAUSES.first))),
             _ => Ok(()),
         }
