@@ -18,8 +18,8 @@ use super::advice::advice;
 use super::auth::{Proof, StepAuth};
 use super::error::{Cause, ProviderError};
 use crate::clock::Moment;
-use crate::config::ConfigError;
-use crate::definition::Mistake;
+use crate::config::{ConfigError, Listen};
+use crate::definition::{Key, Mistake, named_in};
 use crate::outbound::{Call, SendError};
 use crate::pacing::{Backoff, Limiter, Refusal, Secondary, SecondaryOutcome};
 use crate::provider::compile::places::Places;
@@ -187,6 +187,17 @@ impl Gateway {
     /// A mistake in the section at the place where its author finds it; its key stands below `gateway`.
     pub fn error(&self, mistake: Mistake) -> ConfigError {
         self.places.error(mistake.within("gateway"))
+    }
+
+    /// Refuses an address that leads to one of `listeners`, our own ones, each with its key: calls would go round.
+    pub fn check_circle(&self, listeners: &[(String, &Listen)]) -> Result<(), ConfigError> {
+        // G-26: own listener
+        let circle = listeners.iter().find(|(_, listen)| listen.is_reached_by(&self.rules.base));
+        let Some((key, listen)) = circle else { return Ok(()) };
+        let setting = named_in("config.", &self.rules.section.base).into_iter().next();
+        let place = setting.map_or_else(|| Key::from("gateway.base"), Key::of);
+        let problem = format!("leads to {key} ({listen}), which is sidemint itself; write the provider's address");
+        Err(self.places.error(Mistake::new(place, problem)))
     }
 
     /// The provider's id of a user of the application, as tokens have it; `None` where it can have none.
