@@ -163,8 +163,8 @@ impl Gateway {
         &self.access.preset
     }
 
-    /// `[gateway]` with the operator's settings and calls in it: groups in order, the operator's last. What is a template
-    /// there was compiled, and is for [`Self::seal`].
+    /// `[gateway]` with the operator's settings and calls in it: groups in order, the operator's last. Its `auth` is there in
+    /// any case, with the names of headers; what is a template otherwise was compiled, and is for [`Self::seal`].
     pub fn section(&self) -> &gateway::Gateway {
         &self.rules.section
     }
@@ -221,6 +221,8 @@ impl Gateway {
         let credentials = self.access.vault.current();
         let sealed = self.prepare(group, parameters, &credentials, |group, variables| {
             self.rules.set.apply(call, variables)?;
+            // G-09: proofs in the query
+            group.auth.iter().filter_map(StepAuth::query_name).for_each(|name| take_query(&mut call.url, name));
             let mut carried = Carried { generation: credentials.generation, fixed: Vec::new(), made: Vec::new() };
             for auth in &group.auth {
                 match auth.apply(call, &credentials, variables)? {
@@ -283,6 +285,9 @@ impl Gateway {
         let passed = match (&self.rules.limiter, &access.limits.limiter) {
             // At its deadline a call is no longer sent.
             (Some(own), _) => own.pass(&access.clock, until.plus(Duration::from_millis(1))).await,
+            (None, Some(alone)) if self.rules.calls_alone => {
+                alone.pass(&access.clock, until.plus(Duration::from_millis(1))).await
+            }
             (None, Some(shared)) => shared.pass_secondary(&access.clock, until).await,
             (None, None) => Ok(()),
         };

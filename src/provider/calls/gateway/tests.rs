@@ -177,7 +177,7 @@ fn a_call_is_signed_as_the_documentation_of_pusher_has_it() {
     let body = r#"{"name":"foo","channels":["project-3"],"data":"{\"some\":\"data\"}"}"#;
     let mut own = call(&gateway, Method::POST, "/apps/3/events", Some(body));
     // What a caller sent under the names of ours is replaced, however it is written.
-    own.url.set_query(Some("auth_key=theirs&%61uth_key=theirs&body_md5=0&auth_version=1.0"));
+    own.url.set_query(Some("auth_key=theirs&%61uth_key=theirs&body_md5=0&auth_version=1.0&auth_signatur%65=theirs"));
     let carried = gateway.seal(0, &mut own, &[]).expect("sealed");
     let query = query(&own);
     assert_eq!(query["body_md5"], "ec365a775a4cd0599faeb73354201b6f");
