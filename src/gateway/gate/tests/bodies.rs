@@ -47,7 +47,7 @@ fn json_that_readers_see_in_two_ways_is_refused() {
         r#"{"room":"a"} x"#,
         r#"{"room":"a",}"#,
         r#"{"room":"a"}{}"#,
-        r#"{'room':'a'}"#,
+        "{'room':'a'}",
         r#"{room:"a"}"#,
         r#"{"room":"a","x":01}"#,
         r#"{"room":"a","x":NaN}"#,

@@ -1,7 +1,7 @@
 //! What must hold for any request: the call that arrives is one granted operation, with the parameters that were checked.
 
 use proptest::prelude::*;
-use prost::Message as _;
+use tonic_prost::prost::{self, Message as _};
 
 use super::{Call, Granted, Refusal};
 use crate::gateway::fuzzing::{judge, sample};
@@ -36,7 +36,8 @@ fn piece() -> impl Strategy<Value = String> {
 
 fn target() -> impl Strategy<Value = String> {
     let path = proptest::collection::vec(proptest::collection::vec(piece(), 1..3), 1..5);
-    let path = path.prop_map(|parts| parts.iter().map(|part| format!("/{}", part.concat())).collect::<String>());
+    let path =
+        path.prop_map(|parts| format!("/{}", parts.iter().map(|part| part.concat()).collect::<Vec<_>>().join("/")));
     let query = proptest::collection::vec(piece(), 0..6).prop_map(|parts| parts.concat());
     (path, query, any::<bool>()).prop_map(|(path, query, has)| if has { format!("{path}?{query}") } else { path })
 }
@@ -73,6 +74,7 @@ fn json(depth: u32) -> BoxedStrategy<String> {
 
 /// A message as providers know it, and others that have more fields.
 #[derive(Clone, PartialEq, prost::Message)]
+#[prost(prost_path = "tonic_prost::prost")]
 struct Message {
     #[prost(string, tag = "1")]
     room: String,
