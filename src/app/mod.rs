@@ -25,7 +25,7 @@ use crate::inbound::{AppState, BodyLimits, Bound, Calls, Entrance, Limits, Liste
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::{Outbound, Poster, Services};
-use crate::provider::{Definitions, Provider};
+use crate::provider::{self, Definitions, Provider, Wanted};
 use crate::secrets::watch::{self, Nudge};
 use crate::secrets::{self, Reload};
 use crate::session::{Plan, Sessions};
@@ -55,6 +55,7 @@ pub struct Blueprint {
     stray_variables: Vec<String>,
     sources: Arc<identity::Sources>,
     providers: BTreeMap<String, Arc<Provider>>,
+    gateways: BTreeMap<String, Arc<provider::Gateway>>,
     plans: Vec<Arc<Plan>>,
     webhooks: Vec<Arc<Webhook>>,
     poster: Poster,
@@ -98,11 +99,18 @@ impl Blueprint {
         if let Err(mistake) = telemetry::filter(&config.log.level) {
             errors.push(ConfigError::at(config.log.origin.clone(), mistake.within("log.level")));
         }
-        let mut providers = BTreeMap::new();
-        for (name, table) in config.providers.iter().filter(|(name, _)| config.has_sessions(name)) {
-            match Provider::configure(name, table, environment, &definitions, &services) {
-                Ok(provider) => {
-                    providers.insert(name.clone(), Arc::new(provider));
+        let (mut providers, mut gateways) = (BTreeMap::new(), BTreeMap::new());
+        for (name, table) in &config.providers {
+            let wanted = Wanted { sessions: config.has_sessions(name), gateway: config.is_mounted(name) };
+            if !wanted.sessions && !wanted.gateway {
+                continue;
+            }
+            match provider::configure(name, table, environment, &definitions, &services, wanted) {
+                Ok(configured) => {
+                    let circle = configured.gateway.as_ref().map(|own| own.check_circle(&config.listeners()));
+                    errors.extend(circle.and_then(Result::err));
+                    providers.extend(configured.provider.map(|own| (name.clone(), own)));
+                    gateways.extend(configured.gateway.map(|own| (name.clone(), own)));
                 }
                 Err(mistakes) => errors.extend(mistakes),
             }
@@ -130,7 +138,19 @@ impl Blueprint {
         let plans = plans::draw(&config, &sources, &providers, &metrics, &mut errors);
         if errors.is_empty() {
             let (sources, poster) = (Arc::new(sources), services.outbound.poster().map_err(fault)?);
-            Ok(Self { config, stray_variables, sources, providers, plans, webhooks, poster, tls, clock, metrics })
+            Ok(Self {
+                config,
+                stray_variables,
+                sources,
+                providers,
+                gateways,
+                plans,
+                webhooks,
+                poster,
+                tls,
+                clock,
+                metrics,
+            })
         } else {
             Err(ConfigErrors(errors))
         }
@@ -161,6 +181,11 @@ impl Blueprint {
         self.providers.get(name)
     }
 
+    /// Providers as they are called for applications, by name.
+    pub fn gateways(&self) -> &BTreeMap<String, Arc<provider::Gateway>> {
+        &self.gateways
+    }
+
     /// Names of the providers.
     pub fn provider_names(&self) -> Vec<&str> {
         self.providers.keys().map(String::as_str).collect()
@@ -187,6 +212,10 @@ impl Blueprint {
         let mut all: Vec<Arc<dyn Reload>> = self.sources.reloads().collect();
         for provider in self.providers.values() {
             all.push(Arc::<Provider>::clone(provider));
+        }
+        // Both halves of a provider have the same secrets.
+        for (_, gateway) in self.gateways.iter().filter(|(name, _)| !self.providers.contains_key(*name)) {
+            all.push(Arc::<provider::Gateway>::clone(gateway));
         }
         for webhook in &self.webhooks {
             all.push(Arc::<Webhook>::clone(webhook));
