@@ -5,3 +5,4 @@
 //! says: only headers of a list, and nothing that repeats the credential.
 
 pub mod answer;
+pub mod forward;
