@@ -1,0 +1,3 @@
+//! The gateway: calls of the host application's services, to a provider that remembers each byte.
+
+mod recorder;
