@@ -75,7 +75,12 @@ where
     /// For the next attempt. `None` where an attempt before has begun to read.
     pub(super) fn read(&self) -> Option<outbound::Upload> {
         // G-24: body at hand
-        (!self.shared.state.lock().has_begun).then(|| Reader(Arc::clone(&self.shared)).boxed())
+        self.is_at_hand().then(|| Reader(Arc::clone(&self.shared)).boxed())
+    }
+
+    /// Whether another attempt could have it.
+    pub(super) fn is_at_hand(&self) -> bool {
+        !self.shared.state.lock().has_begun
     }
 
     /// Bytes that came so far.
