@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
@@ -221,6 +221,8 @@ pub struct Provider {
     pub user_prefix: String,
     /// What happens to subjects that the provider cannot take as user ids.
     pub user_unfit: Unfit,
+    /// What is added to the calls of the definition's `[gateway]`, as it was written.
+    pub gateway: Map<String, Value>,
     /// What the definition declares.
     pub settings: BTreeMap<String, Value>,
     /// File of the table, for messages.

@@ -78,12 +78,38 @@ pub fn fill(
     others: &[&str],
     key: &Key,
 ) -> Result<Option<Value>, Mistake> {
+    let fill = |text: &str| {
+        let settings = values.keys().map(|name| (name.as_str(), format!("config.{name}")));
+        let later = others.iter().map(|name| (name.rsplit('.').next().unwrap_or(name), (*name).to_owned()));
+        if let Some((old, new)) = settings.chain(later).find(|(old, _)| is_old(text, old)) {
+            return Err(format!("\"{text}\" holds {{{old}}}; write {{{{ {new} }}}}").into());
+        }
+        fill_text(text, values, others)
+    };
+    fill_texts(value, &fill, key)
+}
+
+/// The same for values in which single braces have a meaning of their own: `/users/{user}`.
+pub fn fill_between(
+    value: Value,
+    values: &BTreeMap<String, Value>,
+    others: &[&str],
+    key: &Key,
+) -> Result<Option<Value>, Mistake> {
+    fill_texts(value, &|text: &str| fill_text(text, values, others), key)
+}
+
+fn fill_texts(
+    value: Value,
+    fill: &impl Fn(&str) -> Result<Option<Value>, Mistake>,
+    key: &Key,
+) -> Result<Option<Value>, Mistake> {
     Ok(Some(match value {
-        Value::String(text) => return fill_text(&text, values, others).map_err(|mistake| mistake.within(key)),
+        Value::String(text) => return fill(&text).map_err(|mistake| mistake.within(key)),
         Value::Array(items) => {
             let mut filled = Vec::with_capacity(items.len());
             for (n, item) in items.into_iter().enumerate() {
-                filled.extend(fill(item, values, others, &key.item(n))?);
+                filled.extend(fill_texts(item, fill, &key.item(n))?);
             }
             Value::Array(filled)
         }
@@ -91,7 +117,7 @@ pub fn fill(
             let mut filled = Map::new();
             for (name, member) in members {
                 let key = key.below(&name);
-                filled.extend(fill(member, values, others, &key)?.map(|member| (name, member)));
+                filled.extend(fill_texts(member, fill, &key)?.map(|member| (name, member)));
             }
             Value::Object(filled)
         }
@@ -100,11 +126,6 @@ pub fn fill(
 }
 
 fn fill_text(text: &str, values: &BTreeMap<String, Value>, others: &[&str]) -> Result<Option<Value>, Mistake> {
-    let settings = values.keys().map(|name| (name.as_str(), format!("config.{name}")));
-    let later = others.iter().map(|name| (name.rsplit('.').next().unwrap_or(name), (*name).to_owned()));
-    if let Some((old, new)) = settings.chain(later).find(|(old, _)| is_old(text, old)) {
-        return Err(format!("\"{text}\" holds {{{old}}}; write {{{{ {new} }}}}").into());
-    }
     let segments = split(text)?;
     let mut filled = String::new();
     for segment in &segments {

@@ -1,8 +1,17 @@
 //! The gateway: server-side calls of the application, made with credentials that the application does not hold.
 //!
 //! Nothing is forwarded. A call is matched with one named operation that its caller may use, and what the provider gets is
-//! built anew from what was matched, with the provider's credential put in last. [`answer`] hands back what the provider
-//! says: only headers of a list, and nothing that repeats the credential.
+//! built anew from what was matched, with the provider's credential put in last.
+//!
+//! [`gate`] decides, without input or output: the form of a request, its path, method, query, headers and body, against the
+//! [`operation`] that a definition describes. [`refusal`] names what it refuses. [`forward`] makes the call, and [`answer`]
+//! hands back what the provider says: only headers of a list, and nothing that repeats the credential.
 
 pub mod answer;
+pub mod body;
 pub mod forward;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+pub mod gate;
+pub mod operation;
+pub mod refusal;

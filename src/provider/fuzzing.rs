@@ -38,6 +38,7 @@ pub(crate) fn provider_definition(bytes: &[u8]) {
         rate: None,
         user_prefix: String::new(),
         user_unfit: Unfit::default(),
+        gateway: serde_json::Map::new(),
         settings: BTreeMap::new(),
         origin: String::new(),
         origins: BTreeMap::new(),

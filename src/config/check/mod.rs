@@ -232,6 +232,7 @@ impl Check<'_> {
                     rate: raw.rate,
                     user_prefix: raw.user_prefix,
                     user_unfit: raw.user_unfit,
+                    gateway: raw.gateway,
                     settings: raw.settings,
                     origin,
                     origins,

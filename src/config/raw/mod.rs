@@ -7,7 +7,7 @@ mod webhook;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::did_you_mean;
 use address::Address;
@@ -263,6 +263,9 @@ pub(super) struct Provider {
     pub(super) user_prefix: String,
     #[serde(default)]
     pub(super) user_unfit: Unfit,
+    /// What is added to the definition's calls; read with the definition.
+    #[serde(default)]
+    pub(super) gateway: Map<String, Value>,
     /// What the definition declares; checked against it when it is compiled.
     #[serde(flatten)]
     pub(super) settings: BTreeMap<String, Value>,

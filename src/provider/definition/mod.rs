@@ -5,10 +5,10 @@
 mod auth;
 mod client;
 mod failure;
+pub mod gateway;
 mod input;
 mod key;
 mod library;
-mod presets;
 pub(super) mod settings;
 mod step;
 mod token;
@@ -24,10 +24,10 @@ use serde_json::{Map, Value};
 pub use auth::Auth;
 pub use client::{Client, ClientError, ClientMethod, ContentType};
 pub use failure::{Blame, Class};
+pub use gateway::GatewaySection;
 pub use input::Input;
 pub use key::{Hash, Hmac, Key, MacEncoding, SideJwt};
-pub use library::Definitions;
-pub use presets::PRESETS;
+pub use library::{Definitions, PRESETS};
 pub use step::{Expires, ExpiryKind, Only, Rule, Step, Then};
 pub use token::{Jwt, Let, LocalExpiry, Token};
 pub use webhook::{TimeKind, Webhook, WebhookSection};
@@ -66,7 +66,7 @@ pub struct Definition {
     #[serde(default)]
     pub user: User,
     /// How long tokens live. A definition that makes tokens has `lifetime`, `token` and `response`; one that only proves
-    /// webhooks has none of the three.
+    /// webhooks or makes calls for an application has none of the three.
     #[serde(default)]
     pub lifetime: Option<Lifetime>,
     /// How often the provider may be called, and where it says so.
@@ -97,6 +97,9 @@ pub struct Definition {
     /// How the events that the provider posts are proven.
     #[serde(default)]
     pub webhook: Option<WebhookSection>,
+    /// The server-side calls that an application may make through the gateway.
+    #[serde(default)]
+    pub gateway: Option<GatewaySection>,
 }
 
 /// What a definition says that makes tokens.
@@ -283,10 +286,12 @@ impl Definition {
         let definition: Self = toml::from_str(text).map_err(|error| Mistake::from(error.to_string().trim_end()))?;
         definition.check_parts()?;
         definition.webhook.as_ref().map_or(Ok(()), WebhookSection::check)?;
+        definition.gateway.as_ref().map_or(Ok(()), GatewaySection::check)?;
         Ok(definition)
     }
 
-    /// A definition makes tokens, proves webhooks, or does both. What only serves sessions stands beside a token.
+    /// A definition makes tokens, proves webhooks, makes calls, or does several of these. What only serves sessions stands
+    /// beside a token.
     fn check_parts(&self) -> Result<(), Mistake> {
         let parts = [
             ("lifetime", self.lifetime.is_some()),
@@ -304,15 +309,18 @@ impl Definition {
                 "is missing; a definition has lifetime, token and response, or none of them",
             ));
         }
-        if self.webhook.is_none() {
-            return Err(Mistake::new("token", "is missing; write how a token is made, or [webhook] and no token"));
+        if self.webhook.is_none() && self.gateway.is_none() {
+            let problem = "is missing; write how a token is made, or [webhook] or [gateway] and no token";
+            return Err(Mistake::new("token", problem));
         }
         let user = &self.user;
         let says_user = user.case.is_some() || !user.account.is_empty() || user.pattern.is_some();
+        // Calls prove who is calling, and may be made for a user.
+        let calls = self.gateway.is_some();
         let beside = [
             ("inputs", !self.inputs.is_empty()),
-            ("auth", self.auth.is_some()),
-            ("user", says_user),
+            ("auth", self.auth.is_some() && !calls),
+            ("user", says_user && !calls),
             ("let", !self.lets.is_empty()),
             ("upsert", self.upsert.is_some()),
             ("revoke", self.revoke.is_some()),
@@ -343,9 +351,9 @@ impl Definition {
 
     /// Whether the place of a mistake is in the definition, and not in what an operator gave for it.
     pub(super) fn has(&self, place: &crate::definition::Key) -> bool {
-        const SECTIONS: [&str; 13] = [
+        const SECTIONS: [&str; 14] = [
             "settings", "inputs", "auth", "user", "limits", "let", "upsert", "token", "revoke", "keys", "response",
-            "client", "webhook",
+            "client", "webhook", "gateway",
         ];
         let section = place.names().next().unwrap_or_default();
         SECTIONS.contains(&section) && !self.settings.contains_key(section)

@@ -1,12 +1,15 @@
 //! The definitions that may be named: those that ship with the binary, and those of the operator.
 
+mod presets;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::{Definition, PRESETS};
+use super::Definition;
 use crate::config::ConfigError;
 use crate::definition::{Mistake, did_you_mean};
 use crate::secrets::{FileError, list, read_text};
+pub use presets::PRESETS;
 
 /// Bytes of a definition at most.
 const MAX_BYTES: u64 = 1024 * 1024;

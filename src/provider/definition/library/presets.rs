@@ -3,7 +3,7 @@
 /// Name and text of one.
 macro_rules! preset {
     ($name:literal) => {
-        ($name, include_str!(concat!("../presets/", $name, ".toml")))
+        ($name, include_str!(concat!("../../presets/", $name, ".toml")))
     };
 }
 
