@@ -216,7 +216,7 @@ fn take_paths(
                 let problem = "lists names, and «paths» names no setting that gives their paths";
                 in_section.refuse(Key::of("calls").item(n), problem);
             }
-            names.iter().for_each(|name| _ = left.remove(name));
+            left.retain(|name| !names.contains(name));
             let path = |name: &String| Some((name.clone(), paths.get(name)?.as_str()?.to_owned()));
             *listed = Listed::Paths(names.iter().filter_map(path).collect());
         }
