@@ -8,10 +8,155 @@
 //! hands back what the provider says: only headers of a list, and nothing that repeats the credential.
 
 pub mod answer;
-pub mod body;
+mod body;
 pub mod forward;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod fuzzing;
 pub mod gate;
 pub mod operation;
 pub mod refusal;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use answer::AnswerHeaders;
+use caller::Callers;
+use forward::{CallerPlaces, Place, Places, Sender};
+use gate::{Gate, Hosts};
+use refusal::Refusal;
+
+use crate::config::{self, ConfigError, Listen};
+use crate::outbound::Services;
+use crate::provider;
+
+/// The gateway: all mounts, and all who may call.
+#[derive(Debug)]
+pub struct Gateway {
+    mounts: Vec<Arc<Mount>>,
+    callers: Callers,
+    /// Of each caller, by name.
+    places: BTreeMap<String, CallerPlaces>,
+    hosts: Hosts,
+    sender: Sender,
+    /// How long a call waits for its turn at the provider.
+    wait: Duration,
+}
+
+/// A provider that is called through the gateway.
+#[derive(Debug)]
+pub struct Mount {
+    config: config::Mount,
+    provider: Arc<provider::Gateway>,
+    gate: Gate,
+    headers: AnswerHeaders,
+}
+
+impl Gateway {
+    /// Puts the mounts and the callers together. `providers` are those of the mounts, by name.
+    pub fn configure(
+        config: &config::Gateway,
+        providers: &BTreeMap<String, Arc<provider::Gateway>>,
+        services: &Services,
+    ) -> Result<Self, Vec<ConfigError>> {
+        let mut errors = Vec::new();
+        let mut mounts = Vec::new();
+        for own in &config.mounts {
+            // One whose provider has mistakes of its own is told of there.
+            let Some(provider) = providers.get(&own.provider) else { continue };
+            match Mount::compile(own, provider) {
+                Ok(mount) => mounts.push(Arc::new(mount)),
+                Err(mistakes) => errors.extend(mistakes),
+            }
+        }
+        let all = Places::new(config.max_in_flight);
+        let of_caller = |name: &String| {
+            let gauge = services.metrics.gateway.in_flight(name);
+            (name.clone(), all.of_caller(config.max_in_flight_per_caller, gauge))
+        };
+        let places = config.callers.keys().map(of_caller).collect();
+        let callers = Callers::configure(config, &mounts, services).map_err(|mistakes| errors.extend(mistakes));
+        match callers {
+            Ok(callers) if errors.is_empty() => Ok(Self {
+                mounts,
+                callers,
+                places,
+                hosts: Hosts::new(config.hosts.iter().cloned().chain(hosts_of(config))),
+                sender: Sender { outbound: services.outbound.clone(), clock: Arc::clone(&services.clock) },
+                wait: config.wait,
+            }),
+            _ => Err(errors),
+        }
+    }
+
+    /// The mounts, in the order of the configuration.
+    pub fn mounts(&self) -> &[Arc<Mount>] {
+        &self.mounts
+    }
+
+    /// The mount of the provider of this name.
+    pub fn mount(&self, provider: &str) -> Option<&Arc<Mount>> {
+        self.mounts.iter().find(|mount| mount.name() == provider)
+    }
+
+    /// Who may call.
+    pub fn callers(&self) -> &Callers {
+        &self.callers
+    }
+
+    /// Hosts that requests may name.
+    pub fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    /// What calls are made with.
+    pub fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
+    /// How long a call waits for its turn at the provider.
+    pub fn wait(&self) -> Duration {
+        self.wait
+    }
+
+    /// A place for a call of this caller.
+    pub fn place(&self, caller: &str) -> Result<Place, Refusal> {
+        self.places.get(caller).and_then(CallerPlaces::take).ok_or(Refusal::GatewayBusy)
+    }
+}
+
+impl Mount {
+    /// Name of the provider.
+    pub fn name(&self) -> &str {
+        &self.config.provider
+    }
+
+    /// Where it is served at `/`, beside its path on the gateway's listener.
+    pub fn listen(&self) -> Option<&Listen> {
+        self.config.listen.as_ref()
+    }
+
+    /// The provider.
+    pub fn provider(&self) -> &provider::Gateway {
+        &self.provider
+    }
+
+    /// Its rules.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Which headers of answers pass.
+    pub fn headers(&self) -> &AnswerHeaders {
+        &self.headers
+    }
+}
+
+/// What the listeners are called by, where that is an address.
+fn hosts_of(config: &config::Gateway) -> impl Iterator<Item = String> {
+    config.listeners().filter_map(|(_, listen)| match listen {
+        Listen::Tcp(address) => Some(match address.ip() {
+            std::net::IpAddr::V4(ip) => ip.to_string(),
+            std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+        }),
+        Listen::Unix(_) => None,
+    })
+}

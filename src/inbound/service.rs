@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::gateway::Mounts;
 use super::grpc::Calls;
 use super::listener::{Bound, Entrance, Limits, serve};
 use super::routes::Routes;
@@ -32,6 +33,8 @@ pub enum Service {
     Routes(Routes),
     /// Calls over gRPC.
     Calls(Calls),
+    /// Server-side calls.
+    Gateway(Mounts),
 }
 
 impl Listener {
@@ -40,6 +43,7 @@ impl Listener {
         let Self { key: _, bound, service, limits, entrance, lifecycle } = self;
         match service {
             Service::Routes(routes) => serve(bound, routes, limits, entrance, lifecycle, &metrics).await,
+            Service::Gateway(mounts) => serve(bound, mounts, limits, entrance, lifecycle, &metrics).await,
             Service::Calls(calls) => serve(bound, calls, limits, entrance, lifecycle, &metrics).await,
         }
     }

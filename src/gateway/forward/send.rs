@@ -194,6 +194,13 @@ where
     }
 }
 
+impl From<Refusal> for Unsent {
+    /// The provider was not called.
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, reason: None, retry_after: None, was_sent: false }
+    }
+}
+
 impl Unsent {
     fn of(refusal: Refusal, reason: &'static str) -> Self {
         Self { refusal, reason: Some(reason), retry_after: None, was_sent: true }

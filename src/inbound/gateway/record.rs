@@ -2,14 +2,14 @@
 //! that goes away, or a task that is cut, leaves a line as well.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use strum::{IntoStaticStr, VariantArray};
 
 use super::Shared;
 use crate::clock::Stopwatch;
 use crate::gateway::refusal::Refusal;
-use crate::gateway::{Caller, Mount};
+use crate::gateway::Mount;
+use crate::gateway::forward::{Times, Unsent};
 use crate::inbound::reply::gateway::gateway_row;
 use crate::inbound::request::RequestId;
 use crate::metrics::Label as _;
@@ -43,7 +43,7 @@ pub(super) struct Record {
     watch: Stopwatch,
     pub(super) trace: Option<TraceContext>,
     pub(super) mount: Option<Arc<Mount>>,
-    pub(super) caller: Option<Arc<Caller>>,
+    pub(super) caller: Option<String>,
     /// What proved the caller.
     pub(super) proof: Option<&'static str>,
     pub(super) operation: Option<String>,
@@ -54,8 +54,7 @@ pub(super) struct Record {
     pub(super) refusal: Option<Refusal>,
     /// More than the code says, for the operator alone.
     pub(super) reason: Option<&'static str>,
-    pub(super) provider_took: Duration,
-    pub(super) waited: Duration,
+    pub(super) times: Times,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
     pub(super) scrubbed: u64,
@@ -79,19 +78,18 @@ impl Record {
             ended: Ended::Left,
             refusal: None,
             reason: None,
-            provider_took: Duration::ZERO,
-            waited: Duration::ZERO,
+            times: Times::default(),
             bytes_in: 0,
             bytes_out: 0,
             scrubbed: 0,
         }
     }
 
-    /// Notes an answer of our own. `was_sent` says that the provider was called.
-    pub(super) fn refused(&mut self, refusal: Refusal, reason: Option<&'static str>, was_sent: bool) {
-        self.status = gateway_row(refusal).status.as_u16();
-        self.ended = if was_sent { Ended::Failed } else { Ended::Refused };
-        (self.refusal, self.reason) = (Some(refusal), reason);
+    /// Notes an answer of our own.
+    pub(super) fn stopped(&mut self, unsent: &Unsent) {
+        self.status = gateway_row(unsent.refusal).status.as_u16();
+        self.ended = if unsent.was_sent { Ended::Failed } else { Ended::Refused };
+        (self.refusal, self.reason) = (Some(unsent.refusal), unsent.reason);
     }
 
     /// Notes that an answer of the provider passes. Until all of it has, the caller may go away.
@@ -111,7 +109,7 @@ impl Record {
     fn count(&self) {
         let metrics = &self.shared.metrics.gateway;
         let provider = self.mount.as_ref().map_or("", |mount| mount.name());
-        let caller = self.caller.as_ref().map_or("", |caller| caller.name());
+        let caller = self.caller.as_deref().unwrap_or("");
         let operation = self.operation.as_deref().unwrap_or("");
         metrics.requests(caller, provider, operation, self.ended.label()).inc();
         if let Some(refusal) = self.refusal {
@@ -128,14 +126,14 @@ impl Record {
 
     /// Strangers can cause any number of refusals, and so can a caller that wants other lines to be lost.
     fn may_tell(&self) -> bool {
-        self.ended != Ended::Refused
-            || self.caller.as_ref().map_or(&self.shared.lines, |caller| self.shared.lines_of(caller)).may_tell()
+        let lines = self.caller.as_ref().and_then(|caller| self.shared.lines_of.get(caller));
+        self.ended != Ended::Refused || lines.unwrap_or(&self.shared.lines).may_tell()
     }
 
     fn tell(&self) {
         let line = CallLine {
             request_id: self.id.as_str(),
-            caller: self.caller.as_ref().map(|caller| caller.name()),
+            caller: self.caller.as_deref(),
             proof: self.proof,
             provider: self.mount.as_ref().map_or("-", |mount| mount.name()),
             operation: self.operation.as_deref(),
@@ -146,8 +144,8 @@ impl Record {
             code: self.refusal.map(Into::into),
             reason: self.reason,
             took: self.watch.elapsed(),
-            provider_took: self.provider_took,
-            waited: self.waited,
+            provider_took: self.times.provider,
+            waited: self.times.waited,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             scrubbed: self.scrubbed,
