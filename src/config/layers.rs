@@ -7,7 +7,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider, Source};
 use serde::de::DeserializeOwned;
 
-use super::variables::{SECTIONS, Variables};
+use super::environment::variables::{SECTIONS, Variables};
 use super::{ConfigError, Environment, Sources};
 use crate::definition::{Key, Mistake, Mistakes, did_you_mean, read, shown};
 use crate::secrets::{FileError, list, read_text};
@@ -89,7 +89,7 @@ impl Layers {
         tables.into_iter().map(read).collect()
     }
 
-    /// The lists called `name` of all files, one after the other, each item with its file and its key there. A list
+    /// The lists at `name`, a dotted key, of all files, one after the other, each item with its file and its key there. A list
     /// that a later file replaced would drop the routes of the files before it without a word.
     pub(super) fn lists<T: DeserializeOwned>(
         &self,
@@ -99,10 +99,10 @@ impl Layers {
         let mut items = Vec::new();
         for file in &self.files {
             let origin = short(&file.path);
-            match file.content.get(name) {
+            match file.at(name) {
                 Some(Value::Array(_, list)) => {
                     for (n, value) in list.iter().enumerate() {
-                        let key = Key::of(name).item(n);
+                        let key = Key::from(name).item(n);
                         let item = self.value(value, &key, Some(&origin), errors);
                         items.extend(item.map(|item| (origin.clone(), key, item)));
                     }
@@ -169,6 +169,18 @@ impl File {
             format!("{problem}; name a configuration file with --config")
         })?;
         toml::from_str(&text).map_err(|cause| not_toml(&text, &cause).into())
+    }
+}
+
+impl File {
+    /// The value at a dotted key.
+    fn at(&self, key: &str) -> Option<&Value> {
+        let (tables, last) = key.rsplit_once('.').map_or((None, key), |(tables, last)| (Some(tables), last));
+        let below = tables
+            .into_iter()
+            .flat_map(|tables| tables.split('.'))
+            .try_fold(&self.content, |table, name| table.get(name).and_then(Value::as_dict));
+        below?.get(last)
     }
 }
 

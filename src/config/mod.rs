@@ -7,13 +7,13 @@
 mod check;
 mod environment;
 mod error;
+mod gateway;
 mod identity;
 mod layers;
 pub mod origin;
 mod outbound;
 mod raw;
 mod route;
-mod variables;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,7 @@ use serde_json::{Map, Value};
 
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
+pub use gateway::{ActsAs, Gateway, GatewayCaller, Grant, Mount, ValuePattern};
 pub use identity::{Caller, CallerToken, Identity, Peers, Users};
 pub use outbound::{Bypass, Outbound, Proxy, ProxyAuth};
 pub use raw::{ClientCertificates, LogFormat, Mode, RequestLines, Unfit, UserLines};
@@ -79,6 +80,8 @@ pub struct Config {
     pub providers: BTreeMap<String, Provider>,
     /// What providers post, if they do.
     pub webhooks: Option<Webhooks>,
+    /// Who calls providers through us, if anyone does.
+    pub gateway: Option<Gateway>,
     /// A folder with definitions of the operator's own.
     pub definitions: Option<PathBuf>,
 }
@@ -176,6 +179,8 @@ pub struct Log {
     pub requests: RequestLines,
     /// How users appear.
     pub users: UserLines,
+    /// Whether lines of the gateway show parameters: ids of rooms, users and messages.
+    pub gateway_params: bool,
     /// File or variable of the level, for messages.
     pub origin: String,
 }
@@ -239,10 +244,26 @@ impl Provider {
 }
 
 impl Config {
-    /// Whether webhooks name this provider and no route does: then it needs nothing but what they need.
-    pub fn is_for_webhooks_alone(&self, provider: &str) -> bool {
+    /// Whether sessions are made at this provider. One that webhooks or the gateway name, and no route, needs nothing but
+    /// what they need.
+    pub fn has_sessions(&self, provider: &str) -> bool {
         let mut webhooks = self.webhooks.iter().flat_map(|webhooks| &webhooks.served);
-        webhooks.any(|own| own.provider == provider) && self.routes.iter().all(|route| route.provider != provider)
+        let is_elsewhere = webhooks.any(|own| own.provider == provider) || self.is_mounted(provider);
+        !is_elsewhere || self.routes.iter().any(|route| route.provider == provider)
+    }
+
+    /// Whether this provider is called through the gateway.
+    pub fn is_mounted(&self, provider: &str) -> bool {
+        self.gateway.iter().flat_map(|gateway| &gateway.mounts).any(|mount| mount.provider == provider)
+    }
+
+    /// Our own listeners, each with its key.
+    pub fn listeners(&self) -> Vec<(String, &Listen)> {
+        let mut all = vec![("server.listen".to_owned(), &self.server.listen), ("ops.listen".to_owned(), &self.ops)];
+        all.extend(self.grpc.iter().map(|grpc| ("grpc.listen".to_owned(), &grpc.listen)));
+        all.extend(self.webhooks.iter().map(|own| ("webhook_server.listen".to_owned(), &own.server.listen)));
+        all.extend(self.gateway.iter().flat_map(Gateway::listeners));
+        all
     }
 
     /// Reads and checks everything. All mistakes that can be found in one pass are in the error.

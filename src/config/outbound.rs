@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use url::{Host, Url};
 
+use super::Listen;
 use crate::secrets::Secret;
 
 /// The way out.
@@ -127,11 +128,37 @@ fn is_this_machine(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
-        Some(Host::Domain(name)) => {
-            let name = name.trim_end_matches('.');
-            name == "localhost" || name.ends_with(".localhost")
-        }
+        Some(Host::Domain(name)) => is_localhost(name),
         None => false,
+    }
+}
+
+/// `url` gives hosts in lower case.
+fn is_localhost(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+impl Listen {
+    /// Whether a call of `url` arrives here, as far as the address says.
+    pub fn is_reached_by(&self, url: &Url) -> bool {
+        let Self::Tcp(own) = self else { return false };
+        if own.port() == 0 || url.port_or_known_default() != Some(own.port()) {
+            return false;
+        }
+        let address = match url.host() {
+            Some(Host::Ipv4(address)) => IpAddr::V4(address),
+            Some(Host::Ipv6(address)) => address.to_canonical(),
+            // It is this machine, by whichever of its addresses.
+            Some(Host::Domain(name)) => {
+                return is_localhost(name) && (own.ip().is_loopback() || own.ip().is_unspecified());
+            }
+            None => return false,
+        };
+        let is_here = address.is_loopback() || address.is_unspecified();
+        address == own.ip().to_canonical()
+            || is_here && own.ip().is_unspecified()
+            || address.is_unspecified() && own.ip().is_loopback()
     }
 }
 

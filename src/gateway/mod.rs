@@ -9,6 +9,7 @@
 
 pub mod answer;
 mod body;
+pub mod caller;
 pub mod forward;
 pub mod gate;
 pub mod operation;
@@ -18,14 +19,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
+
 use answer::AnswerHeaders;
 use caller::Callers;
 use forward::{CallerPlaces, Place, Places, Sender};
-use gate::{Gate, Hosts};
+use gate::{Gate, Hosts, Ours};
 use refusal::Refusal;
 
 use crate::config::{self, ConfigError, Listen};
-use crate::outbound::Services;
+use crate::definition::Mistakes;
+use crate::outbound::{Call, Services};
 use crate::provider;
 
 /// The gateway: all mounts, and all who may call.
@@ -48,6 +52,8 @@ pub struct Mount {
     provider: Arc<provider::Gateway>,
     gate: Gate,
     headers: AnswerHeaders,
+    /// Header by which the provider knows a call that it has seen.
+    idempotency: Option<HeaderName>,
 }
 
 impl Gateway {
@@ -102,6 +108,11 @@ impl Gateway {
         &self.callers
     }
 
+    /// Their names.
+    pub fn caller_names(&self) -> impl Iterator<Item = &str> {
+        self.places.keys().map(String::as_str)
+    }
+
     /// Hosts that requests may name.
     pub fn hosts(&self) -> &Hosts {
         &self.hosts
@@ -124,6 +135,26 @@ impl Gateway {
 }
 
 impl Mount {
+    fn compile(config: &config::Mount, provider: &Arc<provider::Gateway>) -> Result<Self, Mistakes> {
+        let section = provider.section();
+        let (headers, query) = provider.ours();
+        let gate = Gate::compile(section, provider.base(), &Ours { headers, query })?;
+        let header = |name: &String| HeaderName::try_from(name.as_str()).ok();
+        Ok(Self {
+            config: config.clone(),
+            gate,
+            headers: AnswerHeaders::new(section.answer_headers.iter().filter_map(header)),
+            idempotency: section.idempotency.as_ref().and_then(header),
+            provider: Arc::clone(provider),
+        })
+    }
+
+    /// Whether a call may be repeated because it says who it is.
+    pub fn is_repeatable(&self, call: &Call) -> bool {
+        // G-24: header of idempotency
+        self.idempotency.as_ref().is_some_and(|name| call.headers.contains_key(name))
+    }
+
     /// Name of the provider.
     pub fn name(&self) -> &str {
         &self.config.provider

@@ -12,17 +12,20 @@ use crate::definition::{Key, Mistake};
 
 /// Where none is configured.
 const LEEWAY: Duration = Duration::from_secs(30);
+/// What a network means that is wider than one's own.
+const TOO_WIDE: &str = "all in it could name any user; list the proxy's own, or say so with \
+                        identity.peers.insecure_trust_every_peer = true";
 
 impl Check<'_> {
     pub(super) fn identity(&mut self) -> Identity {
         let raw: raw::Identity = self.layers.section("identity", self.errors);
-        let peers = self.peers(&"identity.peers".into(), raw.peers);
+        let peers = self.peers(&"identity.peers".into(), raw.peers, TOO_WIDE);
         let mut callers = std::collections::BTreeMap::new();
         for (name, caller) in raw.callers {
             let key = Key::from("identity.callers").below(&name);
             let (proof, token, routes) = caller.into_parts();
             let token = token.map(|token| CallerToken { source: token.source, subjects: token.subjects });
-            let caller = Caller { proof: self.peers(&key, proof), token, routes };
+            let caller = Caller { proof: self.peers(&key, proof, TOO_WIDE), token, routes };
             callers.insert(name, caller);
         }
         for (role, groups) in &raw.roles {
@@ -47,7 +50,8 @@ impl Check<'_> {
         }
     }
 
-    fn peers(&mut self, key: &Key, raw: raw::Peers) -> Peers {
+    /// `too_wide` is what to do about a network that is wider than one's own.
+    pub(super) fn peers(&mut self, key: &Key, raw: raw::Peers, too_wide: &str) -> Peers {
         let networks_key = key.below("networks");
         let mut networks = Vec::new();
         for text in &raw.networks {
@@ -55,10 +59,7 @@ impl Check<'_> {
                 // T-02: too wide a network
                 Ok(net) if is_too_wide(&net) && !raw.insecure_trust_every_peer => self.refuse(
                     &networks_key,
-                    format!(
-                        "\"{text}\" is wider than any network of one's own, and all in it could name any user; list the proxy's own, or \
-                         say so with identity.peers.insecure_trust_every_peer = true"
-                    ),
+                    format!("\"{text}\" is wider than any network of one's own, and {too_wide}"),
                 ),
                 Ok(net) => networks.push(net),
                 Err(mistake) => self.refuse(&networks_key, mistake.problem),

@@ -1,5 +1,6 @@
 //! Checks each section of the configuration once, makes of it what can be used, and keeps every mistake.
 
+mod gateway;
 mod grpc;
 pub(super) mod identity;
 mod outbound;
@@ -13,8 +14,8 @@ use std::time::Duration;
 
 use super::layers::Layers;
 use super::{
-    Browser, Cache, ClientCertificates, Config, ConfigError, Environment, JWKS_PATH, Listen, Log, Mode, Provider,
-    Route, RouteKind, Server, Tls, UserLimits, origin, raw,
+    Browser, Cache, ClientCertificates, Config, ConfigError, Environment, Gateway, JWKS_PATH, Listen, Log, Mode,
+    Provider, Route, RouteKind, Server, Tls, UserLimits, origin, raw,
 };
 use crate::definition::{Count, Key, Mistake, did_you_mean};
 
@@ -57,6 +58,9 @@ impl Check<'_> {
         self.proofs(&identity, &server, grpc.as_ref(), &routes);
         let mut listeners = vec![("server.listen", &server.listen), ("ops.listen", &ops)];
         listeners.extend(grpc.as_ref().map(|grpc| ("grpc.listen", &grpc.listen)));
+        let gateway = self.gateway(&names, &listeners);
+        let mut listeners: Vec<_> = listeners.into_iter().map(|(key, listen)| (key.to_owned(), listen)).collect();
+        listeners.extend(gateway.iter().flat_map(Gateway::listeners));
         let webhooks = self.webhooks(&names, &listeners);
         Config {
             server,
@@ -67,6 +71,7 @@ impl Check<'_> {
                 level: log.level,
                 requests: log.requests,
                 users: log.users,
+                gateway_params: log.gateway_params,
                 origin: self.layers.origin("log.level"),
             },
             identity,
@@ -77,6 +82,7 @@ impl Check<'_> {
             routes,
             providers,
             webhooks,
+            gateway,
             definitions: None,
         }
     }
@@ -109,17 +115,17 @@ impl Check<'_> {
             drain_delay: raw.drain_delay.0,
             drain_timeout: raw.drain_timeout.0,
             workers: Some(raw.workers.size()).filter(|workers| *workers > 0),
-            tls: raw.tls.map(|tls| self.tls(tls)),
+            tls: raw.tls.map(|tls| self.tls("server", tls)),
             origin: self.layers.origin("server"),
         }
     }
 
-    fn tls(&mut self, raw: raw::Tls) -> Tls {
+    /// TLS as a section says it.
+    fn tls(&mut self, section: &str, raw: raw::Tls) -> Tls {
         if raw.client_certificates.is_some() && raw.client_ca_file.is_none() {
-            self.refuse(
-                "server.tls.client_certificates",
-                "needs server.tls.client_ca_file: whose certificates are good",
-            );
+            let key = Key::from(section).below("tls");
+            let problem = format!("needs {key}.client_ca_file: whose certificates are good");
+            self.refuse(key.below("client_certificates"), problem);
         }
         Tls {
             cert_file: raw.cert_file.into(),
@@ -129,7 +135,7 @@ impl Check<'_> {
         }
     }
 
-    fn listen(&mut self, key: &str, text: &str) -> Listen {
+    fn listen(&mut self, key: impl Into<Key>, text: &str) -> Listen {
         if let Some(path) = text.strip_prefix("unix:") {
             if !path.starts_with('/') {
                 self.refuse(
@@ -154,12 +160,13 @@ impl Check<'_> {
     }
 
     /// Refuses a listener at the address of another.
-    fn differs(&mut self, key: &'static str, listen: &Listen, others: &[(&'static str, &Listen)]) {
+    fn differs<K: std::fmt::Display>(&mut self, key: impl Into<Key>, listen: &Listen, others: &[(K, &Listen)]) {
+        let key = key.into();
         for (other_key, other) in others {
             // Port 0 is another port each time.
             let is_chosen = matches!(other, Listen::Tcp(address) if address.port() == 0);
             if listen == *other && !is_chosen {
-                self.refuse(key, format!("is {listen}, and so is {other_key}; write another address"));
+                self.refuse(&key, format!("is {listen}, and so is {other_key}; write another address"));
             }
         }
     }

@@ -4,23 +4,32 @@
 use std::collections::BTreeSet;
 
 use super::Check;
-use crate::config::{Grpc, Identity, Listen, Peers, Route, Server};
+use crate::config::{Grpc, Identity, Listen, Peers, Route, Server, Tls};
 use crate::definition::{Key, did_you_mean};
 
 /// Callers at most: each has a bit of what a connection proves.
 const MAX_CALLERS: usize = 63;
 
+/// Where peers connect to.
+pub(super) struct Place<'p> {
+    /// Name of the section with its `tls`.
+    pub(super) section: &'static str,
+    pub(super) tls: Option<&'p Tls>,
+    pub(super) listens: &'p [&'p Listen],
+}
+
 impl Check<'_> {
     pub(super) fn proofs(&mut self, identity: &Identity, server: &Server, grpc: Option<&Grpc>, routes: &[Route]) {
         let listens: Vec<&Listen> = [&server.listen].into_iter().chain(grpc.map(|grpc| &grpc.listen)).collect();
-        self.proof(&"identity.peers".into(), &identity.peers, server, &listens);
+        let place = Place { section: "server", tls: server.tls.as_ref(), listens: &listens };
+        self.proof(&"identity.peers".into(), &identity.peers, &place);
         if identity.callers.len() > MAX_CALLERS {
             self.refuse("identity.callers", format!("has more than {MAX_CALLERS} callers"));
         }
         let names: BTreeSet<String> = routes.iter().map(Route::name).collect();
         for (name, caller) in &identity.callers {
             let key = Key::from("identity.callers").below(name);
-            self.proof(&key, &caller.proof, server, &listens);
+            self.proof(&key, &caller.proof, &place);
             if caller.proof.is_empty() && caller.token.is_none() {
                 self.refuse(
                     &key,
@@ -41,17 +50,15 @@ impl Check<'_> {
         }
     }
 
-    fn proof(&mut self, key: &Key, peers: &Peers, server: &Server, listens: &[&Listen]) {
+    pub(super) fn proof(&mut self, key: &Key, peers: &Peers, place: &Place<'_>) {
         for name in peers.certificates.iter().filter(|name| !is_certificate_name(name)) {
             self.refuse(key.below("certificates"),
                 format!("\"{name}\" is no name of a certificate; write \"spiffe://…\" or \"dns:NAME\", in lower case and whole"),
             );
         }
-        if !peers.certificates.is_empty() && server.tls.as_ref().is_none_or(|tls| tls.client_ca_file.is_none()) {
-            self.refuse(
-                key.below("certificates"),
-                "needs server.tls.client_ca_file: without it clients are asked for no certificate",
-            );
+        if !peers.certificates.is_empty() && place.tls.is_none_or(|tls| tls.client_ca_file.is_none()) {
+            let problem = "tls.client_ca_file: without it clients are asked for no certificate";
+            self.refuse(key.below("certificates"), format!("needs {}.{problem}", place.section));
         }
         for uri in peers.xfcc.iter().filter(|uri| !is_uri(uri)) {
             self.refuse(
@@ -67,7 +74,7 @@ impl Check<'_> {
         for (kind, names) in [("xfcc", &peers.xfcc), ("linkerd", &peers.linkerd)] {
             // On each listener: what one proves by where it is, another does not.
             // T-01: peers of the mesh
-            if !names.is_empty() && !listens.iter().all(|listen| is_own_proxy(peers, listen)) {
+            if !names.is_empty() && !place.listens.iter().all(|listen| is_own_proxy(peers, listen)) {
                 self.refuse(key.below(kind),
                     format!(
                         "is a header, and only our own sidecar proxy's word counts; set {key}.networks to loopback, or to the \

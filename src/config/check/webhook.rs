@@ -1,14 +1,13 @@
 //! Checks `[webhook_server]`, `[webhooks.NAME]` and `[queue]`, against each other and against the listeners.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TRANSFER_ENCODING};
-use url::{Host, Url};
+use url::Url;
 
 use super::Check;
 use crate::config::webhook::{EventPattern, Queue, SignKey, Webhook, WebhookMode, WebhookServer, Webhooks};
@@ -33,7 +32,7 @@ impl Check<'_> {
     pub(super) fn webhooks(
         &mut self,
         providers: &BTreeSet<String>,
-        listeners: &[(&'static str, &Listen)],
+        listeners: &[(String, &Listen)],
     ) -> Option<Webhooks> {
         let tables: Vec<(String, Option<raw::Webhook>)> = self.layers.tables("webhooks", self.errors);
         let server: raw::WebhookServer = self.layers.section("webhook_server", self.errors);
@@ -47,7 +46,8 @@ impl Check<'_> {
             max_buffered_bytes: server.max_buffered_bytes.size(),
         };
         self.differs("webhook_server.listen", &server.listen, listeners);
-        let all: Vec<_> = listeners.iter().copied().chain([("webhook_server.listen", &server.listen)]).collect();
+        let all: Vec<_> =
+            listeners.iter().cloned().chain([("webhook_server.listen".to_owned(), &server.listen)]).collect();
         let mut served = Vec::new();
         for (name, raw) in tables {
             let Some(raw) = raw else { continue };
@@ -63,7 +63,7 @@ impl Check<'_> {
         name: &str,
         raw: raw::Webhook,
         providers: &BTreeSet<String>,
-        listeners: &[(&'static str, &Listen)],
+        listeners: &[(String, &Listen)],
     ) -> Option<Webhook> {
         let key = Key::of("webhooks").below(name);
         if !is_segment(name) {
@@ -147,7 +147,7 @@ impl Check<'_> {
     }
 
     /// Where events are posted to.
-    fn target(&mut self, key: &Key, text: &str, listeners: &[(&'static str, &Listen)]) -> Option<Url> {
+    fn target(&mut self, key: &Key, text: &str, listeners: &[(String, &Listen)]) -> Option<Url> {
         let Ok(url) = text.parse::<Url>() else {
             // The text is not repeated: a password may be in it.
             self.refuse(key.clone(), "is not an address; write \"http://127.0.0.1:3000/hooks/chat\"");
@@ -161,7 +161,7 @@ impl Check<'_> {
             Some("holds a fragment (#), which is not sent; remove it".to_owned())
         } else {
             // W-25: own listener
-            listeners.iter().find(|(_, listen)| leads_to(&url, listen)).map(|(own, listen)| {
+            listeners.iter().find(|(_, listen)| listen.is_reached_by(&url)).map(|(own, listen)| {
                 format!("leads to {own} ({listen}), which is sidemint itself; write where the application listens")
             })
         };
@@ -258,31 +258,7 @@ impl Check<'_> {
     }
 }
 
-fn is_segment(name: &str) -> bool {
+pub(super) fn is_segment(name: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(fits)
-}
-
-/// Whether a post to `url` arrives at `listen`, as far as the address says.
-fn leads_to(url: &Url, listen: &Listen) -> bool {
-    let Listen::Tcp(own) = listen else { return false };
-    if own.port() == 0 || url.port_or_known_default() != Some(own.port()) {
-        return false;
-    }
-    let address = match url.host() {
-        Some(Host::Ipv4(address)) => IpAddr::V4(address),
-        Some(Host::Ipv6(address)) => address.to_canonical(),
-        // It is this machine, by whichever of its addresses.
-        Some(Host::Domain(name)) => return is_localhost(name) && (own.ip().is_loopback() || own.ip().is_unspecified()),
-        None => return false,
-    };
-    let is_here = address.is_loopback() || address.is_unspecified();
-    address == own.ip().to_canonical()
-        || is_here && own.ip().is_unspecified()
-        || address.is_unspecified() && own.ip().is_loopback()
-}
-
-fn is_localhost(name: &str) -> bool {
-    let name = name.trim_end_matches('.');
-    name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost")
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::ActsAs;
 use crate::definition::{MINUTE, OneOrMany, Span};
 
 #[derive(Debug, Default, Deserialize)]
@@ -19,8 +21,8 @@ pub(in crate::config) struct Identity {
     pub(in crate::config) sources: BTreeMap<String, Value>,
 }
 
-/// Declares `[identity.peers]` and `[identity.callers.NAME]`: the keys that prove a peer stand in both, and each has keys
-/// of its own. Serde's `flatten` would let unknown keys pass.
+/// Declares `[identity.peers]`, `[identity.callers.NAME]` and `[gateway.callers.NAME]`: the keys that prove a peer stand in
+/// all of them, and each has keys of its own. Serde's `flatten` would let unknown keys pass.
 macro_rules! tables_that_prove {
     ($($key:ident: $type:ty,)*) => {
         #[derive(Debug, Default, Deserialize)]
@@ -43,6 +45,24 @@ macro_rules! tables_that_prove {
             pub(in crate::config) fn into_parts(self) -> (Peers, Option<CallerToken>, Vec<String>) {
                 let Self { routes, $($key,)* token } = self;
                 (Peers { $($key,)* insecure_trust_every_peer: false }, token, routes)
+            }
+        }
+
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub(in crate::config) struct GatewayCaller {
+            key_files: Vec<String>,
+            $($key: $type,)*
+            as_user: ActsAs,
+            /// Read on their own, from all files.
+            grants: IgnoredAny,
+        }
+
+        impl GatewayCaller {
+            /// Its keys, what else proves it, and whether it may call as a user.
+            pub(in crate::config) fn into_parts(self) -> (Vec<String>, Peers, ActsAs) {
+                let Self { key_files, $($key,)* as_user, grants: IgnoredAny } = self;
+                (key_files, Peers { $($key,)* insecure_trust_every_peer: false }, as_user)
             }
         }
     };

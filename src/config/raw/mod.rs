@@ -1,6 +1,7 @@
 //! The configuration file, word for word. Unknown keys are refused; nothing is computed here.
 
 mod address;
+mod gateway;
 mod identity;
 mod webhook;
 
@@ -11,7 +12,9 @@ use serde_json::{Map, Value};
 
 use super::did_you_mean;
 use address::Address;
-pub(super) use identity::{Identity, Peers};
+pub use gateway::ActsAs;
+pub(super) use gateway::{Gateway, Grant, Mount};
+pub(super) use identity::{GatewayCaller, Identity, Peers};
 pub(super) use webhook::{Queue, Webhook, WebhookMode, WebhookServer};
 
 use crate::definition::{Count, DAY, HOUR, MILLI, MINUTE, OneOrMany, Span};
@@ -102,6 +105,7 @@ pub(super) struct Log {
     pub(super) level: String,
     pub(super) requests: RequestLines,
     pub(super) users: UserLines,
+    pub(super) gateway_params: bool,
 }
 
 impl Default for Log {
@@ -111,6 +115,7 @@ impl Default for Log {
             level: "info".to_owned(),
             requests: RequestLines::Changes,
             users: UserLines::Hashed,
+            gateway_params: false,
         }
     }
 }

@@ -1,11 +1,14 @@
 //! The process environment as a value, so that tests can give another one.
 
+pub(super) mod variables;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ConfigError;
-use super::variables::{self, Variables};
-use crate::definition::Mistake;
 use figment::value::Dict;
+
+use super::ConfigError;
+use crate::definition::Mistake;
+use variables::Variables;
 
 /// Environment variables, taken once at start.
 #[derive(Clone, Default)]

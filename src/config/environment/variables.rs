@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use figment::value::{Dict, Map, Tag, Value};
 use figment::{Metadata, Profile, Provider};
 
-use super::ConfigError;
+use crate::config::ConfigError;
 use crate::definition::{Mistake, did_you_mean, line};
 
 /// Top-level tables of the file.
-pub(super) const SECTIONS: [&str; 14] = [
+pub(in crate::config) const SECTIONS: [&str; 15] = [
     "server",
     "grpc",
     "ops",
@@ -27,6 +27,7 @@ pub(super) const SECTIONS: [&str; 14] = [
     "webhook_server",
     "webhooks",
     "queue",
+    "gateway",
 ];
 
 /// What their names begin with.
@@ -36,7 +37,7 @@ const OWN: [&str; 3] = ["SIDEMINT_CONFIG", "SIDEMINT_CONFIG_DIR", "SIDEMINT_DEFI
 
 /// The variables that set something, as a layer of the configuration.
 #[derive(Debug, Default)]
-pub(super) struct Variables(Vec<Variable>);
+pub(in crate::config) struct Variables(Vec<Variable>);
 
 #[derive(Debug)]
 struct Variable {
@@ -48,7 +49,7 @@ struct Variable {
 impl Variables {
     /// Reads all variables of `given`. Their names are mostly written in capitals, so a name that `files` know is spelled
     /// as it is there.
-    pub(super) fn read<'g>(
+    pub(in crate::config) fn read<'g>(
         given: impl Iterator<Item = (&'g str, &'g str)>,
         broken: &BTreeSet<String>,
         files: &Dict,
@@ -82,7 +83,7 @@ impl Variables {
     }
 
     /// Variables that set something at `key` or below it.
-    pub(super) fn below(&self, key: &str) -> impl Iterator<Item = &str> {
+    pub(in crate::config) fn below(&self, key: &str) -> impl Iterator<Item = &str> {
         let below = move |own: &&Variable| {
             own.path.join(".").strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
@@ -90,7 +91,7 @@ impl Variables {
     }
 
     /// The variable that sets `key`, or a table or list that holds it.
-    pub(super) fn of(&self, key: &str) -> Option<&str> {
+    pub(in crate::config) fn of(&self, key: &str) -> Option<&str> {
         let holds =
             |own: &str| key.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
         self.0.iter().find(|variable| holds(&variable.path.join("."))).map(|variable| variable.name.as_str())
@@ -155,7 +156,10 @@ fn spelled(parts: &[&str], files: &Dict) -> Result<Vec<String>, Mistake> {
 /// written; capitals alone do not show how a claim, a grant or a role is spelled, and there it matters.
 fn new_name(path: &[String], part: &str) -> Result<String, Mistake> {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    let is_chosen = matches!(path[..], ["providers", ..] | ["identity", "roles" | "callers" | "sources", ..]);
+    let is_chosen = matches!(
+        path[..],
+        ["providers", ..] | ["identity", "roles" | "callers" | "sources", ..] | ["gateway", "callers", ..]
+    );
     let in_capitals = !part.bytes().any(|byte| byte.is_ascii_lowercase());
     if !is_chosen || in_capitals && !matches!(path[..], ["providers", _, _, ..] | ["identity", "roles", ..]) {
         return Ok(part.to_lowercase());
@@ -185,7 +189,7 @@ fn typed(text: &str) -> Value {
 }
 
 /// What to say of a variable that looks like ours and sets nothing.
-pub(super) fn caution(name: &str, text: &str) -> Option<String> {
+pub(in crate::config) fn caution(name: &str, text: &str) -> Option<String> {
     let rest = name
         .get(..PREFIX.len())
         .filter(|start| start.eq_ignore_ascii_case(PREFIX))
