@@ -22,6 +22,13 @@ impl Blueprint {
                     .to_owned(),
             );
         }
+        let callers = self.config.gateway.iter().flat_map(|gateway| &gateway.callers);
+        for (name, _) in callers.filter(|(_, caller)| caller.is_known_by_network_alone()) {
+            told.push(format!(
+                "the gateway's caller {name} is known by its address alone; every process of this machine can call as it, so \
+                 give it key_files"
+            ));
+        }
         told.extend(self.shares().caution);
         told.extend(self.tls.as_ref().and_then(|tls| tls.caution()));
         if self.sources.has_body_by_position() {

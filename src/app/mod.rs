@@ -99,7 +99,7 @@ impl Blueprint {
             errors.push(ConfigError::at(config.log.origin.clone(), mistake.within("log.level")));
         }
         let mut providers = BTreeMap::new();
-        for (name, table) in config.providers.iter().filter(|(name, _)| !config.is_for_webhooks_alone(name)) {
+        for (name, table) in config.providers.iter().filter(|(name, _)| config.has_sessions(name)) {
             match Provider::configure(name, table, environment, &definitions, &services) {
                 Ok(provider) => {
                     providers.insert(name.clone(), Arc::new(provider));

@@ -162,7 +162,8 @@ mod tests {
             (json, true, None, (true, false)),
         ] {
             let (requests, users) = (RequestLines::All, UserLines::None);
-            let log = Log { format, level: String::new(), requests, users, origin: String::new() };
+            let log =
+                Log { format, level: String::new(), requests, users, gateway_params: false, origin: String::new() };
             let environment =
                 no_color.map_or_else(Environment::default, |value| Environment::of([("NO_COLOR", value)]));
             let Format { json, colour } = Format::of(&log, is_terminal, &environment);

@@ -353,7 +353,7 @@ fn a_bad_variable_or_flag_is_named() {
     );
     assert_eq!(
         with("SIDEMINT_COLOUR__RED", "1"),
-        "SIDEMINT_COLOUR__RED: colour: unknown section; the sections are server, grpc, ops, log, identity, browser, outbound, limits, cache, routes, providers, webhook_server, webhooks, queue"
+        "SIDEMINT_COLOUR__RED: colour: unknown section; the sections are server, grpc, ops, log, identity, browser, outbound, limits, cache, routes, providers, webhook_server, webhooks, queue, gateway"
     );
     assert_eq!(
         with("SIDEMINT_PROVIDERS__CHAT__TIMEOUT", "never"),
@@ -592,6 +592,7 @@ fn the_shipped_file_names_every_key_there_is() {
     let known = |section: &str| -> Vec<String> {
         let probe = match section {
             "routes" => "routes = [{ zzz = 1 }]".to_owned(),
+            "gateway.mounts" | "gateway.callers.shop.grants" => format!("[[{section}]]\nzzz = 1"),
             _ => format!("[{section}]\nzzz = 1"),
         };
         let found = mistakes(&probe, &Environment::default());
@@ -601,13 +602,22 @@ fn the_shipped_file_names_every_key_there_is() {
             .unwrap_or_else(|| panic!("{section}: {found}"));
         list.1.split(", ").map(str::to_owned).collect()
     };
-    for section in
-        ["server", "grpc", "ops", "log", "identity", "identity.peers", "identity.users", "limits", "browser", "cache"]
-    {
+    let sections = "server grpc ops log identity identity.peers identity.users limits browser cache gateway gateway.mounts \
+                    gateway.callers.shop.grants";
+    for section in sections.split_whitespace() {
         let written = section.split('.').fold(&toml::Value::Table(table.clone()), |at, part| &at[part]).clone();
+        let written = written.get(0).unwrap_or(&written);
         for key in known(section) {
             assert!(written.get(&key).is_some(), "config.toml does not name {section}.{key}");
         }
+    }
+    let shop = table["gateway"]["callers"]["shop"].as_table().unwrap();
+    let of_peers = table["identity"]["peers"].as_table().unwrap();
+    // What proves a peer is documented once.
+    for key in
+        known("gateway.callers.shop").iter().filter(|key| !of_peers.contains_key(*key) && *key != "secret_header")
+    {
+        assert!(shop.contains_key(key), "config.toml does not name {key} of the gateway's callers");
     }
     let routes = table["routes"].as_array().unwrap();
     for key in known("routes") {

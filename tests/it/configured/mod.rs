@@ -1,6 +1,7 @@
 //! What operators write, from files, variables and flags: slips that are told, and bounds that hold.
 
 mod bounds;
+mod gateway;
 mod messages;
 mod slips;
 mod warnings;
