@@ -187,9 +187,8 @@ impl Operations {
         let mut exact: Option<&PathPattern> = None;
         for operation in &self.0 {
             match operation.path.fit(segments) {
-                Fit::None => {}
                 Fit::OtherTenant if refusal == Refusal::OperationUnknown => refusal = Refusal::TenantDenied,
-                Fit::OtherTenant => {}
+                Fit::OtherTenant | Fit::None => {}
                 // G-02: most exact path
                 Fit::Whole if !exact.get_or_insert(&operation.path).rank().eq(operation.path.rank()) => {}
                 Fit::Whole if operation.method == *method => return Ok(operation), // G-04: method of an operation

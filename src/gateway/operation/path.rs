@@ -74,13 +74,9 @@ impl PathPattern {
             return Err(wrong(format!("has more than {MAX_SEGMENTS} segments")));
         }
         let pattern = Self { segments };
-        let mut names: Vec<&str> = pattern.parameters().collect();
-        names.sort_unstable();
-        match names.windows(2).find(|pair| pair.first() == pair.last()) {
-            Some(pair) => Err(wrong(format!(
-                "has {{{}}} twice",
-                pair.concat().get(..pair.concat().len() / 2).unwrap_or_default()
-            ))),
+        let is_again = |(n, name): &(usize, &str)| pattern.parameters().take(*n).any(|other| other == *name);
+        match pattern.parameters().enumerate().find(is_again) {
+            Some((_, name)) => Err(wrong(format!("has {{{name}}} twice"))),
             None => Ok(pattern),
         }
     }
