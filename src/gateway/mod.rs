@@ -70,7 +70,7 @@ impl Gateway {
             let Some(provider) = providers.get(&own.provider) else { continue };
             match Mount::compile(own, provider) {
                 Ok(mount) => mounts.push(Arc::new(mount)),
-                Err(mistakes) => errors.extend(mistakes),
+                Err(mistakes) => errors.extend(provider.errors(mistakes)),
             }
         }
         let all = Places::new(config.max_in_flight);
@@ -163,6 +163,11 @@ impl Mount {
     /// Where it is served at `/`, beside its path on the gateway's listener.
     pub fn listen(&self) -> Option<&Listen> {
         self.config.listen.as_ref()
+    }
+
+    /// The key that says so.
+    pub fn listen_key(&self) -> String {
+        self.config.key.below("listen").to_string()
     }
 
     /// The provider.

@@ -1,5 +1,6 @@
 //! A listener with what it answers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::gateway::Mounts;
@@ -13,7 +14,7 @@ use crate::metrics::Metrics;
 #[derive(Debug)]
 pub struct Listener {
     /// The key that says where it is.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// The port.
     pub bound: Bound,
     /// What it answers.

@@ -17,7 +17,6 @@ pub mod definition;
 pub(crate) mod fuzzing;
 mod keys;
 mod mint;
-mod stub;
 mod template;
 mod user;
 
@@ -46,7 +45,6 @@ pub use keys::{Alg, KeyError, SigningKey, generate, warm_up_randomness};
 pub use mint::explain::Explanation;
 pub use mint::lifetime::Lifetime;
 pub use mint::{Minted, Order};
-pub use stub::{CallValues, Gateway};
 pub use template::{FailureView, Profile, ProfileUse};
 
 use calls::journal::Journal;

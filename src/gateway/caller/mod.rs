@@ -10,6 +10,7 @@ pub struct Caller;
 pub struct Grants;
 impl Callers {
     pub fn configure(_: &config::Gateway, _: &[Arc<Mount>], _: &Services) -> Result<Self, Vec<ConfigError>> { todo!() }
+    pub fn peers(&self) -> &Arc<crate::identity::Peers> { todo!() }
     pub fn reads_body(&self, _: &Mount) -> bool { todo!() }
     pub fn identify(&self, _: &Seen<'_>, _: &str) -> Result<&Caller, Refusal> { todo!() }
 }

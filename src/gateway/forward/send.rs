@@ -134,7 +134,7 @@ impl Sender {
         times.waited += waits.elapsed();
         let admitted = match admitted {
             Ok(admitted) => admitted,
-            Err(refused) => return Next::Failed(Unsent { was_sent: false, ..refused.into() }),
+            Err(refused) => return Next::Failed(refused.into()),
         };
         let mut call = sending.call.clone();
         // Last of all: nothing removes it, and it is as young as it can be.
@@ -199,6 +199,10 @@ impl From<Refusal> for Unsent {
     fn from(refusal: Refusal) -> Self {
         Self { refusal, reason: None, retry_after: None, was_sent: false }
     }
+}
+
+impl From<provider::Refused> for Unsent {
+    fn from(_: provider::Refused) -> Self { todo!() }
 }
 
 impl Unsent {

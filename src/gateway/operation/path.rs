@@ -75,10 +75,10 @@ impl PathPattern {
         }
         let pattern = Self { segments };
         let is_again = |(n, name): &(usize, &str)| pattern.parameters().take(*n).any(|other| other == *name);
-        match pattern.parameters().enumerate().find(is_again) {
-            Some((_, name)) => Err(wrong(format!("has {{{name}}} twice"))),
-            None => Ok(pattern),
+        if let Some((_, name)) = pattern.parameters().enumerate().find(is_again) {
+            return Err(wrong(format!("has {{{name}}} twice")));
         }
+        Ok(pattern)
     }
 
     /// Names of the parameters, in order.

@@ -60,7 +60,7 @@ impl Incoming<'_> {
         let seen = Seen {
             connection: self.connection,
             method: &parts.method,
-            path: target.path(),
+            path: parts.uri.path(),
             query: target.query(),
             headers: &parts.headers,
             body: whole.as_ref(),
