@@ -27,7 +27,7 @@ use crate::inbound::{AppState, BodyLimits, Bound, Calls, Entrance, Limits, Liste
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::{Outbound, Poster, Services};
-use crate::provider::{Definitions, Provider};
+use crate::provider::{self, Definitions, Provider, Wanted};
 use crate::secrets::watch::{self, Nudge};
 use crate::secrets::{self, Reload};
 use crate::session::{Plan, Sessions};
@@ -103,10 +103,16 @@ impl Blueprint {
             errors.push(ConfigError::at(config.log.origin.clone(), mistake.within("log.level")));
         }
         let mut providers = BTreeMap::new();
-        for (name, table) in config.providers.iter().filter(|(name, _)| config.has_sessions(name)) {
-            match Provider::configure(name, table, environment, &definitions, &services) {
-                Ok(provider) => {
-                    providers.insert(name.clone(), Arc::new(provider));
+        let mut gateways = BTreeMap::new();
+        for (name, table) in &config.providers {
+            let wanted = Wanted { sessions: config.has_sessions(name), gateway: config.is_mounted(name) };
+            if wanted == Wanted::default() {
+                continue;
+            }
+            match provider::configure(name, table, environment, &definitions, &services, wanted) {
+                Ok(configured) => {
+                    providers.extend(configured.provider.map(|provider| (name.clone(), provider)));
+                    gateways.extend(configured.gateway.map(|gateway| (name.clone(), gateway)));
                 }
                 Err(mistakes) => errors.extend(mistakes),
             }
@@ -126,6 +132,11 @@ impl Blueprint {
         }
         let queue = config.webhooks.as_ref().and_then(|webhooks| webhooks.queue.as_ref());
         errors.extend(queue.and_then(|queue| SealKey::configured(queue).err()));
+        let gateway = config.gateway.as_ref().map(|gateway| Gateway::configure(gateway, &gateways, &services));
+        let gateway = gateway.transpose().unwrap_or_else(|mistakes| {
+            errors.extend(mistakes);
+            None
+        });
         let tls = Tls::open(&config.server, &clock, &metrics).unwrap_or_else(|mistakes| {
             errors.extend(mistakes);
             None
@@ -134,7 +145,7 @@ impl Blueprint {
         let plans = plans::draw(&config, &sources, &providers, &metrics, &mut errors);
         if errors.is_empty() {
             let (sources, poster) = (Arc::new(sources), services.outbound.poster().map_err(fault)?);
-            Ok(Self { config, stray_variables, sources, providers, plans, webhooks, gateway: None, gateway_tls: None, poster, tls, clock, metrics })
+            Ok(Self { config, stray_variables, sources, providers, plans, webhooks, gateway: gateway.map(Arc::new), gateway_tls: None, poster, tls, clock, metrics })
         } else {
             Err(ConfigErrors(errors))
         }

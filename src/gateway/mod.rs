@@ -13,6 +13,7 @@ pub mod caller;
 pub mod forward;
 pub mod gate;
 pub mod operation;
+mod ours;
 pub mod refusal;
 
 use std::collections::BTreeMap;
@@ -24,7 +25,7 @@ use http::HeaderName;
 use answer::AnswerHeaders;
 use caller::Callers;
 use forward::{CallerPlaces, Place, Places, Sender};
-use gate::{Gate, Hosts, Ours};
+use gate::{Gate, Hosts};
 use refusal::Refusal;
 
 use crate::config::{self, ConfigError, Listen};
@@ -70,7 +71,7 @@ impl Gateway {
             let Some(provider) = providers.get(&own.provider) else { continue };
             match Mount::compile(own, provider) {
                 Ok(mount) => mounts.push(Arc::new(mount)),
-                Err(mistakes) => errors.extend(provider.errors(mistakes)),
+                Err(mistakes) => errors.extend(mistakes.into_iter().map(|mistake| provider.error(mistake))),
             }
         }
         let all = Places::new(config.max_in_flight);
@@ -137,8 +138,7 @@ impl Gateway {
 impl Mount {
     fn compile(config: &config::Mount, provider: &Arc<provider::Gateway>) -> Result<Self, Mistakes> {
         let section = provider.section();
-        let (headers, query) = provider.ours();
-        let gate = Gate::compile(section, provider.base(), &Ours { headers, query })?;
+        let gate = Gate::compile(section, provider.base(), &ours::of(provider))?;
         let header = |name: &String| HeaderName::try_from(name.as_str()).ok();
         Ok(Self {
             config: config.clone(),

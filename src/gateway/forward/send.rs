@@ -12,7 +12,8 @@ use crate::gateway::answer::{Needles, Verdict, judge};
 use crate::gateway::refusal::Refusal;
 use crate::outbound::{Call, Outbound, SendError, Streamed};
 use crate::pacing::jitter;
-use crate::provider;
+use crate::provider::{Carried, Ended, Gateway, Refused};
+use crate::secrets::Secret;
 
 /// How long the head of an answer is waited for, where the operation does not say.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,13 +24,15 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Sending<'s, B> {
     /// The provider.
-    pub provider: &'s provider::Gateway,
+    pub provider: &'s Gateway,
     /// The call. It has no body where `upload` is one.
     pub call: &'s Call,
     /// The group of its operation.
     pub group: usize,
-    /// What its credential depends on.
-    pub values: provider::CallValues<'s>,
+    /// Values that were checked, by name: its credential may say them.
+    pub parameters: &'s [(&'s str, &'s str)],
+    /// Id of the request, for the log.
+    pub request: &'s str,
     /// The body, where it passes as it comes.
     pub upload: Option<&'s Upload<B>>,
     /// Whether a repeat does nothing twice.
@@ -78,8 +81,8 @@ enum Next {
     Done(Box<Sent>),
     /// Another one, after a pause, if that is possible; otherwise what there is.
     Again(Box<Result<Sent, Unsent>>),
-    /// Another one if the secrets have changed.
-    Reread,
+    /// Another one if there are other secrets than these.
+    Reread(Carried),
     Failed(Unsent),
 }
 
@@ -114,8 +117,9 @@ impl Sender {
                     is_repeat = true;
                     self.clock.sleep_until(resumes).await;
                 }
-                Next::Reread => {
-                    let has_changed = !has_reread && sending.provider.reread().await;
+                Next::Reread(carried) => {
+                    let has_changed = !has_reread && sending.provider.reread(&carried).await;
+                    // G-24: refused once
                     if !has_changed || !sending.has_body_at_hand() {
                         return Err(Unsent::of(Refusal::ProviderCredentials, "refused"));
                     }
@@ -130,7 +134,8 @@ impl Sender {
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
     {
         let waits = Stopwatch::start();
-        let admitted = sending.provider.admit(sending.wait, deadline).await;
+        let wait = sending.wait.min(deadline.since(self.clock.moment()));
+        let admitted = sending.provider.admit(wait).await;
         times.waited += waits.elapsed();
         let admitted = match admitted {
             Ok(admitted) => admitted,
@@ -138,17 +143,24 @@ impl Sender {
         };
         let mut call = sending.call.clone();
         // Last of all: nothing removes it, and it is as young as it can be.
-        let carried = match sending.provider.seal(sending.group, &mut call, &sending.values) {
-            Ok(carried) => carried,
-            Err(_error) => return Next::Failed(Unsent::of(Refusal::ProviderCredentials, "not_made")),
+        let Ok(carried) = sending.provider.seal(sending.group, &mut call, sending.parameters) else {
+            let unsent = Unsent::of(Refusal::ProviderCredentials, "not_made");
+            return Next::Failed(Unsent { was_sent: false, ..unsent });
         };
-        let needles = Arc::new(Needles::new(carried.iter()));
         let upload = sending.upload.and_then(Upload::read);
         let watch = Stopwatch::start();
         let sent = self.outbound.stream(call, upload, deadline).await;
         times.provider += watch.elapsed();
-        admitted.report(&sent);
-        sending.judge(sent, needles)
+        let ended = match &sent {
+            Ok(answer) => Ended::Answered { status: answer.status, headers: &answer.headers },
+            // A caller whose body breaks off breaks the connection.
+            Err(_) if sending.upload.and_then(Upload::end).is_some_and(|end| end != End::Whole) => {
+                Ended::Failed(SendError::Timeout)
+            }
+            Err(error) => Ended::Failed(*error),
+        };
+        admitted.report(ended, Some(sending.request));
+        sending.judge(sent, carried)
     }
 }
 
@@ -160,20 +172,21 @@ where
         self.upload.is_none_or(Upload::is_at_hand)
     }
 
-    fn judge(&self, sent: Result<Streamed, SendError>, needles: Arc<Needles>) -> Next {
+    fn judge(&self, sent: Result<Streamed, SendError>, carried: Carried) -> Next {
         let answer = match sent {
             Ok(answer) => answer,
             Err(error) => return self.failed(error),
         };
         let status = answer.status;
+        let needles = || Arc::new(Needles::new(carried.secrets().map(Secret::expose)));
         match judge(status, &answer.headers, self.streams) {
-            Verdict::CredentialRefused => Next::Reread,
+            Verdict::CredentialRefused => Next::Reread(carried),
             Verdict::Bad(reason) => Next::Failed(Unsent::of(Refusal::ProviderBadAnswer, reason)),
             // G-24: answers that a repeat may better
             Verdict::Passes if self.is_idempotent && (502..=504).contains(&status) => {
-                Next::Again(Box::new(Ok(Sent { answer, needles })))
+                Next::Again(Box::new(Ok(Sent { needles: needles(), answer })))
             }
-            Verdict::Passes => Next::Done(Box::new(Sent { answer, needles })),
+            Verdict::Passes => Next::Done(Box::new(Sent { needles: needles(), answer })),
         }
     }
 
@@ -201,8 +214,14 @@ impl From<Refusal> for Unsent {
     }
 }
 
-impl From<provider::Refused> for Unsent {
-    fn from(_: provider::Refused) -> Self { todo!() }
+impl From<Refused> for Unsent {
+    fn from(refused: Refused) -> Self {
+        let (refusal, wait) = match refused {
+            Refused::RateLimited(wait) => (Refusal::ProviderRateLimited, wait),
+            Refused::Unavailable(wait) => (Refusal::ProviderUnavailable, wait),
+        };
+        Self { retry_after: Some(wait), reason: Some("held_back"), ..refusal.into() }
+    }
 }
 
 impl Unsent {

@@ -21,7 +21,6 @@ use crate::inbound::reply::X_REQUEST_ID;
 use crate::inbound::request::body::{self, BodyLimits, Unread};
 use crate::outbound::Download;
 use crate::pacing::jitter;
-use crate::provider::CallValues;
 
 /// A call as it comes in.
 pub(super) struct Incoming<'c> {
@@ -77,7 +76,7 @@ impl Incoming<'_> {
         record.operation = Some(operation.name().to_owned());
         let user = caller.acts_as(operation, &parts.headers, mount.provider())?;
         record.as_user = user.as_ref().and_then(|user| self.mounts.shared.log.tag(user));
-        let sent = match matched.reading(false) {
+        let sent = match matched.reading(mount.provider().needs_body()) {
             Reading::Nothing => gate::Sent::Apart,
             Reading::Whole(most) => gate::Sent::Whole(match whole {
                 Some(whole) => whole,
@@ -107,7 +106,8 @@ impl Incoming<'_> {
         let sending = Sending {
             provider: mount.provider(),
             group: operation.group(),
-            values: CallValues { parameters: &parameters, as_user: user.as_deref() },
+            parameters: &parameters,
+            request: record.id.as_str(),
             upload: self.upload.as_ref(),
             is_idempotent: operation.is_idempotent() || mount.is_repeatable(&outgoing.call),
             streams: operation.is_stream(),
