@@ -151,15 +151,16 @@ impl Sender {
         let watch = Stopwatch::start();
         let sent = self.outbound.stream(call, upload, deadline).await;
         times.provider += watch.elapsed();
-        let ended = match &sent {
-            Ok(answer) => Ended::Answered { status: answer.status, headers: &answer.headers },
-            // A caller whose body breaks off breaks the connection.
-            Err(_) if sending.upload.and_then(Upload::end).is_some_and(|end| end != End::Whole) => {
-                Ended::Failed(SendError::Timeout)
+        let is_callers = sending.upload.and_then(Upload::end).is_some_and(|end| end != End::Whole);
+        match &sent {
+            Ok(answer) => {
+                let ended = Ended::Answered { status: answer.status, headers: &answer.headers };
+                admitted.report(ended, Some(sending.request));
             }
-            Err(error) => Ended::Failed(*error),
-        };
-        admitted.report(ended, Some(sending.request));
+            // A body that breaks off breaks the connection, and says nothing about the provider.
+            Err(_) if is_callers => {}
+            Err(error) => admitted.report(Ended::Failed(*error), Some(sending.request)),
+        }
         sending.judge(sent, carried)
     }
 }
