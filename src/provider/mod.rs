@@ -37,7 +37,7 @@ pub use credentials::rotation::{
     Plan as RotationPlan, Progress, Rotation, RotationError, Stage, Status as RotationStatus,
 };
 pub use definition::{
-    Class, Definition, Definitions, Input, PRESETS, Setting, TimeKind, Webhook as WebhookDefinition, webhook,
+    Class, Definition, Definitions, Input, PRESETS, Setting, TimeKind, Webhook as WebhookDefinition, gateway, webhook,
 };
 pub use keys::mac::{Encode, Hash, MacKey};
 pub use keys::material::{Cut, Decode, Form};

@@ -1,0 +1,88 @@
+//! Bodies: which types an operation takes, and what must, may or must not be in them.
+//!
+//! A body is read where a rule needs it, and then what is sent is written anew from what was read. Where no rule looks into
+//! it, it passes as it comes.
+
+pub(super) mod form;
+pub(super) mod json;
+mod kind;
+pub(super) mod protobuf;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
+
+use crate::gateway::refusal::Refusal;
+use crate::provider::gateway::BodyType;
+use form::FormRules;
+use json::Tree;
+use protobuf::FieldRules;
+
+/// Rules on the body of one operation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BodyRules {
+    /// What it may be.
+    pub(super) types: Vec<BodyType>,
+    /// Rules on JSON.
+    pub(super) json: Tree,
+    /// Rules on forms.
+    pub(super) form: FormRules,
+    /// Rules on protobuf.
+    pub(super) fields: FieldRules,
+}
+
+/// A body that keeps the rules.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    /// What is sent.
+    pub(super) body: Option<Bytes>,
+    /// Its content type, where none was sent.
+    pub(super) content_type: Option<HeaderValue>,
+    /// Values of parameters in it.
+    pub(super) values: Vec<(usize, String)>,
+}
+
+impl BodyRules {
+    /// Whether the body must be read to be judged.
+    pub(super) fn look_inside(&self) -> bool {
+        !self.json.is_empty() || !self.form.is_empty() || !self.fields.is_empty()
+    }
+
+    /// The type of a body with these headers, if it may come. An encoded body is not looked into, so it does not.
+    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<BodyType, Refusal> {
+        // G-06: encoded body
+        if headers.contains_key(CONTENT_ENCODING) {
+            return Err(Refusal::TypeDenied);
+        }
+        let own = kind::of(headers.get(CONTENT_TYPE)).filter(|own| self.types.contains(own));
+        let any = self.types.contains(&BodyType::Any).then_some(BodyType::Any);
+        own.or(any).ok_or(Refusal::TypeDenied) // G-06: type of a body
+    }
+
+    /// Judges a whole body of the type that was admitted, or that none came. `user` is whom the call is made for.
+    pub(super) fn check(&self, sent: Option<(BodyType, Bytes)>, user: Option<&str>) -> Result<Checked, Refusal> {
+        let Some((kind, body)) = sent else {
+            let made = json::made(&self.json, user)?;
+            let content_type = made.is_some().then(|| HeaderValue::from_static("application/json"));
+            let made = made.map(|made| (made.text.into_bytes().into(), made.values));
+            let (body, values) = made.unzip();
+            return Ok(Checked { body, content_type, values: values.unwrap_or_default() });
+        };
+        let (body, values) = match kind {
+            BodyType::Json if !self.json.is_empty() => {
+                let written = json::rewrite(&self.json, &body, user)?;
+                (written.text.into_bytes().into(), written.values)
+            }
+            BodyType::Form if !self.form.is_empty() => {
+                let (text, values) = form::rewrite(&self.form, &body)?;
+                (text.into_bytes().into(), values)
+            }
+            BodyType::Protobuf if !self.fields.is_empty() => {
+                let values = protobuf::check(&self.fields, &body)?;
+                (body, values)
+            }
+            _ => (body, Vec::new()),
+        };
+        Ok(Checked { body: Some(body), content_type: None, values })
+    }
+}
