@@ -25,7 +25,7 @@ use crate::inbound::{AppState, BodyLimits, Bound, Calls, Entrance, Limits, Liste
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::{Outbound, Poster, Services};
-use crate::provider::{Definitions, Provider};
+use crate::provider::{self, Definitions, Provider, Wanted};
 use crate::secrets::watch::{self, Nudge};
 use crate::secrets::{self, Reload};
 use crate::session::{Plan, Sessions};
@@ -100,10 +100,9 @@ impl Blueprint {
         }
         let mut providers = BTreeMap::new();
         for (name, table) in config.providers.iter().filter(|(name, _)| config.has_sessions(name)) {
-            match Provider::configure(name, table, environment, &definitions, &services) {
-                Ok(provider) => {
-                    providers.insert(name.clone(), Arc::new(provider));
-                }
+            let wanted = Wanted { sessions: true, gateway: false };
+            match provider::configure(name, table, environment, &definitions, &services, wanted) {
+                Ok(configured) => providers.extend(configured.provider.map(|provider| (name.clone(), provider))),
                 Err(mistakes) => errors.extend(mistakes),
             }
         }

@@ -11,6 +11,9 @@
 //! the call at its head takes its slot when it passes, so a cancelled call costs the others nothing, and a late one moves
 //! those behind it rather than crowding them together.
 //!
+//! **Which calls give way:** a secondary call passes only where no other waits and a quarter of the burst is left. What one
+//! of the others waits because of them is one slot at most, whatever they bring (G-23).
+//!
 //! The limit is that of one process; several share a service's limit by configuration.
 
 use std::sync::Arc;
@@ -29,11 +32,15 @@ const TICK: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub struct Limiter {
     pace: Pace,
+    /// The pace of calls that give way.
+    secondary: Pace,
     queue: usize,
     longest_wait: Duration,
     state: Mutex<State>,
     /// Held by the call at the head of the queue; tokio's lock lets the others have it in the order they came.
     head: tokio::sync::Mutex<()>,
+    /// The same for calls that give way.
+    secondary_head: tokio::sync::Mutex<()>,
     /// Counts the calls that are refused.
     refused: Option<Counter>,
 }
@@ -59,12 +66,16 @@ impl Limiter {
     /// A limit of `rate`. `burst` calls may pass at once: between one and all of the rate, a tenth by default.
     /// `queue` calls may wait, each for `longest_wait`.
     pub fn new(rate: Rate, burst: Option<u32>, queue: usize, longest_wait: Duration) -> Self {
+        let burst = burst.unwrap_or_else(|| rate.count().div_ceil(10)).clamp(1, rate.count());
+        let pace = Pace::new(rate, burst);
         Self {
-            pace: Pace::new(rate, burst.unwrap_or_else(|| rate.count().div_ceil(10))),
+            pace,
+            secondary: pace.keeping(burst / 4), // G-23: kept burst
             queue,
             longest_wait,
             state: Mutex::new(State { due: Pace::UNUSED, waiting: 0 }),
             head: tokio::sync::Mutex::default(),
+            secondary_head: tokio::sync::Mutex::default(),
             refused: None,
         }
     }
@@ -95,6 +106,39 @@ impl Limiter {
             self.refused.iter().for_each(Counter::inc);
         }
         outcome
+    }
+
+    /// Lets a call pass that gives way to all others, now or before `until`. Otherwise says after what time to come back.
+    pub async fn pass_secondary(&self, clock: &Arc<dyn Clock>, until: Moment) -> Result<(), Duration> {
+        let now = clock.moment();
+        match self.take_secondary(now) {
+            Ok(()) => return Ok(()),
+            Err(slot) if slot > until => return Err(slot.since(now)),
+            Err(_) => {}
+        }
+        let _turn = tokio::select! {
+            biased;
+            turn = self.secondary_head.lock() => turn,
+            () = clock.sleep_until(until.plus(TICK)) => return Err(TICK),
+        };
+        loop {
+            let now = clock.moment();
+            match self.take_secondary(now) {
+                Ok(()) => return Ok(()),
+                Err(slot) if slot > until => return Err(slot.since(now)),
+                Err(slot) => clock.sleep_until(slot).await,
+            }
+        }
+    }
+
+    /// Takes a slot if there is one for a call that gives way; otherwise tells when to look again.
+    fn take_secondary(&self, now: Moment) -> Result<(), Moment> {
+        let mut state = self.state.lock();
+        // G-23: others first
+        if state.waiting > 0 {
+            return Err(self.secondary.slot(state.due, now, state.waiting).max(now.plus(TICK)));
+        }
+        self.secondary.take(&mut state.due, now)
     }
 
     /// Passes at once, or takes a place in the queue.
