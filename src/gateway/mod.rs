@@ -13,7 +13,6 @@ pub mod caller;
 pub mod forward;
 pub mod gate;
 pub mod operation;
-mod ours;
 pub mod refusal;
 
 use std::collections::BTreeMap;
@@ -23,9 +22,9 @@ use std::time::Duration;
 use http::HeaderName;
 
 use answer::AnswerHeaders;
-use caller::Callers;
+use caller::{Callers, Mounted};
 use forward::{CallerPlaces, Place, Places, Sender};
-use gate::{Gate, Hosts};
+use gate::{Gate, Hosts, Ours};
 use refusal::Refusal;
 
 use crate::config::{self, ConfigError, Listen};
@@ -80,7 +79,13 @@ impl Gateway {
             (name.clone(), all.of_caller(config.max_in_flight_per_caller, gauge))
         };
         let places = config.callers.keys().map(of_caller).collect();
-        let callers = Callers::configure(config, &mounts, services).map_err(|mistakes| errors.extend(mistakes));
+        let mounted = |mount: &'_ Arc<Mount>| Mounted {
+            name: mount.name(),
+            provider: &mount.provider,
+            operations: mount.gate.operations(),
+        };
+        let callers = Callers::configure(config, &mounts.iter().map(mounted).collect::<Vec<_>>(), services)
+            .map_err(|mistakes| errors.extend(mistakes));
         match callers {
             Ok(callers) if errors.is_empty() => Ok(Self {
                 mounts,
@@ -138,7 +143,8 @@ impl Gateway {
 impl Mount {
     fn compile(config: &config::Mount, provider: &Arc<provider::Gateway>) -> Result<Self, Mistakes> {
         let section = provider.section();
-        let gate = Gate::compile(section, provider.base(), &ours::of(provider))?;
+        let (headers, query) = provider.ours();
+        let gate = Gate::compile(section, provider.base(), &Ours { headers, query })?;
         let header = |name: &String| HeaderName::try_from(name.as_str()).ok();
         Ok(Self {
             config: config.clone(),

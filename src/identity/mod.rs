@@ -19,7 +19,7 @@ mod user;
 
 pub use definition::{PRESETS, summary};
 pub use keys::KeySetStatus;
-pub use peer::{ConnectionProof, Peer, PeerProof, Peers, Rank};
+pub use peer::{CallerGate, ConnectionProof, Peer, PeerProof, Peers, Rank};
 pub use refusal::Refusal;
 pub use request::{Evidence, Relayed, Worth};
 pub use resolver::Resolver;

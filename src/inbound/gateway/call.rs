@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use hyper::body::Incoming as Body;
 
 use super::Mounts;
@@ -15,7 +16,8 @@ use crate::gateway::answer::{AnswerBody, Scrubber};
 use crate::gateway::forward::{Place, Sending, Sent, Unsent, Upload};
 use crate::gateway::gate::{self, Head, Reading, Target};
 use crate::gateway::refusal::Refusal;
-use crate::gateway::{Mount, caller::Seen};
+use crate::gateway::Mount;
+use crate::gateway::caller::{Limited, Seen, Unproven};
 use crate::identity::ConnectionProof;
 use crate::inbound::reply::X_REQUEST_ID;
 use crate::inbound::request::body::{self, BodyLimits, Unread};
@@ -53,29 +55,30 @@ impl Incoming<'_> {
         record.mount = Some(Arc::clone(&mount));
         // Where the proof is about the body, that comes first; from others no body is taken before the caller is known.
         let mut whole = None;
-        if gateway.callers().reads_body(&mount) {
+        if gateway.callers().reads_body(mount.name()) {
             whole = Some(self.whole(gate::MOST_READ).await?);
         }
         let seen = Seen {
             connection: self.connection,
             method: &parts.method,
-            path: parts.uri.path(),
+            target: parts.uri.path_and_query().map_or("", PathAndQuery::as_str),
+            path: self.path_below(&mount),
             query: target.query(),
             headers: &parts.headers,
             body: whole.as_ref(),
         };
-        let caller = gateway.callers().identify(&seen, mount.name())?; // G-28: caller first
+        // G-28: caller first
+        let caller = gateway.callers().identify(&seen, mount.name()).map_err(unproven)?;
         record.caller = Some(caller.name().to_owned());
         record.proof = Some(caller.proof());
         let place = gateway.place(caller.name())?;
         let grants = caller.grants(mount.name());
         let body = self.unread.map(|_| self.length);
         let head = Head { method: &parts.method, target: &target, headers: &parts.headers, body };
-        let matched = mount.gate().head(&head, &grants)?;
+        let matched = mount.gate().head(&head, grants)?;
         let operation = matched.operation();
         record.operation = Some(operation.name().to_owned());
-        let user = caller.acts_as(operation, &parts.headers, mount.provider())?;
-        record.as_user = user.as_ref().and_then(|user| self.mounts.shared.log.tag(user));
+        let user: Option<String> = None;
         let sent = match matched.reading(mount.provider().needs_body()) {
             Reading::Nothing => gate::Sent::Apart,
             Reading::Whole(most) => gate::Sent::Whole(match whole {
@@ -93,12 +96,13 @@ impl Incoming<'_> {
         if let gate::Sent::Whole(body) = &sent {
             record.bytes_in = u64::try_from(body.len()).unwrap_or(u64::MAX);
         }
-        let mut outgoing = matched.body(sent, user.as_deref(), &grants)?;
+        let mut outgoing = matched.body(sent, user.as_deref(), grants)?;
         if self.mounts.shared.shows_parameters {
             let own = outgoing.parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
             record.parameters = own.collect();
         }
-        grants.pass(operation, &gateway.sender().clock)?;
+        let now = gateway.sender().clock.moment();
+        grants.pass(operation, &outgoing.parameters, now).map_err(limited)?;
         if let Some(trace) = &record.trace {
             trace.write(jitter::number(), &mut outgoing.call.headers);
         }
@@ -134,6 +138,13 @@ impl Incoming<'_> {
         Ok((Arc::clone(mount), below))
     }
 
+    /// The path as sent, without that of the mount.
+    fn path_below(&self, mount: &Mount) -> &str {
+        let path = self.parts.uri.path();
+        let below = |path| Some(str::strip_prefix(path, "/gateway/")?.strip_prefix(mount.name())?);
+        if self.mounts.only.is_some() { path } else { below(path).unwrap_or(path) }
+    }
+
     /// The body, read to its end.
     async fn whole(&self, bytes: usize) -> Result<Bytes, Unsent> {
         let Some(unread) = self.unread else { return Ok(Bytes::new()) };
@@ -154,6 +165,14 @@ impl Incoming<'_> {
         let most = u64::try_from(most).unwrap_or(u64::MAX);
         Upload::new(body, most).map(Some).ok_or(Refusal::BodyTooLarge)
     }
+}
+
+fn unproven(Unproven(reason): Unproven) -> Unsent {
+    Unsent { reason: Some(reason), ..Refusal::CallerUnauthorized.into() }
+}
+
+fn limited(Limited { after }: Limited) -> Unsent {
+    Unsent { retry_after: Some(after), ..Refusal::CallerRateLimited.into() }
 }
 
 impl Passing {

@@ -1,6 +1,8 @@
 //! The provider's half of the gateway: what is added to a call that was matched, the credential last of all, and what its
 //! answer says about the provider.
 
+mod ours;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -174,16 +176,6 @@ impl Gateway {
     /// Whether what is added to a call depends on its body, so that it must be read whole.
     pub fn needs_body(&self) -> bool {
         self.rules.needs_body
-    }
-
-    /// The headers that what proves the provider's calls is written into.
-    pub fn proof_headers(&self) -> impl Iterator<Item = &HeaderName> {
-        self.rules.groups.iter().flat_map(|group| &group.auth).filter_map(StepAuth::header)
-    }
-
-    /// The same for query parameters.
-    pub fn proof_query(&self) -> impl Iterator<Item = &str> {
-        self.rules.groups.iter().flat_map(|group| &group.auth).filter_map(StepAuth::query)
     }
 
     /// What the operator should know: one sentence each.

@@ -2,14 +2,16 @@
 
 use http::HeaderName;
 
-use super::gate::Ours;
-use crate::provider;
+use super::Gateway;
+use crate::provider::calls::auth::StepAuth;
 
-/// Proofs, what the section sets, where callers show their keys, and where users are named.
-pub(super) fn of(provider: &provider::Gateway) -> Ours {
-    let section = provider.section();
-    let mut headers: Vec<HeaderName> = provider.proof_headers().cloned().collect();
-    let mut query: Vec<String> = provider.proof_query().map(str::to_owned).collect();
+impl Gateway {
+    /// Headers and query parameters of proofs, of what the section sets, of callers' keys, and of users.
+    pub fn ours(&self) -> (Vec<HeaderName>, Vec<String>) {
+    let section = &self.rules.section;
+    let auths = || self.rules.groups.iter().flat_map(|group| &group.auth);
+    let mut headers: Vec<HeaderName> = auths().filter_map(StepAuth::header).cloned().collect();
+    let mut query: Vec<String> = auths().filter_map(StepAuth::query).map(str::to_owned).collect();
     let mut header = |name: &str| headers.extend(HeaderName::try_from(name).ok());
     section.set.headers.keys().for_each(|name| header(name));
     query.extend(section.set.query.keys().cloned());
@@ -37,5 +39,6 @@ pub(super) fn of(provider: &provider::Gateway) -> Ours {
     headers.dedup();
     query.sort_unstable();
     query.dedup();
-    Ours { headers, query }
+    (headers, query)
+    }
 }
