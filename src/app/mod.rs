@@ -145,7 +145,20 @@ impl Blueprint {
         let plans = plans::draw(&config, &sources, &providers, &metrics, &mut errors);
         if errors.is_empty() {
             let (sources, poster) = (Arc::new(sources), services.outbound.poster().map_err(fault)?);
-            Ok(Self { config, stray_variables, sources, providers, plans, webhooks, gateway: gateway.map(Arc::new), gateway_tls: None, poster, tls, clock, metrics })
+            Ok(Self {
+                config,
+                stray_variables,
+                sources,
+                providers,
+                plans,
+                webhooks,
+                gateway: gateway.map(Arc::new),
+                gateway_tls: None,
+                poster,
+                tls,
+                clock,
+                metrics,
+            })
         } else {
             Err(ConfigErrors(errors))
         }
@@ -197,7 +210,11 @@ impl Blueprint {
         let gateway_calls: usize = gateway.clone().map(|own| own.max_in_flight).sum();
         let gateway_listeners: usize = gateway.map(|own| own.listeners().count()).sum();
         let listeners = 1 + self.config.grpc.iter().count() + webhooks.count() + gateway_listeners;
-        DescriptorShares::share(self.config.server.max_connections, listeners, calls.saturating_add(deliveries).saturating_add(gateway_calls))
+        DescriptorShares::share(
+            self.config.server.max_connections,
+            listeners,
+            calls.saturating_add(deliveries).saturating_add(gateway_calls),
+        )
     }
 
     /// What is read again when its files change.

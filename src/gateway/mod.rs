@@ -79,12 +79,8 @@ impl Gateway {
             (name.clone(), all.of_caller(config.max_in_flight_per_caller, gauge))
         };
         let places = config.callers.keys().map(of_caller).collect();
-        let mounted = |mount: &'_ Arc<Mount>| Mounted {
-            name: mount.name(),
-            provider: &mount.provider,
-            operations: mount.gate.operations(),
-        };
-        let callers = Callers::configure(config, &mounts.iter().map(mounted).collect::<Vec<_>>(), services)
+        let mounted: Vec<Mounted<'_>> = mounts.iter().map(|mount| mount.for_callers()).collect();
+        let callers = Callers::configure(config, &mounted, services)
             .map_err(|mistakes| errors.extend(mistakes));
         match callers {
             Ok(callers) if errors.is_empty() => Ok(Self {
@@ -153,6 +149,10 @@ impl Mount {
             idempotency: section.idempotency.as_ref().and_then(header),
             provider: Arc::clone(provider),
         })
+    }
+
+    fn for_callers(&self) -> Mounted<'_> {
+        Mounted { name: self.name(), provider: &self.provider, operations: self.gate.operations() }
     }
 
     /// Whether a call may be repeated because it says who it is.

@@ -145,7 +145,8 @@ impl Keys {
                 }
             };
             // G-14: key of two callers
-            if let Some((other, _)) = before.iter().find(|(other, own)| other.name != owner.name && own.same_as(secret)) {
+            if let Some((other, _)) = before.iter().find(|(other, own)| other.name != owner.name && own.same_as(secret))
+            {
                 refuse(place, &format!("holds the same key as one of {}; {MAKE}", other.name));
             }
             before.push((owner, secret));

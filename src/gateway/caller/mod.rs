@@ -199,7 +199,8 @@ impl Callers {
             }
         }
         // Someone else's key beside a proof of one's own is a proof of two.
-        let is_of_another = |caller: &Caller| by_key.is_some_and(|n| self.all.get(n).map(Caller::name) != Some(caller.name()));
+        let is_of_another =
+            |caller: &Caller| by_key.is_some_and(|n| self.all.get(n).map(Caller::name) != Some(caller.name()));
         match found {
             Some(caller) if is_of_another(caller) => Err(Unproven("two_callers")), // G-14: another's key
             Some(caller) => Ok(caller),

@@ -12,12 +12,12 @@ use hyper::body::Incoming as Body;
 
 use super::Mounts;
 use super::record::Record;
+use crate::gateway::Mount;
 use crate::gateway::answer::{AnswerBody, Scrubber};
+use crate::gateway::caller::{Limited, Seen, Unproven};
 use crate::gateway::forward::{Place, Sending, Sent, Unsent, Upload};
 use crate::gateway::gate::{self, Head, Reading, Target};
 use crate::gateway::refusal::Refusal;
-use crate::gateway::Mount;
-use crate::gateway::caller::{Limited, Seen, Unproven};
 use crate::identity::ConnectionProof;
 use crate::inbound::reply::X_REQUEST_ID;
 use crate::inbound::request::body::{self, BodyLimits, Unread};

@@ -7,9 +7,9 @@ use strum::{IntoStaticStr, VariantArray};
 
 use super::Shared;
 use crate::clock::Stopwatch;
-use crate::gateway::refusal::Refusal;
 use crate::gateway::Mount;
 use crate::gateway::forward::{Times, Unsent};
+use crate::gateway::refusal::Refusal;
 use crate::inbound::reply::gateway::gateway_row;
 use crate::inbound::request::RequestId;
 use crate::metrics::Label as _;
