@@ -124,25 +124,6 @@ impl StepAuth {
     }
 }
 
-impl StepAuth {
-    /// The header that it writes, if it writes one.
-    pub(in crate::provider) fn header(&self) -> Option<&HeaderName> {
-        match self {
-            Self::Header { name, .. } | Self::Signature { carrier: Carrier::Header(name), .. } => Some(name),
-            Self::Jwt { header, .. } => Some(header),
-            Self::Member { .. } | Self::Signature { carrier: Carrier::Query(_), .. } => None,
-        }
-    }
-
-    /// The query parameter that it writes, if it writes one.
-    pub(in crate::provider) fn query(&self) -> Option<&str> {
-        match self {
-            Self::Signature { carrier: Carrier::Query(name), .. } => Some(name),
-            Self::Header { .. } | Self::Member { .. } | Self::Jwt { .. } | Self::Signature { .. } => None,
-        }
-    }
-}
-
 /// Stands for a secret.
 const MASK: &str = "***";
 

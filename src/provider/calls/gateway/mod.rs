@@ -1,7 +1,8 @@
 //! The provider's half of the gateway: what is added to a call that was matched, the credential last of all, and what its
 //! answer says about the provider.
 
-mod ours;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
