@@ -80,8 +80,7 @@ impl Gateway {
         };
         let places = config.callers.keys().map(of_caller).collect();
         let mounted: Vec<Mounted<'_>> = mounts.iter().map(|mount| mount.for_callers()).collect();
-        let callers = Callers::configure(config, &mounted, services)
-            .map_err(|mistakes| errors.extend(mistakes));
+        let callers = Callers::configure(config, &mounted, services).map_err(|mistakes| errors.extend(mistakes));
         match callers {
             Ok(callers) if errors.is_empty() => Ok(Self {
                 mounts,
