@@ -9,6 +9,7 @@
 
 pub mod answer;
 mod body;
+pub mod caller;
 pub mod gate;
 pub mod operation;
 pub mod refusal;

@@ -31,6 +31,7 @@ use serde_json::Value;
 pub use calls::advice::retry_after;
 pub use calls::error::{Cause, ProviderError};
 pub use calls::gateway::{Admitted, Carried, Ended, Gateway, Refused};
+pub use calls::virtual_key::{FittedKey, NotShown, Presented, Shown, VirtualScheme};
 pub use client::dialect::{Dialect, HEADER_TEXT};
 pub use client::inputs::{Given, InputFault, Inputs};
 pub use compile::webhook::{PairId, WebhookSettings};

@@ -105,7 +105,9 @@ fn meant(text: &str, operations: &Operations) -> Result<Vec<String>, String> {
         return Err(format!("no operation \"{text}\"; there are {}{meant}", known.join(", ")));
     };
     if !group.ends_with('.') || group.len() < 2 {
-        return Err(format!("\"{text}\" is not a group; write \"GROUP.*\", or \"{DEFAULT}\" for all that read and write"));
+        return Err(format!(
+            "\"{text}\" is not a group; write \"GROUP.*\", or \"{DEFAULT}\" for all that read and write"
+        ));
     }
     let all: Vec<&Operation> = operations.iter().filter(|own| own.name().starts_with(group)).collect();
     let found: Vec<&Operation> = all.iter().copied().filter(is_default).collect(); // G-20: default classes of a group

@@ -90,17 +90,16 @@ impl KeyRing {
         let shown = own.provider.shown(presented, now)?;
         let current = self.current.current();
         let keys = current.0.get(mount).map(Vec::as_slice).unwrap_or_default();
-        let names_it = |number: usize| {
-            let name = self.owners.values().find(|owner| owner.number == number).map(|owner| owner.name.as_str());
-            // G-14, G-18: key id of the caller
-            shown.key_id().is_none_or(|key_id| Some(key_id) == name)
-        };
         // All are compared, whichever is right.
-        let held = |found: Option<usize>, (number, key): &(usize, FittedKey)| {
-            let fits = shown.fits(key);
-            if fits && names_it(*number) { Some(*number) } else { found }
+        let compared = |keys: &mut dyn Iterator<Item = &(usize, FittedKey)>| {
+            keys.fold(None, |found, (number, key)| if shown.fits(key) { Some(*number) } else { found })
         };
-        Ok(keys.iter().fold(None, held))
+        let Some(key_id) = shown.key_id() else { return Ok(compared(&mut keys.iter())) };
+        let own = self.owners.values().find(|owner| owner.name == key_id).map(|owner| owner.number);
+        // A name that no caller has takes the time of one that a caller has (G-28).
+        let asked = own.or_else(|| keys.first().map(|(number, _)| *number));
+        let found = compared(&mut keys.iter().filter(|(number, _)| Some(*number) == asked));
+        Ok(found.filter(|number| Some(*number) == own)) // G-14, G-18: key id of the caller
     }
 
     /// Files to watch.
@@ -145,15 +144,16 @@ impl Keys {
                 }
             };
             // G-14: key of two callers
-            if let Some((other, _)) = before.iter().find(|(other, own)| other.name != owner.name && own.same_as(secret)) {
+            if let Some((other, _)) = before.iter().find(|(other, own)| other.name != owner.name && own.same_as(secret))
+            {
                 refuse(place, &format!("holds the same key as one of {}; {MAKE}", other.name));
             }
             before.push((owner, secret));
             for own in served {
                 let scheme = own.provider.virtual_key();
-                let printed = scheme.printed(&owner.name, text);
+                let printed = Secret::new(scheme.printed(&owner.name, text).into_bytes());
                 // G-14: key of a provider
-                if [text, printed.as_str()].iter().any(|text| own.provider.holds(text.as_bytes())) {
+                if own.provider.has_secret(secret) || own.provider.has_secret(&printed) {
                     let problem = format!("holds a secret of provider {}, which no caller may have; {MAKE}", own.mount);
                     refuse(place, &problem);
                     continue;

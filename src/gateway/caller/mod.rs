@@ -20,7 +20,7 @@ use crate::config::{self, ActsAs, ConfigError};
 use crate::definition::{Key, Mistakes};
 use crate::identity::{CallerGate, ConnectionProof, Evidence, Peers};
 use crate::outbound::Services;
-use crate::provider::{self, NotShown, Presented};
+use crate::provider::{self, Presented};
 use crate::secrets::Reload;
 pub use grants::{Allowed, Grants, Limited};
 use keys::{KeyRing, Served};
@@ -83,6 +83,13 @@ pub struct Seen<'r> {
     pub body: Option<&'r Bytes>,
 }
 
+impl std::fmt::Debug for Seen<'_> {
+    /// Headers and queries hold keys, and bodies personal data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seen").field("connection", &self.connection).finish_non_exhaustive()
+    }
+}
+
 /// Why no caller is known. The reason is for the log; outside, all look alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unproven(pub &'static str);
@@ -127,7 +134,7 @@ impl Callers {
         }
         let table = |name: &String| Key::from("gateway.callers").below(name);
         let proven = config.callers.iter().filter(|(_, own)| !own.proof.is_empty());
-        let proven = proven.map(|(name, own)| (table(name), &own.proof));
+        let proven = proven.map(|(name, own)| (table(name), own.proof.clone()));
         let takes_keys = config.callers.values().any(|own| own.proof.is_empty());
         let peers = Peers::of_callers(proven, takes_keys, &services.clock, &services.metrics);
         let peers = peers.map_err(|mistakes| note(&config.origin, mistakes)).unwrap_or_default();
@@ -199,7 +206,8 @@ impl Callers {
             }
         }
         // Someone else's key beside a proof of one's own is a proof of two.
-        let is_of_another = |caller: &Caller| by_key.is_some_and(|n| self.all.get(n).map(Caller::name) != Some(caller.name()));
+        let is_of_another =
+            |caller: &Caller| by_key.is_some_and(|n| self.all.get(n).map(Caller::name) != Some(caller.name()));
         match found {
             Some(caller) if is_of_another(caller) => Err(Unproven("two_callers")), // G-14: another's key
             Some(caller) => Ok(caller),

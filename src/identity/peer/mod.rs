@@ -68,14 +68,13 @@ impl Peers {
 
     /// Those that services of the application prove themselves by, in the order given: each with the key of its table.
     /// `takes_keys` says that some prove themselves by something else that any connection may bring.
-    pub fn of_callers<'c>(
-        callers: impl Iterator<Item = (Key, &'c config::Peers)>,
+    pub fn of_callers(
+        callers: impl Iterator<Item = (Key, config::Peers)>,
         takes_keys: bool,
         clock: &Arc<dyn Clock>,
         metrics: &Metrics,
     ) -> Result<Self, Mistakes> {
-        let caller =
-            |(key, proof): (Key, &config::Peers)| (key, config::Caller { proof: proof.clone(), ..Default::default() });
+        let caller = |(key, proof): (Key, config::Peers)| (key, config::Caller { proof, ..Default::default() });
         Self::of(callers.map(caller), clock, metrics).map(|peers| peers.taking_tokens(takes_keys))
     }
 

@@ -1,6 +1,8 @@
 //! The provider's half of the gateway: what is added to a call that was matched, the credential last of all, and what its
 //! answer says about the provider.
 
+mod shown;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +29,8 @@ use crate::provider::template::text::{TextTemplate, append_query, header_value};
 use crate::provider::template::{FailureView, Profile, RequestText, Variables};
 use crate::provider::user::{UserId, UserRule};
 use crate::secrets::Secret;
+
+use super::virtual_key::VirtualScheme;
 
 /// The step of gateway calls, in log lines and errors.
 const STEP: &str = "gateway";
@@ -55,6 +59,8 @@ pub(in crate::provider) struct Rules {
     pub(in crate::provider) limiter: Option<Limiter>,
     /// How an id of the application becomes one of the provider.
     pub(in crate::provider) user: Option<UserRule>,
+    /// Where an SDK puts its key.
+    pub(in crate::provider) virtual_key: VirtualScheme,
     /// Whether something that is added depends on the body.
     pub(in crate::provider) needs_body: bool,
     /// Whether no mint calls the provider, so that the breaker is the gateway's alone.

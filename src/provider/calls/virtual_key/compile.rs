@@ -42,7 +42,8 @@ impl VirtualScheme {
                            stands, such as \"query:auth_timestamp\"";
             refuse("time", problem.to_owned());
         }
-        let default = if matches!(kind, Some(Kind::Basic { has_user: false })) { "{{ caller }}:{{ key }}" } else { "{{ key }}" };
+        let default =
+            if matches!(kind, Some(Kind::Basic { has_user: false })) { "{{ caller }}:{{ key }}" } else { "{{ key }}" };
         let form = KeyForm::compile(own.form.as_deref().unwrap_or(default));
         let form = form.map_err(|mistake| refuse("form", mistake.problem)).ok();
         if matches!(kind, Some(Kind::Basic { has_user: false })) && form.as_ref().is_some_and(|form| !form.has(':')) {
@@ -110,7 +111,9 @@ impl Place {
             return header_name(name).map(Self::Header);
         }
         if !has_claims {
-            return Err(format!("\"{text}\" is a claim, and no JWT is sent; write \"query:NAME\" or \"header:NAME\"").into());
+            return Err(
+                format!("\"{text}\" is a claim, and no JWT is sent; write \"query:NAME\" or \"header:NAME\"").into()
+            );
         }
         Ok(Self::Claim(text.to_owned()))
     }

@@ -8,11 +8,13 @@ mod form;
 mod jwt;
 mod presented;
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{self, SHA256};
 use http::HeaderName;
+use http::header::AUTHORIZATION;
 use strum::IntoStaticStr;
 
 use super::auth::{Carrier, StepAuth};
@@ -77,11 +79,18 @@ impl std::fmt::Debug for FittedKey {
     }
 }
 
-/// What a request shows as proof, taken apart once, before it is held against keys. There is no `Debug`.
+/// What a request shows as proof, taken apart once, before it is held against keys.
 pub struct Shown {
     /// The caller that it names, where the scheme has one.
     key_id: Option<String>,
     proof: Proof,
+}
+
+impl std::fmt::Debug for Shown {
+    /// A signature that is good is a key for its request.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shown(…)")
+    }
 }
 
 enum Proof {
@@ -103,6 +112,8 @@ pub enum NotShown {
     KeyExpired,
     /// Its time is too far from now.
     KeyTime,
+    /// It is for another body.
+    KeyBody,
 }
 
 impl VirtualScheme {
@@ -170,9 +181,9 @@ impl VirtualScheme {
                     };
                     let tag = shown.strip_prefix(prefix.as_str()).ok_or(NotShown::KeyMalformed)?.as_bytes().to_vec();
                     let without = if let Carrier::Query(name) = carrier { Some(name.as_str()) } else { None };
-                    let query = request.sorted_query(without);
-                    let told = request.text(&query)?;
-                    let text = mac.text.render_signed(&self.variables(&told, parts, now));
+                    let url = request.address(without)?;
+                    let told = request.text(&url);
+                    let text = mac.text.render_signed(&variables(&told, parts, now));
                     let text = text.map_err(|_not_ours| NotShown::KeyMalformed)?.into_bytes();
                     Proof::Mac { text, tag, encode: Some(mac.encode) }
                 }
@@ -192,11 +203,30 @@ impl VirtualScheme {
         Ok(Shown { key_id, proof })
     }
 
-    fn variables<'v>(&self, request: &'v RequestText<'v>, parts: &'v [String], now: Timestamp) -> Variables<'v> {
-        static NO_USER: std::sync::LazyLock<(UserId, Profile<'static>)> = std::sync::LazyLock::new(Default::default);
-        let (no_user, nothing) = &*NO_USER;
-        Variables { request: Some(request), parts, now, ..Variables::of(no_user, nothing) }
+    /// Headers and query parameters that say who calls.
+    pub(in crate::provider) fn places(&self) -> (Vec<HeaderName>, Vec<String>) {
+        let (mut headers, mut query) = (Vec::new(), Vec::new());
+        match &self.kind {
+            Kind::Header { name, .. } | Kind::Jwt { header: name, .. } => headers.push(name.clone()),
+            Kind::Query(name) => query.push(name.clone()),
+            // The carrier of a signature is that of the proof.
+            Kind::Basic { .. } | Kind::Signature { .. } => headers.push(AUTHORIZATION),
+        }
+        for place in self.key_id.iter().chain(self.time.iter().map(|(place, _)| place)) {
+            match place {
+                Place::Claim(_) => {}
+                Place::Query(name) => query.push(name.clone()),
+                Place::Header(name) => headers.push(name.clone()),
+            }
+        }
+        (headers, query)
     }
+}
+
+fn variables<'v>(request: &'v RequestText<'v>, parts: &'v [String], now: Timestamp) -> Variables<'v> {
+    static NO_USER: LazyLock<(UserId, Profile<'static>)> = LazyLock::new(Default::default);
+    let (no_user, nothing) = &*NO_USER;
+    Variables { request: Some(request), parts, now, ..Variables::of(no_user, nothing) }
 }
 
 impl Shown {
@@ -220,6 +250,3 @@ impl Shown {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, Method};
 use serde_json::{Map, Value};
+use url::Url;
 
 use super::{NotShown, Place};
 use crate::decode::form;
@@ -27,7 +28,7 @@ pub struct Presented<'r> {
 
 impl<'r> Presented<'r> {
     /// The only line of a header.
-    pub(super) fn line(&self, name: &HeaderName) -> Result<&'r str, NotShown> {
+    pub(in crate::provider) fn line(&self, name: &HeaderName) -> Result<&'r str, NotShown> {
         let mut lines = self.headers.get_all(name).iter();
         // G-14: two keys
         match (lines.next(), lines.next()) {
@@ -54,7 +55,7 @@ impl<'r> Presented<'r> {
     }
 
     /// The value of a query parameter that is there once.
-    pub(super) fn parameter(&self, name: &str) -> Result<String, NotShown> {
+    pub(in crate::provider) fn parameter(&self, name: &str) -> Result<String, NotShown> {
         let pairs = form::pairs(self.query.unwrap_or_default().as_bytes()).ok_or(NotShown::KeyMalformed)?;
         let mut values = pairs.into_iter().filter(|(own, _)| own == name).map(|(_, value)| value);
         match (values.next(), values.next()) {
@@ -63,24 +64,29 @@ impl<'r> Presented<'r> {
         }
     }
 
-    /// The pairs of the query, encoded as they were sent and sorted, without the one called `without`.
-    pub(super) fn sorted_query(&self, without: Option<&str>) -> String {
+    /// Its address below the mount, without the query parameter called `without`. Scheme and host are of no meaning.
+    pub(in crate::provider) fn address(&self, without: Option<&str>) -> Result<Url, NotShown> {
+        let mut url = Url::parse("http://localhost/").map_err(|_error| NotShown::KeyMalformed)?;
+        url.set_path(self.path);
+        // What was signed is what was sent: what a parser of addresses rewrites is not.
+        if url.path() != self.path {
+            return Err(NotShown::KeyMalformed);
+        }
         let is_kept = |pair: &&str| {
             let name = form::pairs(pair.as_bytes()).and_then(|pairs| pairs.into_iter().next()).map(|(name, _)| name);
             !pair.is_empty() && (without.is_none() || name.as_deref() != without)
         };
-        let mut pairs: Vec<&str> = self.query.unwrap_or_default().split('&').filter(is_kept).collect();
-        pairs.sort_unstable();
-        pairs.join("&")
+        let pairs: Vec<&str> = self.query.unwrap_or_default().split('&').filter(is_kept).collect();
+        url.set_query(Some(pairs.join("&").as_str()).filter(|query| !query.is_empty()));
+        Ok(url)
     }
 
-    /// The request, as a signature sees it.
-    pub(super) fn text<'t>(&self, query: &'t str) -> Result<RequestText<'t>, NotShown>
+    /// The request, as a signature sees it; `url` is its address.
+    pub(in crate::provider) fn text<'t>(&self, url: &'t Url) -> RequestText<'t>
     where
         'r: 't,
     {
-        let body = std::str::from_utf8(self.body.unwrap_or_default()).map_err(|_bytes| NotShown::KeyMalformed)?;
-        Ok(RequestText { method: self.method.as_str(), path: self.path, query, body })
+        RequestText::of(self.method, url, self.body)
     }
 
     /// What stands at `place`.
