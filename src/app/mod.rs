@@ -5,6 +5,7 @@
 
 mod cautions;
 mod descriptors;
+mod gateway;
 mod plans;
 mod readiness;
 mod summary;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
 use crate::definition::Mistake;
+use crate::gateway::Gateway;
 use crate::identity;
 use crate::inbound::{AppState, BodyLimits, Bound, Calls, Entrance, Limits, Listener, Protocol, Routes, Service, Tls};
 use crate::lifecycle::Lifecycle;
@@ -57,6 +59,8 @@ pub struct Blueprint {
     providers: BTreeMap<String, Arc<Provider>>,
     plans: Vec<Arc<Plan>>,
     webhooks: Vec<Arc<Webhook>>,
+    gateway: Option<Arc<Gateway>>,
+    gateway_tls: Option<Arc<Tls>>,
     poster: Poster,
     tls: Option<Arc<Tls>>,
     clock: Arc<dyn Clock>,
@@ -99,10 +103,17 @@ impl Blueprint {
             errors.push(ConfigError::at(config.log.origin.clone(), mistake.within("log.level")));
         }
         let mut providers = BTreeMap::new();
-        for (name, table) in config.providers.iter().filter(|(name, _)| config.has_sessions(name)) {
-            let wanted = Wanted { sessions: true, gateway: false };
+        let mut gateways = BTreeMap::new();
+        for (name, table) in &config.providers {
+            let wanted = Wanted { sessions: config.has_sessions(name), gateway: config.is_mounted(name) };
+            if wanted == Wanted::default() {
+                continue;
+            }
             match provider::configure(name, table, environment, &definitions, &services, wanted) {
-                Ok(configured) => providers.extend(configured.provider.map(|provider| (name.clone(), provider))),
+                Ok(configured) => {
+                    providers.extend(configured.provider.map(|provider| (name.clone(), provider)));
+                    gateways.extend(configured.gateway.map(|gateway| (name.clone(), gateway)));
+                }
                 Err(mistakes) => errors.extend(mistakes),
             }
         }
@@ -121,6 +132,11 @@ impl Blueprint {
         }
         let queue = config.webhooks.as_ref().and_then(|webhooks| webhooks.queue.as_ref());
         errors.extend(queue.and_then(|queue| SealKey::configured(queue).err()));
+        let gateway = config.gateway.as_ref().map(|gateway| Gateway::configure(gateway, &gateways, &services));
+        let gateway = gateway.transpose().unwrap_or_else(|mistakes| {
+            errors.extend(mistakes);
+            None
+        });
         let tls = Tls::open(&config.server, &clock, &metrics).unwrap_or_else(|mistakes| {
             errors.extend(mistakes);
             None
@@ -129,7 +145,20 @@ impl Blueprint {
         let plans = plans::draw(&config, &sources, &providers, &metrics, &mut errors);
         if errors.is_empty() {
             let (sources, poster) = (Arc::new(sources), services.outbound.poster().map_err(fault)?);
-            Ok(Self { config, stray_variables, sources, providers, plans, webhooks, poster, tls, clock, metrics })
+            Ok(Self {
+                config,
+                stray_variables,
+                sources,
+                providers,
+                plans,
+                webhooks,
+                gateway: gateway.map(Arc::new),
+                gateway_tls: None,
+                poster,
+                tls,
+                clock,
+                metrics,
+            })
         } else {
             Err(ConfigErrors(errors))
         }
@@ -177,8 +206,15 @@ impl Blueprint {
         let calls: usize = self.config.providers.values().map(|provider| provider.calls_at_once).sum();
         let webhooks = self.config.webhooks.iter();
         let deliveries: usize = webhooks.clone().flat_map(|own| &own.served).map(|own| own.deliveries_at_once).sum();
-        let listeners = 1 + self.config.grpc.iter().count() + webhooks.count();
-        DescriptorShares::share(self.config.server.max_connections, listeners, calls.saturating_add(deliveries))
+        let gateway = self.config.gateway.iter();
+        let gateway_calls: usize = gateway.clone().map(|own| own.max_in_flight).sum();
+        let gateway_listeners: usize = gateway.map(|own| own.listeners().count()).sum();
+        let listeners = 1 + self.config.grpc.iter().count() + webhooks.count() + gateway_listeners;
+        DescriptorShares::share(
+            self.config.server.max_connections,
+            listeners,
+            calls.saturating_add(deliveries).saturating_add(gateway_calls),
+        )
     }
 
     /// What is read again when its files change.
@@ -289,7 +325,7 @@ impl App {
         let routes = Routes::front(&state);
         let mut listeners = vec![
             Listener {
-                key: FRONT,
+                key: FRONT.into(),
                 bound: bind(FRONT, &server.listen)?,
                 service: Service::Routes(routes.clone()),
                 limits,
@@ -297,7 +333,7 @@ impl App {
                 lifecycle: lifecycle.clone(),
             },
             Listener {
-                key: OPS,
+                key: OPS.into(),
                 bound: bind(OPS, &config.ops)?,
                 service: Service::Routes(Routes::ops(&lifecycle, &state)),
                 limits: limits.of_ops(shares.ops),
@@ -307,7 +343,7 @@ impl App {
         ];
         if let Some(grpc) = &config.grpc {
             listeners.push(Listener {
-                key: GRPC,
+                key: GRPC.into(),
                 bound: bind(GRPC, &grpc.listen)?,
                 service: Service::Calls(Calls::new(grpc, &routes, server.header_timeout, &lifecycle)),
                 limits: Limits { protocol: Protocol::Http2, ..limits },
@@ -317,7 +353,7 @@ impl App {
         }
         if let Some(own) = &config.webhooks {
             listeners.push(Listener {
-                key: WEBHOOKS,
+                key: WEBHOOKS.into(),
                 bound: bind(WEBHOOKS, &own.server.listen)?,
                 // W-25: paths of webhooks alone
                 service: Service::Routes(Routes::webhooks(&webhooks.receivers, own.server.body_timeout, &state)),
@@ -326,6 +362,8 @@ impl App {
                 lifecycle: lifecycle.clone(),
             });
         }
+        let parts = gateway::Parts { blueprint: &blueprint, log: &state.log, limits, lifecycle: &lifecycle };
+        listeners.extend(gateway::listeners(&parts, bind)?);
         lifecycle.spawn(Arc::clone(&state.sessions).run_renewals());
         blueprint.sources.start(&lifecycle);
         let nudge = watch_files(&blueprint, &state.sessions, &lifecycle);

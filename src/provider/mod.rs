@@ -89,7 +89,7 @@ pub struct Provider {
 }
 
 /// What a provider is configured for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// Tokens: a route names it.
     pub sessions: bool,

@@ -24,7 +24,7 @@ pub use request::{Hosts, read};
 pub use target::Target;
 
 /// Bytes of a body that is read whole at most.
-const MOST_READ: usize = 256 * 1024;
+pub const MOST_READ: usize = 256 * 1024;
 /// Bytes of one that is not, where the operation does not say.
 const MOST_STREAMED: usize = 1024 * 1024;
 
