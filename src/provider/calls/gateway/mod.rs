@@ -2,6 +2,8 @@
 //! answer says about the provider.
 
 mod shown;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
