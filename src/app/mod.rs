@@ -57,6 +57,7 @@ pub struct Blueprint {
     stray_variables: Vec<String>,
     sources: Arc<identity::Sources>,
     providers: BTreeMap<String, Arc<Provider>>,
+    gateways: BTreeMap<String, Arc<provider::Gateway>>,
     plans: Vec<Arc<Plan>>,
     webhooks: Vec<Arc<Webhook>>,
     gateway: Option<Arc<Gateway>>,
@@ -102,17 +103,16 @@ impl Blueprint {
         if let Err(mistake) = telemetry::filter(&config.log.level) {
             errors.push(ConfigError::at(config.log.origin.clone(), mistake.within("log.level")));
         }
-        let mut providers = BTreeMap::new();
-        let mut gateways = BTreeMap::new();
+        let (mut providers, mut gateways) = (BTreeMap::new(), BTreeMap::new());
         for (name, table) in &config.providers {
             let wanted = Wanted { sessions: config.has_sessions(name), gateway: config.is_mounted(name) };
-            if wanted == Wanted::default() {
+            if !wanted.sessions && !wanted.gateway {
                 continue;
             }
             match provider::configure(name, table, environment, &definitions, &services, wanted) {
                 Ok(configured) => {
-                    providers.extend(configured.provider.map(|provider| (name.clone(), provider)));
-                    gateways.extend(configured.gateway.map(|gateway| (name.clone(), gateway)));
+                    providers.extend(configured.provider.map(|own| (name.clone(), own)));
+                    gateways.extend(configured.gateway.map(|own| (name.clone(), own)));
                 }
                 Err(mistakes) => errors.extend(mistakes),
             }
@@ -150,10 +150,11 @@ impl Blueprint {
                 stray_variables,
                 sources,
                 providers,
-                plans,
-                webhooks,
+                gateways,
                 gateway: gateway.map(Arc::new),
                 gateway_tls: None,
+                plans,
+                webhooks,
                 poster,
                 tls,
                 clock,
@@ -187,6 +188,11 @@ impl Blueprint {
     /// The provider of this name.
     pub fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
         self.providers.get(name)
+    }
+
+    /// Providers as they are called for applications, by name.
+    pub fn gateways(&self) -> &BTreeMap<String, Arc<provider::Gateway>> {
+        &self.gateways
     }
 
     /// Names of the providers.
@@ -223,10 +229,17 @@ impl Blueprint {
         for provider in self.providers.values() {
             all.push(Arc::<Provider>::clone(provider));
         }
+        // Both halves of a provider have the same secrets.
+        for (_, gateway) in self.gateways.iter().filter(|(name, _)| !self.providers.contains_key(*name)) {
+            all.push(Arc::<provider::Gateway>::clone(gateway));
+        }
         for webhook in &self.webhooks {
             all.push(Arc::<Webhook>::clone(webhook));
         }
-        if let Some(tls) = &self.tls {
+        if let Some(gateway) = &self.gateway {
+            all.push(Arc::<Gateway>::clone(gateway));
+        }
+        for tls in [&self.tls, &self.gateway_tls].into_iter().flatten() {
             all.push(Arc::<Tls>::clone(tls));
         }
         all.push(Arc::new(Denied { sources: Arc::clone(&self.sources), sessions: Arc::clone(sessions) }));

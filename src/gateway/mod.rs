@@ -16,6 +16,7 @@ pub mod operation;
 pub mod refusal;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ use crate::config::{self, ConfigError, Listen};
 use crate::definition::Mistakes;
 use crate::outbound::{Call, Services};
 use crate::provider;
+use crate::secrets::Reload;
 
 /// The gateway: all mounts, and all who may call.
 #[derive(Debug)]
@@ -132,6 +134,16 @@ impl Gateway {
     /// A place for a call of this caller.
     pub fn place(&self, caller: &str) -> Result<Place, Refusal> {
         self.places.get(caller).and_then(CallerPlaces::take).ok_or(Refusal::GatewayBusy)
+    }
+}
+
+impl Reload for Gateway {
+    fn files(&self) -> Vec<PathBuf> {
+        self.callers.files()
+    }
+
+    fn reload(&self) {
+        self.callers.reload();
     }
 }
 
