@@ -111,6 +111,8 @@ impl Blueprint {
             }
             match provider::configure(name, table, environment, &definitions, &services, wanted) {
                 Ok(configured) => {
+                    let circle = configured.gateway.as_ref().map(|own| own.check_circle(&config.listeners()));
+                    errors.extend(circle.and_then(Result::err));
                     providers.extend(configured.provider.map(|own| (name.clone(), own)));
                     gateways.extend(configured.gateway.map(|own| (name.clone(), own)));
                 }

@@ -14,7 +14,7 @@ use super::Mounts;
 use super::record::Record;
 use crate::gateway::Mount;
 use crate::gateway::answer::{AnswerBody, Scrubber};
-use crate::gateway::caller::{Limited, Seen, Unproven};
+use crate::gateway::caller::{AS_USER, Limited, Seen, Unproven};
 use crate::gateway::forward::{Place, Sending, Sent, Unsent, Upload};
 use crate::gateway::gate::{self, Head, Reading, Target};
 use crate::gateway::refusal::Refusal;
@@ -23,6 +23,7 @@ use crate::inbound::reply::X_REQUEST_ID;
 use crate::inbound::request::body::{self, BodyLimits, Unread};
 use crate::outbound::Download;
 use crate::pacing::jitter;
+use crate::provider::gateway::AsUserRule;
 
 /// A call as it comes in.
 pub(super) struct Incoming<'c> {
@@ -79,6 +80,12 @@ impl Incoming<'_> {
         let operation = matched.operation();
         record.operation = Some(operation.name().to_owned());
         let user: Option<String> = None;
+        if operation.as_user() == AsUserRule::Required {
+            return Err(Refusal::AsUserMissing.into());
+        }
+        if parts.headers.contains_key(AS_USER) {
+            return Err(Refusal::AsUserDenied.into());
+        }
         let sent = match matched.reading(mount.provider().needs_body()) {
             Reading::Nothing => gate::Sent::Apart,
             Reading::Whole(most) => gate::Sent::Whole(match whole {
