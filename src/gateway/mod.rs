@@ -11,6 +11,8 @@ pub mod answer;
 mod body;
 pub mod caller;
 pub mod forward;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod gate;
 pub mod operation;
 pub mod refusal;
