@@ -14,6 +14,7 @@ use super::Mounts;
 use super::record::Record;
 use crate::gateway::Mount;
 use crate::gateway::answer::{AnswerBody, Scrubber};
+use crate::gateway::as_user::Asked;
 use crate::gateway::caller::{Limited, Seen, Unproven};
 use crate::gateway::forward::{Place, Sending, Sent, Unsent, Upload};
 use crate::gateway::gate::{self, Head, Reading, Target};
@@ -78,7 +79,14 @@ impl Incoming<'_> {
         let matched = mount.gate().head(&head, grants)?;
         let operation = matched.operation();
         record.operation = Some(operation.name().to_owned());
-        let user: Option<String> = None;
+        let asked = Asked {
+            rule: operation.as_user(),
+            acts_as: caller.acts_as(),
+            query: target.query(),
+            headers: &parts.headers,
+        };
+        let user = mount.as_user().user(&asked, mount.provider(), gateway.assertions()).await?;
+        record.as_user = user.as_ref().and_then(|user| self.mounts.shared.log.tag(&user.named));
         let sent = match matched.reading(mount.provider().needs_body()) {
             Reading::Nothing => gate::Sent::Apart,
             Reading::Whole(most) => gate::Sent::Whole(match whole {
@@ -96,7 +104,11 @@ impl Incoming<'_> {
         if let gate::Sent::Whole(body) = &sent {
             record.bytes_in = u64::try_from(body.len()).unwrap_or(u64::MAX);
         }
-        let mut outgoing = matched.body(sent, user.as_deref(), grants)?;
+        let written = user.as_ref().map(|user| user.written.as_str());
+        let mut outgoing = matched.body(sent, written, grants)?;
+        if let Some(user) = &user {
+            mount.as_user().put(&mut outgoing.call, user)?;
+        }
         if self.mounts.shared.shows_parameters {
             let own = outgoing.parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
             record.parameters = own.collect();

@@ -61,7 +61,8 @@ async fn bodies_are_read_or_pass_as_they_come() {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert!(fixture.provider.last().body == body);
     let mut connection = fixture.connect().await;
-    let head = format!("PUT /files/b HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\nContent-Type: a/b\r\n", proof());
+    let head =
+        format!("PUT /files/b HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\nContent-Type: a/b\r\n", proof());
     connection.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Trailer: x\r\n\r\n")).await;
     assert_eq!(connection.answer().await.expect("an answer").status, 200);
     let arrived = fixture.provider.last();
@@ -84,7 +85,8 @@ async fn a_body_that_is_too_large_ends_the_connection() {
     assert_eq!((answer.status, code(&answer)), (413, "body_too_large"));
     assert_eq!(fixture.provider.requests().len(), 0);
     let mut connection = fixture.connect().await;
-    let head = format!("PUT /files/b HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\nContent-Type: a/b\r\n", proof());
+    let head =
+        format!("PUT /files/b HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\nContent-Type: a/b\r\n", proof());
     let chunk = format!("{:x}\r\n{}\r\n", 600_000, "x".repeat(600_000));
     connection.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n")).await;
     let answer = connection.answer().await.expect("an answer");
