@@ -57,6 +57,7 @@ pub struct Blueprint {
     stray_variables: Vec<String>,
     sources: Arc<identity::Sources>,
     providers: BTreeMap<String, Arc<Provider>>,
+    gateways: BTreeMap<String, Arc<provider::Gateway>>,
     plans: Vec<Arc<Plan>>,
     webhooks: Vec<Arc<Webhook>>,
     gateway: Option<Arc<Gateway>>,
@@ -102,17 +103,18 @@ impl Blueprint {
         if let Err(mistake) = telemetry::filter(&config.log.level) {
             errors.push(ConfigError::at(config.log.origin.clone(), mistake.within("log.level")));
         }
-        let mut providers = BTreeMap::new();
-        let mut gateways = BTreeMap::new();
+        let (mut providers, mut gateways) = (BTreeMap::new(), BTreeMap::new());
         for (name, table) in &config.providers {
             let wanted = Wanted { sessions: config.has_sessions(name), gateway: config.is_mounted(name) };
-            if wanted == Wanted::default() {
+            if !wanted.sessions && !wanted.gateway {
                 continue;
             }
             match provider::configure(name, table, environment, &definitions, &services, wanted) {
                 Ok(configured) => {
-                    providers.extend(configured.provider.map(|provider| (name.clone(), provider)));
-                    gateways.extend(configured.gateway.map(|gateway| (name.clone(), gateway)));
+                    let circle = configured.gateway.as_ref().map(|own| own.check_circle(&config.listeners()));
+                    errors.extend(circle.and_then(Result::err));
+                    providers.extend(configured.provider.map(|own| (name.clone(), own)));
+                    gateways.extend(configured.gateway.map(|own| (name.clone(), own)));
                 }
                 Err(mistakes) => errors.extend(mistakes),
             }
@@ -133,8 +135,7 @@ impl Blueprint {
         let queue = config.webhooks.as_ref().and_then(|webhooks| webhooks.queue.as_ref());
         errors.extend(queue.and_then(|queue| SealKey::configured(queue).err()));
         let gateway = config.gateway.as_ref().map(|gateway| {
-            let (sources, listeners) = (sources.as_ref().ok(), config.listeners());
-            let parts = Parts { providers: &gateways, sources, listeners: &listeners, services: &services };
+            let parts = Parts { providers: &gateways, sources: sources.as_ref().ok(), services: &services };
             Gateway::configure(gateway, &parts)
         });
         let gateway = gateway.transpose().unwrap_or_else(|mistakes| {
@@ -154,6 +155,7 @@ impl Blueprint {
                 stray_variables,
                 sources,
                 providers,
+                gateways,
                 plans,
                 webhooks,
                 gateway: gateway.map(Arc::new),
@@ -193,6 +195,11 @@ impl Blueprint {
         self.providers.get(name)
     }
 
+    /// Providers as they are called for applications, by name.
+    pub fn gateways(&self) -> &BTreeMap<String, Arc<provider::Gateway>> {
+        &self.gateways
+    }
+
     /// Names of the providers.
     pub fn provider_names(&self) -> Vec<&str> {
         self.providers.keys().map(String::as_str).collect()
@@ -226,6 +233,10 @@ impl Blueprint {
         let mut all: Vec<Arc<dyn Reload>> = self.sources.reloads().collect();
         for provider in self.providers.values() {
             all.push(Arc::<Provider>::clone(provider));
+        }
+        // Both halves of a provider have the same secrets.
+        for (_, gateway) in self.gateways.iter().filter(|(name, _)| !self.providers.contains_key(*name)) {
+            all.push(Arc::<provider::Gateway>::clone(gateway));
         }
         for webhook in &self.webhooks {
             all.push(Arc::<Webhook>::clone(webhook));

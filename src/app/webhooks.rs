@@ -85,15 +85,12 @@ fn open_queue(
     options.limits.webhooks = stored.len();
     let store = SqliteStore::open(options, Arc::clone(clock), metrics).map_err(|error| match error {
         OpenError::Mistake(mistake) => StartError::Mistake(ConfigError::at(queue.origin.clone(), mistake)),
-        OpenError::Failed(problem) => StartError::Failed(std::io::Error::other(problem)),
+        OpenError::Failed(problem) | OpenError::Full(problem) => StartError::Failed(std::io::Error::other(problem)),
     })?;
     let durability = store.durability();
     metrics.webhook.queue_durable().set(i64::from(durability == Durability::Durable));
     if let Durability::Doubtful(why) = durability {
-        tracing::warn!(
-            "queue.dir ({}) is {why}: what is answered 200 may be lost with the machine",
-            queue.dir.display()
-        );
+        tracing::warn!("what is answered 200 may be lost: queue.dir ({}): {why}", queue.dir.display());
     }
     for (name, events) in store.waiting().iter().filter(|(name, _)| !stored.contains(&&**name)) {
         tracing::warn!(

@@ -57,8 +57,6 @@ pub struct Parts<'p> {
     pub providers: &'p BTreeMap<String, Arc<provider::Gateway>>,
     /// Who verifies users; `None` where that has mistakes of its own.
     pub sources: Option<&'p identity::Sources>,
-    /// All listeners of this process, with their keys.
-    pub listeners: &'p [(String, &'p Listen)],
     /// Clock, way out and metrics.
     pub services: &'p Services,
 }
@@ -78,7 +76,7 @@ pub struct Mount {
 impl Gateway {
     /// Puts the mounts and the callers together.
     pub fn configure(config: &config::Gateway, parts: &Parts<'_>) -> Result<Self, Vec<ConfigError>> {
-        let Parts { providers, sources, listeners, services } = *parts;
+        let Parts { providers, sources, services } = *parts;
         let mut errors = Vec::new();
         let mut mounts = Vec::new();
         for own in &config.mounts {
@@ -86,7 +84,6 @@ impl Gateway {
             let Some(provider) = providers.get(&own.provider) else { continue };
             match Mount::compile(own, provider) {
                 Ok(mount) => {
-                    errors.extend(mount.check_loop(listeners));
                     mounts.push(Arc::new(mount));
                 }
                 Err(mistakes) => errors.extend(mistakes.into_iter().map(|mistake| provider.error(mistake))),
@@ -179,18 +176,6 @@ impl Mount {
             idempotency: section.idempotency.as_ref().and_then(header),
             provider: Arc::clone(provider),
         })
-    }
-
-    /// A base that is one of our own listeners: each call would make another, until nothing is left.
-    fn check_loop(&self, listeners: &[(String, &Listen)]) -> Option<ConfigError> {
-        let base = self.provider.base();
-        // G-26: own listener
-        let (key, listen) = listeners.iter().find(|(_, listen)| listen.is_reached_by(base))?;
-        let problem = format!(
-            "names provider {}, whose calls go to {key} ({listen}), which is sidemint itself; write the provider's own address",
-            self.name()
-        );
-        Some(ConfigError::new(&self.config.origin, self.config.key.below("provider"), problem))
     }
 
     /// How its calls are made for users.

@@ -49,7 +49,7 @@ impl<K: Copy> Breaker<K> {
         let mut state = self.state.lock();
         state.check_secondary(now)?;
         let probes = state.pause.is_some();
-        state.secondary_probing |= probes;
+        state.secondary_probing |= probes; // G-23: no probe of users
         Ok(Secondary { breaker: self, alone, probes, epoch: state.epoch, reported: false })
     }
 }
@@ -93,9 +93,10 @@ impl<K: Copy> Secondary<'_, K> {
                 state.failed_for.retain(|user| *user != ALL);
                 None
             }
+            // G-23: failed answers
             SecondaryOutcome::Failed if !self.alone => {
                 if probes {
-                    state.secondary_rests = Some(now.plus(PAUSES.first)); // G-23: failed answers
+                    state.secondary_rests = Some(now.plus(PAUSES.first));
                 } else if !state.failed_for.contains(&ALL) {
                     state.failed_for.push(ALL);
                 }

@@ -106,8 +106,9 @@ pub struct Configured {
     pub gateway: Option<Arc<Gateway>>,
 }
 
-/// Compiles the definition that `table` names, as far as it is `wanted`, and reads its secrets. Every mistake that can be
-/// found is reported. Where no tokens are wanted, only the settings of calls are asked for.
+/// Compiles the definition that `table` names, as far as it is `wanted`, and reads its secrets.
+///
+/// Every mistake that can be found is reported. Where no tokens are wanted, only the settings of calls are asked for.
 pub fn configure(
     name: &str,
     table: &config::Provider,

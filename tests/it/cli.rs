@@ -106,7 +106,7 @@ impl Process {
     }
 
     /// Waits for the end: exit code and the rest of the output.
-    fn end(&mut self) -> (Option<i32>, String) {
+    pub fn end(&mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         self.out.read_to_string(&mut rest).expect("readable");
         (self.child.wait().expect("ends").code(), rest)

@@ -105,6 +105,14 @@ impl StepAuth {
 }
 
 impl StepAuth {
+    /// The query parameter that carries it.
+    pub(in crate::provider) fn query_name(&self) -> Option<&str> {
+        match self {
+            Self::Signature { carrier: Carrier::Query(name), .. } => Some(name),
+            _ => None,
+        }
+    }
+
     /// Shows where the proof would be, without it.
     pub(in crate::provider) fn mask(&self, call: &mut Call, variables: &Variables<'_>) -> Result<(), MissingValue> {
         match self {

@@ -13,7 +13,7 @@ use crate::pacing::{Limiter, Rate};
 use crate::provider::calls::auth::StepAuth;
 use crate::provider::calls::gateway::{Group, Rules, Set};
 use crate::provider::calls::virtual_key::VirtualScheme;
-use crate::provider::definition::gateway::{AsUserRule, BodyType, Calls, Gateway, IdKind};
+use crate::provider::definition::gateway::{AsUserRule, BodyType, Calls, Forbidden, Gateway, IdKind};
 use crate::provider::definition::{Auth, Definition, OneOrMany, settings};
 use crate::provider::template::TemplatePlace;
 use crate::provider::template::json::JsonTemplate;
@@ -39,7 +39,7 @@ impl Compiler<'_> {
             return None;
         };
         let filled = section.filled(&self.table.gateway, &self.scope.settings, &self.definition.settings);
-        let section = self.mistakes.note(filled)?;
+        let mut section = self.mistakes.note(filled)?;
         self.check_needs(&section);
         let base = self.base(&section);
         let before = std::mem::replace(&mut self.scope.place, TemplatePlace::Gateway);
@@ -58,6 +58,7 @@ impl Compiler<'_> {
         let needs_body = self.scope.names_body
             || groups.iter().flat_map(|group| &group.auth).any(|auth| matches!(auth, StepAuth::Member { .. }));
         self.check_bodies(&section, needs_body);
+        self.write_auth(&mut section);
         let limiter = self.own_limiter(&section);
         let user = self.user_of_calls(&section, user);
         let open = base.clone().and_then(|url| UrlTemplate::Fixed(url).open_host());
@@ -89,11 +90,41 @@ impl Compiler<'_> {
         self.mistakes.note(outcome.map_err(|mistakes| mistakes.within("gateway")))
     }
 
+    /// Puts the proof that counts into the section, with the names of headers and of users. What it is a member of is for no
+    /// caller to write.
+    fn write_auth(&mut self, section: &mut Gateway) {
+        let mut auths = section.auth.take().or_else(|| self.definition.auth.clone()).unwrap_or_default();
+        for auth in &mut auths.0 {
+            let (header, user) = match auth {
+                Auth::Header { header, .. } => (Some(header), None),
+                Auth::Jwt { header, .. } | Auth::Signature { header, .. } => (header.as_mut(), None),
+                Auth::Basic { user, .. } => (None, user.as_mut()),
+                Auth::Bearer { .. } => (None, None),
+                Auth::Member { member, .. } => {
+                    let pointer = format!("/{}", member.replace('~', "~0").replace('/', "~1"));
+                    let own = Forbidden { json: vec![pointer], form: vec![member.clone()], ..Forbidden::default() };
+                    section.calls.iter_mut().for_each(|calls| calls.forbid.push(own.clone()));
+                    (None, None)
+                }
+            };
+            for text in header.into_iter().chain(user) {
+                // A mistake in it was told when it was compiled.
+                let compiled =
+                    self.scope.at(TemplatePlace::Load, |scope| TextTemplate::compile(text, &Key::default(), scope));
+                if let Some(Some(constant)) = compiled.as_ref().ok().and_then(TextTemplate::constant) {
+                    constant.clone_into(text);
+                }
+            }
+        }
+        section.auth = Some(auths);
+    }
+
     /// The address that paths are added to. Its host is fixed before anything is sent: no request chooses where a secret
     /// goes (G-01).
     fn base(&mut self, section: &Gateway) -> Option<Url> {
         let text = format!("{}/", section.base.trim_end_matches('/'));
         let place = Key::from("gateway.base");
+        // G-01: fixed host
         let outcome = self.scope.at(TemplatePlace::Load, |scope| UrlTemplate::compile(&text, &place, scope));
         match self.mistakes.note(outcome)? {
             UrlTemplate::Fixed(url) => Some(url),

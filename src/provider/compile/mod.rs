@@ -76,6 +76,13 @@ pub(super) struct Compiled {
     pub(super) cautions: Vec<String>,
 }
 
+impl Compiled {
+    /// Whether it calls the provider for no user.
+    fn is_silent(&self) -> bool {
+        self.mint.is_local() && self.upsert.is_empty() && self.revoke.is_empty()
+    }
+}
+
 /// Steps that register and retire public keys.
 #[derive(Debug)]
 pub(super) struct Registration {
@@ -130,10 +137,9 @@ pub(super) fn compile(
     let of_sessions: BTreeSet<String> = compiler.needs.used().map(str::to_owned).collect();
     let gateway = if wanted.gateway {
         let user = sessions.as_ref().map(|sessions| &sessions.user);
-        compiler.gateway(user).map(|rules| Rules {
-            calls_alone: sessions.as_ref().is_none_or(|own| own.mint.is_local() && own.upsert.is_empty()),
-            ..rules
-        })
+        compiler
+            .gateway(user)
+            .map(|rules| Rules { calls_alone: sessions.as_ref().is_none_or(Compiled::is_silent), ..rules })
     } else {
         None
     };

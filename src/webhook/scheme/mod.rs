@@ -32,6 +32,7 @@ use super::event::{EventKey, ProofKey};
 use super::keys::{KeyRule, Ring, Standing};
 use super::refusal::{Reason, Refusal};
 use crate::clock::Timestamp;
+use crate::decode::members::Places;
 use challenge::{Handshake, Question};
 use jwt::{JwtRule, UnverifiedJwt};
 use mac::{MacRule, Signed};
@@ -39,7 +40,7 @@ use time::TimeRule;
 
 /// Depth of JSON that is looked into. What is deeper is delivered all the same: a user who writes such a message must not
 /// have the event refused, but nothing is read out of it.
-const DEPTH: usize = 64;
+const DEPTH: u8 = 64;
 
 /// The parts of a request that come before its body.
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +60,10 @@ pub struct Scheme {
     keys: KeyRule,
     accept: Vec<String>,
     unpack: bool,
-    /// The time in the body.
-    body_time: Option<(String, TimeRule)>,
+    /// What is read of a body that is JSON.
+    places: Places,
+    /// The place of the time in the body.
+    body_time: Option<(usize, TimeRule)>,
     id: Option<Field>,
     /// Whether the proof covers the id.
     id_is_signed: bool,
@@ -96,7 +99,8 @@ enum Proof {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Field {
     Header(HeaderName),
-    Json(String),
+    /// The number of its place.
+    Json(usize),
     Form(String),
 }
 
@@ -125,14 +129,14 @@ enum Evidence {
 /// A proven request.
 #[derive(Clone)]
 pub struct Proven {
-    /// What repeats are known by.
-    pub key: EventKey,
     /// What a second use of the proof is known by.
     pub proof: ProofKey,
     /// What the provider calls this kind of event.
     pub event: Option<String>,
     /// What the provider calls this event.
     pub id: Option<String>,
+    /// Whether the proof covers the id.
+    pub id_is_signed: bool,
     /// What the provider calls the order that the event belongs to.
     pub order: Option<String>,
     /// Whether the secret that proved it is still given.
@@ -141,6 +145,18 @@ pub struct Proven {
     pub body: Bytes,
     /// The answer, where this is a question and no event.
     pub challenge: Option<Answer>,
+}
+
+impl Proven {
+    /// What repeats are known by. It takes a second hash of the body where the proof does not cover an id, so only events that
+    /// are kept are asked.
+    pub fn key(&self) -> EventKey {
+        match &self.id {
+            Some(id) if self.id_is_signed => EventKey::of_signed_id(id),
+            Some(id) => EventKey::of_unsigned_id(id, &self.body), // W-05: body beside an unsigned id
+            None => EventKey::of_body(&self.body),
+        }
+    }
 }
 
 impl Scheme {
@@ -216,27 +232,25 @@ impl Scheme {
     ) -> Result<Proven, Refusal> {
         let body = if self.unpack { gzip::unpack(body, most)? } else { body };
         let (standing, proof) = self.evidence(&examined.evidence, &body, ring)?;
-        let document = if self.looks_into_json(examined.media) { document(&body) } else { None };
+        let is_read = examined.media == Media::Other && !self.places.is_empty();
+        let said_inside = if is_read { self.places.read(&body, DEPTH) } else { None };
+        let inside = |place: &usize| said_inside.as_ref()?.at(*place).map(text_of);
         if let Some((at, rule)) = &self.body_time {
-            let time = document.as_ref().and_then(|document| document.pointer(at)).and_then(scalar);
+            let time = inside(at);
             rule.check(&time.ok_or(Reason::MissingTimestamp)?, now)?;
         }
         let say = |field: &Option<Field>, said: &Option<String>| match field {
             None => None,
             Some(Field::Header(_)) => said.clone(),
-            Some(Field::Json(at)) => document.as_ref()?.pointer(at).and_then(scalar),
+            Some(Field::Json(at)) => inside(at),
             Some(Field::Form(name)) => (examined.media == Media::Form).then(|| form::field(&body, name))?,
         };
         let id = say(&self.id, &examined.id).filter(|id| !id.is_empty());
-        let key = match &id {
-            Some(id) if self.id_is_signed => EventKey::of_signed_id(id),
-            Some(id) => EventKey::of_unsigned_id(id, &body), // W-05: body beside an unsigned id
-            None => EventKey::of_body(&body),
-        };
-        let asked = document.as_ref().and_then(|document| self.questions.iter().find_map(|own| own.answer(document)));
+        let asked = said_inside.as_ref().and_then(|said| self.questions.iter().find_map(|own| own.answer(said)));
         let (event, order) = (say(&self.event, &examined.event), say(&self.order, &examined.order));
         let order = order.filter(|order| !order.is_empty());
-        Ok(Proven { key, proof, event, id, order, standing, challenge: asked.transpose()?, body })
+        let (id_is_signed, challenge) = (self.id_is_signed, asked.transpose()?);
+        Ok(Proven { proof, event, id, id_is_signed, order, standing, body, challenge })
     }
 
     fn evidence(&self, evidence: &Evidence, body: &[u8], ring: &Ring) -> Result<(Standing, ProofKey), Reason> {
@@ -265,14 +279,6 @@ impl Scheme {
         let own = headers.get(header::CONTENT_TYPE).and_then(essence);
         let own = own.as_ref().or(self.accept.first());
         if own.is_some_and(|own| own == form::CONTENT_TYPE) { Media::Form } else { Media::Other }
-    }
-
-    fn looks_into_json(&self, media: Media) -> bool {
-        let is_json = |field: &Option<Field>| matches!(field, Some(Field::Json(_)));
-        media == Media::Other
-            && (self.body_time.is_some()
-                || !self.questions.is_empty()
-                || [&self.id, &self.event, &self.order].into_iter().any(is_json))
     }
 
     /// The answer to a question that nothing proves. The caller asks only where the operator allows that.
@@ -331,7 +337,7 @@ impl fmt::Debug for Examined {
 /// Bodies hold messages of users.
 impl fmt::Debug for Proven {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proven").field("key", &self.key).field("bytes", &self.body.len()).finish_non_exhaustive()
+        f.debug_struct("Proven").field("proof", &self.proof).field("bytes", &self.body.len()).finish_non_exhaustive()
     }
 }
 
@@ -375,34 +381,7 @@ fn basic(value: &HeaderValue) -> Option<Vec<u8>> {
     STANDARD.decode(credentials.trim_start_matches(' ')).ok()
 }
 
-/// The body as JSON, where it is and is not too deep.
-fn document(body: &[u8]) -> Option<Value> {
-    is_shallow(body).then(|| serde_json::from_slice(body).ok())?
-}
-
-fn is_shallow(body: &[u8]) -> bool {
-    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
-    for byte in body {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            b'{' | b'[' if !in_text => depth += 1,
-            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > DEPTH {
-            return false; // W-10: depth of JSON
-        }
-    }
-    true
-}
-
-/// A text, or a whole number as text.
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
-        _ => None,
-    }
+/// What stands at a place, as a text.
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -2,6 +2,7 @@
  *
  * DISK_FAULT=CALL:NUMBER:WHAT   the NUMBER-th CALL (write, sync, truncate) on a file of the queue goes wrong: WHAT is
  *                               eio, enospc, torn (half of it is written, then the process dies) or kill (it dies before).
+ * DISK_FULL=FILE                while this file exists, nothing is written: there is no room.
  * DISK_LOG=FILE                 every write, truncation and flush of those files is written there, for a model of what a
  *                               disk keeps when the power fails.
  */
@@ -38,7 +39,8 @@ static ssize_t raw_write(int fd, const void *bytes, size_t length) {
   return real(fd, bytes, length);
 }
 
-/* The end of the name of a file of the queue: 0 the file, 1 its log, 2 the list of what was acknowledged. */
+/* The end of the name of a file of the queue: 0 the file, 1 its log, 2 the list of what was acknowledged, 3 the index of the
+ * log, which need not be on disk. */
 static int kind(int fd) {
   char link[64], path[4096];
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -50,6 +52,7 @@ static int kind(int fd) {
   if (!strcmp(name, "/queue.db")) return 0;
   if (!strcmp(name, "/queue.db-wal")) return 1;
   if (!strcmp(name, "/acknowledged")) return 2;
+  if (!strcmp(name, "/queue.db-shm")) return 3;
   return -1;
 }
 
@@ -81,9 +84,18 @@ static enum fault fault(enum call call) {
 
 static void die(void) { kill(getpid(), SIGKILL); }
 
+static int is_full(int file) {
+  const char *full = getenv("DISK_FULL");
+  return full && file != 2 && access(full, F_OK) == 0;
+}
+
 ssize_t pwrite(int fd, const void *bytes, size_t length, off_t at) {
   int file = kind(fd);
-  if (file < 0) return raw_pwrite(fd, bytes, length, at);
+  if (file >= 0 && is_full(file)) {
+    errno = ENOSPC;
+    return -1;
+  }
+  if (file < 0 || file == 3) return raw_pwrite(fd, bytes, length, at);
   pthread_mutex_lock(&turn);
   ssize_t done = -1;
   switch (file < 2 ? fault(WRITE) : NONE) {
@@ -113,7 +125,7 @@ ssize_t write(int fd, const void *bytes, size_t length) {
 static int flush(int fd, const char *name) {
   int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
   int file = kind(fd);
-  if (file < 0) return real(fd);
+  if (file < 0 || file == 3) return real(fd);
   pthread_mutex_lock(&turn);
   int failed = -1;
   switch (fault(SYNC)) {
@@ -134,7 +146,7 @@ int fdatasync(int fd) { return flush(fd, "fdatasync"); }
 int ftruncate(int fd, off_t length) {
   REAL(int, "ftruncate", int, off_t);
   int file = kind(fd);
-  if (file < 0) return real(fd, length);
+  if (file < 0 || file == 3) return real(fd, length);
   pthread_mutex_lock(&turn);
   int failed = -1;
   switch (fault(TRUNCATE)) {

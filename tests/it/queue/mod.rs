@@ -2,7 +2,10 @@
 //! W-19). The disk is a small library in C that is loaded into a process of its own, and stands between it and its files.
 
 mod command;
+mod exits;
+mod kills;
 mod power;
+mod process;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -18,7 +21,7 @@ use sidemint::clock::{Clock as _, SystemClock};
 use sidemint::metrics::Metrics;
 use sidemint::webhook::event::{Event, EventKey, OrderKey, ProofKey};
 use sidemint::webhook::store::sqlite::{Filter, Limits, Operator, Options, SqliteStore};
-use sidemint::webhook::store::{Kept, Memory, Settled, Store, Taken};
+use sidemint::webhook::store::{Memory, Settled, Store, Taken};
 
 const MEMORY: Memory = Memory { key: Duration::from_secs(86_400), proof: Duration::from_secs(600) };
 /// Callers that have events kept at the same time, and how many each.
@@ -80,11 +83,12 @@ fn worker() {
         callers.push(runtime.spawn(async move {
             for number in 0..EVENTS {
                 let text = format!("{round}{caller}-{number}");
-                match store.keep(event(&text, &caller.to_string()), MEMORY).await {
-                    Ok(Kept::New | Kept::Repeat) => note(format!("kept {text}\n")),
-                    // The process ends.
-                    Err(_) => std::future::pending().await,
+                // What is refused comes again, unless the process ends.
+                while store.keep(event(&text, &caller.to_string()), MEMORY).await.is_err() {
+                    note(format!("refused {text}\n"));
+                    tokio::time::sleep(Duration::from_millis(1)).await;
                 }
+                note(format!("kept {text}\n"));
             }
         }));
     }
@@ -177,7 +181,8 @@ fn nothing_is_lost(lines: &str, queued: &BTreeMap<String, usize>) {
     for (what, which) in lines {
         match what {
             "kept" => kept.insert(id(which)),
-            _ => delivered.insert(which.to_owned()),
+            "delivered" => delivered.insert(which.to_owned()),
+            _ => false,
         };
     }
     let lost: Vec<_> = kept.iter().filter(|id| !queued.contains_key(*id) && !delivered.contains(*id)).collect();
@@ -241,10 +246,20 @@ fn nothing_is_lost_when_a_write_fails() {
     at_every("write", "eio", failed);
 }
 
-/// W-19: the same on a disk that is full.
+/// W-19: a disk that is full, at any write, refuses events and ends nothing.
 #[test]
 fn nothing_is_lost_when_the_disk_is_full() {
-    at_every("write", "enospc", failed);
+    let mut refused = 0;
+    for number in (1..20).chain((20..200).step_by(13)) {
+        let folder = tempfile::tempdir().unwrap();
+        let status = work(folder.path(), &[("DISK_FAULT", &format!("write:{number}:enospc"))]);
+        assert!(status.success(), "{number}: {status}");
+        let lines = acknowledged(folder.path());
+        nothing_is_lost(&lines, &queued(folder.path()));
+        assert_eq!(lines.matches("kept ").count(), CALLERS * EVENTS);
+        refused += usize::from(lines.contains("refused "));
+    }
+    assert!(refused > 8, "{refused} runs in which events were refused");
 }
 
 /// W-19: a flush that failed is not tried again; the next process begins from what is on disk.

@@ -78,14 +78,15 @@ async fn no_secret_body_or_address_is_found_where_it_does_not_belong() {
 async fn what_is_configured_shows_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let application = Application::start(clock()).await;
-    let text = Setup { preset: "timed-hooks", ..Setup::default() }.text(folder.path(), &application);
+    let text = Setup { preset: "timed-hooks", ..Setup::default() }.text(folder.path(), &application.fake.base_url());
     let blueprint = draw_with(&text, &Environment::default(), clock(), &[("timed-hooks", TIMED)]).unwrap();
     let shown = format!("{blueprint} {blueprint:?} {:?}", blueprint.config());
     assert!(shown.contains("/webhooks/chat: provider events, stored"), "{shown}");
     assert_clean("Blueprint", &shown);
     for text in ["no key", "whsec_CANARYshort", "CANARYkey"] {
         std::fs::write(folder.path().join("sign-key"), text).unwrap();
-        let again = Setup { preset: "timed-hooks", ..Setup::default() }.text(folder.path(), &application);
+        let again =
+            Setup { preset: "timed-hooks", ..Setup::default() }.text(folder.path(), &application.fake.base_url());
         std::fs::write(folder.path().join("sign-key"), text).unwrap();
         let refused = draw_with(&again, &Environment::default(), clock(), &[("timed-hooks", TIMED)]).unwrap_err();
         assert!(refused.to_string().contains("webhooks.chat.sign_key_file"), "{refused}");

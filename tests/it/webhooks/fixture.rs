@@ -115,7 +115,7 @@ impl Setup {
     /// The same before an application that is there already.
     pub async fn start_before(self, application: Application) -> Fixture {
         let folder = tempfile::tempdir().expect("a folder");
-        let text = self.text(folder.path(), &application);
+        let text = self.text(folder.path(), &application.fake.base_url());
         let own: Vec<(&str, &str)> = [("plain-hooks", PLAIN), ("timed-hooks", TIMED)]
             .into_iter()
             .chain(self.definitions.iter().map(|(name, text)| (*name, text.as_str())))
@@ -124,8 +124,8 @@ impl Setup {
         Fixture { service, application, folder }
     }
 
-    /// The configuration, with the files that it names in `folder`.
-    pub fn text(&self, folder: &Path, application: &Application) -> String {
+    /// The configuration, with the files that it names in `folder`, before an application at `base_url`.
+    pub fn text(&self, folder: &Path, base_url: &str) -> String {
         std::fs::write(folder.join("secret"), SECRET).expect("written");
         std::fs::write(folder.join("sign-key"), SIGN_KEY).expect("written");
         let queue = self.queue.clone().unwrap_or_else(|| folder.join("queue"));
@@ -139,14 +139,13 @@ preset = \"{}\"
 webhook_secret_file = \"{folder}/secret\"
 [webhooks.chat]
 provider = \"events\"
-to = \"{}{HOOK}\"
+to = \"{base_url}{HOOK}\"
 sign_key_file = \"{folder}/sign-key\"
 {}
 [queue]
 dir = \"{}\"
 {}",
             self.preset,
-            application.fake.base_url(),
             self.lines,
             queue.display(),
             self.rest
@@ -296,7 +295,7 @@ impl Application {
 }
 
 /// Judges a delivery by the text of the specification (standardwebhooks.com), and by nothing of ours.
-fn verify(call: &Call, now: Timestamp) -> Result<Received, String> {
+pub fn verify(call: &Call, now: Timestamp) -> Result<Received, String> {
     if call.method != "POST" {
         return Err(format!("{} {}", call.method, call.path));
     }

@@ -17,6 +17,11 @@ const NGINX: &[(&str, &str)] = &[(
     "server {\n  listen 127.0.0.1:8000;\n  client_max_body_size 2m;\n  location /webhooks/ { proxy_pass http://127.0.0.1:3000; }\n  \
      location / { proxy_pass http://127.0.0.1:8080; }\n}\n",
 )];
+const CADDY: &[(&str, &str)] = &[(
+    "Caddyfile",
+    "{\n\tadmin off\n\tauto_https off\n}\nhttp://127.0.0.1:8000 {\n\tbind 127.0.0.1\n\thandle /webhooks/* {\n\t\treverse_proxy 127.0.0.1:3000\n\t}\n\t\
+     handle {\n\t\treverse_proxy 127.0.0.1:8080\n\t}\n}\n",
+)];
 const TRAEFIK: &[(&str, &str)] = &[
     (
         "traefik.yml",
@@ -31,6 +36,47 @@ const TRAEFIK: &[(&str, &str)] = &[
          rest: { loadBalancer: { servers: [ { url: \"http://127.0.0.1:8080\" } ] } }\n",
     ),
 ];
+const ENVOY: &[(&str, &str)] = &[(
+    "envoy.yaml",
+    "static_resources:
+  listeners:
+  - name: web
+    address: { socket_address: { address: 127.0.0.1, port_value: 8000 } }
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: web
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: [\"*\"]
+              routes:
+              - match: { prefix: /webhooks/ }
+                route: { cluster: hooks }
+              - match: { prefix: / }
+                route: { cluster: rest }
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config:
+              \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+  clusters:
+  - name: hooks
+    load_assignment:
+      cluster_name: hooks
+      endpoints:
+      - lb_endpoints:
+        - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: 3000 } } }
+  - name: rest
+    load_assignment:
+      cluster_name: rest
+      endpoints:
+      - lb_endpoints:
+        - endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: 8080 } } }
+",
+)];
+
 /// A case of `tests/vectors`.
 fn case(scheme: &str, name: &str) -> Value {
     let file: Value = serde_json::from_str(include_str!("../../vectors/webhook-schemes.json")).unwrap();
@@ -94,8 +140,9 @@ async fn through(recipe: &Recipe, documents: &[(&str, &str)]) {
         let own = documents.iter().map(|(name, text)| (*name, (*text).to_owned())).collect();
         let proxy = Proxy::start_with(recipe, &upstreams, own).await;
         let path = format!("/webhooks/chat{}", case["query"].as_str().unwrap_or_default());
-        let whole = request("POST", &path, &headers(&case), &sent);
-        for bytes in [whole, chunked(&path, &headers(&case), &sent)] {
+        let host = proxy.address.to_string();
+        let headers = [&[("Host", host.as_str())], &headers(&case)[..]].concat();
+        for bytes in [request("POST", &path, &headers, &sent), chunked(&path, &headers, &sent)] {
             let mut connection = Connection::open(proxy.address).await;
             connection.send(bytes).await;
             let answer = connection.answer().await.expect("an answer");
@@ -120,5 +167,7 @@ macro_rules! each_proxy {
 
 each_proxy! {
     webhooks_behind_nginx: NGINX,
+    webhooks_behind_caddy: CADDY,
     webhooks_behind_traefik: TRAEFIK,
+    webhooks_behind_envoy: ENVOY,
 }

@@ -19,8 +19,8 @@ use super::advice::advice;
 use super::auth::{Proof, StepAuth};
 use super::error::{Cause, ProviderError};
 use crate::clock::Moment;
-use crate::config::ConfigError;
-use crate::definition::Mistake;
+use crate::config::{ConfigError, Listen};
+use crate::definition::{Key, Mistake, named_in};
 use crate::outbound::{Call, SendError};
 use crate::pacing::{Backoff, Limiter, Refusal, Secondary, SecondaryOutcome};
 use crate::provider::compile::places::Places;
@@ -168,8 +168,8 @@ impl Gateway {
         &self.access.preset
     }
 
-    /// `[gateway]` with the operator's settings and calls in it: groups in order, the operator's last. What is a template
-    /// there was compiled, and is for [`Self::seal`].
+    /// `[gateway]` with the operator's settings and calls in it: groups in order, the operator's last. Its `auth` is there in
+    /// any case, with the names of headers; what is a template otherwise was compiled, and is for [`Self::seal`].
     pub fn section(&self) -> &gateway::Gateway {
         &self.rules.section
     }
@@ -194,6 +194,17 @@ impl Gateway {
         self.places.error(mistake.within("gateway"))
     }
 
+    /// Refuses an address that leads to one of `listeners`, our own ones, each with its key: calls would go round.
+    pub fn check_circle(&self, listeners: &[(String, &Listen)]) -> Result<(), ConfigError> {
+        // G-26: own listener
+        let circle = listeners.iter().find(|(_, listen)| listen.is_reached_by(&self.rules.base));
+        let Some((key, listen)) = circle else { return Ok(()) };
+        let setting = named_in("config.", &self.rules.section.base).into_iter().next();
+        let place = setting.map_or_else(|| Key::from("gateway.base"), Key::of);
+        let problem = format!("leads to {key} ({listen}), which is sidemint itself; write the provider's address");
+        Err(self.places.error(Mistake::new(place, problem)))
+    }
+
     /// The provider's id of a user of the application, as tokens have it; `None` where it can have none.
     pub fn user_id(&self, subject: &str) -> Option<String> {
         let id = self.rules.user.as_ref()?.id(subject, self.access.vault.current().user_key.as_ref())?;
@@ -215,6 +226,8 @@ impl Gateway {
         let credentials = self.access.vault.current();
         let sealed = self.prepare(group, parameters, &credentials, |group, variables| {
             self.rules.set.apply(call, variables)?;
+            // G-09: proofs in the query
+            group.auth.iter().filter_map(StepAuth::query_name).for_each(|name| take_query(&mut call.url, name));
             let mut carried = Carried { generation: credentials.generation, fixed: Vec::new(), made: Vec::new() };
             for auth in &group.auth {
                 match auth.apply(call, &credentials, variables)? {
@@ -277,6 +290,9 @@ impl Gateway {
         let passed = match (&self.rules.limiter, &access.limits.limiter) {
             // At its deadline a call is no longer sent.
             (Some(own), _) => own.pass(&access.clock, until.plus(Duration::from_millis(1))).await,
+            (None, Some(alone)) if self.rules.calls_alone => {
+                alone.pass(&access.clock, until.plus(Duration::from_millis(1))).await
+            }
             (None, Some(shared)) => shared.pass_secondary(&access.clock, until).await,
             (None, None) => Ok(()),
         };
@@ -286,7 +302,8 @@ impl Gateway {
     }
 
     fn check_pause(&self, now: Moment) -> Result<(), Refused> {
-        match self.pause.lock().until {
+        let until = self.pause.lock().until;
+        match until {
             Some(until) if now < until => Err(Refused::RateLimited(until.since(now).max(PAUSES.first))),
             _ => Ok(()),
         }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::clock::{Clock, ManualClock, Timestamp};
-use crate::config::{self, Environment, Unfit};
+use crate::config::{self, Environment, Listen, Unfit};
 use crate::outbound::{ConnectError, Services};
 use crate::provider::{Configured, Definitions, Wanted, configure};
 
@@ -177,7 +177,7 @@ fn a_call_is_signed_as_the_documentation_of_pusher_has_it() {
     let body = r#"{"name":"foo","channels":["project-3"],"data":"{\"some\":\"data\"}"}"#;
     let mut own = call(&gateway, Method::POST, "/apps/3/events", Some(body));
     // What a caller sent under the names of ours is replaced, however it is written.
-    own.url.set_query(Some("auth_key=theirs&%61uth_key=theirs&body_md5=0&auth_version=1.0"));
+    own.url.set_query(Some("auth_key=theirs&%61uth_key=theirs&body_md5=0&auth_version=1.0&auth_signatur%65=theirs"));
     let carried = gateway.seal(0, &mut own, &[]).expect("sealed");
     let query = query(&own);
     assert_eq!(query["body_md5"], "ec365a775a4cd0599faeb73354201b6f");
@@ -509,4 +509,40 @@ async fn calls_that_the_provider_counts_apart_have_a_pace_of_their_own() {
         gateway.admit(Duration::ZERO).await.expect("within the burst");
     }
     assert_eq!(gateway.admit(Duration::ZERO).await.err(), Some(Refused::RateLimited(Duration::from_secs(20))));
+}
+
+/// G-26: a call that came back to us would be made again, and again.
+#[test]
+fn an_address_of_our_own_is_refused() {
+    let setup = Setup::new(LIVE);
+    let listen = |address: &str| Listen::Tcp(address.parse().expect("an address"));
+    for (url, listens, refused) in [
+        ("http://127.0.0.1:8070", "127.0.0.1:8070", true),
+        ("http://localhost:8070/v1", "0.0.0.0:8070", true),
+        ("http://127.0.0.1:8071", "127.0.0.1:8070", false),
+        ("http://chat.test:8070", "127.0.0.1:8070", false),
+    ] {
+        let configured = setup.configured(CALLS, json!({ "api_url": url }), json!({})).expect("configured");
+        let listen = listen(listens);
+        let told = configured.gateway.expect("a gateway").check_circle(&[("gateway.listen".to_owned(), &listen)]);
+        let expected = format!(
+            "sidemint.toml: providers.chat.api_url: leads to gateway.listen ({listens}), which is sidemint itself; write the \
+             provider's address"
+        );
+        assert_eq!(told.err().map(|error| error.to_string()), refused.then_some(expected), "{url}");
+    }
+}
+
+/// The example of the page about definitions is one.
+#[test]
+fn the_example_of_the_page_is_a_gateway() {
+    let page = include_str!("../../../../docs/providers/definition.md");
+    let example = page.split("```toml,gateway\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let head = "[user]\ncase = \"counts\"\n[settings.api_key]\nabout = \"Key.\"\nsecret = true\noptional = true\n";
+    let setup = Setup::new(&format!("{head}{example}"));
+    let given = json!({ "api_key_file": setup.file("secret") });
+    let gateway = setup.configured(CALLS, given, json!({})).expect("configured").gateway.expect("a gateway");
+    assert_eq!(gateway.user_id("alice").as_deref(), Some("alice"));
+    let entries = gateway.section().calls.iter().flat_map(|calls| calls.entries(gateway.section()));
+    assert!(entries.map(|entry| entry.map(|own| own.path)).collect::<Result<Vec<_>, _>>().expect("paths").len() == 5);
 }

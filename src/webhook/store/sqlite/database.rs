@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, ffi};
 
 use super::folder::{Folder, OpenError};
 use super::seal::{Place, SealKey};
@@ -104,7 +104,14 @@ pub(super) fn of_operator(folder: &Folder) -> Result<Connection, OpenError> {
 }
 
 fn failed(folder: &Folder, error: &rusqlite::Error) -> OpenError {
-    OpenError::Failed(format!("{} cannot be opened: {error}", folder.file().display()))
+    let problem = format!("{} cannot be opened: {error}", folder.file().display());
+    if is_full(error) { OpenError::Full(problem) } else { OpenError::Failed(problem) }
+}
+
+/// Whether there is no room on the disk. The index of the log has a code of its own for that.
+pub(super) fn is_full(error: &rusqlite::Error) -> bool {
+    let index = error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE);
+    index || error.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }
 
 fn open(folder: &Folder) -> Result<Connection, Fault> {
@@ -149,8 +156,9 @@ fn is_new(connection: &Connection) -> Result<bool, Fault> {
     }
 }
 
-/// Looks at every page, makes the tables of a new file, and empties the log: what a process that failed left there is
-/// written and flushed anew, so that no later commit stands behind bytes that never reached the disk.
+/// Looks at every page, makes the tables of a new file, forgets what operators changed while no server ran, and empties the
+/// log: what a process that failed left there is written and flushed anew, so that no later commit stands behind bytes that
+/// never reached the disk.
 fn checked(connection: Connection) -> Result<Connection, Fault> {
     if is_new(&connection)? {
         connection.execute_batch(&format!(
@@ -162,6 +170,7 @@ fn checked(connection: Connection) -> Result<Connection, Fault> {
     if found != "ok" {
         return Err(Fault::Unusable(found));
     }
+    connection.execute("DELETE FROM changed", ())?;
     checkpoint(&connection, "TRUNCATE")?;
     Ok(connection)
 }
@@ -172,8 +181,8 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Resul
 }
 
 /// Whether the operator's key is the one that the sealed events were written with. Without sealed events any key is good.
-pub(super) fn check_seal(connection: &Connection, key: Option<&SealKey>) -> Result<(), OpenError> {
-    let failed = |error: rusqlite::Error| OpenError::Failed(format!("the queue cannot be read: {error}"));
+pub(super) fn check_seal(folder: &Folder, connection: &Connection, key: Option<&SealKey>) -> Result<(), OpenError> {
+    let failed = |error: rusqlite::Error| failed(folder, &error);
     let sealed: bool = connection
         .query_row("SELECT EXISTS (SELECT 1 FROM event WHERE sealed)", (), |row| row.get(0))
         .map_err(failed)?;

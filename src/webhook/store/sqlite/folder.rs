@@ -21,6 +21,9 @@ pub enum OpenError {
     /// The disk does not do what it should: exit code 1.
     #[error("{0}")]
     Failed(String),
+    /// The disk has no room now.
+    #[error("{0}")]
+    Full(String),
 }
 
 impl OpenError {
@@ -51,13 +54,14 @@ impl Folder {
     /// Makes the folder where there is none, with mode 0700, and locks it for a server.
     pub(super) fn of_server(path: &Path) -> Result<Self, OpenError> {
         let refuse = |error: &io::Error| {
-            OpenError::mistake(
-                "queue.dir",
-                format!(
-                    "{} cannot be written ({error}); give a folder that sidemint may write, on a disk",
-                    path.display()
+            let problem = format!("{} cannot be written ({error})", path.display());
+            match error.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => OpenError::Full(problem),
+                _ => OpenError::mistake(
+                    "queue.dir",
+                    format!("{problem}; give a folder that sidemint may write, on a disk"),
                 ),
-            )
+            }
         };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| refuse(&error))?;
         let path = path.canonicalize().map_err(|error| refuse(&error))?;
@@ -107,21 +111,21 @@ impl Folder {
         File::open(&self.path)?.sync_all()?;
         Ok(aside)
     }
+}
 
-    /// Whether the file system keeps what it was given.
-    pub(super) fn durability(&self) -> Durability {
+impl Durability {
+    /// Whether the file system of a folder keeps what it was given.
+    pub(super) fn of(folder: &Path) -> Self {
         // Magic numbers of Linux: include/uapi/linux/magic.h, and fs/*/super.c for those that are not there.
-        match rustix::fs::statfs(&self.path).map(|found| found.f_type) {
+        match rustix::fs::statfs(folder).map(|found| found.f_type) {
             Ok(0x0102_1994 | 0x8584_58f6) => {
-                Durability::Doubtful("it is in memory (tmpfs), and ends with the machine or the pod")
+                Self::Doubtful("it is in memory (tmpfs), and ends with the machine or the pod")
             }
-            Ok(0x794c_7630) => {
-                Durability::Doubtful("it is a container's own layer (overlay), and ends with the container")
-            }
+            Ok(0x794c_7630) => Self::Doubtful("it is a container's own layer (overlay), and ends with the container"),
             Ok(0x6969 | 0xff53_4d42 | 0xfe53_4d42 | 0x517b | 0x0102_1997 | 0x00c3_6400 | 0x6573_5546 | 0x7375_7245) => {
-                Durability::Doubtful("it is on a network file system, which may lie about locks and flushes")
+                Self::Doubtful("it is on a network file system, which may lie about locks and flushes")
             }
-            _ => Durability::Durable,
+            _ => Self::Durable,
         }
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! [`writer`] is a thread of its own that alone writes: what waits while it writes is its next transaction, so one flush
 //! serves all who wait. [`state`] is what it shares with the callers: above all the schedule of what is due. [`rows`] are its
-//! steps in SQL, [`database`] opens the file, [`folder`] keeps a second server out, and [`operator`] is the door of the
-//! command line, which opens the file beside a running server.
+//! steps in SQL, [`database`] opens the file, [`folder`] keeps a second server out, [`opening`] waits where the disk is full,
+//! and [`operator`] is the door of the command line, which opens the file beside a running server.
 
 mod content;
 mod database;
 mod folder;
 mod holdings;
+mod opening;
 mod operator;
 mod rows;
 mod seal;
@@ -34,7 +35,7 @@ use crate::clock::Clock;
 use crate::config::{self, ConfigError};
 use crate::metrics::Metrics;
 use crate::webhook::event::Event;
-use folder::Folder;
+use opening::Opened;
 use rows::Content;
 use state::{Keep, Lane, Read, Shared};
 use writer::{Counts, Writer};
@@ -110,33 +111,46 @@ fn owned(mut event: Event) -> Event {
 }
 
 impl SqliteStore {
-    /// Opens the queue, reads what waits, and starts the writer. Blocks until that is done.
+    /// Opens the queue, reads what waits, and starts the writer. Blocks until that is done. On a disk that is full the writer
+    /// does this later, and refuses all events until then: sessions need no queue.
     pub fn open(options: Options, clock: Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Result<Self, OpenError> {
-        let Options { folder, limits, start_empty, key } = options;
         let failed = |problem: String| OpenError::Failed(format!("the queue cannot be opened: {problem}"));
-        let folder = Folder::of_server(&folder)?;
-        let label = format!("unusable-{}", clock.now().as_seconds());
-        let connection = database::of_server(&folder, start_empty, &label)?;
-        database::check_seal(&connection, key.as_ref())?;
-        let durability = folder.durability();
+        let opened = match Opened::open(&options, &*clock) {
+            // W-19: a full disk at start
+            Err(OpenError::Full(problem)) => {
+                tracing::error!("{problem}: events are answered 503, and none is delivered, until there is room");
+                None
+            }
+            opened => Some(opened?),
+        };
+        let (limits, durability, is_open) = (options.limits, Durability::of(&options.folder), opened.is_some());
         let shared = Arc::new(Shared::new(clock));
         let (ready, is_ready) = mpsc::sync_channel(1);
         let (alive, ended) = tokio::sync::watch::channel(());
         let (writers, counts) = (Arc::clone(&shared), Counts::new(metrics));
         let run = move || {
-            // Given up in this order when the thread ends: the file, its lock, the sign of life.
-            let (_alive, _folder, connection) = (alive, folder, connection);
-            let _end = End(Arc::clone(&writers));
-            match Writer::new(&connection, key, limits, writers, counts) {
+            // Given up last: the file, its lock, and then the sign of life.
+            let (_alive, _end) = (alive, End(Arc::clone(&writers)));
+            let opened =
+                opened.map_or_else(|| Opened::when_there_is_room(&options, &writers), |opened| Ok(Some(opened)));
+            let Opened { folder: _folder, connection } = match opened {
+                Ok(Some(opened)) => opened,
+                Ok(None) => return writers.end(None),
+                Err(problem) => return writers.end(Some(problem.to_string())),
+            };
+            match Writer::new(&connection, options.key, limits, Arc::clone(&writers), counts) {
                 Ok(writer) => {
                     let _opened = ready.send(Ok(()));
                     writer.run();
                 }
-                Err(error) => drop(ready.send(Err(error.to_string()))),
+                Err(error) => {
+                    writers.end(Some(error.to_string()));
+                    let _opened = ready.send(Err(error.to_string()));
+                }
             }
         };
         std::thread::Builder::new().name("queue".to_owned()).spawn(run).map_err(|error| failed(error.to_string()))?;
-        match is_ready.recv() {
+        match if is_open { is_ready.recv() } else { Ok(Ok(())) } {
             Ok(Ok(())) => Ok(Self { shared, limits, durability, ended }),
             Ok(Err(problem)) => Err(failed(problem)),
             Err(_) => Err(failed("its thread has ended".to_owned())),
@@ -298,7 +312,7 @@ impl Store for SqliteStore {
         let (now, moment) = (self.shared.clock.now(), self.shared.clock.moment());
         let mark = self.shared.with(|state| state.settle(seq, &settled, now, moment));
         if let Some(mark) = mark {
-            self.shared.ask(|work| work.marks.push(mark));
+            self.shared.ask(|work| work.marks.extend([(seq, mark)]));
         }
     }
 

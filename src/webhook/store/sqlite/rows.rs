@@ -41,9 +41,9 @@ impl Kind {
 /// What became of a taken event, to be written.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Mark {
-    Delivered { seq: Seq },
-    Again { seq: Seq, due: Timestamp, attempts: u32, failed: Option<Timestamp> },
-    Aside { seq: Seq, reason: &'static str, at: Timestamp },
+    Delivered,
+    Again { due: Timestamp, attempts: u32, failed: Option<Timestamp> },
+    Aside { reason: &'static str, at: Timestamp },
 }
 
 /// An event as its row says, without its content.
@@ -198,6 +198,16 @@ impl<'c> Rows<'c> {
         self.commit.execute(()).map(drop)
     }
 
+    /// Undoes a transaction that failed, if there is one, and forgets what it would have changed.
+    pub(super) fn undo(&mut self) -> rusqlite::Result<()> {
+        if !self.connection.is_autocommit() {
+            self.connection.execute("ROLLBACK", ())?;
+        }
+        self.webhooks.clear();
+        self.remembered.clear();
+        self.load_names()
+    }
+
     /// Every event that waits, in the order of acceptance.
     pub(super) fn each_waiting(&self, mut each: impl FnMut(Known)) -> rusqlite::Result<()> {
         let mut all = self.connection.prepare(&format!("{KNOWN} WHERE state = 0 ORDER BY seq"))?;
@@ -303,13 +313,13 @@ impl<'c> Rows<'c> {
     }
 
     /// Writes what became of an event. Says whose it was and how many bytes are free now, where it is gone.
-    pub(super) fn mark(&mut self, mark: &Mark) -> rusqlite::Result<Option<(Arc<str>, usize)>> {
-        match *mark {
-            Mark::Delivered { seq } => return self.delete(seq),
-            Mark::Again { seq, due, attempts, failed } => {
+    pub(super) fn mark(&mut self, seq: Seq, mark: Mark) -> rusqlite::Result<Option<(Arc<str>, usize)>> {
+        match mark {
+            Mark::Delivered => return self.delete(seq),
+            Mark::Again { due, attempts, failed } => {
                 self.again.execute((seq, due.as_millis(), attempts, failed.map(Timestamp::as_millis)))?;
             }
-            Mark::Aside { seq, reason, at } => {
+            Mark::Aside { reason, at } => {
                 self.aside.execute((seq, at.as_millis(), reason))?;
             }
         }

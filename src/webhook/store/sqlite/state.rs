@@ -1,6 +1,6 @@
 //! What those who call the store and its writer share: the index of what waits, and what is to be written.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,7 +58,8 @@ pub(super) struct Read {
 #[derive(Default)]
 pub(super) struct Work {
     pub(super) keeps: Vec<Keep>,
-    pub(super) marks: Vec<Mark>,
+    /// What became of taken events: of each the last word.
+    pub(super) marks: BTreeMap<Seq, Mark>,
     pub(super) reads: Vec<Read>,
     /// Whether this is the last of it.
     pub(super) is_last: bool,
@@ -224,17 +225,17 @@ impl State {
         let mark = match *settled {
             Settled::Delivered => {
                 lane.schedule.remove(seq);
-                Some(Mark::Delivered { seq })
+                Some(Mark::Delivered)
             }
             Settled::Dead(reason) => {
                 lane.schedule.remove(seq);
                 lane.aside = lane.aside.saturating_add(1);
-                Some(Mark::Aside { seq, reason, at: now })
+                Some(Mark::Aside { reason, at: now })
             }
             Settled::Again(wait) => {
                 let attempts = lane.schedule.again(seq, moment.plus(wait))?;
                 let failed = lane.schedule.held(seq).map(|held| now.minus(moment.since(held)));
-                Some(Mark::Again { seq, due: now.plus(wait), attempts, failed })
+                Some(Mark::Again { due: now.plus(wait), attempts, failed })
             }
             Settled::Returned(wait) => {
                 lane.schedule.give_back(seq, Some(moment.plus(wait)));
@@ -299,6 +300,13 @@ impl Work {
         let keeps = std::mem::replace(&mut self.keeps, rest);
         let is_last = self.is_last && self.keeps.is_empty();
         Self { keeps, marks: std::mem::take(&mut self.marks), reads: std::mem::take(&mut self.reads), is_last }
+    }
+
+    /// Marks that could not be written; what was said of an event since then stands.
+    pub(super) fn marks_again(&mut self, marks: BTreeMap<Seq, Mark>) {
+        for (seq, mark) in marks {
+            self.marks.entry(seq).or_insert(mark);
+        }
     }
 
     /// Tells those who wait that nothing is kept.

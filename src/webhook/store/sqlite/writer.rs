@@ -1,15 +1,18 @@
 //! The thread that alone writes the file. A transaction is whatever waits while the last one is written; there is no timer.
 //!
-//! Where anything fails, the writer ends: nothing of that transaction is acknowledged, and the process must begin anew from
-//! what is on disk. A flush that failed is never tried again, since the system may have thrown away what it did not write.
+//! Nothing of a transaction that fails is acknowledged. A disk that is full refuses a write before anything depends on it, so
+//! that transaction is undone and the writer goes on; there may be room for the next. After any other failure the writer ends,
+//! and the process must begin anew from what is on disk. A flush that failed is never tried again, since the system may have
+//! thrown away what it did not write.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 
 use super::super::{Kept, Seq, StoreError};
-use super::database::{WAL_BYTES, checkpoint};
+use super::database::{WAL_BYTES, checkpoint, is_full};
 use super::holdings::Holdings;
 use super::rows::{Content, Inserted, Mark, Rows};
 use super::seal::SealKey;
@@ -56,6 +59,8 @@ pub(super) struct Writer<'c> {
     held: Holdings,
     /// Which version of the file is known.
     version: i64,
+    /// Whether the disk was full at the last attempt.
+    is_full: bool,
     /// When the end of events that were put aside was looked for.
     tidied: Option<Moment>,
     /// What both clocks said when the file was opened.
@@ -73,13 +78,12 @@ impl<'c> Writer<'c> {
         counts: Counts,
     ) -> rusqlite::Result<Self> {
         let mut rows = Rows::new(connection, seal, limits.remembered)?;
-        connection.execute("DELETE FROM changed", ())?;
+        let version = rows.version()?;
         rows.each_waiting(|known| shared.load(&known))?;
         let held = rows.holdings()?;
         shared.change(Vec::new(), &held);
-        let version = rows.version()?;
         let opened = (shared.clock.now(), shared.clock.moment());
-        Ok(Self { connection, rows, shared, limits, held, version, tidied: None, opened, counts })
+        Ok(Self { connection, rows, shared, limits, held, version, is_full: false, tidied: None, opened, counts })
     }
 
     /// What the wall clock says, but no later than it would be had it not been set since the file was opened. What is
@@ -94,7 +98,7 @@ impl<'c> Writer<'c> {
         loop {
             let work = self.shared.next_work();
             let is_last = work.is_last;
-            if let Err(error) = self.step(work) {
+            if let Err(error) = self.step(work).or_else(|error| self.outlast(error)) {
                 return self.shared.end(Some(error.to_string())); // W-19: end on a failure
             }
             if is_last {
@@ -104,6 +108,20 @@ impl<'c> Writer<'c> {
                 return self.shared.end(None);
             }
         }
+    }
+
+    /// Undoes what a full disk did not take; any other failure stays one.
+    fn outlast(&mut self, error: rusqlite::Error) -> rusqlite::Result<()> {
+        // W-19: a full disk passes
+        if !is_full(&error) {
+            return Err(error);
+        }
+        self.rows.undo()?;
+        self.held = self.rows.holdings()?;
+        if !std::mem::replace(&mut self.is_full, true) {
+            tracing::error!("the disk of the queue is full: events are answered 503 until there is room again");
+        }
+        Ok(())
     }
 
     fn step(&mut self, work: Work) -> rusqlite::Result<()> {
@@ -147,27 +165,22 @@ impl<'c> Writer<'c> {
     }
 
     /// Writes what waits. Those who wait are answered when it is on disk, and not before.
-    fn transact(&mut self, keeps: Vec<Keep>, marks: Vec<Mark>) -> rusqlite::Result<()> {
+    fn transact(&mut self, keeps: Vec<Keep>, marks: BTreeMap<Seq, Mark>) -> rusqlite::Result<()> {
         let (mut outcomes, stopwatch) = (Vec::new(), Stopwatch::start());
         let written = self.begin().and_then(|has_begun| {
+            let forgotten = if has_begun { self.write(&keeps, &marks, &mut outcomes)? } else { 0 };
             if has_begun {
-                self.write(&keeps, &marks, &mut outcomes)?;
                 self.rows.commit()?; // W-18: on disk before the answer
             }
-            Ok(has_begun)
+            Ok(has_begun.then_some(forgotten))
         });
-        match written {
-            Err(error) => {
-                refuse(keeps); // W-19: nothing acknowledged
-                return Err(error);
-            }
-            Ok(false) => {
-                tracing::warn!("another process writes the queue for too long");
-                refuse(keeps);
-                self.shared.ask(|work| drop(work.marks.splice(0..0, marks)));
-                return Ok(());
-            }
-            Ok(true) => {}
+        let Ok(Some(forgotten)) = written else {
+            refuse(keeps); // W-19: nothing acknowledged
+            self.shared.ask(|work| work.marks_again(marks));
+            return written.map(|_| tracing::warn!("another process writes the queue for too long"));
+        };
+        if std::mem::take(&mut self.is_full) {
+            tracing::info!("the disk of the queue has room again");
         }
         self.counts.commit_seconds.observe(stopwatch.elapsed().as_secs_f64());
         let kept = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Some(_)))).count();
@@ -176,15 +189,22 @@ impl<'c> Writer<'c> {
         }
         self.shared.with(|state| {
             state.commits = state.commits.saturating_add(1);
+            state.forgotten = state.forgotten.saturating_add(forgotten);
             state.held = self.held.all();
         });
         self.answer(keeps, outcomes);
         Ok(())
     }
 
-    fn write(&mut self, keeps: &[Keep], marks: &[Mark], outcomes: &mut Vec<Outcome>) -> rusqlite::Result<()> {
-        for mark in marks {
-            if let Some((webhook, bytes)) = self.rows.mark(mark)? {
+    /// Writes all of it, and says how many entries of the memory of repeats were forgotten before their time.
+    fn write(
+        &mut self,
+        keeps: &[Keep],
+        marks: &BTreeMap<Seq, Mark>,
+        outcomes: &mut Vec<Outcome>,
+    ) -> rusqlite::Result<u64> {
+        for (seq, mark) in marks {
+            if let Some((webhook, bytes)) = self.rows.mark(*seq, *mark)? {
                 self.held.remove(&webhook, bytes);
             }
         }
@@ -205,9 +225,7 @@ impl<'c> Writer<'c> {
             self.held.add(&event.webhook, inserted.bytes);
             outcomes.push(Ok(Some(inserted)));
         }
-        let forgotten = if keeps.is_empty() { 0 } else { self.rows.sweep(self.passed())? };
-        self.shared.with(|state| state.forgotten = state.forgotten.saturating_add(forgotten));
-        Ok(())
+        if keeps.is_empty() { Ok(0) } else { self.rows.sweep(self.passed()) }
     }
 
     fn answer(&self, keeps: Vec<Keep>, outcomes: Vec<Outcome>) {
