@@ -241,7 +241,10 @@ impl Blueprint {
         for webhook in &self.webhooks {
             all.push(Arc::<Webhook>::clone(webhook));
         }
-        if let Some(tls) = &self.tls {
+        if let Some(gateway) = &self.gateway {
+            all.push(Arc::<Gateway>::clone(gateway));
+        }
+        for tls in [&self.tls, &self.gateway_tls].into_iter().flatten() {
             all.push(Arc::<Tls>::clone(tls));
         }
         all.push(Arc::new(Denied { sources: Arc::clone(&self.sources), sessions: Arc::clone(sessions) }));

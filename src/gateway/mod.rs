@@ -17,6 +17,7 @@ pub mod operation;
 pub mod refusal;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ use crate::definition::{Key, Mistakes};
 use crate::identity::{self, Assertions};
 use crate::outbound::{Call, Services};
 use crate::provider;
+use crate::secrets::Reload;
 
 /// The gateway: all mounts, and all who may call.
 #[derive(Debug)]
@@ -158,6 +160,16 @@ impl Gateway {
     /// A place for a call of this caller.
     pub fn place(&self, caller: &str) -> Result<Place, Refusal> {
         self.places.get(caller).and_then(CallerPlaces::take).ok_or(Refusal::GatewayBusy)
+    }
+}
+
+impl Reload for Gateway {
+    fn files(&self) -> Vec<PathBuf> {
+        self.callers.files()
+    }
+
+    fn reload(&self) {
+        self.callers.reload();
     }
 }
 

@@ -154,7 +154,8 @@ impl Grants {
         for granted in self.0.iter().filter(|granted| granted.permits(operation, parameters)) {
             let Some(limit) = &granted.limit else { return Ok(()) };
             // G-22: rate of a grant
-            match limit.pace.take(&mut limit.due.lock(), now) {
+            let taken = limit.pace.take(&mut limit.due.lock(), now);
+            match taken {
                 Ok(()) => return Ok(()),
                 Err(slot) => outcome = Err(Limited { after: slot.since(now) }),
             }

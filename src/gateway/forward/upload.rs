@@ -135,7 +135,7 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.hint.clone()
+        self.0.hint
     }
 }
 

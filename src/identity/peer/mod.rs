@@ -63,7 +63,7 @@ impl Peers {
         });
         let named =
             |(name, caller): (&String, &config::Caller)| (Key::from("identity.callers").below(name), caller.clone());
-        Self::of(peers.into_iter().chain(identity.callers.iter().map(named)), clock, metrics)
+        Self::of_proofs(peers.into_iter().chain(identity.callers.iter().map(named)), clock, metrics)
     }
 
     /// Those that services of the application prove themselves by, in the order given: each with the key of its table.
@@ -75,10 +75,10 @@ impl Peers {
         metrics: &Metrics,
     ) -> Result<Self, Mistakes> {
         let caller = |(key, proof): (Key, config::Peers)| (key, config::Caller { proof, ..Default::default() });
-        Self::of(callers.map(caller), clock, metrics).map(|peers| peers.taking_tokens(takes_keys))
+        Self::of_proofs(callers.map(caller), clock, metrics).map(|peers| peers.taking_tokens(takes_keys))
     }
 
-    fn of(
+    fn of_proofs(
         all: impl Iterator<Item = (Key, config::Caller)>,
         clock: &Arc<dyn Clock>,
         metrics: &Metrics,

@@ -153,7 +153,7 @@ impl Incoming<'_> {
     /// The path as sent, without that of the mount.
     fn path_below(&self, mount: &Mount) -> &str {
         let path = self.parts.uri.path();
-        let below = |path| Some(str::strip_prefix(path, "/gateway/")?.strip_prefix(mount.name())?);
+        let below = |path| str::strip_prefix(path, "/gateway/")?.strip_prefix(mount.name());
         if self.mounts.only.is_some() { path } else { below(path).unwrap_or(path) }
     }
 

@@ -70,7 +70,7 @@ pub struct FittedKey(Fitted);
 enum Fitted {
     /// Digest of what is shown: all are of one length.
     Digest(digest::Digest),
-    Mac(MacKey),
+    Mac(Box<MacKey>),
 }
 
 impl std::fmt::Debug for FittedKey {
@@ -149,7 +149,7 @@ impl VirtualScheme {
             }
             Kind::Jwt { hash, form, .. } | Kind::Signature { hash, form, .. } => {
                 let secret = Secret::new(text.into_bytes());
-                Fitted::Mac(MacKey::read_as(*hash, &secret, form).map_err(|error| error.to_string())?)
+                Fitted::Mac(Box::new(MacKey::read_as(*hash, &secret, form).map_err(|error| error.to_string())?))
             }
         }))
     }
