@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
 use crate::definition::Mistake;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Parts};
 use crate::identity;
 use crate::inbound::{AppState, BodyLimits, Bound, Calls, Entrance, Limits, Listener, Protocol, Routes, Service, Tls};
 use crate::lifecycle::Lifecycle;
@@ -134,7 +134,10 @@ impl Blueprint {
         }
         let queue = config.webhooks.as_ref().and_then(|webhooks| webhooks.queue.as_ref());
         errors.extend(queue.and_then(|queue| SealKey::configured(queue).err()));
-        let gateway = config.gateway.as_ref().map(|gateway| Gateway::configure(gateway, &gateways, &services));
+        let gateway = config.gateway.as_ref().map(|gateway| {
+            let parts = Parts { providers: &gateways, sources: sources.as_ref().ok(), services: &services };
+            Gateway::configure(gateway, &parts)
+        });
         let gateway = gateway.transpose().unwrap_or_else(|mistakes| {
             errors.extend(mistakes);
             None
@@ -153,10 +156,10 @@ impl Blueprint {
                 sources,
                 providers,
                 gateways,
-                gateway: gateway.map(Arc::new),
-                gateway_tls: None,
                 plans,
                 webhooks,
+                gateway: gateway.map(Arc::new),
+                gateway_tls: None,
                 poster,
                 tls,
                 clock,

@@ -8,6 +8,7 @@
 //! hands back what the provider says: only headers of a list, and nothing that repeats the credential.
 
 pub mod answer;
+pub mod as_user;
 mod body;
 pub mod caller;
 pub mod forward;
@@ -25,13 +26,15 @@ use std::time::Duration;
 use http::HeaderName;
 
 use answer::AnswerHeaders;
+use as_user::AsUser;
 use caller::{Callers, Mounted};
 use forward::{CallerPlaces, Place, Places, Sender};
 use gate::{Gate, Hosts, Ours};
 use refusal::Refusal;
 
-use crate::config::{self, ConfigError, Listen};
-use crate::definition::Mistakes;
+use crate::config::{self, ActsAs, ConfigError, Listen};
+use crate::definition::{Key, Mistakes};
+use crate::identity::{self, Assertions};
 use crate::outbound::{Call, Services};
 use crate::provider;
 use crate::secrets::Reload;
@@ -47,6 +50,19 @@ pub struct Gateway {
     sender: Sender,
     /// How long a call waits for its turn at the provider.
     wait: Duration,
+    /// What verifies users' own assertions, where a source does.
+    assertions: Option<Assertions>,
+}
+
+/// What a gateway is put together from.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'p> {
+    /// The providers of the mounts, by name. One that has mistakes of its own is missing.
+    pub providers: &'p BTreeMap<String, Arc<provider::Gateway>>,
+    /// Who verifies users; `None` where that has mistakes of its own.
+    pub sources: Option<&'p identity::Sources>,
+    /// Clock, way out and metrics.
+    pub services: &'p Services,
 }
 
 /// A provider that is called through the gateway.
@@ -55,25 +71,25 @@ pub struct Mount {
     config: config::Mount,
     provider: Arc<provider::Gateway>,
     gate: Gate,
+    as_user: AsUser,
     headers: AnswerHeaders,
     /// Header by which the provider knows a call that it has seen.
     idempotency: Option<HeaderName>,
 }
 
 impl Gateway {
-    /// Puts the mounts and the callers together. `providers` are those of the mounts, by name.
-    pub fn configure(
-        config: &config::Gateway,
-        providers: &BTreeMap<String, Arc<provider::Gateway>>,
-        services: &Services,
-    ) -> Result<Self, Vec<ConfigError>> {
+    /// Puts the mounts and the callers together.
+    pub fn configure(config: &config::Gateway, parts: &Parts<'_>) -> Result<Self, Vec<ConfigError>> {
+        let Parts { providers, sources, services } = *parts;
         let mut errors = Vec::new();
         let mut mounts = Vec::new();
         for own in &config.mounts {
             // One whose provider has mistakes of its own is told of there.
             let Some(provider) = providers.get(&own.provider) else { continue };
             match Mount::compile(own, provider) {
-                Ok(mount) => mounts.push(Arc::new(mount)),
+                Ok(mount) => {
+                    mounts.push(Arc::new(mount));
+                }
                 Err(mistakes) => errors.extend(mistakes.into_iter().map(|mistake| provider.error(mistake))),
             }
         }
@@ -85,6 +101,10 @@ impl Gateway {
         let places = config.callers.keys().map(of_caller).collect();
         let mounted: Vec<Mounted<'_>> = mounts.iter().map(|mount| mount.for_callers()).collect();
         let callers = Callers::configure(config, &mounted, services).map_err(|mistakes| errors.extend(mistakes));
+        let assertions = sources.and_then(identity::Sources::assertions);
+        if sources.is_some() {
+            errors.extend(check_proven(config, &mounts, assertions.is_some()));
+        }
         match callers {
             Ok(callers) if errors.is_empty() => Ok(Self {
                 mounts,
@@ -93,6 +113,7 @@ impl Gateway {
                 hosts: Hosts::new(config.hosts.iter().cloned().chain(hosts_of(config))),
                 sender: Sender { outbound: services.outbound.clone(), clock: Arc::clone(&services.clock) },
                 wait: config.wait,
+                assertions,
             }),
             _ => Err(errors),
         }
@@ -121,6 +142,11 @@ impl Gateway {
     /// Hosts that requests may name.
     pub fn hosts(&self) -> &Hosts {
         &self.hosts
+    }
+
+    /// What verifies users' own assertions, where a source does.
+    pub fn assertions(&self) -> Option<&Assertions> {
+        self.assertions.as_ref()
     }
 
     /// What calls are made with.
@@ -154,14 +180,21 @@ impl Mount {
         let section = provider.section();
         let (headers, query) = provider.ours();
         let gate = Gate::compile(section, provider.base(), &Ours { headers, query })?;
+        let as_user = AsUser::compile(section)?;
         let header = |name: &String| HeaderName::try_from(name.as_str()).ok();
         Ok(Self {
             config: config.clone(),
             gate,
+            as_user,
             headers: AnswerHeaders::new(section.answer_headers.iter().filter_map(header)),
             idempotency: section.idempotency.as_ref().and_then(header),
             provider: Arc::clone(provider),
         })
+    }
+
+    /// How its calls are made for users.
+    pub fn as_user(&self) -> &AsUser {
+        &self.as_user
     }
 
     fn for_callers(&self) -> Mounted<'_> {
@@ -203,6 +236,30 @@ impl Mount {
     pub fn headers(&self) -> &AnswerHeaders {
         &self.headers
     }
+}
+
+/// Callers that act as users whose own assertion comes along, where none can.
+fn check_proven(config: &config::Gateway, mounts: &[Arc<Mount>], is_verified: bool) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    for (name, caller) in config.callers.iter().filter(|(_, caller)| caller.as_user == ActsAs::Proven) {
+        let mut refuse = |problem: String| {
+            let key = Key::from("gateway.callers").below(name).below("as_user");
+            errors.push(ConfigError::new(&caller.origin, key, problem));
+        };
+        if !is_verified {
+            let problem = "is \"proven\", and nothing verifies users' assertions; name a source of kind \"jwt\" in \
+                           identity.source, or write \"none\"";
+            refuse(problem.to_owned());
+        }
+        let own = |mount: &&Arc<Mount>| caller.grants.iter().any(|grant| grant.provider == mount.name());
+        for mount in mounts.iter().filter(own).filter(|mount| mount.as_user.takes_own_ids()) {
+            refuse(format!(
+                "is \"proven\", and provider {} takes ids of its own, which no assertion tells; write \"any\" or \"none\"",
+                mount.name()
+            ));
+        }
+    }
+    errors
 }
 
 /// What the listeners are called by, where that is an address.

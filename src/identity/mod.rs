@@ -23,5 +23,5 @@ pub use peer::{CallerGate, ConnectionProof, Peer, PeerProof, Peers, Rank};
 pub use refusal::Refusal;
 pub use request::{Evidence, Relayed, Worth};
 pub use resolver::Resolver;
-pub use source::{IdentityStatus, Sources};
+pub use source::{Assertions, IdentityStatus, Sources};
 pub use user::{Identity, Roles};

@@ -11,8 +11,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, Method};
 
+use super::as_user::{AS_USER, ASSERTION};
 use super::operation::Operations;
 use super::refusal::Refusal;
 use crate::clock::Clock;
@@ -24,9 +25,6 @@ use crate::provider::{self, Presented};
 use crate::secrets::Reload;
 pub use grants::{Allowed, Grants, Limited};
 use keys::{KeyRing, Served};
-
-/// The header that names the user for whom a call is made.
-pub const AS_USER: HeaderName = HeaderName::from_static("x-chat-as-user");
 
 /// Everyone who may call.
 #[derive(Debug)]
@@ -143,7 +141,7 @@ impl Callers {
         let keys = KeyRing::open(config, served).map_err(|mistakes| note(&config.origin, mistakes));
         let gate = |mount: &Mounted<'_>| {
             let (ours, _) = mount.provider.ours();
-            (mount.name.to_owned(), peers.callers([&AS_USER].into_iter().chain(&ours)))
+            (mount.name.to_owned(), peers.callers([&AS_USER, &ASSERTION].into_iter().chain(&ours)))
         };
         match keys {
             Ok(keys) if errors.is_empty() => Ok(Self {

@@ -14,7 +14,8 @@ use super::Mounts;
 use super::record::Record;
 use crate::gateway::Mount;
 use crate::gateway::answer::{AnswerBody, Scrubber};
-use crate::gateway::caller::{AS_USER, Limited, Seen, Unproven};
+use crate::gateway::as_user::Asked;
+use crate::gateway::caller::{Limited, Seen, Unproven};
 use crate::gateway::forward::{Place, Sending, Sent, Unsent, Upload};
 use crate::gateway::gate::{self, Head, Reading, Target};
 use crate::gateway::refusal::Refusal;
@@ -23,7 +24,6 @@ use crate::inbound::reply::X_REQUEST_ID;
 use crate::inbound::request::body::{self, BodyLimits, Unread};
 use crate::outbound::Download;
 use crate::pacing::jitter;
-use crate::provider::gateway::AsUserRule;
 
 /// A call as it comes in.
 pub(super) struct Incoming<'c> {
@@ -79,13 +79,14 @@ impl Incoming<'_> {
         let matched = mount.gate().head(&head, grants)?;
         let operation = matched.operation();
         record.operation = Some(operation.name().to_owned());
-        let user: Option<String> = None;
-        if operation.as_user() == AsUserRule::Required {
-            return Err(Refusal::AsUserMissing.into());
-        }
-        if parts.headers.contains_key(AS_USER) {
-            return Err(Refusal::AsUserDenied.into());
-        }
+        let asked = Asked {
+            rule: operation.as_user(),
+            acts_as: caller.acts_as(),
+            query: target.query(),
+            headers: &parts.headers,
+        };
+        let user = mount.as_user().user(&asked, mount.provider(), gateway.assertions()).await?;
+        record.as_user = user.as_ref().and_then(|user| self.mounts.shared.log.tag(&user.named));
         let sent = match matched.reading(mount.provider().needs_body()) {
             Reading::Nothing => gate::Sent::Apart,
             Reading::Whole(most) => gate::Sent::Whole(match whole {
@@ -103,7 +104,11 @@ impl Incoming<'_> {
         if let gate::Sent::Whole(body) = &sent {
             record.bytes_in = u64::try_from(body.len()).unwrap_or(u64::MAX);
         }
-        let mut outgoing = matched.body(sent, user.as_deref(), grants)?;
+        let written = user.as_ref().map(|user| user.written.as_str());
+        let mut outgoing = matched.body(sent, written, grants)?;
+        if let Some(user) = &user {
+            mount.as_user().put(&mut outgoing.call, user)?;
+        }
         if self.mounts.shared.shows_parameters {
             let own = outgoing.parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
             record.parameters = own.collect();
