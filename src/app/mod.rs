@@ -58,7 +58,8 @@ pub struct Blueprint {
     plans: Vec<Arc<Plan>>,
     webhooks: Vec<Arc<Webhook>>,
     poster: Poster,
-    tls: Option<Arc<Tls>>,
+    /// By the section of the listeners.
+    tls: BTreeMap<&'static str, Arc<Tls>>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
 }
@@ -122,10 +123,13 @@ impl Blueprint {
         }
         let queue = config.webhooks.as_ref().and_then(|webhooks| webhooks.queue.as_ref());
         errors.extend(queue.and_then(|queue| SealKey::configured(queue).err()));
-        let tls = Tls::open(&config.server, &clock, &metrics).unwrap_or_else(|mistakes| {
-            errors.extend(mistakes);
-            None
-        });
+        let mut tls = BTreeMap::new();
+        for own in config.tls() {
+            match Tls::open(own, config.server.http2, &clock, &metrics) {
+                Ok(opened) => drop(tls.insert(own.section, opened)),
+                Err(mistakes) => errors.extend(mistakes),
+            }
+        }
         let sources = sources.unwrap_or_default();
         let plans = plans::draw(&config, &sources, &providers, &metrics, &mut errors);
         if errors.is_empty() {
@@ -185,18 +189,16 @@ impl Blueprint {
     /// What is read again when its files change.
     fn reloads(&self, sessions: &Arc<Sessions>) -> Vec<Arc<dyn Reload>> {
         let mut all: Vec<Arc<dyn Reload>> = self.sources.reloads().collect();
-        for provider in self.providers.values() {
-            all.push(Arc::<Provider>::clone(provider));
-        }
-        for webhook in &self.webhooks {
-            all.push(Arc::<Webhook>::clone(webhook));
-        }
-        if let Some(tls) = &self.tls {
-            all.push(Arc::<Tls>::clone(tls));
-        }
+        all.extend(self.providers.values().map(shared));
+        all.extend(self.webhooks.iter().map(shared));
+        all.extend(self.tls.values().map(shared));
         all.push(Arc::new(Denied { sources: Arc::clone(&self.sources), sessions: Arc::clone(sessions) }));
         all
     }
+}
+
+fn shared<R: Reload + 'static>(own: &Arc<R>) -> Arc<dyn Reload> {
+    Arc::<R>::clone(own)
 }
 
 /// The list of denied users, and the sessions that end with it.
@@ -273,7 +275,7 @@ impl App {
             sources: Arc::clone(&blueprint.sources),
             sessions: blueprint.sessions(&lifecycle),
             providers: blueprint.providers.values().cloned().collect(),
-            tls: blueprint.tls.clone(),
+            tls: blueprint.tls.values().cloned().collect(),
             metrics: Arc::clone(&blueprint.metrics),
             log: log.clone(),
             browser: config.browser.clone(),
@@ -284,7 +286,7 @@ impl App {
         let shares = blueprint.shares();
         let limits = Limits { connections: shares.connections, ..Limits::from(server) };
         let peers = Arc::clone(blueprint.sources.peers());
-        let entrance = Entrance { peers, tls: blueprint.tls.clone(), log: log.clone() };
+        let entrance = Entrance { peers, tls: blueprint.tls.get("server").cloned(), log: log.clone() };
         // Where no peer is known, and no connection proves anything.
         let strangers = Entrance { peers: Arc::default(), tls: None, log };
         let routes = Routes::front(&state);
@@ -323,7 +325,7 @@ impl App {
                 // W-25: paths of webhooks alone
                 service: Service::Routes(Routes::webhooks(&webhooks.receivers, own.server.body_timeout, &state)),
                 limits: limits.of_webhooks(own.server.max_buffered_bytes),
-                entrance: strangers,
+                entrance: Entrance { tls: blueprint.tls.get("webhook_server").cloned(), ..strangers },
                 lifecycle: lifecycle.clone(),
             });
         }
@@ -444,15 +446,4 @@ fn watch_files(blueprint: &Blueprint, sessions: &Arc<Sessions>, lifecycle: &Life
         }
         metrics.process.files_stuck().set(i64::try_from(secrets::stuck()).unwrap_or(i64::MAX));
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A writer that hangs in a flush never says that it has ended.
-    #[tokio::test]
-    async fn a_queue_that_does_not_close_ends_with_its_deadline() {
-        close(Box::pin(std::future::pending()), Duration::ZERO).await;
-    }
 }
