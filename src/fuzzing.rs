@@ -48,6 +48,11 @@ targets! {
     provider::retry_advice,
     session::answer_headers,
     session::session_key,
+    webhook::webhook_request,
+    webhook::webhook_signature,
+    webhook::webhook_form,
+    webhook::webhook_gzip,
+    webhook::webhook_field,
     webhook::queue_row,
 }
 

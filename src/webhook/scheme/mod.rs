@@ -7,6 +7,8 @@
 mod challenge;
 mod compile;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gzip;
 mod jwt;
 mod mac;
@@ -32,14 +34,15 @@ use super::event::{EventKey, ProofKey};
 use super::keys::{KeyRule, Ring, Standing};
 use super::refusal::{Reason, Refusal};
 use crate::clock::Timestamp;
+use crate::decode::json;
 use challenge::{Handshake, Question};
 use jwt::{JwtRule, UnverifiedJwt};
 use mac::{MacRule, Signed};
 use time::TimeRule;
 
-/// Depth of JSON that is looked into. What is deeper is delivered all the same: a user who writes such a message must not
-/// have the event refused, but nothing is read out of it.
-const DEPTH: usize = 64;
+/// Levels of JSON that is looked into. What is deeper, or has a member twice, is delivered all the same: a user who writes such
+/// a message must not have the event refused, but nothing is read out of it.
+const LEVELS: u8 = 64;
 
 /// The parts of a request that come before its body.
 #[derive(Clone, Copy, Debug)]
@@ -216,7 +219,8 @@ impl Scheme {
     ) -> Result<Proven, Refusal> {
         let body = if self.unpack { gzip::unpack(body, most)? } else { body };
         let (standing, proof) = self.evidence(&examined.evidence, &body, ring)?;
-        let document = if self.looks_into_json(examined.media) { document(&body) } else { None };
+        let looks = self.looks_into_json(examined.media);
+        let document = if looks { json::value(&body, LEVELS).ok() } else { None }; // W-10: depth of JSON
         if let Some((at, rule)) = &self.body_time {
             let time = document.as_ref().and_then(|document| document.pointer(at)).and_then(scalar);
             rule.check(&time.ok_or(Reason::MissingTimestamp)?, now)?;
@@ -373,29 +377,6 @@ fn basic(value: &HeaderValue) -> Option<Vec<u8>> {
         return None;
     }
     STANDARD.decode(credentials.trim_start_matches(' ')).ok()
-}
-
-/// The body as JSON, where it is and is not too deep.
-fn document(body: &[u8]) -> Option<Value> {
-    is_shallow(body).then(|| serde_json::from_slice(body).ok())?
-}
-
-fn is_shallow(body: &[u8]) -> bool {
-    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
-    for byte in body {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            b'{' | b'[' if !in_text => depth += 1,
-            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > DEPTH {
-            return false; // W-10: depth of JSON
-        }
-    }
-    true
 }
 
 /// A text, or a whole number as text.
