@@ -5,4 +5,5 @@
 
 pub mod form;
 pub mod json;
+pub mod members;
 pub mod percent;

@@ -110,12 +110,14 @@ async fn is_here(mut body: Incoming) -> bool {
 
 /// Reads a body, within its limits, into memory that is counted in `room` until it is whole.
 pub(crate) async fn read(mut body: Incoming, limits: BodyLimits, mut room: Held) -> Body {
+    let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     // T-48: declared length
-    if body.size_hint().lower() > u64::try_from(limits.bytes).unwrap_or(u64::MAX) {
+    if declared > limits.bytes {
         return Body::TooLarge;
     }
     let reading = async {
-        let mut whole = Vec::new();
+        // The system gives memory when it is written to, so a length alone takes none.
+        let mut whole = Vec::with_capacity(declared);
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else { return Body::Broken };
             // The rest are trailers, which say nothing to us.

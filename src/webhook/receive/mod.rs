@@ -194,7 +194,7 @@ impl Receiver {
         let passed = |name: &HeaderName| headers.get(name).map(|value| (name.clone(), HeaderValue::clone(value)));
         Event {
             webhook: Arc::clone(&self.webhook.config().name),
-            key: proven.key,
+            key: proven.key(),
             proof: proven.proof,
             order: proven.order.map(|order| OrderKey::of(&self.webhook.config().name, &order)),
             event: proven.event,

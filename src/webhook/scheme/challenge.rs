@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 
 use super::Head;
+use crate::decode::members::{Found, Places};
 use crate::decode::percent;
 use crate::definition::Mistake;
 use crate::provider::webhook::{Challenge, HandshakeMethod};
@@ -29,12 +30,12 @@ pub enum Answer {
 /// A proven question.
 #[derive(Clone, Debug)]
 pub(super) struct Question {
-    /// Where the body says that it is one.
-    pub(super) at: String,
+    /// The place where the body says that it is one.
+    at: usize,
     /// What stands there then.
-    pub(super) is: Vec<String>,
-    /// Where the text of the answer stands.
-    pub(super) answer: Option<String>,
+    is: Vec<String>,
+    /// The place of the text of the answer.
+    answer: Option<usize>,
 }
 
 /// A question that nothing proves.
@@ -53,8 +54,8 @@ pub(super) enum Handshake {
 }
 
 impl Question {
-    /// From a challenge of the definition with a pointer.
-    pub(super) fn compile(own: &Challenge, at: &str) -> Result<Self, Mistake> {
+    /// From a challenge of the definition with a pointer. `places` are those that are read of a body.
+    pub(super) fn compile(own: &Challenge, at: &str, places: &mut Places) -> Result<Self, Mistake> {
         if own.query.is_some() || own.require.is_some() || own.header.is_some() || !own.allow.is_empty() {
             return Err("has members of an unproven question beside json; write json, is and answer".into());
         }
@@ -67,17 +68,17 @@ impl Question {
         if is.is_empty() {
             return Err(Mistake::new("is", "is missing; say what stands there in a question"));
         }
-        Ok(Self { at: at.to_owned(), is, answer })
+        Ok(Self { at: places.add(at), is, answer: answer.map(|at| places.add(&at)) })
     }
 
-    /// The answer, where `document` is this question.
-    pub(super) fn answer(&self, document: &Value) -> Option<Result<Answer, Reason>> {
-        let told = document.pointer(&self.at)?.as_str()?;
+    /// The answer, where a body that holds `said` is this question.
+    pub(super) fn answer(&self, said: &Found) -> Option<Result<Answer, Reason>> {
+        let told = said.at(self.at)?.as_str()?;
         if !self.is.iter().any(|is| is == told) {
             return None;
         }
-        let Some(at) = &self.answer else { return Some(Ok(Answer::Empty)) };
-        let text = document.pointer(at).and_then(Value::as_str).unwrap_or_default();
+        let Some(at) = self.answer else { return Some(Ok(Answer::Empty)) };
+        let text = said.at(at).and_then(Value::as_str).unwrap_or_default();
         Some(visible(text).ok_or(Reason::BadBody))
     }
 }

@@ -34,15 +34,15 @@ use super::event::{EventKey, ProofKey};
 use super::keys::{KeyRule, Ring, Standing};
 use super::refusal::{Reason, Refusal};
 use crate::clock::Timestamp;
-use crate::decode::json;
+use crate::decode::members::Places;
 use challenge::{Handshake, Question};
 use jwt::{JwtRule, UnverifiedJwt};
 use mac::{MacRule, Signed};
 use time::TimeRule;
 
-/// Levels of JSON that is looked into. What is deeper, or has a member twice, is delivered all the same: a user who writes such
-/// a message must not have the event refused, but nothing is read out of it.
-const LEVELS: u8 = 64;
+/// Depth of JSON that is looked into. What is deeper is delivered all the same: a user who writes such a message must not
+/// have the event refused, but nothing is read out of it.
+const DEPTH: u8 = 64;
 
 /// The parts of a request that come before its body.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +62,10 @@ pub struct Scheme {
     keys: KeyRule,
     accept: Vec<String>,
     unpack: bool,
-    /// The time in the body.
-    body_time: Option<(String, TimeRule)>,
+    /// What is read of a body that is JSON.
+    places: Places,
+    /// The place of the time in the body.
+    body_time: Option<(usize, TimeRule)>,
     id: Option<Field>,
     /// Whether the proof covers the id.
     id_is_signed: bool,
@@ -99,7 +101,8 @@ enum Proof {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Field {
     Header(HeaderName),
-    Json(String),
+    /// The number of its place.
+    Json(usize),
     Form(String),
 }
 
@@ -128,14 +131,14 @@ enum Evidence {
 /// A proven request.
 #[derive(Clone)]
 pub struct Proven {
-    /// What repeats are known by.
-    pub key: EventKey,
     /// What a second use of the proof is known by.
     pub proof: ProofKey,
     /// What the provider calls this kind of event.
     pub event: Option<String>,
     /// What the provider calls this event.
     pub id: Option<String>,
+    /// Whether the proof covers the id.
+    pub id_is_signed: bool,
     /// What the provider calls the order that the event belongs to.
     pub order: Option<String>,
     /// Whether the secret that proved it is still given.
@@ -144,6 +147,18 @@ pub struct Proven {
     pub body: Bytes,
     /// The answer, where this is a question and no event.
     pub challenge: Option<Answer>,
+}
+
+impl Proven {
+    /// What repeats are known by. It takes a second hash of the body where the proof does not cover an id, so only events that
+    /// are kept are asked.
+    pub fn key(&self) -> EventKey {
+        match &self.id {
+            Some(id) if self.id_is_signed => EventKey::of_signed_id(id),
+            Some(id) => EventKey::of_unsigned_id(id, &self.body), // W-05: body beside an unsigned id
+            None => EventKey::of_body(&self.body),
+        }
+    }
 }
 
 impl Scheme {
@@ -219,28 +234,25 @@ impl Scheme {
     ) -> Result<Proven, Refusal> {
         let body = if self.unpack { gzip::unpack(body, most)? } else { body };
         let (standing, proof) = self.evidence(&examined.evidence, &body, ring)?;
-        let looks = self.looks_into_json(examined.media);
-        let document = if looks { json::value(&body, LEVELS).ok() } else { None }; // W-10: depth of JSON
+        let is_read = examined.media == Media::Other && !self.places.is_empty();
+        let said_inside = if is_read { self.places.read(&body, DEPTH) } else { None };
+        let inside = |place: &usize| said_inside.as_ref()?.at(*place).map(text_of);
         if let Some((at, rule)) = &self.body_time {
-            let time = document.as_ref().and_then(|document| document.pointer(at)).and_then(scalar);
+            let time = inside(at);
             rule.check(&time.ok_or(Reason::MissingTimestamp)?, now)?;
         }
         let say = |field: &Option<Field>, said: &Option<String>| match field {
             None => None,
             Some(Field::Header(_)) => said.clone(),
-            Some(Field::Json(at)) => document.as_ref()?.pointer(at).and_then(scalar),
+            Some(Field::Json(at)) => inside(at),
             Some(Field::Form(name)) => (examined.media == Media::Form).then(|| form::field(&body, name))?,
         };
         let id = say(&self.id, &examined.id).filter(|id| !id.is_empty());
-        let key = match &id {
-            Some(id) if self.id_is_signed => EventKey::of_signed_id(id),
-            Some(id) => EventKey::of_unsigned_id(id, &body), // W-05: body beside an unsigned id
-            None => EventKey::of_body(&body),
-        };
-        let asked = document.as_ref().and_then(|document| self.questions.iter().find_map(|own| own.answer(document)));
+        let asked = said_inside.as_ref().and_then(|said| self.questions.iter().find_map(|own| own.answer(said)));
         let (event, order) = (say(&self.event, &examined.event), say(&self.order, &examined.order));
         let order = order.filter(|order| !order.is_empty());
-        Ok(Proven { key, proof, event, id, order, standing, challenge: asked.transpose()?, body })
+        let (id_is_signed, challenge) = (self.id_is_signed, asked.transpose()?);
+        Ok(Proven { proof, event, id, id_is_signed, order, standing, body, challenge })
     }
 
     fn evidence(&self, evidence: &Evidence, body: &[u8], ring: &Ring) -> Result<(Standing, ProofKey), Reason> {
@@ -269,14 +281,6 @@ impl Scheme {
         let own = headers.get(header::CONTENT_TYPE).and_then(essence);
         let own = own.as_ref().or(self.accept.first());
         if own.is_some_and(|own| own == form::CONTENT_TYPE) { Media::Form } else { Media::Other }
-    }
-
-    fn looks_into_json(&self, media: Media) -> bool {
-        let is_json = |field: &Option<Field>| matches!(field, Some(Field::Json(_)));
-        media == Media::Other
-            && (self.body_time.is_some()
-                || !self.questions.is_empty()
-                || [&self.id, &self.event, &self.order].into_iter().any(is_json))
     }
 
     /// The answer to a question that nothing proves. The caller asks only where the operator allows that.
@@ -335,7 +339,7 @@ impl fmt::Debug for Examined {
 /// Bodies hold messages of users.
 impl fmt::Debug for Proven {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proven").field("key", &self.key).field("bytes", &self.body.len()).finish_non_exhaustive()
+        f.debug_struct("Proven").field("proof", &self.proof).field("bytes", &self.body.len()).finish_non_exhaustive()
     }
 }
 
@@ -379,11 +383,7 @@ fn basic(value: &HeaderValue) -> Option<Vec<u8>> {
     STANDARD.decode(credentials.trim_start_matches(' ')).ok()
 }
 
-/// A text, or a whole number as text.
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
-        _ => None,
-    }
+/// What stands at a place, as a text.
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

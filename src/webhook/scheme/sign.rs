@@ -8,9 +8,8 @@ use serde_json::{Value, json};
 use super::jwt::JwtRule;
 use super::mac::{MacRule, TimePlace};
 use super::text::Piece;
-use super::{LEVELS, Proof, Scheme, form};
+use super::{DEPTH, Proof, Scheme, form};
 use crate::clock::Timestamp;
-use crate::decode;
 use crate::provider::{Encode, TimeKind};
 use crate::webhook::keys::ProvingKey;
 
@@ -70,7 +69,7 @@ impl Scheme {
 
     /// JSON for JSON where that is taken, and otherwise the first type that is.
     fn content_type(&self, body: &[u8]) -> &str {
-        let json = self.accept.iter().find(|own| own.ends_with("json") && decode::json::value(body, LEVELS).is_ok());
+        let json = self.accept.iter().find(|own| own.ends_with("json") && self.places.read(body, DEPTH).is_some());
         json.or(self.accept.first()).map_or("application/json", String::as_str)
     }
 }

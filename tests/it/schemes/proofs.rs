@@ -118,8 +118,8 @@ fn an_id_that_nothing_signs_does_not_decide_alone() {
     later.insert("x-emb-event-id", HeaderValue::from_static("of-the-next-event"));
     let moved = judge_with("emb-chat-webhook", &case, later).unwrap();
     assert_eq!(moved.proof, own.proof);
-    assert_ne!(moved.key, EventKey::of_unsigned_id("of-the-next-event", b"the next event"));
-    assert_ne!(moved.key, EventKey::of_signed_id("of-the-next-event"));
+    assert_ne!(moved.key(), EventKey::of_unsigned_id("of-the-next-event", b"the next event"));
+    assert_ne!(moved.key(), EventKey::of_signed_id("of-the-next-event"));
     let mut without = headers(&case);
     without.remove("x-emb-event-id");
     let bare = judge_with("emb-chat-webhook", &case, without).unwrap();

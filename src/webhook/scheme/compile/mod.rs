@@ -11,6 +11,7 @@ use super::jwt::JwtRule;
 use super::text::{Piece, wrong};
 use super::time::TimeRule;
 use super::{Field, Memory, Proof, Scheme};
+use crate::decode::members::Places;
 use crate::definition::{Count, Encoding, Key, Mistakes};
 use crate::provider::webhook::{self, JwtAlg, TimeKind, Unpack, Webhook};
 use crate::provider::{Decode, Encode, Form, Hash};
@@ -28,7 +29,8 @@ const MAX_BYTES: usize = 1024 * 1024;
 impl Scheme {
     /// Compiles `webhook`. `public_url` is the address that the provider was given, where it is a part of what is signed.
     pub fn compile(webhook: &Webhook, public_url: Option<&str>) -> Result<Self, Mistakes> {
-        let mut compiler = Compiler { webhook, public_url, mistakes: Mistakes::default(), cautions: Vec::new() };
+        let (mistakes, cautions, places) = (Mistakes::default(), Vec::new(), Places::default());
+        let mut compiler = Compiler { webhook, public_url, places, mistakes, cautions };
         match compiler.compile() {
             Some(scheme) if compiler.mistakes.is_empty() => Ok(scheme),
             _ => Err(compiler.mistakes),
@@ -39,6 +41,8 @@ impl Scheme {
 struct Compiler<'w> {
     webhook: &'w Webhook,
     public_url: Option<&'w str>,
+    /// What is read of a body that is JSON.
+    places: Places,
     mistakes: Mistakes,
     cautions: Vec<String>,
 }
@@ -94,6 +98,7 @@ impl Compiler<'_> {
             proof: proof?,
             accept,
             unpack: webhook.unpack == Some(Unpack::Gzip),
+            places: std::mem::take(&mut self.places),
             body_time,
             id,
             id_is_signed,
@@ -174,7 +179,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn body_time(&mut self, covers_body: bool) -> Option<(String, TimeRule)> {
+    fn body_time(&mut self, covers_body: bool) -> Option<(usize, TimeRule)> {
         let time = self.webhook.time.as_ref()?;
         let Some(at) = &time.json else {
             if self.webhook.jwt.is_some() {
@@ -276,9 +281,9 @@ impl Compiler<'_> {
         }
     }
 
-    fn pointer(&mut self, place: &str, at: &str) -> Option<String> {
+    fn pointer(&mut self, place: &str, at: &str) -> Option<usize> {
         if at.is_empty() || at.starts_with('/') {
-            return Some(at.to_owned());
+            return Some(self.places.add(at));
         }
         self.refuse(place, format!("\"{at}\" is no JSON Pointer; write \"/{at}\""));
         None
@@ -319,7 +324,9 @@ impl Compiler<'_> {
         for (n, own) in self.webhook.challenge.iter().enumerate() {
             let place = Key::from("challenge").item(n);
             let outcome = match (own.method, &own.json) {
-                (None, Some(at)) => Question::compile(own, at).map(|question| questions.push(question)),
+                (None, Some(at)) => {
+                    Question::compile(own, at, &mut self.places).map(|question| questions.push(question))
+                }
                 (Some(method), None) => Handshake::compile(own, method).map(|handshake| handshakes.push(handshake)),
                 _ => Err("must have exactly one of json (a proven question) and method (an unproven one)".into()),
             };
