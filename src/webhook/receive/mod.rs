@@ -226,7 +226,7 @@ impl Receiver {
         self.counts.id_conflict();
         if is_news {
             let name = &*self.webhook.config().name;
-            let webhook_id = proven.key.webhook_id(name);
+            let webhook_id = proven.key().webhook_id(name);
             tracing::warn!(name, webhook_id, "an event came under the id of another one, with another body");
         }
     }
