@@ -7,6 +7,7 @@ mod cautions;
 mod descriptors;
 mod plans;
 mod readiness;
+mod stop;
 mod summary;
 mod webhooks;
 
@@ -25,18 +26,19 @@ use crate::inbound::{AppState, BodyLimits, Bound, Calls, Entrance, Limits, Liste
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::{Outbound, Poster, Services};
-use crate::provider::{Definitions, Provider};
+use crate::provider::{self, Definitions, Provider, Wanted};
 use crate::secrets::watch::{self, Nudge};
 use crate::secrets::{self, Reload};
 use crate::session::{Plan, Sessions};
 use crate::telemetry::{self, LogQueue, RequestLog};
 use crate::webhook::Webhook;
+use crate::webhook::store::Store;
 use crate::webhook::store::sqlite::SealKey;
-use crate::webhook::store::{Pending, Store};
 
 pub(crate) use descriptors::raise as raise_descriptor_limit;
 
 use descriptors::DescriptorShares;
+use stop::{close, drain, has_failed};
 use webhooks::Opened;
 
 /// The keys that say where each listener is.
@@ -44,8 +46,6 @@ const FRONT: &str = "server.listen";
 const GRPC: &str = "grpc.listen";
 const OPS: &str = "ops.listen";
 const WEBHOOKS: &str = "webhook_server.listen";
-/// Time for connections to notice that they were cut, and for the queue to write the rest.
-const AFTER_CUT: Duration = Duration::from_secs(1);
 
 /// Everything that was configured, checked and put together, before anything is opened.
 #[derive(Debug)]
@@ -55,6 +55,7 @@ pub struct Blueprint {
     stray_variables: Vec<String>,
     sources: Arc<identity::Sources>,
     providers: BTreeMap<String, Arc<Provider>>,
+    gateways: BTreeMap<String, Arc<provider::Gateway>>,
     plans: Vec<Arc<Plan>>,
     webhooks: Vec<Arc<Webhook>>,
     poster: Poster,
@@ -99,11 +100,18 @@ impl Blueprint {
         if let Err(mistake) = telemetry::filter(&config.log.level) {
             errors.push(ConfigError::at(config.log.origin.clone(), mistake.within("log.level")));
         }
-        let mut providers = BTreeMap::new();
-        for (name, table) in config.providers.iter().filter(|(name, _)| config.has_sessions(name)) {
-            match Provider::configure(name, table, environment, &definitions, &services) {
-                Ok(provider) => {
-                    providers.insert(name.clone(), Arc::new(provider));
+        let (mut providers, mut gateways) = (BTreeMap::new(), BTreeMap::new());
+        for (name, table) in &config.providers {
+            let wanted = Wanted { sessions: config.has_sessions(name), gateway: config.is_mounted(name) };
+            if !wanted.sessions && !wanted.gateway {
+                continue;
+            }
+            match provider::configure(name, table, environment, &definitions, &services, wanted) {
+                Ok(configured) => {
+                    let circle = configured.gateway.as_ref().map(|own| own.check_circle(&config.listeners()));
+                    errors.extend(circle.and_then(Result::err));
+                    providers.extend(configured.provider.map(|own| (name.clone(), own)));
+                    gateways.extend(configured.gateway.map(|own| (name.clone(), own)));
                 }
                 Err(mistakes) => errors.extend(mistakes),
             }
@@ -134,7 +142,19 @@ impl Blueprint {
         let plans = plans::draw(&config, &sources, &providers, &metrics, &mut errors);
         if errors.is_empty() {
             let (sources, poster) = (Arc::new(sources), services.outbound.poster().map_err(fault)?);
-            Ok(Self { config, stray_variables, sources, providers, plans, webhooks, poster, tls, clock, metrics })
+            Ok(Self {
+                config,
+                stray_variables,
+                sources,
+                providers,
+                gateways,
+                plans,
+                webhooks,
+                poster,
+                tls,
+                clock,
+                metrics,
+            })
         } else {
             Err(ConfigErrors(errors))
         }
@@ -165,6 +185,11 @@ impl Blueprint {
         self.providers.get(name)
     }
 
+    /// Providers as they are called for applications, by name.
+    pub fn gateways(&self) -> &BTreeMap<String, Arc<provider::Gateway>> {
+        &self.gateways
+    }
+
     /// Names of the providers.
     pub fn provider_names(&self) -> Vec<&str> {
         self.providers.keys().map(String::as_str).collect()
@@ -190,6 +215,9 @@ impl Blueprint {
     fn reloads(&self, sessions: &Arc<Sessions>) -> Vec<Arc<dyn Reload>> {
         let mut all: Vec<Arc<dyn Reload>> = self.sources.reloads().collect();
         all.extend(self.providers.values().map(shared));
+        // Both halves of a provider have the same secrets.
+        let gateways = self.gateways.iter().filter(|(name, _)| !self.providers.contains_key(*name));
+        all.extend(gateways.map(|(_, gateway)| shared(gateway)));
         all.extend(self.webhooks.iter().map(shared));
         all.extend(self.tls.values().map(shared));
         all.push(Arc::new(Denied { sources: Arc::clone(&self.sources), sessions: Arc::clone(sessions) }));
@@ -396,44 +424,11 @@ impl App {
         accepting.finished().await;
         let ended = drain(&lifecycle, server.drain_timeout).await;
         if let Some(store) = store {
-            close(store.close(), AFTER_CUT).await;
+            close(store.close()).await;
         }
         ops_lifecycle.draining().cancel();
         ops_accepting.finished().await;
         if failed { Ended::Failed } else { ended }
-    }
-}
-
-/// Completes when the queue cannot go on.
-async fn has_failed(store: Option<&dyn Store>) {
-    match store {
-        Some(store) => {
-            let problem = store.failed().await;
-            tracing::error!(
-                "the queue cannot go on, so this process ends; the next one begins with what is on disk: {problem}"
-            );
-        }
-        None => std::future::pending().await,
-    }
-}
-
-async fn drain(lifecycle: &Lifecycle, deadline: Duration) -> Ended {
-    if tokio::time::timeout(deadline, lifecycle.finished()).await.is_ok() {
-        return Ended::Drained;
-    }
-    let left = lifecycle.running();
-    tracing::warn!(left, "drain deadline has passed: cutting what is left");
-    lifecycle.cut().cancel();
-    // A task that does not heed the cut ends with the process.
-    let _ended = tokio::time::timeout(AFTER_CUT, lifecycle.finished()).await;
-    Ended::Cut(left)
-}
-
-/// Waits until the store has written what it had. A disk that hangs does not hold up the end of the process: what was answered
-/// is on it, and what was delivered meanwhile may come once more.
-async fn close(closing: Pending<'_, ()>, deadline: Duration) {
-    if tokio::time::timeout(deadline, closing).await.is_err() {
-        tracing::warn!("the queue did not close in time: events that were delivered may come once more");
     }
 }
 

@@ -144,6 +144,18 @@ impl Mistakes {
         self.into_iter().map(|mistake| mistake.within(&outer)).collect()
     }
 
+    /// Each of them once.
+    #[must_use]
+    pub fn once(self) -> Self {
+        let mut told: Vec<Mistake> = Vec::new();
+        for mistake in self.0 {
+            if !told.contains(&mistake) {
+                told.push(mistake);
+            }
+        }
+        Self(told)
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -21,7 +21,7 @@ pub use mistake::{Key, Mistake, Mistakes, did_you_mean};
 pub use one_or_many::OneOrMany;
 pub use overlay::lay;
 pub use pattern::{may_hold, whole};
-pub use placeholder::{Segment, fill, fill_between, settings_in, split};
+pub use placeholder::{Segment, each_text, fill, fill_between, named_in, settings_in, split};
 pub use read::{read, shown};
 pub use setting::{Encoding, Part, PublicForm, Setting, SettingKind};
 pub use settle::Settled;

@@ -161,6 +161,37 @@ fn fill_text(text: &str, values: &BTreeMap<String, Value>, others: &[&str]) -> R
     Ok(Some(Value::String(filled)))
 }
 
+/// Calls `found` with every text in `value` and its place.
+pub fn each_text<'v>(value: &'v Value, place: &Key, found: &mut impl FnMut(&Key, &'v str)) {
+    match value {
+        Value::String(text) => found(place, text),
+        Value::Array(items) => {
+            for (n, item) in items.iter().enumerate() {
+                each_text(item, &place.item(n), found);
+            }
+        }
+        Value::Object(members) => {
+            for (name, member) in members {
+                each_text(member, &place.below(name), found);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Names behind `room`, such as `config.`, in the expressions of `text`.
+pub fn named_in(room: &str, text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for segment in split(text).unwrap_or_default() {
+        let Segment::Expression(expression) = segment else { continue };
+        for rest in expression.split(room).skip(1) {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-');
+            names.push(rest.get(..end.unwrap_or(rest.len())).unwrap_or_default().to_owned());
+        }
+    }
+    names
+}
+
 /// Whether `text` holds `{name}` in single braces, as settings of sources were once written.
 fn is_old(text: &str, name: &str) -> bool {
     let old = format!("{{{name}}}");

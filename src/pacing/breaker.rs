@@ -60,28 +60,32 @@ pub enum BreakerState {
 /// A circuit breaker for calls to one service.
 #[derive(Debug)]
 pub(super) struct Breaker<K> {
-    state: Mutex<State<K>>,
+    pub(super) state: Mutex<State<K>>,
     hasher: RandomState,
     /// Each failed probe makes the next pause longer.
     pauses: Backoff,
 }
 
 #[derive(Debug)]
-struct State<K> {
+pub(super) struct State<K> {
     /// Connections in a row that could not be made.
-    unconnected: usize,
+    pub(super) unconnected: usize,
     /// Users, as hashes, whose calls failed in this row; at most as many as open the breaker.
-    failed_for: Vec<u64>,
+    pub(super) failed_for: Vec<u64>,
     /// No calls before this point, and whether the other side asked for fewer.
-    pause: Option<(Moment, bool)>,
+    pub(super) pause: Option<(Moment, bool)>,
     /// Pauses in a row.
-    pauses: u32,
+    pub(super) pauses: u32,
     /// Pauses since the start. A call that was let through before the last one says nothing any more.
-    epoch: u64,
+    pub(super) epoch: u64,
     /// A probe is under way after a pause.
-    probing: bool,
+    pub(super) probing: bool,
     /// A call for a user with failures of its own is under way after a pause.
-    trying: bool,
+    pub(super) trying: bool,
+    /// A call that gives way to the others is under way after a pause.
+    pub(super) secondary_probing: bool,
+    /// None of those before this point.
+    pub(super) secondary_rests: Option<Moment>,
     blamed: Blamed<K>,
 }
 
@@ -124,6 +128,8 @@ impl<K: Copy> Breaker<K> {
             epoch: 0,
             probing: false,
             trying: false,
+            secondary_probing: false,
+            secondary_rests: None,
             blamed: Blamed::default(),
         };
         Self { state: Mutex::new(state), hasher: RandomState::new(), pauses }
@@ -134,7 +140,7 @@ impl<K: Copy> Breaker<K> {
         let state = self.state.lock();
         match state.pause {
             None => BreakerState::Closed,
-            Some(_) if state.probing || state.trying => BreakerState::HalfOpen,
+            Some(_) if state.probing || state.trying || state.secondary_probing => BreakerState::HalfOpen,
             Some(_) => BreakerState::Open,
         }
     }
@@ -198,26 +204,34 @@ impl<K: Copy> Breaker<K> {
             // The other side works; what it refuses is this user, or our credential.
             (Fault::User | Fault::Credential, Role::Probe | Role::Trial) => return Self::close(&mut state),
         };
-        opens.then(|| self.open(&mut state, failure, now)).flatten()
+        opens.then(|| self.open(&mut state, failure.retry_after, failure.is_limit, now)).flatten()
     }
 
-    fn open(&self, state: &mut State<K>, failure: Failure<K>, now: Moment) -> Option<Change> {
+    /// Begins a pause, or another one.
+    pub(super) fn open(
+        &self,
+        state: &mut State<K>,
+        advice: Option<Duration>,
+        is_limit: bool,
+        now: Moment,
+    ) -> Option<Change> {
         // T-39: advice of the other side
-        let wait = self.pauses.after(state.pauses, failure.retry_after);
+        let wait = self.pauses.after(state.pauses, advice);
         let was_open = state.pause.is_some();
-        state.pause = Some((now.plus(wait), failure.is_limit));
+        state.pause = Some((now.plus(wait), is_limit));
         state.pauses = state.pauses.saturating_add(1);
         state.epoch += 1;
-        (state.probing, state.trying, state.unconnected) = (false, false, 0);
+        (state.probing, state.trying, state.secondary_probing, state.unconnected) = (false, false, false, 0);
         for user in std::mem::take(&mut state.failed_for) {
             state.blamed.pardon(user);
         }
         (!was_open).then_some(Change::Opened(wait))
     }
 
-    fn close(state: &mut State<K>) -> Option<Change> {
+    pub(super) fn close(state: &mut State<K>) -> Option<Change> {
         state.failed_for.clear();
-        (state.unconnected, state.pauses, state.probing, state.trying) = (0, 0, false, false);
+        (state.unconnected, state.pauses) = (0, 0);
+        (state.probing, state.trying, state.secondary_probing) = (false, false, false);
         state.pause.take().map(|_pause| Change::Closed)
     }
 }
@@ -243,7 +257,7 @@ impl<K: Copy> State<K> {
     }
 
     /// Whether so many failed in a row that it is the other side.
-    fn is_row(&self) -> bool {
+    pub(super) fn is_row(&self) -> bool {
         // T-63: distinct users
         self.unconnected + self.failed_for.len() >= THRESHOLD
     }

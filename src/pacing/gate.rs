@@ -10,6 +10,7 @@ use super::blamed::PAUSES;
 use super::breaker::{Breaker, BreakerState, Change, OwnFailures, Permit, Refusal};
 use super::concurrency::{ConcurrencyLimit, InFlight};
 use super::failure::Failure;
+use super::secondary::Secondary;
 use crate::clock::{Clock, Moment};
 use crate::metrics::Counter;
 
@@ -54,6 +55,17 @@ impl<K: Copy> Gate<K> {
     /// Says when to come back, where a call for `user` would not be let through now.
     pub fn check(&self, user: &str, own: OwnFailures, now: Moment) -> Result<(), Refusal<K>> {
         self.breaker.check(user, own, now)
+    }
+
+    /// Says when to come back, where a call that gives way to all others would not be let through now.
+    pub fn check_secondary(&self, now: Moment) -> Result<(), Refusal<K>> {
+        self.breaker.check_secondary(now)
+    }
+
+    /// Lets such a call pass. It takes none of the places of the others, so whoever makes them bounds them. `alone` says
+    /// that no others are made.
+    pub fn admit_secondary(&self, alone: bool, now: Moment) -> Result<Secondary<'_, K>, Refusal<K>> {
+        self.breaker.admit_secondary(alone, now)
     }
 
     /// How it stands now.

@@ -11,6 +11,9 @@
 //! the call at its head takes its slot when it passes, so a cancelled call costs the others nothing, and a late one moves
 //! those behind it rather than crowding them together.
 //!
+//! **Which calls give way:** a secondary call passes only where no other waits and a quarter of the burst is left. What one
+//! of the others waits because of them is one slot at most, whatever they bring (G-23).
+//!
 //! The limit is that of one process; several share a service's limit by configuration.
 
 use std::sync::Arc;
@@ -29,11 +32,15 @@ const TICK: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub struct Limiter {
     pace: Pace,
+    /// The pace of calls that give way.
+    secondary: Pace,
     queue: usize,
     longest_wait: Duration,
     state: Mutex<State>,
     /// Held by the call at the head of the queue; tokio's lock lets the others have it in the order they came.
     head: tokio::sync::Mutex<()>,
+    /// The same for calls that give way.
+    secondary_head: tokio::sync::Mutex<()>,
     /// Counts the calls that are refused.
     refused: Option<Counter>,
 }
@@ -59,12 +66,16 @@ impl Limiter {
     /// A limit of `rate`. `burst` calls may pass at once: between one and all of the rate, a tenth by default.
     /// `queue` calls may wait, each for `longest_wait`.
     pub fn new(rate: Rate, burst: Option<u32>, queue: usize, longest_wait: Duration) -> Self {
+        let burst = burst.unwrap_or_else(|| rate.count().div_ceil(10)).clamp(1, rate.count());
+        let pace = Pace::new(rate, burst);
         Self {
-            pace: Pace::new(rate, burst.unwrap_or_else(|| rate.count().div_ceil(10))),
+            pace,
+            secondary: pace.keeping(burst / 4), // G-23: kept burst
             queue,
             longest_wait,
             state: Mutex::new(State { due: Pace::UNUSED, waiting: 0 }),
             head: tokio::sync::Mutex::default(),
+            secondary_head: tokio::sync::Mutex::default(),
             refused: None,
         }
     }
@@ -95,6 +106,39 @@ impl Limiter {
             self.refused.iter().for_each(Counter::inc);
         }
         outcome
+    }
+
+    /// Lets a call pass that gives way to all others, now or before `until`. Otherwise says after what time to come back.
+    pub async fn pass_secondary(&self, clock: &Arc<dyn Clock>, until: Moment) -> Result<(), Duration> {
+        let now = clock.moment();
+        match self.take_secondary(now) {
+            Ok(()) => return Ok(()),
+            Err(slot) if slot > until => return Err(slot.since(now)),
+            Err(_) => {}
+        }
+        let _turn = tokio::select! {
+            biased;
+            turn = self.secondary_head.lock() => turn,
+            () = clock.sleep_until(until.plus(TICK)) => return Err(TICK),
+        };
+        loop {
+            let now = clock.moment();
+            match self.take_secondary(now) {
+                Ok(()) => return Ok(()),
+                Err(slot) if slot > until => return Err(slot.since(now)),
+                Err(slot) => clock.sleep_until(slot).await,
+            }
+        }
+    }
+
+    /// Takes a slot if there is one for a call that gives way; otherwise tells when to look again.
+    fn take_secondary(&self, now: Moment) -> Result<(), Moment> {
+        let mut state = self.state.lock();
+        // G-23: others first
+        if state.waiting > 0 {
+            return Err(self.secondary.slot(state.due, now, state.waiting).max(now.plus(TICK)));
+        }
+        self.secondary.take(&mut state.due, now)
     }
 
     /// Passes at once, or takes a place in the queue.
@@ -325,6 +369,74 @@ mod tests {
         assert_eq!((calls.limiter.waiting(), refused.get(), calls.passed.len()), (0, 2, 2));
     }
 
+    /// Calls of both kinds on one clock.
+    struct Both {
+        calls: Calls,
+        secondary: Vec<(Moment, Pass)>,
+        /// When they passed, and how many were refused.
+        secondary_passed: Vec<Moment>,
+        secondary_refused: usize,
+    }
+
+    impl Both {
+        fn of(rate: &str, burst: Option<u32>) -> Self {
+            let calls = Calls::of(rate, burst, 1000, Duration::from_hours(1));
+            Self { calls, secondary: Vec::new(), secondary_passed: Vec::new(), secondary_refused: 0 }
+        }
+
+        fn secondary(&mut self, wait: Duration) {
+            let (limiter, manual) = (Arc::clone(&self.calls.limiter), Arc::clone(&self.calls.manual));
+            let until = manual.moment().plus(wait);
+            let clock: Arc<dyn Clock> = manual;
+            self.secondary.push((until, Box::pin(async move { limiter.pass_secondary(&clock, until).await })));
+            self.settle();
+        }
+
+        fn settle(&mut self) {
+            let mut context = Context::from_waker(Waker::noop());
+            let now = self.calls.manual.moment();
+            // Whichever wakes first.
+            for _ in 0..2 {
+                let (passed, refused) = (&mut self.secondary_passed, &mut self.secondary_refused);
+                self.secondary.retain_mut(|(_, pass)| match pass.as_mut().poll(&mut context) {
+                    Poll::Pending => true,
+                    Poll::Ready(Ok(())) => {
+                        passed.push(now);
+                        false
+                    }
+                    Poll::Ready(Err(_)) => {
+                        *refused += 1;
+                        false
+                    }
+                });
+                self.calls.settle();
+            }
+        }
+
+        fn run(&mut self, span: Duration) {
+            for _ in 0..span.as_millis() {
+                self.calls.manual.advance(TICK);
+                self.settle();
+            }
+        }
+    }
+
+    #[test]
+    fn what_gives_way_leaves_a_quarter_of_the_burst() {
+        let mut both = Both::of("60/min", Some(8));
+        (0..20).for_each(|_| both.secondary(Duration::ZERO));
+        assert_eq!((both.secondary_passed.len(), both.secondary_refused), (6, 14));
+        both.calls.come(FAR);
+        both.calls.come(FAR);
+        assert_eq!(both.calls.passed.len(), 2, "what was left is for the others");
+        both.calls.come(FAR);
+        both.secondary(Duration::from_mins(1));
+        both.run(Duration::from_secs(2));
+        assert_eq!((both.calls.passed.len(), both.secondary_passed.len()), (3, 6), "the others first");
+        both.run(Duration::from_secs(20));
+        assert_eq!((both.secondary_passed.len(), both.secondary.len()), (7, 0));
+    }
+
     /// What happens next.
     #[derive(Clone, Debug)]
     enum Event {
@@ -381,6 +493,44 @@ mod tests {
             for (index, (_, from)) in calls.passed.iter().enumerate() {
                 let end = from.plus(Duration::from_millis(period));
                 let held = calls.passed[index..].iter().take_while(|(_, at)| *at < end).count();
+                prop_assert!(held <= usize::try_from(count).expect("small"), "{held} of {count}");
+            }
+        }
+
+        /// G-23: however many calls give way, a call that comes when `k` others wait passes within `k + 1` slots; and the
+        /// rate holds for all of them.
+        #[test]
+        fn what_gives_way_costs_the_others_one_slot(
+            (count, burst) in (1..12_u32).prop_flat_map(|count| (Just(count), proptest::option::of(1..=count))),
+            period in 20..300_u32,
+            events in proptest::collection::vec((0..4_usize, 0..12_usize, 0..200_u64, 1..60_u64), 1..25),
+        ) {
+            let mut both = Both::of(&format!("{count}/{period}ms"), burst);
+            let burst = burst.unwrap_or_else(|| count.div_ceil(10)).clamp(1, count);
+            let slot = u64::from(period.div_ceil(count - burst + 1));
+            let mut latest = Vec::new();
+            for (calls, secondary, wait, span) in events {
+                for _ in 0..secondary {
+                    both.secondary(Duration::from_millis(wait));
+                }
+                for _ in 0..calls {
+                    let waiting = u64::try_from(both.calls.pending.len()).expect("few");
+                    latest.push(both.calls.manual.moment().plus(Duration::from_millis((waiting + 1) * slot)));
+                    both.calls.come(FAR);
+                }
+                both.run(Duration::from_millis(span));
+            }
+            both.run(Duration::from_millis(slot * u64::try_from(latest.len() + 1).expect("few")));
+            prop_assert!(both.calls.pending.is_empty());
+            for (number, at) in &both.calls.passed {
+                prop_assert!(*at <= latest[*number], "call {number} at {at:?}, and {:?} at the latest", latest[*number]);
+            }
+            let mut all: Vec<Moment> = both.calls.passed.iter().map(|(_, at)| *at).collect();
+            all.extend(&both.secondary_passed);
+            all.sort();
+            for (index, from) in all.iter().enumerate() {
+                let end = from.plus(Duration::from_millis(u64::from(period)));
+                let held = all[index..].iter().take_while(|at| **at < end).count();
                 prop_assert!(held <= usize::try_from(count).expect("small"), "{held} of {count}");
             }
         }

@@ -12,6 +12,7 @@ mod gate;
 pub mod jitter;
 mod limiter;
 mod rate;
+mod secondary;
 
 pub use backoff::Backoff;
 pub use breaker::{BreakerState, Change, OwnFailures, Refusal};
@@ -19,3 +20,4 @@ pub use failure::{Failure, Fault};
 pub use gate::{Admitted, Gate, GateStatus};
 pub use limiter::Limiter;
 pub use rate::{Pace, Rate};
+pub use secondary::{Secondary, SecondaryOutcome};

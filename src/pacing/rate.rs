@@ -84,6 +84,12 @@ impl Pace {
         Self { refill, interval, tolerance: i128::from(burst - 1) * interval }
     }
 
+    /// The same for calls that leave room for `kept` others of the burst.
+    #[must_use]
+    pub fn keeping(self, kept: u32) -> Self {
+        Self { tolerance: (self.tolerance - i128::from(kept) * self.interval).max(0), ..self }
+    }
+
     /// Takes a slot if one is free now; otherwise tells when the next will be.
     pub fn take(&self, due: &mut i128, now: Moment) -> Result<(), Moment> {
         let now_units = self.units(now);

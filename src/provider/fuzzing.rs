@@ -43,7 +43,8 @@ pub(crate) fn provider_definition(bytes: &[u8]) {
         origin: String::new(),
         origins: BTreeMap::new(),
     };
-    if let Err(mistakes) = compile::compile("chat", &definition, settings, &table, &metrics) {
+    let wanted = super::Wanted { sessions: true, gateway: definition.gateway.is_some() };
+    if let Err(mistakes) = compile::compile("chat", &definition, settings, &table, &metrics, wanted) {
         assert!(mistakes.iter().all(|mistake| !mistake.problem.is_empty()), "every mistake is told");
     }
 }

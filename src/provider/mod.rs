@@ -1,7 +1,8 @@
 //! Chat providers: definitions in, tokens out.
 //!
 //! A [`Provider`] is a [`Definition`] compiled with an operator's settings. It knows nothing of identity: it takes a
-//! [`Profile`] and gives back a [`Minted`] token.
+//! [`Profile`] and gives back a [`Minted`] token. A [`Gateway`] is the same account where an application calls it: it adds
+//! the credential to a call.
 //!
 //! Read in this order: [`definition`] is the format, word for word, and its [`settings`] are what the operator gave.
 //! [`compile`] turns both into what runs; its values are [`template`]s. [`credentials`] are the secrets and [`keys`] of
@@ -29,6 +30,7 @@ use serde_json::Value;
 
 pub use calls::advice::retry_after;
 pub use calls::error::{Cause, ProviderError};
+pub use calls::gateway::{Admitted, Carried, Ended, Gateway, Refused};
 pub use client::dialect::{Dialect, HEADER_TEXT};
 pub use client::inputs::{Given, InputFault, Inputs};
 pub use compile::webhook::{PairId, WebhookSettings};
@@ -47,20 +49,19 @@ pub use mint::lifetime::Lifetime;
 pub use mint::{Minted, Order};
 pub use template::{FailureView, Profile, ProfileUse};
 
-use calls::journal::Journal;
+use calls::access::Access;
 use compile::Compiled;
 use compile::places::Places;
-use credentials::Vault;
 use definition::settings;
 use mint::upserts::Upserts;
 use user::UserId;
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Timestamp;
 use crate::config::{self, ConfigError, Environment};
-use crate::definition::{Key, Mistakes};
-use crate::outbound::{Outbound, Services};
-use crate::pacing::{Gate, GateStatus, Limiter};
-use crate::secrets::{Fingerprint, Reload, Reports};
+use crate::definition::Mistakes;
+use crate::outbound::Services;
+use crate::pacing::{GateStatus, Limiter};
+use crate::secrets::{Fingerprint, Reload};
 
 /// How one provider is doing.
 #[derive(Clone, Debug, Serialize)]
@@ -78,76 +79,92 @@ pub struct ProviderStatus {
     pub keys: Vec<KeyStatus>,
 }
 
-/// One configured account at a chat system.
+/// One configured account at a chat system, as tokens are made for it.
 #[derive(Debug)]
 pub struct Provider {
-    name: Arc<str>,
-    preset: String,
+    access: Arc<Access>,
     compiled: Compiled,
-    vault: Vault,
     upserts: Upserts,
-    gate: Gate<Class>,
-    journal: Journal,
-    timeout: Duration,
-    retries: u32,
-    outbound: Outbound,
-    clock: Arc<dyn Clock>,
+}
+
+/// What a provider is configured for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Tokens: a route names it.
+    pub sessions: bool,
+    /// Calls for applications: a mount of the gateway names it.
+    pub gateway: bool,
+}
+
+/// The halves of a provider that are wanted. They share its credentials, its pace and its breaker.
+#[derive(Clone, Debug)]
+pub struct Configured {
+    /// What makes tokens.
+    pub provider: Option<Arc<Provider>>,
+    /// What makes calls for applications.
+    pub gateway: Option<Arc<Gateway>>,
+}
+
+/// Compiles the definition that `table` names, as far as it is `wanted`, and reads its secrets.
+///
+/// Every mistake that can be found is reported. Where no tokens are wanted, only the settings of calls are asked for.
+pub fn configure(
+    name: &str,
+    table: &config::Provider,
+    environment: &Environment,
+    definitions: &Definitions,
+    services: &Services,
+    wanted: Wanted,
+) -> Result<Configured, Vec<ConfigError>> {
+    let (definition, places) = Places::of(name, table, environment, definitions).map_err(|error| vec![error])?;
+    let assembled = assemble(name, table, &definition, environment, services, wanted);
+    let (access, sessions, rules) = assembled.map_err(|mistakes| places.errors(mistakes))?;
+    let provider = sessions.map(|compiled| {
+        let remember = table.upsert_memory.unwrap_or(compiled.remember);
+        let upserts = Upserts::new(remember, name, &services.metrics);
+        Arc::new(Provider { access: Arc::clone(&access), compiled, upserts })
+    });
+    let gateway = rules.map(|rules| Arc::new(Gateway::new(access, rules, places)));
+    Ok(Configured { provider, gateway })
+}
+
+type Assembled = (Arc<Access>, Option<Compiled>, Option<calls::gateway::Rules>);
+
+fn assemble(
+    name: &str,
+    table: &config::Provider,
+    definition: &Definition,
+    environment: &Environment,
+    services: &Services,
+    wanted: Wanted,
+) -> Result<Assembled, Mistakes> {
+    let mut settings = if wanted.sessions {
+        settings::resolve(definition, &table.settings, environment)?
+    } else {
+        let used = compile::settings_of_calls(definition);
+        settings::resolve_some(definition, |name| used.contains(name), &table.settings, environment)?
+    };
+    let given_twice = std::mem::take(&mut settings.cautions);
+    let parts = compile::compile(name, definition, settings, table, &services.metrics, wanted)?;
+    let compile::Parts { mut sessions, mut gateway, limits, needs } = parts;
+    match (&mut sessions, &mut gateway) {
+        (Some(compiled), _) => compiled.cautions.extend(given_twice),
+        (None, Some(rules)) => rules.cautions.extend(definition.caution.iter().cloned().chain(given_twice)),
+        (None, None) => {}
+    }
+    let access = Access::open((name, &definition.name), needs, limits, table, services)?;
+    Ok((access, sessions, gateway))
 }
 
 impl Provider {
-    /// Compiles the definition that `table` names and reads its secrets. Every mistake that can be found is reported.
-    pub fn configure(
-        name: &str,
-        table: &config::Provider,
-        environment: &Environment,
-        definitions: &Definitions,
-        services: &Services,
-    ) -> Result<Self, Vec<ConfigError>> {
-        let (definition, places) = Places::of(name, table, environment, definitions).map_err(|error| vec![error])?;
-        Self::assemble(name, table, &definition, environment, services).map_err(|mistakes| places.errors(mistakes))
-    }
-
-    fn assemble(
-        name: &str,
-        table: &config::Provider,
-        definition: &Definition,
-        environment: &Environment,
-        services: &Services,
-    ) -> Result<Self, Mistakes> {
-        let mut settings = settings::resolve(definition, &table.settings, environment)?;
-        let given_twice = std::mem::take(&mut settings.cautions);
-        let metrics = &services.metrics;
-        let (mut compiled, needs) = compile::compile(name, definition, settings, table, metrics)?;
-        compiled.cautions.extend(given_twice);
-        let remember = table.upsert_memory.unwrap_or(compiled.remember);
-        let reports = Reports {
-            generation: Some(metrics.provider.credentials_generation(name)),
-            rejected: Some(metrics.provider.credentials_rejected(name)),
-            ..Reports::new("credentials", Key::from("providers").below(name))
-        };
-        Ok(Self {
-            name: Arc::from(name),
-            preset: definition.name.clone(),
-            compiled,
-            vault: Vault::open(needs, reports, Arc::clone(&services.clock))?,
-            upserts: Upserts::new(remember, name, metrics),
-            gate: Gate::new(table.calls_at_once, metrics.provider.calls_refused(name)),
-            journal: Journal::default(),
-            timeout: table.timeout,
-            retries: table.retries,
-            outbound: services.outbound.clone(),
-            clock: Arc::clone(&services.clock),
-        })
-    }
-
     /// Name in the configuration.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.access.name
     }
 
     /// Name of the definition.
     pub fn preset(&self) -> &str {
-        &self.preset
+        &self.access.preset
     }
 
     /// Address that browsers use.
@@ -158,7 +175,7 @@ impl Provider {
     /// Longest time that a mint takes: the wait for its turn, and its calls.
     pub fn patience(&self) -> Duration {
         const MARGIN: Duration = Duration::from_secs(1);
-        self.timeout.saturating_mul(2).saturating_add(MARGIN)
+        self.access.timeout.saturating_mul(2).saturating_add(MARGIN)
     }
 
     /// How long tokens live.
@@ -196,14 +213,14 @@ impl Provider {
         // The mint says so where the subject cannot be a user at all.
         self.compiled.allow_lists.is_empty()
             || self.map_user(order.profile.chat_subject()).is_none_or(|user| {
-                let credentials = self.vault.current();
+                let credentials = self.access.vault.current();
                 let variables = self.variables(&user, order, &credentials);
                 self.compiled.allow_lists.iter().all(|list| list.allows(&variables))
             })
     }
 
     fn map_user(&self, chat_subject: &str) -> Option<UserId> {
-        self.compiled.user.id(chat_subject, self.vault.current().user_key.as_ref())
+        self.compiled.user.id(chat_subject, self.access.vault.current().user_key.as_ref())
     }
 
     /// Name of the credentials that sessions belong to: another with each change of credentials that they do not outlive,
@@ -211,7 +228,7 @@ impl Provider {
     /// ends those that it signed, unless its public half is still published for them.
     pub fn session_credentials(&self) -> Fingerprint {
         if self.compiled.lifetime.drop_on_credential_change {
-            self.vault.current().sessions
+            self.access.vault.current().sessions
         } else {
             Fingerprint::default()
         }
@@ -219,53 +236,63 @@ impl Provider {
 
     /// Algorithm and key id, where tokens are signed here.
     pub fn signs_with(&self) -> Option<(Alg, Option<String>)> {
-        let current = self.vault.current();
+        let current = self.access.vault.current();
         current.signer.as_ref().map(|signer| (signer.key.alg(), signer.kid.clone()))
     }
 
     /// Whether the signing key was made at start and will be gone at the next.
     pub fn has_made_key(&self) -> bool {
-        self.vault.is_generated()
+        self.access.vault.is_generated()
     }
 
     /// Where each secret comes from, for people.
     pub fn secret_places(&self) -> impl Iterator<Item = (&str, String)> {
-        self.vault.places()
+        self.access.vault.places()
     }
 
     /// Notes that a route has tokens of this lifetime made.
     pub fn note_lifetime(&self, life: Duration) {
-        self.vault.note_lifetime(life);
+        self.access.vault.note_lifetime(life);
     }
 
     /// The time, as this provider sees it.
     pub fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.access.clock.now()
     }
 
     /// How it is doing now. It holds nothing secret and nothing of a user.
     pub fn status(&self) -> ProviderStatus {
         ProviderStatus {
-            name: self.name.to_string(),
-            preset: self.preset.clone(),
-            calls: self.gate.status(),
-            limiter_waiting: self.compiled.limiter.as_ref().map(Limiter::waiting),
-            keys: self.vault.key_status(),
+            name: self.access.name.to_string(),
+            preset: self.access.preset.clone(),
+            calls: self.access.gate.status(),
+            limiter_waiting: self.access.limits.limiter.as_ref().map(Limiter::waiting),
+            keys: self.access.vault.key_status(),
         }
     }
 
     /// Public keys as JWKs, overlap included.
     pub fn jwks(&self) -> Vec<Value> {
-        self.vault.jwks()
+        self.access.vault.jwks()
     }
 }
 
 impl Reload for Provider {
     fn files(&self) -> Vec<PathBuf> {
-        self.vault.files().collect()
+        self.access.files()
     }
 
     fn reload(&self) {
-        self.vault.reload();
+        self.access.vault.reload();
+    }
+}
+
+impl Reload for Gateway {
+    fn files(&self) -> Vec<PathBuf> {
+        self.access().files()
+    }
+
+    fn reload(&self) {
+        self.access().vault.reload();
     }
 }

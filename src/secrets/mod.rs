@@ -254,12 +254,18 @@ impl SecretSet {
         self.folders.iter().map(|(name, folder)| (name.as_str(), folder))
     }
 
-    /// The name of these secrets, that of the secret called `name` aside. `more` is part of it.
-    pub fn fingerprint_but(&self, name: &str, more: u32) -> Fingerprint {
+    /// Whether one of them is `secret`.
+    pub fn holds(&self, secret: &Secret) -> bool {
+        let folders = self.folders.values().flat_map(|folder| folder.keys.values());
+        self.single.values().chain(folders).any(|file| file.secret.same_as(secret))
+    }
+
+    /// The name of these secrets, those aside that are `left_out`. `more` is part of it.
+    pub fn fingerprint_but(&self, left_out: impl Fn(&str) -> bool, more: u32) -> Fingerprint {
         let more = more.to_be_bytes();
-        let singles = self.single.iter().filter(|(own, _)| *own != name);
+        let singles = self.single.iter().filter(|(own, _)| !left_out(own));
         let singles = singles.flat_map(|(own, file)| [own.as_bytes(), file.secret.expose()]);
-        let folders = self.folders.iter().filter(|(own, _)| *own != name).flat_map(|(_, folder)| &folder.keys);
+        let folders = self.folders.iter().filter(|(own, _)| !left_out(own)).flat_map(|(_, folder)| &folder.keys);
         let folders = folders.flat_map(|(own, key)| [own.as_bytes(), key.secret.expose()]);
         Fingerprint::of(singles.chain(folders).chain([&more[..]]))
     }

@@ -10,7 +10,7 @@ use sidemint::config::{Config, Environment, Sources};
 use sidemint::identity::Identity;
 use sidemint::metrics::Metrics;
 use sidemint::outbound::{Call, Outbound, Reply, Services};
-use sidemint::provider::{Alg, Definitions, Order, Profile, Provider, SigningKey, generate};
+use sidemint::provider::{Alg, Definitions, Order, Profile, Provider, SigningKey, Wanted, configure, generate};
 use sidemint::secrets::Secret;
 use sidemint::session::{SessionError, SessionKey};
 use sidemint::trace::Origin;
@@ -312,7 +312,7 @@ fn sensitive(text: &str) -> http::HeaderValue {
     value
 }
 
-fn local_provider(key: &std::path::Path, clock: &Arc<dyn Clock>) -> Provider {
+fn local_provider(key: &std::path::Path, clock: &Arc<dyn Clock>) -> Arc<Provider> {
     let extra = format!("{LOCAL}\nalg = \"HS256\"\nkey_file = \"{}\"", key.display());
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), config(&extra, &[])).unwrap();
@@ -323,8 +323,10 @@ fn local_provider(key: &std::path::Path, clock: &Arc<dyn Clock>) -> Provider {
         clock: Arc::clone(clock),
         metrics: Arc::new(Metrics::new().unwrap()),
     };
-    Provider::configure("chat", &config.providers["chat"], &Environment::default(), &Definitions::default(), &services)
-        .unwrap()
+    let (table, wanted) = (&config.providers["chat"], Wanted { sessions: true, gateway: false });
+    let definitions = Definitions::default();
+    let configured = configure("chat", table, &Environment::default(), &definitions, &services, wanted).unwrap();
+    configured.provider.unwrap()
 }
 
 /// Secrets that were put in the wrong place are not repeated by the message that says so.

@@ -1,5 +1,7 @@
 //! How one call proves who is calling. The only place where a secret gets into a request.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde_json::Value;
@@ -10,6 +12,7 @@ use crate::provider::keys::mac::Encode;
 use crate::provider::template::json::{JsonTemplate, MissingValue};
 use crate::provider::template::text::{TextTemplate, append_query};
 use crate::provider::template::{RequestText, Variables};
+use crate::secrets::Secret;
 
 /// One proof. Numbers are positions in [`Credentials`].
 #[derive(Debug)]
@@ -22,6 +25,14 @@ pub(in crate::provider) enum StepAuth {
     Jwt { signer: usize, claims: JsonTemplate, header: HeaderName, scheme: String },
     /// A MAC over the request.
     Signature { mac: Mac, carrier: Carrier, prefix: String },
+}
+
+/// What a call carries once a proof was added, for those who look for it in an answer.
+pub(in crate::provider) enum Proof {
+    /// Secrets as they are kept.
+    Kept(Arc<[Secret]>),
+    /// What was made for this call.
+    Made(String),
 }
 
 /// A MAC over a template.
@@ -54,21 +65,23 @@ impl Mac {
 }
 
 impl StepAuth {
-    /// Adds the proof to a call that is otherwise finished.
+    /// Adds the proof to a call that is otherwise finished, and says what it is.
     pub(in crate::provider) fn apply(
         &self,
         call: &mut Call,
         credentials: &Credentials,
         variables: &Variables<'_>,
-    ) -> Result<(), MissingValue> {
-        match self {
+    ) -> Result<Proof, MissingValue> {
+        Ok(match self {
             Self::Header { name, value } => {
-                let value = credentials.headers.get(*value).ok_or_else(|| missing("a secret"))?;
-                call.headers.insert(name, value.clone());
+                let text = credentials.headers.get(*value).ok_or_else(|| missing("a secret"))?;
+                call.headers.insert(name, text.value.clone());
+                Proof::Kept(Arc::clone(&text.carries))
             }
             Self::Member { name, text } => {
-                let secret = credentials.texts.get(*text).and_then(|secret| secret.expose_text());
-                put_member(call, name, secret.ok_or_else(|| missing("a secret"))?)?;
+                let secret = credentials.texts.get(*text).ok_or_else(|| missing("a secret"))?;
+                put_member(call, name, secret.expose_text().ok_or_else(|| missing("a secret"))?)?;
+                Proof::Kept(Arc::from([secret.clone()]))
             }
             Self::Jwt { signer, claims, header, scheme } => {
                 let signer = credentials.signers.get(*signer).ok_or_else(|| missing("a key"))?;
@@ -76,22 +89,30 @@ impl StepAuth {
                 claims.render(variables, &mut text)?;
                 let token = signer.sign(&text).map_err(|_error| missing("a signature"))?;
                 insert(call, header, &format!("{scheme}{token}"))?;
+                Proof::Made(token)
             }
             Self::Signature { mac, carrier, prefix } => {
-                let signature = format!("{prefix}{}", signature(mac, call, credentials, variables)?);
+                let signature = signature(mac, call, credentials, variables)?;
+                let text = format!("{prefix}{signature}");
                 match carrier {
-                    Carrier::Query(name) => {
-                        append_query(&mut call.url, name, &signature);
-                    }
-                    Carrier::Header(name) => insert(call, name, &signature)?,
+                    Carrier::Query(name) => append_query(&mut call.url, name, &text),
+                    Carrier::Header(name) => insert(call, name, &text)?,
                 }
+                Proof::Made(signature)
             }
-        }
-        Ok(())
+        })
     }
 }
 
 impl StepAuth {
+    /// The query parameter that carries it.
+    pub(in crate::provider) fn query_name(&self) -> Option<&str> {
+        match self {
+            Self::Signature { carrier: Carrier::Query(name), .. } => Some(name),
+            _ => None,
+        }
+    }
+
     /// Shows where the proof would be, without it.
     pub(in crate::provider) fn mask(&self, call: &mut Call, variables: &Variables<'_>) -> Result<(), MissingValue> {
         match self {
@@ -163,15 +184,7 @@ fn signature(
     credentials: &Credentials,
     variables: &Variables<'_>,
 ) -> Result<String, MissingValue> {
-    let mut query: Vec<&str> =
-        call.url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).collect();
-    query.sort_unstable(); // fuzzing: sorted query
-    let request = RequestText {
-        method: call.method.as_str(),
-        path: call.url.path(),
-        query: &query.join("&"),
-        body: std::str::from_utf8(call.body.as_deref().unwrap_or_default()).map_err(|_error| missing("text"))?,
-    };
+    let request = RequestText::of(&call.method, &call.url, call.body.as_deref());
     mac.value(credentials, &Variables { request: Some(&request), ..*variables })
 }
 

@@ -194,7 +194,7 @@ impl Step {
             trace.write(jitter::number(), &mut call.headers);
         }
         for auth in &self.auth {
-            auth.apply(&mut call, run.credentials, variables)?;
+            let _proof = auth.apply(&mut call, run.credentials, variables)?;
         }
         Ok(call)
     }

@@ -8,25 +8,29 @@ use http::HeaderName;
 use super::Compiler;
 use crate::definition::{Count, Key, settings_in, whole};
 use crate::pacing::{Limiter, Rate};
+use crate::provider::calls::access::CallLimits;
 use crate::provider::client::allow_list::AllowList;
 use crate::provider::client::inputs::Inputs;
 use crate::provider::credentials::{PartKind, PartRule};
 use crate::provider::definition::settings::USER_KEY;
-use crate::provider::definition::{Case, Encoding, OnCredentialChange, Setting, SettingKind, WebhookSection};
+use crate::provider::definition::{Case, Encoding, OnCredentialChange, Sessions, Setting, SettingKind};
 use crate::provider::keys::material::Cut;
 use crate::provider::mint::lifetime::Lifetime;
 use crate::provider::user::UserRule;
 use crate::provider::user::account::Account;
 
 /// Calls that wait for their turn, where a definition with a rate does not say.
-const QUEUE: usize = 64;
+pub(super) const QUEUE: usize = 64;
 /// Longest wait for a turn: what a person waits for a page. The request's own deadline may be shorter.
-const LONGEST_TURN: Duration = Duration::from_secs(5);
+pub(super) const LONGEST_TURN: Duration = Duration::from_secs(5);
 
 impl Compiler<'_> {
     /// Settings that are public parts of secrets.
     pub(super) fn parts(&mut self) {
         for (name, setting) in &self.definition.settings {
+            if setting.part_of.is_some() && !self.scope.parts.contains(name) {
+                continue;
+            }
             if name == USER_KEY {
                 self.refuse(Key::of("settings").below(name), "is the key of user ids, which every provider may have");
             }
@@ -52,8 +56,8 @@ impl Compiler<'_> {
         }
     }
 
-    pub(super) fn lifetime(&mut self) -> Lifetime {
-        let raw = self.sessions.lifetime;
+    pub(super) fn lifetime(&self, sessions: Sessions<'_>) -> Lifetime {
+        let raw = sessions.lifetime;
         Lifetime {
             default: raw.default.0,
             minimum: raw.minimum.map(|span| span.0),
@@ -121,7 +125,7 @@ impl Compiler<'_> {
         }
     }
 
-    pub(super) fn limits(&mut self) -> (Option<Limiter>, Vec<HeaderName>) {
+    pub(super) fn limits(&mut self) -> CallLimits {
         let raw = &self.definition.limits;
         let mut headers = Vec::new();
         for name in &raw.retry_headers {
@@ -133,7 +137,7 @@ impl Compiler<'_> {
         let (place, text) = match (&self.table.rate, &raw.rate) {
             (Some(own), _) => ("rate", own),
             (None, Some(text)) => ("limits.rate", text),
-            (None, None) => return (None, headers),
+            (None, None) => return CallLimits { limiter: None, retry_headers: headers },
         };
         let limiter = match text.parse::<Rate>() {
             Ok(rate) => {
@@ -147,7 +151,7 @@ impl Compiler<'_> {
                 None
             }
         };
-        (limiter, headers)
+        CallLimits { limiter, retry_headers: headers }
     }
 
     /// Which values of inputs the operator allows.
@@ -189,9 +193,9 @@ impl Compiler<'_> {
         let by_defaults: BTreeSet<String> = defaults.flat_map(settings_in).collect();
         let parts = self.definition.settings.values().filter_map(|setting| setting.part_of.as_ref());
         let by_parts: BTreeSet<&str> = parts.map(|part| part.secret.as_str()).collect();
-        let by_webhook = self.definition.webhook.as_ref().map(WebhookSection::names).unwrap_or_default();
+        let elsewhere = self.named_elsewhere();
         let mut unused = Vec::new();
-        for (name, setting) in self.definition.settings.iter().filter(|(name, _)| !by_webhook.contains(*name)) {
+        for (name, setting) in self.definition.settings.iter().filter(|(name, _)| !elsewhere.contains(*name)) {
             if setting.secret && !secrets.contains(name.as_str()) {
                 let hint = if by_parts.contains(name.as_str()) { ", only parts of it" } else { "" };
                 unused.push((name, format!("is a secret that no auth and no key uses{hint}")));

@@ -3,6 +3,7 @@
 
 mod account;
 mod client;
+mod gateway;
 mod keys;
 pub(super) mod places;
 mod steps;
@@ -13,16 +14,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
 use serde_json::{Map, Value};
 
+use super::Wanted;
+use super::calls::access::CallLimits;
+use super::calls::gateway::Rules;
 use super::calls::sequence::Sequence;
 use super::client::allow_list::AllowList;
 use super::client::dialect::Dialect;
 use super::client::inputs::Inputs;
 use super::credentials::Needs;
 use super::definition::settings::{Settings, USER_KEY};
-use super::definition::{Definition, Input, Sessions};
+use super::definition::{Definition, Input, Sessions, WebhookSection};
 use super::mint::lifetime::Lifetime;
 use super::mint::token::{Let, Mint};
 use super::template::json::JsonTemplate;
@@ -33,19 +36,26 @@ use super::user::account::Account;
 use crate::config;
 use crate::definition::{Key, Mistake, Mistakes, SettingKind, may_hold};
 use crate::metrics::Metrics;
-use crate::pacing::Limiter;
 
 /// Longest lifetime where a definition does not say: a token for a browser is short-lived.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// A definition, compiled.
+/// A definition, compiled for what it is wanted for.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) sessions: Option<Compiled>,
+    pub(super) gateway: Option<Rules>,
+    pub(super) limits: CallLimits,
+    /// Which secrets it needs.
+    pub(super) needs: Needs,
+}
+
+/// What a definition says of tokens, compiled.
 #[derive(Debug)]
 pub(super) struct Compiled {
     pub(super) account: Account,
     pub(super) user: UserRule,
     pub(super) lifetime: Lifetime,
-    pub(super) limiter: Option<Limiter>,
-    pub(super) retry_headers: Vec<HeaderName>,
     pub(super) lets: Vec<(String, Let)>,
     pub(super) mint: Mint,
     pub(super) cache: bool,
@@ -66,6 +76,13 @@ pub(super) struct Compiled {
     pub(super) cautions: Vec<String>,
 }
 
+impl Compiled {
+    /// Whether it calls the provider for no user.
+    fn is_silent(&self) -> bool {
+        self.mint.is_local() && self.upsert.is_empty() && self.revoke.is_empty()
+    }
+}
+
 /// Steps that register and retire public keys.
 #[derive(Debug)]
 pub(super) struct Registration {
@@ -74,47 +91,68 @@ pub(super) struct Registration {
     pub(super) retire: Sequence,
 }
 
-/// Compiles `definition` with `settings` for the provider called `name`. Says also which secrets it needs.
+/// Settings that `definition` needs where nothing but calls for applications is wanted.
+pub(super) fn settings_of_calls(definition: &Definition) -> BTreeSet<String> {
+    gateway::settings_of(definition)
+}
+
+/// Compiles `definition` with `settings` for the provider called `name`, as far as it is `wanted`.
 pub(super) fn compile(
     name: &str,
     definition: &Definition,
     settings: Settings,
     table: &config::Provider,
     metrics: &Metrics,
-) -> Result<(Compiled, Needs), Mistakes> {
+    wanted: Wanted,
+) -> Result<Parts, Mistakes> {
     let named = |wanted: fn(&super::definition::Setting) -> bool| {
         definition.settings.iter().filter(move |(_, setting)| wanted(setting)).map(|(name, _)| name.clone())
     };
+    // Where only calls are wanted, secrets that they do not need are not read, nor are parts of them.
+    let has_part = |setting: &super::definition::Setting| {
+        setting.part_of.as_ref().is_some_and(|part| wanted.sessions || settings.secrets.contains_key(&part.secret))
+    };
+    let parts = definition.settings.iter().filter(|(_, setting)| has_part(setting)).map(|(name, _)| name.clone());
+    let parts = parts.collect();
     let scope = Scope {
         settings: settings.plain.values,
         unset: settings.plain.unset,
         templates: named(|setting| setting.kind == SettingKind::Template).collect(),
         secrets: named(|setting| setting.secret).chain([USER_KEY.to_owned()]).collect(),
-        parts: named(|setting| setting.part_of.is_some()).collect(),
+        parts,
         inputs: definition.inputs.keys().cloned().collect(),
         ..Scope::default()
     };
     let needs = Needs { sources: settings.secrets, patterns: settings.secret_patterns, ..Needs::default() };
-    let Some(sessions) = definition.sessions() else {
-        let problem = format!("\"{}\" makes no tokens; only [webhooks.*] can name this provider", definition.name);
+    let sessions = definition.sessions().filter(|_| wanted.sessions);
+    if wanted.sessions && sessions.is_none() {
+        let problem = format!("\"{}\" makes no tokens, so no route can name this provider", definition.name);
         return Err(Mistake::new("preset", problem).into());
-    };
-    let (unencrypted, mistakes) = (BTreeSet::new(), Mistakes::default());
-    let mut compiler = Compiler { name, definition, sessions, table, metrics, scope, needs, unencrypted, mistakes };
-    let compiled = compiler.compile();
-    match compiled {
-        Some(compiled) if compiler.mistakes.is_empty() => {
-            compiler.leave_out_webhook_secrets();
-            Ok((compiled, compiler.needs))
-        }
-        _ => Err(compiler.mistakes),
     }
+    let (unencrypted, mistakes) = (BTreeSet::new(), Mistakes::default());
+    let mut compiler = Compiler { name, definition, table, metrics, scope, needs, unencrypted, mistakes };
+    compiler.parts();
+    let limits = compiler.limits();
+    let sessions = sessions.and_then(|sessions| compiler.sessions(sessions));
+    let of_sessions: BTreeSet<String> = compiler.needs.used().map(str::to_owned).collect();
+    let gateway = if wanted.gateway {
+        let user = sessions.as_ref().map(|sessions| &sessions.user);
+        compiler
+            .gateway(user)
+            .map(|rules| Rules { calls_alone: sessions.as_ref().is_none_or(Compiled::is_silent), ..rules })
+    } else {
+        None
+    };
+    if !compiler.mistakes.is_empty() {
+        return Err(compiler.mistakes.once());
+    }
+    compiler.keep_secrets_apart(&of_sessions);
+    Ok(Parts { sessions, gateway, limits, needs: compiler.needs })
 }
 
 struct Compiler<'c> {
     name: &'c str,
     definition: &'c Definition,
-    sessions: Sessions<'c>,
     table: &'c config::Provider,
     metrics: &'c Metrics,
     scope: Scope,
@@ -129,12 +167,10 @@ impl Compiler<'_> {
         self.mistakes.refuse(place, problem);
     }
 
-    fn compile(&mut self) -> Option<Compiled> {
+    fn sessions(&mut self, sessions: Sessions<'_>) -> Option<Compiled> {
         let definition = self.definition;
-        self.parts();
-        let lifetime = self.lifetime();
+        let lifetime = self.lifetime(sessions);
         let user = self.user();
-        let (limiter, retry_headers) = self.limits();
         let allow_lists = self.allow_lists();
         let lets = self.lets();
         let upsert = self.sequence(&"upsert".into(), definition.upsert.as_ref().map_or(&[], |upsert| &upsert.steps));
@@ -145,11 +181,11 @@ impl Compiler<'_> {
         let revoke = self.sequence(&"revoke".into(), definition.revoke.as_ref().map_or(&[], |revoke| &revoke.steps));
         self.scope.inputs = inputs;
         self.scope.taken.clear();
-        let mint = self.mint(&lifetime);
+        let mint = self.mint(sessions.token, &lifetime);
         let account = self.account();
-        let response = self.sessions.response;
+        let response = sessions.response;
         let user_id = response.user_id.as_ref().and_then(|text| self.text(&"response.user_id".into(), text));
-        let extra = self.extra();
+        let extra = self.extra(sessions);
         self.scope.members = extra.iter().map(|(name, _)| name.clone()).collect();
         let dialect = self.client();
         self.scope.taken.clear();
@@ -168,12 +204,10 @@ impl Compiler<'_> {
             account,
             user: UserRule { in_path: self.scope.segment_users, ..user },
             lifetime,
-            limiter,
-            retry_headers,
             lets,
-            cautions: self.cautions(mint.as_ref()),
+            cautions: self.cautions(mint.as_ref(), sessions.token.cache),
             mint: mint?,
-            cache: self.sessions.token.cache,
+            cache: sessions.token.cache,
             upsert,
             remember: definition.upsert.as_ref().map_or(Duration::ZERO, |upsert| upsert.remember.0),
             revoke,
@@ -219,9 +253,9 @@ impl Compiler<'_> {
         })
     }
 
-    fn extra(&mut self) -> Vec<(String, JsonTemplate)> {
+    fn extra(&mut self, sessions: Sessions<'_>) -> Vec<(String, JsonTemplate)> {
         let mut compiled: Vec<(String, JsonTemplate)> = Vec::new();
-        for (written, value) in &self.sessions.response.extra {
+        for (written, value) in &sessions.response.extra {
             let place = Key::from("response.extra").below(written);
             // The operator may choose a name, or leave a member out by leaving its name out.
             let Some(Some(name)) = self.constant(&place, written) else { continue };
@@ -242,25 +276,36 @@ impl Compiler<'_> {
         input.is_none_or(|input| may_hold(&input.pattern, separator))
     }
 
-    /// What only webhooks use is read by them: to change it ends no session.
-    fn leave_out_webhook_secrets(&mut self) {
-        let Some(webhook) = &self.definition.webhook else { return };
+    /// Settings that webhooks and calls for applications use.
+    fn named_elsewhere(&self) -> BTreeSet<String> {
+        let by_webhook = self.definition.webhook.as_ref().map(WebhookSection::names).unwrap_or_default();
+        let by_calls = self.definition.gateway.as_ref().map(|own| own.names(self.definition.auth.as_ref()));
+        by_webhook.into_iter().chain(by_calls.unwrap_or_default()).collect()
+    }
+
+    /// What only webhooks use is read by them. What no session uses ends none when it changes.
+    fn keep_secrets_apart(&mut self, of_sessions: &BTreeSet<String>) {
         let used: BTreeSet<String> = self.needs.used().map(str::to_owned).collect();
         let parts: BTreeSet<&str> = self.needs.parts.iter().map(|part| part.secret.as_str()).collect();
-        for name in webhook.names() {
-            if !used.contains(&name) && !parts.contains(name.as_str()) {
+        for name in self.named_elsewhere() {
+            if parts.contains(name.as_str()) || of_sessions.contains(&name) {
+                continue;
+            }
+            if used.contains(&name) {
+                self.needs.apart.insert(name);
+            } else {
                 self.needs.sources.remove(&name);
                 self.needs.patterns.remove(&name);
             }
         }
     }
 
-    fn cautions(&self, mint: Option<&Mint>) -> Vec<String> {
+    fn cautions(&self, mint: Option<&Mint>, cached: bool) -> Vec<String> {
         let mut cautions: Vec<String> = self.definition.caution.iter().cloned().collect();
         let unencrypted = self.unencrypted.iter();
         cautions.extend(unencrypted.map(|host| format!("secrets go to {host} without encryption; write https://")));
         // What is handed out once only is bound to something that ends: a socket, a nonce.
-        if mint.is_some_and(Mint::is_endless) && self.sessions.token.cache {
+        if mint.is_some_and(Mint::is_endless) && cached {
             cautions.push("its tokens never expire: a stolen one stays good".to_owned());
         }
         cautions

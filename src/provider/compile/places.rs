@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::{self, ConfigError, Environment};
 use crate::definition::{Key, Mistake, Mistakes};
-use crate::provider::definition::{Definition, Definitions, settings};
+use crate::provider::definition::{Definition, Definitions, GatewaySection, settings};
 
 /// Places of one provider.
 #[derive(Debug)]
@@ -49,6 +49,12 @@ impl Places {
 
     /// The mistake with its place.
     pub(in crate::provider) fn error(&self, mistake: Mistake) -> ConfigError {
+        if let Some(key) = self.own_call(&mistake.key) {
+            return ConfigError::at(
+                self.origins.get("gateway").unwrap_or(&self.origin),
+                Mistake { key, ..mistake }.within(&self.provider),
+            );
+        }
         // What is wrong in the operator's own definition is reported with its file.
         if let Some(file) = self.file.as_ref().filter(|_| self.definition.has(&mistake.key)) {
             return ConfigError::at(file, mistake);
@@ -57,6 +63,24 @@ impl Places {
         let setting = mistake.key.names().next().unwrap_or_default();
         let origin = variable.or_else(|| self.origins.get(setting)).unwrap_or(&self.origin);
         ConfigError::at(origin, mistake.within(&self.provider))
+    }
+
+    /// The key in the provider's table, where it is about what the operator adds to the calls of the definition: groups
+    /// behind those of the definition, and what is no part of a definition.
+    fn own_call(&self, key: &Key) -> Option<Key> {
+        let names: Vec<&str> = key.names().collect();
+        let ["gateway", part, rest @ ..] = names.as_slice() else { return None };
+        let own = Key::of("gateway").below(*part);
+        let below = |key: Key, rest: &[&str]| rest.iter().fold(key, |key, name| key.below(*name));
+        match (*part, rest) {
+            ("lift", rest) => Some(below(own, rest)),
+            ("calls", [item, rest @ ..]) => {
+                let n: usize = item.trim_matches(['[', ']']).parse().ok()?;
+                let groups = self.definition.gateway.as_ref().map_or(0, GatewaySection::groups);
+                Some(below(own.item(n.checked_sub(groups)?), rest))
+            }
+            _ => None,
+        }
     }
 
     /// Each mistake with its place.

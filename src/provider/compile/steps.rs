@@ -95,7 +95,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn texts(&mut self, place: &Key, texts: &BTreeMap<String, String>) -> Vec<(String, TextTemplate)> {
+    pub(super) fn texts(&mut self, place: &Key, texts: &BTreeMap<String, String>) -> Vec<(String, TextTemplate)> {
         let compile = |(name, text): (&String, &String)| {
             self.text(&place.below(name), text).map(|template| (name.clone(), template))
         };
@@ -110,7 +110,7 @@ impl Compiler<'_> {
         compiled
     }
 
-    fn header_name(&mut self, place: &Key, name: &str) -> Option<HeaderName> {
+    pub(super) fn header_name(&mut self, place: &Key, name: &str) -> Option<HeaderName> {
         let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
             self.refuse(place, format!("\"{name}\" is not a header name"));
             return None;
@@ -144,7 +144,7 @@ impl Compiler<'_> {
         self.mistakes.note(outcome).map(|expression| Condition { expression, text: text.to_owned() })
     }
 
-    fn auths(&mut self, place: &Key, auth: Option<&OneOrMany<Auth>>) -> Vec<StepAuth> {
+    pub(super) fn auths(&mut self, place: &Key, auth: Option<&OneOrMany<Auth>>) -> Vec<StepAuth> {
         let place = place.below("auth");
         let auths = auth.map_or(&[][..], OneOrMany::as_slice);
         auths.iter().filter_map(|auth| self.auth(&place, auth)).collect()
@@ -175,7 +175,7 @@ impl Compiler<'_> {
             }
             Auth::Jwt { jwt, header, scheme } => {
                 let (signer, claims) = self.side_jwt(&place.below("jwt"), jwt)?;
-                let header = self.header_name(place, header.as_deref().unwrap_or(AUTHORIZATION))?;
+                let header = self.written_header(place, header.as_deref().unwrap_or(AUTHORIZATION))?;
                 let scheme = match scheme.as_deref() {
                     None => "Bearer ".to_owned(),
                     Some("") => String::new(),
@@ -184,12 +184,15 @@ impl Compiler<'_> {
                 Some(StepAuth::Jwt { signer, claims, header, scheme })
             }
             Auth::Signature { mac, query, header, prefix } => {
-                let before = std::mem::replace(&mut self.scope.place, TemplatePlace::Signature);
+                let before = self.scope.place;
+                if before == TemplatePlace::Mint {
+                    self.scope.place = TemplatePlace::Signature;
+                }
                 let mac = self.mac(&place.below("signature"), mac);
                 self.scope.place = before;
                 let carrier = match (query, header) {
                     (Some(name), None) => Carrier::Query(name.clone()),
-                    (None, Some(name)) => Carrier::Header(self.header_name(place, name)?),
+                    (None, Some(name)) => Carrier::Header(self.written_header(place, name)?),
                     _ => {
                         self.refuse(place, "must say which of query and header carries the signature");
                         return None;
@@ -200,10 +203,20 @@ impl Compiler<'_> {
         }
     }
 
+    /// The name of a header, which may be a setting.
+    fn written_header(&mut self, place: &Key, written: &str) -> Option<HeaderName> {
+        let name = self.constant(place, written)?;
+        let Some(name) = name else {
+            self.refuse(place, format!("\"{written}\" has no value, and a header has a name"));
+            return None;
+        };
+        self.header_name(place, &name)
+    }
+
     /// A finished header; the same one is made once.
     fn header(&mut self, place: &Key, header: &str, secret: &str, scheme: Scheme) -> Option<StepAuth> {
         self.secret(place, secret).then_some(())?;
-        let name = self.header_name(place, header)?;
+        let name = self.written_header(place, header)?;
         let rule = HeaderRule { secret: secret.to_owned(), scheme };
         let known = self.needs.headers.iter().position(|own| *own == rule);
         let value = known.unwrap_or_else(|| {

@@ -39,8 +39,7 @@ impl Compiler<'_> {
         compiled
     }
 
-    pub(super) fn mint(&mut self, lifetime: &Lifetime) -> Option<Mint> {
-        let token = self.sessions.token;
+    pub(super) fn mint(&mut self, token: &definition::Token, lifetime: &Lifetime) -> Option<Mint> {
         match (&token.jwt, &token.render, token.steps.is_empty()) {
             (Some(jwt), None, true) => self.jwt(jwt, lifetime),
             (None, Some(render), true) => {

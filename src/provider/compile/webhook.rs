@@ -101,7 +101,7 @@ impl WebhookSettings {
                 wanted.remove(name);
             }
         }
-        widen(definition, &mut wanted);
+        settings::widen(definition, &mut wanted);
         let mut settings =
             settings::resolve_some(definition, |name| wanted.contains(name), &table.settings, environment)?;
         let webhook = section.filled(&settings.plain.values, &definition.settings).map_err(|mistakes| {
@@ -118,7 +118,8 @@ impl WebhookSettings {
         let sources: BTreeMap<_, _> = sources.into_iter().filter(|(name, _)| named.contains(name)).collect();
         let patterns = patterns.into_iter().filter(|(name, _)| named.contains(name)).collect();
         for name in webhook.secret.iter().chain(required_by(&webhook)).filter(|name| !sources.contains_key(*name)) {
-            mistakes.refuse(Key::of(format!("{name}_file")), missing(definition, name));
+            let (key, problem) = missing(definition, name);
+            mistakes.refuse(key, problem);
         }
         let cautions = std::mem::take(&mut settings.cautions);
         mistakes.or(move |places| Self { webhook, sources, patterns, pair_id, cautions, places })
@@ -135,23 +136,8 @@ fn secrets_of(webhook: &Webhook) -> impl Iterator<Item = &String> {
     webhook.secret.iter().chain(&webhook.keys).chain(pair).chain(required_by(webhook))
 }
 
-fn missing(definition: &Definition, name: &str) -> String {
-    let setting = definition.settings.get(name);
-    let instead = setting.and_then(|setting| setting.env.as_ref());
-    let instead = instead.map(|variable| format!(", or set {variable} or {variable}_FILE")).unwrap_or_default();
-    let about = setting.map_or("", |setting| setting.about.trim_end_matches('.'));
-    format!("is missing, and its webhooks need it; write {name}_file = \"/path\"{instead} ({about})")
-}
-
-/// Adds what defaults of wanted settings name, and the secrets that wanted settings are parts of.
-fn widen(definition: &Definition, wanted: &mut BTreeSet<String>) {
-    let mut left: Vec<String> = wanted.iter().cloned().collect();
-    while let Some(name) = left.pop() {
-        let Some(setting) = definition.settings.get(&name) else { continue };
-        let by_default = setting.default.iter().flat_map(crate::definition::settings_in);
-        let whole = setting.part_of.iter().map(|part| part.secret.clone());
-        left.extend(by_default.chain(whole).filter(|name| wanted.insert(name.clone())));
-    }
+fn missing(definition: &Definition, name: &str) -> (Key, String) {
+    settings::missing(definition, name, "its webhooks need it")
 }
 
 /// Whether a mistake is about a setting, and not about the section.
@@ -183,14 +169,15 @@ fn choose_keys(
     }
     let Some(pair) = &webhook.pair else {
         if let Some(keys) = &webhook.keys {
-            mistakes.refuse(Key::of(format!("{keys}_file")), missing(definition, keys));
+            let (key, problem) = missing(definition, keys);
+            mistakes.refuse(key, problem);
         }
         return None;
     };
     if !settings.secrets.contains_key(&pair.secret) {
         let own = webhook.keys.as_ref().map(|keys| format!("; or {keys}_file with a line «id: secret» for each key"));
-        let problem = missing(definition, &pair.secret) + &own.unwrap_or_default();
-        mistakes.refuse(Key::of(format!("{}_file", pair.secret)), problem);
+        let (key, problem) = missing(definition, &pair.secret);
+        mistakes.refuse(key, problem + &own.unwrap_or_default());
         return None;
     }
     match settings.plain.values.get(&pair.id).and_then(serde_json::Value::as_str) {

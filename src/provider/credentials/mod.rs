@@ -34,8 +34,8 @@ pub(super) struct Credentials {
     /// How often sessions ended in a way that the secrets do not show: the key that verifies them was taken away, or the
     /// secrets are ones that sessions have ended with before.
     pub(super) endings: u32,
-    /// One header value for each [`HeaderRule`], in its order.
-    pub(super) headers: Vec<HeaderValue>,
+    /// One header for each [`HeaderRule`], in its order.
+    pub(super) headers: Vec<HeaderText>,
     /// Secrets for bodies, in the order of [`Needs::texts`].
     pub(super) texts: Vec<Secret>,
     /// Public parts, in the order of [`Needs::parts`].
@@ -51,7 +51,20 @@ pub(super) struct Credentials {
     secrets: Arc<SecretSet>,
 }
 
+/// The value of a header with a secret.
+#[derive(Debug)]
+pub(super) struct HeaderText {
+    pub(super) value: HeaderValue,
+    /// Every text in it that is secret, before it was encoded.
+    pub(super) carries: Arc<[Secret]>,
+}
+
 impl Credentials {
+    /// Whether `key` is one of the secrets.
+    pub(super) fn has_secret(&self, key: &Secret) -> bool {
+        self.secrets.holds(key)
+    }
+
     /// Whether a secret is the same in `other`, or is in neither.
     pub(super) fn has_same_secret(&self, other: &Self, name: &str) -> bool {
         match (self.secrets.get(name), other.secrets.get(name)) {

@@ -1,6 +1,6 @@
 //! What the secrets of a provider are for: one rule for each use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use regex_lite::Regex;
@@ -99,6 +99,8 @@ pub(in crate::provider) struct Needs {
     /// Keys of JWTs that are not the token.
     pub(in crate::provider) signers: Vec<SignerRule>,
     pub(in crate::provider) key: Option<KeyRule>,
+    /// Secrets that no session depends on, so that it does not end with them.
+    pub(in crate::provider) apart: BTreeSet<String>,
 }
 
 impl Needs {

@@ -8,10 +8,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::HeaderValue;
 use regex_lite::Regex;
 
-use super::Credentials;
 use super::needs::{HeaderRule, KeyRule, MacRule, Needs, PartKind, PartRule, Scheme};
 use super::ring::Found;
 use super::signer::signer;
+use super::{Credentials, HeaderText};
 use crate::definition::{Key, Mistake, Mistakes};
 use crate::provider::definition::PublicForm;
 use crate::provider::definition::settings::USER_KEY;
@@ -155,9 +155,16 @@ fn text(secret: &Secret) -> Result<&str, String> {
     secret.expose_text().ok_or_else(|| "is not text".to_owned()) // T-36: credential not shown
 }
 
-fn header_value(rule: &HeaderRule) -> impl Fn(&Secret) -> Result<HeaderValue, String> {
+fn header_value(rule: &HeaderRule) -> impl Fn(&Secret) -> Result<HeaderText, String> {
     |secret| {
         let text = text(secret)?;
+        let mut carries = vec![secret.clone()];
+        let within = match &rule.scheme {
+            Scheme::Alone | Scheme::Word(_) => None,
+            Scheme::Basic(None) => text.split_once(':').map(|(_, password)| password.to_owned()),
+            Scheme::Basic(Some(user)) => Some(format!("{user}:{text}")),
+        };
+        carries.extend(within.map(|text| Secret::new(text.into_bytes())));
         let value = match &rule.scheme {
             Scheme::Alone => text.to_owned(),
             Scheme::Word(word) => format!("{word} {text}"),
@@ -168,7 +175,7 @@ fn header_value(rule: &HeaderRule) -> impl Fn(&Secret) -> Result<HeaderValue, St
         let problem = || "cannot be sent in a header: it holds control or non-ASCII characters".to_owned();
         let mut value = HeaderValue::try_from(value).ok().filter(|_| visible).ok_or_else(problem)?;
         value.set_sensitive(true);
-        Ok(value)
+        Ok(HeaderText { value, carries: carries.into() })
     }
 }
 

@@ -211,9 +211,11 @@ fn named<'s>(needs: &Needs, secrets: &'s SecretSet) -> Option<&'s str> {
     secrets.folder(&needs.key.as_ref()?.signer.secret)?.signing.as_deref()
 }
 
-/// Name of what sessions end with: every secret but the key of tokens, and how often they ended otherwise.
+/// Name of what sessions end with: every secret but the key of tokens and those that sessions do not depend on, and how
+/// often they ended otherwise.
 fn sessions(needs: &Needs, secrets: &SecretSet, endings: u32) -> Fingerprint {
-    secrets.fingerprint_but(needs.key.as_ref().map_or("", |rule| &rule.signer.secret), endings)
+    let key = needs.key.as_ref().map(|rule| rule.signer.secret.as_str());
+    secrets.fingerprint_but(|name| key == Some(name) || needs.apart.contains(name), endings)
 }
 
 fn millis(span: Duration) -> u64 {

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::key::{Hmac, SideJwt};
+use crate::definition::{Key, each_text, named_in};
 
 /// How a call proves who is calling. The only way a secret gets into a request.
 #[derive(Clone, Debug, Deserialize)]
@@ -11,7 +12,7 @@ use super::key::{Hmac, SideJwt};
 pub enum Auth {
     /// A secret in a header, perhaps with a word before it.
     Header {
-        /// Name of the header.
+        /// Name of the header; a template over settings.
         header: String,
         /// Name of the secret setting.
         secret: String,
@@ -48,7 +49,8 @@ pub enum Auth {
     },
     /// A MAC over the request.
     Signature {
-        /// The MAC; its text may name `request.method`, `request.path`, `request.query` (sorted) and `request.body`.
+        /// The MAC; its text may name `request.method`, `request.path`, `request.query` (sorted), `request.query_plain` (decoded,
+        /// with names in lower case, sorted) and `request.body`.
         mac: Hmac,
         /// Query parameter that carries it.
         query: Option<String>,
@@ -75,6 +77,39 @@ struct Members {
     signature: Option<Hmac>,
     query: Option<String>,
     prefix: Option<String>,
+}
+
+impl Auth {
+    /// Secrets that it uses.
+    pub(in crate::provider) fn secrets(&self) -> impl Iterator<Item = &str> {
+        let key = match self {
+            Self::Header { secret, .. }
+            | Self::Bearer { secret }
+            | Self::Basic { secret, .. }
+            | Self::Member { secret, .. } => secret,
+            Self::Jwt { jwt: SideJwt { key, .. }, .. } | Self::Signature { mac: Hmac { key, .. }, .. } => key.secret(),
+        };
+        std::iter::once(key.as_str())
+    }
+
+    /// Settings that it uses, secret ones too.
+    pub(in crate::provider) fn settings(&self) -> Vec<String> {
+        let mut texts: Vec<&str> = Vec::new();
+        match self {
+            Self::Header { header, .. } => texts.push(header),
+            Self::Basic { user, .. } => texts.extend(user.as_deref()),
+            Self::Jwt { jwt, header, .. } => {
+                texts.extend([&*jwt.alg].into_iter().chain(jwt.kid.as_deref()).chain(header.as_deref()));
+                for value in jwt.header.values().chain(jwt.claims.values()) {
+                    each_text(value, &Key::default(), &mut |_, text| texts.push(text));
+                }
+            }
+            Self::Signature { mac, .. } => texts.push(&mac.text),
+            Self::Bearer { .. } | Self::Member { .. } => {}
+        }
+        let named = texts.into_iter().flat_map(|text| named_in("config.", text));
+        named.chain(self.secrets().map(str::to_owned)).collect()
+    }
 }
 
 impl TryFrom<Members> for Auth {

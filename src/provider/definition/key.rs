@@ -19,6 +19,16 @@ pub enum Key {
     Part(Part),
 }
 
+impl Key {
+    /// Name of the secret setting.
+    pub(in crate::provider) const fn secret(&self) -> &String {
+        match self {
+            Self::Whole(name) => name,
+            Self::Part(part) => &part.secret,
+        }
+    }
+}
+
 /// A MAC over text.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

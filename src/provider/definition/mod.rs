@@ -343,10 +343,7 @@ impl Definition {
 
     /// The secret setting that holds the key of tokens, where they are signed here.
     pub fn token_key(&self) -> Option<&str> {
-        match &self.token.as_ref()?.jwt.as_ref()?.key {
-            Key::Whole(name) => Some(name),
-            Key::Part(part) => Some(&part.secret),
-        }
+        Some(self.token.as_ref()?.jwt.as_ref()?.key.secret())
     }
 
     /// Whether the place of a mistake is in the definition, and not in what an operator gave for it.

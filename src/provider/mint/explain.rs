@@ -39,7 +39,7 @@ impl Provider {
     /// What a mint for `order` would do. Nothing is sent, nothing is signed.
     pub fn explain(&self, order: &Order<'_>) -> Result<Explanation, ProviderError> {
         let user = self.user_of(order)?;
-        let credentials = self.vault.current().clone();
+        let credentials = self.access.vault.current().clone();
         let variables = self.variables(&user, order, &credentials);
         let mut explanation = Explanation::default();
         explanation.line(0, format!("user id  {}", user.id));

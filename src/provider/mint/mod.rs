@@ -25,14 +25,11 @@ use crate::provider::definition::Class;
 use crate::provider::template::json::MissingValue;
 use crate::provider::template::{Profile, Variables};
 use crate::provider::user::UserId;
-use crate::trace::{Origin, TraceContext};
+use crate::trace::Origin;
 use token::{Let, Mint};
 
 /// Bytes of a token at most.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
-
-/// A refused credential is looked for anew, and waited for so long.
-const LOOK: Duration = Duration::from_secs(2);
 
 /// What a mint needs beside the definition.
 #[derive(Clone)]
@@ -86,7 +83,7 @@ impl Provider {
     /// Mints a token that is made here.
     pub fn mint_here(&self, order: &Order<'_>) -> Result<Minted, ProviderError> {
         let user = self.user_of(order)?;
-        let credentials = self.vault.current();
+        let credentials = self.access.vault.current();
         let variables = self.variables(&user, order, &credentials);
         let lets = self.work_out(&credentials, &variables)?;
         self.make(&credentials, &Variables { lets: &lets, ..variables })
@@ -100,14 +97,14 @@ impl Provider {
         // A subject that cannot be a user is refused, whatever the state of the provider.
         self.user_of(order)?;
         let call = self.admit(order, OwnFailures::Count).await?;
-        let deadline = self.clock.moment().plus(self.timeout);
-        let credentials = self.vault.current().clone();
+        let deadline = self.access.clock.moment().plus(self.access.timeout);
+        let credentials = self.access.vault.current().clone();
         let mut outcome = self.mint_remotely(&credentials, order, deadline).await;
         // The credential may have been replaced a moment ago. One look, one try: with an old one it would fail for ever.
         if matches!(&outcome, Err(error) if error.class == Class::CredentialRejected)
-            && self.vault.is_newer(credentials.generation, self.look()).await
+            && self.access.is_newer(credentials.generation).await
         {
-            let credentials = self.vault.current().clone();
+            let credentials = self.access.vault.current().clone();
             outcome = self.mint_remotely(&credentials, order, deadline).await;
         }
         self.report(call, order, &outcome);
@@ -116,27 +113,19 @@ impl Provider {
 
     /// Lets a call for the user of `order` pass the gate.
     async fn admit(&self, order: &Order<'_>, own: OwnFailures) -> Result<Admitted<'_, Class>, ProviderError> {
-        let until = self.clock.moment().plus(self.timeout);
-        Ok(self.gate.admit(order.profile.chat_subject(), own, &self.clock, until).await?)
+        let until = self.access.clock.moment().plus(self.access.timeout);
+        Ok(self.access.gate.admit(order.profile.chat_subject(), own, &self.access.clock, until).await?)
     }
 
     /// Reports how a call ended, to the breaker and to the log.
     fn report<T>(&self, call: Admitted<'_, Class>, order: &Order<'_>, outcome: &Result<T, ProviderError>) {
-        let now = self.clock.moment();
+        let now = self.access.clock.moment();
         if outcome.as_ref().is_err_and(ProviderError::is_ours) {
             return;
         }
         let ended = outcome.as_ref().map(|_| ()).map_err(ProviderError::failure);
         let change = call.report(ended, now);
-        self.journal.note(&self.name, outcome, change, order.origin.request_id.as_deref(), now);
-    }
-
-    /// Reads the secrets again, not on a worker. A file that is slow is not waited for by those who ask for sessions.
-    async fn look(self: &Arc<Self>) {
-        let own = Arc::clone(self);
-        let looking = tokio::task::spawn_blocking(move || own.vault.reload());
-        // What came of it is in the vault.
-        let _late = tokio::time::timeout(LOOK, looking).await;
+        self.access.journal.note(&self.access.name, outcome, change, order.origin.request_id.as_deref(), now);
     }
 
     async fn mint_remotely(
@@ -146,7 +135,7 @@ impl Provider {
         deadline: Moment,
     ) -> Result<Minted, ProviderError> {
         let user = self.user_of(order)?;
-        let run = self.run(credentials, order.origin.trace.as_ref(), deadline);
+        let run = self.access.run(credentials, order.origin.trace.as_ref(), deadline);
         let variables = self.variables(&user, order, credentials);
         // Once: a password that an upsert sets is the one that a token step logs in with.
         let lets = self.work_out(credentials, &variables)?;
@@ -156,7 +145,7 @@ impl Provider {
         let filled = known_as.as_deref().map(|known| known.fill(order));
         let as_sent = filled.as_ref().unwrap_or(order);
         let sent = Variables { lets: &lets, ..self.variables(&user, as_sent, credentials) };
-        let known = self.upserts.remembers(&user.id, self.session_credentials(), as_sent, self.clock.moment());
+        let known = self.upserts.remembers(&user.id, self.session_credentials(), as_sent, self.access.clock.moment());
         if !known {
             self.upsert(&run, &sent, as_sent).await?;
         }
@@ -183,8 +172,12 @@ impl Provider {
         let user = self.user_of(order)?;
         // Failures of its own are no way for a user to keep tokens.
         let call = self.admit(order, OwnFailures::Ignored).await?;
-        let credentials = self.vault.current().clone();
-        let run = self.run(&credentials, order.origin.trace.as_ref(), self.clock.moment().plus(self.timeout));
+        let credentials = self.access.vault.current().clone();
+        let run = self.access.run(
+            &credentials,
+            order.origin.trace.as_ref(),
+            self.access.clock.moment().plus(self.access.timeout),
+        );
         let variables = self.variables(&user, order, &credentials);
         let lets = Let::work_out_known(&self.compiled.lets, &credentials, &variables);
         let outcome = self.compiled.revoke.run(&run, &Variables { lets: &lets, ..variables }).await.map(|_harvest| ());
@@ -192,30 +185,12 @@ impl Provider {
         outcome
     }
 
-    pub(in crate::provider) fn run<'r>(
-        &'r self,
-        credentials: &'r Credentials,
-        trace: Option<&'r TraceContext>,
-        deadline: Moment,
-    ) -> Run<'r> {
-        Run {
-            outbound: &self.outbound,
-            clock: &self.clock,
-            credentials,
-            limiter: self.compiled.limiter.as_ref(),
-            retry_headers: &self.compiled.retry_headers,
-            trace,
-            deadline,
-            retries: self.retries,
-        }
-    }
-
     async fn upsert(&self, run: &Run<'_>, variables: &Variables<'_>, order: &Order<'_>) -> Result<(), ProviderError> {
         if self.compiled.upsert.is_empty() {
             return Ok(());
         }
         self.compiled.upsert.run(run, variables).await?;
-        self.upserts.remember(&variables.user.id, self.session_credentials(), order, self.clock.moment());
+        self.upserts.remember(&variables.user.id, self.session_credentials(), order, self.access.clock.moment());
         Ok(())
     }
 
@@ -241,7 +216,7 @@ impl Provider {
     ) -> Variables<'v> {
         Variables {
             inputs: &order.inputs,
-            now: self.clock.now(),
+            now: self.access.clock.now(),
             ttl: order.ttl,
             parts: &credentials.parts,
             ..Variables::of(user, &order.profile)
@@ -263,7 +238,7 @@ impl Provider {
     }
 
     fn missing_value(&self, step: &str, missing: &MissingValue) -> ProviderError {
-        tracing::warn!(provider = %self.name, member = missing.0, "a required value of the definition is missing");
+        tracing::warn!(provider = %self.access.name, member = missing.0, "a required value of the definition is missing");
         ProviderError::missing(step)
     }
 
@@ -286,7 +261,7 @@ impl Provider {
             Some(end) => Some(end.min(wanted)), // T-65: shorter lifetime
             None => self.compiled.lifetime.shorten.then_some(wanted),
         };
-        if expires.is_some_and(|end| end <= self.clock.now().plus(self.compiled.lifetime.margin)) {
+        if expires.is_some_and(|end| end <= self.access.clock.now().plus(self.compiled.lifetime.margin)) {
             return Err(wrong("token ends within the client's refresh margin"));
         }
         let user_id = match &self.compiled.user_id {

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BASE64URL};
+use md5::{Digest as _, Md5};
 use minijinja::value::Rest;
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value, filters};
 
@@ -12,7 +13,7 @@ use crate::provider::keys::nkey;
 
 /// Functions of a value. Of nothing they make nothing, so that a required value that is missing is missed, and is not an
 /// empty text. They are called by their last word; what is listed here cannot be written in an expression.
-const OF_VALUES: [&str; 15] = [
+const OF_VALUES: [&str; 16] = [
     "of lower",
     "of upper",
     "of trim",
@@ -27,6 +28,7 @@ const OF_VALUES: [&str; 15] = [
     "of b64url",
     "of sha256",
     "of sha1",
+    "of md5",
     "of string",
 ];
 
@@ -57,6 +59,11 @@ pub(super) static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     engine.add_filter("of sha256", |text: String| hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref()));
     engine.add_filter("of sha1", |text: String| {
         hex(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()).as_ref())
+    });
+    // A checksum that some providers ask for; nothing is proven by it. Of no body there is none.
+    engine.add_filter("of md5", |text: String| match text.as_str() {
+        "" => Value::UNDEFINED,
+        text => Value::from(hex(&Md5::digest(text))),
     });
     engine.add_filter("bytes", bytes);
     engine.add_filter("nkey", |text: String| {

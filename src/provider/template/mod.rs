@@ -20,7 +20,9 @@ pub(super) use scope::{Scope, TemplatePlace};
 use std::borrow::Cow;
 use std::time::Duration;
 
+use http::Method;
 use serde_json::Value;
+use url::Url;
 
 use super::keys::PublicKey;
 use super::user::UserId;
@@ -91,6 +93,8 @@ impl Profile<'_> {
 pub(super) struct Variables<'a> {
     pub(super) user: &'a UserId,
     pub(super) profile: &'a Profile<'a>,
+    /// Parameters of a call for an application, by index.
+    pub(super) params: &'a [Option<&'a str>],
     /// What the request added, in the order of the definition.
     pub(super) inputs: &'a [Option<&'a str>],
     pub(super) now: Timestamp,
@@ -113,15 +117,35 @@ pub(super) struct Variables<'a> {
     pub(super) failure: Option<&'a FailureView<'a>>,
 }
 
-/// A request, as its signature sees it.
-#[derive(Clone, Copy, Debug)]
+/// A request, as its signature sees it. It holds what a caller sent, so there is no `Debug`.
+#[derive(Clone, Copy)]
 pub(super) struct RequestText<'a> {
     pub(super) method: &'a str,
-    /// Path, encoded as it is sent.
-    pub(super) path: &'a str,
-    /// Query parameters, sorted by name and encoded as they are sent.
-    pub(super) query: &'a str,
-    pub(super) body: &'a str,
+    pub(super) url: &'a Url,
+    /// Empty where there is none, and absent where it is no text.
+    pub(super) body: Option<&'a str>,
+}
+
+impl<'a> RequestText<'a> {
+    pub(super) fn of(method: &'a Method, url: &'a Url, body: Option<&'a [u8]>) -> Self {
+        Self { method: method.as_str(), url, body: std::str::from_utf8(body.unwrap_or_default()).ok() }
+    }
+
+    /// Query parameters, sorted and encoded as they are sent.
+    fn query(&self) -> String {
+        let mut query: Vec<&str> =
+            self.url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).collect();
+        query.sort_unstable(); // fuzzing: sorted query
+        query.join("&")
+    }
+
+    /// Query parameters decoded, with names in lower case, sorted by name.
+    fn query_plain(&self) -> String {
+        let mut pairs: Vec<(String, Cow<'_, str>)> =
+            self.url.query_pairs().map(|(name, value)| (name.to_lowercase(), value)).collect();
+        pairs.sort();
+        pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+    }
 }
 
 impl<'a> Variables<'a> {
@@ -130,6 +154,7 @@ impl<'a> Variables<'a> {
         Self {
             user,
             profile,
+            params: &[],
             inputs: &[],
             now: Timestamp::from_seconds(0),
             ttl: Duration::ZERO,

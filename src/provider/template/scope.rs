@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::ProfileUse;
-use super::slot::{FAILURE_NAMES, KEY_NAMES, NAMES, REQUEST_NAMES, SESSION_NAMES, SessionPart, Slot};
+use super::slot::{
+    FAILURE_NAMES, KEY_NAMES, NAMES, REFUSAL_NAMES, REQUEST_NAMES, RequestPart, SESSION_NAMES, SessionPart, Slot,
+};
 use crate::definition::Mistake;
 
 /// Where a template stands, as far as that says what it may name.
@@ -26,6 +28,10 @@ pub(in crate::provider) enum TemplatePlace {
     Client,
     /// A failure in the form of a client: settings and the failure.
     Failure,
+    /// A call that is made for an application: settings, the time, the call and its parameters.
+    Gateway,
+    /// The refusal of such a call: settings and the refusal.
+    Refusal,
 }
 
 /// What expressions may name, and what they did name.
@@ -43,6 +49,8 @@ pub(in crate::provider) struct Scope {
     pub(in crate::provider) parts: Vec<String>,
     /// Values that earlier steps take, as `STEP.NAME`, by index.
     pub(in crate::provider) taken: Vec<String>,
+    /// Parameters of a call for an application, by index.
+    pub(in crate::provider) params: Vec<String>,
     /// Declared inputs, by index.
     pub(in crate::provider) inputs: Vec<String>,
     /// Values of `let` so far, by index.
@@ -63,6 +71,8 @@ pub(in crate::provider) struct Scope {
     pub(in crate::provider) segment_users: bool,
     /// Settings that were named.
     pub(in crate::provider) used_settings: BTreeSet<String>,
+    /// Whether the body of the call was named.
+    pub(in crate::provider) names_body: bool,
     /// What lifetimes were named in, in seconds: the largest unit.
     pub(in crate::provider) ttl_unit: u64,
 }
@@ -102,6 +112,9 @@ impl Scope {
         if let Some(input) = name.strip_prefix("input.") {
             return position(&self.inputs, input).map(Slot::Input);
         }
+        if let Some(own) = name.strip_prefix("param.").filter(|_| self.place == TemplatePlace::Gateway) {
+            return position(&self.params, own).map(Slot::Param);
+        }
         if let Some(own) = name.strip_prefix("let.") {
             return position(&self.lets, own).map(Slot::Let);
         }
@@ -115,7 +128,8 @@ impl Scope {
     /// Names that only this place has.
     const fn names_here(&self) -> &'static [(&'static str, Slot)] {
         match self.place {
-            TemplatePlace::Signature => &REQUEST_NAMES,
+            TemplatePlace::Signature | TemplatePlace::Gateway => &REQUEST_NAMES,
+            TemplatePlace::Refusal => &REFUSAL_NAMES,
             TemplatePlace::Keys => &KEY_NAMES,
             TemplatePlace::Client => &SESSION_NAMES,
             TemplatePlace::Failure => &FAILURE_NAMES,
@@ -153,8 +167,12 @@ impl Scope {
                 "a client is told what the session says; use session.*, input.*, config.* and the profile, and put what else \
                  it needs into response.extra",
             ),
+            TemplatePlace::Gateway => (
+                slot.is_in_call(),
+                "a call for an application has no user and no token; use config.*, now.*, random.*, request.* and param.*",
+            ),
             // T-75: nothing of the request
-            TemplatePlace::Failure => (
+            TemplatePlace::Failure | TemplatePlace::Refusal => (
                 matches!(slot, Slot::Failure(_)),
                 "nothing of a request is told with a failure; use config.* and error.*",
             ),
@@ -169,6 +187,7 @@ impl Scope {
             Slot::Groups => self.uses.groups = true,
             Slot::Roles => self.uses.roles = true,
             Slot::Input(index) => self.used_inputs.extend(self.inputs.get(index).cloned()),
+            Slot::Request(RequestPart::Body) => self.names_body = true,
             Slot::Lifetime(unit) => self.ttl_unit = self.ttl_unit.max(unit.seconds()),
             _ => {}
         }
@@ -178,7 +197,10 @@ impl Scope {
     fn admit_setting(&mut self, setting: &str) -> Result<Option<Slot>, Mistake> {
         self.used_settings.insert(setting.to_owned());
         if let Some(index) = self.parts.iter().position(|own| own == setting) {
-            if matches!(self.place, TemplatePlace::Load | TemplatePlace::Client | TemplatePlace::Failure) {
+            if matches!(
+                self.place,
+                TemplatePlace::Load | TemplatePlace::Client | TemplatePlace::Failure | TemplatePlace::Refusal
+            ) {
                 let problem = "is part of a secret that may change, and this place is fixed before that is read";
                 return Err(format!("\"config.{setting}\" {problem}").into());
             }
@@ -194,7 +216,9 @@ impl Scope {
     fn unknown(&self, name: &str) -> Mistake {
         let declared = |room: &str, names: &[String]| names.iter().map(|own| format!("{room}.{own}")).collect();
         let members = if self.place == TemplatePlace::Client { &self.members[..] } else { &[] };
-        let own: [Vec<String>; 4] = [
+        let params = if self.place == TemplatePlace::Gateway { &self.params[..] } else { &[] };
+        let own: [Vec<String>; 5] = [
+            declared("param", params),
             declared("input", &self.inputs),
             declared("let", &self.lets),
             declared("step", &self.taken),

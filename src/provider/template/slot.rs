@@ -30,6 +30,8 @@ pub(super) enum Slot {
     Taken(usize),
     /// What the request added.
     Input(usize),
+    /// A parameter of a call for an application.
+    Param(usize),
     /// A value of `let`.
     Let(usize),
     /// The public part of a secret.
@@ -71,6 +73,7 @@ pub(super) enum RequestPart {
     Method,
     Path,
     Query,
+    QueryPlain,
     Body,
 }
 
@@ -132,10 +135,11 @@ pub(super) const NAMES: [(&str, Slot); 23] = [
 ];
 
 /// Names in the text of a request signature.
-pub(super) const REQUEST_NAMES: [(&str, Slot); 4] = [
+pub(super) const REQUEST_NAMES: [(&str, Slot); 5] = [
     ("request.method", Slot::Request(RequestPart::Method)),
     ("request.path", Slot::Request(RequestPart::Path)),
     ("request.query", Slot::Request(RequestPart::Query)),
+    ("request.query_plain", Slot::Request(RequestPart::QueryPlain)),
     ("request.body", Slot::Request(RequestPart::Body)),
 ];
 
@@ -164,6 +168,13 @@ pub(super) const FAILURE_NAMES: [(&str, Slot); 4] = [
     ("error.requestId", Slot::Failure(FailurePart::RequestId)),
 ];
 
+/// What a refusal of the gateway says.
+pub(super) const REFUSAL_NAMES: [(&str, Slot); 3] = [
+    ("error.text", Slot::Failure(FailurePart::Message)),
+    ("error.code", Slot::Failure(FailurePart::Code)),
+    ("error.status", Slot::Failure(FailurePart::Status)),
+];
+
 impl Slot {
     /// The value; `None` where there is none.
     pub(super) fn value<'v>(self, variables: &'v Variables<'_>) -> Option<Datum<'v>> {
@@ -189,15 +200,15 @@ impl Slot {
             Self::Item => variables.item.map(text),
             Self::Taken(index) => Some(json(variables.taken.get(index)?.as_ref()?)),
             Self::Input(index) => (*variables.inputs.get(index)?).map(text),
+            Self::Param(index) => (*variables.params.get(index)?).map(text),
             Self::Let(index) => variables.lets.get(index).filter(|value| !value.is_null()).map(json),
             Self::Part(index) => variables.parts.get(index).map(|part| text(part)),
-            Self::Request(part) => variables.request.map(|request| {
-                text(match part {
-                    RequestPart::Method => request.method,
-                    RequestPart::Path => request.path,
-                    RequestPart::Query => request.query,
-                    RequestPart::Body => request.body,
-                })
+            Self::Request(part) => variables.request.and_then(|request| match part {
+                RequestPart::Method => Some(text(request.method)),
+                RequestPart::Path => Some(text(request.url.path())),
+                RequestPart::Query => Some(Datum::Text(Cow::Owned(request.query()))),
+                RequestPart::QueryPlain => Some(Datum::Text(Cow::Owned(request.query_plain()))),
+                RequestPart::Body => request.body.map(text),
             }),
             Self::Session(part) => part.value(variables.session?),
             Self::Failure(part) => variables.failure.map(|failure| match part {
@@ -227,6 +238,11 @@ impl Slot {
                 | Self::Email
                 | Self::Avatar
         ) || matches!(self, Self::Groups | Self::Roles | Self::Source | Self::Issuer | Self::Subject)
+    }
+
+    /// Whether it is known of a call that is made for an application.
+    pub(super) const fn is_in_call(self) -> bool {
+        matches!(self, Self::Request(_) | Self::Param(_) | Self::Now(_) | Self::RandomUuid | Self::RandomHex)
     }
 
     /// Whether it may be moved by a whole number.

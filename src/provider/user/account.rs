@@ -47,22 +47,22 @@ impl Provider {
                  in both if they mean the same people",
                 shown(self),
                 shown(other),
-                other.name
+                other.access.name
             ));
         }
-        let rule = |provider: &Self| (provider.compiled.user.unfit, provider.vault.current().user_key.is_some());
+        let rule = |provider: &Self| (provider.compiled.user.unfit, provider.access.vault.current().user_key.is_some());
         // T-67: one rule an account
         (own == others && rule(self) != rule(other)).then(|| {
             format!(
                 "provider \"{}\" is the same account with the same prefix, but user_unfit or user_key differs, so a user \
                  here could be another one there; write the same in both, or prefixes of which none begins the other",
-                other.name
+                other.access.name
             )
         })
     }
 
     fn is_one_account_with(&self, other: &Self) -> bool {
-        let [own, others] = [self, other].map(|provider| provider.vault.current());
+        let [own, others] = [self, other].map(|provider| provider.access.vault.current());
         self.compiled.account == other.compiled.account
             && self.compiled.account.secrets.iter().all(|name| own.has_same_secret(&others, name))
             && self.compiled.account.parts.iter().all(|(_, at)| own.parts.get(*at) == others.parts.get(*at))

@@ -47,7 +47,7 @@ impl std::fmt::Debug for UserId {
 }
 
 /// The compiled rule.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::provider) struct UserRule {
     /// Text before the subject.
     pub(in crate::provider) prefix: String,

@@ -131,7 +131,7 @@ impl<'p> Rotation<'p> {
 
     /// Does what comes next.
     pub async fn step(&mut self) -> Result<Progress, RotationError> {
-        let now = self.provider.clock.now();
+        let now = self.provider.access.clock.now();
         let stage = match self.record.stage {
             Stage::Begun => {
                 self.make()?;
@@ -161,8 +161,8 @@ impl<'p> Rotation<'p> {
             }
             Stage::Verified => {
                 self.switch()?;
-                let longest = self.provider.vault.longest().saturating_add(SLACK);
-                let now = self.provider.clock.now();
+                let longest = self.provider.access.vault.longest().saturating_add(SLACK);
+                let now = self.provider.access.clock.now();
                 self.record.retire_at = Some(Date(now.plus(self.plan.overlap.unwrap_or(longest))));
                 Stage::Switched
             }
@@ -205,11 +205,11 @@ impl<'p> Rotation<'p> {
     /// The public half of the new key, as a service reads it.
     fn read_new(&self) -> Result<PublicKey, RotationError> {
         let kid = &self.record.new_kid;
-        if let News::Unusable(mistakes) = self.provider.vault.reload() {
+        if let News::Unusable(mistakes) = self.provider.access.vault.reload() {
             let text: Vec<_> = mistakes.iter().map(|mistake| format!("{} {}", mistake.key, mistake.problem)).collect();
             return Err(mistake(text.join("; ")));
         }
-        let signer = self.provider.vault.key(kid);
+        let signer = self.provider.access.vault.key(kid);
         let public = signer.and_then(|signer| PublicKey::of(&signer.key, &signer.id));
         public.ok_or_else(|| mistake(format!("key {kid} is not in {} any more", self.folder.display())))
     }
@@ -230,7 +230,7 @@ impl<'p> Rotation<'p> {
 
     /// Asks until the provider has the key in service. Providers take their time; a refused credential is refused again.
     async fn verify(&self) -> Result<(), RotationError> {
-        let clock = &self.provider.clock;
+        let clock = &self.provider.access.clock;
         let until = clock.moment().plus(self.plan.patience);
         let mut before: u32 = 0;
         loop {
@@ -278,10 +278,10 @@ fn folder(provider: &Provider) -> Result<&Path, RotationError> {
         mistake(format!(
             "provider {} has no folder of keys; write {}_dir in its table, or name one with --dir",
             provider.name(),
-            provider.vault.key_setting().unwrap_or("key")
+            provider.access.vault.key_setting().unwrap_or("key")
         ))
     };
-    provider.vault.key_folder().map(PathBuf::as_path).ok_or_else(none)
+    provider.access.vault.key_folder().map(PathBuf::as_path).ok_or_else(none)
 }
 
 fn lock(folder: &Path) -> Result<std::fs::File, RotationError> {
@@ -293,7 +293,7 @@ fn lock(folder: &Path) -> Result<std::fs::File, RotationError> {
 }
 
 fn begin(provider: &Provider, plan: &Plan) -> Result<Record, RotationError> {
-    let signer = provider.vault.current().signer.clone();
+    let signer = provider.access.vault.current().signer.clone();
     let signer = signer.ok_or_else(|| mistake(format!("provider {} does not sign tokens", provider.name())))?;
     let shared = || {
         mistake(format!(
@@ -302,13 +302,13 @@ fn begin(provider: &Provider, plan: &Plan) -> Result<Record, RotationError> {
         ))
     };
     let old = PublicKey::of(&signer.key, &signer.id).ok_or_else(shared)?;
-    let now = provider.clock.now();
+    let now = provider.access.clock.now();
     let digits = |text: String| text.chars().filter(char::is_ascii_digit).take(14).collect::<String>();
     let kid = plan.kid.clone().unwrap_or_else(|| digits(now.to_rfc3339()));
     if !is_key_name(&kid) {
         return Err(mistake(format!("\"{kid}\" cannot be a key id; use letters, digits, dot, dash and underscore")));
     }
-    if provider.vault.key(&kid).is_some() {
+    if provider.access.vault.key(&kid).is_some() {
         return Err(mistake(format!("there is a key {kid} already")));
     }
     Ok(Record {

@@ -10,9 +10,9 @@ use crate::provider::user::UserId;
 impl Provider {
     /// Runs calls about `key`.
     pub(in crate::provider) async fn call_about(&self, key: &PublicKey, calls: &Sequence) -> Result<(), ProviderError> {
-        let credentials = self.vault.current().clone();
-        let now = self.clock.now();
-        let run = self.run(&credentials, None, self.clock.moment().plus(self.timeout));
+        let credentials = self.access.vault.current().clone();
+        let now = self.access.clock.now();
+        let run = self.access.run(&credentials, None, self.access.clock.moment().plus(self.access.timeout));
         let (no_user, nothing) = (UserId::default(), Profile::default());
         let variables =
             Variables { key: Some(key), now, parts: &credentials.parts, ..Variables::of(&no_user, &nothing) };

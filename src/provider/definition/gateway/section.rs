@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Gateway, Listed, OwnGateway};
-use crate::definition::{Key, Mistake, Mistakes, Segment, Setting, fill_between, read, split};
+use super::{Auth, Gateway, Listed, OneOrMany, OwnGateway};
+use crate::definition::{Key, Mistake, Mistakes, Setting, each_text, fill_between, named_in, read};
 
 /// `[gateway]` as it stands in a definition. Settings in it are filled in where a mount names the provider.
 #[derive(Clone, Debug, Deserialize)]
@@ -32,25 +32,24 @@ impl GatewaySection {
         }
     }
 
-    /// Whether it says itself how calls prove who is calling.
-    pub fn has_auth(&self) -> bool {
-        self.0.contains_key("auth")
-    }
-
     /// How many groups of calls it has.
     pub fn groups(&self) -> usize {
         self.0.get("calls").and_then(Value::as_array).map_or(0, Vec::len)
     }
 
-    /// Settings that it names, those of its `auth` aside: in `{{ … }}`, as `{=config.NAME}`, in `needs` and as `paths`.
-    pub fn names(&self) -> BTreeSet<String> {
-        let members = self.0.iter().filter(|(name, _)| *name != "auth");
+    /// Settings that calls use, secret ones too: in `{{ … }}`, as `{=config.NAME}`, in `needs`, as `paths`, and in what proves
+    /// who is calling, which is `auth` where the section does not say.
+    pub fn names(&self, auth: Option<&OneOrMany<Auth>>) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
-        for (_, value) in members {
+        for value in self.0.values() {
             each_text(value, &Key::default(), &mut |_, text| found.extend(named(text)));
         }
         found.extend(self.needs().map(str::to_owned));
         found.extend(self.0.get("paths").and_then(Value::as_str).map(str::to_owned));
+        let own =
+            self.0.get("auth").map(|own| serde_json::from_value::<OneOrMany<Auth>>(own.clone()).unwrap_or_default());
+        let auths = own.as_ref().or(auth).map_or(&[][..], OneOrMany::as_slice);
+        found.extend(auths.iter().flat_map(Auth::settings));
         found
     }
 
@@ -124,31 +123,9 @@ fn with_templates(mut filled: Value, templates: Templates) -> Value {
     filled
 }
 
-/// Calls `found` with every text in `value` and its place.
-fn each_text<'v>(value: &'v Value, place: &Key, found: &mut impl FnMut(&Key, &'v str)) {
-    match value {
-        Value::String(text) => found(place, text),
-        Value::Array(items) => items.iter().enumerate().for_each(|(n, item)| each_text(item, &place.item(n), found)),
-        Value::Object(members) => {
-            members.iter().for_each(|(name, member)| each_text(member, &place.below(name), found));
-        }
-        _ => {}
-    }
-}
-
 /// Settings that a text names, in expressions and as `{=config.NAME}`.
 fn named(text: &str) -> Vec<String> {
-    let in_braces = |segment| match segment {
-        Segment::Expression(expression) => Some(expression),
-        Segment::Literal(_) => None,
-    };
-    let segments = split(text).unwrap_or_default();
-    let expressions: Vec<String> = segments.into_iter().filter_map(in_braces).collect();
-    let in_expressions = expressions.iter().flat_map(|expression| expression.split("config.").skip(1)).map(|rest| {
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        rest.get(..end.unwrap_or(rest.len())).unwrap_or_default().to_owned()
-    });
-    in_expressions.chain(constants_in(text).map(str::to_owned)).collect()
+    named_in("config.", text).into_iter().chain(constants_in(text).map(str::to_owned)).collect()
 }
 
 /// Settings that a path must hold: `{=config.NAME}`.

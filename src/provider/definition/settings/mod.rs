@@ -3,7 +3,7 @@
 
 mod secret;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use regex_lite::Regex;
@@ -43,7 +43,7 @@ pub(in crate::provider) fn resolve(
     resolve_for(Use::of, definition, |_| true, given, environment)
 }
 
-/// Resolves the declared settings that are `wanted` for webhooks; what the definition does not declare is refused.
+/// Resolves the declared settings that are `wanted`, where no tokens are signed; what the definition does not declare is refused.
 pub(in crate::provider) fn resolve_some(
     definition: &Definition,
     wanted: impl Fn(&String) -> bool,
@@ -51,6 +51,31 @@ pub(in crate::provider) fn resolve_some(
     environment: &Environment,
 ) -> Result<Settings, Mistakes> {
     resolve_for(Use::of_webhooks, definition, wanted, given, environment)
+}
+
+/// Adds what defaults of wanted settings name, and the secrets that wanted settings are parts of.
+pub(in crate::provider) fn widen(definition: &Definition, wanted: &mut BTreeSet<String>) {
+    let mut left: Vec<String> = wanted.iter().cloned().collect();
+    while let Some(name) = left.pop() {
+        let Some(setting) = definition.settings.get(&name) else { continue };
+        let by_default = setting.default.iter().flat_map(crate::definition::settings_in);
+        let whole = setting.part_of.iter().map(|part| part.secret.clone());
+        left.extend(by_default.chain(whole).filter(|name| wanted.insert(name.clone())));
+    }
+}
+
+/// What to say of a setting that has no value, where `why` says who needs it; and the key that lacks.
+pub(in crate::provider) fn missing(definition: &Definition, name: &str, why: &str) -> (Key, String) {
+    let setting = definition.settings.get(name);
+    let about = setting.map_or("", |setting| setting.about.trim_end_matches('.'));
+    let variable = setting.and_then(|setting| setting.env.as_ref());
+    if setting.is_some_and(|setting| !setting.secret) {
+        let instead = variable.map(|variable| format!(", or set {variable}")).unwrap_or_default();
+        return (Key::of(name), format!("is missing, and {why}; write {name} = \"…\"{instead} ({about})"));
+    }
+    let instead = variable.map(|variable| format!(", or set {variable} or {variable}_FILE")).unwrap_or_default();
+    let problem = format!("is missing, and {why}; write {name}_file = \"/path\"{instead} ({about})");
+    (Key::of(format!("{name}_file")), problem)
 }
 
 fn resolve_for(
