@@ -9,6 +9,8 @@
 
 pub mod answer;
 mod body;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod gate;
 pub mod operation;
 pub mod refusal;
