@@ -33,7 +33,6 @@ use crate::secrets::{self, Reload};
 use crate::session::{Plan, Sessions};
 use crate::telemetry::{self, LogQueue, RequestLog};
 use crate::webhook::Webhook;
-use crate::webhook::store::Store;
 use crate::webhook::store::sqlite::SealKey;
 
 pub(crate) use descriptors::raise as raise_descriptor_limit;
