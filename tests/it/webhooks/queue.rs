@@ -72,7 +72,7 @@ async fn the_key_of_the_queue_is_checked() {
         ..Setup::default()
     };
     let checked = || {
-        let drawn = draw(&setup.text(folder.path(), &application), &Environment::default(), clock());
+        let drawn = draw(&setup.text(folder.path(), &application.fake.base_url()), &Environment::default(), clock());
         drawn.map(drop).map_err(|errors| errors.to_string())
     };
     let told = checked().unwrap_err();

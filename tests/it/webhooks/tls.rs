@@ -65,7 +65,7 @@ async fn mistakes_are_told_at_the_table_of_this_listener() {
     ] {
         let mut setup = setup(&mount);
         setup.overrides.extend(more);
-        let text = setup.text(folder.path(), &application).replace("plain-hooks", "sendsar");
+        let text = setup.text(folder.path(), &application.fake.base_url()).replace("plain-hooks", "sendsar");
         let errors = draw(&text, &Environment::default(), clock()).expect_err(expected).to_string();
         assert!(errors.contains(expected), "{errors}");
     }
