@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
+use crate::config::{self, Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
 use crate::definition::Mistake;
 use crate::gateway::{Gateway, Parts};
 use crate::identity;
@@ -142,7 +142,9 @@ impl Blueprint {
         });
         let mut tls = BTreeMap::new();
         for own in config.tls() {
-            match Tls::open(own, config.server.http2, &clock, &metrics) {
+            // The gateway speaks HTTP/1.1 alone.
+            let http2 = config.server.http2 && own.section != "gateway";
+            match Tls::open(own, http2, &clock, &metrics) {
                 Ok(opened) => drop(tls.insert(own.section, opened)),
                 Err(mistakes) => errors.extend(mistakes),
             }
