@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::config::{self, Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
+use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
 use crate::definition::Mistake;
 use crate::gateway::{Gateway, Parts};
 use crate::identity;
