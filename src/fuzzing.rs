@@ -48,11 +48,17 @@ targets! {
     provider::retry_advice,
     session::answer_headers,
     session::session_key,
+    webhook::webhook_request,
+    webhook::webhook_signature,
+    webhook::webhook_form,
+    webhook::webhook_gzip,
+    webhook::webhook_field,
     webhook::queue_row,
     gateway::gateway_target,
     gateway::gateway_query,
     gateway::gateway_json,
     gateway::gateway_protobuf,
+    gateway::gateway_scrub,
 }
 
 /// Runs the target called `name`. Unknown names do nothing; a test holds that there are none.
