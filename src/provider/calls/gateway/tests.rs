@@ -476,6 +476,33 @@ async fn a_provider_that_asks_for_fewer_calls_pauses_the_gateway_alone() {
     assert_eq!(admit().await.err(), Some(Refused::RateLimited(Duration::from_secs(1))), "a pause of its own again");
 }
 
+#[tokio::test]
+async fn calls_under_way_when_a_pause_begins_neither_end_it_nor_add_to_it() {
+    let setup = Setup::new(LIVE);
+    let gateway = setup.gateway();
+    let mut under_way = Vec::new();
+    for _ in 0..6 {
+        under_way.push(gateway.admit(Duration::ZERO).await.expect("no pause"));
+    }
+    let none = HeaderMap::new();
+    let mut headers = HeaderMap::new();
+    headers.insert("retry-after", "3".parse().expect("a value"));
+    for (status, headers, seconds) in
+        [(429, &none, 1), (429, &none, 1), (200, &none, 1), (429, &headers, 3), (429, &none, 3), (200, &none, 3)]
+    {
+        under_way.pop().expect("one more").report(Ended::Answered { status, headers }, None);
+        let refused = gateway.admit(Duration::ZERO).await.err();
+        assert_eq!(refused, Some(Refused::RateLimited(Duration::from_secs(seconds))), "{status}");
+    }
+    setup.clock.advance(Duration::from_secs(3));
+    gateway
+        .admit(Duration::ZERO)
+        .await
+        .expect("no pause")
+        .report(Ended::Answered { status: 429, headers: &none }, None);
+    assert_eq!(gateway.admit(Duration::ZERO).await.err(), Some(Refused::RateLimited(Duration::from_secs(2))));
+}
+
 /// G-23: what a caller can bring about says nothing about the provider.
 #[tokio::test]
 async fn the_breaker_hears_of_connections_and_of_the_providers_front_alone() {
