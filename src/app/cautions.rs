@@ -79,6 +79,14 @@ impl Blueprint {
         for provider in self.providers.values() {
             warn_of(provider);
         }
+        for (provider, gateway) in &self.gateways {
+            for (secret, place) in gateway.secret_places().filter(|_| !self.providers.contains_key(provider)) {
+                tracing::info!(provider, secret, "comes from {place}");
+            }
+            for caution in gateway.cautions() {
+                tracing::warn!(provider, "{caution}");
+            }
+        }
         for webhook in &self.webhooks {
             let name = &*webhook.config().name;
             for (secret, place) in webhook.secret_places() {

@@ -184,6 +184,11 @@ impl Gateway {
         &self.rules.cautions
     }
 
+    /// Where each secret comes from, for people.
+    pub fn secret_places(&self) -> impl Iterator<Item = (&str, String)> {
+        self.access.vault.places()
+    }
+
     /// A mistake in the section at the place where its author finds it; its key stands below `gateway`.
     pub fn error(&self, mistake: Mistake) -> ConfigError {
         self.places.error(mistake.within("gateway"))
