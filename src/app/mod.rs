@@ -5,6 +5,7 @@
 
 mod cautions;
 mod descriptors;
+mod gateway;
 mod plans;
 mod readiness;
 mod summary;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
 use crate::definition::Mistake;
+use crate::gateway::{Gateway, Parts};
 use crate::identity;
 use crate::inbound::{AppState, BodyLimits, Bound, Calls, Entrance, Limits, Listener, Protocol, Routes, Service, Tls};
 use crate::lifecycle::Lifecycle;
@@ -58,6 +60,8 @@ pub struct Blueprint {
     gateways: BTreeMap<String, Arc<provider::Gateway>>,
     plans: Vec<Arc<Plan>>,
     webhooks: Vec<Arc<Webhook>>,
+    gateway: Option<Arc<Gateway>>,
+    gateway_tls: Option<Arc<Tls>>,
     poster: Poster,
     tls: Option<Arc<Tls>>,
     clock: Arc<dyn Clock>,
@@ -130,6 +134,14 @@ impl Blueprint {
         }
         let queue = config.webhooks.as_ref().and_then(|webhooks| webhooks.queue.as_ref());
         errors.extend(queue.and_then(|queue| SealKey::configured(queue).err()));
+        let gateway = config.gateway.as_ref().map(|gateway| {
+            let parts = Parts { providers: &gateways, sources: sources.as_ref().ok(), services: &services };
+            Gateway::configure(gateway, &parts)
+        });
+        let gateway = gateway.transpose().unwrap_or_else(|mistakes| {
+            errors.extend(mistakes);
+            None
+        });
         let tls = Tls::open(&config.server, &clock, &metrics).unwrap_or_else(|mistakes| {
             errors.extend(mistakes);
             None
@@ -146,6 +158,8 @@ impl Blueprint {
                 gateways,
                 plans,
                 webhooks,
+                gateway: gateway.map(Arc::new),
+                gateway_tls: None,
                 poster,
                 tls,
                 clock,
@@ -203,8 +217,15 @@ impl Blueprint {
         let calls: usize = self.config.providers.values().map(|provider| provider.calls_at_once).sum();
         let webhooks = self.config.webhooks.iter();
         let deliveries: usize = webhooks.clone().flat_map(|own| &own.served).map(|own| own.deliveries_at_once).sum();
-        let listeners = 1 + self.config.grpc.iter().count() + webhooks.count();
-        DescriptorShares::share(self.config.server.max_connections, listeners, calls.saturating_add(deliveries))
+        let gateway = self.config.gateway.iter();
+        let gateway_calls: usize = gateway.clone().map(|own| own.max_in_flight).sum();
+        let gateway_listeners: usize = gateway.map(|own| own.listeners().count()).sum();
+        let listeners = 1 + self.config.grpc.iter().count() + webhooks.count() + gateway_listeners;
+        DescriptorShares::share(
+            self.config.server.max_connections,
+            listeners,
+            calls.saturating_add(deliveries).saturating_add(gateway_calls),
+        )
     }
 
     /// What is read again when its files change.
@@ -220,7 +241,10 @@ impl Blueprint {
         for webhook in &self.webhooks {
             all.push(Arc::<Webhook>::clone(webhook));
         }
-        if let Some(tls) = &self.tls {
+        if let Some(gateway) = &self.gateway {
+            all.push(Arc::<Gateway>::clone(gateway));
+        }
+        for tls in [&self.tls, &self.gateway_tls].into_iter().flatten() {
             all.push(Arc::<Tls>::clone(tls));
         }
         all.push(Arc::new(Denied { sources: Arc::clone(&self.sources), sessions: Arc::clone(sessions) }));
@@ -319,7 +343,7 @@ impl App {
         let routes = Routes::front(&state);
         let mut listeners = vec![
             Listener {
-                key: FRONT,
+                key: FRONT.into(),
                 bound: bind(FRONT, &server.listen)?,
                 service: Service::Routes(routes.clone()),
                 limits,
@@ -327,7 +351,7 @@ impl App {
                 lifecycle: lifecycle.clone(),
             },
             Listener {
-                key: OPS,
+                key: OPS.into(),
                 bound: bind(OPS, &config.ops)?,
                 service: Service::Routes(Routes::ops(&lifecycle, &state)),
                 limits: limits.of_ops(shares.ops),
@@ -337,7 +361,7 @@ impl App {
         ];
         if let Some(grpc) = &config.grpc {
             listeners.push(Listener {
-                key: GRPC,
+                key: GRPC.into(),
                 bound: bind(GRPC, &grpc.listen)?,
                 service: Service::Calls(Calls::new(grpc, &routes, server.header_timeout, &lifecycle)),
                 limits: Limits { protocol: Protocol::Http2, ..limits },
@@ -347,7 +371,7 @@ impl App {
         }
         if let Some(own) = &config.webhooks {
             listeners.push(Listener {
-                key: WEBHOOKS,
+                key: WEBHOOKS.into(),
                 bound: bind(WEBHOOKS, &own.server.listen)?,
                 // W-25: paths of webhooks alone
                 service: Service::Routes(Routes::webhooks(&webhooks.receivers, own.server.body_timeout, &state)),
@@ -356,6 +380,8 @@ impl App {
                 lifecycle: lifecycle.clone(),
             });
         }
+        let parts = gateway::Parts { blueprint: &blueprint, log: &state.log, limits, lifecycle: &lifecycle };
+        listeners.extend(gateway::listeners(&parts, bind)?);
         lifecycle.spawn(Arc::clone(&state.sessions).run_renewals());
         blueprint.sources.start(&lifecycle);
         let nudge = watch_files(&blueprint, &state.sessions, &lifecycle);

@@ -19,9 +19,9 @@ mod user;
 
 pub use definition::{PRESETS, summary};
 pub use keys::KeySetStatus;
-pub use peer::{ConnectionProof, Peer, PeerProof, Peers, Rank};
+pub use peer::{CallerGate, ConnectionProof, Peer, PeerProof, Peers, Rank};
 pub use refusal::Refusal;
 pub use request::{Evidence, Relayed, Worth};
 pub use resolver::Resolver;
-pub use source::{IdentityStatus, Sources};
+pub use source::{Assertions, IdentityStatus, Sources};
 pub use user::{Identity, Roles};

@@ -8,6 +8,7 @@
 mod connection;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod gateway;
 mod grpc;
 mod listener;
 mod reply;
@@ -20,8 +21,10 @@ mod webhook;
 use std::sync::Arc;
 
 pub use connection::Protocol;
+pub use gateway::Mounts;
 pub use grpc::Calls;
 pub use listener::{Bound, Entrance, Limits, Tls};
+pub use reply::gateway::gateway_row;
 pub use reply::{Outcome, Row, Subrequest};
 pub use request::body::BodyLimits;
 pub use routes::{Routes, form};

@@ -1,7 +1,9 @@
 //! A listener with what it answers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::gateway::Mounts;
 use super::grpc::Calls;
 use super::listener::{Bound, Entrance, Limits, serve};
 use super::routes::Routes;
@@ -12,7 +14,7 @@ use crate::metrics::Metrics;
 #[derive(Debug)]
 pub struct Listener {
     /// The key that says where it is.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// The port.
     pub bound: Bound,
     /// What it answers.
@@ -32,6 +34,8 @@ pub enum Service {
     Routes(Routes),
     /// Calls over gRPC.
     Calls(Calls),
+    /// Server-side calls.
+    Gateway(Mounts),
 }
 
 impl Listener {
@@ -40,6 +44,7 @@ impl Listener {
         let Self { key: _, bound, service, limits, entrance, lifecycle } = self;
         match service {
             Service::Routes(routes) => serve(bound, routes, limits, entrance, lifecycle, &metrics).await,
+            Service::Gateway(mounts) => serve(bound, mounts, limits, entrance, lifecycle, &metrics).await,
             Service::Calls(calls) => serve(bound, calls, limits, entrance, lifecycle, &metrics).await,
         }
     }

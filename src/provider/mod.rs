@@ -31,6 +31,7 @@ use serde_json::Value;
 pub use calls::advice::retry_after;
 pub use calls::error::{Cause, ProviderError};
 pub use calls::gateway::{Admitted, Carried, Ended, Gateway, Refused};
+pub use calls::virtual_key::{FittedKey, NotShown, Presented, Shown, VirtualScheme};
 pub use client::dialect::{Dialect, HEADER_TEXT};
 pub use client::inputs::{Given, InputFault, Inputs};
 pub use compile::webhook::{PairId, WebhookSettings};
@@ -88,7 +89,7 @@ pub struct Provider {
 }
 
 /// What a provider is configured for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// Tokens: a route names it.
     pub sessions: bool,

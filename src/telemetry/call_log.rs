@@ -33,6 +33,8 @@ pub struct CallLine<'l> {
     pub outcome: &'l str,
     /// Code of an answer of our own.
     pub code: Option<&'l str>,
+    /// Why, where the code does not say all of it.
+    pub reason: Option<&'l str>,
     /// From the complete head to the end of the answer.
     pub took: Duration,
     /// What of it the provider took, up to the head of its answer, all attempts together.
@@ -73,7 +75,7 @@ impl RequestLog {
                 format.raw(text, "status", line.status);
                 format.text(text, "outcome", line.outcome);
             }
-            for (name, value) in [("proof", line.proof), ("code", line.code)] {
+            for (name, value) in [("proof", line.proof), ("code", line.code), ("reason", line.reason)] {
                 if let Some(value) = value {
                     format.text(text, name, value);
                 }

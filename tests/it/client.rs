@@ -82,7 +82,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.answer_to("GET").await
     }
 
-    async fn answer_to(&mut self, method: &str) -> Option<Answer> {
+    /// The same to a request with this method.
+    pub async fn answer_to(&mut self, method: &str) -> Option<Answer> {
         tokio::time::timeout(PATIENCE, self.read_answer(method)).await.expect("an answer in time")
     }
 
@@ -104,6 +105,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
         let mut answer = Answer { status, headers, body: Vec::new() };
+        if answer.header("transfer-encoding") == Some("chunked") {
+            while let Some(chunk) = self.chunk().await? {
+                answer.body.extend(chunk);
+            }
+            return Some(answer);
+        }
         let length: usize = answer.header("content-length").map_or(0, |text| text.parse().expect("a length"));
         let length = if method == "HEAD" || status == 204 { 0 } else { length };
         while self.buffer.len() < length {
@@ -111,6 +118,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         answer.body = self.buffer.drain(..length).collect();
         Some(answer)
+    }
+
+    /// The next chunk of a body in chunks; nothing behind the last one. `None` when the peer closed instead.
+    pub async fn chunk(&mut self) -> Option<Option<Vec<u8>>> {
+        let end = loop {
+            if let Some(at) = self.buffer.windows(2).position(|window| window == b"\r\n") {
+                break at;
+            }
+            if !self.fill().await {
+                return None;
+            }
+        };
+        let digits = std::str::from_utf8(&self.buffer[..end]).expect("digits");
+        let length = usize::from_str_radix(digits, 16).expect("a length");
+        while self.buffer.len() < end + 2 + length + 2 {
+            if !self.fill().await {
+                return None;
+            }
+        }
+        let chunk = self.buffer.drain(..end + 2 + length + 2).skip(end + 2).take(length).collect();
+        Some((length > 0).then_some(chunk))
     }
 
     /// Whether the peer closes without another byte.

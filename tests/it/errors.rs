@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use sidemint::config::Environment;
-use sidemint::inbound::{Outcome, Subrequest};
+use sidemint::gateway::refusal::Refusal;
+use sidemint::inbound::{Outcome, Subrequest, gateway_row};
 use strum::VariantArray as _;
 
 use crate::client::{Answer, request};
@@ -74,6 +75,22 @@ fn the_documented_table_of_subrequests_is_the_table() {
         })
         .collect();
     assert_eq!(table("On a subrequest route"), service, "docs/errors.md has every end of a subrequest, in order");
+}
+
+#[test]
+fn the_documented_table_of_the_gateway_is_the_table() {
+    let page: Vec<Vec<String>> = table("On the gateway").into_iter().map(|row| row[..3].to_vec()).collect();
+    let page: Vec<Vec<String>> =
+        page.into_iter().map(|row| row.iter().map(|cell| cell.trim_end_matches(" *").to_owned()).collect()).collect();
+    let service: Vec<Vec<String>> = Refusal::VARIANTS
+        .iter()
+        .map(|refusal| {
+            let row = gateway_row(*refusal);
+            assert_eq!(row.code, <&str>::from(refusal), "one code each");
+            vec![row.status.as_u16().to_string(), row.error.to_owned(), row.code.to_owned()]
+        })
+        .collect();
+    assert_eq!(page, service, "docs/errors.md has every code of the gateway, in order, and no other");
 }
 
 /// What holds for every answer of a route that was configured (T-31, T-45).

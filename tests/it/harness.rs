@@ -36,6 +36,9 @@ pub struct Service {
     pub ops: SocketAddr,
     /// Where providers post, if they do.
     pub webhooks: Option<SocketAddr>,
+    /// Where all mounts of the gateway are, and where that of the provider `own` is at `/`, if they are.
+    pub gateway: Option<Listen>,
+    pub mount: Option<Listen>,
     pub lifecycle: Lifecycle,
     pub nudge: Nudge,
     stop: CancellationToken,
@@ -239,6 +242,8 @@ impl Service {
             Listen::Tcp(address) => address,
             Listen::Unix(_) => panic!("webhooks on TCP"),
         });
+        let gateway = app.gateway_address().expect("an address");
+        let mount = app.mount_address("own").expect("an address");
         let (lifecycle, nudge, stop) = (app.lifecycle().clone(), app.nudge(), CancellationToken::new());
         let run = tokio::spawn(app.run(stop.clone().cancelled_owned()));
         let service = Self {
@@ -247,6 +252,8 @@ impl Service {
             grpc,
             ops,
             webhooks,
+            gateway,
+            mount,
             lifecycle,
             nudge,
             stop,

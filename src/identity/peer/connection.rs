@@ -24,10 +24,10 @@ impl Peer {
 /// What a connection proves, found out once when it is accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionProof {
-    pub(super) peer: Peer,
+    pub(in crate::identity) peer: Peer,
     /// One bit for each proof whose demands on a connection are met.
-    pub(super) met: u64,
-    pub(super) rank: Rank,
+    pub(in crate::identity) met: u64,
+    pub(in crate::identity) rank: Rank,
 }
 
 /// How far a connection alone says that its peer may be believed. Places of a listener are shared by it.

@@ -57,6 +57,32 @@ impl Peers {
         clock: &Arc<dyn Clock>,
         metrics: &Metrics,
     ) -> Result<Self, Mistakes> {
+        let peers = (!identity.peers.is_empty()).then(|| {
+            let caller = config::Caller { proof: identity.peers.clone(), ..config::Caller::default() };
+            (Key::from("identity.peers"), caller)
+        });
+        let named =
+            |(name, caller): (&String, &config::Caller)| (Key::from("identity.callers").below(name), caller.clone());
+        Self::of_proofs(peers.into_iter().chain(identity.callers.iter().map(named)), clock, metrics)
+    }
+
+    /// Those that services of the application prove themselves by, in the order given: each with the key of its table.
+    /// `takes_keys` says that some prove themselves by something else that any connection may bring.
+    pub fn of_callers(
+        callers: impl Iterator<Item = (Key, config::Peers)>,
+        takes_keys: bool,
+        clock: &Arc<dyn Clock>,
+        metrics: &Metrics,
+    ) -> Result<Self, Mistakes> {
+        let caller = |(key, proof): (Key, config::Peers)| (key, config::Caller { proof, ..Default::default() });
+        Self::of_proofs(callers.map(caller), clock, metrics).map(|peers| peers.taking_tokens(takes_keys))
+    }
+
+    fn of_proofs(
+        all: impl Iterator<Item = (Key, config::Caller)>,
+        clock: &Arc<dyn Clock>,
+        metrics: &Metrics,
+    ) -> Result<Self, Mistakes> {
         let reports = Reports {
             generation: Some(metrics.identity.peer_secrets_generation()),
             rejected: Some(metrics.identity.peer_secrets_rejected()),
@@ -64,22 +90,13 @@ impl Peers {
         };
         let mut mistakes = Mistakes::default();
         let mut proofs = Vec::new();
-        let peers = (!identity.peers.is_empty()).then(|| {
-            let caller = config::Caller { proof: identity.peers.clone(), ..config::Caller::default() };
-            (Key::from("identity.peers"), caller)
-        });
-        let named =
-            |(name, caller): (&String, &config::Caller)| (Key::from("identity.callers").below(name), caller.clone());
-        for (key, caller) in peers.into_iter().chain(identity.callers.iter().map(named)) {
+        for (key, caller) in all {
             proofs.extend(mistakes.note(Proof::configure(Reports { key, ..reports.clone() }, caller, clock)));
-        }
-        if !mistakes.is_empty() {
-            return Err(mistakes);
         }
         let mut guarded: Vec<HeaderName> = proofs.iter().flat_map(Proof::headers).cloned().collect();
         guarded.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
         guarded.dedup();
-        Ok(Self { proofs, guarded, takes_tokens: false })
+        mistakes.or(Self { proofs, guarded, takes_tokens: false })
     }
 
     /// Those of `[identity.peers]` alone, at a time of no meaning.
@@ -125,7 +142,7 @@ impl Peers {
     }
 
     /// Whether a request is signed as a whole, so that its body must be read first.
-    pub(super) fn reads_body(&self) -> bool {
+    pub fn reads_body(&self) -> bool {
         self.proofs.iter().any(Proof::reads_body)
     }
 
@@ -151,6 +168,11 @@ impl Peers {
         let settled = open.fold(0, |bits, (bit, _)| bits | bit);
         let gate = Gate { peers: Arc::clone(self), route: route.to_owned(), settled, signed: Vec::new() };
         gate.covering(signed)
+    }
+
+    /// Who asks which of its proofs a request meets. `signed` are the headers that a signature over a request covers.
+    pub fn callers<'h, I: Iterator<Item = &'h HeaderName>>(self: &Arc<Self>, signed: I) -> CallerGate {
+        CallerGate(self.gate("", signed))
     }
 
     fn with_bits(&self) -> impl Iterator<Item = (u64, &Proof)> {
@@ -207,6 +229,22 @@ impl Gate {
         self.prove_by_request(evidence, &subject_of)
     }
 
+    /// Which proofs a request meets, by number, in ascending order.
+    fn met(&self, evidence: &Evidence<'_>) -> Result<Vec<usize>, Refusal> {
+        ambiguity::guard(evidence.of_peer(), &self.peers.guarded)?;
+        let met = |bit: u64| evidence.connection.met & bit != 0;
+        let none = |_: &str| Err(Refusal::Absent);
+        // Secrets of every proof are compared: which one was right must not show in the time it takes (T-52).
+        let asked = self.peers.with_bits().enumerate();
+        let shown: Vec<_> = asked.map(|(n, (bit, proof))| (n, bit, proof, proof.is_secret_shown(evidence))).collect();
+        let holds = |(n, bit, proof, shown): (usize, u64, &Proof, bool)| {
+            // G-14: proof of the connection
+            let held = met(bit) && proof.examine(evidence, self, shown, &mut Tokens::new(&none)).is_ok();
+            held.then_some(n)
+        };
+        Ok(shown.into_iter().filter_map(holds).collect())
+    }
+
     #[cold]
     fn prove_by_request(
         &self,
@@ -230,6 +268,18 @@ impl Gate {
             }
         }
         Err(nearest.1) // T-01: unproven peer
+    }
+}
+
+/// Asks requests which services they prove, where it matters which.
+#[derive(Clone, Debug)]
+pub struct CallerGate(Gate);
+
+impl CallerGate {
+    /// Numbers of the proofs that a request meets, in ascending order: those of [`Peers::of_callers`], in its order. A
+    /// request whose proof can be read in two ways meets none.
+    pub fn met(&self, evidence: &Evidence<'_>) -> Result<Vec<usize>, Refusal> {
+        self.0.met(evidence)
     }
 }
 

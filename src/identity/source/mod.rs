@@ -11,10 +11,10 @@ mod sources;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
 use left_out::LeftOut;
-pub use sources::{IdentityStatus, Sources};
+pub use sources::{Assertions, IdentityStatus, Sources};
 
 use crate::definition::Mistakes;
 use crate::identity::claims::Validity;
@@ -128,6 +128,14 @@ impl Source {
             Envelope::Body | Envelope::Metadata { .. } | Envelope::Principal(_) => (None, None),
         };
         names.into_iter().flat_map(HeaderNames::all).chain(token)
+    }
+
+    /// A header line with a token as it reads one, and the name of the header.
+    pub(super) fn line_of(&self, token: &str) -> Option<(&HeaderName, HeaderValue)> {
+        match &self.envelope {
+            Envelope::Token(verifier) => Some((verifier.header(), verifier.line_of(token)?)),
+            Envelope::Headers { .. } | Envelope::Body | Envelope::Metadata { .. } | Envelope::Principal(_) => None,
+        }
     }
 
     /// Whether what it reads is proof by itself, and not only as good as the peer that sends it.

@@ -13,7 +13,7 @@ mod memory;
 
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
 use compact::Parts;
 use header::Header;
@@ -50,6 +50,12 @@ impl Verifier {
     /// The header that the token comes in.
     pub(super) fn header(&self) -> &HeaderName {
         &self.rules.header
+    }
+
+    /// The line of that header which holds `token`.
+    pub(super) fn line_of(&self, token: &str) -> Option<HeaderValue> {
+        let line = self.rules.scheme.as_ref().map_or_else(|| token.to_owned(), |scheme| format!("{scheme} {token}"));
+        HeaderValue::try_from(line).ok()
     }
 
     /// Whether a token is worth nothing unless a proven peer sends it.

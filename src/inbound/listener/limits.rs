@@ -8,6 +8,9 @@ use crate::inbound::connection::Protocol;
 /// How long a client may say nothing on a place of the ops listener.
 const OPS_PATIENCE: Duration = Duration::from_secs(4);
 
+/// Bytes of a body that the gateway reads whole at most.
+const BODY_BYTES: usize = 256 * 1024;
+
 /// Limits of one listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -52,6 +55,17 @@ impl Limits {
     pub fn of_webhooks(self, bodies: usize) -> Self {
         Self {
             unfinished_bytes: bodies.saturating_mul(2).saturating_add(self.unfinished_bytes),
+            of_identity: false,
+            ..self
+        }
+    }
+
+    /// Those of a listener of the gateway, with so many calls at work at once. The body of each may be read whole.
+    #[must_use]
+    pub fn of_gateway(self, calls: usize) -> Self {
+        Self {
+            unfinished_bytes: calls.saturating_mul(BODY_BYTES).saturating_add(self.unfinished_bytes),
+            protocol: Protocol::Http1,
             of_identity: false,
             ..self
         }

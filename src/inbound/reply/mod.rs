@@ -1,5 +1,6 @@
 //! Answers as they go out: the headers that all of a route have, bodies, and what an outcome adds.
 
+pub(super) mod gateway;
 pub(super) mod observe;
 mod outcome;
 

@@ -68,6 +68,12 @@ impl Unread {
         read
     }
 
+    /// Takes it, to be read as it comes. What is left of it is the taker's to know.
+    pub(crate) fn take(&self) -> Option<Incoming> {
+        let State::Here(body, _room) = self.become_(State::Left) else { return None };
+        Some(body)
+    }
+
     /// Whether nothing of it is left on the connection, so that another request may follow. What has come is dropped, and
     /// more is not waited for: a proxy that relays the length of a body without the body would wait for us.
     ///

@@ -10,3 +10,4 @@ pub(super) mod gateway;
 pub(super) mod journal;
 pub(super) mod sequence;
 pub(super) mod step;
+pub(super) mod virtual_key;

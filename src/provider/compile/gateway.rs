@@ -12,6 +12,7 @@ use crate::definition::{Key, Mistake, each_text, named_in};
 use crate::pacing::{Limiter, Rate};
 use crate::provider::calls::auth::StepAuth;
 use crate::provider::calls::gateway::{Group, Rules, Set};
+use crate::provider::calls::virtual_key::VirtualScheme;
 use crate::provider::definition::gateway::{AsUserRule, BodyType, Calls, Forbidden, Gateway, IdKind};
 use crate::provider::definition::{Auth, Definition, OneOrMany, settings};
 use crate::provider::template::TemplatePlace;
@@ -47,6 +48,7 @@ impl Compiler<'_> {
         let groups: Vec<Group> =
             section.calls.iter().enumerate().map(|(n, calls)| self.group(n, calls, &section)).collect();
         self.scope.params.clear();
+        let virtual_key = self.virtual_key(&section, &groups);
         self.scope.place = TemplatePlace::Refusal;
         let error = section.error.as_ref().and_then(|error| {
             let outcome = JsonTemplate::compile_object(error, &"gateway.error".into(), &mut self.scope);
@@ -68,11 +70,24 @@ impl Compiler<'_> {
             error,
             limiter,
             user,
+            virtual_key: virtual_key?,
             needs_body,
             calls_alone: false,
             cautions: cautions.into_iter().collect(),
             section,
         })
+    }
+
+    /// Where an SDK puts its key: `auth` read backwards.
+    fn virtual_key(&mut self, section: &Gateway, groups: &[Group]) -> Option<VirtualScheme> {
+        let written = section.auth.as_ref().or(self.definition.auth.as_ref()).map_or(&[][..], OneOrMany::as_slice);
+        let auths = groups.first().map(|group| group.auth.as_slice()).unwrap_or_default();
+        // A proof that is none is told of there.
+        if auths.len() != written.len() {
+            return None;
+        }
+        let outcome = VirtualScheme::of(section, written, auths, &self.needs);
+        self.mistakes.note(outcome.map_err(|mistakes| mistakes.within("gateway")))
     }
 
     /// Puts the proof that counts into the section, with the names of headers and of users. What it is a member of is for no

@@ -1,3 +1,5 @@
 //! The gateway: calls of the host application's services, to a provider that remembers each byte.
 
-mod recorder;
+mod calls;
+pub mod fixture;
+pub mod recorder;

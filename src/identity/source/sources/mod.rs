@@ -1,5 +1,6 @@
 //! Every source in use, and what they share: peers, lists of users, keys that are fetched and files that are read again.
 
+mod assertions;
 mod configure;
 
 use std::path::Path;
@@ -15,6 +16,8 @@ use crate::identity::source::Source;
 use crate::identity::user::users::Users;
 use crate::lifecycle::Lifecycle;
 use crate::secrets::Reload;
+
+pub use assertions::Assertions;
 
 /// Every configured source and peer, checked.
 #[derive(Debug, Default)]

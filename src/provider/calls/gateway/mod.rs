@@ -1,6 +1,7 @@
 //! The provider's half of the gateway: what is added to a call that was matched, the credential last of all, and what its
 //! answer says about the provider.
 
+mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,8 @@ use crate::provider::template::{FailureView, Profile, RequestText, Variables};
 use crate::provider::user::{UserId, UserRule};
 use crate::secrets::Secret;
 
+use super::virtual_key::VirtualScheme;
+
 /// The step of gateway calls, in log lines and errors.
 const STEP: &str = "gateway";
 /// Pauses after the provider asked the gateway for fewer calls.
@@ -58,6 +61,8 @@ pub(in crate::provider) struct Rules {
     pub(in crate::provider) limiter: Option<Limiter>,
     /// How an id of the application becomes one of the provider.
     pub(in crate::provider) user: Option<UserRule>,
+    /// Where an SDK puts its key.
+    pub(in crate::provider) virtual_key: VirtualScheme,
     /// Whether something that is added depends on the body.
     pub(in crate::provider) needs_body: bool,
     /// Whether no mint calls the provider, so that the breaker is the gateway's alone.

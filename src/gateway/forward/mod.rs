@@ -1,0 +1,9 @@
+//! The life of a call on its way to the provider and back.
+
+mod places;
+mod send;
+mod upload;
+
+pub use places::{CallerPlaces, Place, Places};
+pub use send::{Sender, Sending, Sent, Times, Unsent};
+pub use upload::{End, Upload};
