@@ -154,6 +154,7 @@ about = "App."
 base = "{{ config.api_url }}"
 set = { query = { auth_key = "{{ config.app_key }}", auth_timestamp = "{{ now.s }}", auth_version = "1.0", body_md5 = "{{ request.body | md5? }}" } }
 auth = { query = "auth_signature", signature = { hmac = "sha256", key = "app_secret", text = "{{ request.method }}\n{{ request.path }}\n{{ request.query_plain }}", encode = "hex" } }
+virtual = { key_id = "query:auth_key", time = "query:auth_timestamp" }
 prefix = "/apps/{=config.app_id}"
 [[gateway.calls]]
 query = ["filter_by_prefix", "info"]
