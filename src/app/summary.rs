@@ -56,6 +56,22 @@ impl Blueprint {
         Ok(())
     }
 
+    /// Where calls for applications go, and what only they need.
+    fn tell_gateways(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, gateway) in &self.gateways {
+            let base = gateway.base().as_str().trim_end_matches('/');
+            writeln!(f, "calls of        {name}: preset {}, at {base}", gateway.preset())?;
+            let secrets = gateway.secret_places().filter(|_| !self.providers.contains_key(name));
+            for (secret, place) in secrets {
+                writeln!(f, "secret          {name}: {secret} from {place}")?;
+            }
+            for caution in gateway.cautions() {
+                writeln!(f, "warning         {name}: {caution}")?;
+            }
+        }
+        Ok(())
+    }
+
     fn outbound(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outbound = &self.config().outbound;
         for (kind, proxy) in [("https", &outbound.https_proxy), ("http", &outbound.http_proxy)] {
@@ -125,6 +141,7 @@ impl fmt::Display for Blueprint {
                 writeln!(f, "warning         {name}: {caution}")?;
             }
         }
+        self.tell_gateways(f)?;
         for caution in self.cautions() {
             writeln!(f, "warning         {caution}")?;
         }
