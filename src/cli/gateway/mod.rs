@@ -1,0 +1,20 @@
+//! `sidemint gateway`: for operators of the gateway.
+
+mod explain;
+
+use clap::Subcommand;
+
+use super::Failure;
+use crate::config::{Environment, Sources};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Tell rule by rule what the gateway would make of a call, and send nothing: exit 1 where it would be refused
+    Explain(explain::Options),
+}
+
+pub(super) fn run(verb: &Verb, sources: &Sources, environment: &Environment) -> Result<(), Failure> {
+    match verb {
+        Verb::Explain(options) => explain::run(options, sources, environment),
+    }
+}
