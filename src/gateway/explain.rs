@@ -58,12 +58,7 @@ impl fmt::Display for Told {
 
 impl Question {
     /// `METHOD /path`, as it would come to the mount; `content_type` of its `body`, and the user whom it is made for.
-    pub fn new(
-        call: &str,
-        body: Option<Bytes>,
-        content_type: &str,
-        as_user: Option<&str>,
-    ) -> Result<Self, NoQuestion> {
+    pub fn new(call: &str, body: Option<Bytes>, content_type: &str, as_user: Option<&str>) -> Result<Self, NoQuestion> {
         let (method, target) = call.trim().split_once(' ').ok_or(NoQuestion::Call)?;
         let method = Method::from_bytes(method.as_bytes()).map_err(|_method| NoQuestion::Call)?;
         let target = target.trim_start().parse().map_err(|_target: InvalidUri| NoQuestion::Call)?;

@@ -1,6 +1,6 @@
 //! The gateway: calls of the host application's services, to a provider that remembers each byte.
 
 mod calls;
-mod presets;
 pub mod fixture;
+mod presets;
 pub mod recorder;

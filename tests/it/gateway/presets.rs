@@ -27,18 +27,17 @@ struct Example<'t> {
 }
 
 fn examples(preset: &Table) -> Vec<Example<'_>> {
-    let text = |example: &'_ Value, key| example.get(key).and_then(Value::as_str);
-    let example = |(name, own)| -> Example<'_> {
-        let (name, own): (&String, &Value) = (name, own);
-        Example {
-            name,
-            call: text(own, "call").expect(name),
-            body: text(own, "body"),
-            content_type: text(own, "type").unwrap_or("application/json"),
-            as_user: text(own, "as"),
-        }
-    };
-    preset.iter().map(example).collect()
+    fn text<'t>(example: &'t Value, key: &str) -> Option<&'t str> {
+        example.get(key).and_then(Value::as_str)
+    }
+    let examples = preset.iter().map(|(name, own)| Example {
+        name,
+        call: text(own, "call").expect(name),
+        body: text(own, "body"),
+        content_type: text(own, "type").unwrap_or("application/json"),
+        as_user: text(own, "as"),
+    });
+    examples.collect()
 }
 
 /// Names of the operations of a preset that have a path, with that of the page where the preset has none.
@@ -46,7 +45,8 @@ fn operations(preset: &str, page: &Table) -> BTreeSet<String> {
     let (_, text) = PRESETS.iter().find(|(name, _)| *name == preset).expect(preset);
     let definition: Table = text.parse().expect(preset);
     let given = page["providers"].as_table().and_then(|all| all.values().next()?.get("gateway_calls"));
-    let mut names: BTreeSet<String> = given.and_then(Value::as_table).into_iter().flat_map(Table::keys).cloned().collect();
+    let mut names: BTreeSet<String> =
+        given.and_then(Value::as_table).into_iter().flat_map(Table::keys).cloned().collect();
     for group in definition["gateway"]["calls"].as_array().expect(preset) {
         for class in ["read", "write", "destroy", "secret"] {
             names.extend(group.get(class).and_then(Value::as_table).into_iter().flat_map(Table::keys).cloned());
@@ -71,7 +71,8 @@ impl Stage {
         let mut callers = Table::new();
         let mut names = names.iter().map(|name| Value::from(name.as_str()));
         let all: Vec<Value> = names.by_ref().collect();
-        for (caller, allow) in [("all", all.clone()), ("first", vec![all[0].clone()]), ("second", vec![all[1].clone()])] {
+        for (caller, allow) in [("all", all.clone()), ("first", vec![all[0].clone()]), ("second", vec![all[1].clone()])]
+        {
             let text = format!(
                 "key_files = [\"/run/secrets/{caller}-gateway\"]\nas_user = \"any\"\ngrants = [{{ provider = \"{mount}\" }}]"
             );
