@@ -1,5 +1,7 @@
 //! The gateway: calls of the host application's services, to a provider that remembers each byte.
 
+mod answers;
+mod attempts;
 mod calls;
 pub mod fixture;
 mod presets;
