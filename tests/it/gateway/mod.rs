@@ -1,5 +1,8 @@
 //! The gateway: calls of the host application's services, to a provider that remembers each byte.
 
+mod as_user;
+mod callers;
 mod calls;
 pub mod fixture;
 pub mod recorder;
+mod virtual_keys;
