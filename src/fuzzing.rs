@@ -3,7 +3,7 @@
 //! Each room keeps its own targets beside what they look at, in its module `fuzzing`. `fuzz/` has a program for each of
 //! them; the tests below run every target over its seeds and over changed seeds, always the same ones.
 
-use crate::{identity, inbound, provider, session, webhook};
+use crate::{gateway, identity, inbound, provider, session, webhook};
 
 /// A target: bytes in, and a panic where something that always holds does not.
 pub type Target = fn(&[u8]);
@@ -49,6 +49,10 @@ targets! {
     session::answer_headers,
     session::session_key,
     webhook::queue_row,
+    gateway::gateway_target,
+    gateway::gateway_query,
+    gateway::gateway_json,
+    gateway::gateway_protobuf,
 }
 
 /// Runs the target called `name`. Unknown names do nothing; a test holds that there are none.

@@ -12,6 +12,8 @@ pub mod as_user;
 mod body;
 pub mod caller;
 pub mod forward;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod gate;
 pub mod operation;
 pub mod refusal;

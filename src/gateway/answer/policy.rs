@@ -83,7 +83,7 @@ mod tests {
             ((CONTENT_LENGTH, "16777216"), false, Verdict::Passes),
             ((CONTENT_LENGTH, "16777217"), false, Verdict::Bad("too_large")),
         ] {
-            assert_eq!(of(200, &[line.clone()], streams), expected, "{line:?}");
+            assert_eq!(of(200, std::slice::from_ref(&line), streams), expected, "{line:?}");
         }
     }
 }

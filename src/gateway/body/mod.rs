@@ -43,9 +43,14 @@ pub(super) struct Checked {
 }
 
 impl BodyRules {
-    /// Whether the body must be read to be judged.
-    pub(super) fn look_inside(&self) -> bool {
-        !self.json.is_empty() || !self.form.is_empty() || !self.fields.is_empty()
+    /// Whether a body of this type must be read to be judged.
+    pub(super) fn look_inside(&self, kind: BodyType) -> bool {
+        match kind {
+            BodyType::Json => !self.json.is_empty(),
+            BodyType::Form => !self.form.is_empty(),
+            BodyType::Protobuf => !self.fields.is_empty(),
+            BodyType::Any => false,
+        }
     }
 
     /// The type of a body with these headers, if it may come. An encoded body is not looked into, so it does not.
@@ -69,19 +74,20 @@ impl BodyRules {
             return Ok(Checked { body, content_type, values: values.unwrap_or_default() });
         };
         let (body, values) = match kind {
-            BodyType::Json if !self.json.is_empty() => {
+            _ if !self.look_inside(kind) => (body, Vec::new()),
+            BodyType::Json => {
                 let written = json::rewrite(&self.json, &body, user)?;
                 (written.text.into_bytes().into(), written.values)
             }
-            BodyType::Form if !self.form.is_empty() => {
+            BodyType::Form => {
                 let (text, values) = form::rewrite(&self.form, &body)?;
                 (text.into_bytes().into(), values)
             }
-            BodyType::Protobuf if !self.fields.is_empty() => {
+            BodyType::Protobuf => {
                 let values = protobuf::check(&self.fields, &body)?;
                 (body, values)
             }
-            _ => (body, Vec::new()),
+            BodyType::Any => (body, Vec::new()),
         };
         Ok(Checked { body: Some(body), content_type: None, values })
     }

@@ -8,6 +8,8 @@ mod headers;
 mod query;
 mod request;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -176,7 +178,7 @@ fn body_kind(operation: &Operation, head: &Head<'_>) -> Result<Option<BodyType>,
         return Err(Refusal::BodyInvalid);
     }
     let kind = operation.body.admit(head.headers)?;
-    let most = u64::try_from(most_bytes(operation, operation.body.look_inside())).unwrap_or(u64::MAX);
+    let most = u64::try_from(most_bytes(operation, operation.body.look_inside(kind))).unwrap_or(u64::MAX);
     // G-22: length of a body
     if length.is_some_and(|length| length > most) {
         return Err(Refusal::BodyTooLarge);
@@ -198,10 +200,10 @@ impl<'g> Matched<'g> {
 
     /// How its body is read. `is_signed` says that the proof of the call is about the body.
     pub fn reading(&self, is_signed: bool) -> Reading {
-        let is_read = is_signed || self.operation.body.look_inside();
+        let body = &self.operation.body;
         match self.kind {
             None => Reading::Nothing,
-            Some(_) if is_read => Reading::Whole(most_bytes(self.operation, true)),
+            Some(kind) if is_signed || body.look_inside(kind) => Reading::Whole(most_bytes(self.operation, true)),
             Some(_) => Reading::Streamed(most_bytes(self.operation, false)),
         }
     }
@@ -215,7 +217,7 @@ impl<'g> Matched<'g> {
                 Some((kind, body)).filter(|(_, body)| !body.is_empty() || kind == BodyType::Protobuf)
             }
             // One that a rule looks into is never sent unseen, and none comes behind a head that says so.
-            (Some(_), Sent::Apart) if operation.body.look_inside() => return Err(Refusal::BodyInvalid),
+            (Some(kind), Sent::Apart) if operation.body.look_inside(kind) => return Err(Refusal::BodyInvalid),
             (None, Sent::Whole(body)) if !body.is_empty() => return Err(Refusal::BodyInvalid),
             _ => None,
         };

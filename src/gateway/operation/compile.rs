@@ -245,7 +245,8 @@ impl<'g> Group<'g> {
             rules.form.parameters.extend(selector.form.iter().map(|name| (name.clone(), n)));
             rules.fields.parameters.extend(selector.proto.map(|number| (number, n)));
         }
-        if let Some(pointer) = self.gateway.as_user.as_ref().and_then(|as_user| as_user.json.as_ref()) {
+        let user = self.gateway.as_user.as_ref().and_then(|as_user| as_user.json.as_ref());
+        if let Some(pointer) = user.filter(|_| self.types.contains(&BodyType::Json)) {
             mistakes.note(rules.json.put_user(pointer).map_err(|wrong| wrong.within("as_user")));
         }
         mistakes.note(rules.json.settle());

@@ -191,7 +191,7 @@ impl Store for MemoryStore {
         Standing {
             pending: state.events.len(),
             dead: state.dead.len(),
-            oldest: state.events.values().map(|event| event.received).min(),
+            oldest: state.events.values().next().map(|event| event.received),
         }
     }
 

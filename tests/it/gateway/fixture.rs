@@ -87,7 +87,7 @@ impl Default for Setup {
 pub struct Fixture {
     pub service: Service,
     pub provider: Recorder,
-    pub folder: TempDir,
+    _folder: TempDir,
 }
 
 impl Setup {
@@ -110,7 +110,7 @@ impl Setup {
         let (name, definition) = &self.definition;
         let own = [(*name, definition.as_str())];
         let service = Service::start_with(&text, &Environment::default(), Arc::clone(&self.clock), &own).await;
-        Fixture { service, provider, folder }
+        Fixture { service, provider, _folder: folder }
     }
 
     /// The configuration, with the files that it names in `folder`.

@@ -82,6 +82,9 @@ impl Tree {
         }
         let mut below = self.members.iter_mut().map(|(_, member)| member).chain(self.every.as_deref_mut());
         below.try_for_each(Self::settle)?;
+        if self.set.is_some() && self.parameter.is_some() {
+            return Err("has a parameter where a value is put; write one of them".into());
+        }
         // A value that is an id, or ours, has no members of its own.
         if (self.set.is_some() || self.parameter.is_some()) && self.looks_inside() {
             return Err("has a rule at a pointer and another one below it; write one of them".into());
@@ -179,7 +182,7 @@ impl Tree {
     }
 
     fn set(&mut self, set: Set) -> Result<(), Mistake> {
-        if self.set.is_some() || self.parameter.is_some() {
+        if self.set.is_some() {
             return Err("is the place of two values".into());
         }
         self.set = Some(set);

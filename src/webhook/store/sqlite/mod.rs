@@ -2,8 +2,8 @@
 //!
 //! [`writer`] is a thread of its own that alone writes: what waits while it writes is its next transaction, so one flush
 //! serves all who wait. [`state`] is what it shares with the callers: above all the schedule of what is due. [`rows`] are its
-//! steps in SQL, [`database`] opens the file, [`folder`] keeps a second server out, [`opening`] waits where the disk is full,
-//! and [`operator`] is the door of the command line, which opens the file beside a running server.
+//! steps in SQL, [`database`] opens the file, [`folder`] keeps a second server out, [`opening`] puts all of this
+//! together, and [`operator`] is the door of the command line, which opens the file beside a running server.
 
 mod content;
 mod database;
@@ -19,7 +19,6 @@ mod writer;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc;
 
 use http::HeaderValue;
 use tokio::sync::oneshot;
@@ -35,10 +34,9 @@ use crate::clock::Clock;
 use crate::config::{self, ConfigError};
 use crate::metrics::Metrics;
 use crate::webhook::event::Event;
-use opening::Opened;
 use rows::Content;
 use state::{Keep, Lane, Read, Shared};
-use writer::{Counts, Writer};
+use writer::Counts;
 
 /// Events that are read ahead at most, when others have to be read anyway.
 const AHEAD: usize = 64;
@@ -114,47 +112,10 @@ impl SqliteStore {
     /// Opens the queue, reads what waits, and starts the writer. Blocks until that is done. On a disk that is full the writer
     /// does this later, and refuses all events until then: sessions need no queue.
     pub fn open(options: Options, clock: Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Result<Self, OpenError> {
-        let failed = |problem: String| OpenError::Failed(format!("the queue cannot be opened: {problem}"));
-        let opened = match Opened::open(&options, &*clock) {
-            // W-19: a full disk at start
-            Err(OpenError::Full(problem)) => {
-                tracing::error!("{problem}: events are answered 503, and none is delivered, until there is room");
-                None
-            }
-            opened => Some(opened?),
-        };
-        let (limits, durability, is_open) = (options.limits, Durability::of(&options.folder), opened.is_some());
+        let (limits, folder) = (options.limits, options.folder.clone());
         let shared = Arc::new(Shared::new(clock));
-        let (ready, is_ready) = mpsc::sync_channel(1);
-        let (alive, ended) = tokio::sync::watch::channel(());
-        let (writers, counts) = (Arc::clone(&shared), Counts::new(metrics));
-        let run = move || {
-            // Given up last: the file, its lock, and then the sign of life.
-            let (_alive, _end) = (alive, End(Arc::clone(&writers)));
-            let opened =
-                opened.map_or_else(|| Opened::when_there_is_room(&options, &writers), |opened| Ok(Some(opened)));
-            let Opened { folder: _folder, connection } = match opened {
-                Ok(Some(opened)) => opened,
-                Ok(None) => return writers.end(None),
-                Err(problem) => return writers.end(Some(problem.to_string())),
-            };
-            match Writer::new(&connection, options.key, limits, Arc::clone(&writers), counts) {
-                Ok(writer) => {
-                    let _opened = ready.send(Ok(()));
-                    writer.run();
-                }
-                Err(error) => {
-                    writers.end(Some(error.to_string()));
-                    let _opened = ready.send(Err(error.to_string()));
-                }
-            }
-        };
-        std::thread::Builder::new().name("queue".to_owned()).spawn(run).map_err(|error| failed(error.to_string()))?;
-        match if is_open { is_ready.recv() } else { Ok(Ok(())) } {
-            Ok(Ok(())) => Ok(Self { shared, limits, durability, ended }),
-            Ok(Err(problem)) => Err(failed(problem)),
-            Err(_) => Err(failed("its thread has ended".to_owned())),
-        }
+        let ended = opening::start(options, &shared, Counts::new(metrics))?;
+        Ok(Self { shared, limits, durability: Durability::of(&folder), ended })
     }
 
     /// Whether what is kept survives a crash of the machine.
@@ -254,15 +215,6 @@ impl SqliteStore {
             }
         }
         taken
-    }
-}
-
-/// Says that nothing is written any more, however the thread of the writer ends.
-struct End(Arc<Shared>);
-
-impl Drop for End {
-    fn drop(&mut self) {
-        self.0.end(Some("its thread has ended".to_owned()));
     }
 }
 
