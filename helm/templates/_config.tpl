@@ -45,7 +45,34 @@ The configuration that is served: the operator's, and what the chart decides. Al
 {{- if and .Values.webhooks.enabled (gt (mul $mostBytes 4) (mul .Values.webhooks.queue.sizeMi 1048576)) -}}
   {{- $wrong = append $wrong (printf "config.queue.max_bytes is %d, more than a quarter of webhooks.queue.sizeMi: the files of the queue grow beyond its content" $mostBytes) -}}
 {{- end -}}
-{{- $serves := or $config.routes (not $config.webhooks) -}}
+{{- $gateway := deepCopy ($config.gateway | default dict) -}}
+{{- if hasKey $gateway "listen" -}}
+  {{- $wrong = append $wrong "config.gateway.listen is set by the chart: use gateway.port and gateway.expose" -}}
+{{- end -}}
+{{- $mounted := list -}}
+{{- range $gateway.mounts -}}
+  {{- $mounted = append $mounted (toString .provider) -}}
+  {{- if hasKey . "listen" -}}
+    {{- $wrong = append $wrong (printf "the mount %s has listen, which is set by the chart: use gateway.mounts.%s" .provider .provider) -}}
+  {{- end -}}
+{{- end -}}
+{{- range $name, $_ := .Values.gateway.mounts -}}
+  {{- if not (has $name $mounted) -}}
+    {{- $wrong = append $wrong (printf "gateway.mounts.%s has no mount: config.gateway.mounts must have one with provider: %s" $name $name) -}}
+  {{- end -}}
+{{- end -}}
+{{- if and $config.gateway (not .Values.gateway.enabled) -}}
+  {{- $wrong = append $wrong "config.gateway needs gateway.enabled: true, or there is no listener" -}}
+{{- else if and .Values.gateway.enabled (not $config.gateway) -}}
+  {{- $wrong = append $wrong "gateway.enabled needs config.gateway: mounts, callers and grants" -}}
+{{- end -}}
+{{- if and .Values.gateway.expose (not .Values.gateway.enabled) -}}
+  {{- $wrong = append $wrong "gateway.expose needs gateway.enabled: true" -}}
+{{- end -}}
+{{- if and .Values.gateway.enabled (ne $shared .Values.gateway.expose) -}}
+  {{- $wrong = append $wrong ($shared | ternary "gateway.enabled needs gateway.expose: true in the shared form: nothing else is in its pod that could call" "gateway.expose is for the shared form: a sidecar is called from its own pod") -}}
+{{- end -}}
+{{- $serves := or $config.routes (not (or $config.webhooks $config.gateway)) -}}
 
 {{- if and $serves (not $identity.source) -}}
   {{- $wrong = append $wrong "config.identity.source must be given: who tells the user (plain, oauth2-proxy, authelia, or a source of yours)" -}}
@@ -98,7 +125,7 @@ The configuration that is served: the operator's, and what the chart decides. Al
   {{- end -}}
 {{- end -}}
 {{- range $name, $_ := .Values.env -}}
-  {{- if has $name (list "SIDEMINT_CONFIG" "SIDEMINT_DEFINITIONS" "SIDEMINT_OPS__LISTEN" "SIDEMINT_SERVER__LISTEN" "SIDEMINT_GRPC__LISTEN" "SIDEMINT_WEBHOOK_SERVER__LISTEN" "SIDEMINT_QUEUE__DIR") -}}
+  {{- if has $name (list "SIDEMINT_CONFIG" "SIDEMINT_DEFINITIONS" "SIDEMINT_OPS__LISTEN" "SIDEMINT_SERVER__LISTEN" "SIDEMINT_GRPC__LISTEN" "SIDEMINT_WEBHOOK_SERVER__LISTEN" "SIDEMINT_QUEUE__DIR" "SIDEMINT_GATEWAY__LISTEN") -}}
     {{- $wrong = append $wrong (printf "env.%s is set by the chart" $name) -}}
   {{- end -}}
   {{- if regexMatch "(KEY|SECRET|TOKEN|PASSWORD)$" $name -}}
@@ -149,6 +176,20 @@ The configuration that is served: the operator's, and what the chart decides. Al
   {{- $_ := set $config "webhook_server" (merge $listener ($config.webhook_server | default dict)) -}}
   {{- /* A folder below the volume: it is made with the rights that sidemint wants. */ -}}
   {{- $_ := set $config "queue" (merge (dict "dir" "/var/lib/sidemint/queue") ($config.queue | default dict)) -}}
+{{- end -}}
+{{- if .Values.gateway.enabled -}}
+  {{- $_ := set $gateway "listen" (printf "%s:%d" $address (int .Values.gateway.port)) -}}
+  {{- $mounts := list -}}
+  {{- range $gateway.mounts -}}
+    {{- $port := get $.Values.gateway.mounts (toString .provider) -}}
+    {{- $mounts = append $mounts ($port | empty | ternary . (set (deepCopy .) "listen" (printf "%s:%d" $address (int $port)))) -}}
+  {{- end -}}
+  {{- $_ := set $gateway "mounts" $mounts -}}
+  {{- if and $shared (not (hasKey $gateway "hosts")) -}}
+    {{- $host := printf "%s.%s" (include "sidemint.fullname" .) .Release.Namespace -}}
+    {{- $_ := set $gateway "hosts" (list (include "sidemint.fullname" .) $host (printf "%s.svc" $host) (printf "%s.svc.cluster.local" $host)) -}}
+  {{- end -}}
+  {{- $_ := set $config "gateway" $gateway -}}
 {{- end -}}
 {{- $config | toJson -}}
 {{- end -}}
@@ -202,6 +243,13 @@ Not empty where a peer must prove itself by more than where it is.
 */}}
 {{- define "sidemint.scheme" -}}
 {{- or .Values.tls.secretName (dig "server" "tls" "cert_file" "" .Values.config) | empty | ternary "http" "https" -}}
+{{- end -}}
+
+{{/*
+The same for the listeners of the gateway.
+*/}}
+{{- define "sidemint.gatewayScheme" -}}
+{{- dig "gateway" "tls" "cert_file" "" .Values.config | empty | ternary "http" "https" -}}
 {{- end -}}
 
 {{/*

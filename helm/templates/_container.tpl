@@ -87,6 +87,13 @@ volumeMounts:
 - name: sidemint-hooks
   containerPort: {{ .Values.webhooks.port }}
 {{ end -}}
+{{- if .Values.gateway.expose -}}
+- name: sidemint-calls
+  containerPort: {{ .Values.gateway.port }}
+{{ range $_, $port := .Values.gateway.mounts -}}
+- containerPort: {{ $port }}
+{{ end -}}
+{{ end -}}
 {{- if .Values.ops.expose -}}
 - name: sidemint-ops
   containerPort: {{ .Values.ops.port }}

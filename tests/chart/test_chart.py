@@ -142,7 +142,7 @@ def secure_container(name, container, user):
     bounded = all(resources[side].get(what) for side in ("requests", "limits") for what in ("cpu", "memory"))
     check(f"{name}: resources are bounded", bounded)
     written = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
-    queue = ["/var/lib/sidemint"] if any(port["name"] == "sidemint-hooks" for port in container.get("ports", [])) else []
+    queue = ["/var/lib/sidemint"] if any(port.get("name") == "sidemint-hooks" for port in container.get("ports", [])) else []
     check(f"{name}: mounts are read-only, the queue of webhooks aside", written == queue, written)
     env = {entry["name"]: entry.get("value") for entry in container["env"]}
     check(f"{name}: no secret in the environment", all("valueFrom" not in entry for entry in container["env"]))
@@ -182,6 +182,14 @@ def configuration(name, values, text, proofs=None):
         for section, key in (("webhook_server", "listen"), ("queue", "dir")):
             check(f"{name}: {section}.{key} is set", isinstance(got[section].pop(key, None), str))
             wanted.setdefault(section, {})
+    if values.get("gateway", {}).get("enabled"):
+        ports = values["gateway"].get("mounts", {})
+        listens = {mount["provider"]: mount.pop("listen", None) for mount in got["gateway"]["mounts"]}
+        check(f"{name}: gateway.listen is set", isinstance(got["gateway"].pop("listen", None), str))
+        heard = {provider: listen.rsplit(":", 1)[1] for provider, listen in listens.items() if listen}
+        check(f"{name}: mounts listen at their ports", heard == {key: str(port) for key, port in ports.items()}, listens)
+        if "hosts" not in wanted["gateway"]:
+            got["gateway"].pop("hosts", None)
     if "routes" in wanted:
         wanted["identity"].setdefault("peers", {"networks": ["127.0.0.0/8", "::1/128"]})
     wanted = merged(wanted, proofs or {})
@@ -362,6 +370,57 @@ def test_webhooks():
     refused(CHART, "a listener without webhooks", nothing, "webhooks.enabled needs config.webhooks")
     claimed = merged(sidecar, {"webhooks": {"queue": {"persistent": True}}})
     refused(CHART, "a claim in a sidecar", merged(claimed, {"config": {"webhooks": hooks}}), "persistent is for the shared form")
+
+
+def test_gateway():
+    values = load(HERE / "values/gateway.yaml")
+    documents = shared("gateway", values)
+    got = tomllib.loads(config_of(documents))["gateway"]
+    check("gateway: it is on the pod's address", got["listen"] == "0.0.0.0:8070", got["listen"])
+    check("gateway: it answers to the Service's names", got["hosts"][-1] == "demo-sidemint.prod.svc.cluster.local", got["hosts"])
+    check("gateway: a mount without a port has no listener", [mount.get("listen") for mount in got["mounts"]] == ["0.0.0.0:8071", None])
+    open_ports = {port["containerPort"]: port.get("name", port["containerPort"]) for port in container_of(documents)["ports"]}
+    services = {port["name"]: (port["port"], port["targetPort"]) for port in pick(documents, "Service")[0]["spec"]["ports"]}
+    check("gateway: the service finds the listeners", (services["gateway"], services["gateway-live"]) == ((8070, open_ports[8070]), (8071, 8071)))
+    rules = pick(documents, "NetworkPolicy")[0]["spec"]["ingress"]
+    callers = [rule for rule in rules if rule["from"] == values["networkPolicy"]["gatewayFrom"]]
+    check("gateway: its callers may call, and nothing else", [[port["port"] for port in rule["ports"]] for rule in callers] == [["sidemint-calls", 8071]])
+    check("gateway: others may not", all(port["port"] == "http" for rule in rules if rule not in callers for port in rule["ports"]))
+    closed = objects(render(CHART, merged(values, {"networkPolicy": {"gatewayFrom": []}})))
+    ingress = pick(closed, "NetworkPolicy")[0]["spec"]["ingress"]
+    check("gateway: an empty list admits no peer", all(port["port"] == "http" for rule in ingress for port in rule["ports"]))
+    own = merged(values, {"config": {"gateway": {"hosts": ["calls.example.com"]}}})
+    hosts = tomllib.loads(config_of(objects(render(CHART, own))))["gateway"]["hosts"]
+    check("gateway: the operator's hosts stand", hosts == ["calls.example.com"], hosts)
+    tls = {"cert_file": "/run/secrets/sidemint/callers/tls.crt", "key_file": "/run/secrets/sidemint/callers/tls.key"}
+    secured = pick(objects(render(CHART, merged(values, {"config": {"gateway": {"tls": tls}}}))), "Service")[0]["spec"]["ports"]
+    protocols = {port["name"]: port["appProtocol"] for port in secured}
+    check("gateway: the service says what it speaks", (protocols["http"], protocols["gateway-live"]) == ("http", "https"), protocols)
+
+    # A sidecar's gateway is for its own pod.
+    sidecar = load(HERE / "values/sidecar.yaml")
+    sidecar["config"]["gateway"] = {"mounts": [{"provider": "chat"}], "callers": values["config"]["gateway"]["callers"]}
+    sidecar["config"]["gateway"]["callers"]["shop"]["grants"] = [{"provider": "chat", "allow": ["default"]}]
+    sidecar["secrets"] = merged(sidecar.get("secrets", {}), values["secrets"])
+    sidecar["gateway"] = {"enabled": True, "mounts": {"chat": 8071}}
+    texts = render(CHART, sidecar)
+    got = tomllib.loads(config_of(objects(texts)))["gateway"]
+    listeners = (got["listen"], got["mounts"][0]["listen"], "hosts" in got)
+    check("gateway: a sidecar's is on loopback", listeners == ("127.0.0.1:8070", "127.0.0.1:8071", False), listeners)
+
+    for name, base, over, sentence in (
+        ("a gateway without a listener", values, {"gateway": {"enabled": False}}, "config.gateway needs gateway.enabled"),
+        ("ports without a gateway", load(HERE / "values/shared.yaml"), {"gateway": {"expose": True}}, "gateway.expose needs gateway.enabled"),
+        ("its listener in config", values, {"config": {"gateway": {"listen": "0.0.0.0:1"}}}, "use gateway.port and gateway.expose"),
+        ("a mount's listener in config", values, {"config": {"gateway": {"mounts": [{"provider": "live", "listen": "0.0.0.0:1"}]}}}, "use gateway.mounts.live"),
+        ("a port of no mount", values, {"gateway": {"mounts": {"other": 8072}}}, "gateway.mounts.other has no mount"),
+        ("a gateway that nothing reaches", values, {"gateway": {"expose": False}}, "needs gateway.expose: true in the shared form"),
+        ("a sidecar's gateway for others", sidecar, {"gateway": {"expose": True}}, "gateway.expose is for the shared form"),
+        ("a caller's key that is not mounted", values, {"config": {"gateway": {"callers": {"shop": {"key_files": ["/run/secrets/sidemint/other/shop"]}}}}}, "secrets.other is not given"),
+    ):
+        refused(CHART, name, merged(base, over), sentence)
+    nothing = merged(load(HERE / "values/shared.yaml"), {"gateway": {"enabled": True, "expose": True}})
+    refused(CHART, "a listener without a gateway", nothing, "gateway.enabled needs config.gateway")
 
 
 def with_definition(values, text):
@@ -563,6 +622,7 @@ def test_lint(app):
         ("shared-full", CHART, load(HERE / "values/shared-full.yaml")),
         ("proofs", CHART, load(HERE / "values/proofs.yaml")),
         ("webhooks", CHART, load(HERE / "values/webhooks.yaml")),
+        ("gateway", CHART, load(HERE / "values/gateway.yaml")),
         ("sidecar", CHART, load(HERE / "values/sidecar.yaml")),
         ("app", app, {}),
     ):
@@ -610,6 +670,7 @@ def mounted(folder):
     cert, key = certificate()
     files = {"tls/tls.crt": cert, "tls/ca.crt": cert, "tls/tls.key": key, "sendsar/api-key": b"sk_live_" + b"0" * 48}
     files |= {"sendsar/webhook-secret": b"whsec_" + b"0" * 48, "sendsar/forward-key": b"whsec_" + base64.b64encode(b"0" * 32)}
+    files |= {"livekit/api-secret": b"s" * 32, "livekit/sendsar-api-key": b"sk_live_" + b"0" * 48, "callers/shop": b"7" * 43}
     files |= {path: path.encode().ljust(32, b".") for path in ("peer-secret/current", "peer-secret/next", "peer-hmac/shop.key")}
     for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -618,14 +679,14 @@ def mounted(folder):
 
 def test_binary(binary, folder, app):
     run = functools.partial(subprocess.run, capture_output=True, text=True, timeout=60)
-    renders = {name: (CHART, load(HERE / f"values/{name}.yaml")) for name in ("shared", "shared-full", "proofs", "webhooks", "sidecar")}
+    renders = {name: (CHART, load(HERE / f"values/{name}.yaml")) for name in ("shared", "shared-full", "proofs", "webhooks", "gateway", "sidecar")}
     renders["app-example"] = (app, {})
     renders["definitions"] = (CHART, with_definition(load(HERE / "values/shared.yaml"), parley()))
     for name, (chart, values) in renders.items():
         documents = objects(render(chart, values))
         text = config_of(documents)
         path = folder / f"{name}.toml"
-        if name in ("proofs", "webhooks"):
+        if name in ("proofs", "webhooks", "gateway"):
             mounted(folder / "mounted")
             text = text.replace("/run/secrets/sidemint", str(folder / "mounted"))
         path.write_text(text)
@@ -669,6 +730,7 @@ def main():
         test_shared_full()
         test_proofs()
         test_webhooks()
+        test_gateway()
         test_definitions()
         test_page()
         test_sidecar()

@@ -1,6 +1,8 @@
 //! The gateway: calls of the host application's services, to a provider that remembers each byte.
 
+mod answers;
 mod as_user;
+mod attempts;
 mod callers;
 mod calls;
 pub mod fixture;

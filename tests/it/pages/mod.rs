@@ -12,6 +12,7 @@ use serde_json::Value;
 mod application;
 mod body;
 mod commands;
+mod gateway_operations;
 mod identity;
 mod peers;
 mod providers;
