@@ -55,7 +55,7 @@ async fn a_call_without_a_good_key_is_refused_and_learns_nothing() {
     assert_eq!(asked(&fixture, &[("authorization", &shop.replace("Bearer", "bearer"))]).await, passed());
 }
 
-/// G-14: another caller's key is that caller's, with its rights alone.
+/// G-14, G-20: another caller's key is that caller's, with its rights alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_has_its_own_rights() {
     let fixture = Fixture::start().await;
@@ -66,6 +66,16 @@ async fn a_caller_has_its_own_rights() {
     // What destroys is no part of the default.
     let answer = fixture.ask("DELETE", "/rooms/shop-1").await;
     assert_eq!((answer.status, code(&answer)), (403, "operation_denied"));
+}
+
+/// G-20: what destroys is named in full.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_holds_only_what_is_default() {
+    for (allow, expected) in [("[\"room.*\"]", 403), ("[\"room.*\", \"room.delete\"]", 200)] {
+        let fixture = Setup { allow: allow.to_owned(), ..Setup::default() }.start().await;
+        assert_eq!(fixture.ask("GET", "/rooms").await.status, 200);
+        assert_eq!(fixture.ask("DELETE", "/rooms/shop-1").await.status, expected, "{allow}");
+    }
 }
 
 /// G-18: every value of a parameter, and no operation without it.
@@ -104,6 +114,10 @@ async fn a_key_and_a_network_must_both_hold() {
     // `machine` is known by its address, so a key of `shop` beside it names two.
     let rest = "[gateway.callers.machine]\nnetworks = [\"127.0.0.0/8\"]\n\
                 [[gateway.callers.machine.grants]]\nprovider = \"own\"\nallow = [\"room.list\"]\n";
+    // So does one of `shop` that would not hold by itself.
+    let overrides = vec![("gateway.callers.shop.networks", "[\"10.0.0.0/8\"]".to_owned())];
+    let fixture = Setup { rest: rest.to_owned(), overrides, ..Setup::default() }.start().await;
+    assert_eq!(asked(&fixture, &[("Authorization", &shop)]).await, unauthorized());
     let fixture = Setup { rest: rest.to_owned(), ..Setup::default() }.start().await;
     assert_eq!(asked(&fixture, &[]).await, passed());
     assert_eq!(asked(&fixture, &[("Authorization", "Bearer whatever-the-sdk-wants")]).await, passed());

@@ -130,6 +130,7 @@ async fn a_jwt_is_verified_as_the_provider_would_verify_it() {
         &jwt(&hs256, &good, OTHER),
         &jwt(&hs256, &json!({ "iss": "other", "exp": now + 60 }), SHOP),
         &jwt(&hs256, &json!({ "iss": "nobody", "exp": now + 60 }), SHOP),
+        &jwt(&hs256, &json!({ "iss": "nobody", "exp": now + 60 }), OTHER),
         &jwt(&hs256, &json!({ "exp": now + 60 }), SHOP),
         &jwt(&hs256, &json!({ "iss": "shop" }), SHOP),
         &jwt(&hs256, &json!({ "iss": "shop", "exp": now - 31 }), SHOP),
