@@ -30,7 +30,7 @@ impl Blueprint {
             ));
         }
         told.extend(self.shares().caution);
-        told.extend(self.tls.as_ref().and_then(|tls| tls.caution()));
+        told.extend(self.tls.values().filter_map(|tls| tls.caution()));
         if self.sources.has_body_by_position() {
             told.push(
                 "a body may name any user, and peers are proven by network address alone; no browser and no proxy for \

@@ -102,18 +102,14 @@ impl Blueprint {
 impl fmt::Display for Blueprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let config = self.config();
-        let tls = config.server.tls.as_ref().map_or("", |tls| match (&tls.client_ca_file, tls.client_certificates) {
-            (None, _) => ", TLS",
-            (Some(_), ClientCertificates::Required) => ", TLS with client certificates",
-            (Some(_), ClientCertificates::Optional) => ", TLS with client certificates if shown",
-        });
+        let tls = about(config.server.tls.as_ref());
         writeln!(f, "front listener  {}{tls}", config.server.listen)?;
         if let Some(grpc) = &config.grpc {
             writeln!(f, "grpc listener   {}{tls}, answered by {}", grpc.listen, grpc.route)?;
         }
         writeln!(f, "ops listener    {}", config.ops)?;
         if let Some(webhooks) = &config.webhooks {
-            writeln!(f, "webhooks        {}", webhooks.server.listen)?;
+            writeln!(f, "webhooks        {}{}", webhooks.server.listen, about(webhooks.server.tls.as_ref()))?;
         }
         let sources = match self.sources.default_names() {
             [] => "none: identity routes answer 403".to_owned(),
@@ -190,6 +186,15 @@ fn proofs(caller: &config::GatewayCaller) -> String {
 }
 
 /// An address without its query, in which an operator may have put a secret.
+/// What a listener speaks beside HTTP.
+fn about(tls: Option<&config::Tls>) -> &'static str {
+    tls.map_or("", |tls| match (&tls.client_ca_file, tls.client_certificates) {
+        (None, _) => ", TLS",
+        (Some(_), ClientCertificates::Required) => ", TLS with client certificates",
+        (Some(_), ClientCertificates::Optional) => ", TLS with client certificates if shown",
+    })
+}
+
 fn shown(url: &url::Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
