@@ -62,8 +62,7 @@ impl Blueprint {
         writeln!(f, "gateway         {}{tls}", config.listen)?;
         for mount in gateway.mounts() {
             let at = mount.listen().map(|listen| format!(" and {listen}")).unwrap_or_default();
-            let base = shown(mount.provider().base());
-            writeln!(f, "mount           {}: /gateway/{}/{at}, calls go to {base}", mount.name(), mount.name())?;
+            writeln!(f, "mount           {}: /gateway/{}/{at}", mount.name(), mount.name())?;
         }
         for caller in gateway.callers().iter() {
             let (name, acts_as) = (
@@ -80,6 +79,22 @@ impl Blueprint {
                 for grant in grants.iter() {
                     writeln!(f, "grant           {name} on {mount}: {grant}")?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where calls for applications go, and what only they need.
+    fn tell_gateways(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, gateway) in &self.gateways {
+            let base = gateway.base().as_str().trim_end_matches('/');
+            writeln!(f, "calls of        {name}: preset {}, at {base}", gateway.preset())?;
+            let secrets = gateway.secret_places().filter(|_| !self.providers.contains_key(name));
+            for (secret, place) in secrets {
+                writeln!(f, "secret          {name}: {secret} from {place}")?;
+            }
+            for caution in gateway.cautions() {
+                writeln!(f, "warning         {name}: {caution}")?;
             }
         }
         Ok(())
@@ -155,6 +170,7 @@ impl fmt::Display for Blueprint {
                 writeln!(f, "warning         {name}: {caution}")?;
             }
         }
+        self.tell_gateways(f)?;
         for caution in self.cautions() {
             writeln!(f, "warning         {caution}")?;
         }
