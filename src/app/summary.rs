@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Blueprint;
-use crate::config::{self, ClientCertificates, Listen, Mode, RouteKind, WebhookMode};
+use crate::config::{self, ActsAs, ClientCertificates, Listen, Mode, RouteKind, WebhookMode};
 use crate::session::Plan;
 
 /// Logs what is served where, one line for each route.
@@ -56,6 +56,50 @@ impl Blueprint {
         Ok(())
     }
 
+    fn tell_gateway(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Some(gateway), Some(config)) = (&self.gateway, &self.config.gateway) else { return Ok(()) };
+        let tls = config.tls.as_ref().map_or("", |_| ", TLS");
+        writeln!(f, "gateway         {}{tls}", config.listen)?;
+        for mount in gateway.mounts() {
+            let at = mount.listen().map(|listen| format!(" and {listen}")).unwrap_or_default();
+            writeln!(f, "mount           {}: /gateway/{}/{at}", mount.name(), mount.name())?;
+        }
+        for caller in gateway.callers().iter() {
+            let (name, acts_as) = (
+                caller.name(),
+                match caller.acts_as() {
+                    ActsAs::None => "",
+                    ActsAs::Any => ", acts as any user",
+                    ActsAs::Proven => ", acts as users whose assertion comes along",
+                },
+            );
+            let proven = config.callers.get(name).map(proofs).unwrap_or_default();
+            writeln!(f, "caller          {name}: {proven}{acts_as}")?;
+            for (mount, grants) in caller.all_grants() {
+                for grant in grants.iter() {
+                    writeln!(f, "grant           {name} on {mount}: {grant}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where calls for applications go, and what only they need.
+    fn tell_gateways(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, gateway) in &self.gateways {
+            let base = gateway.base().as_str().trim_end_matches('/');
+            writeln!(f, "calls of        {name}: preset {}, at {base}", gateway.preset())?;
+            let secrets = gateway.secret_places().filter(|_| !self.providers.contains_key(name));
+            for (secret, place) in secrets {
+                writeln!(f, "secret          {name}: {secret} from {place}")?;
+            }
+            for caution in gateway.cautions() {
+                writeln!(f, "warning         {name}: {caution}")?;
+            }
+        }
+        Ok(())
+    }
+
     fn outbound(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outbound = &self.config().outbound;
         for (kind, proxy) in [("https", &outbound.https_proxy), ("http", &outbound.http_proxy)] {
@@ -73,18 +117,14 @@ impl Blueprint {
 impl fmt::Display for Blueprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let config = self.config();
-        let tls = config.server.tls.as_ref().map_or("", |tls| match (&tls.client_ca_file, tls.client_certificates) {
-            (None, _) => ", TLS",
-            (Some(_), ClientCertificates::Required) => ", TLS with client certificates",
-            (Some(_), ClientCertificates::Optional) => ", TLS with client certificates if shown",
-        });
+        let tls = about(config.server.tls.as_ref());
         writeln!(f, "front listener  {}{tls}", config.server.listen)?;
         if let Some(grpc) = &config.grpc {
             writeln!(f, "grpc listener   {}{tls}, answered by {}", grpc.listen, grpc.route)?;
         }
         writeln!(f, "ops listener    {}", config.ops)?;
         if let Some(webhooks) = &config.webhooks {
-            writeln!(f, "webhooks        {}", webhooks.server.listen)?;
+            writeln!(f, "webhooks        {}{}", webhooks.server.listen, about(webhooks.server.tls.as_ref()))?;
         }
         let sources = match self.sources.default_names() {
             [] => "none: identity routes answer 403".to_owned(),
@@ -109,6 +149,7 @@ impl fmt::Display for Blueprint {
             writeln!(f, "route           {}{host}: {kind}, provider {}, lifetime {ttl}", route.path, route.provider)?;
         }
         self.tell_webhooks(f)?;
+        self.tell_gateway(f)?;
         for (name, provider) in &self.providers {
             write!(f, "provider        {name}: preset {}, apiUrl {}", provider.preset(), provider.api_url())?;
             if let Some((alg, kid)) = provider.signs_with() {
@@ -129,6 +170,7 @@ impl fmt::Display for Blueprint {
                 writeln!(f, "warning         {name}: {caution}")?;
             }
         }
+        self.tell_gateways(f)?;
         for caution in self.cautions() {
             writeln!(f, "warning         {caution}")?;
         }
@@ -136,7 +178,39 @@ impl fmt::Display for Blueprint {
     }
 }
 
+/// What proves a caller.
+fn proofs(caller: &config::GatewayCaller) -> String {
+    let config::Peers { networks, unix_uids, certificates, xfcc, linkerd, hmac_key_files, secret_files, .. } =
+        &caller.proof;
+    let counted = |what: &str, n: usize| match n {
+        0 => None,
+        1 => Some(what.to_owned()),
+        n => Some(format!("{what} (one of {n})")),
+    };
+    let listed = |what: &str, all: Vec<String>| (!all.is_empty()).then(|| format!("{what}{}", all.join(" or ")));
+    let texts = |all: &[String]| all.to_vec();
+    let all = [
+        counted("key", caller.key_files.len()),
+        listed("", networks.iter().map(ToString::to_string).collect()),
+        listed("uid ", unix_uids.iter().map(ToString::to_string).collect()),
+        listed("certificate of ", texts(certificates)),
+        listed("workload ", [texts(xfcc), texts(linkerd)].concat()),
+        counted("signed request", hmac_key_files.len()),
+        counted("secret", secret_files.len()),
+    ];
+    all.into_iter().flatten().collect::<Vec<_>>().join(" + ")
+}
+
 /// An address without its query, in which an operator may have put a secret.
+/// What a listener speaks beside HTTP.
+fn about(tls: Option<&config::Tls>) -> &'static str {
+    tls.map_or("", |tls| match (&tls.client_ca_file, tls.client_certificates) {
+        (None, _) => ", TLS",
+        (Some(_), ClientCertificates::Required) => ", TLS with client certificates",
+        (Some(_), ClientCertificates::Optional) => ", TLS with client certificates if shown",
+    })
+}
+
 fn shown(url: &url::Url) -> String {
     let mut url = url.clone();
     url.set_query(None);

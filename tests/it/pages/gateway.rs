@@ -62,9 +62,10 @@ fn claims(call: &Call) -> Value {
 async fn the_five_minutes_of_the_page() {
     let provider = Fake::start(|call| Script::json(200, &json!({"name": call.json["name"]}))).await;
     let place = Place::new(provider).await;
-    place.run(&block(PAGE, "sh", "sidemint gateway key")).await;
+    place.run(&block(PAGE, "sh", "printf secret")).await;
     let file = place.folder.path().join("gateway.toml");
     fs::write(&file, place.here(&block(PAGE, "toml,fragment", "preset = \"livekit\""))).unwrap();
+    place.run(&block(PAGE, "sh", "sidemint gateway key")).await;
     assert_eq!(block(PAGE, "sh", "sidemint serve"), "sidemint serve --config gateway.toml\n");
     let _process = Process::serve(&["serve", "--config", &file.display().to_string()], &[]);
 
