@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Blueprint;
-use crate::config::{self, ClientCertificates, Listen, Mode, RouteKind, WebhookMode};
+use crate::config::{self, ActsAs, ClientCertificates, Listen, Mode, RouteKind, WebhookMode};
 use crate::session::Plan;
 
 /// Logs what is served where, one line for each route.
@@ -52,6 +52,34 @@ impl Blueprint {
         if let Some(config::Queue { dir, max_events, max_bytes, key_file, .. }) = &webhooks.queue {
             let sealed = key_file.as_ref().map_or("", |_| ", encrypted");
             writeln!(f, "queue           {}: {max_events} events, {max_bytes} bytes{sealed}", dir.display())?;
+        }
+        Ok(())
+    }
+
+    fn tell_gateway(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Some(gateway), Some(config)) = (&self.gateway, &self.config.gateway) else { return Ok(()) };
+        let tls = config.tls.as_ref().map_or("", |_| ", TLS");
+        writeln!(f, "gateway         {}{tls}", config.listen)?;
+        for mount in gateway.mounts() {
+            let at = mount.listen().map(|listen| format!(" and {listen}")).unwrap_or_default();
+            writeln!(f, "mount           {}: /gateway/{}/{at}", mount.name(), mount.name())?;
+        }
+        for caller in gateway.callers().iter() {
+            let (name, acts_as) = (
+                caller.name(),
+                match caller.acts_as() {
+                    ActsAs::None => "",
+                    ActsAs::Any => ", acts as any user",
+                    ActsAs::Proven => ", acts as users whose assertion comes along",
+                },
+            );
+            let proven = config.callers.get(name).map(proofs).unwrap_or_default();
+            writeln!(f, "caller          {name}: {proven}{acts_as}")?;
+            for (mount, grants) in caller.all_grants() {
+                for grant in grants.iter() {
+                    writeln!(f, "grant           {name} on {mount}: {grant}")?;
+                }
+            }
         }
         Ok(())
     }
@@ -121,6 +149,7 @@ impl fmt::Display for Blueprint {
             writeln!(f, "route           {}{host}: {kind}, provider {}, lifetime {ttl}", route.path, route.provider)?;
         }
         self.tell_webhooks(f)?;
+        self.tell_gateway(f)?;
         for (name, provider) in &self.providers {
             write!(f, "provider        {name}: preset {}, apiUrl {}", provider.preset(), provider.api_url())?;
             if let Some((alg, kid)) = provider.signs_with() {
@@ -147,6 +176,29 @@ impl fmt::Display for Blueprint {
         }
         Ok(())
     }
+}
+
+/// What proves a caller.
+fn proofs(caller: &config::GatewayCaller) -> String {
+    let config::Peers { networks, unix_uids, certificates, xfcc, linkerd, hmac_key_files, secret_files, .. } =
+        &caller.proof;
+    let counted = |what: &str, n: usize| match n {
+        0 => None,
+        1 => Some(what.to_owned()),
+        n => Some(format!("{what} (one of {n})")),
+    };
+    let listed = |what: &str, all: Vec<String>| (!all.is_empty()).then(|| format!("{what}{}", all.join(" or ")));
+    let texts = |all: &[String]| all.to_vec();
+    let all = [
+        counted("key", caller.key_files.len()),
+        listed("", networks.iter().map(ToString::to_string).collect()),
+        listed("uid ", unix_uids.iter().map(ToString::to_string).collect()),
+        listed("certificate of ", texts(certificates)),
+        listed("workload ", [texts(xfcc), texts(linkerd)].concat()),
+        counted("signed request", hmac_key_files.len()),
+        counted("secret", secret_files.len()),
+    ];
+    all.into_iter().flatten().collect::<Vec<_>>().join(" + ")
 }
 
 /// An address without its query, in which an operator may have put a secret.

@@ -1,6 +1,7 @@
 //! The command line: one verb, one function. Errors are one sentence each; exit codes are part of the contract.
 
 mod doctor;
+mod gateway;
 mod healthcheck;
 mod keygen;
 mod keys;
@@ -84,6 +85,9 @@ enum Verb {
     /// See and change the queue of webhook events, beside a running service or without one
     #[command(subcommand)]
     Webhooks(webhooks::Verb),
+    /// See what services of the application may call, and why a call is refused
+    #[command(subcommand)]
+    Gateway(gateway::Verb),
     /// Send what attackers send through your own reverse proxy, and report what got through
     Doctor(doctor::Options),
     /// Ask a running service whether it is ready; for images without a shell
@@ -117,6 +121,7 @@ impl Cli {
             Verb::Keys(verb) => keys::run(&verb, &sources, environment),
             Verb::Presets(options) => presets::run(&options, &sources),
             Verb::Webhooks(verb) => webhooks::run(&verb, &sources, environment),
+            Verb::Gateway(verb) => gateway::run(&verb, &sources, environment),
             Verb::Doctor(options) => doctor::run(&options, &sources, environment),
             Verb::Healthcheck(options) => healthcheck::run(&options, &sources, environment),
         };

@@ -122,6 +122,12 @@ impl ValuePattern {
     }
 }
 
+impl std::fmt::Display for ValuePattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.text, if self.is_prefix { "*" } else { "" })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,6 +27,11 @@ impl Rate {
         self.period.checked_div(self.count).unwrap_or(self.period)
     }
 
+    /// The span of time.
+    pub const fn period(self) -> Duration {
+        self.period
+    }
+
     /// Calls in a period; never 0.
     pub const fn count(self) -> u32 {
         self.count

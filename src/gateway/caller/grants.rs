@@ -56,6 +56,22 @@ pub struct Allowed<'g> {
     pub rate: Option<Rate>,
 }
 
+impl std::fmt::Display for Allowed<'_> {
+    /// Operations by class, then what limits them.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let class =
+            |(class, names): (&OperationClass, &Vec<&str>)| format!("{} {}", <&str>::from(*class), names.join(", "));
+        f.write_str(&self.operations.iter().map(class).collect::<Vec<_>>().join("; "))?;
+        for (name, patterns) in self.only {
+            let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
+            write!(f, "; only {name} = {}", patterns.join(" or "))?;
+        }
+        self.rate.map_or(Ok(()), |rate| {
+            write!(f, "; {} calls in {}", rate.count(), humantime::format_duration(rate.period()))
+        })
+    }
+}
+
 /// Compiles a grant. Keys of mistakes stand below it.
 pub(super) fn compile(grant: &config::Grant, operations: &Operations) -> Result<Granted, Mistakes> {
     let mut mistakes = Mistakes::default();

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
+
 use crate::clock::Timestamp;
 use crate::config;
 use crate::definition::{Key, Mistake, Mistakes};
@@ -136,7 +138,7 @@ impl Keys {
         let mut before: Vec<(&Owner, &Secret)> = Vec::new();
         for (place, secret) in set.all() {
             let Some(owner) = owners.get(place) else { continue };
-            let text = match check(secret) {
+            let text = match key_text(secret) {
                 Ok(text) => text,
                 Err(problem) => {
                     refuse(place, &problem);
@@ -168,8 +170,15 @@ impl Keys {
     }
 }
 
+/// A new key: 32 random bytes, as hexadecimal digits, which every SDK takes. `None` where the system gives none.
+pub fn new_key() -> Option<Secret> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).ok()?;
+    Some(Secret::new(HEXLOWER.encode(&bytes).into_bytes()))
+}
+
 /// The text of a key. Its length and the kinds of its characters say whether it can be random.
-fn check(secret: &Secret) -> Result<&str, String> {
+pub fn key_text(secret: &Secret) -> Result<&str, String> {
     let bytes = secret.expose();
     let is_hex = bytes.iter().all(u8::is_ascii_hexdigit);
     let least = if is_hex { LEAST_HEX } else { LEAST };

@@ -25,6 +25,7 @@ use crate::provider::{self, Presented};
 use crate::secrets::Reload;
 pub use grants::{Allowed, Grants, Limited};
 use keys::{KeyRing, Served};
+pub use keys::{key_text, new_key};
 
 /// Everyone who may call.
 #[derive(Debug)]

@@ -1,9 +1,10 @@
 //! Who calls: keys where an SDK puts them, proofs beside them, and what a caller may do.
 
-use serde_json::json;
+use sidemint::config::Environment;
 
-use super::fixture::{Fixture, OTHER, PLAIN, SECRET, SHOP, Setup, code};
-use crate::harness::NOW;
+use super::fixture::{Fixture, OTHER, SECRET, SHOP, Setup, code};
+use crate::eventually::eventually;
+use crate::harness::{clock, draw_with};
 
 /// Answers of a `GET /rooms` with these headers: status and code.
 async fn asked(fixture: &Fixture, headers: &[(&str, &str)]) -> (u16, String) {
@@ -42,7 +43,9 @@ async fn a_call_without_a_good_key_is_refused_and_learns_nothing() {
         for target in ["/rooms", "/nothing/here", "/rooms?colour=red"] {
             let answer = fixture.raw("GET", target, headers, b"").await;
             assert_eq!((answer.status, code(&answer)), (401, "caller_unauthorized"), "{headers:?}");
-            bodies.push(answer.text());
+            let mut body = answer.json();
+            body.as_object_mut().unwrap().remove("requestId");
+            bodies.push(body);
         }
     }
     bodies.dedup();
@@ -52,7 +55,7 @@ async fn a_call_without_a_good_key_is_refused_and_learns_nothing() {
     assert_eq!(asked(&fixture, &[("authorization", &shop.replace("Bearer", "bearer"))]).await, passed());
 }
 
-/// G-14: another caller's key is that caller's, with its rights alone.
+/// G-14, G-20: another caller's key is that caller's, with its rights alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_has_its_own_rights() {
     let fixture = Fixture::start().await;
@@ -63,6 +66,16 @@ async fn a_caller_has_its_own_rights() {
     // What destroys is no part of the default.
     let answer = fixture.ask("DELETE", "/rooms/shop-1").await;
     assert_eq!((answer.status, code(&answer)), (403, "operation_denied"));
+}
+
+/// G-20: what destroys is named in full.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_holds_only_what_is_default() {
+    for (allow, expected) in [("[\"room.*\"]", 403), ("[\"room.*\", \"room.delete\"]", 200)] {
+        let fixture = Setup { allow: allow.to_owned(), ..Setup::default() }.start().await;
+        assert_eq!(fixture.ask("GET", "/rooms").await.status, 200);
+        assert_eq!(fixture.ask("DELETE", "/rooms/shop-1").await.status, expected, "{allow}");
+    }
 }
 
 /// G-18: every value of a parameter, and no operation without it.
@@ -83,7 +96,8 @@ async fn a_grant_holds_for_every_value_of_a_parameter() {
         ("PUT", "/rooms/shop-1", "{\"room\":\"shop-2\"}", (200, "none")),
         ("GET", "/events", "", (403, "operation_denied")),
     ] {
-        let answer = if body.is_empty() { fixture.ask(method, target).await } else { fixture.json(method, target, body).await };
+        let answer =
+            if body.is_empty() { fixture.ask(method, target).await } else { fixture.json(method, target, body).await };
         assert_eq!((answer.status, code(&answer)), expected, "{method} {target} {body}");
     }
 }
@@ -100,33 +114,134 @@ async fn a_key_and_a_network_must_both_hold() {
     // `machine` is known by its address, so a key of `shop` beside it names two.
     let rest = "[gateway.callers.machine]\nnetworks = [\"127.0.0.0/8\"]\n\
                 [[gateway.callers.machine.grants]]\nprovider = \"own\"\nallow = [\"room.list\"]\n";
+    // So does one of `shop` that would not hold by itself.
+    let overrides = vec![("gateway.callers.shop.networks", "[\"10.0.0.0/8\"]".to_owned())];
+    let fixture = Setup { rest: rest.to_owned(), overrides, ..Setup::default() }.start().await;
+    assert_eq!(asked(&fixture, &[("Authorization", &shop)]).await, unauthorized());
     let fixture = Setup { rest: rest.to_owned(), ..Setup::default() }.start().await;
     assert_eq!(asked(&fixture, &[]).await, passed());
     assert_eq!(asked(&fixture, &[("Authorization", "Bearer whatever-the-sdk-wants")]).await, passed());
     assert_eq!(asked(&fixture, &[("Authorization", &shop)]).await, unauthorized());
 }
 
+/// Waits for a look at the files that began after now.
+async fn looked(fixture: &Fixture) {
+    for _ in 0..2 {
+        let looks = fixture.service.nudge.looks();
+        fixture.service.nudge.now();
+        eventually("the watch looks", async || fixture.service.nudge.looks() > looks).await;
+    }
+}
+
 /// G-27: a new key counts once its file is there, both count during a change, and bad ones change nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_change_without_a_restart_as_a_whole_or_not_at_all() {
+    const OLD: &str = "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100";
     const NEXT: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
     let folder = tempfile::tempdir().unwrap();
-    let next = folder.path().join("next");
-    std::fs::write(&next, "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100").unwrap();
-    let setup = Setup::default();
-    let files = format!("[\"DIR/shop\", \"{}\"]", next.display());
-    let fixture = setup.with_key_files(&files).start().await;
-    let (shop, new) = (format!("Bearer {SHOP}"), format!("Bearer {NEXT}"));
-    let ask = async |key: &str| asked(&fixture, &[("Authorization", key)]).await;
-    assert_eq!((ask(&shop).await, ask(&new).await), (passed(), unauthorized()));
-    std::fs::write(&next, NEXT).unwrap();
-    fixture.service.reloaded().await;
-    assert_eq!((ask(&shop).await, ask(&new).await), (passed(), passed()));
-    // A provider's secret, another caller's key, and what is too short: the last good ones stay, all of them.
-    for bad in [SECRET, OTHER, "short"] {
-        std::fs::write(fixture.folder.path().join("shop"), bad).unwrap();
-        fixture.service.reloaded().await;
-        assert_eq!((ask(&shop).await, ask(&new).await), (passed(), passed()), "{bad}");
-        assert_eq!(ask(&format!("Bearer {bad}")).await.0 == 200, bad == OTHER, "{bad}");
+    let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+    std::fs::write(&first, SHOP).unwrap();
+    std::fs::write(&second, OLD).unwrap();
+    let files = format!("[\"{}\", \"{}\"]", first.display(), second.display());
+    let overrides = vec![("gateway.callers.shop.key_files", files)];
+    let fixture = Setup { overrides, ..Setup::default() }.start().await;
+    let ask = async |key: &str| asked(&fixture, &[("Authorization", &format!("Bearer {key}"))]).await;
+    assert_eq!((ask(SHOP).await, ask(OLD).await, ask(NEXT).await), (passed(), passed(), unauthorized()));
+    std::fs::write(&second, NEXT).unwrap();
+    eventually("the new key counts", async || ask(NEXT).await == passed()).await;
+    assert_eq!((ask(SHOP).await, ask(OLD).await), (passed(), unauthorized()));
+    // Another caller's key, what cannot be random, and what is too short: the last good ones stay, all of them.
+    for bad in [OTHER.to_owned(), "ab".repeat(40), "short".to_owned()] {
+        std::fs::write(&second, OLD).unwrap();
+        std::fs::write(&first, &bad).unwrap();
+        looked(&fixture).await;
+        assert_eq!((ask(SHOP).await, ask(NEXT).await, ask(OLD).await), (passed(), passed(), unauthorized()), "{bad}");
+        std::fs::write(&first, SHOP).unwrap();
+        std::fs::write(&second, NEXT).unwrap();
+        looked(&fixture).await;
     }
+    assert!(!fixture.service.log().contains(NEXT) && !fixture.service.log().contains(SHOP));
+}
+
+/// G-14: a key that is no key, that two callers have, or that is a provider's, is told at load.
+#[test]
+fn keys_that_are_none_are_refused_at_load() {
+    let told = |shop: &str, other: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let setup = Setup::default();
+        let text = setup.text(folder.path(), "http://127.0.0.1:1");
+        std::fs::write(folder.path().join("shop"), shop).unwrap();
+        std::fs::write(folder.path().join("other"), other).unwrap();
+        std::fs::write(folder.path().join("secret"), KEY).unwrap();
+        let (name, definition) = (setup.definition.0, setup.definition.1.as_str());
+        let drawn = draw_with(&text, &Environment::default(), clock(), &[(name, definition)]);
+        let told = drawn.err().map(|errors| errors.to_string()).unwrap_or_default();
+        told.replace(&format!("{}/config.toml: ", folder.path().display()), "")
+    };
+    const KEY: &str = "CANARYprovider0123456789abcdefghijklmnopqrstuvwxyz";
+    let shop = "gateway.callers.shop.key_files[0]: holds";
+    for (key, problem) in [
+        (&SHOP[..42], "a key of less than 32 bytes"),
+        ("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde", "a key of less than 32 bytes"),
+        (&"ab".repeat(40), "a key that is not random"),
+        ("with a blank 0123456789abcdefghijklmnopqrstuvwxyzABC", "characters that not every SDK takes"),
+        (KEY, "a secret of provider own, which no caller may have"),
+    ] {
+        let found = told(key, OTHER);
+        assert!(
+            found.contains(&format!("{shop} {problem}; make one with: sidemint gateway key")),
+            "{problem}: {found}"
+        );
+        assert!(!found.contains(key), "{found}");
+    }
+    let found = told(SHOP, SHOP);
+    assert!(found.contains("holds the same key as one of other; make one with: sidemint gateway key"), "{found}");
+    assert_eq!(told(SHOP, OTHER), "");
+}
+
+#[test]
+fn names_that_no_operation_has_are_refused_at_load() {
+    let told = |allow: &str, grant: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let setup = Setup { allow: allow.to_owned(), grant: grant.to_owned(), ..Setup::default() };
+        let text = setup.text(folder.path(), "http://127.0.0.1:1");
+        let (name, definition) = (setup.definition.0, setup.definition.1.as_str());
+        let drawn = draw_with(&text, &Environment::default(), clock(), &[(name, definition)]);
+        let told = drawn.err().map(|errors| errors.to_string()).unwrap_or_default();
+        told.split_once("gateway.callers.shop.grants[0].").map_or(told.clone(), |(_, told)| told.to_owned())
+    };
+    for (allow, grant, problem) in [
+        ("[\"default\", \"room.*\", \"-room.create\"]", "", ""),
+        ("[\"room.delete\"]", "", ""),
+        ("[\"room.lst\"]", "", "allow: no operation \"room.lst\"; there are "),
+        ("[\"default\", \"-room.gte\"]", "", "allow: no operation \"room.gte\"; there are "),
+        ("[\"rom.*\"]", "", "allow: no operation begins with \"rom.\"; did you mean room.*?"),
+        ("[\"room*\"]", "", "allow: \"room*\" is not a group; write \"GROUP.*\""),
+        ("[\"*\"]", "", "allow: \"*\" is not a group; write \"GROUP.*\""),
+        ("[\"file.*\", \"-file.put\", \"-file.post\"]", "", "allow: leaves no operation"),
+        (
+            "[\"default\"]",
+            "only = { rom = [\"a\"] }",
+            "only.rom: is a parameter that no operation of this grant carries",
+        ),
+    ] {
+        let found = told(allow, grant);
+        assert!(if problem.is_empty() { found.is_empty() } else { found.starts_with(problem) }, "{allow}: {found}");
+    }
+    assert!(told("[\"room.lst\"]", "").contains("did you mean room.list?"));
+}
+
+/// G-22: what a grant allows in a span of time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_has_a_rate_of_its_own() {
+    let fixture = Setup { grant: "rate = \"2/min\"".to_owned(), ..Setup::default() }.start().await;
+    let (shop, other) = (format!("Bearer {SHOP}"), format!("Bearer {OTHER}"));
+    for expected in [200, 200, 429] {
+        assert_eq!(asked(&fixture, &[("Authorization", &shop)]).await.0, expected);
+    }
+    let answer = fixture.ask("GET", "/rooms").await;
+    assert_eq!((code(&answer), answer.header("retry-after").is_some()), ("caller_rate_limited", true));
+    assert_eq!(asked(&fixture, &[("Authorization", &other)]).await, passed());
+    fixture.service.advance(60);
+    assert_eq!(asked(&fixture, &[("Authorization", &shop)]).await, passed());
 }
