@@ -3,5 +3,6 @@
 mod answers;
 mod attempts;
 mod calls;
+mod canary;
 pub mod fixture;
 pub mod recorder;
