@@ -53,6 +53,7 @@ targets! {
     gateway::gateway_query,
     gateway::gateway_json,
     gateway::gateway_protobuf,
+    gateway::gateway_scrub,
 }
 
 /// Runs the target called `name`. Unknown names do nothing; a test holds that there are none.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
+use crate::config::{self, Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
 use crate::definition::Mistake;
 use crate::gateway::{Gateway, Parts};
 use crate::identity;
@@ -146,6 +146,12 @@ impl Blueprint {
             errors.extend(mistakes);
             None
         });
+        let of_gateway = config.gateway.as_ref().and_then(|gateway| gateway.tls.clone());
+        let of_gateway = config::Server { tls: of_gateway, http2: false, ..config.server.clone() };
+        let gateway_tls = Tls::open(&of_gateway, &clock, &metrics).unwrap_or_else(|mistakes| {
+            errors.extend(mistakes);
+            None
+        });
         let sources = sources.unwrap_or_default();
         let plans = plans::draw(&config, &sources, &providers, &metrics, &mut errors);
         if errors.is_empty() {
@@ -159,7 +165,7 @@ impl Blueprint {
                 plans,
                 webhooks,
                 gateway: gateway.map(Arc::new),
-                gateway_tls: None,
+                gateway_tls,
                 poster,
                 tls,
                 clock,

@@ -28,7 +28,7 @@ use http::HeaderName;
 use answer::AnswerHeaders;
 use as_user::AsUser;
 use caller::{Callers, Mounted};
-use forward::{CallerPlaces, Place, Places, Sender};
+use forward::{CallerPlaces, KnownNeedles, Place, Places, Sender};
 use gate::{Gate, Hosts, Ours};
 use refusal::Refusal;
 
@@ -75,6 +75,7 @@ pub struct Mount {
     headers: AnswerHeaders,
     /// Header by which the provider knows a call that it has seen.
     idempotency: Option<HeaderName>,
+    needles: KnownNeedles,
 }
 
 impl Gateway {
@@ -188,6 +189,7 @@ impl Mount {
             as_user,
             headers: AnswerHeaders::new(section.answer_headers.iter().filter_map(header)),
             idempotency: section.idempotency.as_ref().and_then(header),
+            needles: KnownNeedles::default(),
             provider: Arc::clone(provider),
         })
     }
@@ -230,6 +232,11 @@ impl Mount {
     /// Its rules.
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// What its answers are searched for.
+    pub fn needles(&self) -> &KnownNeedles {
+        &self.needles
     }
 
     /// Which headers of answers pass.

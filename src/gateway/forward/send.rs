@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::Body;
 
+use super::known::KnownNeedles;
 use super::upload::{End, Upload};
 use crate::clock::{Clock, Moment, Stopwatch};
 use crate::gateway::answer::{Needles, Verdict, judge};
@@ -13,7 +14,6 @@ use crate::gateway::refusal::Refusal;
 use crate::outbound::{Call, Outbound, SendError, Streamed};
 use crate::pacing::jitter;
 use crate::provider::{Carried, Ended, Gateway, Refused};
-use crate::secrets::Secret;
 
 /// How long the head of an answer is waited for, where the operation does not say.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,6 +29,8 @@ pub struct Sending<'s, B> {
     pub call: &'s Call,
     /// The group of its operation.
     pub group: usize,
+    /// What answers of the provider are searched for.
+    pub needles: &'s KnownNeedles,
     /// Values that were checked, by name: its credential may say them.
     pub parameters: &'s [(&'s str, &'s str)],
     /// Id of the request, for the log.
@@ -179,7 +181,7 @@ where
             Err(error) => return self.failed(error),
         };
         let status = answer.status;
-        let needles = || Arc::new(Needles::new(carried.secrets().map(Secret::expose)));
+        let needles = || self.needles.of(self.group, &carried);
         match judge(status, &answer.headers, self.streams) {
             Verdict::CredentialRefused => Next::Reread(carried),
             Verdict::Bad(reason) => Next::Failed(Unsent::of(Refusal::ProviderBadAnswer, reason)),

@@ -3,8 +3,12 @@
 pub(super) mod judge;
 pub(super) mod sample;
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 
+use super::answer::{Needles, Scrubber};
 use super::refusal::Refusal;
 use sample::{Granted, Made, make};
 
@@ -19,6 +23,24 @@ pub(crate) fn gateway_target(bytes: &[u8]) {
     if let Ok(made) = make(&call, &Granted::All) {
         judge::operation(&made);
     }
+}
+
+/// Secrets, a text and where it is cut: parts with a zero byte between them, the cuts first.
+pub(crate) fn gateway_scrub(bytes: &[u8]) {
+    let mut parts = bytes.split(|byte| *byte == 0);
+    let (Some(cuts), Some(text)) = (parts.next(), parts.next()) else { return };
+    let needles = Arc::new(Needles::new(parts.take(3)));
+    let (whole, count) = needles.mask(text).unwrap_or_else(|| (text.to_vec(), 0));
+    assert_eq!(whole.len(), text.len());
+    assert!(needles.mask(&whole).is_none() || whole.contains(&b'*'));
+    let (mut scrubber, mut given, mut rest) = (Scrubber::new(Arc::clone(&needles)), Vec::new(), text);
+    for cut in cuts {
+        let (piece, behind) = rest.split_at(usize::from(*cut).min(rest.len()));
+        given.extend_from_slice(&scrubber.push(Bytes::copy_from_slice(piece), false));
+        rest = behind;
+    }
+    given.extend_from_slice(&scrubber.push(Bytes::copy_from_slice(rest), true));
+    assert_eq!((given, scrubber.count(), scrubber.held()), (whole, count, 0));
 }
 
 /// A query.

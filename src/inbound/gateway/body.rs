@@ -26,21 +26,29 @@ pub(super) enum Answer {
 pub(super) struct Relayed {
     body: AnswerBody<Download>,
     record: Record,
-    phase: Arc<Phase>,
+    /// The connection, until it is told that the answer is over.
+    phase: Option<Arc<Phase>>,
     _place: Place,
 }
 
 impl Relayed {
     pub(super) fn new(body: AnswerBody<Download>, record: Record, phase: Arc<Phase>, place: Place) -> Self {
-        let mut own = Self { body, record, phase, _place: place };
+        let mut own = Self { body, record, phase: Some(phase), _place: place };
         own.note();
         own
+    }
+
+    /// Tells the connection once: another request may have begun on it since.
+    fn answered(&mut self) {
+        if let Some(phase) = self.phase.take() {
+            phase.answered();
+        }
     }
 
     fn note(&mut self) {
         if self.body.is_over() {
             self.record.passed();
-            self.phase.answered();
+            self.answered();
         } else if self.body.is_cut() {
             self.record.ended = Ended::Cut;
         }
@@ -51,7 +59,7 @@ impl Drop for Relayed {
     fn drop(&mut self) {
         self.record.bytes_out = self.body.bytes();
         self.record.scrubbed += self.body.scrubbed();
-        self.phase.answered();
+        self.answered();
     }
 }
 

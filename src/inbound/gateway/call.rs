@@ -68,7 +68,7 @@ impl Incoming<'_> {
             headers: &parts.headers,
             body: whole.as_ref(),
         };
-        // G-28: caller first
+        // Before anything is said of what there is.
         let caller = gateway.callers().identify(&seen, mount.name()).map_err(unproven)?;
         record.caller = Some(caller.name().to_owned());
         record.proof = Some(caller.proof());
@@ -122,6 +122,7 @@ impl Incoming<'_> {
         let sending = Sending {
             provider: mount.provider(),
             group: operation.group(),
+            needles: mount.needles(),
             parameters: &parameters,
             request: record.id.as_str(),
             upload: self.upload.as_ref(),

@@ -92,6 +92,8 @@ impl Mounts {
 }
 
 impl Answers for Mounts {
+    const MARKS_REFUSALS: bool = true;
+
     fn answer(
         &self,
         incoming: http::Request<Incoming>,

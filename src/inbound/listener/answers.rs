@@ -20,6 +20,9 @@ impl<B> Content for B where B: Body<Data = Bytes, Error: Into<Box<dyn std::error
 
 /// Answers the requests of a listener.
 pub(in crate::inbound) trait Answers: Send + Sync + 'static {
+    /// Whether answers to heads that are refused say that they are ours, as those of the gateway do.
+    const MARKS_REFUSALS: bool = false;
+
     /// Answers one request, and tells `phase`. One with a `fault` is refused.
     fn answer(
         &self,

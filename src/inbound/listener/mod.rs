@@ -108,7 +108,7 @@ pub(super) async fn serve<R: Answers>(
     let heads = HeadRules {
         limits: HeadLimits { bytes: limits.head_bytes, lines: limits.headers },
         patience: Arc::new(Patience::new(limits.header_timeout, limits.idle_timeout, metrics)),
-        observer: Arc::new(HeadObserver::new(metrics, Some(entrance.log))),
+        observer: Arc::new(HeadObserver::new(metrics, Some(entrance.log)).marking(R::MARKS_REFUSALS)),
     };
     let shared = Arc::new(Shared {
         routes: Arc::new(routes),

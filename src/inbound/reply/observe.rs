@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use http::header::ORIGIN;
+use http::header::{HeaderValue, ORIGIN};
 use parking_lot::Mutex;
 use warp::reply::Response;
 
+use super::gateway::X_CHAT_GATEWAY_ERROR;
 use super::{Base, Extras, Outcome, problem, refused_head};
 use crate::clock::Stopwatch;
 use crate::config::origin;
@@ -111,6 +112,8 @@ pub(crate) struct HeadObserver {
     refusals: ByVariant<HeadFault>,
     requests: ByVariant<HeadFault>,
     base: Base,
+    /// Whether answers say that they are the gateway's own.
+    marks: bool,
     log: Option<RequestLog>,
     lines: LineLimit,
 }
@@ -151,9 +154,21 @@ impl HeadObserver {
                 metrics.inbound.requests("other", Outcome::from(fault).row().code)
             }),
             base: Base::new(&[], Some("application/json")),
+            marks: false,
             log,
             lines: LineLimit::default(),
         }
+    }
+
+    /// The same, and whether answers say that they are the gateway's own.
+    pub(crate) fn marking(self, marks: bool) -> Self {
+        Self { marks, ..self }
+    }
+
+    /// The headers of the answer to a fault.
+    fn base(&self, outcome: Outcome) -> Base {
+        let code = HeaderValue::from_static(outcome.row().code);
+        if self.marks { self.base.clone().with(X_CHAT_GATEWAY_ERROR, code) } else { self.base.clone() }
     }
 
     /// Counts a head that was refused, and says who sent it. Nothing of the head itself is told: no part of it is known to
@@ -183,14 +198,14 @@ impl HeadObserver {
     /// The answer to a request whose head is refused although hyper could read it.
     pub(crate) fn answer(&self, fault: HeadFault, request: &Request) -> Response {
         self.note(fault, request.connection.peer(), request.id);
-        problem(&self.base, request.id, fault.into(), Extras::default())
+        problem(&self.base(fault.into()), request.id, fault.into(), Extras::default())
     }
 
     /// The same before hyper reads it: the answer as it goes out.
     pub(crate) fn refused(&self, fault: HeadFault, peer: Peer, is_of_head: bool) -> Vec<u8> {
         let id = RequestId::next();
         self.note(fault, peer, id);
-        refused_head(&self.base, id, fault.into(), is_of_head)
+        refused_head(&self.base(fault.into()), id, fault.into(), is_of_head)
     }
 }
 

@@ -131,6 +131,28 @@ async fn a_refusal_says_which_rule() {
     assert_eq!(fixture.provider.requests().len(), 0);
 }
 
+/// What is refused before it is a request says that it is ours as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_head_is_ours() {
+    let fixture = Fixture::start().await;
+    for (head, status, expected) in [
+        ("GET /rooms HTTP/1.1\r\n\r\n", 400, "request_malformed"),
+        (
+            "GET /rooms HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            400,
+            "request_malformed",
+        ),
+        ("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n", 400, "request_malformed"),
+        ("GET http://a.test/rooms HTTP/1.1\r\nHost: a.test\r\n\r\n", 400, "target_invalid"),
+    ] {
+        let mut connection = fixture.connect().await;
+        connection.send(head).await;
+        let answer = connection.answer().await.expect("an answer");
+        assert_eq!((answer.status, code(&answer)), (status, expected), "{head}");
+    }
+    assert_eq!(fixture.provider.requests().len(), 0);
+}
+
 /// The body of a refusal is what the provider's SDK shows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_in_the_form_of_the_provider() {
@@ -140,5 +162,6 @@ async fn a_refusal_is_in_the_form_of_the_provider() {
     let fixture = setup.start().await;
     let answer = fixture.ask("DELETE", "/rooms/a").await;
     assert_eq!(code(&answer), "operation_denied");
-    assert_eq!(answer.text(), "{\"err\":\"operation_denied\",\"text\":\"Operation not granted\",\"n\":403}");
+    let expected = json!({ "err": "operation_denied", "text": "Operation not granted", "n": 403 });
+    assert_eq!((answer.json(), answer.header("content-type")), (expected, Some("application/json")));
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sidemint::clock::ManualClock;
 use sidemint::config::{Environment, Listen};
@@ -87,7 +88,7 @@ impl Default for Setup {
 pub struct Fixture {
     pub service: Service,
     pub provider: Recorder,
-    _folder: TempDir,
+    pub folder: TempDir,
 }
 
 impl Setup {
@@ -110,7 +111,7 @@ impl Setup {
         let (name, definition) = &self.definition;
         let own = [(*name, definition.as_str())];
         let service = Service::start_with(&text, &Environment::default(), Arc::clone(&self.clock), &own).await;
-        Fixture { service, provider, _folder: folder }
+        Fixture { service, provider, folder }
     }
 
     /// The configuration, with the files that it names in `folder`.
@@ -200,6 +201,19 @@ impl Fixture {
         let mut connection = self.connect().await;
         connection.send(request(method, target, headers, body)).await;
         connection.answer_to(method).await.expect("an answer")
+    }
+}
+
+impl Fixture {
+    /// What `work` ends with, while time passes in steps.
+    pub async fn while_time_passes<T>(&self, step: Duration, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(Duration::from_millis(5)) => self.service.clock.advance(step),
+            }
+        }
     }
 }
 
