@@ -44,7 +44,7 @@ def subject(name, *configurations, raw="", **keys):
     server.command += DEFINITIONS
     server.env |= {
         "SIDEMINT_SERVER__LISTEN": f"127.0.0.1:{next(PORTS)}",
-        "SIDEMINT_PROVIDERS__CALLS__API_KEY": SECRET,
+        "SIDEMINT_PROVIDERS__CALLS__API_KEY_FILE": written("provider.key", SECRET),
     }
     server.raw = raw
     return server
@@ -57,7 +57,8 @@ def by_key(name, raw):
 
 def by_kind(name, raw):
     server = subject(name, "gateway-kinds", raw=raw)
-    server.env |= {"SIDEMINT_PROVIDERS__JWT__API_KEY": SECRET, "SIDEMINT_PROVIDERS__SIGNED__APP_SECRET": SECRET}
+    key = written("provider.key", SECRET)
+    server.env |= {"SIDEMINT_PROVIDERS__JWT__API_KEY_FILE": key, "SIDEMINT_PROVIDERS__SIGNED__APP_SECRET_FILE": key}
     return server
 
 
@@ -154,7 +155,7 @@ def beside_sessions():
     ratios, port, seconds = [], next(PORTS), quick(1, 3)
     ours = peers.sidemint("limits", "local", "gateway-limits", gateway__listen=f"127.0.0.1:{port}")
     ours.command += DEFINITIONS
-    ours.env["SIDEMINT_PROVIDERS__CALLS__API_KEY"] = SECRET
+    ours.env["SIDEMINT_PROVIDERS__CALLS__API_KEY_FILE"] = written("provider.key", SECRET)
     with provider(), ours:
         wrk(ours, seconds=1)
         for _ in range(quick(1, 5)):
