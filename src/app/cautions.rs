@@ -2,7 +2,7 @@
 
 use super::Blueprint;
 use crate::config::{Identity, Listen, Peers};
-use crate::provider::Provider;
+use crate::provider::{Gateway, Provider};
 
 impl Blueprint {
     /// One sentence each. Those of providers are with them.
@@ -30,7 +30,7 @@ impl Blueprint {
             ));
         }
         told.extend(self.shares().caution);
-        told.extend(self.tls.as_ref().and_then(|tls| tls.caution()));
+        told.extend(self.tls.values().filter_map(|tls| tls.caution()));
         if self.sources.has_body_by_position() {
             told.push(
                 "a body may name any user, and peers are proven by network address alone; no browser and no proxy for \
@@ -79,6 +79,9 @@ impl Blueprint {
         for provider in self.providers.values() {
             warn_of(provider);
         }
+        for (name, gateway) in &self.gateways {
+            warn_of_calls(name, gateway, !self.providers.contains_key(name));
+        }
         for webhook in &self.webhooks {
             let name = &*webhook.config().name;
             for (secret, place) in webhook.secret_places() {
@@ -96,6 +99,16 @@ fn is_in_reach(identity: &Identity, listen: &Listen) -> bool {
     let by_position = |peers: &Peers| !peers.is_empty() && peers.can_reach(listen);
     let caller = |proof: &Peers, has_token: bool| by_position(proof) || proof.is_empty() && has_token;
     by_position(&identity.peers) || identity.callers.values().any(|own| caller(&own.proof, own.token.is_some()))
+}
+
+/// The secrets are told once, where the provider makes tokens as well.
+fn warn_of_calls(provider: &str, gateway: &Gateway, is_alone: bool) {
+    for (secret, place) in gateway.secret_places().filter(|_| is_alone) {
+        tracing::info!(provider, secret, "comes from {place}");
+    }
+    for caution in gateway.cautions() {
+        tracing::warn!(provider, "{caution}");
+    }
 }
 
 fn warn_of(provider: &Provider) {

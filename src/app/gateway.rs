@@ -29,8 +29,11 @@ pub(super) fn listeners(
     let shown = (log.clone(), blueprint.config.log.gateway_params);
     let patience = blueprint.config.server.header_timeout;
     let all = Mounts::all(Arc::clone(gateway), shown, patience, &blueprint.metrics, lifecycle);
-    let entrance =
-        Entrance { peers: Arc::clone(gateway.callers().peers()), tls: blueprint.gateway_tls.clone(), log: log.clone() };
+    let entrance = Entrance {
+        peers: Arc::clone(gateway.callers().peers()),
+        tls: blueprint.tls.get("gateway").cloned(),
+        log: log.clone(),
+    };
     let listener = |key: String, listen: &Listen, mounts: Mounts| {
         Ok::<_, StartError>(Listener {
             bound: bind(&key, listen)?,

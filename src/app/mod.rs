@@ -8,6 +8,7 @@ mod descriptors;
 mod gateway;
 mod plans;
 mod readiness;
+mod stop;
 mod summary;
 mod webhooks;
 
@@ -16,10 +17,9 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::{self, Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
+use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sources};
 use crate::definition::Mistake;
 use crate::gateway::{Gateway, Parts};
 use crate::identity;
@@ -34,11 +34,11 @@ use crate::session::{Plan, Sessions};
 use crate::telemetry::{self, LogQueue, RequestLog};
 use crate::webhook::Webhook;
 use crate::webhook::store::sqlite::SealKey;
-use crate::webhook::store::{Pending, Store};
 
 pub(crate) use descriptors::raise as raise_descriptor_limit;
 
 use descriptors::DescriptorShares;
+use stop::{close, drain, has_failed};
 use webhooks::Opened;
 
 /// The keys that say where each listener is.
@@ -46,8 +46,6 @@ const FRONT: &str = "server.listen";
 const GRPC: &str = "grpc.listen";
 const OPS: &str = "ops.listen";
 const WEBHOOKS: &str = "webhook_server.listen";
-/// Time for connections to notice that they were cut, and for the queue to write the rest.
-const AFTER_CUT: Duration = Duration::from_secs(1);
 
 /// Everything that was configured, checked and put together, before anything is opened.
 #[derive(Debug)]
@@ -61,9 +59,9 @@ pub struct Blueprint {
     plans: Vec<Arc<Plan>>,
     webhooks: Vec<Arc<Webhook>>,
     gateway: Option<Arc<Gateway>>,
-    gateway_tls: Option<Arc<Tls>>,
     poster: Poster,
-    tls: Option<Arc<Tls>>,
+    /// By the section of the listeners.
+    tls: BTreeMap<&'static str, Arc<Tls>>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
 }
@@ -142,16 +140,15 @@ impl Blueprint {
             errors.extend(mistakes);
             None
         });
-        let tls = Tls::open(&config.server, &clock, &metrics).unwrap_or_else(|mistakes| {
-            errors.extend(mistakes);
-            None
-        });
-        let of_gateway = config.gateway.as_ref().and_then(|gateway| gateway.tls.clone());
-        let of_gateway = config::Server { tls: of_gateway, http2: false, ..config.server.clone() };
-        let gateway_tls = Tls::open(&of_gateway, &clock, &metrics).unwrap_or_else(|mistakes| {
-            errors.extend(mistakes);
-            None
-        });
+        let mut tls = BTreeMap::new();
+        for own in config.tls() {
+            // The gateway speaks HTTP/1.1 alone.
+            let http2 = config.server.http2 && own.section != "gateway";
+            match Tls::open(own, http2, &clock, &metrics) {
+                Ok(opened) => drop(tls.insert(own.section, opened)),
+                Err(mistakes) => errors.extend(mistakes),
+            }
+        }
         let sources = sources.unwrap_or_default();
         let plans = plans::draw(&config, &sources, &providers, &metrics, &mut errors);
         if errors.is_empty() {
@@ -165,7 +162,6 @@ impl Blueprint {
                 plans,
                 webhooks,
                 gateway: gateway.map(Arc::new),
-                gateway_tls,
                 poster,
                 tls,
                 clock,
@@ -237,25 +233,20 @@ impl Blueprint {
     /// What is read again when its files change.
     fn reloads(&self, sessions: &Arc<Sessions>) -> Vec<Arc<dyn Reload>> {
         let mut all: Vec<Arc<dyn Reload>> = self.sources.reloads().collect();
-        for provider in self.providers.values() {
-            all.push(Arc::<Provider>::clone(provider));
-        }
+        all.extend(self.providers.values().map(shared));
         // Both halves of a provider have the same secrets.
-        for (_, gateway) in self.gateways.iter().filter(|(name, _)| !self.providers.contains_key(*name)) {
-            all.push(Arc::<provider::Gateway>::clone(gateway));
-        }
-        for webhook in &self.webhooks {
-            all.push(Arc::<Webhook>::clone(webhook));
-        }
-        if let Some(gateway) = &self.gateway {
-            all.push(Arc::<Gateway>::clone(gateway));
-        }
-        for tls in [&self.tls, &self.gateway_tls].into_iter().flatten() {
-            all.push(Arc::<Tls>::clone(tls));
-        }
+        let gateways = self.gateways.iter().filter(|(name, _)| !self.providers.contains_key(*name));
+        all.extend(gateways.map(|(_, gateway)| shared(gateway)));
+        all.extend(self.webhooks.iter().map(shared));
+        all.extend(self.gateway.iter().map(shared));
+        all.extend(self.tls.values().map(shared));
         all.push(Arc::new(Denied { sources: Arc::clone(&self.sources), sessions: Arc::clone(sessions) }));
         all
     }
+}
+
+fn shared<R: Reload + 'static>(own: &Arc<R>) -> Arc<dyn Reload> {
+    Arc::<R>::clone(own)
 }
 
 /// The list of denied users, and the sessions that end with it.
@@ -332,7 +323,7 @@ impl App {
             sources: Arc::clone(&blueprint.sources),
             sessions: blueprint.sessions(&lifecycle),
             providers: blueprint.providers.values().cloned().collect(),
-            tls: blueprint.tls.clone(),
+            tls: blueprint.tls.values().cloned().collect(),
             metrics: Arc::clone(&blueprint.metrics),
             log: log.clone(),
             browser: config.browser.clone(),
@@ -343,7 +334,7 @@ impl App {
         let shares = blueprint.shares();
         let limits = Limits { connections: shares.connections, ..Limits::from(server) };
         let peers = Arc::clone(blueprint.sources.peers());
-        let entrance = Entrance { peers, tls: blueprint.tls.clone(), log: log.clone() };
+        let entrance = Entrance { peers, tls: blueprint.tls.get("server").cloned(), log: log.clone() };
         // Where no peer is known, and no connection proves anything.
         let strangers = Entrance { peers: Arc::default(), tls: None, log };
         let routes = Routes::front(&state);
@@ -382,7 +373,7 @@ impl App {
                 // W-25: paths of webhooks alone
                 service: Service::Routes(Routes::webhooks(&webhooks.receivers, own.server.body_timeout, &state)),
                 limits: limits.of_webhooks(own.server.max_buffered_bytes),
-                entrance: strangers,
+                entrance: Entrance { tls: blueprint.tls.get("webhook_server").cloned(), ..strangers },
                 lifecycle: lifecycle.clone(),
             });
         }
@@ -455,44 +446,11 @@ impl App {
         accepting.finished().await;
         let ended = drain(&lifecycle, server.drain_timeout).await;
         if let Some(store) = store {
-            close(store.close(), AFTER_CUT).await;
+            close(store.close()).await;
         }
         ops_lifecycle.draining().cancel();
         ops_accepting.finished().await;
         if failed { Ended::Failed } else { ended }
-    }
-}
-
-/// Completes when the queue cannot go on.
-async fn has_failed(store: Option<&dyn Store>) {
-    match store {
-        Some(store) => {
-            let problem = store.failed().await;
-            tracing::error!(
-                "the queue cannot go on, so this process ends; the next one begins with what is on disk: {problem}"
-            );
-        }
-        None => std::future::pending().await,
-    }
-}
-
-async fn drain(lifecycle: &Lifecycle, deadline: Duration) -> Ended {
-    if tokio::time::timeout(deadline, lifecycle.finished()).await.is_ok() {
-        return Ended::Drained;
-    }
-    let left = lifecycle.running();
-    tracing::warn!(left, "drain deadline has passed: cutting what is left");
-    lifecycle.cut().cancel();
-    // A task that does not heed the cut ends with the process.
-    let _ended = tokio::time::timeout(AFTER_CUT, lifecycle.finished()).await;
-    Ended::Cut(left)
-}
-
-/// Waits until the store has written what it had. A disk that hangs does not hold up the end of the process: what was answered
-/// is on it, and what was delivered meanwhile may come once more.
-async fn close(closing: Pending<'_, ()>, deadline: Duration) {
-    if tokio::time::timeout(deadline, closing).await.is_err() {
-        tracing::warn!("the queue did not close in time: events that were delivered may come once more");
     }
 }
 
@@ -505,15 +463,4 @@ fn watch_files(blueprint: &Blueprint, sessions: &Arc<Sessions>, lifecycle: &Life
         }
         metrics.process.files_stuck().set(i64::try_from(secrets::stuck()).unwrap_or(i64::MAX));
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A writer that hangs in a flush never says that it has ended.
-    #[tokio::test]
-    async fn a_queue_that_does_not_close_ends_with_its_deadline() {
-        close(Box::pin(std::future::pending()), Duration::ZERO).await;
-    }
 }

@@ -56,6 +56,22 @@ impl Blueprint {
         Ok(())
     }
 
+    /// Where calls for applications go, and what only they need.
+    fn tell_gateways(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, gateway) in &self.gateways {
+            let base = gateway.base().as_str().trim_end_matches('/');
+            writeln!(f, "calls of        {name}: preset {}, at {base}", gateway.preset())?;
+            let secrets = gateway.secret_places().filter(|_| !self.providers.contains_key(name));
+            for (secret, place) in secrets {
+                writeln!(f, "secret          {name}: {secret} from {place}")?;
+            }
+            for caution in gateway.cautions() {
+                writeln!(f, "warning         {name}: {caution}")?;
+            }
+        }
+        Ok(())
+    }
+
     fn outbound(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outbound = &self.config().outbound;
         for (kind, proxy) in [("https", &outbound.https_proxy), ("http", &outbound.http_proxy)] {
@@ -73,18 +89,14 @@ impl Blueprint {
 impl fmt::Display for Blueprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let config = self.config();
-        let tls = config.server.tls.as_ref().map_or("", |tls| match (&tls.client_ca_file, tls.client_certificates) {
-            (None, _) => ", TLS",
-            (Some(_), ClientCertificates::Required) => ", TLS with client certificates",
-            (Some(_), ClientCertificates::Optional) => ", TLS with client certificates if shown",
-        });
+        let tls = about(config.server.tls.as_ref());
         writeln!(f, "front listener  {}{tls}", config.server.listen)?;
         if let Some(grpc) = &config.grpc {
             writeln!(f, "grpc listener   {}{tls}, answered by {}", grpc.listen, grpc.route)?;
         }
         writeln!(f, "ops listener    {}", config.ops)?;
         if let Some(webhooks) = &config.webhooks {
-            writeln!(f, "webhooks        {}", webhooks.server.listen)?;
+            writeln!(f, "webhooks        {}{}", webhooks.server.listen, about(webhooks.server.tls.as_ref()))?;
         }
         let sources = match self.sources.default_names() {
             [] => "none: identity routes answer 403".to_owned(),
@@ -129,6 +141,7 @@ impl fmt::Display for Blueprint {
                 writeln!(f, "warning         {name}: {caution}")?;
             }
         }
+        self.tell_gateways(f)?;
         for caution in self.cautions() {
             writeln!(f, "warning         {caution}")?;
         }
@@ -137,6 +150,15 @@ impl fmt::Display for Blueprint {
 }
 
 /// An address without its query, in which an operator may have put a secret.
+/// What a listener speaks beside HTTP.
+fn about(tls: Option<&config::Tls>) -> &'static str {
+    tls.map_or("", |tls| match (&tls.client_ca_file, tls.client_certificates) {
+        (None, _) => ", TLS",
+        (Some(_), ClientCertificates::Required) => ", TLS with client certificates",
+        (Some(_), ClientCertificates::Optional) => ", TLS with client certificates if shown",
+    })
+}
+
 fn shown(url: &url::Url) -> String {
     let mut url = url.clone();
     url.set_query(None);

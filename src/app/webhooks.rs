@@ -31,7 +31,7 @@ impl Opened {
         let Some(webhooks) = &blueprint.config.webhooks else { return Ok(opened) };
         let Blueprint { clock, metrics, .. } = blueprint;
         opened.store = webhooks.queue.as_ref().map(|queue| open_queue(queue, webhooks, clock, metrics)).transpose()?;
-        let room = Room::new(webhooks.server.max_buffered_bytes, blueprint.webhooks.len() > 1, Arc::clone(clock));
+        let room = Room::new(webhooks.server.max_buffered_bytes, blueprint.webhooks.len(), Arc::clone(clock));
         for webhook in &blueprint.webhooks {
             let parts = Parts {
                 poster: blueprint.poster.clone(),

@@ -130,9 +130,13 @@ pub struct Grpc {
     pub route: String,
 }
 
-/// TLS on the listeners of identity. Files are read again when they change.
+/// TLS on the listeners of one section. Files are read again when they change.
 #[derive(Clone, Debug)]
 pub struct Tls {
+    /// The section: its table is `tls` there.
+    pub section: &'static str,
+    /// File of the section, for messages.
+    pub origin: String,
     /// Certificate chain, PEM, the server's own first.
     pub cert_file: PathBuf,
     /// Its private key, PEM.
@@ -264,6 +268,13 @@ impl Config {
         all.extend(self.webhooks.iter().map(|own| ("webhook_server.listen".to_owned(), &own.server.listen)));
         all.extend(self.gateway.iter().flat_map(Gateway::listeners));
         all
+    }
+
+    /// TLS of every section that has it.
+    pub fn tls(&self) -> impl Iterator<Item = &Tls> {
+        let webhooks = self.webhooks.iter().filter_map(|webhooks| webhooks.server.tls.as_ref());
+        let gateway = self.gateway.iter().filter_map(|gateway| gateway.tls.as_ref());
+        self.server.tls.iter().chain(webhooks).chain(gateway)
     }
 
     /// Reads and checks everything. All mistakes that can be found in one pass are in the error.

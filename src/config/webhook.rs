@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderName;
 use url::Url;
 
-use super::Listen;
+use super::{Listen, Tls};
 use crate::definition::Key;
 
 /// Everything about webhooks.
@@ -30,6 +30,8 @@ pub struct WebhookServer {
     pub body_timeout: Duration,
     /// Bytes of all bodies that are in memory, those to come included.
     pub max_buffered_bytes: usize,
+    /// TLS, if it is spoken.
+    pub tls: Option<Tls>,
 }
 
 /// One webhook: served at `/webhooks/NAME`.

@@ -49,7 +49,7 @@ pub struct AppState {
     /// Whose public keys are published.
     pub providers: Vec<Arc<Provider>>,
     /// The certificates of the listeners.
-    pub tls: Option<Arc<Tls>>,
+    pub tls: Vec<Arc<Tls>>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The request lines.

@@ -43,7 +43,7 @@ impl AppState {
             sessions: self.sessions.status(),
             deliveries: self.deliveries.iter().map(|own| own.status()).collect(),
             queue: self.queue.as_ref().map(|queue| queue.figures()),
-            certificates: self.tls.as_ref().map(|tls| tls.status()).unwrap_or_default(),
+            certificates: self.tls.iter().flat_map(|tls| tls.status()).collect(),
         }
     }
 }
@@ -90,7 +90,8 @@ impl Status {
         }
         self.deliveries.iter().for_each(|own| own.show(&metrics.delivery));
         for certificate in &self.certificates {
-            metrics.inbound.tls_expiry(certificate.file).set(certificate.expires.as_seconds());
+            let CertificateStatus { listener, file, expires } = *certificate;
+            metrics.inbound.tls_expiry(listener, file).set(expires.as_seconds());
         }
     }
 }

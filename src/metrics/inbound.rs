@@ -18,13 +18,13 @@ families! {
         connections_closed(reason): Counter = "sidemint_connections_closed_total";
         /// Connections that were closed as soon as they came because no place was free for them, by reason.
         connections_refused(reason): Counter = "sidemint_connections_refused_total";
-        /// TLS handshakes on the front listener that failed, by reason.
-        tls_handshake_failures(reason): Counter = "sidemint_tls_handshake_failures_total";
+        /// TLS handshakes that failed, by the section of the listener and by reason.
+        tls_handshake_failures(listener, reason): Counter = "sidemint_tls_handshake_failures_total";
         /// When the first certificate of the file expires, in seconds since 1970.
-        tls_expiry(file): Gauge = "sidemint_tls_expiry_timestamp_seconds";
-        /// Generation of certificate, key and client authorities; grows with each accepted change, 0 without TLS.
-        tls_generation(): Gauge = "sidemint_tls_generation";
+        tls_expiry(listener, file): Gauge = "sidemint_tls_expiry_timestamp_seconds";
+        /// Generation of certificate, key and client authorities; grows with each accepted change.
+        tls_generation(listener): Gauge = "sidemint_tls_generation";
         /// Changed certificates, keys or authorities that were not usable; the last good ones stay in service.
-        tls_rejected(): Counter = "sidemint_tls_rejected_total";
+        tls_rejected(listener): Counter = "sidemint_tls_rejected_total";
     }
 }

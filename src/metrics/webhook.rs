@@ -12,6 +12,8 @@ families! {
         request_seconds(name): Histogram = "sidemint_webhook_request_seconds";
         /// Proven events, by the secret that proves them: current, or previous within the overlap after a change.
         verified(name, secret): Counter = "sidemint_webhook_verified_total";
+        /// Proven events whose id came with another body before.
+        id_conflicts(name): Counter = "sidemint_webhook_id_conflicts_total";
         /// Signed times minus our time, in seconds: the median of the last 31 requests that had one.
         clock_skew(name): Gauge = "sidemint_webhook_clock_skew_seconds";
         /// Bytes of the events in the queue, those that were put aside as well.

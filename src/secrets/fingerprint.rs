@@ -20,13 +20,18 @@ impl Fingerprint {
     /// The name of these parts, in this order.
     pub fn of<B: AsRef<[u8]>>(parts: impl IntoIterator<Item = B>) -> Self {
         let mut context = hmac::Context::with_key(&hmac::Key::new(HMAC_SHA256, LABEL));
-        for part in parts {
-            let part = part.as_ref();
-            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            context.update(part);
-        }
+        framed(parts, |bytes| context.update(bytes));
         let digest = context.sign();
         Self(digest.as_ref().first_chunk().copied().unwrap_or_default())
+    }
+}
+
+/// Gives each part to `take` behind its length, so that no two lists of parts are the same bytes.
+pub fn framed<B: AsRef<[u8]>>(parts: impl IntoIterator<Item = B>, mut take: impl FnMut(&[u8])) {
+    for part in parts {
+        let part = part.as_ref();
+        take(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        take(part);
     }
 }
 

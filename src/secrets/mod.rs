@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret, SecretSlice};
 
 pub use file::{FileError, list, read_text, stuck};
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Fingerprint, framed};
 pub use folder::{KEY_ENDS, KeyFile, KeyFolder, SIGNING, is_key_name};
 pub use reloaded::{News, Reload, Reloaded, Reports};
 

@@ -9,6 +9,7 @@ use data_encoding::BASE32_NOPAD;
 use http::{HeaderName, HeaderValue};
 
 use crate::clock::Timestamp;
+use crate::secrets::framed;
 
 /// Letters of a webhook id behind its prefix: 130 bits.
 const ID_LETTERS: usize = 26;
@@ -112,13 +113,10 @@ impl OrderKey {
     }
 }
 
-/// SHA-256 of `parts` for one `purpose`. Each part stands behind its length, so that no two lists have the same bytes.
+/// SHA-256 of `parts` for one `purpose`.
 fn hash(purpose: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
-    for part in std::iter::once(&purpose).chain(parts) {
-        context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        context.update(part);
-    }
+    framed(std::iter::once(&purpose).chain(parts), |bytes| context.update(bytes));
     let mut digest = [0; 32];
     digest.copy_from_slice(context.finish().as_ref());
     digest

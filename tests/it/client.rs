@@ -71,6 +71,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.stream.write_all(bytes.as_ref()).await.is_ok()
     }
 
+    /// Says that nothing more comes, and waits until the peer closes, whatever it still sends.
+    pub async fn leave(mut self) {
+        // The peer may have closed already.
+        let _gone = self.stream.shutdown().await;
+        self.wait_for_the_end().await;
+    }
+
     /// A request with these header lines, and the answer to it.
     pub async fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.send(request(method, path, headers, b"")).await;

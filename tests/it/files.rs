@@ -147,7 +147,7 @@ async fn changes_beside_a_file_are_no_news() {
     let (service, _fake) = sendsar_with(folder.path(), &overrides).await;
     let counters = [
         REJECTED,
-        "sidemint_tls_rejected_total",
+        "sidemint_tls_rejected_total{listener=\"server\"}",
         "sidemint_peer_secrets_rejected_total",
         "sidemint_key_set_fetches_total{outcome=\"file\",source=\"corp\"}",
     ];

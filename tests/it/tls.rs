@@ -37,15 +37,20 @@ async fn start_mutual(mount: &Mount, overrides: &[(&str, &str)]) -> Service {
 }
 
 async fn failures(service: &Service, reason: &str) -> f64 {
-    service.metric(&format!("sidemint_tls_handshake_failures_total{{reason=\"{reason}\"}}")).await
+    service.metric(&format!("sidemint_tls_handshake_failures_total{{listener=\"server\",reason=\"{reason}\"}}")).await
 }
 
 async fn fails(service: &Service, reason: &str, least: f64) {
-    service.metric_reaches(&format!("sidemint_tls_handshake_failures_total{{reason=\"{reason}\"}}"), least).await;
+    service
+        .metric_reaches(
+            &format!("sidemint_tls_handshake_failures_total{{listener=\"server\",reason=\"{reason}\"}}"),
+            least,
+        )
+        .await;
 }
 
-const GENERATION: &str = "sidemint_tls_generation";
-const REJECTED: &str = "sidemint_tls_rejected_total";
+const GENERATION: &str = "sidemint_tls_generation{listener=\"server\"}";
+const REJECTED: &str = "sidemint_tls_rejected_total{listener=\"server\"}";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_are_served_over_tls_1_3_and_1_2() {
@@ -66,7 +71,8 @@ async fn sessions_are_served_over_tls_1_3_and_1_2() {
     }
     assert!((service.metric(GENERATION).await - 1.0).abs() < 0.1);
     // 2040-01-01.
-    let expiry = service.metric("sidemint_tls_expiry_timestamp_seconds{file=\"certificate\"}").await;
+    let expiry =
+        service.metric("sidemint_tls_expiry_timestamp_seconds{file=\"certificate\",listener=\"server\"}").await;
     assert!((expiry - 2_208_988_800.0).abs() < 0.1, "{expiry}");
 }
 
@@ -222,7 +228,8 @@ async fn a_new_certificate_is_shown_without_restart_and_open_connections_live_on
     assert!(TlsClient::new(&old.pem, None).connect(service.address()).await.is_err());
     assert_eq!(TlsClient::new(&new.pem, None).ask(service.address(), &[ALICE]).await.expect("an answer").status, 200);
     assert_eq!(open.ask("GET", SESSION, &[ALICE]).await.status, 200);
-    let expiry = service.metric("sidemint_tls_expiry_timestamp_seconds{file=\"certificate\"}").await;
+    let expiry =
+        service.metric("sidemint_tls_expiry_timestamp_seconds{file=\"certificate\",listener=\"server\"}").await;
     assert!((expiry - 2_051_222_400.0).abs() < 0.1, "{expiry}");
 }
 

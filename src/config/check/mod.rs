@@ -120,14 +120,16 @@ impl Check<'_> {
         }
     }
 
-    /// TLS as a section says it.
-    fn tls(&mut self, section: &str, raw: raw::Tls) -> Tls {
+    /// The table `tls` of a listener.
+    fn tls(&mut self, section: &'static str, raw: raw::Tls) -> Tls {
+        let key = Key::of(section).below("tls");
         if raw.client_certificates.is_some() && raw.client_ca_file.is_none() {
-            let key = Key::from(section).below("tls");
-            let problem = format!("needs {key}.client_ca_file: whose certificates are good");
+            let problem = format!("needs {}: whose certificates are good", key.below("client_ca_file"));
             self.refuse(key.below("client_certificates"), problem);
         }
         Tls {
+            section,
+            origin: self.layers.origin(section),
             cert_file: raw.cert_file.into(),
             key_file: raw.key_file.into(),
             client_ca_file: raw.client_ca_file.map(PathBuf::from),

@@ -44,6 +44,7 @@ impl Check<'_> {
             listen: self.listen("webhook_server.listen", &server.listen.0),
             body_timeout: server.body_timeout.0,
             max_buffered_bytes: server.max_buffered_bytes.size(),
+            tls: server.tls.map(|tls| self.tls("webhook_server", tls)),
         };
         self.differs("webhook_server.listen", &server.listen, listeners);
         let all: Vec<_> =

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::Tls;
 use super::address::Address;
 use crate::definition::{Count, DAY, MILLI, MINUTE, Span};
 
@@ -14,6 +15,7 @@ pub(in crate::config) struct WebhookServer {
     pub(in crate::config) listen: Address,
     pub(in crate::config) body_timeout: Span<{ 10 * MINUTE }, MILLI>,
     pub(in crate::config) max_buffered_bytes: Count<{ 16 * 1024 * MIB }, MIB>,
+    pub(in crate::config) tls: Option<Tls>,
 }
 
 impl Default for WebhookServer {
@@ -22,6 +24,7 @@ impl Default for WebhookServer {
             listen: Address("127.0.0.1:8081".to_owned()),
             body_timeout: Span::seconds(10),
             max_buffered_bytes: Count(64 * MIB),
+            tls: None,
         }
     }
 }

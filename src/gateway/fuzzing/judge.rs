@@ -93,7 +93,7 @@ pub(in crate::gateway) fn body(made: &Made, sent: &[u8], user: Option<&str>) {
         };
         assert!(users.iter().all(|user| user.get("role").is_none()));
     }
-    let is_checked = !matches!(made.operation.as_str(), "app.event" | "message.send");
+    let is_checked = matches!(made.operation.as_str(), "room.send" | "room.mute" | "broadcast" | "note");
     if let Some(room) = read.get("room").filter(|_| is_checked) {
         assert!(has(made, "room", &text(room)), "{read}");
     }

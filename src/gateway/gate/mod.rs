@@ -162,7 +162,6 @@ impl Gate {
         let mut url = self.base.clone();
         url.set_path(&path);
         // What parses addresses resolves dots and turns backslashes; nothing of the kind was written.
-        // G-02, G-03: path as it was written
         if url.path() == path { Ok(url) } else { Err(Refusal::TargetInvalid) }
     }
 }

@@ -40,6 +40,9 @@ impl Compiler<'_> {
         };
         let filled = section.filled(&self.table.gateway, &self.scope.settings, &self.definition.settings);
         let mut section = self.mistakes.note(filled)?;
+        if section.calls.is_empty() {
+            self.refuse("gateway.calls", "has no calls; write [[gateway.calls]]");
+        }
         self.check_needs(&section);
         let base = self.base(&section);
         let before = std::mem::replace(&mut self.scope.place, TemplatePlace::Gateway);

@@ -16,6 +16,7 @@ pub(super) struct Counts {
     seconds: Histogram,
     current: Counter,
     previous: Counter,
+    id_conflicts: Counter,
     skew: Gauge,
 }
 
@@ -29,6 +30,7 @@ impl Counts {
             seconds: families.request_seconds(name),
             current: families.verified(name, "current"),
             previous: families.verified(name, "previous"),
+            id_conflicts: families.id_conflicts(name),
             skew: families.clock_skew(name),
         }
     }
@@ -51,6 +53,11 @@ impl Counts {
             Standing::Current => self.current.inc(),
             Standing::Previous(_) => self.previous.inc(),
         }
+    }
+
+    /// An id came with another body.
+    pub(super) fn id_conflict(&self) {
+        self.id_conflicts.inc();
     }
 
     /// How far the clocks lie apart, in seconds.

@@ -6,6 +6,7 @@
 
 mod counts;
 mod ended;
+mod ids;
 mod memory;
 mod room;
 mod skew;
@@ -31,6 +32,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use counts::Counts;
+use ids::{Conflict, Ids};
 use room::Guest;
 use skew::Skew;
 
@@ -54,6 +56,7 @@ pub struct Receiver {
     keeper: Keeper,
     /// Headers that the application gets as they came.
     forward: Vec<HeaderName>,
+    ids: Ids,
     skew: Skew,
     counts: Counts,
     clock: Arc<dyn Clock>,
@@ -102,6 +105,7 @@ impl Receiver {
             room: Arc::clone(room),
             keeper,
             forward,
+            ids: Ids::default(),
             skew: Skew::default(),
             clock: Arc::clone(clock),
             lifecycle: lifecycle.clone(),
@@ -166,14 +170,18 @@ impl Receiver {
         if !self.is_wanted(proven.event.as_deref()) {
             return Ended::Taken(Taken::Filtered);
         }
-        self.keep(self.event(head.headers, proven)).await
+        self.note_id(&proven);
+        // W-16: no address of a body is called
+        self.keep(self.event(head.headers, proven), guest).await
     }
 
-    async fn keep(&self, event: Event) -> Ended {
+    /// The provider may hang up; the body has its place until it is on disk, or the application has it.
+    async fn keep(&self, event: Event, guest: Guest) -> Ended {
         let memory = self.webhook.memory();
+        let counted = Box::new(guest); // W-11: counted until kept
         match &self.keeper {
-            Keeper::Through(through) => through.ask(event, memory).await,
-            Keeper::Store(store) => match store.keep(event, memory).await {
+            Keeper::Through(through) => through.ask(event, memory, counted).await,
+            Keeper::Store(store) => match store.keep(event, memory, counted).await {
                 Ok(Kept::New) => Ended::Taken(Taken::Accepted),
                 Ok(Kept::Repeat) => Ended::Taken(Taken::Duplicate),
                 Err(StoreError::Full) => Refused::Full.into(),
@@ -208,6 +216,19 @@ impl Receiver {
             self.note_time(self.webhook.scheme().signed_at(head));
         }
         Ended::Unproven(reason)
+    }
+
+    /// Tells when an id comes with another body. Where the proof covers the id, such an event is a repeat and is not
+    /// delivered; where it does not, both are.
+    fn note_id(&self, proven: &Proven) {
+        let Some(id) = &proven.id else { return };
+        let Some(Conflict { is_news }) = self.ids.note(id, &proven.body, self.clock.moment()) else { return };
+        self.counts.id_conflict();
+        if is_news {
+            let name = &*self.webhook.config().name;
+            let webhook_id = proven.key().webhook_id(name);
+            tracing::warn!(name, webhook_id, "an event came under the id of another one, with another body");
+        }
     }
 
     /// Tells how far clocks lie apart, where a request has a time.

@@ -2,8 +2,12 @@
 //!
 //! A body is counted before it is read: by the length that was declared, or else by its limit. Where no place or no memory is
 //! left, the body that has been coming for the longest time makes room, if that time is longer than a provider needs. So who
-//! sends slowly takes nothing from those who do not (W-11). Where there are several webhooks, one of them leaves a quarter of the
-//! memory to the others: beyond that its own oldest body makes room, however short it has been coming.
+//! sends slowly takes nothing from those who do not (W-11).
+//!
+//! Where there are several webhooks, each has an equal part of the memory for itself. What others do not use is lent: one that
+//! has more than its part makes room for one that has less, however short its bodies have been coming. One webhook leaves a
+//! quarter of the memory to the others in any case, because bodies that are here make no room: beyond that its own oldest
+//! body does.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,8 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Room {
     most_bytes: usize,
-    /// What one webhook may have of them, where there are several.
-    share: Option<usize>,
+    /// What one webhook may have of them.
+    share: usize,
+    /// What each webhook has of them for itself.
+    part: usize,
     clock: Arc<dyn Clock>,
     requests: TaskTracker,
     guests: Mutex<Guests>,
@@ -61,10 +67,11 @@ pub struct Guest {
 }
 
 impl Room {
-    /// Room for so many bytes, which several webhooks may share.
-    pub fn new(most_bytes: usize, is_shared: bool, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let share = is_shared.then(|| most_bytes.saturating_sub(most_bytes / 4));
-        Arc::new(Self { most_bytes, share, clock, requests: TaskTracker::new(), guests: Mutex::default() })
+    /// Room for so many bytes, which so many webhooks share.
+    pub fn new(most_bytes: usize, webhooks: usize, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let share = if webhooks > 1 { most_bytes.saturating_sub(most_bytes / 4) } else { usize::MAX };
+        let part = most_bytes.checked_div(webhooks).unwrap_or(most_bytes);
+        Arc::new(Self { most_bytes, share, part, clock, requests: TaskTracker::new(), guests: Mutex::default() })
     }
 
     /// The requests that are at work, those whose place was given to another as well. When this is closed, no other enters:
@@ -89,15 +96,17 @@ impl Room {
         while guests.count(is_own) >= most {
             guests.displace(|entry, reading| is_own(entry) && is_slow(entry, reading))?;
         }
-        // A body that is larger than the share may come where it is the only one.
-        let is_too_much = |held: usize| held > 0 && self.share.is_some_and(|share| held.saturating_add(bytes) > share);
+        // A body that is larger than the limit may come where it is the only one.
+        let is_too_much = |held: usize, limit: usize| held > 0 && held.saturating_add(bytes) > limit;
         // W-11: share of one webhook
-        while is_too_much(guests.bytes(is_own)) {
+        while is_too_much(guests.bytes(is_own), self.share) {
             guests.displace(|entry, _| is_own(entry))?;
         }
         // W-11: bytes before reading
         while guests.bytes(|_| true).saturating_add(bytes) > self.most_bytes {
-            guests.displace(is_slow)?;
+            // W-11: part of each webhook
+            let above = if is_too_much(guests.bytes(is_own), self.part) { Vec::new() } else { guests.above(self.part) };
+            guests.displace(|entry, reading| is_slow(entry, reading) || above.contains(&entry.webhook))?;
         }
         let number = guests.next;
         guests.next += 1;
@@ -115,6 +124,16 @@ impl Guests {
 
     fn bytes(&self, wanted: impl Fn(&Entry) -> bool) -> usize {
         self.all.values().filter(|entry| wanted(entry)).map(|entry| entry.bytes).sum()
+    }
+
+    /// The webhooks whose bodies take more than `part`.
+    fn above(&self, part: usize) -> Vec<Arc<str>> {
+        let mut held = BTreeMap::<&Arc<str>, usize>::new();
+        for entry in self.all.values() {
+            let bytes = held.entry(&entry.webhook).or_default();
+            *bytes = bytes.saturating_add(entry.bytes);
+        }
+        held.into_iter().filter(|(_, bytes)| *bytes > part).map(|(webhook, _)| Arc::clone(webhook)).collect()
     }
 
     /// Lets the wanted body that has been coming for the longest time make room; `None` where there is none.
@@ -155,7 +174,7 @@ mod tests {
     fn room(bytes: usize) -> (Arc<Room>, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(0)));
         let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
-        (Room::new(bytes, false, time), clock)
+        (Room::new(bytes, 1, time), clock)
     }
 
     /// W-11: a webhook has its places, all of them together their memory, and everything comes back.
@@ -199,7 +218,7 @@ mod tests {
     #[tokio::test]
     async fn one_webhook_leaves_a_quarter_to_the_others() {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_seconds(0)));
-        let room = Room::new(100, true, clock);
+        let room = Room::new(100, 2, clock);
         let (one, two): (Arc<str>, Arc<str>) = (Arc::from("one"), Arc::from("two"));
         let whole = room.enter(&one, 9, 25).expect("a place");
         whole.has_come();
@@ -209,16 +228,34 @@ mod tests {
         oldest.displaced().await;
         let other = room.enter(&two, 9, 25).expect("a quarter");
         other.has_come();
-        assert!(room.enter(&two, 9, 1).is_none(), "what another has is its own for a second");
         assert!(room.enter(&one, 9, 51).is_none(), "no body that is here makes room");
         assert_eq!(room.guests.lock().count(|entry| entry.webhook == two), 1);
+    }
+
+    /// W-11: what several webhooks have beyond their parts is for one that has less, however short their bodies have been
+    /// coming.
+    #[tokio::test]
+    async fn a_flood_at_two_webhooks_leaves_its_part_to_a_third() {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_seconds(0)));
+        let room = Room::new(90, 3, clock);
+        let names: [Arc<str>; 3] = ["one", "two", "three"].map(Arc::from);
+        let [one, two, three] = &names;
+        let small = room.enter(two, 9, 30).expect("a place");
+        let oldest = room.enter(one, 9, 20).expect("a place");
+        let second = room.enter(one, 9, 40).expect("a place");
+        let own = room.enter(three, 9, 30).expect("its part");
+        oldest.displaced().await;
+        second.displaced().await;
+        assert!(room.enter(one, 9, 31).is_none(), "its part is safe from them");
+        assert!(room.enter(one, 9, 30).is_some());
+        assert!(!small.displaced.is_cancelled() && !own.displaced.is_cancelled());
     }
 
     /// A body that is larger than the share of a webhook comes alone.
     #[test]
     fn a_large_body_has_the_memory_for_itself() {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::from_seconds(0)));
-        let room = Room::new(100, true, clock);
+        let room = Room::new(100, 2, clock);
         let name: Arc<str> = Arc::from("one");
         let large = room.enter(&name, 9, 100).expect("all of it");
         large.has_come();

@@ -15,7 +15,7 @@ use crate::clock::{Clock, Moment};
 use crate::lifecycle::Lifecycle;
 use crate::webhook::delivery::{Class, Target};
 use crate::webhook::event::{Event, EventKey, ProofKey};
-use crate::webhook::store::Memory;
+use crate::webhook::store::{Counted, Memory};
 
 /// Time for the application's answer.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -92,9 +92,9 @@ impl Through {
     }
 
     /// Asks about `event`, unless it was taken before or is being asked about: a repeat joins the flight.
-    pub(super) async fn ask(&self, event: Event, memory: Memory) -> Ended {
+    pub(super) async fn ask(&self, event: Event, memory: Memory, counted: Counted) -> Ended {
         let deadline = self.clock.moment().plus(DEADLINE);
-        let (mut flight, taken) = match self.find(event, memory, deadline) {
+        let (mut flight, taken) = match self.find(event, memory, counted, deadline) {
             Found::Before(answer) => return self.ended(answer, Taken::Duplicate),
             Found::Flight(flight, taken) => (flight, taken),
         };
@@ -112,7 +112,7 @@ impl Through {
         if self.relay && !answer.is_empty() { Ended::Relayed(answer) } else { Ended::Taken(taken) }
     }
 
-    fn find(&self, event: Event, memory: Memory, deadline: Moment) -> Found {
+    fn find(&self, event: Event, memory: Memory, counted: Counted, deadline: Moment) -> Found {
         let now = self.clock.moment();
         let mut known = self.known.lock();
         let (key, proof) = (event.key, event.proof);
@@ -133,6 +133,7 @@ impl Through {
         // The provider may hang up; what the application took is remembered anyway.
         self.lifecycle.spawn(async move {
             let asked = own.send(&event, deadline).await;
+            drop((event, counted));
             own.land(key, proof, &asked, memory);
             // The one who asked may be gone.
             let _told = told.send(Some(asked));

@@ -1,11 +1,13 @@
 //! Questions that are answered here and not delivered: proven ones, and handshakes that an operator allows.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::Head;
 use crate::decode::members::{Found, Places};
+use crate::decode::percent;
 use crate::definition::Mistake;
 use crate::provider::webhook::{Challenge, HandshakeMethod};
 use crate::webhook::keys::Ring;
@@ -147,7 +149,7 @@ fn visible(text: &str) -> Option<Answer> {
 /// A query parameter that stands there once, decoded.
 fn parameter_of(query: Option<&str>, name: &str) -> Option<String> {
     let pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
-    let mut values = pairs.filter(|(own, _)| percent_decode_str(own).decode_utf8().is_ok_and(|own| own == name));
+    let mut values = pairs.filter(|(own, _)| percent::decode(own.as_bytes()).is_some_and(|own| own == name));
     let (_, value) = values.next().filter(|_| values.next().is_none())?;
-    Some(percent_decode_str(value).decode_utf8().ok()?.into_owned())
+    percent::decode(value.as_bytes()).map(Cow::into_owned)
 }

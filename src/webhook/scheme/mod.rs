@@ -7,6 +7,8 @@
 mod challenge;
 mod compile;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gzip;
 mod jwt;
 mod mac;

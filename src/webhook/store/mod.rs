@@ -20,14 +20,18 @@ use crate::clock::Timestamp;
 /// What a store does takes time.
 pub type Pending<'s, T> = Pin<Box<dyn Future<Output = T> + Send + 's>>;
 
+/// What the memory of an event is counted by until the event is on disk.
+pub type Counted = Box<dyn Send>;
+
 /// Number of a kept event: it grows in the order of acceptance.
 pub type Seq = i64;
 
 /// Keeps events, tells repeats, and hands out what is due.
 pub trait Store: fmt::Debug + Send + Sync {
     /// Keeps `event` unless it is a repeat, and remembers its key and its proof for `memory`. When this is done, all of it
-    /// survives a crash.
-    fn keep(&self, event: Event, memory: Memory) -> Pending<'_, Result<Kept, StoreError>>;
+    /// survives a crash. `counted` is what the memory of the event is counted by: it is dropped when that is over, however
+    /// long the caller waits.
+    fn keep(&self, event: Event, memory: Memory, counted: Counted) -> Pending<'_, Result<Kept, StoreError>>;
 
     /// Waits until events of `webhook` are due whose order is free, and takes at most `most` of them: those first that are
     /// due for the longest time. No other caller gets them before they are settled. A caller that stops waiting has taken
@@ -142,10 +146,6 @@ pub struct Figures {
     pub most_bytes: usize,
     /// Keys and proofs that were forgotten before their time, to make room for others.
     pub forgotten: u64,
-    /// Events that were put aside and have ended without having been delivered.
-    pub expired: usize,
-    /// Transactions that were written.
-    pub commits: u64,
 }
 
 impl Figures {

@@ -39,7 +39,7 @@ fn each_key_of_a_webhook_says_what_to_write() {
         (
             "webhook_server.port",
             "1",
-            "webhook_server.port: unknown key; known here: listen, body_timeout, max_buffered_bytes",
+            "webhook_server.port: unknown key; known here: listen, body_timeout, max_buffered_bytes, tls",
         ),
         (
             "queue.folder",

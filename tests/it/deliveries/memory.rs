@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use sidemint::clock::{Clock as _, ManualClock, Moment};
 use sidemint::webhook::event::{Event, OrderKey};
-use sidemint::webhook::store::{Figures, Kept, Memory, Pending, Seq, Settled, Standing, Store, StoreError, Taken};
+use sidemint::webhook::store::{
+    Counted, Figures, Kept, Memory, Pending, Seq, Settled, Standing, Store, StoreError, Taken,
+};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -142,7 +144,7 @@ impl State {
 }
 
 impl Store for MemoryStore {
-    fn keep(&self, _event: Event, _memory: Memory) -> Pending<'_, Result<Kept, StoreError>> {
+    fn keep(&self, _event: Event, _memory: Memory, _counted: Counted) -> Pending<'_, Result<Kept, StoreError>> {
         Box::pin(async { Err(StoreError::Failing) })
     }
 

@@ -14,6 +14,7 @@ use sidemint::webhook::store::{Settled, Store as _};
 
 use super::{MEMORY, event, id};
 use crate::cli::{Ran, bad, file, run};
+use crate::eventually::eventually;
 use crate::harness::config;
 
 const BODY: &str = r#"{"text":"CANARYbody","mail":"CANARYmail@example.com"}"#;
@@ -70,7 +71,10 @@ async fn store(folder: &Path) -> (SqliteStore, String) {
     let options = Options { folder: folder.join("queue"), limits: Limits::default(), start_empty: false, key: None };
     let store = SqliteStore::open(options, Arc::new(SystemClock), &Arc::new(Metrics::new().unwrap())).unwrap();
     for text in ["one", "two", "three"] {
-        store.keep(Event { body: Bytes::from_static(BODY.as_bytes()), ..event(text, text) }, MEMORY).await.unwrap();
+        store
+            .keep(Event { body: Bytes::from_static(BODY.as_bytes()), ..event(text, text) }, MEMORY, Box::new(()))
+            .await
+            .unwrap();
     }
     for taken in store.take("chat", 9).await {
         let dead = taken.webhook_id == id("one");
@@ -79,9 +83,7 @@ async fn store(folder: &Path) -> (SqliteStore, String) {
     }
     let config = configured(folder);
     // What became of them is written a moment later.
-    while webhooks(&config, &["list", "--state", "dead"]).code == Some(1) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually("one is put aside", async || webhooks(&config, &["list", "--state", "dead"]).code == Some(0)).await;
     (store, config)
 }
 
@@ -140,9 +142,7 @@ async fn an_operator_deletes_events() {
     assert_eq!((ran.code, ran.out.as_str()), (Some(0), "2 events are deleted\n"));
     assert!(ran.err.contains("no event has the id evt_nothing"), "{}", ran.err);
     assert_eq!(listed(&config, &[]).len(), 1);
-    while store.figures().events > 1 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually("the store has seen it", async || store.figures().events == 1).await;
     assert_eq!((store.standing("chat").pending, store.standing("chat").dead), (1, 0));
     none(&config, &["drop", &id("one"), "--reason", "asked for"]);
 }

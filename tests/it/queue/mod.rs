@@ -84,7 +84,7 @@ fn worker() {
             for number in 0..EVENTS {
                 let text = format!("{round}{caller}-{number}");
                 // What is refused comes again, unless the process ends.
-                while store.keep(event(&text, &caller.to_string()), MEMORY).await.is_err() {
+                while store.keep(event(&text, &caller.to_string()), MEMORY, Box::new(())).await.is_err() {
                     note(format!("refused {text}\n"));
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }

@@ -29,41 +29,44 @@ pub const HOOK: &str = "/hooks/chat";
 /// Seconds by which a signature may be off.
 const TOLERANCE: i64 = 300;
 
-/// The body alone is signed, and events have no id of the provider.
-pub const PLAIN: &str = r#"
-name = "plain-hooks"
-summary = "Signs bodies."
+/// A definition that has a secret and takes events with a name and a room.
+macro_rules! definition {
+    ($name:literal, $signed:literal, $more:literal) => {
+        concat!(
+            "name = \"",
+            $name,
+            "\"
+summary = \"Signs what it posts.\"
 [settings.webhook_secret]
-about = "Secret of the webhook."
+about = \"Secret of the webhook.\"
 secret = true
 optional = true
 [webhook]
-secret = "webhook_secret"
-hmac = "sha256"
-text = "{{ request.body }}"
-signature = { header = "X-Signature", prefix = "sha256=", encode = "hex" }
-event = { json = "/event" }
-order = { json = "/room" }
-"#;
+secret = \"webhook_secret\"
+hmac = \"sha256\"
+text = \"",
+            $signed,
+            "\"
+signature = { header = \"X-Signature\", prefix = \"sha256=\", encode = \"hex\" }
+event = { json = \"/event\" }
+order = { json = \"/room\" }
+",
+            $more
+        )
+    };
+}
+
+/// The body alone is signed, and events have no id of the provider.
+pub const PLAIN: &str = definition!("plain-hooks", "{{ request.body }}", "");
 
 /// Time and body are signed, and the id is not.
-pub const TIMED: &str = r#"
-name = "timed-hooks"
-summary = "Signs times and bodies."
-[settings.webhook_secret]
-about = "Secret of the webhook."
-secret = true
-optional = true
-[webhook]
-secret = "webhook_secret"
-hmac = "sha256"
-text = "{{ time }}.{{ request.body }}"
-signature = { header = "X-Signature", prefix = "sha256=", encode = "hex" }
-time = { header = "X-Timestamp", kind = "seconds", window = "300s" }
-id = { header = "X-Event-Id" }
-event = { json = "/event" }
-order = { json = "/room" }
-"#;
+pub const TIMED: &str = definition!(
+    "timed-hooks",
+    "{{ time }}.{{ request.body }}",
+    "time = { header = \"X-Timestamp\", kind = \"seconds\", window = \"300s\" }
+id = { header = \"X-Event-Id\" }
+"
+);
 
 /// How a fixture is set up. `..Setup::default()` is a webhook `chat` of the definition `plain-hooks`.
 #[derive(Clone)]

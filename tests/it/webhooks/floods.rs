@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use super::fixture::{Fixture, SIGN_KEY, Setup, signature};
+use rusqlite::Connection as Database;
+use tempfile::TempDir;
+
+use super::fixture::{Fixture, HOOK, PATH, SECRET, SIGN_KEY, Setup, signature};
 use crate::client::{Connection, request};
 use crate::eventually::eventually;
 use crate::fakes::http::Script;
@@ -18,9 +21,13 @@ async fn beside_sessions(lines: &str) -> Fixture {
 
 /// Sends a head that is good as far as a head can be, and the beginning of a body.
 async fn begin(fixture: &Fixture, length: usize) -> Connection {
+    begin_at(fixture, PATH, length).await
+}
+
+async fn begin_at(fixture: &Fixture, path: &str, length: usize) -> Connection {
     let mut connection = fixture.connect().await;
     let head = format!(
-        "POST /webhooks/chat HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-Signature: {}\r\nContent-Length: {length}\r\n\r\n{{",
+        "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-Signature: {}\r\nContent-Length: {length}\r\n\r\n{{",
         signature(b"forged")
     );
     connection.send(head).await;
@@ -63,27 +70,86 @@ async fn bodies_are_counted_before_they_come() {
     assert_eq!(fixture.post(&" ".repeat(500_000)).await.status, 503);
 }
 
-/// W-11: who takes the memory of one webhook leaves a quarter of it to another.
+/// Posts a whole event, whose answer is not waited for.
+async fn post_only(fixture: &Fixture, body: &[u8]) -> Connection {
+    let headers = [("Content-Type", "application/json"), ("X-Signature", &*signature(body))];
+    let mut connection = fixture.connect().await;
+    // Where there is no memory for it, it is not read to its end.
+    connection.try_send(request("POST", PATH, &headers, body)).await;
+    connection
+}
+
+/// W-11: a provider that hangs up takes its body out of no count while the disk stalls.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_at_one_webhook_leaves_room_for_another() {
-    let folder = tempfile::tempdir().unwrap();
-    let key = folder.path().join("sign-key");
-    std::fs::write(&key, SIGN_KEY).unwrap();
-    let rest = format!(
-        "[webhooks.other]\nprovider = \"events\"\nto = \"http://127.0.0.1:9/hooks\"\nsign_key_file = \"{}\"\n",
-        key.display()
-    );
+async fn a_body_is_counted_until_it_is_on_disk() {
     let server = ("webhook_server.max_buffered_bytes", "1048576".to_owned());
-    let fixture = Setup { rest, overrides: vec![server], ..Setup::default() }.start().await;
-    let mut flood = Vec::new();
-    for _ in 0..8 {
-        flood.push(begin(&fixture, 262_144).await);
-    }
-    eventually("all but three are gone", async || fixture.ended("busy").await == 5).await;
+    let fixture = Setup { overrides: vec![server], ..Setup::default() }.start().await;
+    let body = [b" ".repeat(600_000), EVENT.as_bytes().to_vec()].concat();
+    // The writer waits for another one: the disk stalls, as far as it can tell.
+    let stall = Database::open(fixture.folder.path().join("queue/queue.db")).unwrap();
+    stall.execute_batch("BEGIN IMMEDIATE").unwrap();
+    eventually("no memory is left", async || {
+        post_only(&fixture, &body).await.leave().await;
+        fixture.ended("busy").await > 0
+    })
+    .await;
+    stall.execute_batch("COMMIT").unwrap();
+    fixture.application.has(1).await;
+    assert_eq!(fixture.post(&String::from_utf8(body).unwrap()).await.status, 200, "the memory has come back");
+}
+
+/// W-11: the same while the application is asked at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_is_counted_until_the_application_has_answered() {
+    let server = ("webhook_server.max_buffered_bytes", "1048576".to_owned());
+    let lines = "mode = \"through\"".to_owned();
+    let fixture = Setup { lines, overrides: vec![server], ..Setup::default() }.start().await;
+    fixture.application.next(Script::Silence);
+    let body = [b" ".repeat(600_000), EVENT.as_bytes().to_vec()].concat();
+    let other = [b" ".repeat(600_000), b"{}".to_vec()].concat();
+    let provider = post_only(&fixture, &body).await;
+    eventually("the application is asked", async || fixture.application.fake.calls().len() == 1).await;
+    provider.leave().await;
+    post_only(&fixture, &other).await.leave().await;
+    assert_eq!((fixture.ended("busy").await, fixture.application.fake.calls().len()), (1, 1));
+}
+
+/// Webhooks beside `chat`, in a room of 1 MiB.
+async fn beside_others(names: &[&str]) -> (Fixture, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("sign-key"), SIGN_KEY).unwrap();
+    std::fs::write(folder.path().join("secret"), SECRET).unwrap();
+    let own = folder.path().display();
+    let tables = names.iter().map(|name| {
+        format!(
+            "[webhooks.{name}]\nprovider = \"events\"\nto = \"http://127.0.0.1:9{HOOK}\"\nsign_key_file = \"{own}/sign-key\"\n"
+        )
+    });
+    let server = ("webhook_server.max_buffered_bytes", "1048576".to_owned());
+    let fixture = Setup { rest: tables.collect(), overrides: vec![server], ..Setup::default() }.start().await;
+    (fixture, folder)
+}
+
+/// How an event of 250 000 bytes is answered at `path`.
+async fn large_event(fixture: &Fixture, path: &str) -> u16 {
     let large = " ".repeat(250_000);
     let headers = [("X-Signature", &*signature(large.as_bytes()))];
-    let answer = fixture.send_to("/webhooks/other", &headers, large.as_bytes()).await;
-    assert_ne!(answer.status, 503, "{}", answer.text());
+    fixture.send_to(path, &headers, large.as_bytes()).await.status
+}
+
+/// W-11: who takes the memory of several webhooks takes it from none that has less than its part.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_at_two_webhooks_leaves_room_for_a_third() {
+    let (fixture, _folder) = beside_others(&["second", "third"]).await;
+    let mut flood = Vec::new();
+    for path in [PATH, "/webhooks/second"].repeat(4) {
+        flood.push(begin_at(&fixture, path, 262_144).await);
+    }
+    let busy = async |name| {
+        fixture.number(&format!("sidemint_webhook_requests_total{{name=\"{name}\",outcome=\"busy\"}}")).await
+    };
+    eventually("the memory is taken", async || busy("chat").await + busy("second").await >= 4).await;
+    assert_eq!(large_event(&fixture, "/webhooks/third").await, 200);
 }
 
 /// W-11: a body that does not come to its end.

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::fixture::{Fixture, PATH, PLAIN, Setup, signature};
+use crate::canary::Traces;
 use crate::client::request;
 
 const EVENT: &str = r#"{"event":"message.created","room":"r1","text":"hello"}"#;
@@ -104,6 +105,53 @@ async fn an_unsigned_id_decides_nothing_alone() {
     assert_eq!(fixture.post_timed("2", &next).await.status, 200, "the real one with that id");
     let texts: Vec<String> = fixture.application.has(2).await.iter().map(|own| own.text().to_owned()).collect();
     assert_eq!(texts, [EVENT, &next]);
+}
+
+/// Two bodies under one id: the second is a repeat where the id is signed, and another event where it is not. Both are told.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_comes_with_another_body_is_counted() {
+    let signed = format!("{}id = {{ json = \"/id\" }}\n", PLAIN.replace("plain-hooks", "signed-ids"));
+    let conflicts =
+        async |fixture: &Fixture| fixture.number("sidemint_webhook_id_conflicts_total{name=\"chat\"}").await;
+    let traces = Traces::capture();
+    let lines = || traces.text().matches("under the id of another one").count();
+    let fixture =
+        Setup { preset: "signed-ids", definitions: vec![("signed-ids", signed)], ..Setup::default() }.start().await;
+    for body in [r#"{"id":"e1","n":1}"#, r#"{"id":"e1","n":1}"#, r#"{"id":"e1","n":2}"#, r#"{"id":"e1","n":3}"#] {
+        assert_eq!(fixture.post(body).await.status, 200);
+    }
+    assert_eq!((fixture.ended("accepted").await, fixture.ended("duplicate").await), (1, 3));
+    assert_eq!((conflicts(&fixture).await, lines()), (2, 1));
+    fixture.service.advance(60);
+    assert_eq!(fixture.post(r#"{"id":"e1","n":4}"#).await.status, 200);
+    assert_eq!((conflicts(&fixture).await, lines()), (3, 2));
+
+    let fixture = Setup { preset: "timed-hooks", ..Setup::default() }.start().await;
+    for body in [r#"{"n":1}"#, r#"{"n":1}"#, r#"{"n":2}"#] {
+        assert_eq!(fixture.post_timed("e1", body).await.status, 200);
+    }
+    assert_eq!((fixture.ended("accepted").await, conflicts(&fixture).await), (2, 1));
+    assert_eq!(fixture.application.has(2).await.len(), 2);
+}
+
+/// W-16: what a body asks to have called is not called.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_in_a_body_is_not_called() {
+    let called = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = called.local_addr().unwrap();
+    let fixture = Fixture::start().await;
+    let body = json!({
+        "Type": "SubscriptionConfirmation",
+        "SubscribeURL": format!("http://{address}/?Action=ConfirmSubscription&Token=t"),
+        "SigningCertURL": format!("http://{address}/certificate.pem"),
+        "challenge": "c",
+    });
+    assert_eq!(fixture.post(&body.to_string()).await.status, 200);
+    assert_eq!(fixture.post(EVENT).await.status, 200);
+    fixture.application.has(2).await;
+    // A call would wait in the queue of the listener before this one.
+    let first = tokio::net::TcpStream::connect(address).await.unwrap();
+    assert_eq!(called.accept().await.unwrap().1, first.local_addr().unwrap());
 }
 
 /// W-26: a clock that is off by ten minutes refuses everything, and says by how much it is off.

@@ -1,6 +1,6 @@
 //! Targets, methods and queries that are meant to be read in two ways.
 
-use super::{Call, Refusal, line};
+use super::{Call, Gate, Granted, Head, Ours, Refusal, Target, line, section};
 
 /// G-02, G-03: whatever stands in a path, what arrives is what was matched.
 #[test]
@@ -71,6 +71,28 @@ fn methods_are_those_of_the_operation() {
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let call = Call { line: "POST /rooms", headers: &form, body: b"room=a&_METHOD=DELETE", ..Call::default() };
     assert_eq!(call.make(), Err(Refusal::BodyDenied));
+}
+
+/// G-02: a method does not make another path of it.
+#[test]
+fn the_most_exact_path_counts() {
+    let calls = r#"
+        base = "https://api.example"
+        [[calls]]
+        read = { me = "GET /users/me" }
+        destroy = { delete = "DELETE /users/{user}" }
+    "#;
+    let section = section(calls);
+    let gate = Gate::compile(&section, &section.base.parse().expect("an address"), &Ours::default()).expect("compiles");
+    let found = |method: &http::Method, path: &'static str| {
+        let uri = http::Uri::from_static(path);
+        let target = Target::of(&uri).expect("a target");
+        let head = Head { method, target: &target, headers: &http::HeaderMap::new(), body: None };
+        gate.head(&head, &Granted::All).map(|matched| matched.operation().name().to_owned())
+    };
+    assert_eq!(found(&http::Method::GET, "/users/me").as_deref(), Ok("me"));
+    assert_eq!(found(&http::Method::DELETE, "/users/alice").as_deref(), Ok("delete"));
+    assert_eq!(found(&http::Method::DELETE, "/users/me"), Err(Refusal::MethodDenied));
 }
 
 /// G-04, G-05, G-09: parameters of a query are those of the operation, once each; proofs are taken out.

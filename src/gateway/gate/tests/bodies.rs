@@ -1,6 +1,9 @@
 //! Bodies: what must, may and must not be in them, in every type.
 
-use super::{Call, Made, Refusal};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Uri};
+
+use super::{Call, Granted, Head, Made, Reading, Refusal, Target, sample};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const PROTO: &str = "application/protobuf";
@@ -269,7 +272,7 @@ fn protobuf_is_read_as_others_read_it() {
         assert_eq!(proto(body), Ok(vec![("room".to_owned(), "a".to_owned())]), "{}", body.escape_ascii());
     }
     for body in [
-        &b"\x0a\x01a\x0a\x01b"[..],   // twice
+        &b"\x0a\x01a\x0a\x01a"[..],   // twice
         b"\x08\x01",                  // not a string
         b"\x0a\x01a\x08\x01",         // both
         b"\x8a\x00\x01a",             // a padded tag
@@ -292,8 +295,27 @@ fn protobuf_is_read_as_others_read_it() {
     assert_eq!(proto(b""), Err(Refusal::BodyInvalid));
 }
 
+/// G-22: a length that is said is refused before a byte is read.
 #[test]
 fn bodies_have_a_length() {
     let body = format!(r#"{{"room":"a","x":"{}"}}"#, "x".repeat(256 * 1024));
     assert_eq!(json("POST /rooms", &body), Err(Refusal::BodyTooLarge));
+    let gate = sample::gate().expect("a gate");
+    let head = |path: &'static str, content_type: &'static str, length| {
+        let (uri, method) =
+            (Uri::from_static(path), if path.starts_with("/files") { Method::PUT } else { Method::POST });
+        let target = Target::of(&uri).expect("a target");
+        let headers = [(CONTENT_TYPE, HeaderValue::from_static(content_type))].into_iter().collect();
+        let head = Head { method: &method, target: &target, headers: &headers, body: Some(length) };
+        gate.head(&head, &Granted::All).map(|matched| matched.reading(false))
+    };
+    for (path, content_type, most, reading) in [
+        ("/rooms", "application/json", 256 * 1024, Reading::Whole(256 * 1024)),
+        ("/files/a", "image/png", 1024 * 1024, Reading::Streamed(1024 * 1024)),
+    ] {
+        assert_eq!(head(path, content_type, Some(most)), Ok(reading));
+        assert_eq!(head(path, content_type, None), Ok(reading));
+        assert_eq!(head(path, content_type, Some(most + 1)), Err(Refusal::BodyTooLarge));
+    }
+    assert_eq!(head("/rooms", "text/plain", Some(0)), Ok(Reading::Nothing));
 }

@@ -20,7 +20,7 @@ use crate::config::{self, ClientCertificates};
 use crate::definition::{Key, Mistake};
 use crate::secrets::{Secret, SecretSet, SecretSource};
 
-/// Keys below `server.tls`, which are also the names of the files in their set.
+/// Keys of the table `tls`, which are also the names of the files in their set.
 const CERTIFICATE: &str = "cert_file";
 const KEY: &str = "key_file";
 pub(super) const CLIENT_CA: &str = "client_ca_file";
@@ -73,7 +73,7 @@ pub(super) fn server_config(
     clock: &Arc<dyn Clock>,
 ) -> Result<ServerConfig, Mistake> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let own = certified_key(files, &provider)?;
+    let own = certified_key(files, configured, &provider)?;
     let time: Arc<dyn TimeProvider> = Arc::new(Time(Arc::clone(clock)));
     let builder = ServerConfig::builder_with_details(Arc::clone(&provider), time)
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
@@ -116,7 +116,11 @@ pub(super) fn with_http2_only(rustls: &ServerConfig) -> ServerConfig {
     own
 }
 
-fn certified_key(files: &SecretSet, provider: &CryptoProvider) -> Result<CertifiedKey, Mistake> {
+fn certified_key(
+    files: &SecretSet,
+    configured: &config::Tls,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, Mistake> {
     let (Some(chain), Some(key)) = (files.get(CERTIFICATE), files.get(KEY)) else {
         return Err(wrong(KEY, "is missing"));
     };
@@ -124,7 +128,9 @@ fn certified_key(files: &SecretSet, provider: &CryptoProvider) -> Result<Certifi
     let key = PrivateKeyDer::from_pem_slice(key.expose())
         .map_err(|_| wrong(KEY, "holds no private key; write PEM: PKCS #8, PKCS #1 or SEC 1, without a password"))?;
     CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
-        Error::InconsistentKeys(_) => wrong(KEY, "is not the key of the certificate in server.tls.cert_file"),
+        Error::InconsistentKeys(_) => {
+            wrong(KEY, format!("is not the key of the certificate in {}.tls.{CERTIFICATE}", configured.section))
+        }
         Error::InvalidCertificate(_) => wrong(CERTIFICATE, "holds a certificate that is malformed"),
         _ => wrong(KEY, "holds a private key that cannot be used; write RSA, ECDSA or Ed25519"),
     })

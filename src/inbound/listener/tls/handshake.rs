@@ -116,7 +116,8 @@ impl<S> Secured<S> {
 
 impl Handshakes {
     pub(in crate::inbound) fn new(tls: Arc<Tls>, http2_only: bool, deadline: Duration, metrics: &Metrics) -> Self {
-        let failures = ByVariant::new(|failure: Failure| metrics.inbound.tls_handshake_failures(failure.label()));
+        let failed = |failure: Failure| metrics.inbound.tls_handshake_failures(tls.section(), failure.label());
+        let failures = ByVariant::new(failed);
         Self { tls, http2_only, deadline, failures }
     }
 

@@ -1,4 +1,4 @@
-//! TLS on the listeners of identity: one generation of certificate, key and client authorities in service, replaced as a whole
+//! TLS on the listeners of one section: one generation of certificate, key and client authorities in service, replaced as a whole
 //! when the files change.
 
 mod dates;
@@ -33,6 +33,8 @@ pub struct Tls {
 /// When the certificates of one file expire.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(in crate::inbound) struct CertificateStatus {
+    /// The section of the listeners.
+    pub(in crate::inbound) listener: &'static str,
     /// Which file it is: `certificate` or `client_ca`.
     pub(in crate::inbound) file: &'static str,
     /// When the first of its certificates expires.
@@ -61,24 +63,29 @@ impl std::fmt::Debug for Generation {
 }
 
 impl Tls {
-    /// Reads and checks the files of `[server.tls]`; `None` where there is no such table.
+    /// Reads and checks the files of `configured`. HTTP/2 is offered where it is spoken.
     pub fn open(
-        server: &config::Server,
+        configured: &config::Tls,
+        http2: bool,
         clock: &Arc<dyn Clock>,
         metrics: &Metrics,
-    ) -> Result<Option<Arc<Self>>, Vec<ConfigError>> {
-        let Some(configured) = server.tls.clone() else { return Ok(None) };
-        let key = Key::from("server.tls");
+    ) -> Result<Arc<Self>, Vec<ConfigError>> {
+        let key = Key::of(configured.section).below("tls");
         let reports = Reports {
-            generation: Some(metrics.inbound.tls_generation()),
-            rejected: Some(metrics.inbound.tls_rejected()),
+            generation: Some(metrics.inbound.tls_generation(configured.section)),
+            rejected: Some(metrics.inbound.tls_rejected(configured.section)),
             ..Reports::new("certificates", &key)
         };
-        let make = |set: &Arc<SecretSet>| Generation::of(set, &configured, server.http2, clock);
-        let current = Reloaded::open(files::sources(&configured), reports, make);
-        let current = current
-            .map_err(|mistakes| ConfigError::all(&server.origin, mistakes.within(key)).collect::<Vec<ConfigError>>())?;
-        Ok(Some(Arc::new(Self { configured, http2: server.http2, current, clock: Arc::clone(clock) })))
+        let make = |set: &Arc<SecretSet>| Generation::of(set, configured, http2, clock);
+        let current = Reloaded::open(files::sources(configured), reports, make);
+        let all = |mistakes: Mistakes| ConfigError::all(&configured.origin, mistakes.within(key)).collect::<Vec<_>>();
+        let current = current.map_err(all)?;
+        Ok(Arc::new(Self { configured: configured.clone(), http2, current, clock: Arc::clone(clock) }))
+    }
+
+    /// The section whose listeners speak it.
+    pub(super) fn section(&self) -> &'static str {
+        self.configured.section
     }
 
     /// What is worth a warning: a certificate that clients will refuse.
@@ -93,9 +100,10 @@ impl Tls {
     /// When the certificates in service expire.
     pub(in crate::inbound) fn status(&self) -> Vec<CertificateStatus> {
         let generation = self.current.current();
-        let own = CertificateStatus { file: "certificate", expires: generation.expires };
+        let listener = self.section();
+        let own = CertificateStatus { listener, file: "certificate", expires: generation.expires };
         let authorities = generation.authorities_expire;
-        let authorities = authorities.map(|expires| CertificateStatus { file: "client_ca", expires });
+        let authorities = authorities.map(|expires| CertificateStatus { listener, file: "client_ca", expires });
         [own].into_iter().chain(authorities).collect()
     }
 

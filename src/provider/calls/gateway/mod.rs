@@ -189,6 +189,11 @@ impl Gateway {
         &self.rules.cautions
     }
 
+    /// Where each secret comes from, for people.
+    pub fn secret_places(&self) -> impl Iterator<Item = (&str, String)> {
+        self.access.vault.places()
+    }
+
     /// A mistake in the section at the place where its author finds it; its key stands below `gateway`.
     pub fn error(&self, mistake: Mistake) -> ConfigError {
         self.places.error(mistake.within("gateway"))
@@ -309,16 +314,23 @@ impl Gateway {
         }
     }
 
-    /// Notes what an answer says of further calls.
+    /// Notes what an answer says of further calls. Those that were under way when a pause began prolong it by advice alone,
+    /// and do not end it: a crowd of them would make it the longest of all at once.
     fn note_answer(&self, status: u16, headers: &HeaderMap, now: Moment) {
         let mut pause = self.pause.lock();
-        if status != 429 {
-            *pause = Pause::default();
-            return;
+        let under_way = pause.until.is_some_and(|until| now < until);
+        match (status == 429, under_way) {
+            (true, _) => {
+                let advice = advice(headers, None, &self.access.limits.retry_headers, self.access.clock.now());
+                if advice.is_some() || !under_way {
+                    let until = now.plus(PAUSES.after(pause.before, advice));
+                    pause.until = Some(pause.until.map_or(until, |before| before.max(until)));
+                }
+                pause.before = pause.before.saturating_add(u32::from(!under_way));
+            }
+            (false, false) => *pause = Pause::default(),
+            (false, true) => {}
         }
-        let advice = advice(headers, None, &self.access.limits.retry_headers, self.access.clock.now());
-        pause.until = Some(now.plus(PAUSES.after(pause.before, advice)));
-        pause.before = pause.before.saturating_add(1);
     }
 }
 

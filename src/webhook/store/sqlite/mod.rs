@@ -29,7 +29,7 @@ pub use seal::SealKey;
 
 pub(crate) use content::Head;
 
-use super::{Figures, Kept, Memory, Pending, Seq, Settled, Standing, Store, StoreError, Taken};
+use super::{Counted, Figures, Kept, Memory, Pending, Seq, Settled, Standing, Store, StoreError, Taken};
 use crate::clock::Clock;
 use crate::config::{self, ConfigError};
 use crate::metrics::Metrics;
@@ -246,11 +246,11 @@ impl Content {
 }
 
 impl Store for SqliteStore {
-    fn keep(&self, event: Event, memory: Memory) -> Pending<'_, Result<Kept, StoreError>> {
+    fn keep(&self, event: Event, memory: Memory, counted: Counted) -> Pending<'_, Result<Kept, StoreError>> {
         Box::pin(async move {
             let event = owned(event);
             let (answer, kept) = oneshot::channel();
-            self.shared.ask(|work| work.keeps.push(Keep { event, memory, answer }));
+            self.shared.ask(|work| work.keeps.push(Keep { event, memory, answer, counted }));
             // Where the writer has ended, there is no answer.
             kept.await.unwrap_or(Err(StoreError::Failing))
         })
@@ -291,8 +291,6 @@ impl Store for SqliteStore {
             most_events: self.limits.events,
             most_bytes: self.limits.bytes,
             forgotten: state.forgotten,
-            expired: state.expired,
-            commits: state.commits,
         })
     }
 

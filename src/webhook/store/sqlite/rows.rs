@@ -151,7 +151,7 @@ impl<'c> Rows<'c> {
             begin: prepare("BEGIN IMMEDIATE")?,
             commit: prepare("COMMIT")?,
             seen: prepare("SELECT until FROM seen WHERE webhook = ?1 AND kind = ?2 AND key = ?3")?,
-            remember: prepare("INSERT OR REPLACE INTO seen (webhook, kind, key, until) VALUES (?1, ?2, ?3, ?4)")?,
+            remember: prepare("INSERT INTO seen (webhook, kind, key, until) VALUES (?1, ?2, ?3, ?4)")?,
             insert_event: prepare(
                 "INSERT INTO event (seq, webhook, webhook_id, state, due, received, attempts, order_key, sealed, bytes) \
                  VALUES (?1, ?2, ?3, 0, ?4, ?4, 0, ?5, ?6, ?7)",
@@ -270,9 +270,11 @@ impl<'c> Rows<'c> {
         for (kind, key, span) in
             [(Kind::Key, event.key.as_bytes(), memory.key), (Kind::Proof, event.proof.as_bytes(), memory.proof)]
         {
+            // One that is over may still be there, and counts once.
+            let replaced = self.forget.execute((webhook, kind.number(), short(key)))?;
             self.remember.execute((webhook, kind.number(), short(key), now.plus(span).as_millis()))?;
             let entries = self.remembered.entry((webhook, kind)).or_default();
-            *entries = entries.saturating_add(1);
+            *entries = entries.saturating_add(1).saturating_sub(replaced);
         }
         Ok(Inserted { seq, bytes, webhook_id })
     }

@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::super::schedule::{PATIENCE, Schedule, Waiting};
-use super::super::{Kept, Memory, Seq, Settled, StoreError};
+use super::super::{Counted, Kept, Memory, Seq, Settled, StoreError};
 use super::content::Head;
 use super::holdings::{Held, Holdings};
 use super::rows::{Change, Content, Known, Mark};
@@ -36,6 +36,8 @@ pub(super) struct Keep {
     pub(super) event: Event,
     pub(super) memory: Memory,
     pub(super) answer: oneshot::Sender<Result<Kept, StoreError>>,
+    /// The caller may wait no more; its memory is counted until it is answered.
+    pub(super) counted: Counted,
 }
 
 /// An event that is on disk.
@@ -94,10 +96,6 @@ pub(super) struct State {
     pub(super) held: Held,
     /// Entries of the memory of repeats that were forgotten before their time.
     pub(super) forgotten: u64,
-    /// Events that were put aside and have ended.
-    pub(super) expired: usize,
-    /// Transactions that were written.
-    pub(super) commits: u64,
     work: Work,
     /// Whether the writer takes nothing any more.
     pub(super) has_ended: bool,

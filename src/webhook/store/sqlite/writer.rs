@@ -188,7 +188,6 @@ impl<'c> Writer<'c> {
             self.counts.commit_events.observe(u32::try_from(kept).map_or(f64::MAX, f64::from));
         }
         self.shared.with(|state| {
-            state.commits = state.commits.saturating_add(1);
             state.forgotten = state.forgotten.saturating_add(forgotten);
             state.held = self.held.all();
         });
@@ -231,9 +230,9 @@ impl<'c> Writer<'c> {
     fn answer(&self, keeps: Vec<Keep>, outcomes: Vec<Outcome>) {
         let (mut stored, mut answers) = (Vec::new(), Vec::new());
         for (keep, outcome) in keeps.into_iter().zip(outcomes) {
-            let Keep { event, answer, .. } = keep;
+            let Keep { event, answer, counted, .. } = keep;
             answers.push((
-                answer,
+                (answer, counted),
                 match outcome {
                     Err(error) => Err(error),
                     Ok(None) => Ok(Kept::Repeat),
@@ -251,7 +250,7 @@ impl<'c> Writer<'c> {
             ));
         }
         self.shared.add(stored);
-        for (answer, kept) in answers {
+        for ((answer, _counted), kept) in answers {
             // The provider may have given up meanwhile; it sends the event again, which is then a repeat.
             let _gone = answer.send(kept);
         }
@@ -308,7 +307,6 @@ impl<'c> Writer<'c> {
                 "an event that was put aside has ended; it was never delivered"
             );
         }
-        self.shared.with(|state| state.expired = state.expired.saturating_add(gone.len()));
         self.shared.change(Vec::new(), &self.held);
         Ok(())
     }

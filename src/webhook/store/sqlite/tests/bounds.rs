@@ -75,10 +75,24 @@ async fn a_clock_that_is_set_forward_deletes_nothing() {
     keep(&store, event("three")).await.unwrap();
     // This one is written after the look for what has ended.
     keep(&store, event("four")).await.unwrap();
-    assert_eq!((store.standing("chat").dead, store.figures().expired), (1, 0));
+    assert_eq!((store.standing("chat").dead, queue.has_expired()), (1, false));
     queue.clock.set_wall(NOW.plus(Duration::from_secs(3600)));
     assert_eq!(keep(&store, event("two")).await, Ok(Kept::Repeat));
     // It ends when its time has passed.
     queue.clock.advance(14 * DAY);
-    eventually(|| store.figures().expired == 1).await;
+    eventually(|| queue.has_expired()).await;
+}
+
+/// What is remembered anew after its time counts once, so that nothing else is forgotten for it.
+#[tokio::test]
+async fn what_comes_again_after_its_time_is_counted_once() {
+    let queue = Queue { limits: Limits { remembered: 2, ..Limits::default() }, ..Queue::new() };
+    let store = queue.open().unwrap();
+    keep(&store, event("one")).await.unwrap();
+    queue.clock.advance(MEMORY.key.max(MEMORY.proof));
+    for text in ["one", "two"] {
+        assert_eq!(keep(&store, event(text)).await, Ok(Kept::New), "{text}");
+    }
+    assert_eq!(store.figures().forgotten, 0);
+    assert_eq!(keep(&store, event("one")).await, Ok(Kept::Repeat));
 }
