@@ -5,8 +5,6 @@ mod as_user;
 mod attempts;
 mod callers;
 mod calls;
-mod canary;
-mod command;
 pub mod fixture;
 mod presets;
 pub mod recorder;
