@@ -22,11 +22,11 @@ use crate::provider::gateway::OperationClass;
 #[derive(Clone, Debug)]
 pub struct Question {
     /// Its method.
-    pub method: Method,
+    method: Method,
     /// Its path and query.
-    pub target: Uri,
+    target: Uri,
     /// Its body, if it has one.
-    pub body: Option<Bytes>,
+    body: Option<Bytes>,
     /// Headers that the decision looks at.
     headers: HeaderMap,
 }
@@ -47,7 +47,14 @@ pub enum NoQuestion {
 pub struct Told {
     text: Explanation,
     /// Why it would be refused, where it would.
-    pub refusal: Option<Refusal>,
+    refusal: Option<Refusal>,
+}
+
+impl Told {
+    /// Why it would be refused, where it would.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.refusal
+    }
 }
 
 impl fmt::Display for Told {

@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::cli::{Failure, blueprint, print, runtime};
 use crate::config::{Environment, Sources, did_you_mean};
+use crate::gateway::caller::Caller;
 use crate::gateway::explain::{NoQuestion, Question};
 
 /// Bytes of a body at most: more than any operation takes.
@@ -45,7 +46,7 @@ pub(in crate::cli) fn run(options: &Options, sources: &Sources, environment: &En
         Failure::Usage(format!("--{option}: no {what} \"{name}\"; configured: {}{meant}", known.join(", ")))
     };
     let caller = gateway.callers().iter().find(|own| own.name() == options.caller).ok_or_else(|| {
-        unknown("caller", "caller", &options.caller, gateway.callers().iter().map(|own| own.name()).collect())
+        unknown("caller", "caller", &options.caller, gateway.callers().iter().map(Caller::name).collect())
     })?;
     let mount = gateway.mount(&options.provider).ok_or_else(|| {
         let known = gateway.mounts().iter().map(|mount| mount.name()).collect();
@@ -56,7 +57,7 @@ pub(in crate::cli) fn run(options: &Options, sources: &Sources, environment: &En
     let question = question.map_err(|problem| Failure::Usage(said(problem).to_owned()))?;
     let told = runtime(Some(1))?.block_on(gateway.explain(caller, mount, &question));
     print(&told.to_string())?;
-    told.refusal.map_or(Ok(()), |refusal| Err(Failure::Running(format!("it would be refused: {refusal}"))))
+    told.refusal().map_or(Ok(()), |refusal| Err(Failure::Running(format!("it would be refused: {refusal}"))))
 }
 
 fn read(path: &PathBuf) -> Result<Bytes, Failure> {

@@ -49,12 +49,9 @@ pub(in crate::cli) fn run(options: &Options, sources: &Sources, environment: &En
         write(path, &secret)?;
     }
     let is_new = options.out.is_none() && options.from.is_none();
-    let mut told = if is_new { format!("key      {key}\n") } else { String::new() };
-    told.push_str(&format!("SDK key  {}\n", scheme.printed(&options.caller, key)));
-    if let Some(id) = scheme.printed_id(&options.caller) {
-        told.push_str(&format!("SDK id   {id}\n"));
-    }
-    print(&told)?;
+    let new = if is_new { format!("key      {key}\n") } else { String::new() };
+    let id = scheme.printed_id(&options.caller).map(|id| format!("SDK id   {id}\n")).unwrap_or_default();
+    print(&format!("{new}SDK key  {}\n{id}", scheme.printed(&options.caller, key)))?;
     if options.from.is_none() {
         say(&where_it_goes(options, &config));
     }

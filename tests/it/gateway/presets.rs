@@ -133,12 +133,12 @@ async fn every_operation_goes_through_where_it_is_granted_and_nowhere_else() {
         for example in &examples {
             let told = stage.tell("all", example).await;
             let text = told.to_string();
-            let is_made = told.refusal.is_none() && text.contains(&format!("operation   {},", example.name));
+            let is_made = told.refusal().is_none() && text.contains(&format!("operation   {},", example.name));
             if !is_made || secrets.iter().any(|secret| text.contains(secret.as_str())) {
                 problems.push(format!("{preset}: {} {}\n{text}", example.name, example.call));
             }
             let other = if example.name == first { "second" } else { "first" };
-            let refusal = stage.tell(other, example).await.refusal.map(|refusal| refusal.to_string());
+            let refusal = stage.tell(other, example).await.refusal().map(|refusal| refusal.to_string());
             if refusal.as_deref() != Some("operation_denied") {
                 problems.push(format!("{preset}: {} without the grant: {refusal:?}", example.name));
             }
