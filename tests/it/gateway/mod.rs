@@ -4,6 +4,7 @@ mod answers;
 mod attacks;
 mod attempts;
 mod calls;
+mod canary;
 pub mod fixture;
 mod real_parts;
 pub mod recorder;
