@@ -167,7 +167,7 @@ async fn ejabberd() {
     );
     let proof = ("Authorization", "Basic");
     let gateway =
-        Mounted::start(&provider, "[\"default\"]", proof, &[("api_password", &server.admin_password())]).await;
+        Mounted::start(&provider, "[\"default\"]", proof, &[("api_password", &Ejabberd::admin_password())]).await;
     let elsewhere = json!({"name": "shop-1", "host": "evil.test", "service": "conference.evil.test"});
     let made = gateway.ask("POST", "/api/create_room", &[], &elsewhere).await;
     assert_eq!(made.status, 200, "{made:?}");

@@ -57,7 +57,7 @@ impl Ejabberd {
     }
 
     /// The password of `admin`, who may call what the gateway's tests call: a token, as of every user.
-    pub fn admin_password(&self) -> String {
+    pub fn admin_password() -> String {
         token(&format!("admin@{HOST}"), 4_000_000_000, SECRET)
     }
 
