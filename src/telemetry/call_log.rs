@@ -84,12 +84,9 @@ impl RequestLog {
                 format.raw(text, "as_user", escaped(user.as_str()));
             }
             if !line.parameters.is_empty() {
-                let members: Vec<String> = line
-                    .parameters
-                    .iter()
-                    .map(|(name, value)| format!("{}:{}", escaped(name), escaped(value)))
-                    .collect();
-                format.raw(text, "parameters", format_args!("{{{}}}", members.join(",")));
+                let all: Vec<String> =
+                    line.parameters.iter().map(|(name, value)| escaped(&format!("{name}={value}"))).collect();
+                format.raw(text, "parameters", format_args!("[{}]", all.join(",")));
             }
             for (name, span) in [("ms", line.took), ("provider_ms", line.provider_took), ("wait_ms", line.waited)] {
                 let micros = span.as_micros();

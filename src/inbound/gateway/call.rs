@@ -109,6 +109,7 @@ impl Incoming<'_> {
         if let Some(user) = &user {
             mount.as_user().put(&mut outgoing.call, user)?;
         }
+        // G-13: parameters in the line
         if self.mounts.shared.shows_parameters {
             let own = outgoing.parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
             record.parameters = own.collect();

@@ -165,3 +165,26 @@ async fn a_refusal_is_in_the_form_of_the_provider() {
     let expected = json!({ "err": "operation_denied", "text": "Operation not granted", "n": 403 });
     assert_eq!((answer.json(), answer.header("content-type")), (expected, Some("application/json")));
 }
+
+/// A body that is waited for is asked for once the call is matched, and never where it is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_is_asked_for_once_the_call_is_matched() {
+    let fixture = Fixture::start().await;
+    let head = |target: &str| {
+        let proof = proof();
+        format!(
+            "PUT {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {proof}\r\nContent-Type: a/b\r\n\
+             Expect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+        )
+    };
+    let mut connection = fixture.connect().await;
+    connection.send(head("/files/a")).await;
+    assert_eq!(connection.answer().await.expect("a word").status, 100);
+    connection.send("body").await;
+    assert_eq!(connection.answer().await.expect("an answer").status, 200);
+    assert_eq!(fixture.provider.last().body, b"body");
+    let mut connection = fixture.connect().await;
+    connection.send(head("/nothing")).await;
+    let answer = connection.answer().await.expect("an answer");
+    assert_eq!((code(&answer), answer.header("connection")), ("operation_unknown", Some("close")));
+}

@@ -5,6 +5,7 @@ mod as_user;
 mod attempts;
 mod callers;
 mod calls;
+mod canary;
 pub mod fixture;
 mod presets;
 pub mod recorder;
