@@ -28,7 +28,7 @@ struct Place {
 }
 
 impl Place {
-    async fn new(provider: Fake) -> Self {
+    fn new(provider: Fake) -> Self {
         Self { folder: tempfile::tempdir().unwrap(), gateway: own_address(), mount: own_address(), provider }
     }
 
@@ -61,7 +61,7 @@ fn claims(call: &Call) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_five_minutes_of_the_page() {
     let provider = Fake::start(|call| Script::json(200, &json!({"name": call.json["name"]}))).await;
-    let place = Place::new(provider).await;
+    let place = Place::new(provider);
     place.run(&block(PAGE, "sh", "printf secret")).await;
     let file = place.folder.path().join("gateway.toml");
     fs::write(&file, place.here(&block(PAGE, "toml,fragment", "preset = \"livekit\""))).unwrap();
