@@ -166,6 +166,7 @@ async fn keys_change_without_a_restart_as_a_whole_or_not_at_all() {
 /// G-14: a key that is no key, that two callers have, or that is a provider's, is told at load.
 #[test]
 fn keys_that_are_none_are_refused_at_load() {
+    const KEY: &str = "CANARYprovider0123456789abcdefghijklmnopqrstuvwxyz";
     let told = |shop: &str, other: &str| {
         let folder = tempfile::tempdir().unwrap();
         let setup = Setup::default();
@@ -178,7 +179,6 @@ fn keys_that_are_none_are_refused_at_load() {
         let told = drawn.err().map(|errors| errors.to_string()).unwrap_or_default();
         told.replace(&format!("{}/config.toml: ", folder.path().display()), "")
     };
-    const KEY: &str = "CANARYprovider0123456789abcdefghijklmnopqrstuvwxyz";
     let shop = "gateway.callers.shop.key_files[0]: holds";
     for (key, problem) in [
         (&SHOP[..42], "a key of less than 32 bytes"),
