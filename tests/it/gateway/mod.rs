@@ -2,10 +2,14 @@
 
 mod answers;
 mod as_user;
+mod attacks;
 mod attempts;
 mod callers;
 mod calls;
 mod canary;
 pub mod fixture;
+mod real_parts;
 pub mod recorder;
+mod sdks;
+mod stage;
 mod virtual_keys;
