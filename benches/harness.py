@@ -69,7 +69,11 @@ class Connection:
 
     def get(self, user, path=SESSION, token=None):
         """Head and body of the answer; anything but a 200 ends the run."""
-        self.socket.sendall(request(user, path, token))
+        return self.ask(request(user, path, token), path)
+
+    def ask(self, raw, path):
+        """The same for the bytes of any request."""
+        self.socket.sendall(raw)
         head, end, body = self._receive().partition(b"\r\n\r\n")
         while not end:
             head, end, body = (head + self._receive()).partition(b"\r\n\r\n")
@@ -107,6 +111,8 @@ class Server:
     port: int | None = None
     # A file of signed tokens, one a line, which name the users instead of headers.
     tokens: Path | None = None
+    # The bytes of every request, where users are not what matters.
+    raw: str = ""
 
     def missing(self):
         """What it takes to run it and is not here."""
@@ -145,7 +151,8 @@ class Server:
         while True:
             try:
                 connection = Connection(self.port)
-                self.head, self.body = connection.get(0, self.path, token)
+                raw = self.raw.encode() or request(0, self.path, token)
+                self.head, self.body = connection.ask(raw, self.path)
                 return connection.close()
             except OSError:
                 if self.process.poll() is not None or time.perf_counter() > deadline:
@@ -201,7 +208,7 @@ def wrk(server, seconds=ROUND_SECONDS, users=1000):
     with on_cpu(LOAD_CPU):
         report = subprocess.run(
             [*command, f"http://127.0.0.1:{server.port}{server.path}"],
-            env=os.environ | {"USERS": str(users), "TOKENS": str(server.tokens or "")}, capture_output=True, text=True, check=True,
+            env=os.environ | {"USERS": str(users), "TOKENS": str(server.tokens or ""), "RAW": server.raw}, capture_output=True, text=True, check=True,
         ).stdout
     spent = server.cpu_us() - before
     if "Non-2xx" in report or "Socket errors" in report:

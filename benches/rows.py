@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+import gateway
 import instructions
 import peers
 import webhooks
@@ -317,6 +318,7 @@ PARTS = {
     "herd": herd,
     "outage": outage,
     "webhook": webhooks.webhook,
+    "gateway": gateway.gateway,
     "memory": memory,
     "start": start,
     "size": size,

@@ -1,9 +1,15 @@
--- wrk script: walks over USERS users, or the signed tokens in the file TOKENS; their requests are made once at the start
+-- wrk script: walks over USERS users, or the signed tokens in the file TOKENS; their requests are made once at the start.
+-- Where RAW is given, it is the one request of all.
 local users = tonumber(os.getenv("USERS"))
 local tokens = os.getenv("TOKENS") or ""
+local raw = os.getenv("RAW") or ""
 local requests, turn = {}, 0
 
 init = function()
+  if raw ~= "" then
+    requests[1] = raw
+    return
+  end
   if tokens ~= "" then
     for token in io.lines(tokens) do
       requests[#requests + 1] = wrk.format("GET", nil, { ["Authorization"] = "Bearer " .. token })

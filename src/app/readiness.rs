@@ -18,8 +18,8 @@ pub(super) fn when_random(lifecycle: &Lifecycle) {
 
 /// Objects to readiness while users could not be served.
 pub(super) fn object(blueprint: &Blueprint, lifecycle: &Lifecycle) {
-    // One that takes webhooks alone needs no users.
-    if blueprint.plans.is_empty() && !blueprint.webhooks.is_empty() {
+    // One that takes webhooks or calls alone needs no users.
+    if blueprint.plans.is_empty() && (!blueprint.webhooks.is_empty() || blueprint.gateway.is_some()) {
         return;
     }
     if blueprint.sources.is_empty() {

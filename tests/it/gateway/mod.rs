@@ -2,11 +2,15 @@
 
 mod answers;
 mod as_user;
+mod attacks;
 mod attempts;
 mod callers;
 mod calls;
 mod canary;
 pub mod fixture;
 mod presets;
+mod real_parts;
 pub mod recorder;
+mod sdks;
+mod stage;
 mod virtual_keys;

@@ -34,7 +34,7 @@ async fn centrifugo() {
 }
 
 /// A LiveKit server, which posts events to `webhooks`, if anywhere.
-async fn livekit_server(webhooks: Option<String>) -> (SocketAddr, Part) {
+pub async fn livekit_server(webhooks: Option<String>) -> (SocketAddr, Part) {
     let (folder, address) = (tempfile::tempdir().unwrap(), own_address());
     // It listens for media on every address, where the port of another test's server may be the same: the system chooses.
     let media = std::net::TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap();

@@ -51,6 +51,16 @@ impl Ejabberd {
         self.part.path("key.jwk")
     }
 
+    /// Where its API is, without a path.
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The password of `admin`, who may call what the gateway's tests call: a token, as of every user.
+    pub fn admin_password() -> String {
+        token(&format!("admin@{HOST}"), 4_000_000_000, SECRET)
+    }
+
     /// Whether `user` (without the domain) gets in with this token.
     pub async fn check_password(&self, user: &str, token: &str) -> bool {
         let order = json!({"user": user, "host": HOST, "password": token});
@@ -64,11 +74,14 @@ impl Ejabberd {
     }
 }
 
-/// One domain, one listener, tokens as the only way in. The API needs no login: it is on loopback, in a test.
+/// One domain, one listener, tokens as the only way in. Anyone may ask the API about a password: it is on loopback, in a test.
 fn configuration(folder: &Path) -> String {
     format!(
         "hosts: [{HOST}]\nloglevel: info\nauth_method: [jwt]\njwt_key: \"{}/key.jwk\"\njwt_jid_field: {CLAIM}\n\
-         certfiles: []\nmodules: {{ mod_admin_extra: {{}} }}\napi_permissions: {{ tests: {{ who: all, what: [check_password] }} }}\n\
+         certfiles: []\nmodules: {{ mod_admin_extra: {{}}, mod_muc: {{}}, mod_muc_admin: {{}} }}\n\
+         acl: {{ admin: {{ user: [admin@{HOST}] }} }}\n\
+         api_permissions: {{ tests: {{ who: all, what: [check_password] }}, \
+         admin: {{ who: {{ access: {{ allow: {{ acl: admin }} }} }}, what: \"*\" }} }}\n\
          listen: [{{ port: 0, ip: \"127.0.0.1\", module: ejabberd_http, request_handlers: {{ /api: mod_http_api }} }}]\n",
         folder.display()
     )
