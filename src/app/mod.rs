@@ -187,6 +187,11 @@ impl Blueprint {
         &self.plans
     }
 
+    /// The gateway, if there is one.
+    pub fn gateway(&self) -> Option<&Arc<Gateway>> {
+        self.gateway.as_ref()
+    }
+
     /// The webhooks.
     pub fn webhooks(&self) -> &[Arc<Webhook>] {
         &self.webhooks

@@ -11,6 +11,7 @@ pub mod answer;
 pub mod as_user;
 mod body;
 pub mod caller;
+pub mod explain;
 pub mod forward;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;

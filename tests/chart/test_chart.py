@@ -670,7 +670,7 @@ def mounted(folder):
     cert, key = certificate()
     files = {"tls/tls.crt": cert, "tls/ca.crt": cert, "tls/tls.key": key, "sendsar/api-key": b"sk_live_" + b"0" * 48}
     files |= {"sendsar/webhook-secret": b"whsec_" + b"0" * 48, "sendsar/forward-key": b"whsec_" + base64.b64encode(b"0" * 32)}
-    files |= {"livekit/api-secret": b"s" * 32, "livekit/sendsar-api-key": b"sk_live_" + b"0" * 48, "callers/shop": b"7" * 43}
+    files |= {"livekit/api-secret": b"s" * 32, "livekit/sendsar-api-key": b"sk_live_" + b"0" * 48, "callers/shop": base64.urlsafe_b64encode(b"0123456789abcdef0123456789abcdef").rstrip(b"=")}
     files |= {path: path.encode().ljust(32, b".") for path in ("peer-secret/current", "peer-secret/next", "peer-hmac/shop.key")}
     for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -26,11 +26,25 @@ impl fmt::Display for Explanation {
 }
 
 impl Explanation {
-    fn line(&mut self, depth: usize, text: impl AsRef<str>) {
+    /// Adds lines, each so deep.
+    pub(crate) fn line(&mut self, depth: usize, text: impl AsRef<str>) {
         for line in text.as_ref().lines() {
             self.0.push_str(&"  ".repeat(depth));
             self.0.push_str(line);
             self.0.push('\n');
+        }
+    }
+
+    /// Adds a call in which secrets are masked.
+    pub(crate) fn call(&mut self, depth: usize, call: &Call) {
+        // Placeholders are shown as they are; everything else is shown as it is sent.
+        let url = call.url.as_str().replace("%3C", "<").replace("%3E", ">").replace("%2A%2A%2A", "***");
+        self.line(depth, format!("{} {url}", call.method));
+        for (name, value) in &call.headers {
+            self.line(depth, format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
+        }
+        if let Some(body) = &call.body {
+            self.line(depth, String::from_utf8_lossy(body));
         }
     }
 }
@@ -148,7 +162,7 @@ fn explain_step(step: &Step, variables: &Variables<'_>, explanation: &mut Explan
         step.auth.iter().try_for_each(|auth| auth.mask(&mut call, variables))?;
         Ok(call)
     }) {
-        Ok(call) => explain_call(&call, explanation),
+        Ok(call) => explanation.call(2, &call),
         Err(missing) => explanation.line(2, absent(&missing)),
     }
     for take in &step.take {
@@ -156,17 +170,5 @@ fn explain_step(step: &Step, variables: &Variables<'_>, explanation: &mut Explan
     }
     if let Some(token) = &step.token {
         explanation.line(2, format!("token at {token}"));
-    }
-}
-
-fn explain_call(call: &Call, explanation: &mut Explanation) {
-    // Placeholders are shown as they are; everything else is shown as it is sent.
-    let url = call.url.as_str().replace("%3C", "<").replace("%3E", ">").replace("%2A%2A%2A", "***");
-    explanation.line(2, format!("{} {url}", call.method));
-    for (name, value) in &call.headers {
-        explanation.line(2, format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
-    }
-    if let Some(body) = &call.body {
-        explanation.line(2, String::from_utf8_lossy(body));
     }
 }

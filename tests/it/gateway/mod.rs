@@ -9,6 +9,7 @@ mod calls;
 mod canary;
 mod command;
 pub mod fixture;
+mod presets;
 mod real_parts;
 pub mod recorder;
 mod sdks;

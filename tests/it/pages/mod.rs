@@ -9,15 +9,26 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::docs::{Block, blocks, pages};
+
 mod application;
 mod body;
 mod commands;
+mod gateway;
 mod gateway_operations;
 mod identity;
 mod peers;
 mod providers;
 mod readme;
 mod webhooks;
+
+/// The block of the page at `path` in this language that holds `mark`.
+fn block(path: &str, language: &str, mark: &str) -> String {
+    let page = pages().into_iter().find(|page| page.path == path).expect("the page");
+    let fits = |block: &Block| block.language == language && block.text.contains(mark);
+    let found = blocks(&page).into_iter().find(fits);
+    found.unwrap_or_else(|| panic!("{path}: no block of {language} with {mark}")).text
+}
 
 /// Runs lines of a page in a shell, and gives what they print. The address that pages print stands for `front`.
 async fn shell(lines: &str, front: SocketAddr) -> String {

@@ -13,17 +13,14 @@ use sidemint::clock::{Clock as _, SystemClock};
 
 use super::shell;
 use crate::cli::Process;
-use crate::docs::{Block, blocks, pages, root};
+use crate::docs::{blocks, pages, root};
 use crate::eventually::eventually;
 use crate::parts::Part;
 use crate::parts::proxies::own_address;
 
 /// The block of the page in this language that holds `mark`.
 fn block(language: &str, mark: &str) -> String {
-    let page = pages().into_iter().find(|page| page.path == "docs/webhooks.md").expect("the page");
-    let fits = |block: &Block| block.language == language && block.text.contains(mark);
-    let found = blocks(&page).into_iter().find(fits);
-    found.unwrap_or_else(|| panic!("no block of {language} with {mark}")).text
+    super::block("docs/webhooks.md", language, mark)
 }
 
 /// The page on this machine: its folders, and its addresses.
