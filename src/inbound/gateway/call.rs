@@ -69,6 +69,7 @@ impl Incoming<'_> {
             body: whole.as_ref(),
         };
         // Before anything is said of what there is.
+        // G-28: caller first
         let caller = gateway.callers().identify(&seen, mount.name()).map_err(unproven)?;
         record.caller = Some(caller.name().to_owned());
         record.proof = Some(caller.proof());

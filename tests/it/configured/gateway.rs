@@ -244,7 +244,7 @@ fn mounts_and_grants_of_several_files_are_put_together() {
     assert!(gateway.mounts[1].origin.ends_with("2.toml"), "{}", gateway.mounts[1].origin);
 }
 
-/// G-26, W-25: an event that is delivered to the gateway would come from nowhere.
+/// An event that is delivered to the gateway would come from nowhere.
 #[test]
 fn webhooks_and_the_gateway_know_each_others_listeners() {
     let hooks = "[webhook_server]\nlisten = \"127.0.0.1:8071\"\n[webhooks.chat]\nprovider = \"live\"\n\

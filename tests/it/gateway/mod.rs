@@ -7,6 +7,7 @@ mod attempts;
 mod callers;
 mod calls;
 mod canary;
+mod command;
 pub mod fixture;
 mod presets;
 mod real_parts;
