@@ -77,7 +77,7 @@ impl BodyRules {
             _ if !self.look_inside(kind) => (body, Vec::new()),
             BodyType::Json => {
                 let written = json::rewrite(&self.json, &body, user)?;
-                (written.text.into_bytes().into(), written.values)
+                (written.text.into_bytes().into(), written.values) // G-05: body written anew
             }
             BodyType::Form => {
                 let (text, values) = form::rewrite(&self.form, &body)?;

@@ -101,7 +101,7 @@ impl RequestHeaders {
 
     /// What passes of `sent`.
     pub(in crate::gateway) fn pass(&self, sent: &HeaderMap) -> Result<HeaderMap, Refusal> {
-        let mut passed = HeaderMap::with_capacity(USUAL.len());
+        let mut passed = HeaderMap::with_capacity(USUAL.len()); // G-08, G-09, G-10: listed headers
         for name in USUAL.iter().chain(&self.added) {
             let mut lines = sent.get_all(name).iter();
             let Some(line) = lines.next() else { continue };

@@ -62,7 +62,7 @@ impl PathPattern {
                     }
                     None => Segment::Parameter { name: inner.to_owned(), rule: rule(inner) },
                 },
-                None if is_literal(part) => Segment::Literal(part.to_owned()),
+                None if is_literal(part) => Segment::Literal(part.to_owned()), // G-02: literal segment
                 None => {
                     return Err(wrong(format!(
                         "has the segment \"{part}\"; write a literal of letters, digits and -._~!$&'()*+,;=:@, or {{NAME}} alone"

@@ -98,7 +98,7 @@ async fn a_grant_has_its_rate() {
     assert_eq!(fixture.ask("GET", "/rooms").await.status, 200);
 }
 
-/// A call that is under way when the service stops comes to its end, and one that does not is told so.
+/// T-49: a call that is under way when the service stops comes to its end, and one that does not is told so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_waits_for_calls() {
     for (timeout, status, expected) in [("\"20s\"", 200, "none"), ("\"100ms\"", 503, "draining")] {
