@@ -29,8 +29,8 @@ pub type Seq = i64;
 /// Keeps events, tells repeats, and hands out what is due.
 pub trait Store: fmt::Debug + Send + Sync {
     /// Keeps `event` unless it is a repeat, and remembers its key and its proof for `memory`. When this is done, all of it
-    /// survives a crash. `counted` is what the memory of the event is counted by: it is dropped when that is over, however
-    /// long the caller waits.
+    /// survives a crash. `counted` is what the memory of the event is counted by: it is dropped when that is over, before
+    /// the caller hears of it and however long it waits.
     fn keep(&self, event: Event, memory: Memory, counted: Counted) -> Pending<'_, Result<Kept, StoreError>>;
 
     /// Waits until events of `webhook` are due whose order is free, and takes at most `most` of them: those first that are

@@ -309,8 +309,9 @@ impl Work {
 
     /// Tells those who wait that nothing is kept.
     pub(super) fn refuse(self) {
-        for keep in self.keeps {
-            let _gone = keep.answer.send(Err(StoreError::Failing));
+        for Keep { answer, counted, .. } in self.keeps {
+            drop(counted);
+            let _gone = answer.send(Err(StoreError::Failing));
         }
     }
 }

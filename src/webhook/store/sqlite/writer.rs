@@ -250,7 +250,9 @@ impl<'c> Writer<'c> {
             ));
         }
         self.shared.add(stored);
-        for ((answer, _counted), kept) in answers {
+        for ((answer, counted), kept) in answers {
+            // Before the answer: a provider that posts its next event at once finds the place free.
+            drop(counted);
             // The provider may have given up meanwhile; it sends the event again, which is then a repeat.
             let _gone = answer.send(kept);
         }

@@ -96,3 +96,16 @@ async fn what_comes_again_after_its_time_is_counted_once() {
     assert_eq!(store.figures().forgotten, 0);
     assert_eq!(keep(&store, event("one")).await, Ok(Kept::Repeat));
 }
+
+/// W-11: whoever is answered holds no memory any more, so that a provider that posts its next event at once finds room.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_answered_is_not_counted_any_more() {
+    let queue = Queue::new();
+    let store = queue.open().unwrap();
+    let counted = Arc::new(());
+    for number in 0..500 {
+        let own = event(&number.to_string());
+        assert_eq!(store.keep(own, MEMORY, Box::new(Arc::clone(&counted))).await, Ok(Kept::New));
+        assert_eq!(Arc::strong_count(&counted), 1, "event {number}");
+    }
+}
