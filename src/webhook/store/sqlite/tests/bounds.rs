@@ -97,7 +97,7 @@ async fn what_comes_again_after_its_time_is_counted_once() {
     assert_eq!(keep(&store, event("one")).await, Ok(Kept::Repeat));
 }
 
-/// W-11: whoever is answered holds no memory any more, so that a provider that posts its next event at once finds room.
+/// An event that is answered holds no memory any more, so that a provider that posts its next event at once finds room.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_answered_is_not_counted_any_more() {
     let queue = Queue::new();
