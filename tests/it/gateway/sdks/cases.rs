@@ -35,7 +35,7 @@ pub struct Call {
 /// One library in one language.
 pub struct Case {
     pub program: &'static str,
-    pub library: &'static str,
+    pub sdk: &'static str,
     /// The definition behind the gateway.
     pub preset: &'static str,
     /// Its settings but for address and secret, as lines of TOML.
@@ -66,7 +66,7 @@ pub struct Case {
 
 impl std::fmt::Display for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} of {}", self.library, self.program)
+        write!(f, "{} of {}", self.sdk, self.program)
     }
 }
 
@@ -149,7 +149,7 @@ pub fn livekit(program: &'static str) -> Case {
     ];
     Case {
         program,
-        library: "livekit",
+        sdk: "livekit",
         preset: "livekit",
         settings: "api_key = \"APIreal\"",
         secret: "api_secret",
@@ -186,7 +186,7 @@ pub fn stream() -> Case {
     ];
     Case {
         program: "gateway.mjs",
-        library: "stream",
+        sdk: "stream",
         preset: "stream",
         settings: "api_key = \"appkey\"",
         secret: "api_secret",
@@ -228,7 +228,7 @@ pub fn pusher(program: &'static str) -> Case {
     ];
     let mut case = Case {
         program,
-        library: "pusher",
+        sdk: "pusher",
         preset: "pusher",
         settings: "app_id = \"4242\"\napp_key = \"appkey\"\npublic_api_url = \"https://ws.example\"",
         secret: "app_secret",
@@ -259,7 +259,7 @@ pub fn ably() -> Case {
     ];
     Case {
         program: "gateway.mjs",
-        library: "ably",
+        sdk: "ably",
         preset: "ably",
         settings: "",
         secret: "api_key",
@@ -296,7 +296,7 @@ pub fn liveblocks() -> Case {
     ];
     Case {
         program: "gateway.mjs",
-        library: "liveblocks",
+        sdk: "liveblocks",
         preset: "liveblocks",
         settings: "",
         secret: "secret_key",
@@ -341,7 +341,7 @@ pub fn twilio(program: &'static str) -> Case {
     ];
     Case {
         program,
-        library: "twilio",
+        sdk: "twilio",
         preset: "twilio",
         settings: "account_sid = \"AC0123456789abcdef0123456789abcdef\"\napi_key_sid = \"SK0123456789abcdef0123456789abcdef\"\n\
                    service_sid = \"IS0123456789abcdef0123456789abcdef\"",

@@ -31,7 +31,7 @@ struct Running {
 impl Case {
     /// All calls of the case, and what their user sees of each.
     fn call(&self, account: &Account<'_>) -> Vec<Value> {
-        let mut order = json!({"library": self.library, "url": account.url, "id": account.id, "key": account.key});
+        let mut order = json!({"library": self.sdk, "url": account.url, "id": account.id, "key": account.key});
         order["calls"] = self.calls.iter().map(|call| json!([call.name, call.argument])).collect();
         order.as_object_mut().unwrap().extend(self.options.as_object().cloned().unwrap_or_default());
         judge(self.program, order).as_array().unwrap().clone()
