@@ -27,6 +27,17 @@ impl Rate {
         self.period.checked_div(self.count).unwrap_or(self.period)
     }
 
+    /// The part of one of `replicas` processes that keep to this together. A rate of fewer calls than processes makes one
+    /// call of each in several periods: no more on average, and only where they are not made together.
+    #[must_use]
+    pub fn share(self, replicas: u32) -> Self {
+        // Fleet: share of a rate
+        match self.count.checked_div(replicas).unwrap_or(self.count) {
+            0 => Self { count: 1, period: self.period.saturating_mul(replicas.div_ceil(self.count)) },
+            count => Self { count, ..self },
+        }
+    }
+
     /// The span of time.
     pub const fn period(self) -> Duration {
         self.period
@@ -104,6 +115,28 @@ impl Pace {
         }
         *due = (*due).max(now_units) + self.interval;
         Ok(())
+    }
+
+    /// Takes back that a slot was taken.
+    pub fn give_back(&self, due: &mut i128) {
+        *due = due.saturating_sub(self.interval);
+    }
+
+    /// Counts a call that passed by another rule, whether or not a slot was free. However many there were, the next call
+    /// waits no longer than after all of the burst.
+    pub fn charge(&self, due: &mut i128, now: Moment) {
+        let now = self.units(now);
+        *due = ((*due).max(now) + self.interval).min(now + self.tolerance + self.interval);
+    }
+
+    /// What is due of a caller that may call again at `point`, with nothing left of the burst.
+    pub fn due_at(&self, point: Moment) -> i128 {
+        self.units(point) + self.tolerance
+    }
+
+    /// What is `due` by another pace, by this one.
+    pub fn converted(&self, due: i128, by: &Self) -> i128 {
+        if due == Self::UNUSED { due } else { (due.saturating_mul(self.refill) + by.refill - 1).div_euclid(by.refill) }
     }
 
     /// When a call with `before` others before it will pass.

@@ -1,0 +1,59 @@
+//! Where the processes of a fleet take the slots of one rate.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::clock::Moment;
+
+/// The place where all processes of a fleet take their slots for one service.
+pub trait FleetPace: Send + Sync + fmt::Debug {
+    /// How the fleet stands.
+    fn standing(&self) -> Standing;
+
+    /// Takes slots. It ends within [`FleetPace::time_limit`], with `None` where there was no answer.
+    fn take(&self, order: SlotOrder) -> Taking;
+
+    /// The longest time of a question.
+    fn time_limit(&self) -> Duration;
+
+    /// Tells the others that the service wants no calls for `span`, soon and without waiting for it.
+    fn pause(&self, span: Duration);
+}
+
+/// An answer to come.
+pub type Taking = Pin<Box<dyn Future<Output = Option<Slots>> + Send>>;
+
+/// How a fleet stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its processes.
+    pub replicas: u32,
+    /// Since when slots are given out; `None` while they are not.
+    pub since: Option<Moment>,
+}
+
+/// What is asked for, by the generic cell rate algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotOrder {
+    /// Slots that are wanted.
+    pub wanted: u32,
+    /// Microseconds from one slot to the next.
+    pub interval: u64,
+    /// Slots of the burst: so many may be taken at once after a rest.
+    pub burst: u32,
+    /// Slots of the burst that are left for others.
+    pub kept: u32,
+}
+
+/// What was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slots {
+    /// Slots; none where all are taken, or in a pause.
+    pub taken: u32,
+    /// How long until the next one may be free.
+    pub next: Duration,
+    /// The rest of a pause that the service asked for.
+    pub pause: Option<Duration>,
+}
