@@ -428,16 +428,16 @@ def test_monitoring():
     groups = load(CHART / "files/alerts.yaml")["groups"]
     board = (CHART / "files/dashboard.json").read_text().strip()
     names = list(dict.fromkeys(rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule))
-    values = merged(load(HERE / "values/shared.yaml"), {"prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}})
+    values = merged(load(HERE / "values/shared.yaml"), {"ops": {"expose": True}, "prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}})
     documents = objects(render(CHART, values))
     well_formed("monitoring", documents)
     rules = pick(documents, "PrometheusRule")[0]
     check("monitoring: the rules are those of the file", rules["spec"]["groups"] == groups)
     shown = pick(documents, "ConfigMap")[1]
-    check("monitoring: the dashboard is that of the file", shown["data"] == {"sidemint.json": board + "\n"} or shown["data"] == {"sidemint.json": board})
+    check("monitoring: the dashboard is that of the file", shown["data"] == {"sidemint.json": board + "\n"})
     check("monitoring: Grafana finds the dashboard", shown["metadata"]["labels"]["grafana_dashboard"] == "1")
     check("monitoring: nothing without being asked for", len(objects(render(CHART, load(HERE / "values/shared.yaml")))) == len(documents) - 2)
-    sidecar = merged(load(HERE / "values/sidecar.yaml"), {"prometheusRule": {"enabled": True}})
+    sidecar = merged(load(HERE / "values/sidecar.yaml"), {"ops": {"expose": True}, "prometheusRule": {"enabled": True}})
     kinds = [document["kind"] for document in objects(render(CHART, sidecar))]
     check("monitoring: a sidecar's rules", kinds == ["ConfigMap", "PrometheusRule"], kinds)
 
@@ -623,6 +623,7 @@ def test_refusals():
         ("the chart's own variable", {"env": {"SIDEMINT_CONFIG": "/x"}}, "env.SIDEMINT_CONFIG is set by the chart"),
         ("replicas with keys of their own", {"config": local}, "every replica would sign with a key of its own"),
         ("a monitor of nothing", {"podMonitor": {"enabled": True}}, "podMonitor.enabled needs ops.expose"),
+        ("alerts on nothing", {"prometheusRule": {"enabled": True}}, "prometheusRule.enabled needs ops.expose"),
         # By the schema:
         ("an unknown key", {"replicaCount": 2}, "additional properties 'replicaCount' not allowed"),
         ("an unknown key below", {"image": {"repo": "x"}}, "at '/image'", "'repo' not allowed"),
@@ -663,6 +664,7 @@ def test_lint(app):
         ("shared", CHART, load(HERE / "values/shared.yaml")),
         ("shared-full", CHART, load(HERE / "values/shared-full.yaml")),
         ("proofs", CHART, load(HERE / "values/proofs.yaml")),
+        ("monitoring", CHART, merged(load(HERE / "values/shared-full.yaml"), {"prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}})),
         ("webhooks", CHART, load(HERE / "values/webhooks.yaml")),
         ("gateway", CHART, load(HERE / "values/gateway.yaml")),
         ("sidecar", CHART, load(HERE / "values/sidecar.yaml")),
