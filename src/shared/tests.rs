@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::{
     Away, Confirmed, End, Entrance, Event, Fence, Hit, Landed, Lease, Listener, Model, Place, Shared, Slots, TierTime,
 };
-use crate::clock::{Clock as _, ManualClock, Moment, Timestamp};
+use crate::clock::{ManualClock, Timestamp};
 use crate::config::{CutOff, SharedMode};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -119,7 +119,7 @@ async fn one_mints_and_the_others_find() {
     let landed = one.land(&place(&one, "ada"), lease, (b"token".to_vec(), TTL), Some((profile.clone(), TTL))).await;
     assert_eq!(landed, Ok(Landed::Kept));
     let found = hit(&other, &place(&other, "ada")).await.unwrap();
-    assert_eq!((found.session, found.fence, found.left), (b"token".to_vec(), fence, TTL - Duration::from_secs(1)));
+    assert_eq!((found.session, found.fence, found.left), (b"token".to_vec(), fence, Duration::from_secs(599)));
     assert_eq!(other.enter(&place(&other, "ada"), fence, None).await.sent, Some(profile));
     fleet.clock.advance(TTL);
     assert!(hit(&other, &place(&other, "ada")).await.is_none(), "its life is over");
@@ -203,7 +203,7 @@ async fn beats_tell_of_others_and_of_gaps() {
     let (one, other) = (fleet.replica(), fleet.replica());
     let (heard, lifecycle) = (Arc::new(Heard::default()), Lifecycle::default());
     let listener: Arc<dyn Listener> = Arc::<Heard>::clone(&heard);
-    let running = tokio::spawn(Arc::clone(&one).run(listener, lifecycle.clone()));
+    lifecycle.spawn(Arc::clone(&one).run(listener, lifecycle.clone()));
     fleet.pass(Duration::from_millis(300)).await;
     let event = Event::SignedOut(one.names().user("", "ada"), Fence::at(TierTime::from_micros(7)));
     other.tell(&event).await.unwrap();
@@ -226,6 +226,5 @@ async fn beats_tell_of_others_and_of_gaps() {
     assert!(one.is_up());
     assert_eq!(heard.0.lock().len(), 3, "the number fell");
     lifecycle.draining().cancel();
-    running.await.unwrap();
-    let _now: Moment = fleet.clock.moment();
+    lifecycle.finished().await;
 }
