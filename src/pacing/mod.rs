@@ -18,6 +18,6 @@ pub use backoff::Backoff;
 pub use breaker::{BreakerState, Change, OwnFailures, Refusal};
 pub use failure::{Failure, Fault};
 pub use gate::{Admitted, Gate, GateStatus};
-pub use limiter::{FleetPace, Limiter, SlotOrder, Slots, Standing, Taking};
+pub use limiter::{FleetPace, Limiter, SlotAnswer, SlotOrder, Standing, Taking};
 pub use rate::{Pace, Rate};
 pub use secondary::{Secondary, SecondaryOutcome};

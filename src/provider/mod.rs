@@ -63,6 +63,7 @@ use crate::definition::Mistakes;
 use crate::outbound::Services;
 use crate::pacing::{GateStatus, Limiter};
 use crate::secrets::{Fingerprint, Reload};
+use crate::shared::Shared;
 
 /// How one provider is doing.
 #[derive(Clone, Debug, Serialize)]
@@ -259,6 +260,12 @@ impl Provider {
     /// The time, as this provider sees it.
     pub fn now(&self) -> Timestamp {
         self.access.clock.now()
+    }
+
+    /// From now on keeps to its limit together with the other replicas of `shared`; says whether it has a limit.
+    pub fn share_budget(&self, shared: &Arc<Shared>) -> bool {
+        self.access.share_budget(shared);
+        self.access.limits.limiter.is_some()
     }
 
     /// How it is doing now. It holds nothing secret and nothing of a user.

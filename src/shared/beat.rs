@@ -117,6 +117,8 @@ impl Shared {
         let heard = ear.hear(&beaten, now);
         beaten.events.iter().filter_map(|(_, event)| event.as_ref()).for_each(|event| listener.event(event));
         if heard.gap {
+            // Fleet: whole after a loss
+            *self.whole.lock() = Some(now);
             self.counters.gaps.inc();
             listener.gap();
         }

@@ -59,6 +59,8 @@ pub struct Shared {
     timeout: Duration,
     /// The tier's time at a moment of ours, as last seen.
     seen: Mutex<Option<(TierTime, Moment)>>,
+    /// Since when the tier answers and has lost nothing.
+    whole: Mutex<Option<Moment>>,
     /// Replicas, as last seen; what the configuration expects before.
     replicas: AtomicU64,
     /// This process, for the tier.
@@ -101,6 +103,7 @@ impl Shared {
                 clock,
                 timeout: own.timeout,
                 seen: Mutex::default(),
+                whole: Mutex::default(),
                 replicas: AtomicU64::new(own.expect_replicas.unwrap_or(1).max(1)),
                 replica,
                 counters: Counters::new(metrics),
@@ -127,6 +130,16 @@ impl Shared {
     /// Replicas that share a budget: one at least.
     pub fn replicas(&self) -> u64 {
         self.replicas.load(Ordering::Relaxed)
+    }
+
+    /// Since when the tier answers without having lost what was written to it; `None` while it is away.
+    pub fn whole_since(&self) -> Option<Moment> {
+        if self.is_up() { *self.whole.lock() } else { None }
+    }
+
+    /// The longest time of one question.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// The tier's time now, as far as it is known.
@@ -291,6 +304,7 @@ impl Shared {
         match change {
             Change::None => {}
             Change::Up => {
+                *self.whole.lock() = Some(self.clock.moment());
                 self.counters.up.set(1);
                 tracing::info!("the shared tier answers");
             }

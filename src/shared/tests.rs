@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::{
     Away, Confirmed, End, Entrance, Event, Fence, Hit, Landed, Lease, Listener, Model, Place, Shared, Slots, TierTime,
 };
-use crate::clock::{ManualClock, Timestamp};
+use crate::clock::{Clock as _, ManualClock, Timestamp};
 use crate::config::{CutOff, SharedMode};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -68,8 +68,7 @@ impl Fleet {
     fn replica(&self) -> Arc<Shared> {
         let (tier, clock) = (Arc::<Model>::clone(&self.model), Arc::<ManualClock>::clone(&self.clock));
         let replica = Shared::new(&self.config, tier, clock, &Metrics::new().unwrap()).unwrap();
-        replica.health.beat();
-        replica.health.beat();
+        (0..2).for_each(|_| replica.changed(replica.health.beat()));
         replica
     }
 
@@ -225,6 +224,37 @@ async fn beats_tell_of_others_and_of_gaps() {
     }
     assert!(one.is_up());
     assert_eq!(heard.0.lock().len(), 3, "the number fell");
+    lifecycle.draining().cancel();
+    lifecycle.finished().await;
+}
+
+#[tokio::test]
+async fn a_loss_is_known_until_the_tier_answers_again() {
+    let fleet = Fleet::new();
+    let (one, lifecycle) = (fleet.replica(), Lifecycle::default());
+    let began = one.whole_since();
+    assert_eq!(began, Some(fleet.clock.moment()));
+    let listener: Arc<dyn Listener> = Arc::new(Heard::default());
+    lifecycle.spawn(Arc::clone(&one).run(listener, lifecycle.clone()));
+    let beats = async || {
+        for _ in 0..4 {
+            fleet.pass(Duration::from_millis(300)).await;
+        }
+    };
+    let event = Event::SignedOut(one.names().user("", "ada"), Fence::at(TierTime::from_micros(7)));
+    one.tell(&event).await.unwrap();
+    beats().await;
+    assert_eq!(one.whole_since(), began);
+    fleet.model.flush();
+    beats().await;
+    let flushed = one.whole_since();
+    assert!(flushed > began, "what was written is forgotten");
+    fleet.model.set_away(Some(Away::Lost));
+    beats().await;
+    assert_eq!(one.whole_since(), None);
+    fleet.model.set_away(None);
+    beats().await;
+    assert!(one.whole_since() > flushed);
     lifecycle.draining().cancel();
     lifecycle.finished().await;
 }

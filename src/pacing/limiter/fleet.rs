@@ -17,11 +17,11 @@ use parking_lot::Mutex;
 
 use super::TICK;
 use super::share::{Kind, Share};
-use super::slots::{FleetPace, SlotOrder, Slots, Standing, Taking};
+use super::slots::{FleetPace, SlotAnswer, SlotOrder, Standing, Taking};
 use crate::clock::{Clock, Moment};
 use crate::pacing::{Rate, jitter};
 
-/// Slots of one question at most.
+/// SlotAnswer of one question at most.
 const BATCH: u32 = 16;
 /// Processes notice within this time of each other that slots are given out again: a lost connection is made anew within
 /// five seconds.
@@ -61,7 +61,8 @@ pub(super) struct Fleet {
     /// The rate, with a period that is longer by the time in which a slot is used.
     rate: Rate,
     burst: u32,
-    /// Microseconds from one slot to the next.
+    /// Microseconds of its period, and from one slot to the next.
+    period: u64,
     interval: u64,
     /// A slot is good for so long after it was asked for.
     good_for: Duration,
@@ -98,7 +99,7 @@ impl Fleet {
         let given = Given { slots: 0, until: start, next: start };
         let share = Share::of(rate, burst, 1);
         let state = Mutex::new(State { share, ordinary: given, secondary: given });
-        Self { pace, rate, burst, interval, good_for, state }
+        Self { pace, rate, burst, period, interval, good_for, state }
     }
 
     /// Takes a slot for the call at the head of a line with `waiting` calls; otherwise tells when to look again. `asking` is
@@ -157,13 +158,12 @@ impl Fleet {
             }
         }
         let wanted = if by_share || kind == Kind::Secondary { 1 } else { u32::try_from(waiting).unwrap_or(BATCH) };
-        let kept = if kind == Kind::Secondary { self.burst / 4 } else { 0 };
         let wanted = wanted.clamp(1, BATCH);
-        let order = SlotOrder { wanted, interval: self.interval, burst: self.burst, kept };
-        Next::Ask(Asking { answer: self.pace.take(order), asked: now, wanted, by_share })
+        let answer = self.pace.take(self.order(kind, wanted, Duration::ZERO));
+        Next::Ask(Asking { answer, asked: now, wanted, by_share })
     }
 
-    fn answered(&self, kind: Kind, answer: Option<Slots>, asked: &Asking, now: Moment) -> Result<(), Moment> {
+    fn answered(&self, kind: Kind, answer: Option<SlotAnswer>, asked: &Asking, now: Moment) -> Result<(), Moment> {
         let replicas = self.pace.standing().replicas;
         let mut state = self.state.lock();
         let Some(slots) = answer else {
@@ -202,8 +202,16 @@ impl Fleet {
     }
 
     /// Tells the others that the service wants no calls for `span`.
-    pub(super) fn pause(&self, span: Duration) {
-        self.pace.pause(span.min(LONGEST_PAUSE));
+    pub(super) async fn pause(&self, span: Duration) {
+        // Without an answer each finds out for itself.
+        let _told = self.pace.take(self.order(Kind::Ordinary, 0, span.min(LONGEST_PAUSE))).await;
+    }
+
+    fn order(&self, kind: Kind, wanted: u32, pause: Duration) -> SlotOrder {
+        let kept = if kind == Kind::Secondary { self.burst / 4 } else { 0 }; // G-23: kept burst of a fleet
+        let early = u64::from((self.burst - 1).saturating_sub(kept));
+        let tolerance = self.interval.saturating_mul(early);
+        SlotOrder { wanted, interval: self.interval, tolerance, period: self.period, pause }
     }
 
     /// Whether the share counts: nothing else does, or did a period ago.

@@ -26,7 +26,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -34,7 +34,7 @@ use parking_lot::Mutex;
 use fleet::{Asking, Fleet};
 use share::Kind;
 
-pub use slots::{FleetPace, SlotOrder, Slots, Standing, Taking};
+pub use slots::{FleetPace, SlotAnswer, SlotOrder, Standing, Taking};
 
 use super::{Pace, Rate};
 use crate::clock::{Clock, Moment};
@@ -60,7 +60,7 @@ pub struct Limiter {
     /// The same for calls that give way.
     secondary_head: tokio::sync::Mutex<Option<Asking>>,
     /// Where others keep to the same limit.
-    fleet: Option<Fleet>,
+    fleet: OnceLock<Fleet>,
     /// Counts the calls that are refused.
     refused: Option<Counter>,
 }
@@ -99,7 +99,7 @@ impl Limiter {
             state: Mutex::new(State { due: Pace::UNUSED, waiting: 0 }),
             head: tokio::sync::Mutex::default(),
             secondary_head: tokio::sync::Mutex::default(),
-            fleet: None,
+            fleet: OnceLock::new(),
             refused: None,
         }
     }
@@ -111,16 +111,16 @@ impl Limiter {
         self
     }
 
-    /// Keeps to the limit together with all others that take their slots from `pace`.
-    #[must_use]
-    pub fn shared(mut self, pace: Arc<dyn FleetPace>) -> Self {
-        self.fleet = Some(Fleet::new(pace, self.rate, self.burst));
-        self
+    /// From now on keeps to the limit together with all others that take their slots from `pace`; for good.
+    pub fn share(&self, pace: Arc<dyn FleetPace>) {
+        self.fleet.get_or_init(|| Fleet::new(pace, self.rate, self.burst));
     }
 
     /// Tells the others of the fleet that the service wants no calls for `span`.
-    pub fn pause_fleet(&self, span: Duration) {
-        self.fleet.iter().for_each(|fleet| fleet.pause(span));
+    pub async fn pause_fleet(&self, span: Duration) {
+        if let Some(fleet) = self.fleet.get() {
+            fleet.pause(span).await;
+        }
     }
 
     /// Calls that wait.
@@ -175,7 +175,7 @@ impl Limiter {
         if state.waiting > 0 {
             return Err(self.slot(Kind::Secondary, &state, now, state.waiting).max(now.plus(TICK)));
         }
-        match &self.fleet {
+        match self.fleet.get() {
             Some(fleet) => Err(fleet.estimate(Kind::Secondary, 0, now)),
             None => self.secondary.take(&mut state.due, now),
         }
@@ -183,7 +183,7 @@ impl Limiter {
 
     async fn take_secondary(&self, clock: &Arc<dyn Clock>, turn: &mut Option<Asking>) -> Result<(), Moment> {
         let now = clock.moment();
-        match (self.look_secondary(now), &self.fleet) {
+        match (self.look_secondary(now), self.fleet.get()) {
             (Err(slot), Some(fleet)) if slot <= now => fleet.take(Kind::Secondary, 1, clock, turn).await,
             (outcome, _) => outcome,
         }
@@ -193,11 +193,11 @@ impl Limiter {
     fn enter(&self, now: Moment, until: Moment) -> Result<Option<Place<'_>>, Duration> {
         let mut state = self.state.lock();
         // T-54: line of arrival
-        if state.waiting == 0 && self.fleet.is_none() && self.pace.take(&mut state.due, now).is_ok() {
+        if state.waiting == 0 && self.fleet.get().is_none() && self.pace.take(&mut state.due, now).is_ok() {
             return Ok(None);
         }
         // One at least asks whether the fleet has a slot.
-        let queue = self.queue.max(usize::from(self.fleet.is_some()));
+        let queue = self.queue.max(usize::from(self.fleet.get().is_some()));
         let slot = self.slot(Kind::Ordinary, &state, now, state.waiting);
         if state.waiting >= queue || slot > until {
             return Err(slot.since(now));
@@ -217,7 +217,7 @@ impl Limiter {
             }
         };
         loop {
-            let outcome = match &self.fleet {
+            let outcome = match self.fleet.get() {
                 Some(fleet) => fleet.take(Kind::Ordinary, self.waiting(), clock, &mut turn).await,
                 None => self.pace.take(&mut self.state.lock().due, clock.moment()),
             };
@@ -232,6 +232,6 @@ impl Limiter {
     /// When a call with `before` others before it will pass; with a fleet, when it may.
     fn slot(&self, kind: Kind, state: &State, now: Moment, before: usize) -> Moment {
         let pace = if kind == Kind::Secondary { &self.secondary } else { &self.pace };
-        self.fleet.as_ref().map_or_else(|| pace.slot(state.due, now, before), |fleet| fleet.estimate(kind, before, now))
+        self.fleet.get().map_or_else(|| pace.slot(state.due, now, before), |fleet| fleet.estimate(kind, before, now))
     }
 }

@@ -17,13 +17,10 @@ pub trait FleetPace: Send + Sync + fmt::Debug {
 
     /// The longest time of a question.
     fn time_limit(&self) -> Duration;
-
-    /// Tells the others that the service wants no calls for `span`, soon and without waiting for it.
-    fn pause(&self, span: Duration);
 }
 
 /// An answer to come.
-pub type Taking = Pin<Box<dyn Future<Output = Option<Slots>> + Send>>;
+pub type Taking = Pin<Box<dyn Future<Output = Option<SlotAnswer>> + Send>>;
 
 /// How a fleet stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,20 +34,22 @@ pub struct Standing {
 /// What is asked for, by the generic cell rate algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotOrder {
-    /// Slots that are wanted.
+    /// Slots that are wanted; none where only a pause is told.
     pub wanted: u32,
     /// Microseconds from one slot to the next.
     pub interval: u64,
-    /// Slots of the burst: so many may be taken at once after a rest.
-    pub burst: u32,
-    /// Slots of the burst that are left for others.
-    pub kept: u32,
+    /// How much earlier than evenly spaced a slot may be taken, in microseconds.
+    pub tolerance: u64,
+    /// Microseconds of the rate's period.
+    pub period: u64,
+    /// The service wants no calls for so long.
+    pub pause: Duration,
 }
 
 /// What was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slots {
-    /// Slots; none where all are taken, or in a pause.
+pub struct SlotAnswer {
+    /// SlotAnswer; none where all are taken, or in a pause.
     pub taken: u32,
     /// How long until the next one may be free.
     pub next: Duration,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::budget::Budget;
 use super::journal::Journal;
 use super::step::Run;
 use crate::clock::{Clock, Moment};
@@ -17,6 +18,7 @@ use crate::pacing::{Gate, Limiter};
 use crate::provider::credentials::{Credentials, Needs, Vault};
 use crate::provider::definition::Class;
 use crate::secrets::Reports;
+use crate::shared::Shared;
 use crate::trace::TraceContext;
 
 /// A refused credential is looked for anew, and waited for so long.
@@ -105,6 +107,20 @@ impl Access {
             trace,
             deadline,
             retries: self.retries,
+        }
+    }
+
+    /// From now on keeps to its limit together with the other replicas.
+    pub(in crate::provider) fn share_budget(&self, shared: &Arc<Shared>) {
+        if let Some(limiter) = &self.limits.limiter {
+            limiter.share(Budget::new(shared, &self.name));
+        }
+    }
+
+    /// Tells the other replicas that the provider wants no calls for a time.
+    pub(in crate::provider) async fn share_pause(&self, pause: Duration) {
+        if let Some(limiter) = &self.limits.limiter {
+            limiter.pause_fleet(pause).await;
         }
     }
 

@@ -4,6 +4,7 @@
 pub(super) mod access;
 pub(super) mod advice;
 pub(super) mod auth;
+pub(super) mod budget;
 pub(super) mod error;
 pub(super) mod expiry;
 pub(super) mod gateway;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::clock::{Moment, Timestamp};
-use crate::pacing::{Admitted, OwnFailures};
+use crate::pacing::{Admitted, Change, OwnFailures};
 use crate::provider::Provider;
 use crate::provider::calls::error::ProviderError;
 use crate::provider::calls::step::Run;
@@ -107,7 +107,7 @@ impl Provider {
             let credentials = self.access.vault.current().clone();
             outcome = self.mint_remotely(&credentials, order, deadline).await;
         }
-        self.report(call, order, &outcome);
+        self.report(call, order, &outcome).await;
         outcome
     }
 
@@ -117,8 +117,9 @@ impl Provider {
         Ok(self.access.gate.admit(order.profile.chat_subject(), own, &self.access.clock, until).await?)
     }
 
-    /// Reports how a call ended, to the breaker and to the log.
-    fn report<T>(&self, call: Admitted<'_, Class>, order: &Order<'_>, outcome: &Result<T, ProviderError>) {
+    /// Reports how a call ended, to the breaker and to the log; and to the other replicas, where the provider wants fewer
+    /// calls. One user's failures say that to none of them (T-63).
+    async fn report<T>(&self, call: Admitted<'_, Class>, order: &Order<'_>, outcome: &Result<T, ProviderError>) {
         let now = self.access.clock.moment();
         if outcome.as_ref().is_err_and(ProviderError::is_ours) {
             return;
@@ -126,6 +127,11 @@ impl Provider {
         let ended = outcome.as_ref().map(|_| ()).map_err(ProviderError::failure);
         let change = call.report(ended, now);
         self.access.journal.note(&self.access.name, outcome, change, order.origin.request_id.as_deref(), now);
+        if let (Some(Change::Opened(pause)), Err(error)) = (change, outcome)
+            && error.class == Class::RateLimited
+        {
+            self.access.share_pause(pause).await;
+        }
     }
 
     async fn mint_remotely(
@@ -181,7 +187,7 @@ impl Provider {
         let variables = self.variables(&user, order, &credentials);
         let lets = Let::work_out_known(&self.compiled.lets, &credentials, &variables);
         let outcome = self.compiled.revoke.run(&run, &Variables { lets: &lets, ..variables }).await.map(|_harvest| ());
-        self.report(call, order, &outcome);
+        self.report(call, order, &outcome).await;
         outcome
     }
 

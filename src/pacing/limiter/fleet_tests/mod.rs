@@ -27,7 +27,7 @@ struct Place {
     /// How long a question is on its way.
     delay: Mutex<Duration>,
     /// Answers of a server that was tampered with.
-    hostile: Mutex<Option<Slots>>,
+    hostile: Mutex<Option<SlotAnswer>>,
 }
 
 impl Place {
@@ -44,7 +44,7 @@ impl Place {
         })
     }
 
-    fn give(&self, order: SlotOrder) -> Option<Slots> {
+    fn give(&self, order: SlotOrder) -> Option<SlotAnswer> {
         if !self.answers.load(Ordering::Relaxed) {
             return None;
         }
@@ -52,20 +52,22 @@ impl Place {
             return Some(hostile);
         }
         let moment = self.manual.moment();
-        if let Some(rest) = self.paused.lock().map(|until| until.since(moment)).filter(|rest| !rest.is_zero()) {
-            return Some(Slots { taken: 0, next: rest, pause: Some(rest) });
+        if !order.pause.is_zero() {
+            *self.paused.lock() = Some(moment.plus(order.pause));
         }
+        if let Some(rest) = self.paused.lock().map(|until| until.since(moment)).filter(|rest| !rest.is_zero()) {
+            return Some(SlotAnswer { taken: 0, next: Duration::ZERO, pause: Some(rest) });
+        }
+        let [interval, tolerance, period] =
+            [order.interval, order.tolerance, order.period].map(|micros| i64::try_from(micros).expect("small"));
         let now = moment.as_millis() * 1000 + 977;
-        let interval = i64::try_from(order.interval).expect("small");
-        let tolerance = i64::from(order.burst - 1) * interval;
-        let kept = (tolerance - i64::from(order.kept) * interval).max(0);
         let mut due = self.due.lock();
-        *due = (*due).clamp(now, now + tolerance + interval);
-        let free = if *due > now + kept { 0 } else { (now + kept - *due) / interval + 1 };
+        *due = (*due).clamp(now, now + 2 * period);
+        let free = if *due > now + tolerance { 0 } else { (now + tolerance - *due) / interval + 1 };
         let taken = free.min(i64::from(order.wanted));
         *due += taken * interval;
-        let next = u64::try_from(*due - kept - now).unwrap_or(0);
-        Some(Slots { taken: u32::try_from(taken).expect("few"), next: Duration::from_micros(next), pause: None })
+        let next = u64::try_from(*due - tolerance - now).unwrap_or(0);
+        Some(SlotAnswer { taken: u32::try_from(taken).expect("few"), next: Duration::from_micros(next), pause: None })
     }
 }
 
@@ -97,10 +99,6 @@ impl FleetPace for Seen {
 
     fn time_limit(&self) -> Duration {
         LIMIT
-    }
-
-    fn pause(&self, span: Duration) {
-        *self.place.paused.lock() = Some(self.place.manual.moment().plus(span));
     }
 }
 
@@ -139,7 +137,9 @@ impl Crowd {
         let seen: Vec<_> = (0..replicas).map(see).collect();
         let limiter = |seen: &Arc<Seen>| {
             let pace: Arc<dyn FleetPace> = Arc::<Seen>::clone(seen);
-            Arc::new(Limiter::new(rate.parse().expect("a rate"), burst, 1000, longest_wait).shared(pace))
+            let limiter = Limiter::new(rate.parse().expect("a rate"), burst, 1000, longest_wait);
+            limiter.share(pace);
+            Arc::new(limiter)
         };
         let limiters = seen.iter().map(limiter).collect();
         Self { place, seen, limiters, pending: Vec::new(), passed: Vec::new(), refused: Vec::new() }
@@ -282,18 +282,18 @@ fn without_answers_each_has_its_share() {
 fn a_hostile_answer_is_bounded() {
     let mut crowd = Crowd::of(4, "60/min", Some(1), Duration::from_hours(1));
     let far = Duration::from_hours(24 * 365);
-    *crowd.place.hostile.lock() = Some(Slots { taken: 0, next: far, pause: None });
+    *crowd.place.hostile.lock() = Some(SlotAnswer { taken: 0, next: far, pause: None });
     crowd.come(0, 1);
-    *crowd.place.hostile.lock() = Some(Slots { taken: 0, next: Duration::ZERO, pause: Some(far) });
+    *crowd.place.hostile.lock() = Some(SlotAnswer { taken: 0, next: Duration::ZERO, pause: Some(far) });
     crowd.come(1, 1);
     *crowd.place.hostile.lock() = None;
     crowd.run(MINUTE + 2 * SECOND, LIMIT);
     assert_eq!(crowd.passed.len(), 2);
-    *crowd.place.hostile.lock() = Some(Slots { taken: u32::MAX, next: Duration::ZERO, pause: None });
+    *crowd.place.hostile.lock() = Some(SlotAnswer { taken: u32::MAX, next: Duration::ZERO, pause: None });
     *crowd.place.delay.lock() = TICK;
     crowd.come(2, 1);
     crowd.come(2, 2);
-    *crowd.place.hostile.lock() = Some(Slots { taken: 0, next: SECOND, pause: None });
+    *crowd.place.hostile.lock() = Some(SlotAnswer { taken: 0, next: SECOND, pause: None });
     crowd.run(5 * TICK, TICK);
     assert_eq!(crowd.of_replica(2), 1, "one was asked for");
 }
@@ -301,7 +301,9 @@ fn a_hostile_answer_is_bounded() {
 #[test]
 fn a_pause_holds_for_all_of_them() {
     let mut crowd = Crowd::of(3, "600/min", None, 2 * SECOND);
-    crowd.limiters[0].pause_fleet(10 * SECOND);
+    let mut told = Box::pin(crowd.limiters[0].pause_fleet(10 * SECOND));
+    assert!(told.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    drop(told);
     crowd.come(1, 1);
     assert!(crowd.passed.is_empty());
     assert!((10..=11).contains(&crowd.refused[0].as_secs()), "{:?}", crowd.refused);

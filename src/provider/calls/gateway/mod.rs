@@ -17,6 +17,7 @@ use url::Url;
 use super::access::Access;
 use super::advice::advice;
 use super::auth::{Proof, StepAuth};
+use super::budget::Budget;
 use super::error::{Cause, ProviderError};
 use crate::clock::Moment;
 use crate::config::{ConfigError, Listen};
@@ -31,6 +32,7 @@ use crate::provider::template::text::{TextTemplate, append_query, header_value};
 use crate::provider::template::{FailureView, Profile, RequestText, Variables};
 use crate::provider::user::{UserId, UserRule};
 use crate::secrets::Secret;
+use crate::shared::Shared;
 
 use super::virtual_key::VirtualScheme;
 
@@ -156,6 +158,16 @@ pub enum Ended<'e> {
 impl Gateway {
     pub(in crate::provider) fn new(access: Arc<Access>, rules: Rules, places: Places) -> Self {
         Self { access, rules, places, pause: Mutex::default() }
+    }
+
+    /// From now on keeps to its limits together with the other replicas of `shared`; says whether it has one.
+    pub fn share_budget(&self, shared: &Arc<Shared>) -> bool {
+        self.access.share_budget(shared);
+        if let Some(own) = &self.rules.limiter {
+            // No provider has such a name.
+            own.share(Budget::new(shared, &format!("{}\0gateway", self.access.name)));
+        }
+        self.rules.limiter.is_some() || self.access.limits.limiter.is_some()
     }
 
     /// Name of the provider in the configuration.
