@@ -1,4 +1,4 @@
-//! The beat: four times a second this replica says that it lives, and hears of what the others did.
+//! The beat: four times a second, less often in a large fleet, this replica says that it lives, and hears of what the others did.
 //!
 //! Events are numbered. Where the number jumped or fell, or could not be read for two seconds, some may have been missed: a
 //! gap (F-09). The listener is told of it, and looks at what it has.
@@ -17,6 +17,10 @@ use crate::pacing::jitter;
 /// From one beat to the next, and how much more or less.
 const BEAT: Duration = Duration::from_millis(250);
 const JITTER: f64 = 0.2;
+/// The same for each replica, so that the server with the events hears 2,000 beats a second at most; up to the longest, with
+/// which a sign-out still reaches all replicas within two seconds.
+const BEAT_A_REPLICA: Duration = Duration::from_micros(500);
+const LONGEST_BEAT: Duration = Duration::from_secs(1);
 /// From one beat to the next where the tier was never heard, or was heard once: the second good one brings it up.
 const FIRST: Duration = Duration::from_millis(50);
 /// Without a beat for so long, events may have been missed.
@@ -85,6 +89,12 @@ impl Ear {
     }
 }
 
+/// From one beat to the next with so many replicas.
+fn beat_of(replicas: u64) -> Duration {
+    let all = BEAT_A_REPLICA.saturating_mul(u32::try_from(replicas).unwrap_or(u32::MAX));
+    all.clamp(BEAT, LONGEST_BEAT)
+}
+
 impl Shared {
     /// Beats until the service drains.
     pub async fn run(self: Arc<Self>, listener: Arc<dyn Listener>, lifecycle: Lifecycle) {
@@ -110,7 +120,7 @@ impl Shared {
                 self.counters.gaps.inc();
                 listener.gap();
             }
-            return if ear.seen.is_some() { BEAT } else { FIRST };
+            return if ear.seen.is_some() { beat_of(self.replicas()) } else { FIRST };
         };
         self.note_time(beaten.time);
         self.note_replicas(&beaten);
@@ -129,7 +139,7 @@ impl Shared {
         }
         match heard.more {
             true => Duration::ZERO,
-            false if self.is_up() => BEAT,
+            false if self.is_up() => beat_of(self.replicas()),
             false => FIRST,
         }
     }
@@ -180,6 +190,12 @@ mod tests {
         let mut unreadable = beaten(8, [8]);
         unreadable.events[0].1 = None;
         assert_eq!(hear(7, &unreadable), (heard(true, false), Some(8)));
+    }
+
+    #[test]
+    fn many_replicas_beat_more_slowly() {
+        let micros = [1, 500, 501, 1000, 2000, u64::MAX].map(|replicas| beat_of(replicas).as_micros());
+        assert_eq!(micros, [250_000, 250_000, 250_500, 500_000, 1_000_000, 1_000_000]);
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub(super) struct Fleet {
     /// The rate, with a period that is longer by the time in which a slot is used.
     rate: Rate,
     burst: u32,
-    /// Microseconds of its period, and from one slot to the next.
+    /// Microseconds of its period, or of its burst where that is longer; and from one slot to the next.
     period: u64,
     interval: u64,
     /// A slot is good for so long after it was asked for.
@@ -95,6 +95,8 @@ impl Fleet {
         let rate = Rate::new(rate.count(), rate.period().saturating_add(good_for));
         let period = u64::try_from(rate.period().as_micros()).unwrap_or(u64::MAX);
         let interval = period.div_ceil(u64::from(rate.count() - burst + 1));
+        // A large burst reaches further ahead than that.
+        let period = period.max(interval.saturating_mul(u64::from(burst)));
         let start = Moment::from_millis(i64::MIN);
         let given = Given { slots: 0, until: start, next: start };
         let share = Share::of(rate, burst, 1);

@@ -40,7 +40,7 @@ pub struct SlotOrder {
     pub interval: u64,
     /// How much earlier than evenly spaced a slot may be taken, in microseconds.
     pub tolerance: u64,
-    /// Microseconds of the rate's period.
+    /// What is taken further ahead than twice this, in microseconds, was not taken by us: the rate's period at least.
     pub period: u64,
     /// The service wants no calls for so long.
     pub pause: Duration,
