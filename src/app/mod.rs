@@ -216,7 +216,7 @@ impl Blueprint {
     pub fn sessions(&self, lifecycle: &Lifecycle) -> Arc<Sessions> {
         let clock = Arc::clone(&self.clock);
         let limits = (self.config.cache, self.config.limits);
-        Sessions::new(self.plans.clone(), limits, clock, lifecycle.clone(), &self.metrics)
+        Sessions::new((self.plans.clone(), None), limits, clock, lifecycle.clone(), &self.metrics)
     }
 
     /// How many connections there may be.
