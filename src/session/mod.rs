@@ -177,12 +177,12 @@ impl Sessions {
         if !plan.provider.may_be_cached() {
             self.count(key.chat_subject())?;
             let running = self.flights.pass(&self.names.of(key.chat_subject()))?;
-            let ended = self.fleet.as_ref().map(|fleet| fleet.watch(key.chat_subject()));
+            let begun = self.fleet.as_ref().map(|fleet| (fleet, fleet.begin(key.chat_subject())));
             // Good for one request: no other request waits for this mint, and its result is not kept.
             // Boxed: the future of a mint by calls is large, and the future of every local mint would be as large.
             let entry = self.within(plan, Box::pin(self.mint(&key, origin, true))).await?;
             // T-66: dismissed flight
-            if running.is_dismissed() || ended.is_some_and(|ended| ended()) {
+            if running.is_dismissed() || begun.is_some_and(|(fleet, begun)| fleet.has_ended(&begun)) {
                 let own = Arc::clone(self);
                 self.lifecycle.spawn(async move { own.take_back(&key).await });
                 return Err(SessionError::SignedOut);

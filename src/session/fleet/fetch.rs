@@ -144,7 +144,7 @@ impl Fleet {
                         // Each replica knows what it made the provider do, for the time without the tier.
                         let _counted_by_the_tier = mint.sessions.count(mint.key.chat_subject());
                     }
-                    break Leave { fence: lease.fence, lease: Some(lease), sent: found.sent };
+                    break Leave { fence: lease.fence(), lease: Some(lease), sent: found.sent };
                 }
                 Entrance::Alone(fence) => {
                     if mint.used {
@@ -173,7 +173,7 @@ impl Fleet {
             }
         };
         // F-10: mark heard during the mint
-        if self.marks.end(&spot.place.name.user, fence) {
+        if self.marks.end(&spot.place.name().user, fence) {
             mint.then(Next::TakeBack(back));
             return Err(SessionError::SignedOut);
         }
@@ -269,7 +269,7 @@ impl Fleet {
 
     async fn land(&self, mint: &Mint, landing: Landing) {
         let Landing { place, lease, session, sent, entry } = landing;
-        let (fence, left) = (lease.fence, entry.usable_until.since(self.clock.moment()));
+        let (fence, left) = (lease.fence(), entry.usable_until.since(self.clock.moment()));
         let landed = self.shared.land(&place, lease, (session, left), sent).await;
         // F-10: refused by the tier
         if landed == Ok(Landed::SignedOut) {
@@ -278,7 +278,7 @@ impl Fleet {
         }
         let Some((_, plan)) = mint.sessions.asked_by(&mint.key) else { return };
         if plan.provider.is_exclusive() {
-            let name = SessionName { user: place.name.user.clone(), question: self.exclusive(plan) };
+            let name = SessionName { user: place.name().user.clone(), question: self.exclusive(plan) };
             // Who does not hear of it hands out a token that has ended, until it is renewed.
             let _told = self.shared.tell(&Event::Replaced(name, fence)).await;
         }

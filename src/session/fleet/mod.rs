@@ -20,7 +20,7 @@ use std::time::Duration;
 
 pub(super) use fetch::Next;
 pub(super) use names::UserNames;
-pub(super) use sign_out::SignedOut;
+pub use sign_out::SignedOut;
 
 use denied::Denied;
 use marks::Marks;
@@ -142,10 +142,14 @@ impl Fleet {
         self.gaps.load(Ordering::SeqCst)
     }
 
-    /// Says later whether a sign-out elsewhere ended what begins now for a user.
-    pub(super) fn watch(&self, chat_subject: &str) -> impl Fn() -> bool {
-        let (user, fence) = (self.user(chat_subject), self.fence_alone());
-        move || self.marks.end(&user, fence)
+    /// What begins now for a user, without a place in the tier.
+    pub(super) fn begin(&self, chat_subject: &str) -> (UserName, Fence) {
+        (self.user(chat_subject), self.fence_alone())
+    }
+
+    /// Whether a sign-out elsewhere ended what began so.
+    pub(super) fn has_ended(&self, (user, fence): &(UserName, Fence)) -> bool {
+        self.marks.end(user, *fence)
     }
 
     /// The fence of a session that is minted without the tier.
