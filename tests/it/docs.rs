@@ -47,6 +47,7 @@ pub fn pages() -> Vec<Page> {
         "docs/identity",
         "docs/providers",
         "docs/proxies",
+        "docs/runbooks",
         "examples/gateway",
         "examples/login-chain",
         "examples/webhooks",
@@ -197,6 +198,8 @@ fn every_command_line_of_ours_is_understood() {
     let mut seen = 0;
     for block in all_blocks("sh") {
         for line in block.text.replace("\\\n", " ").lines() {
+            // In a pod, the words after `--`.
+            let line = line.split_once(" -- /usr/local/bin/").map_or(line, |(_, inside)| inside);
             let is_setting =
                 |word: &String| word.split('=').next().is_some_and(|name| name.starts_with('S') && word.contains('='));
             let words: Vec<String> = words(line).into_iter().skip_while(is_setting).collect();
