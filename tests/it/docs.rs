@@ -42,7 +42,9 @@ pub fn root() -> PathBuf {
 pub fn pages() -> Vec<Page> {
     let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
     for folder in [
+        "clients/js",
         "docs",
+        "docs/clients",
         "docs/gateway",
         "docs/identity",
         "docs/providers",
@@ -247,6 +249,7 @@ fn every_page_is_reachable_from_the_list_of_pages() {
         // A folder's own list is listed one folder up.
         let (above, name) = match name {
             "README.md" if folder == "docs" => continue,
+            "README.md" if folder == "clients/js" => ("docs/clients", "../../clients/js/README.md"),
             "README.md" if folder.starts_with("examples/") => ("", page.path.as_str()),
             "README.md" => ("docs", page.path.trim_start_matches("docs/")),
             name => (folder, name),
