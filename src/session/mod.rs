@@ -108,9 +108,8 @@ impl Sessions {
     ) -> Arc<Self> {
         let by_route = plans.iter().map(|plan| (plan.id, Arc::clone(plan))).collect();
         let names = UserNames::new(shared);
-        let fleet = shared.map(|shared| {
-            Fleet::new(Arc::clone(shared), (&plans, limits.user_rate), Arc::clone(&clock), metrics)
-        });
+        let fleet = shared
+            .map(|shared| Fleet::new(Arc::clone(shared), (&plans, limits.user_rate), Arc::clone(&clock), metrics));
         Arc::new(Self {
             plans,
             by_route,
@@ -345,7 +344,13 @@ impl Sessions {
     }
 
     fn order<'q>(plan: &Plan, question: &Question<'q>, origin: Origin) -> Result<Order<'q>, SessionError> {
-        let order = Order { profile: question.profile.clone(), inputs: question.inputs.clone(), ttl: plan.ttl, is_known: false, origin };
+        let order = Order {
+            profile: question.profile.clone(),
+            inputs: question.inputs.clone(),
+            ttl: plan.ttl,
+            is_known: false,
+            origin,
+        };
         if plan.provider.permits(&order) { Ok(order) } else { Err(SessionError::Input) }
     }
 

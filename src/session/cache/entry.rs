@@ -75,7 +75,6 @@ impl Cached {
         Self { usable_until: self.usable_until.min(self.began.plus(most)), ..self }
     }
 
-
     /// Renders the answer once, so that handing it out costs nothing more.
     pub(in crate::session) fn render(self, plan: &Plan, question: &Question<'_>, used: bool) -> Arc<Entry> {
         let Self { minted, began, usable_until, ends, renew_at, fence } = self;

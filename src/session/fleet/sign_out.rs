@@ -119,7 +119,8 @@ impl Sessions {
         let Some(fleet) = &self.fleet else { return SignedOut::Everywhere };
         let user = fleet.user(chat_subject);
         let known = self.store.of(user.as_str());
-        let name = |key: &_| self.asked_by(key).map(|(question, plan)| fleet.spot(plan, &question).place.name().clone());
+        let name =
+            |key: &_| self.asked_by(key).map(|(question, plan)| fleet.spot(plan, &question).place.name().clone());
         let sessions = known.iter().take(MOST_UNLINKED).filter_map(name).collect();
         let (report, told) = oneshot::channel();
         let own = Arc::clone(self);

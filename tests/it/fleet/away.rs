@@ -17,10 +17,11 @@ async fn a_replica_that_is_cut_off_works_on_and_waits_for_nothing() {
     assert_eq!(token(&world.now(0, "ada").await), "tok1");
     assert_eq!(token(&world.now(0, "bob").await), "tok2");
     assert_eq!(token(&world.now(0, "bob").await), "tok2");
-    world.until("long enough for a gap", async || {
-        world.replicas[0].service.metric("sidemint_shared_gaps_total").await > 0.5
-    })
-    .await;
+    world
+        .until("long enough for a gap", async || {
+            world.replicas[0].service.metric("sidemint_shared_gaps_total").await > 0.5
+        })
+        .await;
     assert_eq!(token(&world.now(0, "ada").await), "tok1", "in doubt, and there is no one to ask");
     world.cut(0, false).await;
     world.hear().await;
@@ -62,10 +63,11 @@ async fn a_strict_replica_serves_young_sessions_alone_while_it_is_cut_off() {
     world.clock.advance(Duration::from_secs(70));
     assert_eq!(world.token(0, "ada").await, "tok1", "it hears of everything");
     world.cut(0, true).await;
-    world.until("long enough for a gap", async || {
-        world.replicas[0].service.metric("sidemint_shared_gaps_total").await > 0.5
-    })
-    .await;
+    world
+        .until("long enough for a gap", async || {
+            world.replicas[0].service.metric("sidemint_shared_gaps_total").await > 0.5
+        })
+        .await;
     assert_eq!(world.token(0, "ada").await, "tok2");
     world.clock.advance(Duration::from_secs(50));
     assert_eq!(world.token(0, "ada").await, "tok2");

@@ -153,8 +153,7 @@ fn orders(left: &mut Vec<(Actor, usize)>, so_far: &mut Vec<Actor>, each: &mut im
 /// F-10: In every order, no session is handed out by the tier that a sign-out ended, and the latest one is kept.
 #[test]
 fn no_order_brings_back_what_a_sign_out_ended() {
-    let mut steps =
-        vec![(Actor::Replica(0), 3), (Actor::Replica(1), 3), (Actor::SignOut, 1), (Actor::LeaseEnds, 1)];
+    let mut steps = vec![(Actor::Replica(0), 3), (Actor::Replica(1), 3), (Actor::SignOut, 1), (Actor::LeaseEnds, 1)];
     let mut seen = 0;
     orders(&mut steps, &mut Vec::new(), &mut |order| {
         let mut world = World::new();

@@ -7,8 +7,7 @@ use sidemint::shared::{Event, Landed, Tier as _, TierTime};
 use super::world::{Plan, World, token};
 use crate::harness::SESSION;
 
-const REVOKE: &str =
-    "[[revoke.steps]]\nid = \"revoke\"\ndelete = \"{{ config.api_url }}/users/{{ user.id }}\"\n";
+const REVOKE: &str = "[[revoke.steps]]\nid = \"revoke\"\ndelete = \"{{ config.api_url }}/users/{{ user.id }}\"\n";
 
 /// T-37: Within a second.
 #[tokio::test(flavor = "multi_thread")]
@@ -107,7 +106,11 @@ async fn a_sign_out_that_the_tier_lost_is_told_again() {
     world.cut(1, false).await;
     world.hear().await;
     assert_ne!(world.token(1, "ada").await, "tok1");
-    assert_eq!((world.token(1, "bob").await, world.mints()), ("tok2".to_owned(), mints + 1), "confirmed, and not minted again");
+    assert_eq!(
+        (world.token(1, "bob").await, world.mints()),
+        ("tok2".to_owned(), mints + 1),
+        "confirmed, and not minted again"
+    );
     let doubted = "sidemint_shared_unconfirmed";
     world.until("none is in doubt", async || world.replicas[1].service.metric(doubted).await < 0.5).await;
 }

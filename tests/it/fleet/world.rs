@@ -10,8 +10,8 @@ use sidemint::clock::{Clock as _, ManualClock, Moment};
 use sidemint::config::Environment;
 use sidemint::secrets::Secret;
 use sidemint::shared::{
-    Asked, Away, Beat, Beaten, DeniedPage, End, Enter, Entered, Event, Fence, LEASE, Land, Landed, LeaseToken,
-    Model, Names, Outcome, SessionName, Take, Taken, Tier,
+    Asked, Away, Beat, Beaten, DeniedPage, End, Enter, Entered, Event, Fence, LEASE, Land, Landed, LeaseToken, Model,
+    Names, Outcome, SessionName, Take, Taken, Tier,
 };
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -64,7 +64,9 @@ impl Tier for Way {
         }
         if self.hogs.load(Ordering::SeqCst) {
             let busy = Outcome::Busy(LEASE);
-            return Box::pin(async move { self.model.enter(ask).await.map(|entered| Entered { outcome: busy, ..entered }) });
+            return Box::pin(
+                async move { self.model.enter(ask).await.map(|entered| Entered { outcome: busy, ..entered }) },
+            );
         }
         self.on(|| self.model.enter(ask))
     }
