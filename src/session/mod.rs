@@ -365,16 +365,6 @@ impl Sessions {
         }
     }
 
-    /// Drops the user's other sessions at this provider, which a new one has ended.
-    fn drop_others(&self, key: &SessionKey, plan: &Plan) {
-        for other in self.store.of(&self.names.of(key.chat_subject())) {
-            let is_of_it = |(_, own): (Question<'_>, &Arc<Plan>)| own.provider.name() == plan.provider.name();
-            if other != *key && self.asked_by(&other).is_some_and(is_of_it) {
-                self.store.remove(std::borrow::Borrow::borrow(&other));
-            }
-        }
-    }
-
     fn asked_by<'k>(&self, key: &'k SessionKey) -> Option<(Question<'k>, &Arc<Plan>)> {
         let question = key.question()?;
         let plan = self.by_route.get(&question.route)?;

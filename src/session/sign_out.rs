@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::key::SessionKey;
+use super::key::{Question, SessionKey};
 use super::{Plan, SessionError, Sessions, SignedOut};
 use crate::identity::Identity;
 use crate::trace::Origin;
@@ -76,6 +76,16 @@ impl Sessions {
     pub(super) fn forget_name(&self, user: &str) {
         self.flights.dismiss(user);
         self.store.remove_user(user);
+    }
+
+    /// Drops the user's other sessions at this provider, which a new one has ended.
+    pub(super) fn drop_others(&self, key: &SessionKey, plan: &Plan) {
+        for other in self.store.of(&self.names.of(key.chat_subject())) {
+            let is_of_it = |(_, own): (Question<'_>, &Arc<Plan>)| own.provider.name() == plan.provider.name();
+            if other != *key && self.asked_by(&other).is_some_and(is_of_it) {
+                self.store.remove(std::borrow::Borrow::borrow(&other));
+            }
+        }
     }
 
     /// Has the provider take back what it minted for a user who signed out or was denied meanwhile. It was not handed

@@ -160,7 +160,7 @@ impl Vault {
         new.sessions = sessions(&self.needs, secrets, new.endings);
         new.abroad = abroad(&self.needs, secrets);
         if new.endings > 0 {
-            // F-02: endings that only this process counts
+            // Only this process counts them: what it mints from now on is found by no other, and it finds nothing of theirs.
             new.abroad = Fingerprint::of([&new.abroad.0[..], &self.own.0, &new.endings.to_be_bytes()]);
         }
         new.signer = ring.choose(named(&self.needs, &new.secrets), now);

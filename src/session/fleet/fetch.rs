@@ -15,7 +15,7 @@ use crate::session::cache::Cached;
 use crate::session::flight::Outcome;
 use crate::session::key::Question;
 use crate::session::{Entry, How, Mint, Plan, SessionError, Sessions};
-use crate::shared::{Confirmed, Entrance, Event, Fence, Hit, Landed, Lease, Place, ProfileName, SessionName};
+use crate::shared::{Confirmed, Entrance, Event, Fence, Hit, Landed, Lease, Place, ProfileName};
 
 /// Between two looks for a session that another replica mints: the first wait, its growth, the longest, and how much more or
 /// less each is.
@@ -25,7 +25,7 @@ const LONGEST_LOOK: Duration = Duration::from_millis(120);
 const SPREAD: f64 = 0.25;
 /// A lease is kept each second, so often. It ends three seconds after the last.
 const KEEP_EACH: Duration = Duration::from_secs(1);
-const KEPT: u32 = 12;
+const KEPT: u32 = 12; // F-07: longest lease
 /// Longer than any lease is kept by us: whoever holds one so long is not waited for (F-07).
 const PATIENCE: Duration = Duration::from_secs(18);
 
@@ -98,7 +98,7 @@ impl Fleet {
         renewed: Option<&Arc<Entry>>,
     ) -> Outcome {
         let mut known = renewed.map_or(Fence::NONE, |entry| entry.fence);
-        let rate = self.rate.filter(|_| mint.used);
+        let rate = self.rate.filter(|_| mint.used); // T-54: rate in the fleet
         let until = self.clock.moment().plus(PATIENCE);
         let mut wait = FIRST_LOOK;
         let mut waited = false;
@@ -116,7 +116,7 @@ impl Fleet {
             }
             match found.entrance {
                 Entrance::Hit(hit) => {
-                    if let Some(entry) = self.adopt(mint, plan, question, &hit) {
+                    if let Some(entry) = self.adopt(mint, plan, (question, &spot.place), &hit) {
                         return Ok((entry, How::Shared));
                     }
                     // It is of no use here: once more, as if it were not there.
@@ -172,7 +172,7 @@ impl Fleet {
                 return Err(error);
             }
         };
-        // F-10: mark heard during the mint
+        // The flight may have had no fence yet when the mark was heard.
         if self.marks.end(&spot.place.name().user, fence) {
             mint.then(Next::TakeBack(back));
             return Err(SessionError::SignedOut);
@@ -183,6 +183,9 @@ impl Fleet {
         // Without the tier a sign-out elsewhere would not end it.
         let cached = if self.strict && back.is_none() { cached.within(STRICT_AGE) } else { cached };
         let entry = cached.render(plan, question, mint.used);
+        if plan.provider.is_exclusive() {
+            self.note_replaced(&self.exclusive(plan, &spot.place), fence);
+        }
         if let Some((place, lease)) = back {
             let sent = remembered.map(|memory| (spot.profile.clone(), memory));
             let landing = Landing { place, lease, session, sent, entry: Arc::clone(&entry) };
@@ -222,14 +225,18 @@ impl Fleet {
     }
 
     /// Takes a session of another replica over, where it is one and ended by no sign-out that was heard of here.
-    fn adopt(&self, mint: &Mint, plan: &Plan, question: &Question<'_>, hit: &Hit) -> Option<Arc<Entry>> {
-        let user = self.user(question.profile.chat_subject());
+    fn adopt(
+        &self,
+        mint: &Mint,
+        plan: &Plan,
+        (question, place): (&Question<'_>, &Place),
+        hit: &Hit,
+    ) -> Option<Arc<Entry>> {
         // F-05: mark that the tier lost
-        if self.marks.end(&user, hit.fence) {
+        if self.marks.end(&place.name().user, hit.fence) {
             return None;
         }
-        let exclusive = plan.provider.is_exclusive().then(|| SessionName { user, question: self.exclusive(plan) });
-        if exclusive.is_some_and(|name| self.replaced.end(&name, hit.fence)) {
+        if plan.provider.is_exclusive() && self.replaced.end(&self.exclusive(plan, place), hit.fence) {
             return None;
         }
         let minted: Minted = serde_json::from_slice(&hit.session).ok()?;
@@ -278,7 +285,7 @@ impl Fleet {
         }
         let Some((_, plan)) = mint.sessions.asked_by(&mint.key) else { return };
         if plan.provider.is_exclusive() {
-            let name = SessionName { user: place.name().user.clone(), question: self.exclusive(plan) };
+            let name = self.exclusive(plan, &place);
             // Who does not hear of it hands out a token that has ended, until it is renewed.
             let _told = self.shared.tell(&Event::Replaced(name, fence)).await;
         }

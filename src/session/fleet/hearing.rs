@@ -66,9 +66,9 @@ impl Sessions {
         fleet.note_replaced(name, fence);
         for key in self.store.of(name.user.as_str()) {
             let bytes: &[u8] = std::borrow::Borrow::borrow(&key);
-            let is_of_it = self
-                .asked_by(&key)
-                .is_some_and(|(_, plan)| plan.provider.is_exclusive() && fleet.exclusive(plan) == name.question);
+            let is_of_it = self.asked_by(&key).is_some_and(|(_, plan)| {
+                plan.provider.is_exclusive() && fleet.exclusive_question(plan) == name.question
+            });
             if is_of_it && self.store.get(bytes).is_some_and(|entry| entry.fence < fence) {
                 self.store.remove(bytes);
             }

@@ -159,7 +159,11 @@ impl Fleet {
     }
 
     /// What all sessions of a user at one account are called, where a new one ends the others.
-    fn exclusive(&self, plan: &Plan) -> QuestionName {
+    fn exclusive(&self, plan: &Plan, place: &Place) -> SessionName {
+        SessionName { user: place.name().user.clone(), question: self.exclusive_question(plan) }
+    }
+
+    fn exclusive_question(&self, plan: &Plan) -> QuestionName {
         self.shared.names().question(&[&b"exclusive"[..], &plan.provider.account().0].concat())
     }
 

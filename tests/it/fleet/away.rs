@@ -75,7 +75,7 @@ async fn a_strict_replica_serves_young_sessions_alone_while_it_is_cut_off() {
     assert_eq!(world.token(0, "ada").await, "tok3");
 }
 
-/// F-11: The clocks of replica and tier disagree by an hour: no session lives longer for it.
+/// The clocks of replica and tier disagree by an hour: no session lives longer for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn clocks_that_disagree_make_no_life_longer() {
     for ahead in [-3_600_000, 3_600_000] {

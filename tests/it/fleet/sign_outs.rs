@@ -1,10 +1,12 @@
 //! A sign-out on one replica holds on all; so does a denial. Whatever was missed is asked for.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sidemint::shared::{Event, Landed, Tier as _, TierTime};
 
 use super::world::{Plan, World, token};
+use crate::eventually::{as_time_passes, eventually};
 use crate::harness::SESSION;
 
 const REVOKE: &str = "[[revoke.steps]]\nid = \"revoke\"\ndelete = \"{{ config.api_url }}/users/{{ user.id }}\"\n";
@@ -168,4 +170,37 @@ async fn a_session_that_is_put_back_after_a_sign_out_is_not_taken() {
     world.model.lose_marks();
     assert_eq!(world.model.land(&old).await, Ok(Landed::Kept));
     assert_eq!(world.token(1, "ada").await, "tok2");
+}
+
+/// F-09: What is renewed without the tier is as old as what it renews: a sign-out meanwhile ends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_without_the_tier_is_no_sign_of_the_user() {
+    let world = World::new(2, Plan::default()).await;
+    assert_eq!(world.token(0, "ada").await, "tok1");
+    world.lands(0, 1.0).await;
+    assert_eq!(world.token(1, "ada").await, "tok1");
+    world.cut(1, true).await;
+    assert_eq!(world.ask(0, "DELETE", SESSION, "ada").await.status, 204);
+    world.clock.advance(Duration::from_mins(44));
+    let renewed = async || world.sessions(1, "renewed").await > 0.5;
+    as_time_passes(&world.clock, Duration::from_secs(1), eventually("it is renewed", renewed)).await;
+    assert_eq!(world.token(1, "ada").await, "tok2");
+    world.cut(1, false).await;
+    world.hear().await;
+    assert_eq!(world.token(1, "ada").await, "tok3");
+}
+
+/// F-09: A replica that heard nothing of a sign-out learns of it at the next renewal.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_renewed_after_a_sign_out_elsewhere() {
+    let world = World::new(2, Plan::default()).await;
+    assert_eq!(world.token(0, "ada").await, "tok1");
+    world.lands(0, 1.0).await;
+    assert_eq!(world.token(1, "ada").await, "tok1");
+    world.replicas[1].way.deaf.store(true, Ordering::SeqCst);
+    assert_eq!(world.ask(0, "DELETE", SESSION, "ada").await.status, 204);
+    world.clock.advance(Duration::from_mins(44));
+    let dropped = async || world.replicas[1].service.metric("sidemint_cache_entries").await < 0.5;
+    as_time_passes(&world.clock, Duration::from_secs(1), eventually("it is dropped", dropped)).await;
+    assert_eq!(world.mints(), 1, "nothing was minted for it");
 }

@@ -33,6 +33,8 @@ pub struct Way {
     silent: AtomicBool,
     /// Whoever asks for a session gets the one that was landed first.
     pub swaps: AtomicBool,
+    /// It hears of no event.
+    pub deaf: AtomicBool,
     /// Another holds every lease.
     pub hogs: AtomicBool,
     first: std::sync::Mutex<Option<Land>>,
@@ -93,6 +95,13 @@ impl Tier for Way {
     }
 
     fn beat<'a>(&'a self, ask: &'a Beat) -> Asked<'a, Beaten> {
+        if let Some(number) = ask.seen.filter(|_| self.deaf.load(Ordering::SeqCst)) {
+            let beat = async move {
+                let beaten = self.model.beat(ask).await?;
+                Ok(Beaten { number, events: Vec::new(), ..beaten })
+            };
+            return Box::pin(beat);
+        }
         self.on(|| self.model.beat(ask))
     }
 
@@ -209,6 +218,7 @@ impl World {
             silent: AtomicBool::default(),
             swaps: AtomicBool::default(),
             hogs: AtomicBool::default(),
+            deaf: AtomicBool::default(),
             first: std::sync::Mutex::default(),
         });
         let tier: Arc<dyn Tier> = Arc::<Way>::clone(&way);
