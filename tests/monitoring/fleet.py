@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-API_KEY = "sk_live_" + "0" * 48
+OLD_KEY, NEW_KEY = "sk_live_" + "0" * 48, "sk_live_" + "1" * 48
 CALLER_KEY = base64.urlsafe_b64encode(b"0123456789abcdef0123456789abcdef").rstrip(b"=").decode()
 HOOK_KEY = b"0123456789abcdef0123456789abcdef"
 WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -124,8 +124,8 @@ def free_port():
 
 
 class World(http.server.BaseHTTPRequestHandler):
-    """Provider, application and kubelet. The first segment of a path says what it makes of a request: `ok`, `refuses` our key, or
-    refuses it for `calls` of the gateway alone."""
+    """Provider, application and kubelet. The first segment of a path says what it makes of a request: `ok`, `refuses` the old key,
+    or refuses it for `calls` of the gateway alone."""
 
     protocol_version = "HTTP/1.1"
 
@@ -134,7 +134,8 @@ class World(http.server.BaseHTTPRequestHandler):
         _, temper, *rest = self.path.split("/")
         if temper == "metrics":
             return self.send(200, CONTAINER.format(cpu=time.monotonic()), "text/plain; version=0.0.4")
-        if temper == "refuses" or (temper == "calls" and rest[-1] == "rooms"):
+        is_asked = temper == "refuses" or (temper == "calls" and rest[-1] == "rooms")
+        if is_asked and self.headers["x-api-key"] != NEW_KEY:
             return self.send(401, '{"error":"unknown key"}')
         expires = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
         return self.send(200, json.dumps({"id": "1", "token": "t", "expiresAt": expires.strftime("%Y-%m-%dT%H:%M:%SZ")}))
@@ -165,6 +166,7 @@ class Fleet(contextlib.ExitStack):
         self.address = f"127.0.0.1:{world.server_address[1]}"
         self.nothing = f"127.0.0.1:{free_port()}"
         self.users = 0
+        self.is_attacked = True
         self.processes = {}
 
     def begin(self, binary, jobs):
@@ -228,6 +230,13 @@ class Fleet(contextlib.ExitStack):
             process, _ = self.processes["gone", number]
             process.send_signal(signal.SIGTERM)
 
+    def mend(self):
+        """What the runbooks say: the new key is written into its file, and the attacker is kept out."""
+        for job in ("wrong-key", "calls"):
+            for number in range(2):
+                (self.folder / f"{job}-{number}/api-key").write_text(NEW_KEY)
+        self.is_attacked = False
+
     def drive(self):
         """One round of requests to every process: a user who is known, a new one, and what its job is about."""
         self.users += 1
@@ -237,7 +246,7 @@ class Fleet(contextlib.ExitStack):
             new = f"user{self.users}"
             ask(ports["front"], "/session", {"X-Forwarded-User": "alice"})
             ask(ports["front"], "/session", {"X-Forwarded-User": new})
-            if job == "spoofing":
+            if job == "spoofing" and self.is_attacked:
                 ask(ports["front"], "/session", {"X-Forwarded-User": "alice", "X_Forwarded_User": "admin"})
             if job in ("normal", "hooks"):
                 for name in ("chat", "direct") if job == "normal" else ("chat",):
@@ -261,7 +270,7 @@ def secrets(folder):
     public = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
     shown = b"whsec_" + base64.b64encode(HOOK_KEY)
     files = {"private.pem": private, "public.pem": public, "tls.crt": certificate.public_bytes(pem), "hook-key": shown, "forward.key": shown}
-    files |= {"api-key": API_KEY.encode(), "caller-key": CALLER_KEY.encode()}
+    files |= {"api-key": OLD_KEY.encode(), "caller-key": CALLER_KEY.encode()}
     for file, content in files.items():
         (folder / file).write_bytes(content)
 
