@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use clap::Parser as _;
@@ -84,7 +85,8 @@ fn the_crate_holds_what_it_is_built_of() {
     // The first one is there in a checkout alone.
     let tops: Vec<&str> = tops.into_iter().filter(|top| *top != ".cargo_vcs_info.json").collect();
     assert_eq!(tops, expected[1..]);
-    for path in list.lines().filter(|path| path.starts_with("src/") && path.ends_with(".rs")) {
+    let is_code = |path: &&str| path.starts_with("src/") && Path::new(path).extension().is_some_and(|end| end == "rs");
+    for path in list.lines().filter(is_code) {
         let text = fs::read_to_string(root().join(path)).unwrap();
         // Unit tests need the repository.
         let built = text.split("#[cfg(test)]").next().unwrap();
