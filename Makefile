@@ -4,7 +4,7 @@
 TOOLS := $(CURDIR)/.tools/venv/bin
 CARGO ?= cargo
 # The parts of `make test`, in order.
-TESTS := parts lint docs policy unit chart instructions bench-smoke image
+TESTS := parts lint docs policy unit chart monitoring instructions bench-smoke image
 
 .PHONY: help run test judges release bench fuzz screenshot mutants clean $(TESTS)
 
@@ -44,6 +44,11 @@ unit: ## Unit, property and integration tests
 chart: ## The chart through the real Helm engine, against Kubernetes schemas and our own `check`
 	$(CARGO) build --locked
 	CI=1 SIDEMINT_BIN=$(CURDIR)/target/debug/sidemint $(TOOLS)/python tests/chart/test_chart.py
+
+monitoring: ## Alerts, runbooks and dashboard: promtool, a second parser, a real Prometheus that scrapes real processes
+	$(CARGO) build --locked
+	$(TOOLS)/python tests/monitoring/test_rules.py
+	SIDEMINT_BIN=$(CURDIR)/target/debug/sidemint $(TOOLS)/python tests/monitoring/test_live.py
 
 image: ## The Dockerfile, built and run
 	PROFILE=dev tests/image/run.sh

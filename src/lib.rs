@@ -33,6 +33,8 @@
 //!
 //! Sessions in use are renewed by the [`clock`], and [`secrets`] are read again when their files change.
 //!
+//! Where several replicas run, they share sessions, budgets and sign-outs through a tier, which [`shared`] asks.
+//!
 //! [`config`] is what the operator wrote, checked; [`definition`] is what its formats have in common. [`decode`] reads what
 //! others sent, strictly. [`app`] puts the rooms together, [`lifecycle`] starts and stops them, [`cli`] is the command line.
 //! [`pacing`] says how often users are served and others are called, and when again after a failure. [`metrics`] and
@@ -56,6 +58,7 @@ pub mod pacing;
 pub mod provider;
 pub mod secrets;
 pub mod session;
+pub mod shared;
 pub mod telemetry;
 pub mod trace;
 pub mod webhook;

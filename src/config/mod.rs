@@ -10,10 +10,10 @@ mod error;
 mod gateway;
 mod identity;
 mod layers;
-pub mod origin;
 mod outbound;
 mod raw;
 mod route;
+mod shared;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +30,7 @@ pub use identity::{Caller, CallerToken, Identity, Peers, Users};
 pub use outbound::{Bypass, Outbound, Proxy, ProxyAuth};
 pub use raw::{ClientCertificates, LogFormat, Mode, RequestLines, Unfit, UserLines};
 pub use route::{JWKS_PATH, Reach, Route, RouteKind};
+pub use shared::{CutOff, Shared, SharedMode};
 pub use webhook::{EventPattern, Queue, SignKey, Webhook, WebhookMode, WebhookServer, Webhooks};
 
 use check::Check;
@@ -74,6 +75,8 @@ pub struct Config {
     pub limits: UserLimits,
     /// Limits of the session cache.
     pub cache: Cache,
+    /// The tier that replicas share, if they do.
+    pub shared: Option<Shared>,
     /// What is served, in the order of the files.
     pub routes: Vec<Route>,
     /// Configured providers by name.

@@ -6,4 +6,5 @@
 pub mod form;
 pub mod json;
 pub mod members;
+pub mod origin;
 pub mod percent;

@@ -6,7 +6,8 @@ use http::header::{CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
 use super::reply::observe::shown_origin;
 use super::routes::browser::Rules;
 use super::routes::input;
-use crate::config::{self, origin};
+use crate::config;
+use crate::decode::origin;
 use crate::decode::{form, json};
 
 pub(crate) use super::connection::fuzzing::heads;

@@ -15,24 +15,24 @@ mod gateway;
 mod identity;
 mod inbound;
 mod key_sets;
-mod label;
 mod process;
 mod provider;
 mod session;
+mod shared;
 mod webhook;
 
 use prometheus::{Registry, TextEncoder};
 
 pub use delivery::DeliveryFamilies;
-pub use families::{Family, Lag, Size};
+pub use families::{ByVariant, Family, Label, Lag, Size};
 pub use gateway::GatewayFamilies;
 pub use identity::IdentityFamilies;
 pub use inbound::InboundFamilies;
 pub use key_sets::KeySetMetrics;
-pub use label::{ByVariant, Label};
 pub use process::ProcessFamilies;
 pub use provider::{ProviderFamilies, SigningKeyLine};
 pub use session::SessionFamilies;
+pub use shared::SharedFamilies;
 pub use webhook::WebhookFamilies;
 
 /// A count that only grows.
@@ -75,6 +75,8 @@ rooms! {
     inbound: InboundFamilies,
     /// Sessions.
     session: SessionFamilies,
+    /// The shared tier.
+    shared: SharedFamilies,
     /// Identity.
     identity: IdentityFamilies,
     /// Providers.

@@ -7,6 +7,7 @@ mod content;
 mod file;
 mod fingerprint;
 mod folder;
+mod key;
 mod reloaded;
 pub mod watch;
 pub mod write;

@@ -42,11 +42,14 @@ pub fn root() -> PathBuf {
 pub fn pages() -> Vec<Page> {
     let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
     for folder in [
+        "clients/js",
         "docs",
+        "docs/clients",
         "docs/gateway",
         "docs/identity",
         "docs/providers",
         "docs/proxies",
+        "docs/runbooks",
         "examples/gateway",
         "examples/login-chain",
         "examples/webhooks",
@@ -197,6 +200,8 @@ fn every_command_line_of_ours_is_understood() {
     let mut seen = 0;
     for block in all_blocks("sh") {
         for line in block.text.replace("\\\n", " ").lines() {
+            // In a pod, the words after `--`.
+            let line = line.split_once(" -- /usr/local/bin/").map_or(line, |(_, inside)| inside);
             let is_setting =
                 |word: &String| word.split('=').next().is_some_and(|name| name.starts_with('S') && word.contains('='));
             let words: Vec<String> = words(line).into_iter().skip_while(is_setting).collect();
@@ -244,6 +249,7 @@ fn every_page_is_reachable_from_the_list_of_pages() {
         // A folder's own list is listed one folder up.
         let (above, name) = match name {
             "README.md" if folder == "docs" => continue,
+            "README.md" if folder == "clients/js" => ("docs/clients", "../../clients/js/README.md"),
             "README.md" if folder.starts_with("examples/") => ("", page.path.as_str()),
             "README.md" => ("docs", page.path.trim_start_matches("docs/")),
             name => (folder, name),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sidemint::clock::{Clock as _, Timestamp};
 use sidemint::config::Environment;
 
+use crate::eventually::eventually;
 use crate::exchange::{Case, Stage, text};
 use crate::fakes::http::Script;
 use crate::fakes::sendsar::Sendsar;
@@ -158,8 +159,10 @@ async fn no_client_is_ever_handed_a_token_that_makes_it_loop() {
         Some(short(3600)),
         Some(Script::json(200, &json!({"token": "T", "expiresAt": 1_777_930_000}))),
     ];
+    let running = "sidemint_calls_running{provider=\"chat\"}";
     for script in later {
-        let (service, fake) = Service::sendsar_with("retries = 0", &[]).await;
+        // A renewal that begins while the clock moves on by a step has time for another.
+        let (service, fake) = Service::sendsar_with("retries = 0\ntimeout = \"60s\"", &[]).await;
         let first = service.session("alice").await;
         assert_eq!(first.status, 200);
         fake.always("/v1/auth/token", script.clone());
@@ -177,6 +180,7 @@ async fn no_client_is_ever_handed_a_token_that_makes_it_loop() {
                 assert_eq!((answer.status, &answer.json()["error"]), (503, &json!("Chat unavailable")));
                 assert!(script.is_some(), "an honest provider fails no user");
             }
+            eventually("no call is under way", async || service.metric(running).await == 0.0).await;
             service.advance(13);
         }
         assert!(served >= 3290 / 13, "the first token is served up to the margin: {served}, provider: {script:?}");

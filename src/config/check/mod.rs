@@ -5,6 +5,7 @@ mod grpc;
 pub(super) mod identity;
 mod outbound;
 mod proof;
+mod shared;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,8 +16,9 @@ use std::time::Duration;
 use super::layers::Layers;
 use super::{
     Browser, Cache, ClientCertificates, Config, ConfigError, Environment, Gateway, JWKS_PATH, Listen, Log, Mode,
-    Provider, Route, RouteKind, Server, Tls, UserLimits, origin, raw,
+    Provider, Route, RouteKind, Server, Tls, UserLimits, raw,
 };
+use crate::decode::origin;
 use crate::definition::{Count, Key, Mistake, did_you_mean};
 
 /// Mints and sign-outs at one provider at once, where nothing is said: some hundred connections fit beside those of clients
@@ -50,6 +52,7 @@ impl Check<'_> {
         let outbound = self.outbound(environment);
         let limits = self.limits();
         let cache: raw::Cache = self.layers.section("cache", self.errors);
+        let shared = cache.shared.and_then(|raw| self.shared(raw));
         let tables: Vec<(String, Option<raw::Provider>)> = self.layers.tables("providers", self.errors);
         let names: BTreeSet<String> = tables.iter().map(|(name, _)| name.clone()).collect();
         let providers = self.providers(tables);
@@ -79,6 +82,7 @@ impl Check<'_> {
             outbound,
             limits,
             cache: Cache { max_entries: cache.max_entries.0, max_bytes: cache.max_bytes.0 },
+            shared,
             routes,
             providers,
             webhooks,

@@ -3,6 +3,7 @@
 mod address;
 mod gateway;
 mod identity;
+mod shared;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use address::Address;
 pub use gateway::ActsAs;
 pub(super) use gateway::{Gateway, Grant, Mount};
 pub(super) use identity::{GatewayCaller, Identity, Peers};
+pub(super) use shared::{Shared, SharedMode};
 pub(super) use webhook::{Queue, Webhook, WebhookMode, WebhookServer};
 
 use crate::definition::{Count, DAY, HOUR, MILLI, MINUTE, OneOrMany, Span};
@@ -179,11 +181,12 @@ pub(super) struct Browser {
 pub(super) struct Cache {
     pub(super) max_entries: Count<100_000_000>,
     pub(super) max_bytes: Count<{ 1 << 40 }>,
+    pub(super) shared: Option<Shared>,
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { max_entries: Count(100_000), max_bytes: Count(128 * 1024 * 1024) }
+        Self { max_entries: Count(100_000), max_bytes: Count(128 * 1024 * 1024), shared: None }
     }
 }
 

@@ -12,7 +12,7 @@ use warp::reply::Response;
 use super::gateway::X_CHAT_GATEWAY_ERROR;
 use super::{Base, Extras, Outcome, problem, refused_head};
 use crate::clock::Stopwatch;
-use crate::config::origin;
+use crate::decode::origin;
 use crate::identity::{Identity, Peer, Refusal};
 use crate::inbound::connection::HeadFault;
 use crate::inbound::request::{Request, RequestId};

@@ -7,7 +7,8 @@ use http::header::{
     HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
 };
 
-use crate::config::{self, origin};
+use crate::config;
+use crate::decode::origin;
 use crate::inbound::reply::Outcome;
 use crate::inbound::request::Request;
 

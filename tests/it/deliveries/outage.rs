@@ -30,16 +30,14 @@ async fn an_outage_uses_up_no_attempt_and_the_order_stays() {
     let at_first = tried();
     assert!((5.0..=20.0).contains(&at_first), "{at_first} attempts before it counts as down");
     let later = clock.moment().plus(Duration::from_hours(1));
-    as_time_passes(&clock, 10 * SECOND, eventually("an hour", || std::future::ready(clock.moment() >= later))).await;
+    bench.until_by(10 * SECOND, "an hour", || clock.moment() >= later).await;
     let probes = tried() - at_first;
     assert!((90.0..=130.0).contains(&probes), "{probes} probes in an hour: after 1, 2, 4, 8, 16, and then every 30 s");
     assert_eq!(bench.pending(), total);
     app.up(socket);
     while bench.pending() > 0 {
         let left = bench.pending();
-        let goes_on = || std::future::ready(bench.pending() < left);
-        // So slowly that an attempt on a busy machine does not meet its deadline.
-        as_time_passes(&clock, SECOND / 20, eventually("it goes on", goes_on)).await;
+        bench.until("it goes on", || bench.pending() < left).await;
     }
     let came = numbers(&app);
     assert_eq!(came.len(), total, "each once");
@@ -93,7 +91,7 @@ async fn an_event_that_breaks_the_application_does_not_stand_for_it() {
     bench.until("closed", || bench.shown(up) == Some(0.0)).await;
     for _ in 0..10 {
         let later = clock.moment().plus(50 * SECOND);
-        bench.until("the bad one is tried", || clock.moment() >= later).await;
+        bench.until_by(5 * SECOND, "the bad one is tried", || clock.moment() >= later).await;
         let (put, at) = (bench.store.put(None, "{}"), clock.moment());
         let id = format!("evt_{put}");
         bench.until("the next event", || app.ids().contains(&id)).await;

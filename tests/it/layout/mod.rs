@@ -15,7 +15,7 @@ const ROWS: [&[&str]; 8] = [
     &["inbound"],
     &["session", "webhook", "gateway"],
     &["identity", "provider"],
-    &["outbound"],
+    &["outbound", "shared"],
     &LEAVES,
 ];
 

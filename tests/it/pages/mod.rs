@@ -20,6 +20,7 @@ mod identity;
 mod peers;
 mod providers;
 mod readme;
+mod recipes;
 mod webhooks;
 
 /// The block of the page at `path` in this language that holds `mark`.

@@ -5,6 +5,9 @@
  * DISK_FULL=FILE                while this file exists, nothing is written: there is no room.
  * DISK_LOG=FILE                 every write, truncation and flush of those files is written there, for a model of what a
  *                               disk keeps when the power fails.
+ *
+ * A flush is counted and does nothing else: what was written survives the end of its process without one, and a test that
+ * waited for the disk of the machine would take minutes on a busy one.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -123,15 +126,14 @@ ssize_t write(int fd, const void *bytes, size_t length) {
 }
 
 static int flush(int fd, const char *name) {
-  int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
   int file = kind(fd);
-  if (file < 0 || file == 3) return real(fd);
+  if (file < 0 || file == 3) return ((int (*)(int))dlsym(RTLD_NEXT, name))(fd);
   pthread_mutex_lock(&turn);
   int failed = -1;
   switch (fault(SYNC)) {
     case NONE:
-      failed = real(fd);
-      if (!failed) record(SYNC, file, 0, 0, NULL);
+      failed = 0;
+      record(SYNC, file, 0, 0, NULL);
       break;
     case KILL: case TORN: die(); break;
     default: errno = EIO;

@@ -17,11 +17,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sidemint::clock::{Clock as _, SystemClock};
+use sidemint::clock::{Clock, ManualClock, SystemClock};
 use sidemint::metrics::Metrics;
 use sidemint::webhook::event::{Event, EventKey, OrderKey, ProofKey};
 use sidemint::webhook::store::sqlite::{Filter, Limits, Operator, Options, SqliteStore};
 use sidemint::webhook::store::{Memory, Settled, Store, Taken};
+
+use crate::eventually::eventually_now;
 
 const MEMORY: Memory = Memory { key: Duration::from_secs(86_400), proof: Duration::from_secs(600) };
 /// Callers that have events kept at the same time, and how many each.
@@ -72,20 +74,22 @@ fn worker() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _context = runtime.enter();
     let options = Options { folder: folder.join("queue"), limits: Limits::default(), start_empty: false, key: None };
-    let store =
-        Arc::new(SqliteStore::open(options, Arc::new(SystemClock), &Arc::new(Metrics::new().unwrap())).unwrap());
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+    let store = Arc::new(SqliteStore::open(options, time, &Arc::new(Metrics::new().unwrap())).unwrap());
     let list = OpenOptions::new().append(true).create(true).open(folder.join("acknowledged")).unwrap();
     let list = Arc::new(Mutex::new(list));
     let note = move |line: String| list.lock().unwrap().write_all(line.as_bytes()).unwrap();
     let mut callers = Vec::new();
     for caller in 0..CALLERS {
-        let (store, note, round) = (Arc::clone(&store), note.clone(), round.clone());
+        let (store, clock, note, round) = (Arc::clone(&store), Arc::clone(&clock), note.clone(), round.clone());
         callers.push(runtime.spawn(async move {
             for number in 0..EVENTS {
                 let text = format!("{round}{caller}-{number}");
-                // What is refused comes again, unless the process ends.
+                // What is refused comes again a second later, unless the process ends.
                 while store.keep(event(&text, &caller.to_string()), MEMORY, Box::new(())).await.is_err() {
                     note(format!("refused {text}\n"));
+                    clock.advance(Duration::from_secs(1));
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
                 note(format!("kept {text}\n"));
@@ -139,27 +143,30 @@ fn disk() -> &'static Path {
     path
 }
 
+/// A worker that is at work; it ends with this.
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // One that has ended needs no end.
+        let _ended = self.0.kill();
+        let _status = self.0.wait();
+    }
+}
+
 /// Starts the worker on `folder`.
-fn start(folder: &Path, settings: &[(&str, &str)]) -> Child {
+fn start(folder: &Path, settings: &[(&str, &str)]) -> Worker {
     let mut worker = Command::new(std::env::current_exe().unwrap());
     worker.args(["--exact", "queue::worker", "--ignored", "--nocapture", "--test-threads=1"]);
     worker.env("QUEUE", folder).envs(settings.iter().copied());
-    worker.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    Worker(worker.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 
 /// Runs the worker on `folder` with a disk that does `settings`.
 fn work(folder: &Path, settings: &[(&str, &str)]) -> ExitStatus {
     let disk = disk().to_str().unwrap();
     let mut worker = start(folder, &[&[("LD_PRELOAD", disk)], settings].concat());
-    // A worker that neither ends nor fails would wait for ever.
-    for _ in 0..3000 {
-        if let Some(status) = worker.try_wait().unwrap() {
-            return status;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    worker.kill().unwrap();
-    panic!("{settings:?}: {}", worker.wait().unwrap())
+    eventually_now(&format!("the worker ends: {settings:?}"), || worker.0.try_wait().unwrap())
 }
 
 /// What is in the queue of `folder`, by id.
@@ -289,11 +296,10 @@ fn nothing_is_lost_when_the_process_is_killed_at_any_time() {
     let (mut numbers, mut under_way) = (Numbers(42), 0);
     for round in 0..kills {
         let before = acknowledged(folder.path()).len();
-        let mut worker = start(folder.path(), &[("ROUND", &format!("{round} "))]);
+        let worker = start(folder.path(), &[("ROUND", &format!("{round} "))]);
         // Opening takes the first part of it.
         std::thread::sleep(Duration::from_millis(5 + numbers.below(120)));
-        worker.kill().unwrap();
-        worker.wait().unwrap();
+        drop(worker);
         under_way += usize::from(acknowledged(folder.path()).len() > before);
         if (round + 1) % 50 == 0 || round + 1 == kills {
             nothing_is_lost(&acknowledged(folder.path()), &queued(folder.path()));

@@ -1,9 +1,9 @@
 //! A service with a webhook of a preset that ships, before an application that verifies what it gets.
 
-use std::cell::Cell;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use sidemint::clock::{ManualClock, Timestamp};
@@ -11,7 +11,7 @@ use sidemint::config::Environment;
 
 use super::fixture::{Application, HOOK, Received, SIGN_KEY};
 use crate::client::{Answer, Connection, request};
-use crate::eventually::eventually;
+use crate::eventually::{as_time_passes, eventually};
 use crate::harness::{Service, config};
 
 /// How a preset is configured for webhooks alone.
@@ -118,15 +118,8 @@ impl Stage {
     /// Waits until the application has its event. On a busy machine the first attempt may fail: time passes, but so slowly
     /// that an attempt under way does not reach its deadline.
     pub async fn delivered(&self) -> Received {
-        let looks = Cell::new(0);
-        eventually("the event is delivered", async || {
-            looks.set(looks.get() + 1);
-            if looks.get() % 200 == 0 {
-                self.service.advance(1);
-            }
-            !self.application.received().is_empty()
-        })
-        .await;
+        let delivered = eventually("the event is delivered", async || !self.application.received().is_empty());
+        as_time_passes(&self.service.clock, Duration::from_millis(5), delivered).await;
         self.application.received().remove(0)
     }
 

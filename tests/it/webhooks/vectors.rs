@@ -8,11 +8,15 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use sidemint::clock::Timestamp;
 use sidemint::config::Environment;
+use tokio::task::JoinSet;
 
 use super::preset::{Preset, headers, of_scheme, query, unpacked};
 use crate::cli::{Ran, file, sidemint};
 use crate::client::request;
 use crate::harness::{NOW, clock, draw};
+
+/// Services that run at the same time.
+const AT_ONCE: usize = 8;
 
 /// Schemes and their cases.
 fn schemes() -> Vec<(String, Vec<Value>)> {
@@ -86,24 +90,33 @@ async fn at_the_listener(preset: &Preset, case: &Value) -> Result<(), String> {
     Ok(())
 }
 
+/// The same, where the configuration may be refused already.
+async fn judge(preset: Preset, case: Value) -> Result<(), String> {
+    if has_no_key(&case) {
+        let folder = tempfile::tempdir().unwrap();
+        let text = preset.text(&case, folder.path(), "http://127.0.0.1:9/hooks");
+        let refused = draw(&text, &Environment::default(), clock()).map(|_| ()).expect_err("refused").to_string();
+        assert!(refused.contains("webhook_keys"), "{refused}");
+        return Ok(());
+    }
+    at_the_listener(&preset, &case).await.map_err(|problem| format!("{}: {}: {problem}", preset.name, case["name"]))
+}
+
+/// Some at once: each opens a queue, and what it waits for is the disk.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_case_ends_at_the_listener_as_its_vector_says() {
-    let mut wrong = Vec::new();
+    let (mut wrong, mut under_way) = (Vec::new(), JoinSet::<Result<(), String>>::new());
     for (scheme, cases) in schemes() {
-        for preset in of_scheme(&scheme) {
-            for case in &cases {
-                if has_no_key(case) {
-                    let folder = tempfile::tempdir().unwrap();
-                    let text = preset.text(case, folder.path(), "http://127.0.0.1:9/hooks");
-                    let refused =
-                        draw(&text, &Environment::default(), clock()).map(|_| ()).expect_err("refused").to_string();
-                    assert!(refused.contains("webhook_keys"), "{refused}");
-                } else if let Err(problem) = at_the_listener(&preset, case).await {
-                    wrong.push(format!("{}: {}: {problem}", preset.name, case["name"]));
+        for case in cases {
+            for preset in of_scheme(&scheme) {
+                if under_way.len() == AT_ONCE {
+                    wrong.extend(under_way.join_next().await.and_then(|judged| judged.unwrap().err()));
                 }
+                under_way.spawn(judge(preset, case.clone()));
             }
         }
     }
+    wrong.extend(under_way.join_all().await.into_iter().filter_map(Result::err));
     assert_eq!(wrong, Vec::<String>::new());
 }
 

@@ -3,13 +3,10 @@
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 
 use crate::config::{ConfigError, Queue};
 use crate::secrets::{Secret, read_text};
 
-/// Bytes of a key.
-const KEY_BYTES: usize = 32;
 /// Bytes of its file at most.
 const MOST_BYTES: u64 = 4096;
 
@@ -49,10 +46,7 @@ impl SealKey {
 
     /// The key that stands in a file: 32 bytes as base64 or as hex.
     pub fn parse(secret: &Secret) -> Result<Self, String> {
-        let text = secret.expose().trim_ascii();
-        let bytes = BASE64.decode(text).ok().filter(|bytes| bytes.len() == KEY_BYTES);
-        let bytes = bytes.or_else(|| HEXLOWER_PERMISSIVE.decode(text).ok().filter(|bytes| bytes.len() == KEY_BYTES));
-        let key = bytes.and_then(|bytes| RandomizedNonceKey::new(&AES_256_GCM, &bytes).ok());
+        let key = secret.decode_key().and_then(|key| RandomizedNonceKey::new(&AES_256_GCM, key.expose()).ok());
         key.map(Self).ok_or_else(|| "needs 32 bytes as base64 or hex: openssl rand -base64 32".to_owned())
     }
 
@@ -86,6 +80,8 @@ impl fmt::Debug for SealKey {
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::BASE64;
+
     use super::*;
 
     fn key(text: &str) -> Result<SealKey, String> {

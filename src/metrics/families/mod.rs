@@ -1,9 +1,13 @@
 //! The macro that declares families of metrics: name, help text, kind and labels stand once.
 
+mod label;
+
 use prometheus::core::Collector;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
-use super::{Counter, Gauge, Histogram};
+pub use label::{ByVariant, Label};
+
+use crate::metrics::{Counter, Gauge, Histogram};
 
 /// What is declared of a family. `docs/observability.md` lists the same; a test compares both.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 
 use strum::VariantArray;
 
-use super::Counter;
+use crate::metrics::Counter;
 
 /// A closed set of values of a label. Where an enum derives `VariantArray` and `IntoStaticStr`, it is one.
 pub trait Label: VariantArray + Copy + PartialEq + Into<&'static str> {
