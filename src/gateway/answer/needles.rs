@@ -54,7 +54,7 @@ impl Needles {
             }
             texts.push(Text::from(secret.to_vec()));
             // The others are spelled the same in an address and in JSON.
-            if !secret.iter().all(is_unreserved)
+            if !secret.iter().copied().all(is_unreserved)
                 && let Ok(text) = std::str::from_utf8(secret)
             {
                 let percent = utf8_percent_encode(text, ENCODED).to_string();
@@ -168,8 +168,8 @@ fn add_base64(secret: &[u8], texts: &mut Vec<Text>) {
     }
 }
 
-fn is_unreserved(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~".contains(byte)
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
 impl From<Vec<u8>> for Text {
