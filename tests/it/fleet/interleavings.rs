@@ -118,10 +118,12 @@ impl World {
                 let landed = now(self.model.land(&land)).unwrap();
                 self.leased = self.leased.filter(|(holder, _)| *holder != number);
                 let later = self.kept.iter().any(|own| *own > fence && *own > self.mark);
-                let wanted = match fence <= self.mark {
-                    true => Landed::SignedOut,
-                    false if later => Landed::Older,
-                    false => Landed::Kept,
+                let wanted = if fence <= self.mark {
+                    Landed::SignedOut
+                } else if later {
+                    Landed::Older
+                } else {
+                    Landed::Kept
                 };
                 assert_eq!(landed, wanted);
                 if landed == Landed::Kept {

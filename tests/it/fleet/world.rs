@@ -117,7 +117,7 @@ pub struct Replica {
 }
 
 /// What a world is made with.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Plan {
     /// Lines of the definition's `[token]`.
     pub token: &'static str,
