@@ -159,7 +159,9 @@ fn no_order_brings_back_what_a_sign_out_ended() {
     let mut seen = 0;
     orders(&mut steps, &mut Vec::new(), &mut |order| {
         let mut world = World::new();
-        order.iter().for_each(|actor| world.step(*actor));
+        for actor in order {
+            world.step(*actor);
+        }
         let best = world.kept.iter().filter(|fence| **fence > world.mark).max();
         match world.enter(None) {
             Outcome::Hit { fence, value } => {

@@ -332,7 +332,7 @@ impl World {
     }
 
     /// What the tier calls a user.
-    pub fn names(&self) -> Names {
+    pub fn names() -> Names {
         Names::new(&Secret::new("01".repeat(32).into_bytes())).unwrap()
     }
 }
