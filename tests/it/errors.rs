@@ -17,8 +17,9 @@ use crate::webhooks::fixture::{Setup, signature};
 
 const PAGE: &str = include_str!("../../docs/errors.md");
 const ALICE: (&str, &str) = ("X-Forwarded-User", "alice");
-/// What no request of these tests can bring about: defects are not known, and no source here waits for keys.
-const OUT_OF_REACH: [Outcome; 2] = [Outcome::Internal, Outcome::IdentityUnavailable];
+/// What no request of these tests can bring about: defects are not known, no source here waits for keys, and no replica
+/// shares a tier.
+const OUT_OF_REACH: [Outcome; 3] = [Outcome::Internal, Outcome::IdentityUnavailable, Outcome::SignedOutHere];
 
 /// The cells of the rows of a table below a heading, backticks removed; «–» is empty.
 fn table(heading: &str) -> Vec<Vec<String>> {
@@ -160,7 +161,7 @@ async fn particular() -> Service {
 /// A user id that the provider cannot take.
 const UNFIT: (&str, &str) = ("X-Forwarded-User", "alice#1");
 
-async fn by_the_request() -> Vec<(Outcome, Answer)> {
+pub async fn by_the_request() -> Vec<(Outcome, Answer)> {
     let service =
         local_with(&[("browser.require_header", "\"X-Chat-Session\""), ("browser.allow_hosts", "[\"sidemint.test\"]")])
             .await;
@@ -226,7 +227,7 @@ async fn used_up() -> Service {
     service
 }
 
-async fn by_the_surroundings() -> Vec<(Outcome, Answer)> {
+pub async fn by_the_surroundings() -> Vec<(Outcome, Answer)> {
     let foreign = local_with(&[("identity.peers.networks", "[\"192.0.2.0/24\"]")]).await;
     let mut provoked = vec![(Outcome::PeerUntrusted, foreign.ask("GET", SESSION, &[ALICE]).await)];
     for (failure, outcome) in failures() {

@@ -14,6 +14,7 @@ use crate::docs::{Block, blocks, pages};
 mod application;
 mod body;
 mod commands;
+mod front;
 mod gateway;
 mod gateway_operations;
 mod identity;

@@ -1,11 +1,14 @@
-"""Draws flow.toml as flow-light.svg and flow-dark.svg, into the folder that is named or beside this file."""
+"""Makes what the README shows: draws images/flow.toml in light and dark, and copies numbers out of performance.md.
+
+Writes into this repository, or below the folder that is named.
+"""
 
 import sys
 import tomllib
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parent.parent
 THEMES = {
     # Text on ground, and lines on ground, have a contrast of at least 4.5 : 1.
     "light": {"ground": "#ffffff", "box": "#f6f8fa", "line": "#57606a", "text": "#1f2328", "own": "#0f766e", "on": "#ffffff"},
@@ -54,7 +57,35 @@ def draw(source, theme):
     return "\n".join([*out, "</svg>", ""])
 
 
-folder = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
-source = tomllib.loads((HERE / "flow.toml").read_text())
+# Rows of the first table of performance.md: what it is, and what it is compared with. Where we lose, too.
+ROWS = {
+    ("cold remote session", "Express as documented"): ("CPU of Express as documented, for the first session of a user", "{} times ours"),
+    ("warm session", "Express and lru-cache"): ("CPU of Express with a cache, for a session that is kept", "{} times ours"),
+    ("warm session", "nginx, fixed answer"): ("CPU of nginx, where it only ever says the same", "{} times ours"),
+    ("herd, one user, 200 connections: mints at once", "-"): ("calls for a token when 200 connections ask at once for one user", "{}"),
+    ("provider down for 4/5 of a life: failures", "-"): ("requests that fail while the provider is down for most of a session's life", "{}"),
+    ("memory, idle, with TLS", "-"): ("memory, idle", "{} MB"),
+}
+
+
+def numbers(page):
+    table = page.split("\n## One run\n\n")[1].split("\n\n")[0].splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    lines = ["| | measured |", "|---|---|"]
+    for (row, beside), (meaning, form) in ROWS.items():
+        measured = next((cell[2] for cell in cells if cell[:2] == [row, beside]), None)
+        if measured is None:
+            sys.exit(f"docs/performance.md, One run: no row of {row!r} beside {beside!r}")
+        lines.append(f"| {meaning} | {form.format(measured.split()[0])} |")
+    return "\n".join(lines)
+
+
+out = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT
+(out / "docs/images").mkdir(parents=True, exist_ok=True)
+source = tomllib.loads((ROOT / "docs/images/flow.toml").read_text())
 for theme in THEMES:
-    (folder / f"flow-{theme}.svg").write_text(draw(source, theme))
+    (out / f"docs/images/flow-{theme}.svg").write_text(draw(source, theme))
+before, rest = (ROOT / "README.md").read_text().split("<!-- numbers -->\n")
+after = rest.split("\n\n", 1)[1]
+table = numbers((ROOT / "docs/performance.md").read_text())
+(out / "README.md").write_text(f"{before}<!-- numbers -->\n{table}\n\n{after}")
