@@ -3,6 +3,7 @@
 //! [`Blueprint::draw`] checks everything that can be checked without binding a port: it is what `sidemint check` does.
 //! [`App::bind`] opens the listeners, and [`App::run`] serves until it is told to stop.
 
+mod budgets;
 mod cautions;
 mod descriptors;
 mod gateway;
@@ -136,6 +137,7 @@ impl Blueprint {
             }
         }
         errors.extend(Provider::mixed_up(&providers, &config.providers));
+        errors.extend(shared.as_ref().and_then(|shared| budgets::share(&config, shared, &providers, &gateways)));
         let mut webhooks = Vec::new();
         let room = config.webhooks.as_ref().map_or(0, |webhooks| webhooks.server.max_buffered_bytes);
         for own in config.webhooks.iter().flat_map(|webhooks| &webhooks.served) {
