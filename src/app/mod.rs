@@ -117,9 +117,8 @@ impl Blueprint {
         let sources = identity::Sources::configure(&config.identity, &config.routes, &services).map_err(|mistakes| {
             errors.extend(mistakes);
         });
-        if let Err(mistake) = telemetry::filter(&config.log.level) {
-            errors.push(ConfigError::at(config.log.origin.clone(), mistake.within("log.level")));
-        }
+        let level = telemetry::filter(&config.log.level).err().map(|mistake| mistake.within("log.level"));
+        errors.extend(level.map(|mistake| ConfigError::at(config.log.origin.clone(), mistake)));
         let (mut providers, mut gateways) = (BTreeMap::new(), BTreeMap::new());
         for (name, table) in &config.providers {
             let wanted = Wanted { sessions: config.has_sessions(name), gateway: config.is_mounted(name) };
@@ -128,8 +127,9 @@ impl Blueprint {
             }
             match provider::configure(name, table, environment, &definitions, &services, wanted) {
                 Ok(configured) => {
-                    let circle = configured.gateway.as_ref().map(|own| own.check_circle(&config.listeners()));
-                    errors.extend(circle.and_then(Result::err));
+                    errors.extend(
+                        configured.gateway.as_ref().and_then(|own| own.check_circle(&config.listeners()).err()),
+                    );
                     providers.extend(configured.provider.map(|own| (name.clone(), own)));
                     gateways.extend(configured.gateway.map(|own| (name.clone(), own)));
                 }

@@ -283,8 +283,7 @@ impl Provider {
 
     /// From now on keeps to its limit together with the other replicas of `shared`; says whether it has a limit.
     pub fn share_budget(&self, shared: &Arc<Shared>) -> bool {
-        self.access.share_budget(shared);
-        self.access.limits.limiter.is_some()
+        self.access.share_budget(shared)
     }
 
     /// How it is doing now. It holds nothing secret and nothing of a user.

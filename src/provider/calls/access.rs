@@ -122,11 +122,10 @@ impl Access {
         }
     }
 
-    /// From now on keeps to its limit together with the other replicas.
-    pub(in crate::provider) fn share_budget(&self, shared: &Arc<Shared>) {
-        if let Some(limiter) = &self.limits.limiter {
-            limiter.share(Budget::new(shared, &self.name));
-        }
+    /// From now on keeps to its limit together with the other replicas; says whether it has one.
+    pub(in crate::provider) fn share_budget(&self, shared: &Arc<Shared>) -> bool {
+        let limiter = self.limits.limiter.as_ref();
+        limiter.map(|limiter| limiter.share(Budget::new(shared, &self.name))).is_some()
     }
 
     /// Tells the other replicas that the provider wants no calls for a time.

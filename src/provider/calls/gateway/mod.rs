@@ -163,12 +163,10 @@ impl Gateway {
 
     /// From now on keeps to its limits together with the other replicas of `shared`; says whether it has one.
     pub fn share_budget(&self, shared: &Arc<Shared>) -> bool {
-        self.access.share_budget(shared);
-        if let Some(own) = &self.rules.limiter {
-            // No provider has such a name.
-            own.share(Budget::new(shared, &format!("{}\0gateway", self.access.name)));
-        }
-        self.rules.limiter.is_some() || self.access.limits.limiter.is_some()
+        // No provider has such a name.
+        let budget = || Budget::new(shared, &format!("{}\0gateway", self.access.name));
+        let own = self.rules.limiter.as_ref().map(|own| own.share(budget()));
+        self.access.share_budget(shared) || own.is_some()
     }
 
     /// Name of the provider in the configuration.
