@@ -10,6 +10,7 @@ mod health;
 mod model;
 mod names;
 mod place;
+mod redis;
 mod seal;
 mod tier;
 mod value;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+pub use self::redis::Redis;
 pub use beat::Listener;
 pub use model::Model;
 pub use names::{AccountName, BudgetName, LeaseToken, Names, ProfileName, QuestionName, SessionName, UserName};
