@@ -4,9 +4,9 @@
 TOOLS := $(CURDIR)/.tools/venv/bin
 CARGO ?= cargo
 # The parts of `make test`, in order.
-TESTS := parts lint docs policy unit chart instructions bench-smoke image
+TESTS := parts lint docs policy unit chart monitoring instructions bench-smoke image
 
-.PHONY: help run test judges release bench fuzz screenshot mutants clean $(TESTS)
+.PHONY: help run test judges release bench fuzz screenshot front mutants clean $(TESTS)
 
 run: ## Build and start on config.toml: no account anywhere
 	$(CARGO) run --locked -- --config config.toml
@@ -45,6 +45,11 @@ chart: ## The chart through the real Helm engine, against Kubernetes schemas and
 	$(CARGO) build --locked
 	CI=1 SIDEMINT_BIN=$(CURDIR)/target/debug/sidemint $(TOOLS)/python tests/chart/test_chart.py
 
+monitoring: ## Alerts, runbooks and dashboard: promtool, a second parser, a real Prometheus that scrapes real processes
+	$(CARGO) build --locked
+	$(TOOLS)/python tests/monitoring/test_rules.py
+	SIDEMINT_BIN=$(CURDIR)/target/debug/sidemint $(TOOLS)/python tests/monitoring/test_live.py
+
 image: ## The Dockerfile, built and run
 	PROFILE=dev tests/image/run.sh
 
@@ -70,6 +75,9 @@ fuzz: parts ## libFuzzer on every target, for SECONDS_EACH seconds; crashes are 
 screenshot: parts ## Take the picture of examples/login-chain in the documents again
 	$(CARGO) build --locked
 	node tests/parts/screenshot.mjs
+
+front: ## Draw the picture of the README again, and copy its numbers out of docs/performance.md
+	python3 docs/front.py
 
 mutants: parts ## Remove one check at a time, and see the test fail that is named for it
 	tests/mutants/run.py

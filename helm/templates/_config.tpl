@@ -135,6 +135,9 @@ The configuration that is served: the operator's, and what the chart decides. Al
 {{- if and .Values.podMonitor.enabled (not .Values.ops.expose) -}}
   {{- $wrong = append $wrong "podMonitor.enabled needs ops.expose: true, or there is nothing to scrape" -}}
 {{- end -}}
+{{- if and .Values.prometheusRule.enabled (not .Values.ops.expose) -}}
+  {{- $wrong = append $wrong "prometheusRule.enabled needs ops.expose: true, or there is nothing to scrape and SidemintAbsent fires" -}}
+{{- end -}}
 {{- if $wrong -}}
   {{- fail (printf "\n- %s" (join "\n- " $wrong)) -}}
 {{- end -}}

@@ -207,6 +207,11 @@ impl Blueprint {
         &self.gateways
     }
 
+    /// Providers that the gateway alone calls, by name.
+    fn gateways_alone(&self) -> impl Iterator<Item = (&String, &Arc<provider::Gateway>)> {
+        self.gateways.iter().filter(|(name, _)| !self.providers.contains_key(*name))
+    }
+
     /// Names of the providers.
     pub fn provider_names(&self) -> Vec<&str> {
         self.providers.keys().map(String::as_str).collect()
@@ -292,6 +297,7 @@ impl App {
             sources: Arc::clone(&blueprint.sources),
             sessions: blueprint.sessions(&lifecycle),
             providers: blueprint.providers.values().cloned().collect(),
+            gateways: blueprint.gateways_alone().map(|(_, gateway)| Arc::clone(gateway)).collect(),
             tls: blueprint.tls.values().cloned().collect(),
             metrics: Arc::clone(&blueprint.metrics),
             log: log.clone(),

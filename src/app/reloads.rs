@@ -28,8 +28,7 @@ impl Blueprint {
         let mut all: Vec<Arc<dyn Reload>> = self.sources.reloads().collect();
         all.extend(self.providers.values().map(shared));
         // Both halves of a provider have the same secrets.
-        let gateways = self.gateways.iter().filter(|(name, _)| !self.providers.contains_key(*name));
-        all.extend(gateways.map(|(_, gateway)| shared(gateway)));
+        all.extend(self.gateways_alone().map(|(_, gateway)| shared(gateway)));
         all.extend(self.webhooks.iter().map(shared));
         all.extend(self.gateway.iter().map(shared));
         all.extend(self.tls.values().map(shared));

@@ -11,7 +11,7 @@ use regex_lite::Regex;
 
 use super::refusal::Refusal;
 use crate::config::ActsAs;
-use crate::decode::form;
+use crate::decode::{form, percent};
 use crate::definition::{Mistake, Mistakes, whole};
 use crate::identity::{Assertions, Identity};
 use crate::outbound::Call;
@@ -136,7 +136,17 @@ impl AsUser {
     /// The user whom a request names. What is said twice must be the same.
     fn named(&self, asked: &Asked<'_>) -> Result<Option<String>, Refusal> {
         let ours = line(asked.headers, &AS_USER)?;
-        let sent = match &self.sent_as {
+        let sent = self.sent(asked)?.map(|text| self.decoded(text).ok_or(Refusal::AsUserDenied)).transpose()?;
+        match (ours, sent) {
+            // G-16: two users
+            (Some(ours), Some(sent)) if ours != sent => Err(Refusal::AsUserDenied),
+            (ours, sent) => Ok(ours.or(sent).filter(|id| !id.is_empty())),
+        }
+    }
+
+    /// What stands where an SDK says the user.
+    fn sent(&self, asked: &Asked<'_>) -> Result<Option<String>, Refusal> {
+        Ok(match &self.sent_as {
             None => None,
             Some(SentAs::Header(name)) => line(asked.headers, name)?,
             Some(SentAs::Query(name)) => {
@@ -148,12 +158,18 @@ impl AsUser {
                 }
                 first
             }
+        })
+    }
+
+    /// An id that an SDK wrote as the provider reads it.
+    fn decoded(&self, text: String) -> Option<String> {
+        let bytes = match self.written.encode {
+            IdEncoding::Text => return Some(text),
+            IdEncoding::Percent => return percent::decode(text.as_bytes()).map(Cow::into_owned),
+            IdEncoding::Base64 => STANDARD.decode(text),
+            IdEncoding::Base64url => URL_SAFE_NO_PAD.decode(text),
         };
-        match (ours, sent) {
-            // G-16: two users
-            (Some(ours), Some(sent)) if ours != sent => Err(Refusal::AsUserDenied),
-            (ours, sent) => Ok(ours.or(sent).filter(|id| !id.is_empty())),
-        }
+        String::from_utf8(bytes.ok()?).ok()
     }
 
     fn encoded<'i>(&self, id: &'i str) -> Cow<'i, str> {

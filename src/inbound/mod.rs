@@ -33,7 +33,7 @@ pub use service::{Listener, Service};
 use crate::config;
 use crate::identity::Sources;
 use crate::metrics::Metrics;
-use crate::provider::Provider;
+use crate::provider::{self, Provider};
 use crate::session::Sessions;
 use crate::telemetry::RequestLog;
 use crate::webhook::delivery::Deliveries;
@@ -48,6 +48,8 @@ pub struct AppState {
     pub sessions: Arc<Sessions>,
     /// Whose public keys are published.
     pub providers: Vec<Arc<Provider>>,
+    /// Those that the gateway alone calls.
+    pub gateways: Vec<Arc<provider::Gateway>>,
     /// The certificates of the listeners.
     pub tls: Vec<Arc<Tls>>,
     /// The counters.

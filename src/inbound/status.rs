@@ -38,13 +38,20 @@ impl AppState {
         Status {
             ready: reasons.is_empty(),
             reasons,
-            providers: self.providers.iter().map(|provider| provider.status()).collect(),
+            providers: self.provider_status().collect(),
             identity: self.sources.status(),
             sessions: self.sessions.status(),
             deliveries: self.deliveries.iter().map(|own| own.status()).collect(),
             queue: self.queue.as_ref().map(|queue| queue.figures()),
             certificates: self.tls.iter().flat_map(|tls| tls.status()).collect(),
         }
+    }
+}
+
+impl AppState {
+    fn provider_status(&self) -> impl Iterator<Item = ProviderStatus> {
+        let sessions = self.providers.iter().map(|provider| provider.status());
+        sessions.chain(self.gateways.iter().map(|gateway| gateway.status()))
     }
 }
 

@@ -12,8 +12,10 @@ families! {
         request_seconds(route): Histogram = "sidemint_request_duration_seconds";
         /// Request heads that were refused before any route saw them, by reason.
         head_refusals(reason): Counter = "sidemint_head_refusals_total";
-        /// Open connections on the front listener.
+        /// Open connections on the front listener and on that of gRPC.
         connections(): Gauge = "sidemint_connections";
+        /// Connections that may be open there at once.
+        connections_limit(): Gauge = "sidemint_connections_limit";
         /// Connections that were cut, by reason.
         connections_closed(reason): Counter = "sidemint_connections_closed_total";
         /// Connections that were closed as soon as they came because no place was free for them, by reason.

@@ -38,13 +38,15 @@ impl fmt::Debug for Streamed {
     }
 }
 
-/// The body of an answer as it comes. It fails where no byte came for 30 seconds, and where the connection breaks. It has
-/// no bound of its own.
+/// The body of an answer as it comes. It fails where no byte came for 30 seconds, where its time is over, and where the
+/// connection breaks. Its bytes have no bound.
 pub struct Download {
     body: reqwest::Body,
     clock: Arc<dyn Clock>,
     /// When the last byte came.
     last: Moment,
+    /// When all of it must have come.
+    end: Moment,
     /// Fires at the earliest time at which the body may have been quiet for too long.
     timer: Sleep,
 }
@@ -56,9 +58,14 @@ impl fmt::Debug for Download {
 }
 
 impl Outbound {
-    /// Sends `call` the way of all calls, and gives the answer once its head is here, which is before `deadline`. The body is
-    /// that of the call, or else `upload`, which is read as the other side takes it.
-    pub async fn stream(&self, call: Call, upload: Option<Upload>, deadline: Moment) -> Result<Streamed, SendError> {
+    /// Sends `call` the way of all calls, and gives the answer once its head is here, which is before `deadline`; all of
+    /// it comes before `end`. The body is that of the call, or else `upload`, which is read as the other side takes it.
+    pub async fn stream(
+        &self,
+        call: Call,
+        upload: Option<Upload>,
+        (deadline, end): (Moment, Moment),
+    ) -> Result<Streamed, SendError> {
         if self.clock.moment() >= deadline {
             return Err(SendError::Timeout);
         }
@@ -83,7 +90,8 @@ impl Outbound {
         let body = Download {
             body: response.into(),
             last,
-            timer: self.clock.sleep_until(last.plus(QUIET)),
+            end,
+            timer: self.clock.sleep_until(last.plus(QUIET).min(end)),
             clock: Arc::clone(&self.clock),
         };
         Ok(Streamed { status, headers, body })
@@ -94,7 +102,7 @@ impl Download {
     /// Whether no byte came for too long. A byte moves the time and not the timer, so that it costs nothing.
     fn poll_quiet(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.timer.as_mut().poll(cx).is_ready() {
-            let end = self.last.plus(QUIET);
+            let end = self.last.plus(QUIET).min(self.end);
             if self.clock.moment() >= end {
                 return Poll::Ready(());
             }
@@ -112,6 +120,10 @@ impl Body for Download {
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.last = self.clock.moment();
+                // G-22: answers that drip
+                if self.last >= self.end {
+                    return Poll::Ready(Some(Err(SendError::Timeout)));
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(SendError::Broken))),

@@ -61,7 +61,7 @@ use crate::clock::Timestamp;
 use crate::config::{self, ConfigError, Environment};
 use crate::definition::Mistakes;
 use crate::outbound::Services;
-use crate::pacing::{GateStatus, Limiter};
+use crate::pacing::GateStatus;
 use crate::secrets::{Fingerprint, Reload};
 
 /// How one provider is doing.
@@ -263,13 +263,7 @@ impl Provider {
 
     /// How it is doing now. It holds nothing secret and nothing of a user.
     pub fn status(&self) -> ProviderStatus {
-        ProviderStatus {
-            name: self.access.name.to_string(),
-            preset: self.access.preset.clone(),
-            calls: self.access.gate.status(),
-            limiter_waiting: self.access.limits.limiter.as_ref().map(Limiter::waiting),
-            keys: self.access.vault.key_status(),
-        }
+        self.access.status()
     }
 
     /// Public keys as JWKs, overlap included.

@@ -34,7 +34,7 @@ CHART = ROOT / "helm"
 # The oldest that Chart.yaml allows, the one most clusters run, and the newest with a schema.
 KUBERNETES = ("1.29", "1.31", "1.37")
 # Kinds that are not Kubernetes' own, so it has no schema for them.
-FOREIGN_KINDS = {"PodMonitor"}
+FOREIGN_KINDS = {"PodMonitor", "PrometheusRule"}
 # Keys that only a parent chart sets.
 PARENT_KEYS = {"enabled", "global"}
 
@@ -423,6 +423,48 @@ def test_gateway():
     refused(CHART, "a listener without a gateway", nothing, "gateway.enabled needs config.gateway")
 
 
+def test_monitoring():
+    """Alerts and dashboard arrive as they are in the files, which tests/monitoring judges."""
+    groups = load(CHART / "files/alerts.yaml")["groups"]
+    board = (CHART / "files/dashboard.json").read_text().strip()
+    names = list(dict.fromkeys(rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule))
+    values = merged(load(HERE / "values/shared.yaml"), {"ops": {"expose": True}, "prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}})
+    documents = objects(render(CHART, values))
+    well_formed("monitoring", documents)
+    rules = pick(documents, "PrometheusRule")[0]
+    check("monitoring: the rules are those of the file", rules["spec"]["groups"] == groups)
+    shown = pick(documents, "ConfigMap")[1]
+    check("monitoring: the dashboard is that of the file", shown["data"] == {"sidemint.json": board + "\n"})
+    check("monitoring: Grafana finds the dashboard", shown["metadata"]["labels"]["grafana_dashboard"] == "1")
+    check("monitoring: nothing without being asked for", len(objects(render(CHART, load(HERE / "values/shared.yaml")))) == len(documents) - 2)
+    sidecar = merged(load(HERE / "values/sidecar.yaml"), {"ops": {"expose": True}, "prometheusRule": {"enabled": True}})
+    kinds = [document["kind"] for document in objects(render(CHART, sidecar))]
+    check("monitoring: a sidecar's rules", kinds == ["ConfigMap", "PrometheusRule"], kinds)
+
+    # Every value away from its default; of the alerts only those that need no room here.
+    kept = {"SidemintAbsent", "SidemintNotReady"}
+    own = {
+        "prometheusRule": {
+            "labels": {"release": "prometheus"},
+            "namespace": "monitoring",
+            "runbookUrl": "https://runbooks.example.com/",
+            "disabled": [name for name in names if name not in kept],
+        },
+        "dashboard": {"labels": {"grafana_dashboard": "chat"}, "annotations": {"grafana_folder": "Chat"}, "namespace": "grafana"},
+    }
+    texts = render(CHART, merged(values, own))
+    parts = {path: text.replace(textwrap.indent(board, " " * 4), "    (files/dashboard.json)") for path, text in texts.items()}
+    golden("monitoring", {path: text for path, text in parts.items() if path.endswith(("prometheusrule.yaml", "dashboard.yaml"))})
+    rules = pick(objects(texts), "PrometheusRule")[0]
+    left = [rule for group in rules["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
+    check("monitoring: alerts are switched off by name", {rule["alert"] for rule in left} == kept, left)
+    urls = {rule["annotations"]["runbook_url"] for rule in left}
+    check("monitoring: the runbooks are the operator's", urls == {f"https://runbooks.example.com/{name}.md" for name in kept}, urls)
+    misspelt = {"prometheusRule": {"disabled": ["SidemintVersion"]}}
+    refused(CHART, "an alert that is none", merged(values, misspelt), "holds SidemintVersion, which is no alert")
+    refused(CHART, "runbooks without a slash", merged(values, {"prometheusRule": {"runbookUrl": "https://x.example"}}), "at '/prometheusRule/runbookUrl'")
+
+
 def with_definition(values, text):
     values = merged(values, {"definitions": {"parley": text}})
     values["config"]["providers"] = {"chat": {"preset": "parley", "api_key_file": "/run/secrets/sidemint/sendsar/api-key"}}
@@ -581,6 +623,7 @@ def test_refusals():
         ("the chart's own variable", {"env": {"SIDEMINT_CONFIG": "/x"}}, "env.SIDEMINT_CONFIG is set by the chart"),
         ("replicas with keys of their own", {"config": local}, "every replica would sign with a key of its own"),
         ("a monitor of nothing", {"podMonitor": {"enabled": True}}, "podMonitor.enabled needs ops.expose"),
+        ("alerts on nothing", {"prometheusRule": {"enabled": True}}, "prometheusRule.enabled needs ops.expose"),
         # By the schema:
         ("an unknown key", {"replicaCount": 2}, "additional properties 'replicaCount' not allowed"),
         ("an unknown key below", {"image": {"repo": "x"}}, "at '/image'", "'repo' not allowed"),
@@ -621,6 +664,7 @@ def test_lint(app):
         ("shared", CHART, load(HERE / "values/shared.yaml")),
         ("shared-full", CHART, load(HERE / "values/shared-full.yaml")),
         ("proofs", CHART, load(HERE / "values/proofs.yaml")),
+        ("monitoring", CHART, merged(load(HERE / "values/shared-full.yaml"), {"prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}})),
         ("webhooks", CHART, load(HERE / "values/webhooks.yaml")),
         ("gateway", CHART, load(HERE / "values/gateway.yaml")),
         ("sidecar", CHART, load(HERE / "values/sidecar.yaml")),
@@ -731,6 +775,7 @@ def main():
         test_proofs()
         test_webhooks()
         test_gateway()
+        test_monitoring()
         test_definitions()
         test_page()
         test_sidecar()

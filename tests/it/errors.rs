@@ -160,7 +160,7 @@ async fn particular() -> Service {
 /// A user id that the provider cannot take.
 const UNFIT: (&str, &str) = ("X-Forwarded-User", "alice#1");
 
-async fn by_the_request() -> Vec<(Outcome, Answer)> {
+pub async fn by_the_request() -> Vec<(Outcome, Answer)> {
     let service =
         local_with(&[("browser.require_header", "\"X-Chat-Session\""), ("browser.allow_hosts", "[\"sidemint.test\"]")])
             .await;
@@ -226,7 +226,7 @@ async fn used_up() -> Service {
     service
 }
 
-async fn by_the_surroundings() -> Vec<(Outcome, Answer)> {
+pub async fn by_the_surroundings() -> Vec<(Outcome, Answer)> {
     let foreign = local_with(&[("identity.peers.networks", "[\"192.0.2.0/24\"]")]).await;
     let mut provoked = vec![(Outcome::PeerUntrusted, foreign.ask("GET", SESSION, &[ALICE]).await)];
     for (failure, outcome) in failures() {

@@ -28,9 +28,9 @@ async fn token(visitor: &Visitor<'_>) -> String {
     whole
 }
 
-/// No token in an address, in what scripts can find later, or in what the browser complains about. `expected` are
-/// the complaints about the application that must be there; the provider's pages are not ours.
-async fn leaves_nothing(chain: &Chain, visitor: &Visitor<'_>, token: &str, expected: &[&str]) {
+/// No token in an address, in what scripts can find later, or in what the browser complains about. Of the application it
+/// complains about answers of this status, once or more, and about nothing else; the provider's pages are not ours.
+async fn leaves_nothing(chain: &Chain, visitor: &Visitor<'_>, token: &str, status: &str) {
     let report = visitor.report().await;
     assert!(!report.to_string().contains(token.split('.').nth(2).unwrap()), "{report}");
     assert_eq!((&report["stored"], &report["databases"]), (&json!("[{},{},\"\"]"), &json!(0)));
@@ -41,8 +41,8 @@ async fn leaves_nothing(chain: &Chain, visitor: &Visitor<'_>, token: &str, expec
     let complaints: Vec<&str> = report["complaints"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     let complaints: Vec<&str> =
         complaints.into_iter().filter(|text| text.starts_with(&ours) || !text.starts_with("http")).collect();
-    assert_eq!(complaints.len(), expected.len(), "{complaints:?}");
-    for (complaint, status) in complaints.iter().zip(expected) {
+    assert!(!complaints.is_empty(), "none of {status}");
+    for complaint in complaints {
         assert!(complaint.contains(SESSION) && complaint.contains(status), "{complaint}");
     }
     for url in report["urls"].as_array().unwrap().iter().filter_map(Value::as_str) {
@@ -110,8 +110,8 @@ async fn people_sign_in_with_a_browser_and_have_their_session() {
     assert_eq!(bob.read("#chatUserId", "bob").await, "bob");
 
     alice.visit(&format!("{home}signed-out.html")).await;
-    leaves_nothing(&chain, &alice, &next, &["503"]).await;
-    leaves_nothing(&chain, &bob, &his, &["401"]).await;
+    leaves_nothing(&chain, &alice, &next, "503").await;
+    leaves_nothing(&chain, &bob, &his, "401").await;
     aliases_are_refused(&chain).await;
 }
 

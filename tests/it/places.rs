@@ -98,6 +98,7 @@ async fn strangers_that_ask_are_answered_among_idle_ones() {
 #[tokio::test(flavor = "multi_thread")]
 async fn trusted_peers_may_have_every_place() {
     let service = start(&[("server.max_connections", "8")]).await;
+    assert!((service.metric("sidemint_connections_limit").await - 8.0).abs() < 0.1, "the gauge tells the places");
     let held = strangers(service.address(), 8, b"").await;
     let mut proxies = Vec::new();
     for _ in 0..8 {

@@ -1,5 +1,7 @@
 //! Form bodies: their fields by name, written anew.
 
+use std::collections::HashSet;
+
 use url::form_urlencoded::Serializer;
 
 use crate::decode::form;
@@ -35,7 +37,7 @@ pub(in crate::gateway) type Written = (String, Vec<(usize, String)>);
 /// Reads a form, and writes it anew.
 pub(in crate::gateway) fn rewrite(rules: &FormRules, body: &[u8]) -> Result<Written, Refusal> {
     let pairs = form::pairs(body).filter(|pairs| pairs.len() <= MAX_FIELDS).ok_or(Refusal::BodyInvalid)?;
-    let mut values: Vec<(usize, String)> = Vec::new();
+    let (mut values, mut seen) = (Vec::new(), HashSet::new());
     let mut written = Serializer::new(String::with_capacity(body.len()));
     for (name, value) in pairs {
         let is_denied = rules.denied.iter().any(|own| is_taken_for(&name, own));
@@ -44,15 +46,16 @@ pub(in crate::gateway) fn rewrite(rules: &FormRules, body: &[u8]) -> Result<Writ
         if is_denied || is_other || is_taken_for(&name, METHOD) {
             return Err(Refusal::BodyDenied);
         }
-        if let Some((own, parameter)) = rules.parameters.iter().find(|(own, _)| is_taken_for(&name, own)) {
+        for (own, parameter) in rules.parameters.iter().filter(|(own, _)| is_taken_for(&name, own)) {
             // Of two, readers take the first or the last; and only some of them take one with brackets for a list.
             // G-05: repeated form field
-            if name != *own || values.iter().any(|(seen, _)| seen == parameter) {
+            if name != *own || seen.contains(&name) {
                 return Err(Refusal::BodyInvalid);
             }
             values.push((*parameter, value.clone()));
         }
         written.append_pair(&name, &value);
+        seen.insert(name);
     }
     Ok((written.finish(), values))
 }

@@ -29,6 +29,8 @@ pub(super) struct BodyRules {
     pub(super) form: FormRules,
     /// Rules on protobuf.
     pub(super) fields: FieldRules,
+    /// Whether a member of a body says the user: then a body that could have it is looked into, or does not come.
+    pub(super) says_user: bool,
 }
 
 /// A body that keeps the rules.
@@ -59,8 +61,10 @@ impl BodyRules {
         if headers.contains_key(CONTENT_ENCODING) {
             return Err(Refusal::TypeDenied);
         }
-        let own = kind::of(headers.get(CONTENT_TYPE)).filter(|own| self.types.contains(own));
-        let any = self.types.contains(&BodyType::Any).then_some(BodyType::Any);
+        let known = kind::of(headers.get(CONTENT_TYPE));
+        let own = known.filter(|own| self.types.contains(own));
+        let is_opaque = known.is_none() || !self.says_user; // G-10: user in a body of any type
+        let any = (self.types.contains(&BodyType::Any) && is_opaque).then_some(BodyType::Any);
         own.or(any).ok_or(Refusal::TypeDenied) // G-06: type of a body
     }
 

@@ -47,16 +47,18 @@ pub(in crate::gateway) fn check(rules: &FieldRules, message: &[u8]) -> Result<Ve
         if rules.denied.contains(&field.number) || is_other {
             return Err(Refusal::BodyDenied);
         }
-        let Some((_, parameter)) = rules.parameters.iter().find(|(number, _)| *number == field.number) else {
+        let mut own = rules.parameters.iter().filter(|(number, _)| *number == field.number).peekable();
+        if own.peek().is_none() {
             continue;
-        };
+        }
         // Of two, readers take the last, and of another kind none.
         let is_twice = seen.contains(&field.number); // G-05: repeated field
         let text = match field.value {
             Payload::Bytes(bytes) if !is_twice => std::str::from_utf8(bytes).ok(),
             _ => None,
         };
-        values.push((*parameter, text.ok_or(Refusal::BodyInvalid)?.to_owned()));
+        let text = text.ok_or(Refusal::BodyInvalid)?;
+        values.extend(own.map(|(_, parameter)| (*parameter, text.to_owned())));
         seen.push(field.number);
     }
     Ok(values)

@@ -76,7 +76,7 @@ impl KeyRing {
         Ok(Self { served, owners, current })
     }
 
-    /// Whether the proof of an SDK at this mount is about the body.
+    /// Whether the proof of an SDK at this mount can be judged with the body alone.
     pub(super) fn reads_body(&self, mount: &str) -> bool {
         self.at(mount).is_some_and(|own| own.provider.virtual_key().reads_body())
     }
@@ -102,6 +102,11 @@ impl KeyRing {
         let asked = own.or_else(|| keys.first().map(|(number, _)| *number));
         let found = compared(&mut keys.iter().filter(|(number, _)| Some(*number) == asked));
         Ok(found.filter(|number| Some(*number) == own)) // G-14, G-18: key id of the caller
+    }
+
+    /// Whether the key that a request to `mount` shows is for the body that came with it.
+    pub(super) fn check_body(&self, mount: &str, presented: &Presented<'_>, now: Timestamp) -> Result<(), NotShown> {
+        self.at(mount).map_or(Ok(()), |own| own.provider.check_body(presented, now))
     }
 
     /// Files to watch.

@@ -78,7 +78,7 @@ pub struct Seen<'r> {
     pub query: Option<&'r str>,
     /// Every header line.
     pub headers: &'r HeaderMap,
-    /// Its whole body, where [`Callers::reads_body`] and it was read.
+    /// Its whole body, where it was read.
     pub body: Option<&'r Bytes>,
 }
 
@@ -86,6 +86,19 @@ impl std::fmt::Debug for Seen<'_> {
     /// Headers and queries hold keys, and bodies personal data.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Seen").field("connection", &self.connection).finish_non_exhaustive()
+    }
+}
+
+impl<'r> Seen<'r> {
+    /// What an SDK's proof is held against.
+    fn presented(&self) -> Presented<'r> {
+        Presented {
+            method: self.method,
+            path: self.path,
+            query: self.query,
+            headers: self.headers,
+            body: self.body.map(AsRef::as_ref),
+        }
     }
 }
 
@@ -167,9 +180,18 @@ impl Callers {
         self.all.iter()
     }
 
-    /// Whether a body must be there before it is known of whom a request to this mount is.
-    pub fn reads_body(&self, mount: &str) -> bool {
-        self.peers.reads_body() || self.keys.reads_body(mount)
+    /// Whether the body must be there before it is known of whom a request with these headers to this mount is.
+    pub fn reads_body(&self, headers: &HeaderMap, mount: &str) -> bool {
+        self.peers.reads_body_of(headers) || self.keys.reads_body(mount)
+    }
+
+    /// Whether a request that `caller` was proven by has the body that its proof is about.
+    pub fn check_body(&self, caller: &Caller, seen: &Seen<'_>, mount: &str) -> Result<(), Unproven> {
+        if !caller.has_keys {
+            return Ok(());
+        }
+        let checked = self.keys.check_body(mount, &seen.presented(), self.clock.now());
+        checked.map_err(|reason| Unproven(reason.into()))
     }
 
     /// The one caller that a request to `mount` proves.
@@ -185,14 +207,7 @@ impl Callers {
         let gate = self.gates.get(mount).ok_or(Unproven("mount_unknown"))?;
         let met = gate.met(&evidence).map_err(|refusal| Unproven(refusal.into()))?;
         let by_proof: Vec<usize> = met.iter().filter_map(|n| self.proofs.get(*n)).copied().collect();
-        let presented = Presented {
-            method: seen.method,
-            path: seen.path,
-            query: seen.query,
-            headers: seen.headers,
-            body: seen.body.map(AsRef::as_ref),
-        };
-        let shown = self.keys.owner(mount, &presented, self.clock.now());
+        let shown = self.keys.owner(mount, &seen.presented(), self.clock.now());
         let by_key = *shown.as_ref().unwrap_or(&None);
         let mut found = None;
         for (n, caller) in self.all.iter().enumerate() {

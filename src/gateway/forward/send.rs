@@ -17,6 +17,8 @@ use crate::provider::{Carried, Ended, Gateway, Refused};
 
 /// How long the head of an answer is waited for, where the operation does not say.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a call may take in all, where the operation does not say: an answer that drips would hold its place for hours.
+const MAX_DURATION: Duration = Duration::from_mins(5);
 /// Before the second attempt: a half to the whole of it.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -43,6 +45,8 @@ pub struct Sending<'s, B> {
     pub streams: bool,
     /// How long the head of the answer is waited for.
     pub timeout: Option<Duration>,
+    /// How long all of it may take, to the last byte of the answer.
+    pub max_duration: Option<Duration>,
     /// How long it may wait for its turn.
     pub wait: Duration,
 }
@@ -104,10 +108,12 @@ impl Sender {
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
     {
-        let deadline = self.clock.moment().plus(sending.timeout.unwrap_or(TIMEOUT));
+        let now = self.clock.moment();
+        let end = now.plus(sending.max_duration.unwrap_or(MAX_DURATION));
+        let deadline = now.plus(sending.timeout.unwrap_or(TIMEOUT)).min(end);
         let (mut is_repeat, mut has_reread) = (false, false);
         loop {
-            match self.attempt(sending, deadline, times).await {
+            match self.attempt(sending, (deadline, end), times).await {
                 Next::Done(sent) => return Ok(*sent),
                 Next::Failed(unsent) => return Err(unsent),
                 Next::Again(otherwise) => {
@@ -131,7 +137,7 @@ impl Sender {
         }
     }
 
-    async fn attempt<B>(&self, sending: &Sending<'_, B>, deadline: Moment, times: &mut Times) -> Next
+    async fn attempt<B>(&self, sending: &Sending<'_, B>, (deadline, end): (Moment, Moment), times: &mut Times) -> Next
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
     {
@@ -151,7 +157,7 @@ impl Sender {
         };
         let upload = sending.upload.and_then(Upload::read);
         let watch = Stopwatch::start();
-        let sent = self.outbound.stream(call, upload, deadline).await;
+        let sent = self.outbound.stream(call, upload, (deadline, end)).await;
         times.provider += watch.elapsed();
         let is_callers = sending.upload.and_then(Upload::end).is_some_and(|end| end != End::Whole);
         match &sent {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::sample::Made;
 
 /// Its operations, each with its path below the base and its query parameters.
-const OPERATIONS: [(&str, &str, &str, &[&str]); 12] = [
+const OPERATIONS: [(&str, &str, &str, &[&str]); 13] = [
     ("GET", "user.list", "users", &["limit", "cursor"]),
     ("GET", "user.get", "users/{user}", &["limit", "cursor"]),
     ("DELETE", "user.delete", "users/{user}", &["limit", "cursor"]),
@@ -15,6 +15,7 @@ const OPERATIONS: [(&str, &str, &str, &[&str]); 12] = [
     ("POST", "app.event", "apps/a 1/events", &[]),
     ("POST", "room.send", "rooms", &["room"]),
     ("POST", "room.mute", "rooms/{room}/mute", &["room"]),
+    ("POST", "move", "moves", &[]),
     ("POST", "broadcast", "broadcast", &[]),
     ("POST", "note", "notes", &[]),
     ("POST", "message.send", "rooms/{room}/messages", &[]),
@@ -100,6 +101,10 @@ pub(in crate::gateway) fn body(made: &Made, sent: &[u8], user: Option<&str>) {
     if made.operation == "broadcast" {
         let rooms = read.get("rooms").and_then(Value::as_array);
         assert!(rooms.into_iter().flatten().all(|room| has(made, "room", &text(room))), "{read}");
+    }
+    if made.operation == "move" {
+        let rooms = ["from", "to"].into_iter().filter_map(|name| read.get(name));
+        assert!(rooms.into_iter().all(|room| has(made, "room", &text(room))), "{read}");
     }
     if made.operation == "note" {
         let known = ["room", "text", "to", "senderId"];

@@ -40,6 +40,14 @@ const TEXT: &str = r#"
     write = { "room.send" = "POST /rooms", "room.mute" = "POST /rooms/{room}/mute" }
 
     [[calls]]
+    types = ["json", "form", "protobuf"]
+    claims = { video = { room = "{{ param.from }}" } }
+    write = { "move" = "POST /moves" }
+    [calls.params]
+    room = { json = ["/from", "/to"], form = ["from", "to"], proto = [1, 3] }
+    from = { json = ["/from"], form = ["from"], proto = 1 }
+
+    [[calls]]
     force = { "/app_id" = "mine", "/scope/tenant" = 7 }
     params = { room = { json = ["/room", "/rooms/*"], pattern = "r-[a-z]+" } }
     write = { "broadcast" = "POST /broadcast" }

@@ -33,6 +33,7 @@ impl Operations {
         // The most exact first: those without a parameter where others have one.
         operations.sort_by(|(_, one), (_, other)| one.path.rank().cmp(other.path.rank()));
         check_pairs(&operations, &mut mistakes);
+        check_tenants(&operations, &mut mistakes);
         mistakes.or(Self(operations.into_iter().map(|(_, operation)| operation).collect()))
     }
 }
@@ -55,6 +56,22 @@ fn check_pairs(operations: &[(Key, Operation)], mistakes: &mut Mistakes) {
                 );
                 mistakes.refuse(other_place, problem);
             }
+        }
+    }
+}
+
+/// Refuses a parameter where another call names our tenant: what is granted for ours would reach others.
+fn check_tenants(operations: &[(Key, Operation)], mistakes: &mut Mistakes) {
+    for (place, own) in operations {
+        // G-18: parameter in place of a tenant
+        let found = operations.iter().find_map(|(_, other)| Some((own.path.takes_tenants_of(&other.path)?, other)));
+        if let Some((parameter, other)) = found {
+            let problem = format!(
+                "has {{{parameter}}} where {} names our own, so that other tenants would be reached by it; write the \
+                 same {{=config.NAME}}",
+                other.name
+            );
+            mistakes.refuse(place, problem);
         }
     }
 }
@@ -100,23 +117,22 @@ impl<'g> Group<'g> {
             let place = Key::of("forbid").item(n);
             self.check_reach(
                 &place,
-                [forbidden.json.is_empty(), forbidden.form.is_empty(), forbidden.proto.is_none()],
+                [forbidden.json.is_empty(), forbidden.form.is_empty(), forbidden.proto.as_slice().is_empty()],
                 mistakes,
             );
             for name in forbidden.within.iter().filter(|name| !calls.names().any(|own| own == *name)) {
                 mistakes.refuse(place.below("in"), format!("names \"{name}\", which is no call of this group"));
             }
         }
-        let of = |own: &Selector| [own.json.is_empty(), own.form.is_empty(), own.proto.is_none()];
         for (n, selector) in calls.only.iter().enumerate() {
             let place = Key::of("only").item(n);
-            self.check_reach(&place, of(selector), mistakes);
+            self.check_reach(&place, lacks(selector), mistakes);
             if !selector.query.is_empty() || selector.pattern.is_some() {
                 mistakes.refuse(place, "has query or pattern, which belong to params; remove it");
             }
         }
-        for (name, selector) in calls.params.iter().filter(|(_, selector)| of(selector).contains(&false)) {
-            self.check_reach(&Key::of("params").below(name), of(selector), mistakes);
+        for (name, selector) in calls.params.iter().filter(|(_, selector)| lacks(selector).contains(&false)) {
+            self.check_reach(&Key::of("params").below(name), lacks(selector), mistakes);
         }
         if !calls.force.is_empty() && self.types != [BodyType::Json] {
             mistakes.refuse("force", "puts members into JSON; write types = [\"json\"]");
@@ -164,7 +180,7 @@ impl<'g> Group<'g> {
         let has_body = method != Method::GET;
         let mut declared = Vec::new();
         for (name, selector) in &calls.params {
-            let is_in_body = !selector.json.is_empty() || !selector.form.is_empty() || selector.proto.is_some();
+            let is_in_body = lacks(selector).contains(&false);
             if is_in_body || !selector.query.is_empty() {
                 let is_required = is_in_body && has_body && !path.parameters().any(|own| own == name);
                 let (name, query) = (name.clone(), selector.query.clone());
@@ -188,6 +204,7 @@ impl<'g> Group<'g> {
             as_user: calls.as_user,
             is_idempotent: calls.idempotent,
             timeout: calls.timeout.map(|span| span.0),
+            max_duration: calls.max_duration.map(|span| span.0),
             max_body: calls.max_body.map(Count::size),
             is_stream: calls.stream,
         };
@@ -220,7 +237,7 @@ impl<'g> Group<'g> {
                 mistakes.note(rules.json.deny(pointer).map_err(|wrong| wrong.within("forbid")));
             }
             rules.form.denied.extend(forbidden.form.iter().cloned());
-            rules.fields.denied.extend(forbidden.proto);
+            rules.fields.denied.extend(forbidden.proto.as_slice());
         }
         if !calls.only.is_empty() {
             // A parameter is one of the members that there may be.
@@ -229,7 +246,7 @@ impl<'g> Group<'g> {
                     mistakes.note(rules.json.allow(pointer).map_err(|wrong| wrong.within("only")));
                 }
                 rules.form.allowed.get_or_insert_default().extend(selector.form.iter().cloned());
-                rules.fields.allowed.get_or_insert_default().extend(selector.proto);
+                rules.fields.allowed.get_or_insert_default().extend(selector.proto.as_slice());
             }
         }
         for (pointer, value) in &calls.force {
@@ -243,15 +260,21 @@ impl<'g> Group<'g> {
                 );
             }
             rules.form.parameters.extend(selector.form.iter().map(|name| (name.clone(), n)));
-            rules.fields.parameters.extend(selector.proto.map(|number| (number, n)));
+            rules.fields.parameters.extend(selector.proto.as_slice().iter().map(|number| (*number, n)));
         }
-        let user = self.gateway.as_user.as_ref().and_then(|as_user| as_user.json.as_ref());
-        if let Some(pointer) = user.filter(|_| self.types.contains(&BodyType::Json)) {
+        if let Some(pointer) = self.gateway.as_user.as_ref().and_then(|as_user| as_user.json.as_ref()) {
             mistakes.note(rules.json.put_user(pointer).map_err(|wrong| wrong.within("as_user")));
+            rules.form.denied.extend(pointer.split('/').nth(1).map(str::to_owned)); // G-10: user in a form
+            rules.says_user = true;
         }
         mistakes.note(rules.json.settle());
         mistakes.or(rules)
     }
+}
+
+/// Whether it stands nowhere in JSON, in a form, in protobuf.
+fn lacks(selector: &Selector) -> [bool; 3] {
+    [selector.json.is_empty(), selector.form.is_empty(), selector.proto.as_slice().is_empty()]
 }
 
 fn name_of(kind: BodyType) -> &'static str {

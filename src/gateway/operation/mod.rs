@@ -36,6 +36,7 @@ pub struct Operation {
     as_user: AsUserRule,
     is_idempotent: bool,
     timeout: Option<Duration>,
+    max_duration: Option<Duration>,
     max_body: Option<usize>,
     is_stream: bool,
 }
@@ -87,6 +88,11 @@ impl Operation {
         self.timeout
     }
 
+    /// How long it may take in all, where that is said.
+    pub fn max_duration(&self) -> Option<Duration> {
+        self.max_duration
+    }
+
     /// Bytes of a body at most, where that is said.
     pub fn max_body(&self) -> Option<usize> {
         self.max_body
@@ -100,7 +106,9 @@ impl Operation {
     /// Whether a call could carry a parameter of this name.
     pub fn may_carry(&self, parameter: &str) -> bool {
         let mut names = self.path.parameters().chain(self.query.iter().map(String::as_str));
-        names.any(|name| name == parameter) || self.declared.iter().any(|own| own.name == parameter)
+        // Without a body, one that stands in bodies is in none of its calls.
+        let can_be_sent = |own: &Declared| self.has_body() || !own.query.is_empty();
+        names.any(|name| name == parameter) || self.declared.iter().any(|own| own.name == parameter && can_be_sent(own))
     }
 
     /// Whether its calls have bodies.
@@ -177,6 +185,15 @@ impl Operations {
     /// The operation called `name`.
     pub fn get(&self, name: &str) -> Option<&Operation> {
         self.0.iter().find(|operation| operation.name == name)
+    }
+
+    /// Methods of the most exact path that these segments fit, as `Allow` says them (RFC 9110, 10.2.1).
+    pub fn methods(&self, segments: &[Cow<'_, str>]) -> String {
+        let mut exact: Option<&PathPattern> = None;
+        let fitting = self.0.iter().filter(|own| own.path.fit(segments) == Fit::Whole);
+        let most_exact = fitting.filter(|own| exact.get_or_insert(&own.path).rank().eq(own.path.rank()));
+        let names = most_exact.map(|own| if own.method == Method::GET { "GET, HEAD" } else { own.method.as_str() });
+        names.collect::<Vec<_>>().join(", ")
     }
 
     /// The operation that a request is. Its path counts first: where the most exact path has another method, it is none.

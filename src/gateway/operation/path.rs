@@ -133,13 +133,20 @@ impl PathPattern {
 
     /// Whether one path could fit both.
     pub(super) fn meets(&self, other: &Self) -> bool {
-        let both = |(one, other): (&Segment, &Segment)| match (one.fixed(), other.fixed()) {
-            (Some(one), Some(other)) => one == other,
-            (Some(text), None) => other.takes(text),
-            (None, Some(text)) => one.takes(text),
-            (None, None) => true,
-        };
-        self.segments.len() == other.segments.len() && self.segments.iter().zip(&other.segments).all(both)
+        let mut both = self.segments.iter().zip(&other.segments);
+        self.segments.len() == other.segments.len() && both.all(|(one, other)| one.meets(other))
+    }
+
+    /// The parameter that stands where the other one has a tenant, behind segments that could be the same.
+    pub(super) fn takes_tenants_of(&self, other: &Self) -> Option<&str> {
+        for (one, other) in self.segments.iter().zip(&other.segments) {
+            match (one, other) {
+                (Segment::Parameter { name, .. }, Segment::Tenant(_)) => return Some(name),
+                _ if one.meets(other) => {}
+                _ => return None,
+            }
+        }
+        None
     }
 
     /// Whether it is at least as exact as the other one everywhere.
@@ -153,6 +160,16 @@ impl Segment {
         match self {
             Self::Literal(text) | Self::Tenant(text) => Some(text),
             Self::Parameter { .. } => None,
+        }
+    }
+
+    /// Whether one text could fit both.
+    fn meets(&self, other: &Self) -> bool {
+        match (self.fixed(), other.fixed()) {
+            (Some(one), Some(other)) => one == other,
+            (Some(text), None) => other.takes(text),
+            (None, Some(text)) => self.takes(text),
+            (None, None) => true,
         }
     }
 

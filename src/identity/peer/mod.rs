@@ -146,7 +146,12 @@ impl Peers {
         self.proofs.iter().any(Proof::reads_body)
     }
 
-    /// The same, where users may come with tokens that are proof, no matter which peer sends them.
+    /// Whether a request with these headers may be signed as a whole.
+    pub fn reads_body_of(&self, headers: &http::HeaderMap) -> bool {
+        self.reads_body() && headers.contains_key(&signature::HEADER)
+    }
+
+    /// Those peers, where users may come with tokens that are proof, no matter which peer sends them.
     pub(super) fn taking_tokens(self, takes_tokens: bool) -> Self {
         Self { takes_tokens, ..self }
     }

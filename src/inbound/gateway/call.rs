@@ -36,6 +36,8 @@ pub(super) struct Incoming<'c> {
     pub(super) length: Option<u64>,
     /// The body, once it passes as it comes.
     pub(super) upload: Option<Upload<Body>>,
+    /// What the path takes, where it does not take the method.
+    pub(super) allow: Option<String>,
 }
 
 /// A call whose answer passes.
@@ -54,30 +56,35 @@ impl Incoming<'_> {
         let target = gate::read(parts, gateway.hosts())?;
         let (mount, target) = self.mount(target)?;
         record.mount = Some(Arc::clone(&mount));
-        // Where the proof is about the body, that comes first; from others no body is taken before the caller is known.
+        // Where the proof can be judged with the body alone, that comes first; from others no body is taken before the caller
+        // is known.
         let mut whole = None;
-        if gateway.callers().reads_body(mount.name()) {
+        if gateway.callers().reads_body(&parts.headers, mount.name()) {
             whole = Some(self.whole(gate::MOST_READ).await?);
         }
         let seen = Seen {
             connection: self.connection,
             method: &parts.method,
             target: parts.uri.path_and_query().map_or("", PathAndQuery::as_str),
-            path: self.path_below(&mount),
+            path: if self.mounts.only.is_some() { parts.uri.path() } else { path_below(parts.uri.path(), &mount) },
             query: target.query(),
             headers: &parts.headers,
-            body: whole.as_ref(),
+            body: None,
         };
         // Before anything is said of what there is.
         // G-28: caller first
-        let caller = gateway.callers().identify(&seen, mount.name()).map_err(unproven)?;
+        let with_body = Seen { body: whole.as_ref(), ..seen };
+        let caller = gateway.callers().identify(&with_body, mount.name()).map_err(unproven)?;
         record.caller = Some(caller.name().to_owned());
         record.proof = Some(caller.proof());
         let place = gateway.place(caller.name())?;
         let grants = caller.grants(mount.name());
         let body = self.unread.map(|_| self.length);
         let head = Head { method: &parts.method, target: &target, headers: &parts.headers, body };
-        let matched = mount.gate().head(&head, grants)?;
+        let matched = mount.gate().head(&head, grants).inspect_err(|refusal| {
+            let is_method = *refusal == Refusal::MethodDenied;
+            self.allow = is_method.then(|| mount.gate().operations().methods(target.segments()));
+        })?;
         let operation = matched.operation();
         record.operation = Some(operation.name().to_owned());
         let asked = Asked {
@@ -102,9 +109,10 @@ impl Incoming<'_> {
                 }
             },
         };
-        if let gate::Sent::Whole(body) = &sent {
-            record.bytes_in = u64::try_from(body.len()).unwrap_or(u64::MAX);
-        }
+        let read = if let gate::Sent::Whole(body) = &sent { Some(body) } else { None };
+        record.bytes_in = read.map_or(0, |body| u64::try_from(body.len()).unwrap_or(u64::MAX));
+        let seen = Seen { body: read, ..seen };
+        gateway.callers().check_body(caller, &seen, mount.name()).map_err(unproven)?;
         let written = user.as_ref().map(|user| user.written.as_str());
         let mut outgoing = matched.body(sent, written, grants)?;
         if let Some(user) = &user {
@@ -131,6 +139,7 @@ impl Incoming<'_> {
             is_idempotent: operation.is_idempotent() || mount.is_repeatable(&outgoing.call),
             streams: operation.is_stream(),
             timeout: operation.timeout(),
+            max_duration: operation.max_duration(),
             wait: gateway.wait(),
             call: &outgoing.call,
         };
@@ -153,13 +162,6 @@ impl Incoming<'_> {
         Ok((Arc::clone(mount), below))
     }
 
-    /// The path as sent, without that of the mount.
-    fn path_below(&self, mount: &Mount) -> &str {
-        let path = self.parts.uri.path();
-        let below = |path| str::strip_prefix(path, "/gateway/")?.strip_prefix(mount.name());
-        if self.mounts.only.is_some() { path } else { below(path).unwrap_or(path) }
-    }
-
     /// The body, read to its end.
     async fn whole(&self, bytes: usize) -> Result<Bytes, Unsent> {
         let Some(unread) = self.unread else { return Ok(Bytes::new()) };
@@ -180,6 +182,12 @@ impl Incoming<'_> {
         let most = u64::try_from(most).unwrap_or(u64::MAX);
         Upload::new(body, most).map(Some).ok_or(Refusal::BodyTooLarge)
     }
+}
+
+/// The path as sent, without that of the mount.
+fn path_below<'p>(path: &'p str, mount: &Mount) -> &'p str {
+    let below = path.strip_prefix("/gateway/").and_then(|rest| rest.strip_prefix(mount.name()));
+    below.unwrap_or(path)
 }
 
 fn unproven(Unproven(reason): Unproven) -> Unsent {

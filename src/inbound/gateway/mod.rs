@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, EXPECT, HeaderValue};
+use http::header::{ALLOW, CONNECTION, EXPECT, HeaderValue};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 
@@ -119,14 +119,16 @@ impl Mounts {
         let mut record = Record::new(&self.shared, RequestId::next(), TraceContext::of(&parts.headers));
         let length = body.size_hint().exact();
         let unread = (!body.is_end_stream()).then(|| Unread::new(body, phase.room()));
-        let mut call = Call { mounts: &self, parts: &parts, connection, unread: unread.as_ref(), length, upload: None };
+        let unread = unread.as_ref();
+        let mut call = Call { mounts: &self, parts: &parts, connection, unread, length, upload: None, allow: None };
         let passing = tokio::select! {
             biased;
             passing = call.run(&mut record) => passing,
             // T-49: cut calls
             () = self.shared.lifecycle.cut().cancelled() => Err(Refusal::Draining.into()),
         };
-        let is_read = match (&unread, &call.upload) {
+        let allow = call.allow.take().and_then(|methods| HeaderValue::try_from(methods).ok());
+        let is_read = match (unread, &call.upload) {
             (None, _) => true,
             (Some(_), Some(upload)) => upload.end() == Some(End::Whole),
             (Some(unread), None) => unread.is_over(asks_first).await,
@@ -150,6 +152,7 @@ impl Mounts {
                 response.map(|body| Answer::Own(Full::new(body)))
             }
         };
+        response.headers_mut().extend(allow.map(|methods| (ALLOW, methods)));
         if is_last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

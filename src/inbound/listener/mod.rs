@@ -105,6 +105,9 @@ pub(super) async fn serve<R: Answers>(
 ) {
     let all = limits.connections; // T-49: most connections
     let shares = if limits.of_identity { Shares::by_rank(all) } else { Shares::alike(all) };
+    if limits.of_identity {
+        metrics.inbound.connections_limit().add(i64::try_from(all).unwrap_or(i64::MAX));
+    }
     let heads = HeadRules {
         limits: HeadLimits { bytes: limits.head_bytes, lines: limits.headers },
         patience: Arc::new(Patience::new(limits.header_timeout, limits.idle_timeout, metrics)),

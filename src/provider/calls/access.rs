@@ -14,6 +14,7 @@ use crate::config;
 use crate::definition::{Key, Mistakes};
 use crate::outbound::{Outbound, Services};
 use crate::pacing::{Gate, Limiter};
+use crate::provider::ProviderStatus;
 use crate::provider::credentials::{Credentials, Needs, Vault};
 use crate::provider::definition::Class;
 use crate::secrets::Reports;
@@ -75,6 +76,17 @@ impl Access {
             outbound: services.outbound.clone(),
             clock: Arc::clone(&services.clock),
         }))
+    }
+
+    /// How it is doing now. It holds nothing secret and nothing of a user.
+    pub(in crate::provider) fn status(&self) -> ProviderStatus {
+        ProviderStatus {
+            name: self.name.to_string(),
+            preset: self.preset.clone(),
+            calls: self.gate.status(),
+            limiter_waiting: self.limits.limiter.as_ref().map(Limiter::waiting),
+            keys: self.vault.key_status(),
+        }
     }
 
     /// Whether there are other credentials than those of generation `used`, which were refused. The secrets are read again,

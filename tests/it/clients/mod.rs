@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sidemint::clock::{ManualClock, Timestamp};
+use sidemint::clock::{Clock as _, ManualClock, Timestamp};
 use sidemint::config::Environment;
 
 use crate::fakes::http::Script;
@@ -17,6 +17,7 @@ use crate::harness::{Service, config};
 use crate::judge::judge;
 
 mod listed;
+mod own;
 mod real;
 pub mod stand_ins;
 
@@ -38,9 +39,20 @@ async fn play<const N: usize>(
     time: Timestamp,
     routes: &str,
     secrets: [(&str, &str); N],
+    order: Value,
+) -> Value {
+    play_by(Arc::new(ManualClock::new(time)), name, routes, secrets, order).await
+}
+
+/// The same, by a clock that others have too.
+async fn play_by<const N: usize>(
+    clock: Arc<ManualClock>,
+    name: &str,
+    routes: &str,
+    secrets: [(&str, &str); N],
     mut order: Value,
 ) -> Value {
-    let clock = Arc::new(ManualClock::new(time));
+    let time = clock.now();
     let service = Service::start(&config(routes, &[]), &Environment::of(secrets), Arc::clone(&clock)).await;
     let hand = Fake::start(move |call| {
         clock.advance(Duration::from_secs(call.json["seconds"].as_u64().expect("seconds")));

@@ -1,4 +1,4 @@
-//! Client libraries before strict stand-ins of their providers.
+//! Client libraries before strict stand-ins of their providers. Where a library calls for tokens, our own module gives them as well.
 
 use serde_json::{Value, json};
 use sidemint::provider::{Alg, generate};
@@ -152,10 +152,12 @@ async fn sendbird_chat() {
     let id = "2D7B4CDB-932F-4082-9B09-A1153792DC8D";
     let lines = format!("app_id = \"{id}\"\napi_url = \"{}\"\n", api.api_url);
     let routes = route(PATH, "session", "sendbird", &lines);
-    let order = json!({"app_id": id, "ttl": 3600});
-    let seen = play("sendbird", NOW, &routes, [("SENDBIRD_API_TOKEN", api.secret)], order).await;
-    assert_eq!((&seen["user"], &seen["state"]), (&json!("alice"), &json!("OPEN")), "{seen}");
-    assert_renewed(&seen["tokens"]);
+    for module in [false, true] {
+        let order = json!({"app_id": id, "ttl": 3600, "module": module});
+        let seen = play("sendbird", NOW, &routes, [("SENDBIRD_API_TOKEN", api.secret)], order).await;
+        assert_eq!((&seen["user"], &seen["state"]), (&json!("alice"), &json!("OPEN")), "{seen}");
+        assert_renewed(&seen["tokens"]);
+    }
 }
 
 /// The provider of tokens is called when Stream says that one has ended, not before.
@@ -164,22 +166,26 @@ async fn stream_chat() {
     let api = stand_in("stream").await.unwrap();
     let key = "ym4hhpnpvx2j";
     let routes = route(PATH, "session", "stream", &format!("api_url = \"{}\"\n", api.api_url));
-    let order = json!({"key": key, "secret": api.secret, "ttl": 3600});
-    let secrets = [("STREAM_API_KEY", key), ("STREAM_API_SECRET", api.secret)];
-    let seen = play("stream-chat", NOW, &routes, secrets, order).await;
-    assert_eq!(asked(&seen), [GET, GET]);
-    assert_renewed(&seen["tokens"]);
+    for module in [false, true] {
+        let order = json!({"key": key, "secret": api.secret, "ttl": 3600, "module": module});
+        let secrets = [("STREAM_API_KEY", key), ("STREAM_API_SECRET", api.secret)];
+        let seen = play("stream-chat", NOW, &routes, secrets, order).await;
+        assert_eq!(asked(&seen), [GET, GET]);
+        assert_renewed(&seen["tokens"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn talkjs() {
     let api = stand_in("talkjs").await.unwrap();
     let routes = route(PATH, "session", "talkjs", &format!("api_url = \"{}\"\n", api.api_url));
-    let order = json!({"app_id": "tAbc123", "secret": api.secret, "ttl": 3600});
-    let secrets = [("TALKJS_APP_ID", "tAbc123"), ("TALKJS_SECRET_KEY", api.secret)];
-    let seen = play("talkjs", NOW, &routes, secrets, order).await;
-    assert_eq!(asked(&seen), [GET, GET]);
-    assert_renewed(&seen["tokens"]);
+    for module in [false, true] {
+        let order = json!({"app_id": "tAbc123", "secret": api.secret, "ttl": 3600, "module": module});
+        let secrets = [("TALKJS_APP_ID", "tAbc123"), ("TALKJS_SECRET_KEY", api.secret)];
+        let seen = play("talkjs", NOW, &routes, secrets, order).await;
+        assert_eq!(asked(&seen), [GET, GET]);
+        assert_renewed(&seen["tokens"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,11 +193,15 @@ async fn twilio_conversations() {
     let sid = |kind: &str| format!("{kind}{}", "0123456789abcdef".repeat(2));
     let (account, service) = (sid("AC"), sid("IS"));
     let routes = route(PATH, "session", "twilio", &format!("service_sid = \"{service}\"\n"));
-    let order = json!({"account": account, "service_sid": service, "secret": SECRET, "ttl": 3600});
-    let key = sid("SK");
-    let secrets = [("TWILIO_ACCOUNT_SID", account.as_str()), ("TWILIO_API_KEY", &key), ("TWILIO_API_SECRET", SECRET)];
-    let seen = play("twilio", NOW, &routes, secrets, order).await;
-    assert_eq!((&seen["user"], &seen["state"]), (&json!("alice"), &json!("connected")), "{seen}");
-    assert_eq!(asked(&seen), [GET, GET]);
-    assert_renewed(&seen["tokens"]);
+    for module in [false, true] {
+        let order =
+            json!({"account": account, "service_sid": service, "secret": SECRET, "ttl": 3600, "module": module});
+        let key = sid("SK");
+        let secrets =
+            [("TWILIO_ACCOUNT_SID", account.as_str()), ("TWILIO_API_KEY", &key), ("TWILIO_API_SECRET", SECRET)];
+        let seen = play("twilio", NOW, &routes, secrets, order).await;
+        assert_eq!((&seen["user"], &seen["state"]), (&json!("alice"), &json!("connected")), "{seen}");
+        assert_eq!(asked(&seen), [GET, GET]);
+        assert_renewed(&seen["tokens"]);
+    }
 }

@@ -134,3 +134,18 @@ async fn answers_end() {
     let outcomes: Vec<_> = fixture.service.log_lines(3).await.into_iter().map(|line| line["outcome"].clone()).collect();
     assert_eq!(outcomes, ["cut", "cut", "failed"]);
 }
+
+/// G-22: a byte now and then does not keep an answer going, nor the place that it holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_drips_ends() {
+    let fixture = Fixture::start().await;
+    let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    fixture.provider.next("/v1/rooms", Script::Endless(head, b"1\r\nx\r\n".to_vec()));
+    let mut connection = fixture.connect().await;
+    connection.send(request("GET", "/rooms", &[("Authorization", &proof())], b"")).await;
+    eventually("the answer is under way", async || fixture.provider.requests().len() == 1).await;
+    fixture.while_time_passes(Duration::from_secs(1), connection.wait_for_the_end()).await;
+    let line = fixture.service.log_lines(1).await.remove(0);
+    assert_eq!(line["outcome"], "cut");
+    assert!(line["bytes_out"].as_u64().is_some_and(|bytes| bytes < 16 * 1024 * 1024), "{line}");
+}

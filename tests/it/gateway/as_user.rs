@@ -112,9 +112,14 @@ async fn the_provider_is_told_where_the_definition_says() {
     let fixture =
         start(setup("as_user = { query = \"acting\", sent_as = \"query:acting\", encode = \"base64url\" }", "any"))
             .await;
-    for (target, headers) in [("/messages", &[("X-Chat-As-User", "alice")][..]), ("/messages?acting=alice", &[])] {
+    // An SDK writes it as the provider reads it.
+    let encoded = format!("/messages?acting={}", URL_SAFE_NO_PAD.encode("alice"));
+    for (target, headers) in [("/messages", &[("X-Chat-As-User", "alice")][..]), (encoded.as_str(), &[])] {
         assert_eq!(call(&fixture, "POST", target, headers).await, refused(200, "none"), "{target}");
         assert_eq!(fixture.provider.last().parameter("acting"), Some(URL_SAFE_NO_PAD.encode("u-alice")));
+    }
+    for target in ["/messages?acting=alice", "/messages?acting=YWxp*2U", "/messages?acting=_w"] {
+        assert_eq!(call(&fixture, "POST", target, &[]).await, refused(403, "as_user_denied"), "{target}");
     }
     let fixture = start(setup("as_user = { json = \"/senderId\" }", "any")).await;
     let headers = [("Content-Type", "application/json"), ("X-Chat-As-User", "alice")];

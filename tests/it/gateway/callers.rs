@@ -95,6 +95,8 @@ async fn a_grant_holds_for_every_value_of_a_parameter() {
         ("PUT", "/rooms/shop-1", "{\"room\":\"other\"}", (403, "parameter_denied")),
         ("PUT", "/rooms/shop-1", "{\"room\":\"shop-2\"}", (200, "none")),
         ("GET", "/events", "", (403, "operation_denied")),
+        // It is a parameter of its group, and stands in bodies, of which this call has none.
+        ("GET", "/rooms", "", (403, "operation_denied")),
     ] {
         let answer =
             if body.is_empty() { fixture.ask(method, target).await } else { fixture.json(method, target, body).await };
@@ -122,6 +124,24 @@ async fn a_key_and_a_network_must_both_hold() {
     assert_eq!(asked(&fixture, &[]).await, passed());
     assert_eq!(asked(&fixture, &[("Authorization", "Bearer whatever-the-sdk-wants")]).await, passed());
     assert_eq!(asked(&fixture, &[("Authorization", &shop)]).await, unauthorized());
+}
+
+/// A caller that signs whole requests changes nothing for the others: their bodies go on as they come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_signs_leaves_the_bodies_of_others_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("hmac");
+    std::fs::write(&key, "5e0e5e0e5e0e5e0e5e0e5e0e5e0e5e0e5e0e5e0e5e0e5e0e").unwrap();
+    let rest = format!(
+        "[gateway.callers.signer]\nhmac_key_files = [\"{}\"]\n\
+         [[gateway.callers.signer.grants]]\nprovider = \"own\"\nallow = [\"room.list\"]\n",
+        key.display()
+    );
+    let fixture = Setup { rest, ..Setup::default() }.start().await;
+    let large = vec![b'x'; 300 * 1024];
+    let answer = fixture.send("PUT", "/files/a", &[("Content-Type", "image/png")], &large).await;
+    assert_eq!((answer.status, code(&answer)), (200, "none"));
+    assert_eq!(fixture.provider.last().body.len(), large.len());
 }
 
 /// Waits for a look at the files that began after now.

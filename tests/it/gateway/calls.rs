@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::fixture::{Fixture, OTHER, SECRET, Setup, code, proof};
 use crate::client::{Connection, request};
+use crate::eventually::eventually;
 use crate::fakes::http::Script;
 
 /// What arrives is what matched, with the provider's credential in place of the caller's.
@@ -91,6 +92,8 @@ async fn a_body_that_is_too_large_ends_the_connection() {
     connection.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n")).await;
     let answer = connection.answer().await.expect("an answer");
     assert_eq!((answer.status, code(&answer)), (413, "body_too_large"));
+    let broken = async || fixture.provider.take_complaints() == ["a body that does not end"];
+    eventually("the provider sees that it breaks off", broken).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,6 +132,22 @@ async fn a_refusal_says_which_rule() {
         assert_eq!(answer.header("content-type"), Some("application/json"));
     }
     assert_eq!(fixture.provider.requests().len(), 0);
+}
+
+/// RFC 9110, 15.5.6.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_method_that_is_none_of_a_path_is_told_which_are() {
+    let fixture = Fixture::start().await;
+    for (method, target, allow) in [
+        ("PATCH", "/rooms", "GET, HEAD, POST"),
+        ("POST", "/rooms/lobby", "GET, HEAD, PUT, DELETE"),
+        ("HEAD", "/files/a", "PUT"),
+    ] {
+        let answer = fixture.ask(method, target).await;
+        let told: std::collections::BTreeSet<&str> = answer.header("allow").unwrap_or_default().split(", ").collect();
+        assert_eq!((answer.status, told), (405, allow.split(", ").collect()), "{method} {target}");
+    }
+    assert_eq!(fixture.ask("GET", "/nothing").await.header("allow"), None);
 }
 
 /// What is refused before it is a request says that it is ours as well.
@@ -187,4 +206,14 @@ async fn a_body_is_asked_for_once_the_call_is_matched() {
     connection.send(head("/nothing")).await;
     let answer = connection.answer().await.expect("an answer");
     assert_eq!((code(&answer), answer.header("connection")), ("operation_unknown", Some("close")));
+}
+
+/// A provider that the gateway alone calls is seen from outside as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_breaker_of_a_provider_without_sessions_is_seen() {
+    let fixture = Fixture::start().await;
+    let shown = fixture.service.ops("/metrics").await;
+    for line in ["sidemint_breaker_state{provider=\"own\"} 0", "sidemint_calls_running{provider=\"own\"} 0"] {
+        assert!(shown.text().lines().any(|own| own == line), "{line}");
+    }
 }

@@ -95,7 +95,7 @@ fn check_prints_mounts_callers_and_grants() {
             "caller          other: key",
             "grant           other on own: read room.list",
             "caller          shop: key + 127.0.0.0/8, acts as any user",
-            "grant           shop on own: read room.get, room.list; write room.create; destroy room.delete; only room = shop-* or lobby; 50 calls in 1s",
+            "grant           shop on own: read room.get; write room.create; destroy room.delete; only room = shop-* or lobby; 50 calls in 1s",
             "warning         the gateway's caller machine is known by its address alone; every process of this machine can call as it, so give it key_files",
         ]
     );

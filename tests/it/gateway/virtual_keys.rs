@@ -143,6 +143,21 @@ async fn a_jwt_is_verified_as_the_provider_would_verify_it() {
     assert_eq!(fixture.provider.requests().len(), 1);
 }
 
+/// G-15: a library makes tokens for users with the same key. Whoever was handed one is no caller.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_a_user_proves_no_caller() {
+    let lines = "auth = { jwt = { alg = \"HS256\", key = \"api_key\", claims = { iss = \"{{ config.app }}\", exp = \"{{ now.s + 60 }}\" } } }\n\
+                 virtual = { key_id = \"iss\", user_claims = [\"sub\"] }";
+    let fixture = start(lines).await;
+    for (subject, expected) in
+        [(Value::Null, 200), (json!(""), 200), (json!("alice"), 401), (json!(7), 401), (json!({}), 401)]
+    {
+        let claims = json!({ "iss": "shop", "exp": NOW.as_seconds() + 60, "sub": subject });
+        let line = format!("Bearer {}", jwt(&json!({ "alg": "HS256" }), &claims, SHOP));
+        assert_eq!(status(&fixture, "/apps/app1/channels", &[("Authorization", &line)]).await, expected, "{claims}");
+    }
+}
+
 /// As Stream has it: no end, and the key id in the query.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bare_jwt_without_an_end_and_a_key_id_in_the_query() {
@@ -236,6 +251,23 @@ async fn a_signed_request_has_the_body_that_was_signed() {
     assert_eq!(send(Some(md5(body)), &body.replace('x', "y")).await, 401);
     assert_eq!(send(None, body).await, 401);
     assert_eq!(fixture.provider.requests().len(), 1);
+}
+
+/// G-22: the signature is over a hash of the body, so whose it is is known before a byte of the body is taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_body_of_a_stranger_is_not_waited_for() {
+    let fixture = start(PUSHER).await;
+    let time = NOW.as_seconds().to_string();
+    let hash = data_encoding::HEXLOWER.encode(&Md5::digest("{}"));
+    let pairs = [("auth_key", "shop"), ("auth_timestamp", &time), ("auth_version", "1.0"), ("body_md5", &hash)];
+    let mut connection = fixture.connect().await;
+    let target = signed("POST", "/apps/app1/events", &pairs, OTHER);
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
+    );
+    connection.send(head.into_bytes()).await;
+    let answer = connection.answer_to("POST").await.expect("an answer before the body");
+    assert_eq!((answer.status, code(&answer)), (401, "caller_unauthorized"));
 }
 
 /// Where `auth` cannot be read backwards, the definition says where the key stands.

@@ -52,7 +52,8 @@ fn table() -> Table {
     for group in gateway["calls"].as_array().unwrap() {
         let prefix = group.get("prefix").unwrap_or(&gateway["prefix"]).as_str().unwrap();
         let claims = serde_json::to_string(&group["claims"]).unwrap();
-        let claims = claims.replace("{{ param.room }}", ROOM).replace("{{ param.destination }}", OTHER);
+        let claims = claims.replace("{{ param.room }}", ROOM).replace("{{ param.source }}", ROOM);
+        let claims = claims.replace("{{ param.destination }}", OTHER);
         for class in ["read", "write", "destroy", "secret"] {
             for (name, path) in group.get(class).and_then(toml::Value::as_table).into_iter().flatten() {
                 let path = format!("{prefix}{}", path.as_str().unwrap());

@@ -14,12 +14,14 @@ use crate::docs::{Block, blocks, pages};
 mod application;
 mod body;
 mod commands;
+mod front;
 mod gateway;
 mod gateway_operations;
 mod identity;
 mod peers;
 mod providers;
 mod readme;
+mod recipes;
 mod webhooks;
 
 /// The block of the page at `path` in this language that holds `mark`.

@@ -2,7 +2,7 @@
 // token that the application has got for the user until its end, and says when a session is about to end. The library then
 // tries the token that it has, and asks the handler for another one when that is refused.
 
-import { client, later, now, part, pending, serve } from "./stage.mjs";
+import { client, later, now, part, pending, serve, tokenSource } from "./stage.mjs";
 
 globalThis.WebSocket = await part("ws");
 const { default: SendbirdChat, SessionHandler } = await part("@sendbird/chat");
@@ -43,14 +43,14 @@ async function sendbird(app, issued) {
   return { url, tokens, warn };
 }
 
-client(async ({ app, path, app_id, ttl }) => {
+client(async ({ app, app_id, ttl, ...page }) => {
   const answered = () => app.asked.map(({ content }) => JSON.parse(content));
   const issued = (user, token) => {
     const own = answered().find((session) => session.token === token && session.chatUserId === user);
     return own && Date.parse(own.expiresAt) / 1000;
   };
   const fake = await sendbird(app_id, issued);
-  const token = async () => (await (await fetch(app.url + path)).json()).token;
+  const token = tokenSource({ app, ...page });
   const hosts = { customApiHost: fake.url, customWebSocketHost: fake.url.replace("http", "ws") };
   const chat = SendbirdChat.init({ appId: app_id, localCacheEnabled: false, ...hosts });
   const [refreshed, failed] = [pending(), pending()];

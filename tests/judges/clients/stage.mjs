@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { text } from "node:stream/consumers";
 
+import { ChatSession } from "../../../clients/js/chat-session.js";
 import { judge } from "../judge.mjs";
 
 export { part, resolve } from "../judge.mjs";
@@ -81,8 +82,8 @@ export function pending() {
 async function application(sidemint, user, files = {}) {
   const asked = [];
   const { url } = await serve(async (request, reply) => {
-    const own = files[request.url];
-    if (own) return reply.writeHead(200, { "Content-Type": own.type }).end(own.content);
+    const file = files[request.url];
+    if (file) return reply.writeHead(200, { "Content-Type": file.type }).end(file.content);
     const body = await text(request);
     const { host, connection, ...headers } = request.headers;
     delete headers["content-length"];
@@ -93,9 +94,18 @@ async function application(sidemint, user, files = {}) {
     });
     const content = await answer.text();
     asked.push({ method: request.method, path: request.url, body, status: answer.status, content });
-    reply.writeHead(answer.status, { "Content-Type": answer.headers.get("content-type") ?? "text/plain" }).end(content);
+    const passed = ["content-type", "retry-after", "x-request-id"].filter((name) => answer.headers.has(name));
+    // By the clock of the service: pages go by it.
+    const own = Object.fromEntries(passed.map((name) => [name, answer.headers.get(name)]));
+    reply.writeHead(answer.status, { ...own, Date: new Date().toUTCString() }).end(content);
   });
   return { url, asked, files };
+}
+
+/** What an application gives to a library that calls for tokens: a request for each, or, where the order is for it, our own module. */
+export function tokenSource({ app, path, module }) {
+  const url = app.url + path;
+  return module ? new ChatSession({ url, method: "GET" }).tokenProvider() : async () => (await (await fetch(url)).json()).token;
 }
 
 /** A judge of one client: `act` gets the order and the application, and gives what it saw. The clock begins at `time`. */

@@ -1,7 +1,7 @@
 // Stream's client library with a token provider. Stream is a strict stand-in: it takes tokens of `secret` for `user`, and
 // answers code 40 after their end, on which the library calls the provider again.
 
-import { client, later, now, part, serve } from "./stage.mjs";
+import { client, later, now, part, serve, tokenSource } from "./stage.mjs";
 
 const { StreamChat } = await part("stream-chat");
 const { jwtVerify } = await part("jose");
@@ -39,10 +39,10 @@ async function stream(key, secret) {
   return { url, tokens };
 }
 
-client(async ({ app, path, key, secret, ttl }) => {
+client(async ({ key, secret, ttl, ...page }) => {
   const fake = await stream(key, secret);
   const chat = new StreamChat(key, { baseURL: fake.url });
-  await chat.connectUser({ id: "alice" }, async () => (await (await fetch(app.url + path)).json()).token);
+  await chat.connectUser({ id: "alice" }, tokenSource(page));
   await chat.queryUsers({ id: "alice" });
   await later(ttl);
   await chat.queryUsers({ id: "alice" });

@@ -1,7 +1,7 @@
 // TalkJS' client library with `onNeedToken`. TalkJS is a strict stand-in: it takes tokens of `secret` for the app and the user
 // of the address, and says how long they are good; the library needs another one five minutes before that.
 
-import { client, later, now, part, pending, serve } from "./stage.mjs";
+import { client, later, now, part, pending, serve, tokenSource } from "./stage.mjs";
 
 const { getTalkSession } = await part("@talkjs/core");
 const { jwtVerify } = await part("jose");
@@ -38,10 +38,11 @@ async function talkjs(app, secret) {
   return { host, tokens, renewed: renewed.promise };
 }
 
-client(async ({ app, path, app_id, secret, ttl }) => {
+client(async ({ app_id, secret, ttl, ...page }) => {
   const fake = await talkjs(app_id, secret);
   const session = getTalkSession({ appId: app_id, userId: "alice", host: fake.host });
-  session.onNeedToken = async () => session.setToken((await (await fetch(app.url + path)).json()).token);
+  const token = tokenSource(page);
+  session.onNeedToken = async () => session.setToken(await token());
   const me = await session.currentUser.get();
   await later(ttl - 300);
   await fake.renewed;

@@ -3,7 +3,7 @@
 // does; and answers what the library asks to start for a user without conversations. The page gives the client another token
 // when it is told, as Twilio's documents print it.
 
-import { client, later, now, part, pending, serve } from "./stage.mjs";
+import { client, later, now, part, pending, serve, tokenSource } from "./stage.mjs";
 
 const { Client } = await part("@twilio/conversations");
 const { jwtVerify } = await part("jose");
@@ -77,9 +77,9 @@ async function twilio(account, service, secret) {
   return { uri: url.replace("http", "ws"), tokens, warn, renewed: renewed.promise };
 }
 
-client(async ({ app, path, account, service_sid, secret, ttl }) => {
+client(async ({ account, service_sid, secret, ttl, ...page }) => {
   const fake = await twilio(account, service_sid, secret);
-  const token = async () => (await (await fetch(app.url + path)).json()).token;
+  const token = tokenSource(page);
   const chat = new Client(await token(), { twilsock: { uri: fake.uri } });
   chat.on("tokenAboutToExpire", async () => chat.updateToken(await token()));
   await new Promise((resolve) => chat.on("initialized", resolve));

@@ -77,8 +77,13 @@ impl Writer<'_> {
             return Err(Refusal::BodyDenied);
         }
         let text = self.reader.value()?;
-        if let Some(parameter) = rules.parameter {
-            self.values.push((parameter, id(text).ok_or(Refusal::BodyInvalid)?));
+        // A lenient reader takes one value for a list of one, in which nothing was looked for.
+        // G-18: value in place of a list
+        if rules.holds_parameters() && text != "null" {
+            return Err(Refusal::BodyInvalid);
+        }
+        for parameter in &rules.parameters {
+            self.values.push((*parameter, id(text).ok_or(Refusal::BodyInvalid)?));
         }
         self.text.push_str(text);
         Ok(())

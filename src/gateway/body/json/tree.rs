@@ -19,8 +19,8 @@ pub(in crate::gateway) struct Tree {
     is_denied: bool,
     /// What is put here, whatever was sent.
     pub(super) set: Option<Set>,
-    /// The parameter whose value this is.
-    pub(super) parameter: Option<usize>,
+    /// The parameters whose value this is.
+    pub(super) parameters: Vec<usize>,
     /// Where only some members are allowed: whether this is one of them, and whether all below it are.
     allowed: Option<Allowed>,
 }
@@ -65,11 +65,7 @@ impl Tree {
 
     /// What stands at `pointer` is a value of this parameter.
     pub(in crate::gateway) fn find(&mut self, pointer: &str, parameter: usize) -> Result<(), Mistake> {
-        let own = self.at(pointer, false)?;
-        if own.parameter.is_some_and(|other| other != parameter) {
-            return Err("is the place of two parameters".into());
-        }
-        own.parameter = Some(parameter);
+        self.at(pointer, false)?.parameters.push(parameter);
         Ok(())
     }
 
@@ -82,11 +78,11 @@ impl Tree {
         }
         let mut below = self.members.iter_mut().map(|(_, member)| member).chain(self.every.as_deref_mut());
         below.try_for_each(Self::settle)?;
-        if self.set.is_some() && self.parameter.is_some() {
+        if self.set.is_some() && !self.parameters.is_empty() {
             return Err("has a parameter where a value is put; write one of them".into());
         }
         // A value that is an id, or ours, has no members of its own.
-        if (self.set.is_some() || self.parameter.is_some()) && self.looks_inside() {
+        if (self.set.is_some() || !self.parameters.is_empty()) && self.looks_inside() {
             return Err("has a rule at a pointer and another one below it; write one of them".into());
         }
         Ok(())
@@ -115,6 +111,12 @@ impl Tree {
     /// Whether a value that is looked at must be an object.
     pub(super) fn is_of_object(&self) -> bool {
         !self.members.is_empty() && self.every.is_none()
+    }
+
+    /// Whether a value of a parameter stands somewhere in this one.
+    pub(super) fn holds_parameters(&self) -> bool {
+        let below = self.members.iter().map(|(_, member)| member).chain(self.every.as_deref());
+        below.into_iter().any(|own| !own.parameters.is_empty() || own.holds_parameters())
     }
 
     /// Whether only some of the values in this one are allowed.
@@ -199,10 +201,7 @@ impl Tree {
         if let Some(set) = &every.set {
             self.set(set.clone())?;
         }
-        match (self.parameter, every.parameter) {
-            (Some(own), Some(other)) if own != other => return Err("is the place of two parameters".into()),
-            (own, other) => self.parameter = own.or(other),
-        }
+        self.parameters.extend(&every.parameters);
         for (name, other) in &every.members {
             match self.members.iter_mut().find(|(own, _)| own == name) {
                 Some((_, own)) => own.take(other)?,

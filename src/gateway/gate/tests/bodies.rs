@@ -110,6 +110,11 @@ fn parameters_of_bodies_are_ids() {
     assert_eq!(json("POST /broadcast", r#"{"room":"r-a","rooms":["other"]}"#), Err(Refusal::BodyInvalid));
     assert_eq!(json("POST /broadcast", r#"{"rooms":[]}"#), Err(Refusal::BodyInvalid));
     assert!(json("POST /broadcast", r#"{"rooms":{"x":"r-a"}}"#).is_ok());
+    // A lenient reader takes one value for a list of one.
+    for body in [r#"{"room":"r-a","rooms":"other"}"#, r#"{"room":"r-a","rooms":7}"#, r#"{"room":"r-a","rooms":true}"#] {
+        assert_eq!(json("POST /broadcast", body), Err(Refusal::BodyInvalid), "{body}");
+    }
+    assert!(json("POST /broadcast", r#"{"room":"r-a","rooms":null}"#).is_ok());
     // What a proof names is what path, query and body name.
     for (line, body) in [("POST /rooms/a/mute", r#"{"room":"b"}"#), ("POST /rooms?room=b", r#"{"room":"a"}"#)] {
         assert_eq!(json(line, body), Err(Refusal::BodyInvalid), "{line}");
@@ -120,6 +125,33 @@ fn parameters_of_bodies_are_ids() {
         ("POST /rooms?room=a", r#"{"room":"a"}"#),
     ] {
         assert!(json(line, body).is_ok(), "{line}");
+    }
+}
+
+/// G-18: a parameter that stands in several fields has the value of each, and a field may be two parameters.
+#[test]
+fn a_parameter_may_stand_in_several_fields() {
+    let is_mine = |content_type: &'static str, body: &'static [u8]| {
+        let headers = [("content-type", content_type)];
+        let call = Call { line: "POST /moves", headers: &headers, body, granted: Granted::Rooms, ..Call::default() };
+        call.make().map(|made| made.parameters)
+    };
+    let named = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    for (content_type, here, elsewhere, twice) in [
+        (
+            "application/json",
+            &br#"{"from":"mine-1","to":"mine-2"}"#[..],
+            &br#"{"from":"mine-1","to":"other"}"#[..],
+            &br#"{"from":"mine-1","to":"mine-2","to":"mine-3"}"#[..],
+        ),
+        (FORM, b"from=mine-1&to=mine-2", b"from=mine-1&to=other", b"from=mine-1&to=mine-2&to=mine-3"),
+        (PROTO, b"\x0a\x06mine-1\x1a\x06mine-2", b"\x0a\x06mine-1\x1a\x05other", b"\x0a\x01a\x1a\x01b\x1a\x01b"),
+    ] {
+        let mut found = is_mine(content_type, here).expect("made");
+        found.sort();
+        assert_eq!(found, [named("from", "mine-1"), named("room", "mine-1"), named("room", "mine-2")]);
+        assert_eq!(is_mine(content_type, elsewhere), Err(Refusal::ParameterDenied), "{content_type}");
+        assert_eq!(is_mine(content_type, twice), Err(Refusal::BodyInvalid), "{content_type}");
     }
 }
 
@@ -215,6 +247,13 @@ fn the_user_is_ours_to_say() {
     assert_eq!(call("", None), Ok(None));
     assert_eq!(call(r#"{"senderId":"bob"}"#, None), Err(Refusal::AsUserDenied));
     assert_eq!(call(r#"{"SenderId":"bob"}"#, Some("alice")), Err(Refusal::BodyDenied));
+    // Nor does another type of body bring one.
+    for body in ["room=a&senderId=bob", "room=a&senderid=bob", "room=a&senderId[]=bob"] {
+        assert_eq!(send("POST /rooms", FORM, body.as_bytes()), Err(Refusal::BodyDenied), "{body}");
+    }
+    for content_type in ["application/json", FORM, PROTO] {
+        assert_eq!(send("PUT /files/a", content_type, b"{}"), Err(Refusal::TypeDenied), "{content_type}");
+    }
 }
 
 /// G-06: bodies have the types of the operation, and no encoding.

@@ -91,6 +91,24 @@ fn rules_reach_every_type() {
     assert_eq!(mistakes(&format!("{user}types = [\"form\"]\nwrite = {{ a = \"POST /a\" }}")).len(), 1);
 }
 
+/// G-18: where one call names our tenant, no other call takes any.
+#[test]
+fn a_tenant_is_no_parameter_elsewhere() {
+    for (paths, is_good) in [
+        (r#"a = "GET /apps/{=config.app_id}/users", b = "GET /apps/{app}/rooms""#, false),
+        (r#"a = "GET /apps/{=config.app_id}/users", b = "GET /apps/{app}""#, false),
+        (r#"a = "GET /apps/{=config.app_id}", b = "DELETE /apps/{app}/rooms/{room}""#, false),
+        (r#"a = "GET /{kind}/{=config.app_id}/users", b = "GET /apps/{app}""#, false),
+        (r#"a = "GET /apps/{=config.app_id}/users", b = "GET /rooms/{room}/users""#, true),
+        (r#"a = "GET /apps/{=config.app_id}/users", b = "GET /apps/{=config.app_id}/rooms/{room}""#, true),
+        (r#"a = "GET /apps/{=config.app_id}/users", b = "GET /apps/all""#, true),
+    ] {
+        let found = mistakes(&format!("[[calls]]\nread = {{ {paths} }}"));
+        let is_told = |problem: &String| problem.contains("other tenants would be reached by it");
+        assert!(if is_good { found.is_empty() } else { found.iter().any(is_told) }, "{paths}: {found:?}");
+    }
+}
+
 /// G-09: what carries a proof is no header of a caller.
 #[test]
 fn headers_of_ours_are_told_with_their_place() {

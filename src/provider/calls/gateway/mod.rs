@@ -23,6 +23,7 @@ use crate::config::{ConfigError, Listen};
 use crate::definition::{Key, Mistake, named_in};
 use crate::outbound::{Call, SendError};
 use crate::pacing::{Backoff, Limiter, Refusal, Secondary, SecondaryOutcome};
+use crate::provider::ProviderStatus;
 use crate::provider::compile::places::Places;
 use crate::provider::credentials::Credentials;
 use crate::provider::definition::{Class, gateway};
@@ -161,6 +162,11 @@ impl Gateway {
     /// Name of the provider in the configuration.
     pub fn name(&self) -> &str {
         &self.access.name
+    }
+
+    /// How it is doing now. It holds nothing secret and nothing of a user.
+    pub fn status(&self) -> ProviderStatus {
+        self.access.status()
     }
 
     /// Name of the definition.

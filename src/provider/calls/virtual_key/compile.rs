@@ -31,6 +31,9 @@ impl VirtualScheme {
         let mut refuse = |member: &str, problem: String| mistakes.refuse(format!("virtual.{member}").as_str(), problem);
         let kind = kind(&own, written, auths, needs).map_err(|mistake| refuse("header", mistake.problem)).ok();
         let is_jwt = matches!(kind, Some(Kind::Jwt { .. }));
+        if !is_jwt && kind.is_some() && !own.user_claims.is_empty() {
+            refuse("user_claims", "are of a JWT, and none is sent; remove them".to_owned());
+        }
         let mut place = |member: &str, text: &Option<String>| {
             let text = text.as_deref()?;
             Place::parse(text, is_jwt).map_err(|mistake| refuse(member, mistake.problem)).ok()
@@ -53,9 +56,11 @@ impl VirtualScheme {
         let of_auth = |auth: &Auth| matches!(auth, Auth::Signature { mac, .. } if signs_body(&mac.text));
         let of_set = section.set.query.values().chain(section.set.headers.values()).any(signs_body);
         let is_signature = matches!(kind, Some(Kind::Signature { .. }));
-        let reads_body = is_signature && (of_set || written.iter().any(of_auth));
+        // A hash of the body is compared once the caller is known: no body of a stranger is taken for it.
+        let reads_body = is_signature && written.iter().any(of_auth); // G-22: body of a stranger
+        let hashes_body = is_signature && of_set;
         match (kind, form) {
-            (Some(kind), Some(form)) => mistakes.or(Self { kind, key_id, time, form, reads_body }),
+            (Some(kind), Some(form)) => mistakes.or(Self { kind, key_id, time, form, reads_body, hashes_body }),
             _ => Err(mistakes),
         }
     }
@@ -91,7 +96,7 @@ fn kind(own: &VirtualKey, written: &[Auth], auths: &[StepAuth], needs: &Needs) -
                 _ => return Err(unknown()),
             };
             let expires = matches!(written, Auth::Jwt { jwt, .. } if jwt.claims.contains_key("exp"));
-            let rule = JwtRule { alg: signer.alg.name(), expires };
+            let rule = JwtRule { alg: signer.alg.name(), expires, of_users: own.user_claims.clone() };
             let word = scheme.trim_end().to_owned();
             Ok(Kind::Jwt { header: header.clone(), word, rule, hash, form: signer.form.clone() })
         }

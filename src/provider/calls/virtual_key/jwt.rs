@@ -19,12 +19,14 @@ const LEEWAY: i64 = 30;
 const REFUSED: [&str; 4] = ["crit", "b64", "zip", "enc"];
 
 /// What is asked of a JWT.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct JwtRule {
     /// Name of the algorithm.
     pub(super) alg: &'static str,
     /// Whether it must say when it expires.
     pub(super) expires: bool,
+    /// Claims that tokens for users have.
+    pub(super) of_users: Vec<String>,
 }
 
 /// A JWT whose times are good, and whose signature is still to be proven.
@@ -36,7 +38,7 @@ pub(super) struct UnverifiedJwt {
 }
 
 impl JwtRule {
-    pub(super) fn read(self, token: &str, now: Timestamp) -> Result<UnverifiedJwt, NotShown> {
+    pub(super) fn read(&self, token: &str, now: Timestamp) -> Result<UnverifiedJwt, NotShown> {
         let malformed = NotShown::KeyMalformed;
         let (text, signature) = token.rsplit_once('.').filter(|_| token.len() <= MOST_BYTES).ok_or(malformed)?;
         let (header, claims) = text.split_once('.').ok_or(malformed)?;
@@ -49,12 +51,22 @@ impl JwtRule {
             return Err(malformed);
         }
         let claims = object(claims)?;
+        // G-15: token for a user
+        if self.is_of_user(&claims) {
+            return Err(NotShown::KeyOfUser);
+        }
         self.check_times(&claims, now.as_seconds())?;
         let tag = BASE64URL.decode(signature).map_err(|_error| malformed)?;
         Ok(UnverifiedJwt { text: text.as_bytes().to_vec(), tag, claims })
     }
 
-    fn check_times(self, claims: &Map<String, Value>, now: i64) -> Result<(), NotShown> {
+    /// Whether it was made for a user: such a token is handed out, and whoever has it is no caller.
+    fn is_of_user(&self, claims: &Map<String, Value>) -> bool {
+        let has_value = |value: &Value| !value.is_null() && value != "";
+        self.of_users.iter().filter_map(|name| claims.get(name)).any(has_value)
+    }
+
+    fn check_times(&self, claims: &Map<String, Value>, now: i64) -> Result<(), NotShown> {
         let seconds = |name: &str| match claims.get(name) {
             None => Ok(None),
             Some(value) => whole(value).map(Some).ok_or(NotShown::KeyMalformed),

@@ -39,6 +39,7 @@ pub struct VirtualScheme {
     time: Option<(Place, Duration)>,
     form: KeyForm,
     reads_body: bool,
+    hashes_body: bool,
 }
 
 /// What an SDK sends as proof.
@@ -114,12 +115,19 @@ pub enum NotShown {
     KeyTime,
     /// It is for another body.
     KeyBody,
+    /// It was made for a user.
+    KeyOfUser,
 }
 
 impl VirtualScheme {
     /// Whether the body must be there before a request can be held against keys.
     pub fn reads_body(&self) -> bool {
         self.reads_body
+    }
+
+    /// Whether what is signed holds a hash of the body, which is compared once the body is there.
+    pub fn hashes_body(&self) -> bool {
+        self.hashes_body
     }
 
     /// Whether the name of the caller stands beside the key, so that the keys of no other caller come into question.

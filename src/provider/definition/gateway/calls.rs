@@ -6,8 +6,8 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::Gateway;
-use crate::definition::{Count, HOUR, Key, MILLI, Mistake, Span};
+use super::{Gateway, OneOrMany};
+use crate::definition::{Count, DAY, HOUR, Key, MILLI, Mistake, Span};
 
 /// Calls that have something in common. Whatever stands here is so for each of them.
 #[derive(Clone, Debug, Deserialize)]
@@ -62,6 +62,9 @@ pub struct Calls {
     /// How long the head of an answer is waited for; 10 s without it.
     #[serde(default)]
     pub timeout: Option<Span<HOUR, { 100 * MILLI }>>,
+    /// How long a call may take in all, to the last byte of its answer; 5 minutes without it.
+    #[serde(default)]
+    pub max_duration: Option<Span<DAY, { 1000 * MILLI }>>,
     /// Bytes of a body at most: 1 MiB without it, and never more than 256 KiB where a rule needs the body.
     #[serde(default)]
     pub max_body: Option<Count<{ 64 * 1024 * 1024 }, 1>>,
@@ -155,9 +158,9 @@ pub struct Selector {
     /// In a JSON body, by JSON Pointer; `*` is every item or member.
     #[serde(default)]
     pub json: Vec<String>,
-    /// In a protobuf body, by the number of the field.
+    /// In a protobuf body, by the number of the field; several where it stands in several fields.
     #[serde(default)]
-    pub proto: Option<u32>,
+    pub proto: OneOrMany<u32>,
     /// In a form.
     #[serde(default)]
     pub form: Vec<String>,
@@ -177,9 +180,9 @@ pub struct Forbidden {
     /// In a JSON body, by JSON Pointer; `*` is every item or member.
     #[serde(default)]
     pub json: Vec<String>,
-    /// In a protobuf body, by the number of the field.
+    /// In a protobuf body, by the number of the field; several where it stands in several fields.
     #[serde(default)]
-    pub proto: Option<u32>,
+    pub proto: OneOrMany<u32>,
     /// In a form.
     #[serde(default)]
     pub form: Vec<String>,

@@ -115,6 +115,10 @@ pub struct VirtualKey {
     /// How far that time may lie from now.
     #[serde(default)]
     pub skew: Option<Span<DAY>>,
+    /// Claims that the SDK's tokens for users have. With the same key it makes those too, so a JWT that has a value there was
+    /// made to be handed out, and proves no caller.
+    #[serde(default)]
+    pub user_claims: Vec<String>,
     /// How a key is written for the SDK: text with `{{ key }}` and `{{ caller }}`.
     #[serde(default)]
     pub form: Option<String>,

@@ -20,7 +20,7 @@ paths = "own_paths"
 claims = { video = { room = "{{ param.room }}" } }
 force = { "/app_id" = "{{ config.app_id }}" }
 params = { room = { json = ["/room"], proto = 1 } }
-forbid = [{ json = ["/egress"], proto = 6 }, { json = ["/permission"], in = ["room.join"] }]
+forbid = [{ json = ["/egress"], proto = 6 }, { json = ["/permission"], form = ["Permission"], in = ["room.join"] }]
 write = { "room.create" = "/rooms/{app_id}", "room.join" = "PUT /rooms/{room}" }
 [[calls]]
 as_user = "required"
@@ -98,6 +98,8 @@ fn an_operator_adds_calls_and_lifts_what_is_forbidden() {
     assert_eq!((gateway.own_groups, gateway.calls.len()), (2, 3));
     let holds = |call| gateway.calls[0].forbid.iter().map(|rule| rule.holds_for(call)).collect::<Vec<_>>();
     assert_eq!((holds("room.create"), holds("room.join")), (vec![true, false], vec![true, false]));
+    let by_form = filled(SECTION, r#"lift = { "room.join" = ["Permission"] }"#, &given()).expect("filled");
+    assert!(!by_form.calls[0].forbid[1].holds_for("room.join"));
     for (own, problem) in [
         (
             r#"lift = { "room.jion" = ["/x"] }"#,
