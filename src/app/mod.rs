@@ -30,7 +30,7 @@ use crate::outbound::{Outbound, Poster, Services};
 use crate::provider::{self, Definitions, Provider, Wanted};
 use crate::secrets::watch::Nudge;
 use crate::session::{Plan, Sessions};
-use crate::shared::{Shared, Tier};
+use crate::shared::{Redis, Shared, Tier};
 use crate::telemetry::{self, LogQueue, RequestLog};
 use crate::webhook::Webhook;
 use crate::webhook::store::sqlite::SealKey;
@@ -63,6 +63,8 @@ pub struct Blueprint {
     poster: Poster,
     /// The tier, where replicas share one.
     shared: Option<Arc<Shared>>,
+    /// What answers there, where the configuration says it.
+    redis: Option<Arc<Redis>>,
     /// By the section of the listeners.
     tls: BTreeMap<&'static str, Arc<Tls>>,
     clock: Arc<dyn Clock>,
@@ -103,6 +105,8 @@ impl Blueprint {
             errors.push(mistake);
             Outbound::new(Arc::clone(&clock)).map_err(fault)
         })?;
+        let redis = config.shared.as_ref().filter(|_| tier.is_none()).map(|own| Arc::new(Redis::new(own)));
+        let tier = tier.or_else(|| redis.clone().map(|redis| -> Arc<dyn Tier> { redis }));
         let shared = config.shared.as_ref().zip(tier).and_then(|(own, tier)| {
             let shared = Shared::new(own, tier, Arc::clone(&clock), &metrics);
             let fault = |mistake: Mistake| ConfigError::at(own.origin.clone(), mistake.within("cache.shared"));
@@ -182,6 +186,7 @@ impl Blueprint {
                 gateway: gateway.map(Arc::new),
                 poster,
                 shared,
+                redis,
                 tls,
                 clock,
                 metrics,
@@ -375,6 +380,7 @@ impl App {
         listeners.extend(gateway::listeners(&parts, bind)?);
         lifecycle.spawn(Arc::clone(&state.sessions).run_renewals());
         state.sessions.start_fleet();
+        blueprint.redis.iter().for_each(|redis| redis.start(&blueprint.clock, &lifecycle));
         blueprint.sources.start(&lifecycle);
         let nudge = watch_files(&blueprint, &state.sessions, &lifecycle);
         Ok(Self { blueprint, listeners, webhooks, lifecycle, ops_lifecycle, nudge })
@@ -429,6 +435,9 @@ impl App {
         }
         webhooks.start();
         readiness::when_random(&lifecycle);
+        if let Some(shared) = blueprint.shared.as_ref().filter(|_| blueprint.redis.is_some()) {
+            readiness::when_shared(shared, &blueprint.clock, &lifecycle);
+        }
         let store = webhooks.store;
         let failed = tokio::select! {
             () = shutdown => false,

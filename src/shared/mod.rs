@@ -222,6 +222,7 @@ impl Shared {
         let now = self.clock.moment();
         let ends = lease.time.plus(now.since(lease.at)).plus(left);
         let plain = Value { ends, session }.encode();
+        // F-04: sealed
         let value = self.keys.current().seal(lease.fence, &place.question, &plain, now);
         let value = value.filter(|value| value.len() <= MAX_VALUE).unwrap_or_default();
         self.give_back(place, lease, value, ends, sent).await

@@ -1,6 +1,9 @@
 //! The scripts and the client, on real servers.
 
-use std::process::{Child, Command, Stdio};
+mod live;
+mod server;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,41 +19,7 @@ use crate::secrets::Secret;
 use crate::shared::{
     Beat, End, Enter, Event, Fence, Land, LeaseToken, Model, Names, Outcome, SessionName, Slots, Take, Tier, TierTime,
 };
-
-/// A server on a free port of loopback, which ends with the test.
-struct Server {
-    child: Child,
-    port: u16,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Server {
-    async fn start() -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let text = port.to_string();
-        let child = Command::new("redis-server")
-            .args(["--port", &text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server; install it as docs of the tests say");
-        let server = Self { child, port };
-        while server.connect().await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        server
-    }
-
-    async fn connect(&self) -> Result<MultiplexedConnection, redis::RedisError> {
-        let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port))?;
-        client.get_multiplexed_async_connection().await
-    }
-}
+use server::{Program, Server};
 
 /// Scripts and model, asked the same at the same time of the tier.
 struct Both {
@@ -164,7 +133,7 @@ fn at(millis: i64) -> Fence {
 }
 
 /// Runs one step on both; `fences` are those that were given last.
-async fn same(both: &mut Both, step: &Step, fences: &mut std::collections::BTreeMap<SessionName, Fence>) {
+async fn same(both: &mut Both, step: &Step, fences: &mut BTreeMap<SessionName, Fence>) {
     match step.clone() {
         Step::Time(millis) => both.set(millis),
         Step::Enter { user, question, token: n, looks, renews } => {
@@ -229,7 +198,7 @@ async fn same(both: &mut Both, step: &Step, fences: &mut std::collections::BTree
 /// Whatever is asked, each script answers as the model does, also where the tier's clock jumps.
 #[tokio::test]
 async fn scripts_do_what_the_model_does() {
-    let server = Server::start().await;
+    let servers = [Server::start(Program::Redis).await, Server::start(Program::Valkey).await];
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::default()
@@ -237,9 +206,11 @@ async fn scripts_do_what_the_model_does() {
     for _ in 0..200 {
         let steps = prop::collection::vec(step(), 1..30);
         let steps = steps.new_tree(&mut runner).unwrap().current();
-        let (mut both, mut fences) = (Both::new(&server).await, std::collections::BTreeMap::new());
-        for step in &steps {
-            same(&mut both, step, &mut fences).await;
+        for server in &servers {
+            let (mut both, mut fences) = (Both::new(server).await, BTreeMap::new());
+            for step in &steps {
+                same(&mut both, step, &mut fences).await;
+            }
         }
     }
 }
@@ -247,7 +218,7 @@ async fn scripts_do_what_the_model_does() {
 /// F-06: what another client wrote is a miss, and no answer is large.
 #[tokio::test]
 async fn garbage_is_a_miss() {
-    let server = Server::start().await;
+    let server = Server::start(Program::Redis).await;
     let mut both = Both::new(&server).await;
     let name = name(0, 0);
     let large = "9".repeat(70_000);
@@ -293,7 +264,7 @@ async fn garbage_is_a_miss() {
 /// F-07: a lease that no replica can have taken is none.
 #[tokio::test]
 async fn a_lease_without_an_end_is_none() {
-    let server = Server::start().await;
+    let server = Server::start(Program::Redis).await;
     let mut both = Both::new(&server).await;
     let name = name(0, 0);
     let key = both.key(&name, "l:K");
@@ -309,7 +280,7 @@ async fn a_lease_without_an_end_is_none() {
 /// F-08: a budget that was set out of reach is back within two periods, and one of the past gives no more than a burst.
 #[tokio::test]
 async fn a_budget_out_of_reach_is_clamped() {
-    let server = Server::start().await;
+    let server = Server::start(Program::Redis).await;
     let mut both = Both::new(&server).await;
     let slots = Slots::new(Rate::new(90, Duration::from_secs(60)), 9);
     let budget = names().budget("", "chat");
