@@ -117,7 +117,7 @@ impl Dialer {
         reading.await.unwrap_or_else(|_| Err(DialError("secrets could not be read".to_owned())))
     }
 
-    fn client(&self, address: &str, user: RedisConnectionInfo, secrets: &Secrets) -> Result<Client, DialError> {
+    fn client(address: &str, user: RedisConnectionInfo, secrets: &Secrets) -> Result<Client, DialError> {
         let info = address.into_connection_info()?.set_redis_settings(user);
         // No setting asks for this; it must stay so.
         if matches!(info.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
@@ -149,7 +149,7 @@ impl Dialer {
     async fn first(&self, secrets: &Secrets) -> Result<MultiplexedConnection, DialError> {
         let url = self.config.urls.first().ok_or_else(|| DialError("no server is configured".to_owned()))?;
         let user = self.user(secrets.password.as_ref(), true);
-        Self::connect(&self.client(url.as_str(), user, secrets)?).await
+        Self::connect(&Self::client(url.as_str(), user, secrets)?).await
     }
 
     /// The server that the sentinels name, where it agrees.
@@ -171,7 +171,7 @@ impl Dialer {
         secrets: &Secrets,
     ) -> Result<MultiplexedConnection, DialError> {
         let user = self.user(secrets.sentinel_password.as_ref(), false);
-        let mut asked = Self::connect(&self.client(sentinel, user, secrets)?).await?;
+        let mut asked = Self::connect(&Self::client(sentinel, user, secrets)?).await?;
         let mut question = redis::cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(service);
         let named: Option<(String, u16)> = question.query_async(&mut asked).await?;
@@ -180,7 +180,7 @@ impl Dialer {
         let host = if host.contains(':') { format!("[{host}]") } else { host };
         let address = format!("{scheme}://{host}:{port}");
         let user = self.user(secrets.password.as_ref(), true);
-        Self::connect(&self.client(&address, user, secrets)?).await
+        Self::connect(&Self::client(&address, user, secrets)?).await
     }
 
     async fn cluster(&self, secrets: &Secrets) -> Result<redis::cluster_async::ClusterConnection, DialError> {

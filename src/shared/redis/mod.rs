@@ -28,6 +28,9 @@ use scripts::{Script, Scripts};
 
 /// Beats in vain after which a connection is given up: the server may be another one by now.
 const IN_VAIN: u32 = 4;
+/// Fields of a hash, and what they hold.
+type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Denied users on one page.
 const PAGE: u64 = 256;
 
@@ -147,7 +150,7 @@ impl Redis {
         let key = self.keys.event("d");
         let mut scan = redis::cmd("HSCAN");
         scan.arg(&key).arg(page).arg("COUNT").arg(PAGE);
-        let scanned: Result<(u64, Vec<(Vec<u8>, Vec<u8>)>), _> = scan.query_async(&mut wire).await;
+        let scanned = scan.query_async::<(u64, Rows)>(&mut wire).await;
         let (next, rows) = scanned.map_err(|error| self.away(&error, number))?;
         let until = |text: &[u8]| std::str::from_utf8(text).ok()?.parse().ok().map(TierTime::from_micros);
         let users = rows.iter().filter_map(|(user, time)| Some((UserName::parse(user)?, until(time)?))).collect();

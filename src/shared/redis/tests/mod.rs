@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
 use redis::Value;
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 
