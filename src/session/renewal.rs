@@ -179,10 +179,9 @@ impl Sessions {
                     let at = own.clock.moment().plus(RETRIES.after(1, None));
                     own.renewals.schedule(at, key.clone(), &entry);
                 }
-                Ok((_, How::Shared)) => {}
+                // Another replica has renewed it; or the entry is gone as well.
+                Ok((_, How::Shared)) | Err(SessionError::SignedOut | SessionError::Gone) => {}
                 Ok(_) => plan.counters.renewed.inc(),
-                // The entry is gone as well.
-                Err(SessionError::SignedOut | SessionError::Gone) => {}
                 Err(error) => own.renewal_failed(plan, &key, &entry, &error),
             }
         });

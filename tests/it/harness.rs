@@ -169,7 +169,7 @@ pub fn draw_with(
     definitions: &[(&str, &str)],
 ) -> Result<Blueprint, ConfigErrors> {
     let folder = tempfile::tempdir().expect("a folder");
-    draw_in(folder.path(), text, environment, clock, (definitions, None))
+    draw_in(folder.path(), text, environment, clock, definitions, None)
 }
 
 fn draw_in(
@@ -177,7 +177,8 @@ fn draw_in(
     text: &str,
     environment: &Environment,
     clock: Arc<ManualClock>,
-    (definitions, tier): (&[(&str, &str)], Option<Arc<dyn Tier>>),
+    definitions: &[(&str, &str)],
+    tier: Option<Arc<dyn Tier>>,
 ) -> Result<Blueprint, ConfigErrors> {
     let file: PathBuf = folder.join("config.toml");
     std::fs::write(&file, text).expect("written");
@@ -233,7 +234,7 @@ impl Service {
         tier: Option<Arc<dyn Tier>>,
     ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let blueprint = draw_in(folder.path(), text, environment, Arc::clone(&clock), (definitions, tier))
+        let blueprint = draw_in(folder.path(), text, environment, Arc::clone(&clock), definitions, tier)
             .unwrap_or_else(|errors| panic!("configuration refused:\n{errors}"));
         Self::of(blueprint, clock, folder).await
     }

@@ -1,6 +1,8 @@
-"""Server libraries of chat systems, unmodified, as gateway.mjs: the same orders and answers. `livekit`, `pusher`, `ably`, `twilio`."""
+"""Server libraries of chat systems, unmodified, as gateway.mjs: the same orders and answers. `livekit`, `pusher`, `ably`, `twilio`,
+`centrifugo`. `authority` is the file of the certificate that vouches for a server at `https:`."""
 import asyncio
 import json
+import os
 import sys
 from urllib.parse import urlsplit
 
@@ -85,9 +87,11 @@ class Pusher:
 
 
 class Ably:
-    """It gives its key to TLS alone; which authority to trust is in SSL_CERT_FILE."""
+    """It gives its key to TLS alone."""
 
-    def __init__(self, url, key, binary=False, **_):
+    def __init__(self, url, key, binary=False, authority=None, **_):
+        if authority:
+            os.environ["SSL_CERT_FILE"] = authority
         self.at = urlsplit(url)
         self.options = {"key": key, "use_binary_protocol": binary}
 
@@ -136,7 +140,31 @@ class Twilio:
         calls[name]()
 
 
-LIBRARIES = {"livekit": LiveKit, "pusher": Pusher, "ably": Ably, "twilio": Twilio}
+class Centrifugo:
+    def __init__(self, url, key, **_):
+        self.given = (f"{url}/api", key)
+
+    async def __call__(self, name, argument):
+        import cent
+
+        kinds = {
+            "channel.publish": cent.PublishRequest,
+            "channel.broadcast": cent.BroadcastRequest,
+            "channel.presence_stats": cent.PresenceStatsRequest,
+            "channel.history": cent.HistoryRequest,
+            "channel.history_remove": cent.HistoryRemoveRequest,
+            "channel.list": cent.ChannelsRequest,
+            "node.info": cent.InfoRequest,
+            "user.subscribe": cent.SubscribeRequest,
+            "user.disconnect": cent.DisconnectRequest,
+        }
+        request = kinds[name](**argument)
+        async with cent.AsyncClient(*self.given) as client:
+            # The client has a method for each kind, under the name that the HTTP API has for it.
+            return (await getattr(client, request.api_method)(request)).model_dump(mode="json")
+
+
+LIBRARIES = {"livekit": LiveKit, "pusher": Pusher, "ably": Ably, "twilio": Twilio, "centrifugo": Centrifugo}
 
 
 def failure(error):

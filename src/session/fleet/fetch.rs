@@ -168,7 +168,9 @@ impl Fleet {
         let (minted, began) = match made {
             Ok(made) => made,
             Err(error) => {
-                back.into_iter().for_each(|(place, lease)| mint.then(Next::Abandon(place, lease)));
+                if let Some((place, lease)) = back {
+                    mint.then(Next::Abandon(place, lease));
+                }
                 return Err(error);
             }
         };

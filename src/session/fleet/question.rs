@@ -98,7 +98,9 @@ impl Fields {
     fn list<'t>(&mut self, texts: impl Iterator<Item = Option<&'t str>>) {
         let texts: Vec<Option<&'t str>> = texts.collect();
         self.put(Some(&u32::try_from(texts.len()).unwrap_or(u32::MAX).to_be_bytes()));
-        texts.into_iter().for_each(|text| self.text(text));
+        for text in texts {
+            self.text(text);
+        }
     }
 }
 

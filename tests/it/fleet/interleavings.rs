@@ -118,10 +118,12 @@ impl World {
                 let landed = now(self.model.land(&land)).unwrap();
                 self.leased = self.leased.filter(|(holder, _)| *holder != number);
                 let later = self.kept.iter().any(|own| *own > fence && *own > self.mark);
-                let wanted = match fence <= self.mark {
-                    true => Landed::SignedOut,
-                    false if later => Landed::Older,
-                    false => Landed::Kept,
+                let wanted = if fence <= self.mark {
+                    Landed::SignedOut
+                } else if later {
+                    Landed::Older
+                } else {
+                    Landed::Kept
                 };
                 assert_eq!(landed, wanted);
                 if landed == Landed::Kept {
@@ -157,7 +159,9 @@ fn no_order_brings_back_what_a_sign_out_ended() {
     let mut seen = 0;
     orders(&mut steps, &mut Vec::new(), &mut |order| {
         let mut world = World::new();
-        order.iter().for_each(|actor| world.step(*actor));
+        for actor in order {
+            world.step(*actor);
+        }
         let best = world.kept.iter().filter(|fence| **fence > world.mark).max();
         match world.enter(None) {
             Outcome::Hit { fence, value } => {

@@ -145,7 +145,9 @@ async fn a_token_that_ends_the_others_is_told_to_all() {
     assert_eq!(world.token(0, "ada").await, "tok1");
     world.lands(0, 1.0).await;
     assert_eq!(world.token(1, "ada").await, "tok1");
+    world.clock.advance(Duration::from_secs(1));
     assert_eq!(token(&world.ask(1, "GET", "/two", "ada").await), "tok2");
+    world.clock.advance(Duration::from_secs(1));
     assert_eq!(world.token(1, "ada").await, "tok3", "the other one of this replica");
     world.lands(1, 2.0).await;
     world.hear().await;

@@ -143,7 +143,7 @@ async fn who_is_denied_through_the_tier_is_denied_by_all() {
     let second = 1_000_000;
     let now = u64::try_from(sidemint::clock::Clock::now(&*world.clock).as_millis()).unwrap() * 1000;
     let until = TierTime::from_micros(now + 600 * second);
-    world.model.tell(&Event::Denied(world.names().user("", "ada"), until)).await.unwrap();
+    world.model.tell(&Event::Denied(World::names().user("", "ada"), until)).await.unwrap();
     world.hear().await;
     let denied = world.ask(0, "GET", SESSION, "ada").await;
     assert_eq!((denied.status, denied.code()), (403, "user_denied".to_owned()));

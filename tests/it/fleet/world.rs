@@ -117,7 +117,7 @@ pub struct Replica {
 }
 
 /// What a world is made with.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Plan {
     /// Lines of the definition's `[token]`.
     pub token: &'static str,
@@ -332,7 +332,7 @@ impl World {
     }
 
     /// What the tier calls a user.
-    pub fn names(&self) -> Names {
+    pub fn names() -> Names {
         Names::new(&Secret::new("01".repeat(32).into_bytes())).unwrap()
     }
 }

@@ -14,7 +14,7 @@ use crate::parts::ejabberd::{self, Ejabberd};
 use crate::parts::liveblocks::{self, Liveblocks};
 use crate::parts::synapse::Synapse;
 
-const KEY: &str = "gwCANARYkey0123456789abcdefghijklmnopqrstuvw";
+pub const KEY: &str = "gwCANARYkey0123456789abcdefghijklmnopqrstuvw";
 
 /// The gateway before one provider.
 pub struct Mounted {

@@ -18,18 +18,25 @@ use crate::parts::proxies::own_address;
 use crate::presets::today;
 use crate::webhooks::preset::of_scheme;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn centrifugo() {
+/// A Centrifugo whose HTTP API is set up so, with one namespace.
+pub async fn centrifugo_server(http_api: Value, namespace: &Value) -> (SocketAddr, Part) {
     let (folder, address) = (tempfile::tempdir().unwrap(), own_address());
-    let namespace = json!({"name": "team", "presence": true, "allow_presence_for_subscriber": true});
     let text = json!({
         "http_server": {"address": address.ip(), "port": address.port()},
         "client": {"token": {"hmac_secret_key": SECRET}, "allowed_origins": ["*"]},
+        "http_api": http_api,
         "channel": {"namespaces": [namespace]},
     });
     std::fs::write(folder.path().join("config.json"), text.to_string()).unwrap();
     let part = Part::start("centrifugo", folder, &tool("bin/centrifugo"), ["-c", "config.json"], &[]);
     part.listens(address).await;
+    (address, part)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn centrifugo() {
+    let namespace = json!({"name": "team", "presence": true, "allow_presence_for_subscriber": true});
+    let (address, _part) = centrifugo_server(json!({}), &namespace).await;
     centrifuge_renews(Some(&format!("ws://{address}/connection/websocket"))).await;
 }
 

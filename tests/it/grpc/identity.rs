@@ -77,19 +77,19 @@ async fn a_signed_request_of_the_client_proves_nothing() {
     let mount = Mount::of(&[("key", key)]);
     let files = format!("[{}]", mount.toml("key"));
     let (service, fake) = start_with(&[("identity.peers.hmac_key_files", &files)]).await;
-    let text = |path: &str| {
+    let text = |host: &str, path: &str| {
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        format!("v2\n1777920000\nGET\nsidemint.test\n{path}\n{empty}\nx-forwarded-user:alice")
+        format!("v2\n1777920000\nGET\n{host}\n{path}\n{empty}\nx-forwarded-user:alice")
     };
     let tag = |text: &str| {
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key.as_bytes());
         data_encoding::HEXLOWER.encode(aws_lc_rs::hmac::sign(&key, text.as_bytes()).as_ref())
     };
-    let signature = |path: &str| format!("t=1777920000,v2={}", tag(&text(path)));
-    let headers = [ALICE, ("X-Chat-Peer-Signature", &*signature("/auth"))];
+    let signature = |host: &str, path: &str| format!("t=1777920000,v2={}", tag(&text(host, path)));
+    let headers = [ALICE, ("X-Chat-Peer-Signature", &*signature("sidemint.test", "/auth"))];
     assert_eq!(service.ask("GET", "/auth", &headers).await.status, 200, "the same over HTTP is good");
     fake.until(|fake| fake.mints() == 1).await;
-    let signature = signature("/app?x=1");
+    let signature = signature("app.test", "/app?x=1");
     let in_headers = Check::of(&[ALICE, ("X-Chat-Peer-Signature", &signature)]);
     let in_both = in_headers.clone().own("x-chat-peer-signature", &signature);
     let in_call = Check::of(&[ALICE]).own("x-chat-peer-signature", &signature);
@@ -98,18 +98,23 @@ async fn a_signed_request_of_the_client_proves_nothing() {
     }
 }
 
-/// T-01: a peer from a foreign network names no user, with metadata and principal as well.
+/// T-01: a peer from a foreign network names no user, nor one that does not show its secret, with metadata and principal as
+/// well.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_peer_is_not_believed() {
-    let (service, fake) = verified(&[("identity.peers.networks", "[\"192.0.2.0/24\"]")]).await;
-    for check in [
-        Check::of(&[ALICE]),
-        Check::of(&[]).metadata(JWT, "jwt", &claims(&json!("alice"))),
-        Check::of(&[]).principal("spiffe://corp/user/alice"),
-    ] {
-        assert_denied(&check.ask(&service).await.unwrap(), Code::PermissionDenied, 403);
+    let mount = Mount::of(&[("secret", SECRET)]);
+    let files = format!("[{}]", mount.toml("secret"));
+    for (key, value) in [("identity.peers.networks", "[\"192.0.2.0/24\"]"), ("identity.peers.secret_files", &files)] {
+        let (service, fake) = verified(&[(key, value)]).await;
+        for check in [
+            Check::of(&[ALICE]),
+            Check::of(&[]).metadata(JWT, "jwt", &claims(&json!("alice"))),
+            Check::of(&[]).principal("spiffe://corp/user/alice"),
+        ] {
+            assert_denied(&check.ask(&service).await.unwrap(), Code::PermissionDenied, 403);
+        }
+        assert!(fake.calls().is_empty());
     }
-    assert!(fake.calls().is_empty());
 }
 
 /// T-03, T-04, T-07, T-08 in the headers of a check.

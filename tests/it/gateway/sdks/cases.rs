@@ -21,6 +21,8 @@ pub enum Proven {
     Pusher,
     /// As a server token of Stream's.
     Stream,
+    /// As this header.
+    Key(&'static str),
 }
 
 /// One call of a library.
@@ -47,6 +49,8 @@ pub struct Case {
     pub key: &'static str,
     /// How the library wants a key to look; `KEY` stands for the caller's.
     pub shape: &'static str,
+    /// Whether it gives its key to TLS alone.
+    pub tls: bool,
     /// More for the constructor.
     pub options: Value,
     pub calls: Vec<Call>,
@@ -85,6 +89,7 @@ impl Case {
                 let key = if self.id.is_empty() { self.key.to_owned() } else { format!("{}:{}", self.id, self.key) };
                 assert_eq!(authorization(), format!("Basic {}", STANDARD.encode(key)), "{self}");
             }
+            Proven::Key(name) => assert_eq!(request.header(name), Some(self.key), "{self}"),
             Proven::Bearer => assert_eq!(authorization(), format!("Bearer {}", self.key), "{self}"),
             Proven::LiveKit => {
                 let token = authorization().strip_prefix("Bearer ").unwrap();
@@ -156,6 +161,7 @@ pub fn livekit(program: &'static str) -> Case {
         id: "APIreal",
         key: SECRET,
         shape: "KEY",
+        tls: false,
         options: json!({}),
         calls,
         headers: vec!["x-livekit-request-id"],
@@ -193,6 +199,7 @@ pub fn stream() -> Case {
         id: "appkey",
         key: SECRET,
         shape: "KEY",
+        tls: false,
         options: json!({}),
         calls,
         headers: vec!["x-stream-client", "x-client-request-id", "stream-auth-type"],
@@ -235,6 +242,7 @@ pub fn pusher(program: &'static str) -> Case {
         id: "appkey",
         key: SECRET,
         shape: "KEY",
+        tls: false,
         options: json!({"app": "4242"}),
         calls,
         headers: vec!["x-pusher-library"],
@@ -251,14 +259,19 @@ pub fn pusher(program: &'static str) -> Case {
     case
 }
 
-pub fn ably() -> Case {
+pub fn ably(program: &'static str) -> Case {
+    // The Python library writes a channel into the path as it is.
+    let [publish, history] = match program {
+        "gateway.py" => ["POST /channels/shop:1/messages", "GET /channels/shop:1/messages"],
+        _ => ["POST /channels/shop%3A1/messages", "GET /channels/shop%3A1/messages"],
+    };
     let calls = vec![
-        call("message.publish", json!({"channel": "shop:1", "data": "hi"}), "POST /channels/shop%3A1/messages"),
-        call("message.history", json!({"channel": "shop:1"}), "GET /channels/shop%3A1/messages"),
+        call("message.publish", json!({"channel": "shop:1", "data": "hi"}), publish),
+        call("message.history", json!({"channel": "shop:1"}), history),
         call("presence.get", json!({"channel": "shop-1"}), "GET /channels/shop-1/presence"),
     ];
     Case {
-        program: "gateway.mjs",
+        program,
         sdk: "ably",
         preset: "ably",
         settings: "",
@@ -266,11 +279,12 @@ pub fn ably() -> Case {
         id: "",
         key: "app123.key456:real0123456789abcdef0123456789",
         shape: "shop.gateway:KEY",
+        tls: program == "gateway.py",
         options: json!({}),
         calls,
         headers: vec!["x-ably-version", "ably-agent"],
         proofs: vec!["authorization"],
-        random: vec!["/0/id"],
+        random: vec!["/0/id", "/id"],
         proven: Proven::Basic,
         refused: json!({"status": 403, "code": 40300}),
         answers: |request| match &*request.method {
@@ -303,6 +317,7 @@ pub fn liveblocks() -> Case {
         id: "",
         key: "sk_real0123456789abcdef0123456789",
         shape: "sk_KEY",
+        tls: false,
         options: json!({}),
         calls,
         headers: Vec::new(),
@@ -349,6 +364,7 @@ pub fn twilio(program: &'static str) -> Case {
         id: "SK0123456789abcdef0123456789abcdef",
         key: SECRET,
         shape: "KEY",
+        tls: false,
         options: json!({"account": "AC0123456789abcdef0123456789abcdef"}),
         calls,
         headers: Vec::new(),
@@ -361,5 +377,37 @@ pub fn twilio(program: &'static str) -> Case {
             "GET" => Script::json(200, &json!({"conversations": [], "meta": {"key": "conversations", "page": 0}})),
             _ => Script::json(201, &json!({"sid": "CH1"})),
         },
+    }
+}
+
+pub fn centrifugo() -> Case {
+    let calls = vec![
+        call("channel.publish", json!({"channel": "shop:1", "data": {"ä": [1, 2.5]}}), "POST /api/publish"),
+        call("channel.broadcast", json!({"channels": ["shop:1", "shop:2"], "data": "hi"}), "POST /api/broadcast"),
+        call("channel.presence_stats", json!({"channel": "shop:1"}), "POST /api/presence_stats"),
+        call("channel.history", json!({"channel": "shop:1", "limit": 10}), "POST /api/history"),
+        call("channel.list", json!({"pattern": "shop:*"}), "POST /api/channels"),
+        call("user.subscribe", json!({"user": "alice", "channel": "shop:1"}), "POST /api/subscribe"),
+        call("user.disconnect", json!({"user": "alice"}), "POST /api/disconnect"),
+        call("channel.history_remove", json!({"channel": "shop:1"}), "POST /api/history_remove"),
+    ];
+    Case {
+        program: "gateway.py",
+        sdk: "centrifugo",
+        preset: "centrifugo",
+        settings: "",
+        secret: "api_key",
+        id: "",
+        key: SECRET,
+        shape: "KEY",
+        tls: false,
+        options: json!({}),
+        calls,
+        headers: Vec::new(),
+        proofs: vec!["x-api-key"],
+        random: Vec::new(),
+        proven: Proven::Key("x-api-key"),
+        refused: json!({"status": 403}),
+        answers: |_| Script::json(200, &json!({"result": {"channels": {}, "publications": []}})),
     }
 }

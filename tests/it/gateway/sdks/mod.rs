@@ -3,35 +3,74 @@
 
 mod cases;
 
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 use self::cases::Case;
 use super::recorder::{Recorder, Request, Rules};
+use crate::fakes::http::listen;
 use crate::judge::judge;
 use crate::parts::proxies::own_address;
 use crate::parts::sidemint::Program;
+use crate::pki::{Authority, Mount, Pair};
 
 /// The caller's own key.
 const KEY: &str = "gwCANARYkey0123456789abcdefghijklmnopqrstuvw";
 
 /// Where a library believes its provider to be, and what it proves itself with there.
 struct Account<'a> {
-    url: &'a str,
+    at: &'a At,
     id: &'a str,
     key: &'a str,
 }
 
+/// An address; where TLS is spoken there, with the file of the authority that vouches for it.
+struct At {
+    url: String,
+    authority: Option<PathBuf>,
+}
+
 /// The program, with a mount at `/`.
 struct Running {
-    url: String,
+    at: At,
     _program: Program,
     _folder: tempfile::TempDir,
+    _files: Mount,
+}
+
+/// A certificate for an address, and the files of it and its authority.
+fn certificate(address: IpAddr) -> (Pair, Mount) {
+    let authority = Authority::new();
+    let pair = authority.issue(&[&address.to_string()], "a server", 2040);
+    let files = Mount::of_pair(&pair, &authority.pem);
+    (pair, files)
+}
+
+/// Speaks TLS for a server that does not.
+async fn behind_tls(server: SocketAddr, acceptor: TlsAcceptor) -> SocketAddr {
+    let listener = TcpListener::bind((server.ip(), 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(listen(listener, move |near| {
+        let acceptor = acceptor.clone();
+        async move {
+            let (mut near, mut far) = (acceptor.accept(near).await?, TcpStream::connect(server).await?);
+            tokio::io::copy_bidirectional(&mut near, &mut far).await.map(|_| ())
+        }
+    }));
+    address
 }
 
 impl Case {
     /// All calls of the case, and what their user sees of each.
     fn call(&self, account: &Account<'_>) -> Vec<Value> {
-        let mut order = json!({"library": self.sdk, "url": account.url, "id": account.id, "key": account.key});
+        let mut order = json!({"library": self.sdk, "url": account.at.url, "id": account.id, "key": account.key});
+        if let Some(authority) = &account.at.authority {
+            order["authority"] = json!(authority);
+        }
         order["calls"] = self.calls.iter().map(|call| json!([call.name, call.argument])).collect();
         order.as_object_mut().unwrap().extend(self.options.as_object().cloned().unwrap_or_default());
         judge(self.program, order).as_array().unwrap().clone()
@@ -68,7 +107,14 @@ impl Case {
     /// All requests of the case when nothing is between.
     async fn straight(&self) -> Vec<Request> {
         let recorder = Recorder::start(Rules::default(), self.answers).await;
-        let outcomes = self.call(&Account { url: &recorder.base_url(), id: self.id, key: self.key });
+        let (pair, files) = certificate(recorder.address.ip());
+        let at = if self.tls {
+            let url = format!("https://{}", behind_tls(recorder.address, pair.acceptor()).await);
+            At { url, authority: Some(files.path("ca.crt")) }
+        } else {
+            At { url: recorder.base_url(), authority: None }
+        };
+        let outcomes = self.call(&Account { at: &at, id: self.id, key: self.key });
         for (call, outcome) in self.calls.iter().zip(&outcomes) {
             assert!(outcome.get("done").is_some(), "{self}: {}: {outcome}", call.name);
         }
@@ -79,13 +125,16 @@ impl Case {
     async fn gateway(&self, provider: &Recorder, allow: &[&str]) -> Running {
         let (mount, folder) = (own_address(), tempfile::tempdir().unwrap());
         let (key, secret) = (folder.path().join("key"), folder.path().join("secret"));
+        let (_, files) = certificate(mount.ip());
+        let tls = format!("[gateway.tls]\ncert_file = {}\nkey_file = {}", files.toml("tls.crt"), files.toml("tls.key"));
         std::fs::write(&key, KEY).unwrap();
         std::fs::write(&secret, self.key).unwrap();
         let rest = format!(
             "[gateway]\nlisten = \"{}\"\n[[gateway.mounts]]\nprovider = \"own\"\nlisten = \"{mount}\"\n\
-             [gateway.callers.shop]\nkey_files = [\"{}\"]\n[[gateway.callers.shop.grants]]\nprovider = \"own\"\n\
+             {}\n[gateway.callers.shop]\nkey_files = [\"{}\"]\n[[gateway.callers.shop.grants]]\nprovider = \"own\"\n\
              allow = {allow:?}\n[providers.own]\npreset = \"{}\"\napi_url = \"{}\"\n{}\n{}_file = \"{}\"\n",
             own_address(),
+            if self.tls { &tls } else { "" },
             key.display(),
             self.preset,
             provider.base_url(),
@@ -94,7 +143,12 @@ impl Case {
             secret.display()
         );
         let program = Program::start(&rest, &[], &[]).await;
-        Running { url: format!("http://{mount}"), _program: program, _folder: folder }
+        let at = if self.tls {
+            At { url: format!("https://{mount}"), authority: Some(files.path("ca.crt")) }
+        } else {
+            At { url: format!("http://{mount}"), authority: None }
+        };
+        Running { at, _program: program, _folder: folder, _files: files }
     }
 
     /// A provider that fails the test when what arrives is not as it must be.
@@ -124,7 +178,7 @@ async fn sends_the_same_through_the_gateway(case: &Case, straight: &[Request]) {
     let provider = case.provider().await;
     let allow: Vec<&str> = case.calls.iter().map(|call| call.name).collect();
     let running = case.gateway(&provider, &allow).await;
-    let outcomes = case.call(&Account { url: &running.url, id: "shop", key: &case.virtual_key() });
+    let outcomes = case.call(&Account { at: &running.at, id: "shop", key: &case.virtual_key() });
     for (call, outcome) in case.calls.iter().zip(&outcomes) {
         assert!(outcome.get("done").is_some(), "{case}: {}: {outcome}", call.name);
     }
@@ -140,7 +194,7 @@ async fn sends_the_same_through_the_gateway(case: &Case, straight: &[Request]) {
 async fn sees_refusals_as_its_own_errors(case: &Case) {
     let provider = case.provider().await;
     let running = case.gateway(&provider, &[case.calls[1].name]).await;
-    let mut refused = case.call(&Account { url: &running.url, id: "shop", key: &case.virtual_key() });
+    let mut refused = case.call(&Account { at: &running.at, id: "shop", key: &case.virtual_key() });
     assert!(refused[1].get("done").is_some(), "{case}: {}", refused[1]);
     refused.remove(1);
     for outcome in &refused {
@@ -148,7 +202,7 @@ async fn sees_refusals_as_its_own_errors(case: &Case) {
         assert_eq!(case.told(outcome), case.refused, "{case}: {outcome}");
     }
     let wrong = case.shape.replace("KEY", "gwOTHERkey0123456789abcdefghijklmnopqrstuvw");
-    for outcome in case.call(&Account { url: &running.url, id: "shop", key: &wrong }) {
+    for outcome in case.call(&Account { at: &running.at, id: "shop", key: &wrong }) {
         assert!(outcome.get("error").is_some(), "{case}: {outcome}");
         let text = outcome.to_string();
         assert!(!text.contains(KEY) && !text.contains(case.key), "{case}: {outcome}");
@@ -190,7 +244,17 @@ async fn pusher_on_python() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ably_on_node() {
-    play(cases::ably()).await;
+    play(cases::ably("gateway.mjs")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ably_on_python() {
+    play(cases::ably("gateway.py")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn centrifugo_on_python() {
+    play(cases::centrifugo()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
