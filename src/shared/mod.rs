@@ -57,6 +57,7 @@ pub struct Shared {
     health: Health,
     clock: Arc<dyn Clock>,
     timeout: Duration,
+    strict: bool,
     /// The tier's time at a moment of ours, as last seen.
     seen: Mutex<Option<(TierTime, Moment)>>,
     /// Replicas, as last seen; what the configuration expects before.
@@ -100,6 +101,7 @@ impl Shared {
                 health: Health::default(),
                 clock,
                 timeout: own.timeout,
+                strict: own.cut_off == config::CutOff::Strict,
                 seen: Mutex::default(),
                 replicas: AtomicU64::new(own.expect_replicas.unwrap_or(1).max(1)),
                 replica,
@@ -122,6 +124,11 @@ impl Shared {
     /// Whether the tier is asked. While it is not, each question has its answer at once.
     pub fn is_up(&self) -> bool {
         self.health.is_up()
+    }
+
+    /// Whether old sessions are not handed out while the tier is away.
+    pub fn is_strict(&self) -> bool {
+        self.strict
     }
 
     /// Replicas that share a budget: one at least.
