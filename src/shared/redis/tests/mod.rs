@@ -63,7 +63,7 @@ impl Both {
     }
 
     /// The key of a session of `user`, and of what belongs to it.
-    fn key(&self, name: &SessionName, rest: &str) -> String {
+    fn key(name: &SessionName, rest: &str) -> String {
         let rest = rest.replace('K', name.question.as_str());
         format!("sm1:test:{{{}}}:{rest}", name.user.as_str())
     }
@@ -225,7 +225,7 @@ async fn garbage_is_a_miss() {
     let large = "9".repeat(70_000);
     let digits = format!("{}{large}", "0000000000000001");
     for rest in ["s:K", "l:K", "x", "q"] {
-        let key = both.key(&name, rest);
+        let key = Both::key(&name, rest);
         for write in [
             vec!["SET", &key, &digits],
             vec!["SET", &key, "x"],
@@ -268,7 +268,7 @@ async fn a_lease_without_an_end_is_none() {
     let server = Server::start(Program::Redis).await;
     let mut both = Both::new(&server).await;
     let name = name(0, 0);
-    let key = both.key(&name, "l:K");
+    let key = Both::key(&name, "l:K");
     let ask = Enter { rate: None, ..enter(name, Some(token(0)), Fence::NONE) };
     for write in [vec!["SET", &key, "x"], vec!["SET", &key, "x", "EX", "86400"]] {
         both.command(&write).await;
