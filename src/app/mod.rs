@@ -30,6 +30,7 @@ use crate::outbound::{Outbound, Poster, Services};
 use crate::provider::{self, Definitions, Provider, Wanted};
 use crate::secrets::watch::Nudge;
 use crate::session::{Plan, Sessions};
+use crate::shared::{Redis, Shared, Tier};
 use crate::telemetry::{self, LogQueue, RequestLog};
 use crate::webhook::Webhook;
 use crate::webhook::store::sqlite::SealKey;
@@ -60,6 +61,10 @@ pub struct Blueprint {
     webhooks: Vec<Arc<Webhook>>,
     gateway: Option<Arc<Gateway>>,
     poster: Poster,
+    /// The tier, where replicas share one.
+    shared: Option<Arc<Shared>>,
+    /// What answers there, where the configuration says it.
+    redis: Option<Arc<Redis>>,
     /// By the section of the listeners.
     tls: BTreeMap<&'static str, Arc<Tls>>,
     clock: Arc<dyn Clock>,
@@ -83,6 +88,16 @@ impl Blueprint {
     /// Compiles definitions, reads secrets and keys, and checks routes against them. All mistakes that can be found in
     /// one pass are in the error.
     pub fn draw(config: Config, environment: &Environment, clock: Arc<dyn Clock>) -> Result<Self, ConfigErrors> {
+        Self::draw_on(config, environment, clock, None)
+    }
+
+    /// The same, on a tier that the caller brings.
+    pub fn draw_on(
+        config: Config,
+        environment: &Environment,
+        clock: Arc<dyn Clock>,
+        tier: Option<Arc<dyn Tier>>,
+    ) -> Result<Self, ConfigErrors> {
         let fault = |mistake: Mistake| ConfigErrors(vec![ConfigError::at("sidemint", mistake)]);
         let metrics = Arc::new(Metrics::new().map_err(|error| fault(error.to_string().into()))?);
         let mut errors = Vec::new();
@@ -90,6 +105,13 @@ impl Blueprint {
             errors.push(mistake);
             Outbound::new(Arc::clone(&clock)).map_err(fault)
         })?;
+        let redis = config.shared.as_ref().filter(|_| tier.is_none()).map(|own| Arc::new(Redis::new(own)));
+        let tier = tier.or_else(|| redis.clone().map(|redis| -> Arc<dyn Tier> { redis }));
+        let shared = config.shared.as_ref().zip(tier).and_then(|(own, tier)| {
+            let shared = Shared::new(own, tier, Arc::clone(&clock), &metrics);
+            let fault = |mistake: Mistake| ConfigError::at(own.origin.clone(), mistake.within("cache.shared"));
+            shared.map_err(|mistakes| errors.extend(mistakes.into_iter().map(fault))).ok()
+        });
         let (definitions, mistakes) = Definitions::read(config.definitions.as_deref());
         errors.extend(mistakes);
         let is_read = |name: &str| definitions.texts().any(|(_, text)| text.contains(&format!("\"{name}\"")));
@@ -163,6 +185,8 @@ impl Blueprint {
                 webhooks,
                 gateway: gateway.map(Arc::new),
                 poster,
+                shared,
+                redis,
                 tls,
                 clock,
                 metrics,
@@ -221,7 +245,7 @@ impl Blueprint {
     pub fn sessions(&self, lifecycle: &Lifecycle) -> Arc<Sessions> {
         let clock = Arc::clone(&self.clock);
         let limits = (self.config.cache, self.config.limits);
-        Sessions::new(self.plans.clone(), limits, clock, lifecycle.clone(), &self.metrics)
+        Sessions::new((self.plans.clone(), self.shared.as_ref()), limits, clock, lifecycle.clone(), &self.metrics)
     }
 
     /// How many connections there may be.
@@ -355,6 +379,8 @@ impl App {
         let parts = gateway::Parts { blueprint: &blueprint, log: &state.log, limits, lifecycle: &lifecycle };
         listeners.extend(gateway::listeners(&parts, bind)?);
         lifecycle.spawn(Arc::clone(&state.sessions).run_renewals());
+        state.sessions.start_fleet();
+        blueprint.redis.iter().for_each(|redis| redis.start(&blueprint.clock, &lifecycle));
         blueprint.sources.start(&lifecycle);
         let nudge = watch_files(&blueprint, &state.sessions, &lifecycle);
         Ok(Self { blueprint, listeners, webhooks, lifecycle, ops_lifecycle, nudge })
@@ -409,6 +435,9 @@ impl App {
         }
         webhooks.start();
         readiness::when_random(&lifecycle);
+        if let Some(shared) = blueprint.shared.as_ref().filter(|_| blueprint.redis.is_some()) {
+            readiness::when_shared(shared, &blueprint.clock, &lifecycle);
+        }
         let store = webhooks.store;
         let failed = tokio::select! {
             () = shutdown => false,

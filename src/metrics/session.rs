@@ -6,8 +6,8 @@ use super::{Counter, Gauge};
 families! {
     /// Sessions, their cache and their renewal.
     SessionFamilies {
-        /// Sessions by route and how they came about: hit, stale (served while a refresh runs), minted (the request
-        /// waited), renewed (by the clock), expired (left unused).
+        /// Sessions by route and how they came about: hit, stale (served while a refresh runs), shared (taken over
+        /// from another replica), minted (the request waited), renewed (by the clock), expired (left unused).
         sessions(route, how): Counter = "sidemint_sessions_total";
         /// Sessions in the cache.
         cache_entries(): Gauge = "sidemint_cache_entries";

@@ -59,7 +59,7 @@ use user::UserId;
 
 use crate::clock::Timestamp;
 use crate::config::{self, ConfigError, Environment};
-use crate::definition::Mistakes;
+use crate::definition::{Mistake, Mistakes};
 use crate::outbound::Services;
 use crate::pacing::GateStatus;
 use crate::secrets::{Fingerprint, Reload};
@@ -86,6 +86,8 @@ pub struct Provider {
     access: Arc<Access>,
     compiled: Compiled,
     upserts: Upserts,
+    /// Name of what was configured.
+    configured: Fingerprint,
 }
 
 /// What a provider is configured for.
@@ -119,17 +121,19 @@ pub fn configure(
 ) -> Result<Configured, Vec<ConfigError>> {
     let (definition, places) = Places::of(name, table, environment, definitions).map_err(|error| vec![error])?;
     let assembled = assemble(name, table, &definition, environment, services, wanted);
-    let (access, sessions, rules) = assembled.map_err(|mistakes| places.errors(mistakes))?;
+    let (access, sessions, rules, plain) = assembled.map_err(|mistakes| places.errors(mistakes))?;
     let provider = sessions.map(|compiled| {
         let remember = table.upsert_memory.unwrap_or(compiled.remember);
         let upserts = Upserts::new(remember, name, &services.metrics);
-        Arc::new(Provider { access: Arc::clone(&access), compiled, upserts })
+        let configured = Fingerprint::of([name.as_bytes(), definitions.text(&table.preset).as_bytes(), &plain]);
+        Arc::new(Provider { access: Arc::clone(&access), compiled, upserts, configured })
     });
     let gateway = rules.map(|rules| Arc::new(Gateway::new(access, rules, places)));
     Ok(Configured { provider, gateway })
 }
 
-type Assembled = (Arc<Access>, Option<Compiled>, Option<calls::gateway::Rules>);
+/// The last is what is configured beside the definition and is not secret, as text.
+type Assembled = (Arc<Access>, Option<Compiled>, Option<calls::gateway::Rules>, Vec<u8>);
 
 fn assemble(
     name: &str,
@@ -146,6 +150,9 @@ fn assemble(
         settings::resolve_some(definition, |name| used.contains(name), &table.settings, environment)?
     };
     let given_twice = std::mem::take(&mut settings.cautions);
+    // What makes another user id, token or answer of the same question.
+    let plain = (&settings.plain.values, &table.user_prefix, table.user_unfit == config::Unfit::Hash);
+    let plain = serde_json::to_vec(&plain).map_err(|error| Mistake::from(error.to_string()))?;
     let parts = compile::compile(name, definition, settings, table, &services.metrics, wanted)?;
     let compile::Parts { mut sessions, mut gateway, limits, needs } = parts;
     match (&mut sessions, &mut gateway) {
@@ -154,7 +161,7 @@ fn assemble(
         (None, None) => {}
     }
     let access = Access::open((name, &definition.name), needs, limits, table, services)?;
-    Ok((access, sessions, gateway))
+    Ok((access, sessions, gateway, plain))
 }
 
 impl Provider {
@@ -204,6 +211,11 @@ impl Provider {
         self.compiled.cache
     }
 
+    /// Whether a new token ends those that the provider made for the user before.
+    pub fn is_exclusive(&self) -> bool {
+        self.compiled.exclusive
+    }
+
     /// What the operator should know: one sentence each.
     pub fn cautions(&self) -> &[String] {
         &self.compiled.cautions
@@ -233,6 +245,13 @@ impl Provider {
         } else {
             Fingerprint::default()
         }
+    }
+
+    /// Name of the account for other processes: what is configured, and the credentials that sessions end with.
+    pub fn account(&self) -> Fingerprint {
+        let ends = self.compiled.lifetime.drop_on_credential_change;
+        let credentials = if ends { self.access.vault.current().abroad } else { Fingerprint::default() };
+        Fingerprint::of([self.configured.0, credentials.0])
     }
 
     /// Algorithm and key id, where tokens are signed here.

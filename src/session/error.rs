@@ -29,6 +29,12 @@ pub enum SessionError {
     /// The user signed out, or was denied, while the session was minted.
     #[error("the user signed out meanwhile")]
     SignedOut,
+    /// The operator denied the user in all replicas.
+    #[error("the user is denied")]
+    Denied,
+    /// The session that was to be renewed has ended meanwhile. A request that waits for the renewal tries anew.
+    #[error("the session has ended")]
+    Gone,
     /// The provider failed.
     #[error(transparent)]
     Provider(ProviderError),
@@ -64,6 +70,8 @@ impl SessionError {
             Self::Rate(_) => "user_rate",
             Self::Busy => "user_busy",
             Self::SignedOut => "signed_out",
+            Self::Denied => "denied",
+            Self::Gone => "gone",
             Self::Provider(error) => error.class.label(),
             Self::TooLarge => "too_large",
             Self::Incomplete => "incomplete",

@@ -6,18 +6,19 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Entry;
-use super::SessionError;
 use super::key::SessionKey;
+use super::{Entry, How, SessionError};
 use crate::lifecycle::Lifecycle;
+use crate::shared::{Fence, TierTime};
 
 /// How a flight ended.
-pub(super) type Outcome = Result<Arc<Entry>, SessionError>;
+pub(super) type Outcome = Result<(Arc<Entry>, How), SessionError>;
 
 /// What waits for the outcome of a flight.
 #[derive(Clone)]
@@ -25,6 +26,23 @@ pub(super) struct Waiter {
     outcome: watch::Receiver<Option<Outcome>>,
     /// Cancelled when the user leaves.
     left: CancellationToken,
+}
+
+/// From when on what a flight brings counts, once that is known: a sign-out elsewhere before it does not end it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Begun(Arc<AtomicU64>);
+
+impl Begun {
+    /// Notes the fence.
+    pub(super) fn set(&self, fence: Fence) {
+        self.0.store(fence.time().as_micros(), Ordering::Relaxed);
+    }
+
+    /// The fence; `None` before there is one.
+    fn fence(&self) -> Option<Fence> {
+        let micros = self.0.load(Ordering::Relaxed);
+        (micros > 0).then(|| Fence::at(TierTime::from_micros(micros)))
+    }
 }
 
 /// What flies: a mint, and what becomes of its outcome.
@@ -37,6 +55,9 @@ pub(super) trait Mission: Send + Sync + 'static {
 
     /// Looks after what came when the user had left.
     fn take_back(&self) -> impl Future<Output = ()> + Send;
+
+    /// Does what no request waits for. `landed` says whether the outcome was taken over.
+    fn settle(&self, landed: bool) -> impl Future<Output = ()> + Send;
 }
 
 /// Calls to providers that one user may have under way: as many rooms as a page opens at once.
@@ -46,13 +67,13 @@ const MOST: usize = 16; // T-54: mints of one user
 #[derive(Debug, Default)]
 pub(super) struct Flights {
     table: Mutex<Table>,
-    next: std::sync::atomic::AtomicU64,
+    next: AtomicU64,
 }
 
 #[derive(Default)]
 struct Table {
-    listed: HashMap<SessionKey, (u64, Waiter)>,
-    /// By chat subject.
+    listed: HashMap<SessionKey, Flight>,
+    /// By what the user is called.
     users: HashMap<Box<str>, User>,
 }
 
@@ -61,6 +82,13 @@ impl std::fmt::Debug for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Table").field("listed", &self.listed.len()).finish_non_exhaustive()
     }
+}
+
+/// One flight.
+struct Flight {
+    number: u64,
+    waiter: Waiter,
+    begun: Begun,
 }
 
 /// What is under way for one user.
@@ -94,42 +122,42 @@ impl Flights {
     /// it is still listed: what comes after a user was [dismissed](Self::dismiss) is taken back.
     pub(super) fn join<M: Mission>(
         self: &Arc<Self>,
-        key: &SessionKey,
+        (key, user): (&SessionKey, &str),
         lifecycle: &Lifecycle,
         cached: impl FnOnce() -> Option<Arc<Entry>>,
         may_begin: impl FnOnce() -> Result<(), SessionError>,
-        mission: impl FnOnce() -> M,
+        mission: impl FnOnce(Begun) -> M,
     ) -> Join {
         let mut table = self.table.lock();
-        if let Some((_, waiter)) = table.listed.get(key) {
-            return Join::Waits(waiter.clone());
+        if let Some(flight) = table.listed.get(key) {
+            return Join::Waits(flight.waiter.clone());
         }
         if let Some(entry) = cached() {
             return Join::Cached(entry);
         }
-        let user = key.chat_subject();
         if !table.has_room(user) {
             return Join::Refused(SessionError::Busy);
         }
         if let Err(error) = may_begin() {
             return Join::Refused(error);
         }
-        let number = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (report, outcome) = watch::channel(None);
         let own = table.users.entry(Box::from(user)).or_default();
         own.running += 1;
         own.listed.push(key.clone());
-        let waiter = Waiter { outcome, left: own.left.clone() };
-        table.listed.insert(key.clone(), (number, waiter.clone()));
+        let (waiter, begun) = (Waiter { outcome, left: own.left.child_token() }, Begun::default());
+        let flight = Flight { number, waiter: waiter.clone(), begun: begun.clone() };
+        table.listed.insert(key.clone(), flight);
         drop(table);
         // Frees the key even if the mint panics; those who wait then see the channel close.
         let running = Running { flights: Arc::clone(self), user: Box::from(user), left: waiter.left.clone() };
         let guard = Listed { running, key: key.clone(), number };
-        let mission = mission();
+        let mission = mission(begun);
         lifecycle.spawn(async move {
             let outcome = mission.mint().await;
             let landed = guard.strike_off(|| {
-                if let Ok(entry) = &outcome {
+                if let Ok((entry, _)) = &outcome {
                     mission.land(entry);
                 }
             });
@@ -139,37 +167,55 @@ impl Flights {
             } else if outcome.is_ok() {
                 mission.take_back().await;
             }
+            drop(guard);
+            mission.settle(landed).await;
         });
         Join::Began(waiter)
     }
 
     /// Lets a call pass that is no flight, but is made for one user just the same.
-    pub(super) fn pass(self: &Arc<Self>, chat_subject: &str) -> Result<Running, SessionError> {
+    pub(super) fn pass(self: &Arc<Self>, user: &str) -> Result<Running, SessionError> {
         let mut table = self.table.lock();
-        if !table.has_room(chat_subject) {
+        if !table.has_room(user) {
             return Err(SessionError::Busy);
         }
-        let user = table.users.entry(Box::from(chat_subject)).or_default();
-        user.running += 1;
-        let left = user.left.clone();
+        let own = table.users.entry(Box::from(user)).or_default();
+        own.running += 1;
+        let left = own.left.clone();
         drop(table);
-        Ok(Running { flights: Arc::clone(self), user: Box::from(chat_subject), left })
+        Ok(Running { flights: Arc::clone(self), user: Box::from(user), left })
     }
 
     /// The user signed out or was denied. Requests that wait for a flight of this user are told so at once; the flights go on,
     /// and their outcomes are taken back.
-    pub(super) fn dismiss(&self, chat_subject: &str) {
+    pub(super) fn dismiss(&self, user: &str) {
         let mut table = self.table.lock();
-        let Some(user) = table.users.get_mut(chat_subject) else { return };
+        let Some(user) = table.users.get_mut(user) else { return };
         std::mem::take(&mut user.left).cancel(); // T-66: dismissed mints
         for key in std::mem::take(&mut user.listed) {
             table.listed.remove(&key);
         }
     }
 
+    /// The same for a sign-out elsewhere, for the flights that it ends. One whose fence is not known yet will have a later
+    /// one, or finds the mark when it comes back.
+    pub(super) fn dismiss_up_to(&self, user: &str, mark: Fence) {
+        let mut table = self.table.lock();
+        let Table { listed, users } = &mut *table;
+        let Some(user) = users.get_mut(user) else { return };
+        let is_ended = |flight: &Flight| flight.begun.fence().is_some_and(|fence| fence <= mark);
+        user.listed.retain(|key| {
+            let ended = listed.get(key).is_some_and(is_ended); // F-10: flights that a mark ends
+            if ended && let Some(flight) = listed.remove(key) {
+                flight.waiter.left.cancel();
+            }
+            !ended
+        });
+    }
+
     /// What is under way for the user, since the user last left.
-    pub(super) fn of(&self, chat_subject: &str) -> Vec<SessionKey> {
-        self.table.lock().users.get(chat_subject).map(|user| user.listed.clone()).unwrap_or_default()
+    pub(super) fn of(&self, user: &str) -> Vec<SessionKey> {
+        self.table.lock().users.get(user).map(|user| user.listed.clone()).unwrap_or_default()
     }
 }
 
@@ -216,7 +262,7 @@ impl Listed {
     /// Takes the flight off the list, and runs `land` under the same lock if it was still on it. Says whether it was.
     fn strike_off(&self, land: impl FnOnce()) -> bool {
         let mut table = self.running.flights.table.lock();
-        let listed = table.listed.get(&self.key).is_some_and(|(number, _)| *number == self.number);
+        let listed = table.listed.get(&self.key).is_some_and(|flight| flight.number == self.number);
         if listed {
             land();
             table.listed.remove(&self.key);

@@ -20,7 +20,7 @@ pub(crate) fn answer_headers(bytes: &[u8]) {
     let at = Timestamp::from_seconds(1_777_920_000);
     // Some tokens do not end.
     let expires = (name.len() % 2 == 0).then_some(at);
-    let minted = Minted { token, expires, minted: at, user_id, extra: Vec::new() };
+    let minted = Minted { token, expires, minted: at, user_id, extra: Vec::new(), upserted: false };
     let profile = Profile { subject: &subject, name: Some(&name), ..Profile::default() };
     if let Answer::Headers(headers) = Answer::render(&Form::Headers(HeaderMap::new()), &minted, &api_url, &profile, &[])
     {

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use super::Entry;
 use super::flight::{self, Join};
 use super::key::SessionKey;
-use super::{Plan, SessionError, Sessions};
+use super::{How, Plan, SessionError, Sessions};
 use crate::clock::Moment;
 use crate::pacing::Backoff;
 use crate::trace::Origin;
@@ -174,9 +174,14 @@ impl Sessions {
             drop(permit);
             let Some((_, plan)) = own.asked_by(&key) else { return };
             match outcome {
+                // Another replica renews it, and will have put its own in the tier by then.
+                Ok((same, _)) if Arc::ptr_eq(&same, &entry) => {
+                    let at = own.clock.moment().plus(RETRIES.after(1, None));
+                    own.renewals.schedule(at, key.clone(), &entry);
+                }
+                // Another replica has renewed it; or the entry is gone as well.
+                Ok((_, How::Shared)) | Err(SessionError::SignedOut | SessionError::Gone) => {}
                 Ok(_) => plan.counters.renewed.inc(),
-                // The entry is gone as well.
-                Err(SessionError::SignedOut) => {}
                 Err(error) => own.renewal_failed(plan, &key, &entry, &error),
             }
         });

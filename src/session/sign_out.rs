@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::key::SessionKey;
-use super::{Plan, SessionError, Sessions};
+use super::key::{Question, SessionKey};
+use super::{Plan, SessionError, Sessions, SignedOut};
 use crate::identity::Identity;
 use crate::trace::Origin;
 
@@ -15,16 +15,23 @@ impl Sessions {
     /// Drops every session of the user, on all routes; those under way are not handed out. Then each provider
     /// with a call for it takes the user's tokens back, all at once and within the deadline of the route; the first
     /// failure is told after all have answered. One that takes longer is not waited for, but goes on.
+    ///
+    /// In a fleet, the other replicas are told at once; and once more when the provider has taken tokens back, because it took
+    /// those that they got meanwhile as well.
     pub async fn sign_out(
         self: &Arc<Self>,
         plan: &Plan,
         identity: &Identity<'_>,
         origin: Origin,
-    ) -> Result<(), SessionError> {
+    ) -> Result<SignedOut, SessionError> {
         let user = identity.chat_subject();
         // First, and whatever the rate: it costs nothing, and a user who signs out must be out.
         self.forget(&user); // T-66: forgotten at any rate
-        self.count(&user)?;
+        if let Err(error) = self.count(&user) {
+            self.sign_out_later(&user);
+            return Err(error);
+        }
+        let reached = self.sign_out_everywhere(&user).await;
         let mut asked = BTreeSet::new();
         let mut keys = Vec::new();
         for plan in &self.plans {
@@ -33,15 +40,17 @@ impl Sessions {
             }
         }
         if keys.is_empty() {
-            return Ok(());
+            return Ok(reached);
         }
-        let running = Arc::new(self.flights.pass(&user)?);
+        let running = Arc::new(self.flights.pass(&self.names.of(&user))?);
         let (report, mut reports) = mpsc::channel(keys.len());
         for key in keys {
             let (own, report, origin) = (Arc::clone(self), report.clone(), origin.clone());
             let running = Arc::clone(&running);
             self.lifecycle.spawn(async move {
-                let _unheard = report.send(own.revoke(&key, origin).await).await;
+                let revoked = own.revoke(&key, origin).await;
+                let _told_or_kept = own.sign_out_everywhere(key.chat_subject()).await;
+                let _unheard = report.send(revoked).await;
                 drop(running);
             });
         }
@@ -53,14 +62,30 @@ impl Sessions {
             }
             outcome
         };
-        self.within(plan, all).await
+        self.within(plan, all).await?;
+        Ok(reached)
     }
 
     /// Drops every session of a user, named as [`Identity::chat_subject`] does. That the provider knows the user stays
     /// known.
     pub fn forget(&self, chat_subject: &str) {
-        self.flights.dismiss(chat_subject);
-        self.store.remove_user(chat_subject);
+        self.forget_name(&self.names.of(chat_subject));
+    }
+
+    /// The same for one who is called so in our lists.
+    pub(super) fn forget_name(&self, user: &str) {
+        self.flights.dismiss(user);
+        self.store.remove_user(user);
+    }
+
+    /// Drops the user's other sessions at this provider, which a new one has ended.
+    pub(super) fn drop_others(&self, key: &SessionKey, plan: &Plan) {
+        for other in self.store.of(&self.names.of(key.chat_subject())) {
+            let is_of_it = |(_, own): (Question<'_>, &Arc<Plan>)| own.provider.name() == plan.provider.name();
+            if other != *key && self.asked_by(&other).is_some_and(is_of_it) {
+                self.store.remove(std::borrow::Borrow::borrow(&other));
+            }
+        }
     }
 
     /// Has the provider take back what it minted for a user who signed out or was denied meanwhile. It was not handed
@@ -70,8 +95,8 @@ impl Sessions {
         let same = |other: &SessionKey| {
             self.asked_by(other).is_some_and(|(_, other)| other.provider.name() == plan.provider.name())
         };
-        let user = key.chat_subject();
-        if self.flights.of(user).iter().chain(&self.store.of(user)).any(same) {
+        let user = self.names.of(key.chat_subject());
+        if self.flights.of(&user).iter().chain(&self.store.of(&user)).any(same) {
             return;
         }
         if let Err(error) = self.revoke(key, Origin::default()).await {

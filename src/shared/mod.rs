@@ -10,6 +10,7 @@ mod health;
 mod model;
 mod names;
 mod place;
+mod redis;
 mod seal;
 mod tier;
 mod value;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+pub use self::redis::Redis;
 pub use beat::Listener;
 pub use model::Model;
 pub use names::{AccountName, BudgetName, LeaseToken, Names, ProfileName, QuestionName, SessionName, UserName};
@@ -57,6 +59,7 @@ pub struct Shared {
     health: Health,
     clock: Arc<dyn Clock>,
     timeout: Duration,
+    strict: bool,
     /// The tier's time at a moment of ours, as last seen.
     seen: Mutex<Option<(TierTime, Moment)>>,
     /// Replicas, as last seen; what the configuration expects before.
@@ -100,6 +103,7 @@ impl Shared {
                 health: Health::default(),
                 clock,
                 timeout: own.timeout,
+                strict: own.cut_off == config::CutOff::Strict,
                 seen: Mutex::default(),
                 replicas: AtomicU64::new(own.expect_replicas.unwrap_or(1).max(1)),
                 replica,
@@ -122,6 +126,11 @@ impl Shared {
     /// Whether the tier is asked. While it is not, each question has its answer at once.
     pub fn is_up(&self) -> bool {
         self.health.is_up()
+    }
+
+    /// Whether old sessions are not handed out while the tier is away.
+    pub fn is_strict(&self) -> bool {
+        self.strict
     }
 
     /// Replicas that share a budget: one at least.
@@ -213,6 +222,7 @@ impl Shared {
         let now = self.clock.moment();
         let ends = lease.time.plus(now.since(lease.at)).plus(left);
         let plain = Value { ends, session }.encode();
+        // F-04: sealed
         let value = self.keys.current().seal(lease.fence, &place.question, &plain, now);
         let value = value.filter(|value| value.len() <= MAX_VALUE).unwrap_or_default();
         self.give_back(place, lease, value, ends, sent).await

@@ -287,7 +287,8 @@ async fn the_parts_of_a_mint_show_nothing_in_debug() {
     let profile =
         Profile { subject: USER, name: Some(NAME), email: Some(MAIL), groups: vec![GROUP], ..Profile::default() };
     assert_clean("Profile", &format!("{profile:?}"));
-    let order = Order { profile, inputs: vec![], ttl: Duration::from_secs(3600), origin: Origin::default() };
+    let order =
+        Order { profile, inputs: vec![], ttl: Duration::from_secs(3600), is_known: false, origin: Origin::default() };
     assert_clean("Order", &format!("{order:?}"));
     let minted = provider.mint_here(&order).unwrap();
     let shown = format!("{minted:?} {provider:?}");

@@ -208,7 +208,8 @@ async fn debug_errors_and_explanations_show_no_proof() {
     let blueprint = draw_with(&secrets.text(&fake), &environment, Arc::clone(&clock), &DEFINITIONS).unwrap();
     secrets.assert_kept("Blueprint", &format!("{blueprint:?} {blueprint} {:?}", blueprint.config()));
     let profile = Profile { subject: "alice", ..Profile::default() };
-    let order = Order { profile, inputs: vec![], ttl: Duration::from_secs(3600), origin: Origin::default() };
+    let order =
+        Order { profile, inputs: vec![], ttl: Duration::from_secs(3600), is_known: false, origin: Origin::default() };
     for plan in blueprint.plans() {
         let explained = plan.provider.explain(&order).unwrap();
         assert!(explained.to_string().contains("alice"), "{explained}");

@@ -17,8 +17,9 @@ use crate::webhooks::fixture::{Setup, signature};
 
 const PAGE: &str = include_str!("../../docs/errors.md");
 const ALICE: (&str, &str) = ("X-Forwarded-User", "alice");
-/// What no request of these tests can bring about: defects are not known, and no source here waits for keys.
-const OUT_OF_REACH: [Outcome; 2] = [Outcome::Internal, Outcome::IdentityUnavailable];
+/// What no request of these tests can bring about: defects are not known, no source here waits for keys, and no replica
+/// shares a tier.
+const OUT_OF_REACH: [Outcome; 3] = [Outcome::Internal, Outcome::IdentityUnavailable, Outcome::SignedOutHere];
 
 /// The cells of the rows of a table below a heading, backticks removed; «–» is empty.
 fn table(heading: &str) -> Vec<Vec<String>> {

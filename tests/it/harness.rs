@@ -10,6 +10,7 @@ use sidemint::clock::{Clock, ManualClock, Timestamp};
 use sidemint::config::{Config, ConfigErrors, Environment, Listen, Sources};
 use sidemint::lifecycle::Lifecycle;
 use sidemint::secrets::watch::Nudge;
+use sidemint::shared::Tier;
 use sidemint::telemetry::{Format, LogQueue};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -168,7 +169,7 @@ pub fn draw_with(
     definitions: &[(&str, &str)],
 ) -> Result<Blueprint, ConfigErrors> {
     let folder = tempfile::tempdir().expect("a folder");
-    draw_in(folder.path(), text, environment, clock, definitions)
+    draw_in(folder.path(), text, environment, clock, definitions, None)
 }
 
 fn draw_in(
@@ -177,6 +178,7 @@ fn draw_in(
     environment: &Environment,
     clock: Arc<ManualClock>,
     definitions: &[(&str, &str)],
+    tier: Option<Arc<dyn Tier>>,
 ) -> Result<Blueprint, ConfigErrors> {
     let file: PathBuf = folder.join("config.toml");
     std::fs::write(&file, text).expect("written");
@@ -186,7 +188,7 @@ fn draw_in(
         std::fs::write(own.join(format!("{name}.toml")), text).expect("written");
     }
     let sources = Sources { files: vec![file], definitions: Some(own), ..Sources::default() };
-    Blueprint::draw(Config::load(&sources, environment)?, environment, clock)
+    Blueprint::draw_on(Config::load(&sources, environment)?, environment, clock, tier)
 }
 
 impl Service {
@@ -220,8 +222,19 @@ impl Service {
         clock: Arc<ManualClock>,
         definitions: &[(&str, &str)],
     ) -> Self {
+        Self::start_on(text, environment, clock, definitions, None).await
+    }
+
+    /// The same on a tier that replicas share.
+    pub async fn start_on(
+        text: &str,
+        environment: &Environment,
+        clock: Arc<ManualClock>,
+        definitions: &[(&str, &str)],
+        tier: Option<Arc<dyn Tier>>,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let blueprint = draw_in(folder.path(), text, environment, Arc::clone(&clock), definitions)
+        let blueprint = draw_in(folder.path(), text, environment, Arc::clone(&clock), definitions, tier)
             .unwrap_or_else(|errors| panic!("configuration refused:\n{errors}"));
         Self::of(blueprint, clock, folder).await
     }

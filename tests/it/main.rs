@@ -45,6 +45,7 @@ mod docs;
 mod doctor;
 mod errors;
 mod files;
+mod fleet;
 mod gateway;
 mod go_judges;
 mod grpc;

@@ -20,7 +20,7 @@ const ASKING: [&str; 2] = ["get", "post"];
 const fn methods(outcome: Outcome) -> &'static [&'static str] {
     match outcome {
         Outcome::Ok => &ASKING,
-        Outcome::SignedOut => &["delete"],
+        Outcome::SignedOut | Outcome::SignedOutHere => &["delete"],
         Outcome::Options => &["options"],
         // Of subrequest routes, of webhooks, and of paths that are none; the last one has no operation here.
         Outcome::Anonymous

@@ -3,11 +3,13 @@
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use memchr::memmem::Finder;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// Shorter ones are found everywhere, and are no secrets.
+/// Shorter ones are found everywhere, and are no secrets. By so many bytes each spelling is found, and then compared: a search for
+/// all of a long one takes longer to prepare than most answers take to be searched, and what is made for one call is prepared
+/// for it.
 const LEAST_BYTES: usize = 8;
 /// What most encoders leave as it is.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -15,16 +17,28 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// What is looked for.
 #[derive(Default)]
 pub struct Needles {
-    finders: Vec<Finder<'static>>,
+    spellings: Vec<Spelling>,
     longest: usize,
     /// The bytes that one begins with, each once.
     firsts: Vec<u8>,
 }
 
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Text {
+    bytes: Vec<u8>,
+    /// Whether the character behind it holds bits of the secret as well.
+    has_rest: bool,
+}
+
+struct Spelling {
+    text: Text,
+    prefix: Finder<'static>,
+}
+
 impl fmt::Debug for Needles {
     /// They are secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Needles").field("count", &self.finders.len()).finish_non_exhaustive()
+        f.debug_struct("Needles").field("count", &self.spellings.len()).finish_non_exhaustive()
     }
 }
 
@@ -32,44 +46,49 @@ impl Needles {
     /// These secrets in all their spellings: as they are, percent-encoded, in JSON, and in base64 of either alphabet at each of
     /// the three places where they may begin in a longer text. Those shorter than 8 bytes are left out.
     pub fn new(secrets: impl IntoIterator<Item: AsRef<[u8]>>) -> Self {
-        let mut spellings: Vec<Vec<u8>> = Vec::new();
+        let mut texts = Vec::new();
         for secret in secrets {
             let secret = secret.as_ref();
             if secret.len() < LEAST_BYTES {
                 continue;
             }
-            spellings.push(secret.to_vec());
-            if let Ok(text) = std::str::from_utf8(secret) {
+            texts.push(Text::from(secret.to_vec()));
+            // The others are spelled the same in an address and in JSON.
+            if !secret.iter().copied().all(is_unreserved)
+                && let Ok(text) = std::str::from_utf8(secret)
+            {
                 let percent = utf8_percent_encode(text, ENCODED).to_string();
-                spellings.push(lower_escapes(&percent).into_bytes());
-                spellings.push(percent.into_bytes());
-                spellings.extend(in_json(text));
+                texts.extend([lower_escapes(&percent).into_bytes(), percent.into_bytes()].map(Text::from));
+                texts.extend(in_json(text).map(Text::from));
             }
-            spellings.extend(in_base64(secret));
+            add_base64(secret, &mut texts);
         }
-        spellings.sort_unstable();
-        spellings.dedup();
-        spellings.retain(|spelling| spelling.len() >= LEAST_BYTES);
-        let longest = spellings.iter().map(Vec::len).max().unwrap_or(0);
-        let mut firsts: Vec<u8> = spellings.iter().filter_map(|spelling| spelling.first().copied()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        texts.retain(|text| text.bytes.len() >= LEAST_BYTES);
+        let longest = texts.iter().map(|text| text.bytes.len()).max().unwrap_or(0);
+        let mut firsts: Vec<u8> = texts.iter().filter_map(|text| text.bytes.first().copied()).collect();
         firsts.dedup();
-        let finders = spellings.iter().map(|spelling| Finder::new(spelling).into_owned()).collect();
-        Self { finders, longest, firsts }
+        Self { spellings: texts.into_iter().map(Spelling::from).collect(), longest, firsts }
     }
 
     /// Whether nothing is looked for.
     pub fn is_empty(&self) -> bool {
-        self.finders.is_empty()
+        self.spellings.is_empty()
     }
 
-    /// Every place in `text` where one begins, with its end, in no order. Those that overlap are told as well.
+    /// Every place in `text` where one begins, with its end, in no order. Those that overlap are told as well. An end may lie
+    /// one byte behind that of `text`.
     pub(super) fn found(&self, text: &[u8]) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
-        for finder in &self.finders {
+        for Spelling { text: own, prefix } in &self.spellings {
             let mut from = 0;
-            while let Some(at) = text.get(from..).and_then(|rest| finder.find(rest)) {
-                found.push((from + at, from + at + finder.needle().len()));
-                from += at + 1;
+            while let Some(at) = text.get(from..).and_then(|rest| prefix.find(rest)) {
+                let start = from + at;
+                if text.get(start..).is_some_and(|rest| rest.starts_with(&own.bytes)) {
+                    found.push((start, start + own.bytes.len() + usize::from(own.has_rest)));
+                }
+                from = start + 1;
             }
         }
         found
@@ -80,7 +99,8 @@ impl Needles {
         // A whole one is found, so what has begun is shorter than the longest.
         let start = text.len().saturating_sub(self.longest.saturating_sub(1));
         let could_be = |end: &[u8]| {
-            self.finders.iter().any(|finder| finder.needle().len() > end.len() && finder.needle().starts_with(end))
+            let mut texts = self.spellings.iter().map(|spelling| &spelling.text.bytes);
+            texts.any(|own| own.len() > end.len() && own.starts_with(end))
         };
         let end = text.get(start..).unwrap_or_default();
         let begins =
@@ -96,7 +116,7 @@ impl Needles {
         }
         let mut masked = text.to_vec();
         for (start, end) in &found {
-            masked.get_mut(*start..*end).unwrap_or_default().fill(b'*');
+            masked.get_mut(*start..*end.min(&text.len())).unwrap_or_default().fill(b'*');
         }
         Some((masked, u64::try_from(found.len()).unwrap_or(u64::MAX)))
     }
@@ -113,7 +133,7 @@ fn lower_escapes(percent: &str) -> String {
 }
 
 /// As strings of JSON, which escape as little as they must, slashes as well, or everything beyond ASCII as well.
-fn in_json(text: &str) -> Vec<Vec<u8>> {
+fn in_json(text: &str) -> [Vec<u8>; 3] {
     let quoted = serde_json::Value::from(text).to_string();
     let plain = quoted.trim_start_matches('"').strip_suffix('"').unwrap_or_default().to_owned();
     let ascii = plain.chars().fold(String::new(), |mut ascii, c| {
@@ -125,25 +145,50 @@ fn in_json(text: &str) -> Vec<Vec<u8>> {
         }
         ascii
     });
-    [plain.replace('/', "\\/"), ascii, plain].map(String::into_bytes).to_vec()
+    [plain.replace('/', "\\/"), ascii, plain].map(String::into_bytes)
 }
 
-/// The characters that stand for nothing but the secret, wherever it begins within three bytes.
-fn in_base64(secret: &[u8]) -> Vec<Vec<u8>> {
-    let mut spellings = Vec::new();
+/// The characters that stand for nothing but the secret, wherever it begins within three bytes. The last character may hold
+/// bits of what follows.
+fn add_base64(secret: &[u8], texts: &mut Vec<Text>) {
     for (before, skipped) in [(0_usize, 0_usize), (1, 2), (2, 3)] {
-        let padded = [&vec![0; before], secret].concat();
-        // The last character may hold bits of what follows.
-        let whole = padded.len() * 8 / 6;
-        for text in [STANDARD_NO_PAD.encode(&padded), URL_SAFE_NO_PAD.encode(&padded)] {
-            spellings.extend(text.as_bytes().get(skipped..whole).map(<[u8]>::to_vec));
-        }
+        let mut padded = Vec::with_capacity(before + secret.len());
+        padded.resize(before, 0);
+        padded.extend_from_slice(secret);
+        let (whole, rest) = (padded.len() * 8 / 6, padded.len() * 8 % 6);
+        let text = STANDARD_NO_PAD.encode(&padded);
+        let text = text.as_bytes().get(skipped..whole).unwrap_or_default();
+        let url_safe = |byte: &u8| match byte {
+            b'+' => b'-',
+            b'/' => b'_',
+            byte => *byte,
+        };
+        let both = [text.iter().map(url_safe).collect(), text.to_vec()];
+        texts.extend(both.map(|bytes| Text { bytes, has_rest: rest > 0 }));
     }
-    spellings
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+impl From<Vec<u8>> for Text {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, has_rest: false }
+    }
+}
+
+impl From<Text> for Spelling {
+    fn from(text: Text) -> Self {
+        let prefix = text.bytes.get(..LEAST_BYTES).unwrap_or(&text.bytes);
+        Self { prefix: Finder::new(prefix).into_owned(), text }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     const SECRET: &str = "s3cr\u{e9}t/+\"key\"?&0123";
@@ -175,6 +220,25 @@ mod tests {
                 assert!(is_masked(&URL_SAFE_NO_PAD.encode(&text)), "{text}");
             }
         }
+    }
+
+    /// G-12: the last character of base64 may hold but two bits of the secret.
+    #[test]
+    fn no_bit_of_base64_is_left() {
+        for secret in ["topsecret", "topsecret1", "topsecret12"] {
+            let text = STANDARD_NO_PAD.encode(secret);
+            let (masked, count) = Needles::new([secret]).mask(text.as_bytes()).expect("it is found");
+            assert_eq!((masked, count), (vec![b'*'; text.len()], 1), "{secret}");
+        }
+    }
+
+    /// G-12: what begins like another secret is none.
+    #[test]
+    fn all_of_a_long_one_must_be_there() {
+        let secret = "a-long-header-and-then-what-differs";
+        let needles = Needles::new([secret]);
+        assert_eq!(needles.mask(b"a-long-header-and-then-what-is-else"), None);
+        assert!(needles.mask(format!("a-long-header-and-{secret}").as_bytes()).is_some());
     }
 
     #[test]

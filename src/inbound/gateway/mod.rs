@@ -93,6 +93,7 @@ impl Mounts {
 
 impl Answers for Mounts {
     const MARKS_REFUSALS: bool = true;
+    const ARE_LARGE: bool = true;
 
     fn answer(
         &self,

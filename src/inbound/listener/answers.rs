@@ -22,6 +22,9 @@ impl<B> Content for B where B: Body<Data = Bytes, Error: Into<Box<dyn std::error
 pub(in crate::inbound) trait Answers: Send + Sync + 'static {
     /// Whether answers to heads that are refused say that they are ours, as those of the gateway do.
     const MARKS_REFUSALS: bool = false;
+    /// Whether answers may be large, as those are that are passed on. Such a body is written as it comes; a copy of it into one
+    /// buffer with the head is quicker where it is small, and takes as much memory again.
+    const ARE_LARGE: bool = false;
 
     /// Answers one request, and tells `phase`. One with a `fault` is refused.
     fn answer(

@@ -295,10 +295,9 @@ impl<R: Answers> Shared<R> {
             Spoken::Http1 => {
                 let mut builder = http1::Builder::new();
                 // Heads were measured before hyper sees them, and a target may have grown to thrice its size.
-                // Answers are small: a copy into one buffer is quicker than a list of two.
                 builder
                     .timer(TokioTimer::new())
-                    .writev(false)
+                    .writev(R::ARE_LARGE)
                     .header_read_timeout(None)
                     .max_buf_size(limits.head_bytes.saturating_mul(3));
                 if limits.headers > USUAL_HEADERS {

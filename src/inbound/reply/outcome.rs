@@ -19,6 +19,8 @@ pub enum Outcome {
     Anonymous,
     /// The user signed out.
     SignedOut,
+    /// The user signed out here, and other replicas do not know it yet.
+    SignedOutHere,
     /// An answer to OPTIONS.
     Options,
     /// No identity, or an ambiguous one.
@@ -106,6 +108,7 @@ impl Outcome {
             Self::Ok => (StatusCode::OK, "", "ok"),
             Self::Anonymous => (StatusCode::OK, "", "anonymous"),
             Self::SignedOut => (StatusCode::NO_CONTENT, "", "signed_out"),
+            Self::SignedOutHere => (StatusCode::ACCEPTED, "Not yet signed out everywhere", "signed_out_here"),
             Self::Options => (StatusCode::NO_CONTENT, "", "options"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized", "unauthorized"),
             Self::PeerUntrusted => (StatusCode::FORBIDDEN, "Forbidden", "peer_untrusted"),
@@ -158,6 +161,7 @@ impl Outcome {
             | Self::Internal => Subrequest::ByMode("unavailable", StatusCode::SERVICE_UNAVAILABLE),
             // None of these is the end of a subrequest.
             Self::SignedOut
+            | Self::SignedOutHere
             | Self::Options
             | Self::OriginRefused
             | Self::HeaderMissing
@@ -255,6 +259,7 @@ impl From<&SessionError> for Outcome {
     fn from(error: &SessionError) -> Self {
         match error {
             SessionError::SignedOut => Self::Unauthorized,
+            SessionError::Denied => Self::UserDenied,
             SessionError::UserId => Self::UserIdInvalid,
             SessionError::Input => Self::InputRefused,
             SessionError::Rate(_) | SessionError::Busy => Self::RateLimited,
@@ -267,7 +272,7 @@ impl From<&SessionError> for Outcome {
                 }
             },
             SessionError::TooLarge | SessionError::Incomplete => Self::ProviderBadAnswer,
-            SessionError::Deadline => Self::ProviderUnavailable,
+            SessionError::Deadline | SessionError::Gone => Self::ProviderUnavailable,
             SessionError::Draining => Self::Draining,
             SessionError::Internal => Self::Internal,
         }

@@ -18,7 +18,7 @@ use crate::inbound::reply::{self, Base, Extras, Outcome};
 use crate::inbound::request::Request;
 use crate::inbound::request::body::BodyLimits;
 use crate::provider::{Dialect, Inputs};
-use crate::session::{Answer, How, SessionError};
+use crate::session::{Answer, How, SessionError, SignedOut};
 
 /// What the handler needs, put together at start.
 #[derive(Debug)]
@@ -92,8 +92,12 @@ impl SessionRoute {
         let identity = self.issuer.identify(request, body.as_deref()).await?;
         let named = self.issuer.resolver.user_member();
         input::of_body(request, &Inputs::default(), body.as_deref().filter(|_| named.is_some()), named)?;
-        self.issuer.sessions.sign_out(&self.issuer.plan, &identity, request.origin()).await?;
-        Ok(self.finish(request, Outcome::SignedOut, None, Extras::default()))
+        let reached = self.issuer.sessions.sign_out(&self.issuer.plan, &identity, request.origin()).await?;
+        let outcome = match reached {
+            SignedOut::Everywhere => Outcome::SignedOut,
+            SignedOut::Here => Outcome::SignedOutHere,
+        };
+        Ok(self.finish(request, outcome, None, Extras::default()))
     }
 
     /// Refuses pages that may not ask, and reads the body where it belongs to identity.

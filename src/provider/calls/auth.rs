@@ -95,7 +95,7 @@ impl StepAuth {
                 let signature = signature(mac, call, credentials, variables)?;
                 let text = format!("{prefix}{signature}");
                 match carrier {
-                    Carrier::Query(name) => append_query(&mut call.url, name, &text),
+                    Carrier::Query(name) => append_query(&mut call.url, [(name.as_str(), text.as_str())]),
                     Carrier::Header(name) => insert(call, name, &text)?,
                 }
                 Proof::Made(signature)
@@ -125,7 +125,7 @@ impl StepAuth {
                 insert(call, header, &format!("{scheme}{MASK} (a JWT with {})", ascii(&claims)))
             }
             Self::Signature { carrier: Carrier::Query(name), .. } => {
-                append_query(&mut call.url, name, MASK);
+                append_query(&mut call.url, [(name.as_str(), MASK)]);
                 Ok(())
             }
         }

@@ -217,7 +217,7 @@ impl Step {
     fn write_query(&self, url: &mut Url, variables: &Variables<'_>) -> Result<(), MissingValue> {
         for (name, template) in &self.query {
             if let Some(text) = template.render(variables)? {
-                append_query(url, name, &text);
+                append_query(url, [(name, &text)]);
             }
         }
         Ok(())

@@ -59,6 +59,8 @@ pub(super) struct Compiled {
     pub(super) lets: Vec<(String, Let)>,
     pub(super) mint: Mint,
     pub(super) cache: bool,
+    /// Whether a new token ends the user's others.
+    pub(super) exclusive: bool,
     pub(super) upsert: Sequence,
     pub(super) remember: Duration,
     pub(super) revoke: Sequence,
@@ -208,6 +210,7 @@ impl Compiler<'_> {
             cautions: self.cautions(mint.as_ref(), sessions.token.cache),
             mint: mint?,
             cache: sessions.token.cache,
+            exclusive: sessions.token.exclusive,
             upsert,
             remember: definition.upsert.as_ref().map_or(Duration::ZERO, |upsert| upsert.remember.0),
             revoke,

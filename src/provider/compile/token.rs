@@ -40,6 +40,10 @@ impl Compiler<'_> {
     }
 
     pub(super) fn mint(&mut self, token: &definition::Token, lifetime: &Lifetime) -> Option<Mint> {
+        if token.exclusive && (token.steps.is_empty() || !token.cache) {
+            let problem = "is about tokens that a provider makes and that are kept; remove it, or cache = false";
+            self.refuse("token.exclusive", problem);
+        }
         match (&token.jwt, &token.render, token.steps.is_empty()) {
             (Some(jwt), None, true) => self.jwt(jwt, lifetime),
             (None, Some(render), true) => {

@@ -31,6 +31,8 @@ pub(super) struct Credentials {
     pub(super) generation: u32,
     /// Name of the credentials that sessions end with.
     pub(super) sessions: Fingerprint,
+    /// The same for other processes, with the keys of tokens in it: what they minted ends with those as well.
+    pub(super) abroad: Fingerprint,
     /// How often sessions ended in a way that the secrets do not show: the key that verifies them was taken away, or the
     /// secrets are ones that sessions have ended with before.
     pub(super) endings: u32,
@@ -84,6 +86,7 @@ impl Credentials {
         Some(Self {
             generation: 1,
             sessions: Fingerprint::default(),
+            abroad: Fingerprint::default(),
             endings: 0,
             headers: Vec::new(),
             texts: Vec::new(),

@@ -35,9 +35,21 @@ pub(super) fn read(needs: &Needs, secrets: &Arc<SecretSet>) -> Result<(Credentia
     let found = needs.key.as_ref().map(|rule| reader.keys(rule, &parts)).unwrap_or_default();
     let user_key = reader.user_key();
     let Reader { secrets, mistakes } = reader;
-    let (generation, sessions, endings, signer) = (0, Fingerprint::default(), 0, None);
-    let credentials =
-        Credentials { generation, sessions, endings, headers, texts, parts, macs, signers, signer, user_key, secrets };
+    let unnamed = Fingerprint::default();
+    let credentials = Credentials {
+        generation: 0,
+        sessions: unnamed,
+        abroad: unnamed,
+        endings: 0,
+        headers,
+        texts,
+        parts,
+        macs,
+        signers,
+        signer: None,
+        user_key,
+        secrets,
+    };
     mistakes.or((credentials, found))
 }
 

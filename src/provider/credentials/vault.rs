@@ -1,6 +1,7 @@
 //! The generation in service, and how it is replaced.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +32,8 @@ pub(in crate::provider) struct Vault {
     ring: Mutex<Ring>,
     /// Names of the secrets so far, the current ones among them.
     former: Mutex<HashSet<Fingerprint>>,
+    /// A name that no other process has.
+    own: Fingerprint,
     /// When a refused call last asked for a look.
     asked: tokio::sync::Mutex<Option<Moment>>,
     /// Milliseconds that a token lives at most.
@@ -65,6 +68,7 @@ impl Vault {
             let opened = ring.insert(Ring::open(found, now));
             first.generation = 1;
             first.sessions = sessions(&needs, secrets, 0);
+            first.abroad = abroad(&needs, secrets);
             first.signer = opened.choose(named(&needs, &first.secrets), now);
             Ok(first)
         })?;
@@ -74,6 +78,7 @@ impl Vault {
             current,
             former,
             ring: Mutex::new(ring.unwrap_or_default()),
+            own: Fingerprint(RandomState::new().hash_one(()).to_be_bytes()),
             asked: tokio::sync::Mutex::default(),
             longest: AtomicU64::new(millis(longest)),
             needs,
@@ -153,6 +158,11 @@ impl Vault {
         let ends = self.come_back(secrets, old) || lost;
         new.endings = old.endings.saturating_add(u32::from(ends));
         new.sessions = sessions(&self.needs, secrets, new.endings);
+        new.abroad = abroad(&self.needs, secrets);
+        if new.endings > 0 {
+            // Only this process counts them: what it mints from now on is found by no other, and it finds nothing of theirs.
+            new.abroad = Fingerprint::of([&new.abroad.0[..], &self.own.0, &new.endings.to_be_bytes()]);
+        }
         new.signer = ring.choose(named(&self.needs, &new.secrets), now);
         let signs = ring.signs().filter(|name| before.as_deref() != Some(*name));
         if let Some(kid) = signs {
@@ -216,6 +226,11 @@ fn named<'s>(needs: &Needs, secrets: &'s SecretSet) -> Option<&'s str> {
 fn sessions(needs: &Needs, secrets: &SecretSet, endings: u32) -> Fingerprint {
     let key = needs.key.as_ref().map(|rule| rule.signer.secret.as_str());
     secrets.fingerprint_but(|name| key == Some(name) || needs.apart.contains(name), endings)
+}
+
+/// Name of every secret of sessions, for other processes.
+fn abroad(needs: &Needs, secrets: &SecretSet) -> Fingerprint {
+    secrets.fingerprint_but(|name| needs.apart.contains(name), 0)
 }
 
 fn millis(span: Duration) -> u64 {

@@ -23,6 +23,10 @@ pub struct Token {
     /// Whether one token may be handed out more than once. Signatures over a nonce or a socket may not.
     #[serde(default = "super::yes")]
     pub cache: bool,
+    /// Whether a new token ends those that the provider made for the user before. Then other sessions of the user are not
+    /// handed out any more.
+    #[serde(default)]
+    pub exclusive: bool,
 }
 
 /// A JWT signed here.

@@ -40,6 +40,8 @@ pub struct Order<'a> {
     pub inputs: Vec<Option<&'a str>>,
     /// Lifetime to ask for.
     pub ttl: Duration,
+    /// Whether another process has sent this profile to the provider, and not too long ago.
+    pub is_known: bool,
     /// The request that wants the token.
     pub origin: Origin,
 }
@@ -64,7 +66,25 @@ pub struct Minted {
     /// The user's id at the provider.
     pub user_id: String,
     /// Further members of the session: name and finished JSON.
+    #[serde(with = "texts")]
     pub extra: Vec<(String, Vec<u8>)>,
+    /// Whether the user was sent to the provider for it.
+    #[serde(skip)]
+    pub upserted: bool,
+}
+
+/// JSON is text: as a list of numbers it would travel at four times its size.
+mod texts {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(extra: &[(String, Vec<u8>)], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(extra.iter().map(|(name, value)| (name, String::from_utf8_lossy(value))))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, Vec<u8>)>, D::Error> {
+        let extra = Vec::<(String, String)>::deserialize(deserializer)?;
+        Ok(extra.into_iter().map(|(name, value)| (name, value.into_bytes())).collect())
+    }
 }
 
 impl std::fmt::Debug for Minted {
@@ -146,17 +166,25 @@ impl Provider {
         let as_sent = filled.as_ref().unwrap_or(order);
         let sent = Variables { lets: &lets, ..self.variables(&user, as_sent, credentials) };
         let known = self.upserts.remembers(&user.id, self.session_credentials(), as_sent, self.access.clock.moment());
+        let mut upserted = !known;
         if !known {
             self.upsert(&run, &sent, as_sent).await?;
         }
-        match self.ask(&run, &variables).await {
+        let outcome = match self.ask(&run, &variables).await {
             Err(error) if error.class == Class::UserMissing && known => {
                 self.upserts.forget(&user.id);
+                upserted = true;
                 self.upsert(&run, &sent, as_sent).await?;
                 self.ask(&run, &variables).await
             }
             outcome => outcome,
-        }
+        };
+        outcome.map(|minted| Minted { upserted, ..minted })
+    }
+
+    /// How long the provider is taken to know a user who was sent to it; `None` where users are not sent.
+    pub fn remembers_users(&self) -> Option<Duration> {
+        (!self.compiled.upsert.is_empty()).then(|| self.upserts.remembered())
     }
 
     /// Whether the provider has a call that takes all tokens of a user back.
@@ -271,7 +299,7 @@ impl Provider {
                 id.filter(|id| !id.is_empty()).ok_or_else(|| wrong("no user id in the answer"))?
             }
         };
-        Ok(Minted { token, expires, minted: variables.now, user_id, extra: self.extra(variables)? })
+        Ok(Minted { token, expires, minted: variables.now, user_id, extra: self.extra(variables)?, upserted: false })
     }
 
     /// Further members of the session. An optional one without value is left out.
@@ -301,6 +329,7 @@ mod tests {
             minted: Timestamp::from_millis(1_780_138_800_999),
             user_id: "alice".to_owned(),
             extra: vec![("room".to_owned(), br#"{"a":"\u00e4"}"#.to_vec())],
+            upserted: false,
         };
         for minted in [Minted { expires: None, ..minted.clone() }, minted] {
             let text = serde_json::to_string(&minted).expect("JSON");

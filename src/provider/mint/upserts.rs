@@ -82,7 +82,7 @@ impl Upserts {
         self.remember
     }
 
-    /// Whether this profile was sent, and not too long ago.
+    /// Whether this profile was sent, here or by another process, and not too long ago.
     pub(in crate::provider) fn remembers(
         &self,
         user_id: &str,
@@ -90,9 +90,11 @@ impl Upserts {
         order: &Order<'_>,
         now: Moment,
     ) -> bool {
-        let known = self.sent.get(user_id).is_some_and(|sent| {
-            sent.fingerprint == self.fingerprint(credentials, order) && now.since(sent.at) < self.remember
-        });
+        let sent = || self.sent.get(user_id);
+        let known = order.is_known
+            || sent().is_some_and(|sent| {
+                sent.fingerprint == self.fingerprint(credentials, order) && now.since(sent.at) < self.remember
+            });
         if known {
             self.skipped.inc();
         }

@@ -12,16 +12,21 @@ use crate::definition::{Key, Mistake, Segment, check_address};
 /// Everything but RFC 3986 «unreserved» is encoded in a path segment.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Adds a query parameter, encoded as RFC 3986 has it. (`application/x-www-form-urlencoded` writes a space as `+`, which
+/// Adds query parameters, encoded as RFC 3986 has it. (`application/x-www-form-urlencoded` writes a space as `+`, which
 /// not every system reads, and some that check signatures refuse.)
-pub(in crate::provider) fn append_query(url: &mut Url, name: &str, value: &str) {
-    let encode = |text| utf8_percent_encode(text, SEGMENT);
-    let pair = format!("{}={}", encode(name), encode(value));
-    let query = match url.query() {
-        Some(before) if !before.is_empty() => format!("{before}&{pair}"),
-        _ => pair,
-    };
-    url.set_query(Some(&query));
+pub(in crate::provider) fn append_query<T: AsRef<str>>(url: &mut Url, pairs: impl IntoIterator<Item = (T, T)>) {
+    let encode = |text: &T, query: &mut String| query.extend(utf8_percent_encode(text.as_ref(), SEGMENT));
+    let mut query = url.query().unwrap_or_default().to_owned();
+    for (name, value) in pairs {
+        if !query.is_empty() {
+            query.push('&');
+        }
+        encode(&name, &mut query);
+        query.push('=');
+        encode(&value, &mut query);
+    }
+    // Each time it is set, all of it is parsed.
+    url.set_query(Some(query.as_str()).filter(|query| !query.is_empty()));
 }
 
 /// Text with slots.

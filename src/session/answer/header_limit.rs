@@ -21,6 +21,7 @@ impl Plan {
             },
             inputs: inputs.iter().map(Option::as_deref).collect(),
             ttl: self.ttl,
+            is_known: false,
             origin: crate::trace::Origin::default(),
         };
         let made = if self.provider.is_local() { self.provider.mint_here(&order).ok() } else { None };
@@ -30,6 +31,7 @@ impl Plan {
             minted: self.provider.now(),
             user_id: order.profile.subject.to_owned(),
             extra: Vec::new(),
+            upserted: false,
         });
         let set = headers(frame, &minted, self.provider.api_url(), &order.profile);
         match set.map(|set| header_bytes(&set)) {

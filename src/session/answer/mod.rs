@@ -181,6 +181,7 @@ mod tests {
             minted: Timestamp::from_seconds(0),
             user_id: "user abc".to_owned(),
             extra: vec![("chatSettings".to_owned(), b"{\"a\":1}".to_vec())],
+            upserted: false,
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::session::fleet::UserNames;
 use crate::session::key::SessionKey;
 
 /// Lists by user. Users are kept as keyed hashes, and told apart by the keys themselves.
@@ -16,6 +17,7 @@ use crate::session::key::SessionKey;
 pub(in crate::session) struct Index {
     users: Mutex<HashMap<u64, Vec<Item>, ahash::RandomState>>,
     hasher: ahash::RandomState,
+    names: UserNames,
 }
 
 /// One session. Its address tells it from the one that replaces it under the same key.
@@ -34,11 +36,17 @@ impl Index {
     /// Sessions of one user at most: for as many rooms as a page could show, and too few to push out those of others.
     pub(in crate::session) const MOST: usize = 256;
 
+    /// An index in which users are called so.
+    pub(in crate::session) fn new(names: UserNames) -> Self {
+        Self { names, ..Self::default() }
+    }
+
     /// Lists a session. Tells which one is the oldest of this user, where there are more than may be.
     pub(in crate::session) fn add<T>(&self, key: &SessionKey, entry: &Arc<T>) -> Option<SessionKey> {
         let item = Item { key: key.clone(), address: address(entry) };
+        let hash = self.hash(&self.names.of(key.chat_subject()));
         let mut users = self.users.lock();
-        let own = users.entry(self.hash(key.chat_subject())).or_insert_with(|| Vec::with_capacity(1));
+        let own = users.entry(hash).or_insert_with(|| Vec::with_capacity(1));
         own.push(item);
         // T-54: sessions of one user
         let surplus = own.first().filter(|oldest| own.len() > Self::MOST && oldest.key != *key);
@@ -47,7 +55,7 @@ impl Index {
 
     /// Strikes a session off that the cache no longer holds.
     pub(in crate::session) fn remove<T>(&self, key: &SessionKey, entry: &Arc<T>) {
-        let hash = self.hash(key.chat_subject());
+        let hash = self.hash(&self.names.of(key.chat_subject()));
         let mut users = self.users.lock();
         if let Some(own) = users.get_mut(&hash) {
             own.retain(|item| item.address != address(entry));
@@ -57,11 +65,12 @@ impl Index {
         }
     }
 
-    /// The sessions of a user.
-    pub(in crate::session) fn of(&self, chat_subject: &str) -> Vec<SessionKey> {
+    /// The sessions of the user who is called so.
+    pub(in crate::session) fn of(&self, user: &str) -> Vec<SessionKey> {
         let users = self.users.lock();
-        let own = users.get(&self.hash(chat_subject)).into_iter().flatten();
-        own.filter(|item| item.key.chat_subject() == chat_subject).map(|item| item.key.clone()).collect()
+        let own = users.get(&self.hash(user)).into_iter().flatten().map(|item| item.key.clone()).collect::<Vec<_>>();
+        drop(users);
+        own.into_iter().filter(|key| self.names.of(key.chat_subject()) == user).collect()
     }
 
     #[cfg(test)]
@@ -69,8 +78,8 @@ impl Index {
         self.users.lock().values().map(Vec::len).sum()
     }
 
-    fn hash(&self, chat_subject: &str) -> u64 {
-        self.hasher.hash_one(chat_subject)
+    fn hash(&self, user: &str) -> u64 {
+        self.hasher.hash_one(user)
     }
 }
 

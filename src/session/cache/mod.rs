@@ -14,8 +14,10 @@ pub use entry::Entry;
 use index::Index;
 
 use crate::config;
-use crate::metrics::Metrics;
+use crate::metrics::{Gauge, Metrics};
+use crate::session::fleet::UserNames;
 use crate::session::key::SessionKey;
+use crate::shared::Fence;
 
 /// Memory of one entry beyond key and answer: entry, map slot, queue nodes, frequency sketch, place in the index.
 const OVERHEAD: usize = 500;
@@ -26,28 +28,34 @@ pub(super) struct Store {
     entries: moka::sync::Cache<SessionKey, Arc<Entry>, ahash::RandomState>,
     index: Arc<Index>,
     max_entries: u64,
+    /// Sessions in doubt, where replicas share any.
+    doubted: Option<Gauge>,
 }
 
 impl Store {
-    pub(super) fn new(limits: config::Cache, metrics: &Metrics) -> Self {
+    pub(super) fn new(limits: config::Cache, names: UserNames, metrics: &Metrics) -> Self {
+        let doubted = names.are_shared().then(|| metrics.shared.unconfirmed());
         // One limit for both: an entry weighs its bytes, or its share of the entry limit if that is more.
         let least = limits.max_bytes.checked_div(limits.max_entries).unwrap_or(1).max(1);
         let least = u32::try_from(least).unwrap_or(u32::MAX);
         let evictions = metrics.session.cache_evictions("sessions");
-        let index = Arc::new(Index::default());
-        let listed = Arc::clone(&index);
+        let index = Arc::new(Index::new(names));
+        let (listed, doubts) = (Arc::clone(&index), doubted.clone());
         let entries = moka::sync::Cache::builder()
             .max_capacity(if limits.max_entries == 0 { 0 } else { limits.max_bytes })
             .weigher(move |key: &SessionKey, entry: &Arc<Entry>| weight(key, entry).max(least))
             .eviction_listener(move |key: Arc<SessionKey>, entry: Arc<Entry>, cause| {
                 listed.remove(&key, &entry);
+                if !entry.is_confirmed() {
+                    doubts.iter().for_each(Gauge::dec);
+                }
                 if cause == moka::notification::RemovalCause::Size {
                     evictions.inc();
                 }
             })
             // Keyed at random like the standard hasher, at a third of its price for keys of this length.
             .build_with_hasher(ahash::RandomState::new());
-        Self { entries, index, max_entries: limits.max_entries }
+        Self { entries, index, max_entries: limits.max_entries, doubted }
     }
 
     /// Whether anything is kept at all.
@@ -76,15 +84,44 @@ impl Store {
     }
 
     /// All sessions of a user.
-    pub(super) fn of(&self, chat_subject: &str) -> Vec<SessionKey> {
-        self.index.of(chat_subject)
+    pub(super) fn of(&self, user: &str) -> Vec<SessionKey> {
+        self.index.of(user)
+    }
+
+    /// Puts a session in doubt.
+    pub(super) fn doubt(&self, entry: &Entry) {
+        if entry.doubt() {
+            self.doubted.iter().for_each(Gauge::inc);
+        }
+    }
+
+    /// Takes a session out of doubt.
+    pub(super) fn confirm(&self, entry: &Entry) {
+        if entry.confirm() {
+            self.doubted.iter().for_each(Gauge::dec);
+        }
+    }
+
+    /// Every session.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Arc<SessionKey>, Arc<Entry>)> {
+        self.entries.iter()
     }
 
     /// Removes all sessions of a user.
-    pub(super) fn remove_user(&self, chat_subject: &str) {
+    pub(super) fn remove_user(&self, user: &str) {
         // T-37: sessions of the user
-        for key in self.of(chat_subject) {
+        for key in self.of(user) {
             self.entries.invalidate(&key);
+        }
+    }
+
+    /// Removes the sessions of a user that a sign-out at `mark` ends.
+    pub(super) fn remove_up_to(&self, user: &str, mark: Fence) {
+        for key in self.of(user) {
+            // F-09: sessions that a mark ends
+            if self.entries.get(&key).is_some_and(|entry| entry.fence <= mark) {
+                self.entries.invalidate(&key);
+            }
         }
     }
 
@@ -102,7 +139,7 @@ fn weight(key: &SessionKey, entry: &Entry) -> u32 {
 #[cfg(test)]
 mod tests {
     use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicBool, AtomicU32};
+    use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32};
 
     use super::*;
     use crate::clock::Moment;
@@ -115,7 +152,7 @@ mod tests {
 
     fn store(max_entries: u64) -> Store {
         let metrics = Metrics::new().expect("metrics");
-        Store::new(config::Cache { max_entries, max_bytes: 1 << 24 }, &metrics)
+        Store::new(config::Cache { max_entries, max_bytes: 1 << 24 }, UserNames::default(), &metrics)
     }
 
     fn key_of(route: u8, subject: &str, name: &str, room: Option<&str>) -> SessionKey {
@@ -131,9 +168,12 @@ mod tests {
         Arc::new(Entry {
             answer: Answer::TooLong,
             user: OnceLock::new(),
+            began: Moment::from_millis(0),
             usable_until: Moment::from_millis(2),
             ends: None,
             renew_at: Moment::from_millis(1),
+            due: AtomicI64::new(1),
+            fence: Fence::NONE,
             used: AtomicBool::new(false),
             failures: AtomicU32::new(0),
         })

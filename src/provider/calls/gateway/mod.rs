@@ -237,8 +237,9 @@ impl Gateway {
         let credentials = self.access.vault.current();
         let sealed = self.prepare(group, parameters, &credentials, |group, variables| {
             self.rules.set.apply(call, variables)?;
+            let is_proof = |own: &str| group.auth.iter().any(|auth| auth.query_name() == Some(own));
             // G-09: proofs in the query
-            group.auth.iter().filter_map(StepAuth::query_name).for_each(|name| take_query(&mut call.url, name));
+            take_query(&mut call.url, is_proof);
             let mut carried = Carried { generation: credentials.generation, fixed: Vec::new(), made: Vec::new() };
             for auth in &group.auth {
                 match auth.apply(call, &credentials, variables)? {
@@ -400,9 +401,9 @@ impl Set {
             let query = rendered(&self.query, &variables)?;
             (query, rendered(&self.headers, &variables)?)
         };
-        for (name, text) in query {
-            take_query(&mut call.url, name);
-            append_query(&mut call.url, name, &text);
+        if !query.is_empty() {
+            take_query(&mut call.url, |own| query.iter().any(|(name, _)| *name == own));
+            append_query(&mut call.url, query.iter().map(|(name, text)| (*name, text)));
         }
         for (name, text) in headers {
             let value = header_value(&text).ok_or_else(|| MissingValue(format!("set.headers.{name}")))?;
@@ -421,17 +422,14 @@ fn rendered<'t, N>(
     texts.filter_map(Result::transpose).collect()
 }
 
-/// Takes a query parameter out, however it is written.
-fn take_query(url: &mut Url, name: &str) {
-    if !url.query_pairs().any(|(own, _)| own == name) {
+/// Takes query parameters out, however they are written.
+fn take_query(url: &mut Url, is_taken: impl Fn(&str) -> bool) {
+    if !url.query_pairs().any(|(own, _)| is_taken(&own)) {
         return;
     }
-    let kept: Vec<_> =
-        url.query_pairs().filter(|(own, _)| own != name).map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
+    let kept: Vec<_> = url.query_pairs().into_owned().filter(|(own, _)| !is_taken(own)).collect();
     url.set_query(None);
-    for (name, value) in kept {
-        append_query(url, &name, &value);
-    }
+    append_query(url, kept);
 }
 
 /// The value of a parameter. One that has several stands for none: it would be chance which of them a claim says.

@@ -81,6 +81,11 @@ impl Definitions {
         }
     }
 
+    /// The text of the definition called `name`; empty where there is none.
+    pub fn text(&self, name: &str) -> &str {
+        self.texts().find(|(own, _)| *own == name).map_or("", |(_, text)| text)
+    }
+
     /// Name and text of every definition, those of the operator first.
     pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         let own = self.own.iter().map(|(name, own)| (name.as_str(), own.text.as_str()));

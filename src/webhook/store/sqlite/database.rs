@@ -13,8 +13,9 @@ const APPLICATION: i32 = 0x7369_6465;
 const FORM: i32 = 1;
 /// What is wanted of the file while another process, such as the command line, writes: its steps are short.
 const BUSY: Duration = Duration::from_secs(5);
-/// Bytes of the write-ahead log beyond which it is emptied into the file and cut.
-pub(super) const WAL_BYTES: i32 = 4 * 1024 * 1024;
+/// Bytes of the write-ahead log beyond which it is emptied into the file and cut. Events wait while that is done: with a
+/// quarter of this one commit of ten was a slow one, and more pages were written twice.
+pub(super) const WAL_BYTES: i32 = 16 * 1024 * 1024;
 
 /// What changes while an event waits stands apart from what does not, so that an attempt does not write the body again.
 const TABLES: &str = "
