@@ -31,7 +31,7 @@ use crate::outbound::{Outbound, Poster, Services};
 use crate::provider::{self, Definitions, Provider, Wanted};
 use crate::secrets::watch::Nudge;
 use crate::session::{Plan, Sessions};
-use crate::shared::{Shared, Tier};
+use crate::shared::{Redis, Shared, Tier};
 use crate::telemetry::{self, LogQueue, RequestLog};
 use crate::webhook::Webhook;
 use crate::webhook::store::sqlite::SealKey;
@@ -64,6 +64,8 @@ pub struct Blueprint {
     poster: Poster,
     /// The tier, where replicas share one.
     shared: Option<Arc<Shared>>,
+    /// What answers there, where the configuration says it.
+    redis: Option<Arc<Redis>>,
     /// By the section of the listeners.
     tls: BTreeMap<&'static str, Arc<Tls>>,
     clock: Arc<dyn Clock>,
@@ -104,6 +106,8 @@ impl Blueprint {
             errors.push(mistake);
             Outbound::new(Arc::clone(&clock)).map_err(fault)
         })?;
+        let redis = config.shared.as_ref().filter(|_| tier.is_none()).map(|own| Arc::new(Redis::new(own)));
+        let tier = tier.or_else(|| redis.clone().map(|redis| -> Arc<dyn Tier> { redis }));
         let shared = config.shared.as_ref().zip(tier).and_then(|(own, tier)| {
             let shared = Shared::new(own, tier, Arc::clone(&clock), &metrics);
             let fault = |mistake: Mistake| ConfigError::at(own.origin.clone(), mistake.within("cache.shared"));
@@ -127,9 +131,8 @@ impl Blueprint {
             }
             match provider::configure(name, table, environment, &definitions, &services, wanted) {
                 Ok(configured) => {
-                    errors.extend(
-                        configured.gateway.as_ref().and_then(|own| own.check_circle(&config.listeners()).err()),
-                    );
+                    let circle = configured.gateway.as_ref().map(|own| own.check_circle(&config.listeners()));
+                    errors.extend(circle.and_then(Result::err));
                     providers.extend(configured.provider.map(|own| (name.clone(), own)));
                     gateways.extend(configured.gateway.map(|own| (name.clone(), own)));
                 }
@@ -184,6 +187,7 @@ impl Blueprint {
                 gateway: gateway.map(Arc::new),
                 poster,
                 shared,
+                redis,
                 tls,
                 clock,
                 metrics,
@@ -377,6 +381,7 @@ impl App {
         listeners.extend(gateway::listeners(&parts, bind)?);
         lifecycle.spawn(Arc::clone(&state.sessions).run_renewals());
         state.sessions.start_fleet();
+        blueprint.redis.iter().for_each(|redis| redis.start(&blueprint.clock, &lifecycle));
         blueprint.sources.start(&lifecycle);
         let nudge = watch_files(&blueprint, &state.sessions, &lifecycle);
         Ok(Self { blueprint, listeners, webhooks, lifecycle, ops_lifecycle, nudge })
@@ -431,6 +436,9 @@ impl App {
         }
         webhooks.start();
         readiness::when_random(&lifecycle);
+        if let Some(shared) = blueprint.shared.as_ref().filter(|_| blueprint.redis.is_some()) {
+            readiness::when_shared(shared, &blueprint.clock, &lifecycle);
+        }
         let store = webhooks.store;
         let failed = tokio::select! {
             () = shutdown => false,

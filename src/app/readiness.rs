@@ -1,9 +1,19 @@
 //! What speaks against readiness at start.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::Blueprint;
+use crate::clock::Clock;
 use crate::config::Listen;
 use crate::lifecycle::Lifecycle;
 use crate::provider::warm_up_randomness;
+use crate::shared::Shared;
+
+/// How long a start waits for the shared tier: a rollout has cold caches.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// From one look to the next.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The first random number of a process takes tens of milliseconds; readiness waits for it, liveness does not.
 pub(super) fn when_random(lifecycle: &Lifecycle) {
@@ -13,6 +23,19 @@ pub(super) fn when_random(lifecycle: &Lifecycle) {
         if drawn.is_ok() {
             lifecycle.withdraw("starting");
         }
+    });
+}
+
+/// At start alone, readiness waits for the shared tier, and not for long: a replica can work on alone.
+pub(super) fn when_shared(shared: &Arc<Shared>, clock: &Arc<dyn Clock>, lifecycle: &Lifecycle) {
+    lifecycle.object("shared_tier", "the shared tier has not answered yet; readiness waits half a second at most");
+    let (shared, clock, own) = (Arc::clone(shared), Arc::clone(clock), lifecycle.clone());
+    lifecycle.spawn(async move {
+        let until = clock.moment().plus(PATIENCE);
+        while !shared.is_up() && clock.moment() < until {
+            clock.sleep_until(clock.moment().plus(LOOK)).await;
+        }
+        own.withdraw("shared_tier");
     });
 }
 

@@ -1,16 +1,19 @@
 //! `sidemint keygen`: a new signing key.
 
+use std::fs::DirBuilder;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use data_encoding::HEXLOWER;
 use strum::VariantArray as _;
 
 use super::{Failure, NoConfiguration, print};
+use crate::clock::{Clock as _, SystemClock};
 use crate::provider::{Alg, SigningKey, generate};
-use crate::secrets::Secret;
+use crate::secrets::{Secret, write};
 use crate::webhook::delivery::SignKey;
 
 #[derive(Debug, Args)]
@@ -25,6 +28,10 @@ pub(super) struct Options {
     /// key has one form
     #[arg(long, value_enum, default_value_t = Public::Jwk, requires = "out")]
     public: Public,
+    /// Secrets of a tier that replicas share: a file «names», and a key of today in «keys», below this folder. What is there stays,
+    /// so a second run adds a key
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["alg", "out", "public"])]
+    shared: Option<PathBuf>,
     #[command(flatten)]
     _unread: NoConfiguration,
 }
@@ -66,6 +73,9 @@ fn kinds() -> impl TypedValueParser<Value = Kind> {
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    if let Some(folder) = &options.shared {
+        return shared(folder);
+    }
     let no_randomness = || failed(&"no randomness");
     let secret = match options.alg {
         Kind::Token(alg) => generate(alg).map_err(|error| failed(&error))?,
@@ -88,6 +98,28 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         Kind::WebhookEd25519 => SignKey::read(&secret).map_err(|error| failed(&error))?.public().map(|key| key + "\n"),
     };
     print(&public.unwrap_or_default())
+}
+
+/// Makes what a tier needs that replicas share: 32 bytes each, as hex.
+fn shared(folder: &Path) -> Result<(), Failure> {
+    let keys = folder.join("keys");
+    let day: String = SystemClock.now().to_rfc3339().chars().take(10).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(&keys).map_err(|error| failed(&error))?;
+    let key = keys.join(format!("{day}.key"));
+    let mut said = String::new();
+    for path in [folder.join("names"), key] {
+        let place = path.display();
+        if path.exists() {
+            said.extend([&*place.to_string(), " stays as it is\n"]);
+            continue;
+        }
+        let mut bytes = [0; 32];
+        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| failed(&"no randomness"))?;
+        write::create(&path, HEXLOWER.encode(&bytes).as_bytes())
+            .map_err(|error| failed(&format!("{place}: {error}")))?;
+        said.extend([&*place.to_string(), " is new\n"]);
+    }
+    print(&said)
 }
 
 /// The public half of a key for tokens; a shared one has none.

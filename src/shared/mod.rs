@@ -10,6 +10,7 @@ mod health;
 mod model;
 mod names;
 mod place;
+mod redis;
 mod seal;
 mod tier;
 mod value;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+pub use self::redis::Redis;
 pub use beat::Listener;
 pub use model::Model;
 pub use names::{AccountName, BudgetName, LeaseToken, Names, ProfileName, QuestionName, SessionName, UserName};
@@ -233,6 +235,7 @@ impl Shared {
         let now = self.clock.moment();
         let ends = lease.time.plus(now.since(lease.at)).plus(left);
         let plain = Value { ends, session }.encode();
+        // F-04: sealed
         let value = self.keys.current().seal(lease.fence, &place.question, &plain, now);
         let value = value.filter(|value| value.len() <= MAX_VALUE).unwrap_or_default();
         self.give_back(place, lease, value, ends, sent).await

@@ -11,18 +11,22 @@ use parking_lot::Mutex;
 use super::names::{AccountName, BudgetName, LeaseToken, ProfileName, SessionName, UserName};
 use super::tier::{
     Asked, Away, Beat, Beaten, CALLS_A_TAKE, DeniedPage, EVENTS_A_BEAT, EVENTS_KEPT, End, Enter, Entered, Event, Fence,
-    LEASE, Land, Landed, MAX_VALUE, Outcome, SEEN, Slots, Take, Taken, Tier, TierTime,
+    LEASE, Land, Landed, MAX_VALUE, Outcome, RAISED, SEEN, Slots, Take, Taken, Tier, TierTime,
 };
-use crate::clock::Clock;
-
-/// How long a fence that was raised above the tier's time is remembered: any clock is right again after that.
-const RAISED: Duration = Duration::from_hours(24);
+use crate::clock::{Clock, Moment};
 
 /// What stands under a key, and when it ends.
 #[derive(Clone, Debug)]
 struct Held<T> {
     value: T,
-    until: TierTime,
+    until: Moment,
+}
+
+/// The tier's time, which may be set, and the moment by which things end.
+#[derive(Clone, Copy, Debug)]
+struct Now {
+    time: TierTime,
+    at: Moment,
 }
 
 /// The mark of a user, and the highest fence that was given above the tier's time.
@@ -44,7 +48,7 @@ struct State {
     sent: BTreeMap<(UserName, AccountName), Held<ProfileName>>,
     rates: BTreeMap<UserName, Held<u64>>,
     budgets: BTreeMap<BudgetName, Held<u64>>,
-    pauses: BTreeMap<BudgetName, TierTime>,
+    pauses: BTreeMap<BudgetName, Moment>,
     number: u64,
     events: BTreeMap<u64, Event>,
     replicas: BTreeMap<LeaseToken, TierTime>,
@@ -97,13 +101,11 @@ impl Model {
         self.state.lock().asked
     }
 
-    fn answer<T: Send + 'static>(
-        &self,
-        act: impl FnOnce(&mut State, TierTime) -> Result<T, Away>,
-    ) -> Asked<'static, T> {
+    fn answer<T: Send + 'static>(&self, act: impl FnOnce(&mut State, Now) -> Result<T, Away>) -> Asked<'static, T> {
         let mut state = self.state.lock();
         let millis = self.clock.now().as_millis().saturating_add(state.ahead);
-        let now = TierTime::from_micros(u64::try_from(millis).unwrap_or(0).saturating_mul(1000));
+        let time = TierTime::from_micros(u64::try_from(millis).unwrap_or(0).saturating_mul(1000));
+        let now = Now { time, at: self.clock.moment() };
         let answer = match state.away {
             Some(Away::Timeout) => {
                 drop(state);
@@ -118,8 +120,8 @@ impl Model {
 }
 
 /// What stands there and has not ended.
-fn alive<K: Ord, T: Clone>(map: &BTreeMap<K, Held<T>>, key: &K, now: TierTime) -> Option<T> {
-    map.get(key).filter(|held| held.until > now).map(|held| held.value.clone())
+fn alive<K: Ord, T: Clone>(map: &BTreeMap<K, Held<T>>, key: &K, now: Now) -> Option<T> {
+    map.get(key).filter(|held| held.until > now.at).map(|held| held.value.clone())
 }
 
 /// Takes up to `calls` slots; says how many, and after what time the next is free.
@@ -138,11 +140,11 @@ fn take(due: &mut u64, slots: Slots, calls: u64, now: TierTime) -> (u64, Duratio
 }
 
 impl State {
-    fn mark(&self, user: &UserName, now: TierTime) -> Mark {
+    fn mark(&self, user: &UserName, now: Now) -> Mark {
         alive(&self.marks, user, now).unwrap_or_default()
     }
 
-    fn enter(&mut self, ask: &Enter, now: TierTime) -> Entered {
+    fn enter(&mut self, ask: &Enter, now: Now) -> Entered {
         let user = &ask.name.user;
         let mark = self.mark(user, now);
         let stored = alive(&self.sessions, &ask.name, now);
@@ -152,42 +154,42 @@ impl State {
             Some((fence, value)) if fence > mark.signed_out && fence > ask.known => Outcome::Hit { fence, value },
             _ => self.begin(ask, mark, last, now),
         };
-        Entered { time: now, mark: mark.signed_out, sent, outcome }
+        Entered { time: now.time, mark: mark.signed_out, sent, outcome }
     }
 
-    fn begin(&mut self, ask: &Enter, mark: Mark, last: Fence, now: TierTime) -> Outcome {
+    fn begin(&mut self, ask: &Enter, mark: Mark, last: Fence, now: Now) -> Outcome {
         let Some(lease) = &ask.lease else { return Outcome::Nothing };
-        if let Some(held) = self.leases.get(&ask.name).filter(|held| held.until > now) {
-            return Outcome::Busy(held.until.since(now));
+        if let Some(held) = self.leases.get(&ask.name).filter(|held| held.until > now.at) {
+            return Outcome::Busy(held.until.since(now.at));
         }
         let user = &ask.name.user;
         if let Some(slots) = ask.rate {
             let mut due = alive(&self.rates, user, now).unwrap_or_default();
-            let (taken, wait) = take(&mut due, slots, 1, now);
+            let (taken, wait) = take(&mut due, slots, 1, now.time);
             if taken == 0 {
                 return Outcome::Limited(wait);
             }
             if !self.full {
-                let until = now.plus(Duration::from_micros(slots.period));
+                let until = now.at.plus(Duration::from_micros(slots.period));
                 self.rates.insert(user.clone(), Held { value: due, until });
             }
         }
         let fence = [mark.signed_out.next(), mark.highest.next(), last.next(), ask.known.next()]
             .into_iter()
-            .fold(Fence::at(now), Ord::max);
+            .fold(Fence::at(now.time), Ord::max);
         if self.full {
             return Outcome::Alone(fence);
         }
-        if fence > Fence::at(now) {
+        if fence > Fence::at(now.time) {
             let mark = Mark { highest: fence, ..mark };
-            let until = self.marks.get(user).map_or(now, |held| held.until).max(now.plus(RAISED));
+            let until = self.marks.get(user).map_or(now.at, |held| held.until).max(now.at.plus(RAISED));
             self.marks.insert(user.clone(), Held { value: mark, until });
         }
-        self.leases.insert(ask.name.clone(), Held { value: lease.clone(), until: now.plus(LEASE) });
+        self.leases.insert(ask.name.clone(), Held { value: lease.clone(), until: now.at.plus(LEASE) });
         Outcome::Go(fence)
     }
 
-    fn land(&mut self, ask: &Land, now: TierTime) -> Landed {
+    fn land(&mut self, ask: &Land, now: Now) -> Landed {
         if alive(&self.leases, &ask.name, now).is_some_and(|lease| lease == ask.lease) {
             self.leases.remove(&ask.name);
         }
@@ -197,36 +199,37 @@ impl State {
         if let Some((account, profile, memory)) = &ask.sent
             && !self.full
         {
-            let held = Held { value: profile.clone(), until: now.plus(*memory) };
+            let held = Held { value: profile.clone(), until: now.at.plus(*memory) };
             self.sent.insert((ask.name.user.clone(), account.clone()), held);
         }
         let later = alive(&self.sessions, &ask.name, now).is_some_and(|(fence, _)| fence > ask.fence);
         if later
             || ask.value.is_empty()
             || ask.value.len() > MAX_VALUE
-            || ask.ends <= now.plus(Duration::from_millis(1))
+            || ask.ends < now.time.plus(Duration::from_millis(1))
         {
             return Landed::Older;
         }
         if self.full {
             return Landed::Full;
         }
-        let held = Held { value: (ask.fence, ask.value.clone()), until: ask.ends };
+        let held = Held { value: (ask.fence, ask.value.clone()), until: now.at.plus(ask.ends.since(now.time)) };
         self.sessions.insert(ask.name.clone(), held);
         Landed::Kept
     }
 
-    fn end(&mut self, ask: &End, now: TierTime) -> Fence {
+    fn end(&mut self, ask: &End, now: Now) -> Fence {
         let old = self.mark(&ask.user, now);
-        let known = ask.sessions.iter().filter_map(|name| alive(&self.sessions, name, now)).map(|(fence, _)| fence);
+        let own = || ask.sessions.iter().filter(|name| name.user == ask.user);
+        let known = own().filter_map(|name| alive(&self.sessions, name, now)).map(|(fence, _)| fence);
         let mark = match ask.mark {
             Some(told) => told.max(old.signed_out),
-            None => known.chain([old.signed_out, old.highest]).fold(Fence::at(now), Ord::max),
+            None => known.chain([old.signed_out, old.highest]).fold(Fence::at(now.time), Ord::max),
         };
         let kept = Mark { signed_out: mark, highest: old.highest };
-        let held = Held { value: kept, until: now.plus(ask.hold) };
+        let held = Held { value: kept, until: now.at.plus(ask.hold) };
         self.marks.insert(ask.user.clone(), held);
-        for name in &ask.sessions {
+        for name in own() {
             if alive(&self.sessions, name, now).is_none_or(|(fence, _)| fence <= mark) {
                 self.sessions.remove(name);
             }
@@ -234,9 +237,9 @@ impl State {
         mark
     }
 
-    fn tell(&mut self, event: &Event, now: TierTime) -> u64 {
+    fn tell(&mut self, event: &Event, now: Now) -> u64 {
         if let Event::Denied(user, until) = event {
-            if *until > now {
+            if *until > now.time {
                 self.denied.insert(user.clone(), *until);
             } else {
                 self.denied.remove(user);
@@ -250,31 +253,34 @@ impl State {
         self.number
     }
 
-    fn take(&mut self, ask: &Take, now: TierTime) -> Taken {
-        let pause = self.pauses.get(&ask.budget).copied().unwrap_or_default().max(now.plus(ask.pause));
-        if pause > now {
+    fn take(&mut self, ask: &Take, now: Now) -> Taken {
+        let until = now.at.plus(ask.pause);
+        let pause = self.pauses.get(&ask.budget).map_or(until, |own| until.max(*own));
+        if pause > now.at {
             self.pauses.insert(ask.budget.clone(), pause);
         }
         let mut due = alive(&self.budgets, &ask.budget, now).unwrap_or_default();
-        let now_micros = now.as_micros();
+        let now_micros = now.time.as_micros();
         let farthest = now_micros.saturating_add(ask.slots.period.saturating_mul(2));
         let charge = u64::from(ask.charge).saturating_mul(ask.slots.interval);
         due = due.clamp(now_micros, farthest).saturating_add(charge).min(farthest);
         let calls = u64::from(ask.calls.min(CALLS_A_TAKE));
-        let (calls, wait) = if pause > now { (0, Duration::ZERO) } else { take(&mut due, ask.slots, calls, now) };
-        let until = now.plus(Duration::from_micros(ask.slots.period.saturating_mul(2)));
+        let (calls, wait) =
+            if pause > now.at { (0, Duration::ZERO) } else { take(&mut due, ask.slots, calls, now.time) };
+        let until = now.at.plus(Duration::from_micros(ask.slots.period.saturating_mul(2)));
         self.budgets.insert(ask.budget.clone(), Held { value: due, until });
-        Taken { calls: u32::try_from(calls).unwrap_or(0), wait, pause: pause.since(now) }
+        Taken { calls: u32::try_from(calls).unwrap_or(0), wait, pause: pause.since(now.at) }
     }
 
-    fn beat(&mut self, ask: &Beat, now: TierTime) -> Beaten {
-        self.replicas.insert(ask.replica.clone(), now);
-        self.replicas.retain(|_, at| at.plus(SEEN) > now);
+    fn beat(&mut self, ask: &Beat, now: Now) -> Beaten {
+        self.replicas.insert(ask.replica.clone(), now.time);
+        self.replicas.retain(|_, at| at.plus(SEEN) > now.time);
         let events = ask.seen.into_iter().flat_map(|seen| self.events.range(seen.saturating_add(1)..));
         let most = usize::try_from(EVENTS_A_BEAT).unwrap_or(usize::MAX);
         let events = events.take(most).map(|(number, event)| (*number, Some(event.clone()))).collect();
-        let replicas = u64::try_from(self.replicas.len()).unwrap_or(u64::MAX);
-        Beaten { time: now, number: self.number, replicas, events }
+        let seen = self.replicas.values().filter(|at| **at <= now.time).count();
+        let replicas = u64::try_from(seen).unwrap_or(u64::MAX);
+        Beaten { time: now.time, number: self.number, replicas, events }
     }
 }
 
@@ -296,8 +302,8 @@ impl Tier for Model {
     fn keep<'a>(&'a self, name: &'a SessionName, lease: &'a LeaseToken) -> Asked<'a, bool> {
         self.answer(|state, now| {
             state.asked += 1;
-            let held = state.leases.get_mut(name).filter(|held| held.until > now && held.value == *lease);
-            Ok(held.map(|held| held.until = now.plus(LEASE)).is_some())
+            let held = state.leases.get_mut(name).filter(|held| held.until > now.at && held.value == *lease);
+            Ok(held.map(|held| held.until = now.at.plus(LEASE)).is_some())
         })
     }
 
@@ -328,7 +334,7 @@ impl Tier for Model {
 
     fn denied(&self, _page: u64) -> Asked<'_, DeniedPage> {
         self.answer(|state, now| {
-            state.denied.retain(|_, until| *until > now);
+            state.denied.retain(|_, until| *until > now.time);
             let users = state.denied.iter().map(|(user, until)| (user.clone(), *until)).collect();
             Ok(DeniedPage { next: 0, users })
         })

@@ -15,6 +15,8 @@ use crate::pacing::Rate;
 pub const MAX_VALUE: usize = 64 * 1024;
 /// How long a lease is good for after it was taken or kept.
 pub const LEASE: Duration = Duration::from_secs(3);
+/// How long a fence that was raised above the tier's time is remembered: any clock is right again after that.
+pub(super) const RAISED: Duration = Duration::from_hours(24);
 /// Events that one beat brings at most.
 pub(super) const EVENTS_A_BEAT: u64 = 256;
 /// Events that the tier keeps, about.
@@ -229,7 +231,7 @@ pub struct End {
     pub user: UserName,
     /// A mark that is known already and told again; `None` is now.
     pub mark: Option<Fence>,
-    /// Sessions of the user that are known here.
+    /// Sessions of the user that are known here; those of others are passed over.
     pub sessions: Vec<SessionName>,
     /// How long the mark stays: longer than any session lives.
     pub hold: Duration,

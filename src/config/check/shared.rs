@@ -110,7 +110,6 @@ impl Check<'_> {
         let mut urls = Vec::new();
         for text in &raw.urls {
             match tier_url(text) {
-                // F-13: plain text beyond this machine
                 Ok(url) if url.scheme() == "redis" && !is_here(&url) && !raw.insecure_plaintext => {
                     let problem = format!(
                         "\"{url}\" is reached without TLS, and not on this machine: write rediss://, or \

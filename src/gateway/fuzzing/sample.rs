@@ -49,6 +49,7 @@ const TEXT: &str = r#"
 
     [[calls]]
     force = { "/app_id" = "mine", "/scope/tenant" = 7 }
+    forbid = [{ json = ["/notes/[]/secret", "/notes/*/hidden"] }]
     params = { room = { json = ["/room", "/rooms/*"], pattern = "r-[a-z]+" } }
     write = { "broadcast" = "POST /broadcast" }
 

@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use crate::config::Server;
+use crate::gateway::gate::MOST_READ;
 use crate::inbound::connection::Protocol;
 
 /// How long a client may say nothing on a place of the ops listener.
 const OPS_PATIENCE: Duration = Duration::from_secs(4);
-
-/// Bytes of a body that the gateway reads whole at most.
-const BODY_BYTES: usize = 256 * 1024;
 
 /// Limits of one listener.
 #[derive(Clone, Copy, Debug)]
@@ -60,11 +58,12 @@ impl Limits {
         }
     }
 
-    /// Those of a listener of the gateway, with so many calls at work at once. The body of each may be read whole.
+    /// Those of a listener of the gateway, with so many calls at work at once. The body of each may be read whole. A key proves
+    /// nothing of a connection, so callers with one reach only half of what is not complete.
     #[must_use]
     pub fn of_gateway(self, calls: usize) -> Self {
         Self {
-            unfinished_bytes: calls.saturating_mul(BODY_BYTES).saturating_add(self.unfinished_bytes),
+            unfinished_bytes: calls.saturating_mul(2 * MOST_READ).saturating_add(self.unfinished_bytes),
             protocol: Protocol::Http1,
             of_identity: false,
             ..self

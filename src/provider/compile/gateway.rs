@@ -209,9 +209,9 @@ impl Compiler<'_> {
         }
         for name in &named {
             let selector = calls.params.get(name);
-            let several = |pointer: &String| pointer.split('/').any(|part| part == "*");
+            let several = |pointer: &String| pointer.split('/').any(|part| matches!(part, "*" | "[]"));
             if selector.is_some_and(|selector| selector.json.iter().any(several)) {
-                let problem = format!("names param.{name}, which has several values where a pointer holds *");
+                let problem = format!("names param.{name}, which has several values where a pointer holds * or []");
                 self.refuse(place.below("claims"), problem);
             }
             let entries: Vec<_> = calls.entries(section).filter_map(Result::ok).collect();

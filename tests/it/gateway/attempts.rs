@@ -147,3 +147,35 @@ async fn a_slow_body_is_given_up() {
     assert_eq!((told.status, code(&told), told.header("connection")), (400, "body_invalid", Some("close")));
     assert_eq!(fixture.provider.requests().len(), 0);
 }
+
+/// Whoever has a place has room for a body: one caller may have as many large bodies under way as it may have calls.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_call_has_room_for_its_body() {
+    let overrides = vec![
+        ("server.max_head_bytes", "8192".to_owned()),
+        ("server.max_body_bytes", "8192".to_owned()),
+        ("server.max_unfinished_bytes", "32768".to_owned()),
+        ("gateway.max_in_flight", "6".to_owned()),
+        ("gateway.max_in_flight_per_caller", "6".to_owned()),
+    ];
+    let fixture = Setup { overrides, ..Setup::default() }.start().await;
+    let body = format!("{{\"room\":\"a\",\"text\":\"{}\"}}", "x".repeat(250 * 1024));
+    let (begin, end) = body.split_at(body.len() - 1);
+    let head = format!("POST /rooms HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\n", proof());
+    let mut connections = Vec::new();
+    for _ in 0..6 {
+        let mut connection = fixture.connect().await;
+        let length = body.len();
+        connection
+            .send(format!("{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{begin}"))
+            .await;
+        connections.push(connection);
+    }
+    let in_flight = "sidemint_gateway_in_flight{caller=\"shop\"}";
+    fixture.service.metric_reaches(in_flight, 6.0).await;
+    for mut connection in connections {
+        connection.send(end).await;
+        let told = connection.answer().await.expect("an answer");
+        assert_eq!((told.status, code(&told)), (200, "none"));
+    }
+}

@@ -15,6 +15,8 @@ pub(in crate::gateway) struct Tree {
     pub(super) members: Vec<(String, Tree)>,
     /// Every other member, and every item of a list.
     pub(super) every: Option<Box<Tree>>,
+    /// Every item of a list.
+    items: Option<Box<Tree>>,
     /// Nothing may stand here.
     is_denied: bool,
     /// What is put here, whatever was sent.
@@ -75,8 +77,12 @@ impl Tree {
             for (_, member) in &mut self.members {
                 member.take(every)?;
             }
+            if let Some(items) = &mut self.items {
+                items.take(every)?;
+            }
         }
-        let mut below = self.members.iter_mut().map(|(_, member)| member).chain(self.every.as_deref_mut());
+        let others = self.every.as_deref_mut().into_iter().chain(self.items.as_deref_mut());
+        let mut below = self.members.iter_mut().map(|(_, member)| member).chain(others);
         below.try_for_each(Self::settle)?;
         if self.set.is_some() && !self.parameters.is_empty() {
             return Err("has a parameter where a value is put; write one of them".into());
@@ -95,7 +101,7 @@ impl Tree {
 
     /// Whether there are rules for what is in this value.
     pub(super) fn looks_inside(&self) -> bool {
-        !self.members.is_empty() || self.every.is_some()
+        !self.members.is_empty() || self.every.is_some() || self.items.is_some()
     }
 
     /// Whether something is put below, also where nothing was sent.
@@ -110,12 +116,13 @@ impl Tree {
 
     /// Whether a value that is looked at must be an object.
     pub(super) fn is_of_object(&self) -> bool {
-        !self.members.is_empty() && self.every.is_none()
+        !self.members.is_empty() && self.every.is_none() && self.items.is_none()
     }
 
     /// Whether a value of a parameter stands somewhere in this one.
     pub(super) fn holds_parameters(&self) -> bool {
-        let below = self.members.iter().map(|(_, member)| member).chain(self.every.as_deref());
+        let others = self.every.as_deref().into_iter().chain(self.items.as_deref());
+        let below = self.members.iter().map(|(_, member)| member).chain(others);
         below.into_iter().any(|own| !own.parameters.is_empty() || own.holds_parameters())
     }
 
@@ -126,7 +133,7 @@ impl Tree {
 
     /// The rules for an item of a list.
     pub(super) fn item(&self) -> Result<Option<&Self>, Refusal> {
-        self.permitted(self.every.as_deref())
+        self.permitted(self.items.as_deref().or(self.every.as_deref()))
     }
 
     /// The rules for the member called `name`. A name that a lenient reader takes for one with rules is refused.
@@ -168,9 +175,13 @@ impl Tree {
             }
             at = if step == "*" {
                 at.every.get_or_insert_default()
+            } else if step == "[]" {
+                at.items.get_or_insert_default()
             } else {
                 if step.is_empty() || step.bytes().all(|byte| byte.is_ascii_digit()) {
-                    return Err(wrong("names an item by its number, or nothing; write * for every item"));
+                    return Err(wrong(
+                        "names an item by its number, or nothing; write * for every item and member, or [] for every item",
+                    ));
                 }
                 let name = step.replace("~1", "/").replace("~0", "~");
                 let n = at.members.iter().position(|(own, _)| *own == name).unwrap_or_else(|| {
@@ -208,10 +219,12 @@ impl Tree {
                 None => self.members.push((name.clone(), other.clone())),
             }
         }
-        match (&mut self.every, &every.every) {
-            (Some(own), Some(other)) => own.take(other)?,
-            (own @ None, Some(other)) => *own = Some(other.clone()),
-            _ => {}
+        for (own, other) in [(&mut self.every, &every.every), (&mut self.items, &every.items)] {
+            match (own, other) {
+                (Some(own), Some(other)) => own.take(other)?,
+                (own @ None, Some(other)) => *own = Some(other.clone()),
+                _ => {}
+            }
         }
         Ok(())
     }

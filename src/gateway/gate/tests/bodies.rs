@@ -177,6 +177,12 @@ fn forbidden_members_are_refused() {
         assert_eq!(send("POST /rooms", FORM, body.as_bytes()), Err(Refusal::BodyDenied), "{body}");
     }
     assert_eq!(send("POST /rooms", PROTO, b"\x0a\x01a\x22\x00"), Err(Refusal::BodyDenied));
+    // An item of a list alone is not a member of an object.
+    let notes = |notes: &str| json("POST /broadcast", &format!(r#"{{"room":"r-a","notes":{notes}}}"#)).map(|_| ());
+    assert_eq!(notes(r#"[{"x":1},{"secret":1}]"#), Err(Refusal::BodyDenied));
+    assert_eq!(notes(r#"[{"hidden":1}]"#), Err(Refusal::BodyDenied), "what holds for everything holds for items");
+    assert_eq!(notes(r#"{"secret":{"secret":1},"data":{"secret":1}}"#), Ok(()));
+    assert_eq!(notes(r#"{"data":{"hidden":1}}"#), Err(Refusal::BodyDenied));
     // One rule is about one call of the group.
     assert!(json("POST /rooms", r#"{"room":"a","loud":1}"#).is_ok());
     assert_eq!(json("POST /rooms/a/mute", r#"{"loud":1}"#), Err(Refusal::BodyDenied));

@@ -155,7 +155,7 @@ pub enum BodyType {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Selector {
-    /// In a JSON body, by JSON Pointer; `*` is every item or member.
+    /// In a JSON body, by JSON Pointer; `*` is every item or member, `[]` every item of a list.
     #[serde(default)]
     pub json: Vec<String>,
     /// In a protobuf body, by the number of the field; several where it stands in several fields.
@@ -177,7 +177,7 @@ pub struct Selector {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Forbidden {
-    /// In a JSON body, by JSON Pointer; `*` is every item or member.
+    /// In a JSON body, by JSON Pointer; `*` is every item or member, `[]` every item of a list.
     #[serde(default)]
     pub json: Vec<String>,
     /// In a protobuf body, by the number of the field; several where it stands in several fields.
