@@ -190,6 +190,13 @@ def configuration(name, values, text, proofs=None):
         check(f"{name}: mounts listen at their ports", heard == {key: str(port) for key, port in ports.items()}, listens)
         if "hosts" not in wanted["gateway"]:
             got["gateway"].pop("hosts", None)
+    if values.get("shared", {}).get("urls"):
+        tier = got["cache"]["shared"]
+        check(f"{name}: the tier is where it was said", tier["urls"] == values["shared"]["urls"], tier)
+        said = wanted.get("cache", {}).get("shared", {})
+        left = {key: value for key, value in tier.items() if key in said}
+        got["cache"] = {key: value for key, value in {**got["cache"], "shared": left}.items() if value != {}}
+        got = {key: value for key, value in got.items() if key != "cache" or value}
     if "routes" in wanted:
         wanted["identity"].setdefault("peers", {"networks": ["127.0.0.0/8", "::1/128"]})
     wanted = merged(wanted, proofs or {})
@@ -440,8 +447,11 @@ def test_tier():
         "client_cert_file": f"{access}/tls.crt",
         "client_key_file": f"{access}/tls.key",
         "expect_replicas": 3,
+        "timeout": "8ms",
     }
-    documents = shared("tier", values, {"cache": {"shared": wanted}})
+    documents = shared("tier", values)
+    got = tomllib.loads(config_of(documents))["cache"]["shared"]
+    check("tier: the section is whole", got == wanted, got)
     mounted = {mount["mountPath"] for mount in container_of(documents)["volumeMounts"]}
     check("tier: its secrets are mounted", {keys, access} <= mounted, mounted)
     volumes = {volume["secret"]["secretName"] for volume in pod_of(documents)["spec"]["volumes"] if "secret" in volume}
