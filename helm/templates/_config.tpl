@@ -99,7 +99,7 @@ The configuration that is served: the operator's, and what the chart decides. Al
 {{- range include "sidemint.unmounted" (dict "value" .Values.config "path" "config" "secrets" $secrets) | fromJsonArray -}}
   {{- $wrong = append $wrong . -}}
 {{- end -}}
-{{- range $name, $value := dict "tls" .Values.tls "peer-secret" .Values.peers.secret "peer-hmac" .Values.peers.hmac -}}
+{{- range $name, $value := include "sidemint.ownSecrets" . | fromJson -}}
   {{- if and $value.secretName (hasKey $.Values.secrets $name) -}}
     {{- $wrong = append $wrong (printf "secrets.%s has the name of a folder that the chart mounts itself: call yours otherwise" $name) -}}
   {{- end -}}
@@ -137,6 +137,26 @@ The configuration that is served: the operator's, and what the chart decides. Al
 {{- end -}}
 {{- if and .Values.prometheusRule.enabled (not .Values.ops.expose) -}}
   {{- $wrong = append $wrong "prometheusRule.enabled needs ops.expose: true, or there is nothing to scrape and SidemintAbsent fires" -}}
+{{- end -}}
+{{- $cache := deepCopy ($config.cache | default dict) -}}
+{{- $tier := deepCopy ($cache.shared | default dict) -}}
+{{- with .Values.shared -}}
+  {{- range $key, $instead := dict "urls" "shared.urls" "mode" "shared.mode" "service" "shared.service" "fleet" "shared.fleet" "names_file" "shared.keys" "key_dir" "shared.keys" -}}
+    {{- if hasKey $tier $key -}}
+      {{- $wrong = append $wrong (printf "config.cache.shared.%s is set by the chart: use %s" $key $instead) -}}
+    {{- end -}}
+  {{- end -}}
+  {{- if and .urls (not .keys.secretName) -}}
+    {{- $wrong = append $wrong "shared.keys.secretName must be given: the Secret with names and keys of `sidemint keygen --shared`" -}}
+  {{- end -}}
+  {{- if and $tier (not .urls) -}}
+    {{- $wrong = append $wrong "config.cache.shared needs shared.urls: where the tier is" -}}
+  {{- end -}}
+  {{- range $name, $file := omit .access "secretName" -}}
+    {{- if and $file (not $.Values.shared.access.secretName) -}}
+      {{- $wrong = append $wrong (printf "shared.access.%s is a key of the Secret in shared.access.secretName, which is not given" $name) -}}
+    {{- end -}}
+  {{- end -}}
 {{- end -}}
 {{- if $wrong -}}
   {{- fail (printf "\n- %s" (join "\n- " $wrong)) -}}
@@ -180,6 +200,20 @@ The configuration that is served: the operator's, and what the chart decides. Al
   {{- /* A folder below the volume: it is made with the rights that sidemint wants. */ -}}
   {{- $_ := set $config "queue" (merge (dict "dir" "/var/lib/sidemint/queue") ($config.queue | default dict)) -}}
 {{- end -}}
+{{- if .Values.shared.urls -}}
+  {{- with .Values.shared -}}
+    {{- $fleet := .fleet | default (printf "%s-%s" $.Release.Namespace (include "sidemint.fullname" $)) -}}
+    {{- $own := dict "mode" .mode "urls" .urls "fleet" $fleet "names_file" "/run/secrets/sidemint/shared-keys/names" "key_dir" "/run/secrets/sidemint/shared-keys" -}}
+    {{- if .service }}{{ $_ := set $own "service" .service }}{{ end -}}
+    {{- if .username }}{{ $_ := set $own "username" .username }}{{ end -}}
+    {{- range $name, $key := dict "password" "password_file" "sentinelPassword" "sentinel_password_file" "ca" "ca_file" "clientCert" "client_cert_file" "clientKey" "client_key_file" -}}
+      {{- with get $.Values.shared.access $name }}{{ $_ := set $own $key (printf "/run/secrets/sidemint/shared-access/%s" .) }}{{ end -}}
+    {{- end -}}
+    {{- if $shared }}{{ $_ := set $own "expect_replicas" (int $.Values.replicas) }}{{ end -}}
+    {{- $_ := set $cache "shared" (merge $tier $own) -}}
+  {{- end -}}
+  {{- $_ := set $config "cache" $cache -}}
+{{- end -}}
 {{- if .Values.gateway.enabled -}}
   {{- $_ := set $gateway "listen" (printf "%s:%d" $address (int .Values.gateway.port)) -}}
   {{- $mounts := list -}}
@@ -198,11 +232,23 @@ The configuration that is served: the operator's, and what the chart decides. Al
 {{- end -}}
 
 {{/*
-Every Secret that is mounted, by the name of its folder: the operator's, and those of `tls` and `peers`.
+The Secrets of `tls`, `peers` and `shared`, by the name of the folder where they are mounted.
+*/}}
+{{- define "sidemint.ownSecrets" -}}
+{{- $own := dict "tls" .Values.tls "peer-secret" .Values.peers.secret "peer-hmac" .Values.peers.hmac -}}
+{{- if .Values.shared.urls -}}
+  {{- $_ := set $own "shared-keys" .Values.shared.keys -}}
+  {{- $_ := set $own "shared-access" .Values.shared.access -}}
+{{- end -}}
+{{- toJson $own -}}
+{{- end -}}
+
+{{/*
+Every Secret that is mounted, by the name of its folder: the operator's, and those that the chart mounts itself.
 */}}
 {{- define "sidemint.secrets" -}}
 {{- $secrets := deepCopy .Values.secrets -}}
-{{- range $name, $value := dict "tls" .Values.tls "peer-secret" .Values.peers.secret "peer-hmac" .Values.peers.hmac -}}
+{{- range $name, $value := include "sidemint.ownSecrets" . | fromJson -}}
   {{- with $value.secretName }}{{ $_ := set $secrets $name (dict "secretName" .) }}{{ end -}}
 {{- end -}}
 {{- toJson $secrets -}}

@@ -190,6 +190,13 @@ def configuration(name, values, text, proofs=None):
         check(f"{name}: mounts listen at their ports", heard == {key: str(port) for key, port in ports.items()}, listens)
         if "hosts" not in wanted["gateway"]:
             got["gateway"].pop("hosts", None)
+    if values.get("shared", {}).get("urls"):
+        tier = got["cache"]["shared"]
+        check(f"{name}: the tier is where it was said", tier["urls"] == values["shared"]["urls"], tier)
+        said = wanted.get("cache", {}).get("shared", {})
+        left = {key: value for key, value in tier.items() if key in said}
+        got["cache"] = {key: value for key, value in {**got["cache"], "shared": left}.items() if value != {}}
+        got = {key: value for key, value in got.items() if key != "cache" or value}
     if "routes" in wanted:
         wanted["identity"].setdefault("peers", {"networks": ["127.0.0.0/8", "::1/128"]})
     wanted = merged(wanted, proofs or {})
@@ -421,6 +428,58 @@ def test_gateway():
         refused(CHART, name, merged(base, over), sentence)
     nothing = merged(load(HERE / "values/shared.yaml"), {"gateway": {"enabled": True, "expose": True}})
     refused(CHART, "a listener without a gateway", nothing, "gateway.enabled needs config.gateway")
+
+
+def test_tier():
+    values = load(HERE / "values/tier.yaml")
+    keys, access = "/run/secrets/sidemint/shared-keys", "/run/secrets/sidemint/shared-access"
+    wanted = {
+        "mode": "sentinel",
+        "service": "tier",
+        "urls": values["shared"]["urls"],
+        "fleet": "prod-demo-sidemint",
+        "names_file": f"{keys}/names",
+        "key_dir": keys,
+        "username": "sidemint",
+        "password_file": f"{access}/password",
+        "sentinel_password_file": f"{access}/sentinel-password",
+        "ca_file": f"{access}/ca.crt",
+        "client_cert_file": f"{access}/tls.crt",
+        "client_key_file": f"{access}/tls.key",
+        "expect_replicas": 3,
+        "timeout": "8ms",
+    }
+    documents = shared("tier", values)
+    got = tomllib.loads(config_of(documents))["cache"]["shared"]
+    check("tier: the section is whole", got == wanted, got)
+    mounted = {mount["mountPath"] for mount in container_of(documents)["volumeMounts"]}
+    check("tier: its secrets are mounted", {keys, access} <= mounted, mounted)
+    volumes = {volume["secret"]["secretName"] for volume in pod_of(documents)["spec"]["volumes"] if "secret" in volume}
+    check("tier: of the Secrets that are named", {"chat-fleet", "chat-tier"} <= volumes, volumes)
+
+    def ports(values):
+        rules = pick(objects(render(CHART, values)), "NetworkPolicy")[0]["spec"]["egress"]
+        own = [rule for rule in rules if rule["to"] == load(HERE / "values/tier.yaml")["networkPolicy"]["sharedTo"]]
+        return [[port["port"] for port in rule["ports"]] for rule in own]
+
+    check("tier: sentinels and servers are reached", ports(values) == [[6379, 26379]], ports(values))
+    plain = merged(values, {"shared": {"mode": "single", "service": "", "urls": ["rediss://tier.example:7000/"]}})
+    check("tier: one server is reached at its port", ports(plain) == [[7000]], ports(plain))
+    closed = merged(values, {"networkPolicy": {"sharedTo": []}})
+    check("tier: an empty list makes no rule", ports(closed) == [], ports(closed))
+    own = merged(values, {"shared": {"fleet": "prod-eu"}, "config": {"cache": {"shared": {"expect_replicas": 9}}}})
+    got = tomllib.loads(config_of(objects(render(CHART, own))))["cache"]["shared"]
+    check("tier: what the operator says counts", (got["fleet"], got["expect_replicas"]) == ("prod-eu", 9), got)
+    alone = merged(values, {"shared": {"urls": []}, "config": {"cache": {"shared": None}}})
+    check("tier: without urls there is none", "shared" not in config_of(objects(render(CHART, alone))))
+    for name, over, sentence in (
+        ("a tier without keys", {"shared": {"keys": {"secretName": ""}}}, "shared.keys.secretName must be given"),
+        ("a tier in config", {"config": {"cache": {"shared": {"urls": ["rediss://x"]}}}}, "use shared.urls"),
+        ("a section without a tier", {"shared": {"urls": []}}, "config.cache.shared needs shared.urls"),
+        ("a password in no Secret", {"shared": {"access": {"secretName": ""}}}, "shared.access.password is a key of the Secret"),
+        ("a folder of the chart", {"secrets": {"shared-keys": {"secretName": "x"}}}, "secrets.shared-keys has the name of a folder"),
+    ):
+        refused(CHART, name, merged(values, over), sentence)
 
 
 def test_monitoring():
@@ -775,6 +834,7 @@ def main():
         test_proofs()
         test_webhooks()
         test_gateway()
+        test_tier()
         test_monitoring()
         test_definitions()
         test_page()
