@@ -12,6 +12,7 @@ mod readiness;
 mod reloads;
 mod stop;
 mod summary;
+mod tier;
 mod webhooks;
 
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ use crate::outbound::{Outbound, Poster, Services};
 use crate::provider::{self, Definitions, Provider, Wanted};
 use crate::secrets::watch::Nudge;
 use crate::session::{Plan, Sessions};
-use crate::shared::{Redis, Shared, Tier};
+use crate::shared::Tier;
 use crate::telemetry::{self, LogQueue, RequestLog};
 use crate::webhook::Webhook;
 use crate::webhook::store::sqlite::SealKey;
@@ -62,10 +63,7 @@ pub struct Blueprint {
     webhooks: Vec<Arc<Webhook>>,
     gateway: Option<Arc<Gateway>>,
     poster: Poster,
-    /// The tier, where replicas share one.
-    shared: Option<Arc<Shared>>,
-    /// What answers there, where the configuration says it.
-    redis: Option<Arc<Redis>>,
+    tier: tier::Drawn,
     /// By the section of the listeners.
     tls: BTreeMap<&'static str, Arc<Tls>>,
     clock: Arc<dyn Clock>,
@@ -106,13 +104,7 @@ impl Blueprint {
             errors.push(mistake);
             Outbound::new(Arc::clone(&clock)).map_err(fault)
         })?;
-        let redis = config.shared.as_ref().filter(|_| tier.is_none()).map(|own| Arc::new(Redis::new(own)));
-        let tier = tier.or_else(|| redis.clone().map(|redis| -> Arc<dyn Tier> { redis }));
-        let shared = config.shared.as_ref().zip(tier).and_then(|(own, tier)| {
-            let shared = Shared::new(own, tier, Arc::clone(&clock), &metrics);
-            let fault = |mistake: Mistake| ConfigError::at(own.origin.clone(), mistake.within("cache.shared"));
-            shared.map_err(|mistakes| errors.extend(mistakes.into_iter().map(fault))).ok()
-        });
+        let tier = tier::Drawn::draw(&config, tier, &clock, &metrics, &mut errors);
         let (definitions, mistakes) = Definitions::read(config.definitions.as_deref());
         errors.extend(mistakes);
         let is_read = |name: &str| definitions.texts().any(|(_, text)| text.contains(&format!("\"{name}\"")));
@@ -186,8 +178,7 @@ impl Blueprint {
                 webhooks,
                 gateway: gateway.map(Arc::new),
                 poster,
-                shared,
-                redis,
+                tier,
                 tls,
                 clock,
                 metrics,
@@ -246,7 +237,7 @@ impl Blueprint {
     pub fn sessions(&self, lifecycle: &Lifecycle) -> Arc<Sessions> {
         let clock = Arc::clone(&self.clock);
         let limits = (self.config.cache, self.config.limits);
-        Sessions::new((self.plans.clone(), self.shared.as_ref()), limits, clock, lifecycle.clone(), &self.metrics)
+        Sessions::new((self.plans.clone(), self.tier.shared.as_ref()), limits, clock, lifecycle.clone(), &self.metrics)
     }
 
     /// How many connections there may be.
@@ -381,7 +372,7 @@ impl App {
         listeners.extend(gateway::listeners(&parts, bind)?);
         lifecycle.spawn(Arc::clone(&state.sessions).run_renewals());
         state.sessions.start_fleet();
-        blueprint.redis.iter().for_each(|redis| redis.start(&blueprint.clock, &lifecycle));
+        blueprint.tier.start(&blueprint.clock, &lifecycle);
         blueprint.sources.start(&lifecycle);
         let nudge = watch_files(&blueprint, &state.sessions, &lifecycle);
         Ok(Self { blueprint, listeners, webhooks, lifecycle, ops_lifecycle, nudge })
@@ -436,9 +427,7 @@ impl App {
         }
         webhooks.start();
         readiness::when_random(&lifecycle);
-        if let Some(shared) = blueprint.shared.as_ref().filter(|_| blueprint.redis.is_some()) {
-            readiness::when_shared(shared, &blueprint.clock, &lifecycle);
-        }
+        blueprint.tier.object(&blueprint.clock, &lifecycle);
         let store = webhooks.store;
         let failed = tokio::select! {
             () = shutdown => false,

@@ -32,7 +32,7 @@ impl Blueprint {
         all.extend(self.webhooks.iter().map(shared));
         all.extend(self.gateway.iter().map(shared));
         all.extend(self.tls.values().map(shared));
-        all.extend(self.shared.iter().map(shared));
+        all.extend(self.tier.shared.iter().map(shared));
         all.push(Arc::new(Denied { sources: Arc::clone(&self.sources), sessions: Arc::clone(sessions) }));
         all
     }

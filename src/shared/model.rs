@@ -127,7 +127,7 @@ fn alive<K: Ord, T: Clone>(map: &BTreeMap<K, Held<T>>, key: &K, now: Now) -> Opt
 /// Takes up to `calls` slots; says how many, and after what time the next is free.
 fn take(due: &mut u64, slots: Slots, calls: u64, now: TierTime) -> (u64, Duration) {
     let now = now.as_micros();
-    // F-08: what is out of reach was not put there by us.
+    // What is out of reach was not put there by us (F-08).
     *due = (*due).clamp(now, now.saturating_add(slots.period.saturating_mul(2)));
     let latest = now.saturating_add(slots.tolerance);
     if *due > latest {

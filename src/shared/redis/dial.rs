@@ -10,12 +10,12 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClient;
 use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo as _,
-    RedisConnectionInfo, RedisError, TlsCertificates,
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo,
+    TlsCertificates,
 };
 
-use super::link::Wire;
 use super::scripts::Scripts;
+use super::wire::{DialError, Wire};
 use crate::config::{Shared, SharedMode};
 use crate::secrets::{Secret, read_secret};
 
@@ -23,34 +23,6 @@ use crate::secrets::{Secret, read_secret};
 const CONNECT: Duration = Duration::from_secs(1);
 /// What a cluster's client gives up by itself: long after those who asked.
 const GIVEN_UP: Duration = Duration::from_millis(500);
-
-/// Why there is no connection. It names no key and no secret.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct DialError(String);
-
-impl DialError {
-    pub(super) fn timeout() -> Self {
-        Self("it took too long".to_owned())
-    }
-
-    pub(super) fn too_old(name: &str, (major, minor): (u64, u64)) -> Self {
-        Self(format!("it is too old; use {name} {major}.{minor} or later"))
-    }
-}
-
-impl From<RedisError> for DialError {
-    fn from(error: RedisError) -> Self {
-        // What a server says in words may be anything.
-        match error.kind() {
-            ErrorKind::Io => Self(error.to_string()),
-            ErrorKind::Server(_) | ErrorKind::Extension => {
-                Self(format!("the server refuses: {}", error.code().unwrap_or("ERR")))
-            }
-            _ => Self(error.category().to_owned()),
-        }
-    }
-}
 
 /// Secrets as they stand in their files now.
 #[derive(Default)]
@@ -94,7 +66,7 @@ impl Dialer {
     async fn secrets(&self) -> Result<Secrets, DialError> {
         let config = self.config.clone();
         let reading = tokio::task::spawn_blocking(move || {
-            let read = |path: &Path| read_secret(path).map_err(|error| DialError(error.to_string()));
+            let read = |path: &Path| read_secret(path).map_err(|error| DialError::new(error.to_string()));
             let optional = |path: Option<&Path>| path.map(read).transpose();
             let client = config
                 .client_cert
@@ -114,14 +86,14 @@ impl Dialer {
                 certificates: config.is_tls().then_some(certificates),
             })
         });
-        reading.await.unwrap_or_else(|_| Err(DialError("secrets could not be read".to_owned())))
+        reading.await.unwrap_or_else(|_| Err(DialError::new("secrets could not be read".to_owned())))
     }
 
     fn client(address: &str, user: RedisConnectionInfo, secrets: &Secrets) -> Result<Client, DialError> {
         let info = address.into_connection_info()?.set_redis_settings(user);
         // No setting asks for this; it must stay so.
         if matches!(info.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
-            return Err(DialError("its certificate would not be checked".to_owned()));
+            return Err(DialError::new("its certificate would not be checked".to_owned()));
         }
         Ok(match &secrets.certificates {
             Some(certificates) => Client::build_with_tls(info, certificates.clone())?,
@@ -147,14 +119,14 @@ impl Dialer {
     }
 
     async fn first(&self, secrets: &Secrets) -> Result<MultiplexedConnection, DialError> {
-        let url = self.config.urls.first().ok_or_else(|| DialError("no server is configured".to_owned()))?;
+        let url = self.config.urls.first().ok_or_else(|| DialError::new("no server is configured".to_owned()))?;
         let user = self.user(secrets.password.as_ref(), true);
         Self::connect(&Self::client(url.as_str(), user, secrets)?).await
     }
 
     /// The server that the sentinels name, where it agrees.
     async fn by_sentinel(&self, service: &str, secrets: &Secrets) -> Result<MultiplexedConnection, DialError> {
-        let mut last = DialError("no sentinel is configured".to_owned());
+        let mut last = DialError::new("no sentinel is configured".to_owned());
         for url in &self.config.urls {
             match self.ask_sentinel(url.as_str(), service, secrets).await {
                 Ok(wire) => return Ok(wire),
@@ -175,7 +147,8 @@ impl Dialer {
         let mut question = redis::cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(service);
         let named: Option<(String, u16)> = question.query_async(&mut asked).await?;
-        let (host, port) = named.ok_or_else(|| DialError(format!("the sentinels know no service \"{service}\"")))?;
+        let (host, port) =
+            named.ok_or_else(|| DialError::new(format!("the sentinels know no service \"{service}\"")))?;
         let scheme = if secrets.certificates.is_some() { "rediss" } else { "redis" };
         let host = if host.contains(':') { format!("[{host}]") } else { host };
         let address = format!("{scheme}://{host}:{port}");

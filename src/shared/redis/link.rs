@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::cluster_async::ClusterConnection;
-use redis::{Cmd, Pipeline, RedisFuture, Value};
 use tokio::sync::Notify;
 
-use super::dial::{DialError, Dialer};
+use super::dial::Dialer;
+use super::wire::{DialError, Wire};
 use crate::clock::Clock;
 use crate::lifecycle::Lifecycle;
 use crate::pacing::Backoff;
@@ -19,38 +17,6 @@ use crate::pacing::Backoff;
 const RETRIES: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(5), jitter: true };
 /// One attempt.
 const ATTEMPT: Duration = Duration::from_secs(2);
-
-/// A connection: one server's, or one to each of a cluster.
-#[derive(Clone)]
-pub(super) enum Wire {
-    One(MultiplexedConnection),
-    Many(ClusterConnection),
-}
-
-impl ConnectionLike for Wire {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        match self {
-            Self::One(wire) => wire.req_packed_command(cmd),
-            Self::Many(wire) => wire.req_packed_command(cmd),
-        }
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        cmd: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        match self {
-            Self::One(wire) => wire.req_packed_commands(cmd, offset, count),
-            Self::Many(wire) => wire.req_packed_commands(cmd, offset, count),
-        }
-    }
-
-    fn get_db(&self) -> i64 {
-        0
-    }
-}
 
 #[derive(Default)]
 struct State {

@@ -2,8 +2,7 @@
 
 use redis::Value;
 
-use super::dial::DialError;
-use super::link::Wire;
+use super::wire::{DialError, Wire};
 
 /// The oldest versions that do all that the scripts ask.
 const REDIS: (u64, u64) = (6, 2);

@@ -5,6 +5,7 @@ mod dial;
 mod link;
 mod look;
 mod scripts;
+mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,8 +24,9 @@ use crate::config::Shared;
 use crate::lifecycle::Lifecycle;
 use calls::{Keep, Keys, Question};
 use dial::Dialer;
-use link::{Link, Wire};
+use link::Link;
 use scripts::{Script, Scripts};
+use wire::Wire;
 
 /// Beats in vain after which a connection is given up: the server may be another one by now.
 const IN_VAIN: u32 = 4;
