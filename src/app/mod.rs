@@ -132,7 +132,7 @@ impl Blueprint {
             }
         }
         errors.extend(Provider::mixed_up(&providers, &config.providers));
-        errors.extend(shared.as_ref().and_then(|shared| budgets::share(&config, shared, &providers, &gateways)));
+        errors.extend(tier.shared.as_ref().and_then(|own| budgets::share(&config, own, &providers, &gateways)));
         let mut webhooks = Vec::new();
         let room = config.webhooks.as_ref().map_or(0, |webhooks| webhooks.server.max_buffered_bytes);
         for own in config.webhooks.iter().flat_map(|webhooks| &webhooks.served) {
