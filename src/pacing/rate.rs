@@ -78,7 +78,7 @@ impl FromStr for Rate {
 /// ("theoretical arrival time").
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// SlotAnswer that come free within a period.
+    /// Slots that come free within a period.
     refill: i128,
     /// Time between two slots: as many units as a period has milliseconds. A unit is the `refill`th part of a
     /// millisecond, so that every slot is a whole number and nothing drifts.

@@ -21,7 +21,7 @@ use super::slots::{FleetPace, SlotAnswer, SlotOrder, Standing, Taking};
 use crate::clock::{Clock, Moment};
 use crate::pacing::{Rate, jitter};
 
-/// SlotAnswer of one question at most.
+/// Slots of one question at most.
 const BATCH: u32 = 16;
 /// Processes notice within this time of each other that slots are given out again: a lost connection is made anew within
 /// five seconds.

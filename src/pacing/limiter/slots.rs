@@ -49,7 +49,7 @@ pub struct SlotOrder {
 /// What was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotAnswer {
-    /// SlotAnswer; none where all are taken, or in a pause.
+    /// Slots; none where all are taken, or in a pause.
     pub taken: u32,
     /// How long until the next one may be free.
     pub next: Duration,

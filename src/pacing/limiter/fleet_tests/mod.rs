@@ -48,14 +48,16 @@ impl Place {
         if !self.answers.load(Ordering::Relaxed) {
             return None;
         }
-        if let Some(hostile) = *self.hostile.lock() {
-            return Some(hostile);
+        let hostile = *self.hostile.lock();
+        if hostile.is_some() {
+            return hostile;
         }
         let moment = self.manual.moment();
         if !order.pause.is_zero() {
             *self.paused.lock() = Some(moment.plus(order.pause));
         }
-        if let Some(rest) = self.paused.lock().map(|until| until.since(moment)).filter(|rest| !rest.is_zero()) {
+        let rest = self.paused.lock().map(|until| until.since(moment));
+        if let Some(rest) = rest.filter(|rest| !rest.is_zero()) {
             return Some(SlotAnswer { taken: 0, next: Duration::ZERO, pause: Some(rest) });
         }
         let [interval, tolerance, period] =
