@@ -84,7 +84,7 @@ pub enum Entrance {
     Busy(Duration),
     /// The user has asked too often, and may ask again after this time.
     Limited(Duration),
-    /// Mint it, and [`Shared::land`] it.
+    /// Mint it, and [`land`](super::Shared::land) it.
     Go(Lease),
     /// Mint it without the tier; this is its fence.
     Alone(Fence),
