@@ -4,6 +4,7 @@ mod bounds;
 mod called;
 mod gateway;
 mod messages;
+mod shared;
 mod slips;
 mod warnings;
 mod webhooks;

@@ -3,6 +3,7 @@
 mod away;
 mod budget;
 mod interleavings;
+mod servers;
 mod sessions;
 mod sign_outs;
 mod world;
