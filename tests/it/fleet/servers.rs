@@ -193,9 +193,8 @@ async fn ask(front: SocketAddr, method: &str, user: &str) -> Answer {
     Connection::open(front).await.ask(method, SESSION, &headers).await
 }
 
-async fn acts_as_one(program: PathBuf) {
-    let mut fleet = Fleet::start(program).await;
-    // One mint for each user, whoever is asked, and however many ask at once.
+/// One mint for each user, whoever is asked, and however many ask at once.
+async fn mints_once(fleet: &Fleet) -> Vec<String> {
     let at_once: JoinSet<Answer> = (0..32).map(|n| ask(fleet.replicas[n % REPLICAS].front, "GET", USERS[0])).collect();
     let at_once: BTreeSet<String> = at_once.join_all().await.iter().map(token).collect();
     assert_eq!(at_once.len(), 1);
@@ -206,48 +205,61 @@ async fn acts_as_one(program: PathBuf) {
     }
     fleet.all_have(&sessions).await;
     assert_eq!(fleet.mints(), USERS.len());
+    sessions
+}
 
-    // F-09: a sign-out on one is heard by all.
-    assert_eq!(fleet.ask(0, "DELETE", USERS[0]).await.status, 204);
-    let new = async || !fleet.tokens(USERS[0]).await.contains(&sessions[0]);
+/// Waits until no replica hands out the session of a user who signed out, and notes the new one.
+async fn heard(fleet: &Fleet, sessions: &mut [String], user: usize) {
+    let new = async || !fleet.tokens(USERS[user]).await.contains(&sessions[user]);
     eventually("all replicas have heard", new).await;
-    sessions[0] = token(&fleet.ask(0, "GET", USERS[0]).await);
-    fleet.all_have(&sessions).await;
+    sessions[user] = token(&fleet.ask(0, "GET", USERS[user]).await);
+    fleet.all_have(sessions).await;
+}
+
+/// Warm sessions are served, and a sign-out is told when the server is back.
+async fn outlives_a_server_that_hangs(fleet: &Fleet, sessions: &mut [String]) {
     let mints = fleet.mints();
-
-    // A replica that starts finds what the others left.
-    fleet.replicas[3] = fleet.replica();
-    fleet.reach(true).await;
-    fleet.all_have(&sessions).await;
-
-    // It hangs: warm sessions are served, and a sign-out is told when it is back.
     fleet.server.signal("STOP");
-    fleet.all_have(&sessions).await;
+    fleet.all_have(sessions).await;
     fleet.reach(false).await;
-    fleet.all_have(&sessions).await;
+    fleet.all_have(sessions).await;
     assert_eq!(fleet.mints(), mints);
     assert_eq!(token(&fleet.ask(0, "GET", "new").await), format!("tok{mints}"), "it works on alone");
     let here = fleet.ask(1, "DELETE", USERS[1]).await;
     assert_eq!((here.status, here.code()), (202, "signed_out_here".to_owned()));
     fleet.server.signal("CONT");
     fleet.reach(true).await;
-    let new = async || !fleet.tokens(USERS[1]).await.contains(&sessions[1]);
-    eventually("all replicas have heard", new).await;
-    sessions[1] = token(&fleet.ask(0, "GET", USERS[1]).await);
-    fleet.all_have(&sessions).await;
-    let mints = fleet.mints();
+    heard(fleet, sessions, 1).await;
+}
 
-    // It is killed, and comes back empty: what the replicas have is good, and what they land then is shared.
+/// The server comes back empty: what the replicas have is good, and what they land then is shared.
+async fn outlives_a_server_that_is_killed(fleet: &mut Fleet, sessions: &[String]) {
+    let mints = fleet.mints();
     fleet.server.signal("KILL");
     fleet.reach(false).await;
-    fleet.all_have(&sessions).await;
+    fleet.all_have(sessions).await;
     fleet.server.restart().await;
     fleet.reach(true).await;
-    fleet.all_have(&sessions).await;
+    fleet.all_have(sessions).await;
     assert_eq!(fleet.mints(), mints);
     let late = token(&fleet.ask(2, "GET", "late").await);
     let found = async || fleet.tokens("late").await == BTreeSet::from([late.clone()]);
     eventually("the others find it", found).await;
+}
+
+async fn acts_as_one(program: PathBuf) {
+    let mut fleet = Fleet::start(program).await;
+    let mut sessions = mints_once(&fleet).await;
+    assert_eq!(fleet.ask(0, "DELETE", USERS[0]).await.status, 204);
+    heard(&fleet, &mut sessions, 0).await;
+    // A replica that starts finds what the others left.
+    let mints = fleet.mints();
+    fleet.replicas[3] = fleet.replica();
+    fleet.reach(true).await;
+    fleet.all_have(&sessions).await;
+    assert_eq!(fleet.mints(), mints);
+    outlives_a_server_that_hangs(&fleet, &mut sessions).await;
+    outlives_a_server_that_is_killed(&mut fleet, &sessions).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
