@@ -1,4 +1,5 @@
-//! Four replicas of the built program on a real Redis and a real Valkey, which hangs, is killed, and comes back empty.
+//! Four replicas of the built program on a real Redis and a real Valkey, which works badly, hangs, is killed, and comes back
+//! empty.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -7,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -55,6 +57,15 @@ impl Server {
     fn signal(&self, name: &str) {
         let kill = format!("kill -s {name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
+    }
+
+    /// Has it do what a client of its own asks for.
+    async fn does(&self, command: &str) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(format!("{command}\r\n").as_bytes()).await.unwrap();
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, *b"+OK\r\n", "{command}");
     }
 
     /// Starts it again where it was killed: it has forgotten everything.
@@ -247,6 +258,30 @@ async fn outlives_a_server_that_is_killed(fleet: &mut Fleet, sessions: &[String]
     eventually("the others find it", found).await;
 }
 
+/// It forgets everything, has no room, takes no writes, or answers late.
+async fn outlives_a_server_that_works_badly(fleet: &Fleet, sessions: &[String]) {
+    let mints = fleet.mints();
+    fleet.server.does("FLUSHALL").await;
+    fleet.all_have(sessions).await;
+    fleet.server.does("CLIENT PAUSE 400 ALL").await;
+    fleet.all_have(sessions).await;
+    assert_eq!(fleet.mints(), mints);
+    for (user, breaks, mends) in [
+        ("full", "CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
+        ("read-only", "REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+    ] {
+        fleet.reach(true).await;
+        fleet.server.does(breaks).await;
+        fleet.all_have(sessions).await;
+        // Each works on alone.
+        assert!(fleet.tokens(user).await.len() > 1, "{breaks}");
+        fleet.all_have(sessions).await;
+        fleet.server.does(mends).await;
+        fleet.reach(true).await;
+        fleet.all_have(sessions).await;
+    }
+}
+
 async fn acts_as_one(program: PathBuf) {
     let mut fleet = Fleet::start(program).await;
     let mut sessions = mints_once(&fleet).await;
@@ -258,6 +293,7 @@ async fn acts_as_one(program: PathBuf) {
     fleet.reach(true).await;
     fleet.all_have(&sessions).await;
     assert_eq!(fleet.mints(), mints);
+    outlives_a_server_that_works_badly(&fleet, &sessions).await;
     outlives_a_server_that_hangs(&fleet, &mut sessions).await;
     outlives_a_server_that_is_killed(&mut fleet, &sessions).await;
 }
