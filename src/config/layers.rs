@@ -76,7 +76,7 @@ impl Layers {
         let tables = match self.merged.find_value(name) {
             Ok(Value::Dict(_, tables)) => tables,
             Ok(other) => {
-                let problem = format!("is {}, write tables: [{name}.NAME]", shown(&other.to_actual()));
+                let problem = format!("is {}, write tables: [{name}.NAME]", shown(&other));
                 errors.push(ConfigError::new(self.origin(name), name, problem));
                 return Vec::new();
             }
@@ -108,7 +108,7 @@ impl Layers {
                     }
                 }
                 Some(other) => {
-                    let problem = format!("is {}, write a list of tables: [[{name}]]", shown(&other.to_actual()));
+                    let problem = format!("is {}, write a list of tables: [[{name}]]", shown(other));
                     errors.push(ConfigError::new(origin, name, problem));
                 }
                 None => {}

@@ -105,7 +105,7 @@ fn what_cannot_work_or_is_not_safe_is_refused_at_load() {
         (with(SIGNED, "\"{{ exp.s }}\"", "\"{{ exp.ms }}\""), "token.jwt.claims.exp: must be"),
         (with(SIGNED, "\"{{ exp.s }}\"", "4000000000"), "token.jwt.claims.exp: must be"),
         (with(SIGNED, "[token.jwt]", "[token.jwt]\nexpires = \"none\""), "token.jwt.claims.exp: must be"),
-        (with(SIGNED, "[token.jwt]", "[token.jwt]\ncolour = \"red\""), "unknown field `colour`"),
+        (with(SIGNED, "[token.jwt]", "[token.jwt]\ncolour = \"red\""), "token.jwt.colour: unknown key"),
         (format!("{SIGNED}{ASKED}"), "token: must have exactly one of jwt, render and steps"),
         (
             with(ASKED, "expires = { kind = \"requested\" }\n", ""),
@@ -130,7 +130,7 @@ fn what_cannot_work_or_is_not_safe_is_refused_at_load() {
             format!("{SIGNED}[user]\n"),
             "user.case: is missing; write case = \"counts\" if the provider takes Bob and bob",
         ),
-        (format!("{SIGNED}[user]\ncase = \"maybe\"\n"), "unknown variant `maybe`, expected `counts` or `folds`"),
+        (format!("{SIGNED}[user]\ncase = \"maybe\"\n"), "user.case: \"maybe\" is not one of counts, folds"),
         (format!("{SIGNED}[user]\ncase = \"folds\"\naccount = [\"x\"]\n"), "user.account: \"x\" is not a setting"),
         (format!("{SIGNED}[limits]\nrate = \"fast\"\n"), "limits.rate"),
         (

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::definition::Setting;
+use crate::definition::{Mistakes, Setting, read};
 
 /// The definitions that ship with the binary: name and text.
 pub const PRESETS: &[(&str, &str)] = &[
@@ -74,8 +74,9 @@ impl Preset {
     pub(super) fn load(name: &str) -> Option<Self> {
         let (_, text) = PRESETS.iter().find(|(own, _)| *own == name)?;
         let mut table: Map<String, Value> = toml::from_str(text).ok()?;
-        let settings = table.remove("settings").map(serde_json::from_value).transpose().ok()?;
-        Some(Self { settings: settings.unwrap_or_default(), table })
+        let mut mistakes = Mistakes::default();
+        let settings = table.remove("settings").map(|settings| read(&settings, &mut mistakes)).unwrap_or_default();
+        mistakes.or(Self { settings: settings.unwrap_or_default(), table }).ok()
     }
 }
 

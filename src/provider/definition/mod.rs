@@ -32,7 +32,7 @@ pub use step::{Expires, ExpiryKind, Only, Rule, Step, Then};
 pub use token::{Jwt, Let, LocalExpiry, Token};
 pub use webhook::{TimeKind, Webhook, WebhookSection};
 
-use crate::definition::{Count, Mistake, Span, YEAR};
+use crate::definition::{Count, Mistake, Mistakes, Span, YEAR, read};
 pub use crate::definition::{Encoding, OneOrMany, Part, PublicForm, Setting, SettingKind};
 
 /// A span of time in a definition. Beyond ten years, sums of times have no meaning.
@@ -282,12 +282,15 @@ fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, L
 
 impl Definition {
     /// Reads a definition.
-    pub fn parse(text: &str) -> Result<Self, Mistake> {
-        let definition: Self = toml::from_str(text).map_err(|error| Mistake::from(error.to_string().trim_end()))?;
-        definition.check_parts()?;
-        definition.webhook.as_ref().map_or(Ok(()), WebhookSection::check)?;
-        definition.gateway.as_ref().map_or(Ok(()), GatewaySection::check)?;
-        Ok(definition)
+    pub fn parse(text: &str) -> Result<Self, Mistakes> {
+        let written: Map<String, Value> =
+            toml::from_str(text).map_err(|error| Mistake::from(error.to_string().trim_end()))?;
+        let mut mistakes = Mistakes::default();
+        let Some(definition) = read::<Self>(&written, &mut mistakes) else { return Err(mistakes) };
+        mistakes.note(definition.check_parts());
+        mistakes.note(definition.webhook.as_ref().map_or(Ok(()), WebhookSection::check));
+        mistakes.note(definition.gateway.as_ref().map_or(Ok(()), GatewaySection::check));
+        mistakes.or(definition)
     }
 
     /// A definition makes tokens, proves webhooks, makes calls, or does several of these. What only serves sessions stands
@@ -357,7 +360,7 @@ impl Definition {
     }
 
     /// A definition that ships with the binary.
-    pub fn preset(name: &str) -> Option<Result<Self, Mistake>> {
+    pub fn preset(name: &str) -> Option<Result<Self, Mistakes>> {
         PRESETS.iter().find(|(own, _)| *own == name).map(|(_, text)| Self::parse(text))
     }
 }
@@ -400,6 +403,8 @@ mod tests {
     fn unknown_members_are_refused() {
         let (_, sendsar) = PRESETS.iter().find(|(name, _)| *name == "sendsar").expect("a preset");
         let text = sendsar.replace("[response]", "[response]\ncolour = \"red\"");
-        assert!(Definition::parse(&text).expect_err("refused").problem.contains("colour"));
+        let mistakes = Definition::parse(&text).expect_err("refused");
+        let keys: Vec<_> = mistakes.iter().map(|mistake| mistake.key.to_string()).collect();
+        assert_eq!(keys, ["response.colour"]);
     }
 }

@@ -112,23 +112,29 @@ fn numbers_of_a_definition_have_bounds() {
     let own = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/provider/presets/sendsar.toml")).unwrap();
     let own = own.replace("name = \"sendsar\"", "name = \"own\"");
     let text = config(LOCAL, &[("providers.own", "{ preset = \"own\", api_key_file = \"/nowhere/key\" }")]);
-    for (line, bounds) in [
-        ("[limits]\nqueue = 100000000\n", "from 0 to 100000"),
-        ("[limits]\nburst = 4000000000\n", "from 1 to 1000000"),
-        ("[user]\nmax_bytes = 0\n", "from 1 to 4096"),
+    for (line, told) in [
+        ("[limits]\nqueue = 100000000\n", "limits.queue: is 100000000, write a whole number from 0 to 100000"),
+        ("[limits]\nburst = 4000000000\n", "limits.burst: is 4000000000, write a whole number from 1 to 1000000"),
+        ("[user]\nmax_bytes = 0\n", "user.max_bytes: is 0, write a whole number from 1 to 4096"),
     ] {
         // A table that the preset has is the one that gets the line.
-        let (table, wrong) = line.split_once('\n').unwrap();
+        let (table, _) = line.split_once('\n').unwrap();
         let definition =
             if own.contains(table) { own.replace(&format!("{table}\n"), line) } else { format!("{own}\n{line}") };
         let found =
             draw_with(&text, &Environment::default(), clock(), &[("own", &definition)]).unwrap_err().to_string();
-        assert!(found.contains("own.toml: TOML parse error at line ") && found.contains(wrong.trim_end()), "{found}");
-        assert!(found.contains(&format!("expected a whole number {bounds}")), "{line}: {found}");
+        assert!(found.contains(&format!("own.toml: {told}")), "{line}: {found}");
     }
     let endless = own.replace("default = \"1h\"", "default = \"18446744073709551615s\"");
     let found = draw_with(&text, &Environment::default(), clock(), &[("own", &endless)]).unwrap_err().to_string();
-    assert!(found.contains("expected a span of time as text, from \"0s\" to \"10years\""), "{found}");
+    assert!(found.contains("own.toml: lifetime.default: is \"18446744073709551615s\", write a span of time as text, from \"0s\" to \"10years\""), "{found}");
+    let two = own.replace("default = \"1h\"", "default = 3600\ncolour = \"red\"");
+    let found = draw_with(&text, &Environment::default(), clock(), &[("own", &two)]).unwrap_err().to_string();
+    for told in
+        ["own.toml: lifetime.default: is 3600, write a span", "own.toml: lifetime.colour: unknown key; known here: "]
+    {
+        assert!(found.contains(told), "all mistakes of a definition in one pass, each at its key: {found}");
+    }
 }
 
 #[test]

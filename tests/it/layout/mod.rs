@@ -28,7 +28,7 @@ const DOORS: [(&str, &[&str]); 23] = [
     ("hyper", &["inbound/"]),
     ("hyper_util", &["inbound/"]),
     ("reqwest", &["outbound/"]),
-    ("figment", &["config/", "definition/read.rs"]),
+    ("figment", &["config/"]),
     ("prometheus", &["metrics/"]),
     ("notify", &["secrets/"]),
     ("rusqlite", &["webhook/store/sqlite/"]),

@@ -118,7 +118,8 @@ fn a_definition_without_a_token_has_nothing_that_serves_sessions() {
     let webhook = "[webhook]\nsecret = \"s\"\nhmac = \"sha256\"\ntext = \"{{ request.body }}\"\nsignature = { header = \"x\", encode = \"hex\" }\n";
     let parse = |more: &str| {
         let text = format!("name = \"x\"\nsummary = \"x\"\n{more}");
-        sidemint::provider::Definition::parse(&text).map_or_else(|mistake| mistake.to_string(), |_| String::new())
+        let mistakes = sidemint::provider::Definition::parse(&text).err().into_iter().flatten();
+        mistakes.map(|mistake| mistake.to_string()).collect::<Vec<_>>().join("; ")
     };
     assert_eq!(parse(webhook), "");
     for (more, problem) in [

@@ -47,7 +47,7 @@ impl GatewaySection {
         found.extend(self.needs().map(str::to_owned));
         found.extend(self.0.get("paths").and_then(Value::as_str).map(str::to_owned));
         let own =
-            self.0.get("auth").map(|own| serde_json::from_value::<OneOrMany<Auth>>(own.clone()).unwrap_or_default());
+            self.0.get("auth").map(|own| read::<OneOrMany<Auth>>(own, &mut Mistakes::default()).unwrap_or_default());
         let auths = own.as_ref().or(auth).map_or(&[][..], OneOrMany::as_slice);
         found.extend(auths.iter().flat_map(Auth::settings));
         found

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::Definition;
 use crate::config::ConfigError;
-use crate::definition::{Mistake, did_you_mean};
+use crate::definition::{Mistake, Mistakes, did_you_mean};
 use crate::secrets::{FileError, list, read_text};
 pub use presets::PRESETS;
 
@@ -54,9 +54,9 @@ impl Definitions {
                 Ok(own) => {
                     definitions.own.insert(own.definition.name.clone(), own);
                 }
-                Err(mistake) => {
+                Err(mistakes) => {
                     definitions.broken.extend(path.file_stem().map(|stem| stem.display().to_string()));
-                    errors.push(fault(path, mistake));
+                    errors.extend(mistakes.into_iter().map(|mistake| fault(path, mistake)));
                 }
             }
         }
@@ -68,11 +68,12 @@ impl Definitions {
         if let Some(own) = self.own.get(name) {
             return Ok((own.definition.clone(), Some(&own.origin)));
         }
+        let broken = || format!("the definition \"{name}\" has mistakes of its own").into();
         if self.broken.contains(name) {
-            return Err(format!("the definition \"{name}\" has mistakes of its own").into());
+            return Err(broken());
         }
         match Definition::preset(name) {
-            Some(shipped) => Ok((shipped?, None)),
+            Some(shipped) => shipped.map(|shipped| (shipped, None)).map_err(|_mistakes| broken()),
             None => {
                 let known: Vec<_> = self.texts().map(|(name, _)| name).collect();
                 let meant = did_you_mean(name, &known);
@@ -95,8 +96,8 @@ impl Definitions {
 }
 
 impl Own {
-    fn read(path: &Path) -> Result<Self, Mistake> {
-        let text = read_text(path, MAX_BYTES).map_err(|error| error.to_string())?;
+    fn read(path: &Path) -> Result<Self, Mistakes> {
+        let text = read_text(path, MAX_BYTES).map_err(|error| Mistake::from(error.to_string()))?;
         let definition = Definition::parse(&text)?;
         if path.file_stem().is_none_or(|stem| *stem != *definition.name) {
             return Err(format!("holds name = \"{0}\"; call the file {0}.toml", definition.name).into());
