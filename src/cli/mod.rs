@@ -1,9 +1,10 @@
 //! The command line: one verb, one function. Errors are one sentence each; exit codes are part of the contract.
 
+mod completions;
 mod doctor;
 mod gateway;
 mod healthcheck;
-mod keygen;
+mod init;
 mod keys;
 mod mint;
 mod presets;
@@ -71,12 +72,14 @@ struct NoConfiguration {
 enum Verb {
     /// Serve (the default)
     Serve,
+    /// Write a configuration to begin with, for a chat provider and for what tells the user
+    Init(init::Options),
     /// Load everything, compile every definition, read every secret and key, and print what would be served
     Check,
     /// Print one session, as a request of this user would get it
     Mint(mint::Options),
     /// Make a signing key: the private half on standard output, or in a new file with mode 0600
-    Keygen(keygen::Options),
+    Keygen(keys::keygen::Options),
     /// Rotate signing keys
     #[command(subcommand)]
     Keys(keys::Verb),
@@ -92,6 +95,8 @@ enum Verb {
     Doctor(doctor::Options),
     /// Ask a running service whether it is ready; for images without a shell
     Healthcheck(healthcheck::Options),
+    /// Print the script with which a shell completes this command line
+    Completions(completions::Options),
 }
 
 /// How a verb failed.
@@ -115,15 +120,17 @@ impl Cli {
         let sources = self.sources.resolve();
         let outcome = match self.verb.unwrap_or(Verb::Serve) {
             Verb::Serve => serve::run(&sources, environment),
+            Verb::Init(options) => init::run(&options, &sources),
             Verb::Check => check(&sources, environment),
             Verb::Mint(options) => mint::run(&options, &sources, environment),
-            Verb::Keygen(options) => keygen::run(&options),
+            Verb::Keygen(options) => keys::keygen::run(&options),
             Verb::Keys(verb) => keys::run(&verb, &sources, environment),
             Verb::Presets(options) => presets::run(&options, &sources),
             Verb::Webhooks(verb) => webhooks::run(&verb, &sources, environment),
             Verb::Gateway(verb) => gateway::run(&verb, &sources, environment),
             Verb::Doctor(options) => doctor::run(&options, &sources, environment),
             Verb::Healthcheck(options) => healthcheck::run(&options, &sources, environment),
+            Verb::Completions(options) => completions::run(&options),
         };
         match outcome {
             Ok(()) => ExitCode::SUCCESS,

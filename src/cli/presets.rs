@@ -23,12 +23,7 @@ pub(super) fn run(options: &Options, sources: &Sources) -> Result<(), Failure> {
     let all = || definitions.texts().chain(identity::PRESETS.iter().copied());
     if let Some(wanted) = &options.name {
         let Some((_, text)) = all().find(|(name, _)| name == wanted) else {
-            let known: Vec<_> = all().map(|(name, _)| name).collect();
-            return Err(Failure::Usage(format!(
-                "no preset \"{wanted}\"; there are {}{}",
-                known.join(", "),
-                did_you_mean(wanted, &known)
-            )));
+            return Err(Failure::Usage(no_preset(wanted, all())));
         };
         return print(text);
     }
@@ -43,4 +38,10 @@ pub(super) fn run(options: &Options, sources: &Sources) -> Result<(), Failure> {
         print(&format!("  {name:<longest$}  {}\n", identity::summary(text)))?;
     }
     Ok(())
+}
+
+/// Why there is no preset of this name among these.
+pub(super) fn no_preset<'a>(wanted: &str, all: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let known: Vec<_> = all.map(|(name, _)| name).collect();
+    format!("no preset \"{wanted}\"; there are {}{}", known.join(", "), did_you_mean(wanted, &known))
 }

@@ -24,5 +24,5 @@ pub use pattern::{may_hold, whole};
 pub use placeholder::{Segment, each_text, fill, fill_between, named_in, settings_in, split};
 pub use read::{read, shown};
 pub use setting::{Encoding, Part, PublicForm, Setting, SettingKind};
-pub use settle::Settled;
+pub use settle::{Settled, required};
 pub use value::{check_address, checked};

@@ -17,7 +17,7 @@ mod source;
 mod token;
 mod user;
 
-pub use definition::{PRESETS, summary};
+pub use definition::{PRESETS, reads_bodies, settings, summary};
 pub use keys::KeySetStatus;
 pub use peer::{CallerGate, ConnectionProof, Peer, PeerProof, Peers, Rank};
 pub use refusal::Refusal;

@@ -713,3 +713,23 @@ fn exit_codes_are_documented() {
         assert!(page.contains(&format!("`sidemint {verb}")), "verb {verb}");
     }
 }
+
+/// Each script is one of its shell, and knows the verbs.
+#[test]
+fn shells_take_their_completions() {
+    let folder = tempfile::tempdir().unwrap();
+    for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "-n")] {
+        let script = run(&["completions", shell], &[]);
+        assert_eq!((script.code, &*script.err), (Some(0), ""), "{shell}");
+        for word in ["keygen", "doctor", "completions", "dry-run"] {
+            assert!(script.out.contains(word), "{shell}: {word}");
+        }
+        let file = folder.path().join(shell);
+        fs::write(&file, &script.out).unwrap();
+        let output = Command::new(shell).arg(check).arg(&file).output().expect(shell);
+        assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let completed = "source \"$0\"; COMP_WORDS=(sidemint keyg); COMP_CWORD=1; _sidemint sidemint keyg sidemint; echo \"${COMPREPLY[@]}\"";
+    let output = Command::new("bash").args(["-c", completed]).arg(folder.path().join("bash")).output().expect("bash");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "keygen\n", "{output:?}");
+}

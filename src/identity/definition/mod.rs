@@ -23,7 +23,7 @@ pub(super) use headers::{Condition, Decoding, HeaderNames, HeaderUse};
 pub(super) use keys::{KeyForm, KeyPlace, KeyPlan, PemUrl, REFRESH_BOUNDS};
 pub(super) use metadata::{MetadataRules, PrincipalRules};
 pub(super) use payload::Issuer;
-pub use presets::{PRESETS, summary};
+pub use presets::{PRESETS, reads_bodies, settings, summary};
 pub(super) use presets::{is_preset, names};
 pub(super) use token::{TokenForm, TokenRules};
 

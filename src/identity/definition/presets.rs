@@ -50,6 +50,16 @@ pub fn summary(text: &str) -> String {
     toml::from_str::<Summary>(text).map(|preset| preset.summary).unwrap_or_default()
 }
 
+/// The settings that the preset of this name declares.
+pub fn settings(name: &str) -> Option<BTreeMap<String, Setting>> {
+    Preset::load(name).map(|preset| preset.settings)
+}
+
+/// Whether the preset of this name reads the bodies of requests, which subrequests do not have.
+pub fn reads_bodies(name: &str) -> bool {
+    Preset::load(name).is_some_and(|preset| preset.table.get("kind").is_some_and(|kind| kind == "body"))
+}
+
 /// Whether a preset has this name.
 pub(in crate::identity) fn is_preset(name: &str) -> bool {
     PRESETS.iter().any(|(preset, _)| *preset == name)

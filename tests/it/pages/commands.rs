@@ -26,7 +26,9 @@ async fn commands_of_the_reference_work_as_printed() {
         for block in blocks(page).iter().filter(|block| block.language == "sh") {
             for line in block.text.lines().filter(|line| *line != OF_ANOTHER_CONFIGURATION) {
                 let verb = line.strip_prefix("sidemint ").and_then(|rest| rest.split(' ').next());
-                if verb.is_some_and(|verb| ["presets", "check", "keygen", "mint"].contains(&verb)) {
+                if verb
+                    .is_some_and(|verb| ["presets", "check", "keygen", "mint", "init", "completions"].contains(&verb))
+                {
                     let line = line.replace("/run/keys", &format!("{here}/keys"));
                     let script = format!("cd {here}\nPATH={program}:$PATH\n{line}");
                     let said = shell(&script, ([127, 0, 0, 1], 8080).into()).await;
@@ -36,5 +38,5 @@ async fn commands_of_the_reference_work_as_printed() {
             }
         }
     }
-    assert!(done >= 13, "{done} commands were run");
+    assert!(done >= 17, "{done} commands were run");
 }

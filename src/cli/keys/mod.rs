@@ -1,4 +1,6 @@
-//! `sidemint keys`: rotation of signing keys.
+//! `sidemint keys`: rotation of signing keys. [`keygen`] makes new ones.
+
+pub(super) mod keygen;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -10,14 +10,14 @@ use clap::{Args, ValueEnum};
 use data_encoding::HEXLOWER;
 use strum::VariantArray as _;
 
-use super::{Failure, NoConfiguration, print};
+use crate::cli::{Failure, NoConfiguration, print};
 use crate::clock::{Clock as _, SystemClock};
 use crate::provider::{Alg, SigningKey, generate};
 use crate::secrets::{Secret, write};
 use crate::webhook::delivery::SignKey;
 
 #[derive(Debug, Args)]
-pub(super) struct Options {
+pub(in crate::cli) struct Options {
     /// Algorithm, or «webhook» for a key that deliveries of webhooks are signed with («webhook-ed25519»: with a public half)
     #[arg(long, value_parser = kinds(), default_value = "EdDSA")]
     alg: Kind,
@@ -72,7 +72,7 @@ fn kinds() -> impl TypedValueParser<Value = Kind> {
     })
 }
 
-pub(super) fn run(options: &Options) -> Result<(), Failure> {
+pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
     if let Some(folder) = &options.shared {
         return shared(folder);
     }
