@@ -30,8 +30,10 @@ pub use identity::{Caller, CallerToken, Identity, Peers, Users};
 pub use outbound::{Bypass, Outbound, Proxy, ProxyAuth};
 pub use raw::{ClientCertificates, LogFormat, Mode, RequestLines, Unfit, UserLines};
 pub use route::{JWKS_PATH, Reach, Route, RouteKind};
-pub use shared::{CutOff, Shared, SharedMode};
-pub use webhook::{EventPattern, Queue, SignKey, Webhook, WebhookMode, WebhookServer, Webhooks};
+pub use shared::{CutOff, RedisServer, Shared, SharedMode};
+pub use webhook::{
+    EventPattern, Queue, QueuePlace, QueueRedis, SignKey, Webhook, WebhookMode, WebhookServer, Webhooks,
+};
 
 use check::Check;
 #[cfg(any(test, fuzzing))]
