@@ -1,22 +1,16 @@
 //! The limit of a provider, where replicas share a tier: one for all of them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::rooms::Rooms;
 use crate::config::{Config, ConfigError};
 use crate::definition::Mistake;
-use crate::provider::{Gateway, Provider};
 use crate::shared::Shared;
 
 /// Lets each provider take its calls from the budget of all replicas. Whoever has a limit must know its share of it.
-pub(super) fn share(
-    config: &Config,
-    shared: &Arc<Shared>,
-    providers: &BTreeMap<String, Arc<Provider>>,
-    gateways: &BTreeMap<String, Arc<Gateway>>,
-) -> Option<ConfigError> {
-    let own = providers.iter().filter(|(_, provider)| provider.share_budget(shared)).map(|(name, _)| name);
-    let of_gateways = gateways.iter().filter(|(_, gateway)| gateway.share_budget(shared)).map(|(name, _)| name);
+pub(super) fn share(config: &Config, shared: &Arc<Shared>, rooms: &Rooms) -> Option<ConfigError> {
+    let own = rooms.providers.iter().filter(|(_, provider)| provider.share_budget(shared)).map(|(name, _)| name);
+    let of_gateways = rooms.gateways.iter().filter(|(_, gateway)| gateway.share_budget(shared)).map(|(name, _)| name);
     let limited: Vec<&String> = own.chain(of_gateways).collect();
     let (name, section) = limited.first().zip(config.shared.as_ref())?;
     let problem = format!(

@@ -16,7 +16,7 @@ impl Blueprint {
             );
         }
         told.extend(self.no_peer_is_trusted());
-        if self.sources.peers().is_position_only() {
+        if self.rooms.sources.peers().is_position_only() {
             told.push(
                 "identity headers are trusted by network address alone; any process in those networks can name any user"
                     .to_owned(),
@@ -31,7 +31,7 @@ impl Blueprint {
         }
         told.extend(self.shares().caution);
         told.extend(self.tls.values().filter_map(|tls| tls.caution()));
-        if self.sources.has_body_by_position() {
+        if self.rooms.sources.has_body_by_position() {
             told.push(
                 "a body may name any user, and peers are proven by network address alone; no browser and no proxy for \
                  browsers may reach that route"
@@ -43,12 +43,12 @@ impl Blueprint {
 
     /// Every route answers 403 to every client: the one mistake that looks like a good configuration.
     fn no_peer_is_trusted(&self) -> Option<String> {
-        if self.plans.is_empty() || self.sources.is_empty() {
+        if self.rooms.plans.is_empty() || self.rooms.sources.is_empty() {
             return None;
         }
         let config = &self.config;
         let listens = || [&config.server.listen].into_iter().chain(config.grpc.as_ref().map(|grpc| &grpc.listen));
-        let peers = self.sources.peers();
+        let peers = self.rooms.sources.peers();
         if !listens().any(|listen| peers.can_hold(listen)) {
             return Some(
                 "no peer is trusted, so every identity route answers 403; set identity.peers.networks to the addresses of \
@@ -76,11 +76,11 @@ impl Blueprint {
         for caution in self.cautions() {
             tracing::warn!("{caution}");
         }
-        for provider in self.providers.values() {
+        for provider in self.rooms.providers.values() {
             warn_of(provider);
         }
-        for (name, gateway) in &self.gateways {
-            warn_of_calls(name, gateway, !self.providers.contains_key(name));
+        for (name, gateway) in &self.rooms.gateways {
+            warn_of_calls(name, gateway, !self.rooms.providers.contains_key(name));
         }
         for webhook in &self.webhooks {
             let name = &*webhook.config().name;

@@ -7,9 +7,9 @@ mod budgets;
 mod cautions;
 mod descriptors;
 mod gateway;
-mod plans;
 mod readiness;
 mod reloads;
+mod rooms;
 mod stop;
 mod summary;
 mod tier;
@@ -41,6 +41,7 @@ pub(crate) use descriptors::raise as raise_descriptor_limit;
 
 use descriptors::DescriptorShares;
 use reloads::watch_files;
+use rooms::{Part, Rooms, With};
 use stop::{close, drain, has_failed};
 use webhooks::Opened;
 
@@ -56,10 +57,7 @@ pub struct Blueprint {
     config: Config,
     /// Variables that look like ours and set nothing: one sentence each.
     stray_variables: Vec<String>,
-    sources: Arc<identity::Sources>,
-    providers: BTreeMap<String, Arc<Provider>>,
-    gateways: BTreeMap<String, Arc<provider::Gateway>>,
-    plans: Vec<Arc<Plan>>,
+    rooms: Rooms,
     webhooks: Vec<Arc<Webhook>>,
     gateway: Option<Arc<Gateway>>,
     poster: Poster,
@@ -110,29 +108,22 @@ impl Blueprint {
         let is_read = |name: &str| definitions.texts().any(|(_, text)| text.contains(&format!("\"{name}\"")));
         let stray_variables = environment.cautions(is_read);
         let services = Services { outbound, clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) };
-        let sources = identity::Sources::configure(&config.identity, &config.routes, &services).map_err(|mistakes| {
-            errors.extend(mistakes);
-        });
+        let sources = identity::Sources::configure(&config.identity, &config.routes, &services).map(Arc::new);
+        let sources = sources.map_err(|mistakes| errors.extend(mistakes)).ok();
         let level = telemetry::filter(&config.log.level).err().map(|mistake| mistake.within("log.level"));
         errors.extend(level.map(|mistake| ConfigError::at(config.log.origin.clone(), mistake)));
-        let (mut providers, mut gateways) = (BTreeMap::new(), BTreeMap::new());
-        for (name, table) in &config.providers {
-            let wanted = Wanted { sessions: config.has_sessions(name), gateway: config.is_mounted(name) };
-            if !wanted.sessions && !wanted.gateway {
-                continue;
-            }
-            match provider::configure(name, table, environment, &definitions, &services, wanted) {
-                Ok(configured) => {
-                    let circle = configured.gateway.as_ref().map(|own| own.check_circle(&config.listeners()));
-                    errors.extend(circle.and_then(Result::err));
-                    providers.extend(configured.provider.map(|own| (name.clone(), own)));
-                    gateways.extend(configured.gateway.map(|own| (name.clone(), own)));
-                }
-                Err(mistakes) => errors.extend(mistakes),
-            }
-        }
-        errors.extend(Provider::mixed_up(&providers, &config.providers));
-        errors.extend(tier.shared.as_ref().and_then(|own| budgets::share(&config, own, &providers, &gateways)));
+        let part = Part {
+            roles: &config.identity.roles,
+            routes: &config.routes,
+            providers: &config.providers,
+            wanted: &|name| Wanted { sessions: config.has_sessions(name), gateway: config.is_mounted(name) },
+            limits: (config.cache, config.limits),
+        };
+        let with = With { environment, definitions: &definitions, services: &services };
+        let rooms = Rooms::draw(&part, sources.clone().unwrap_or_default(), &with, &mut errors);
+        let listeners = config.listeners();
+        errors.extend(rooms.gateways.values().filter_map(|own| own.check_circle(&listeners).err()));
+        errors.extend(tier.shared.as_ref().and_then(|own| budgets::share(&config, own, &rooms)));
         let mut webhooks = Vec::new();
         let room = config.webhooks.as_ref().map_or(0, |webhooks| webhooks.server.max_buffered_bytes);
         for own in config.webhooks.iter().flat_map(|webhooks| &webhooks.served) {
@@ -148,7 +139,7 @@ impl Blueprint {
         let queue = config.webhooks.as_ref().and_then(|webhooks| webhooks.queue.as_ref());
         errors.extend(queue.and_then(|queue| SealKey::configured(queue).err()));
         let gateway = config.gateway.as_ref().map(|gateway| {
-            let parts = Parts { providers: &gateways, sources: sources.as_ref().ok(), services: &services };
+            let parts = Parts { providers: &rooms.gateways, sources: sources.as_deref(), services: &services };
             Gateway::configure(gateway, &parts)
         });
         let gateway = gateway.transpose().unwrap_or_else(|mistakes| {
@@ -164,17 +155,12 @@ impl Blueprint {
                 Err(mistakes) => errors.extend(mistakes),
             }
         }
-        let sources = sources.unwrap_or_default();
-        let plans = plans::draw(&config, &sources, &providers, &metrics, &mut errors);
         if errors.is_empty() {
-            let (sources, poster) = (Arc::new(sources), services.outbound.poster().map_err(fault)?);
+            let poster = services.outbound.poster().map_err(fault)?;
             Ok(Self {
                 config,
                 stray_variables,
-                sources,
-                providers,
-                gateways,
-                plans,
+                rooms,
                 webhooks,
                 gateway: gateway.map(Arc::new),
                 poster,
@@ -200,7 +186,7 @@ impl Blueprint {
 
     /// The routes, planned.
     pub fn plans(&self) -> &[Arc<Plan>] {
-        &self.plans
+        &self.rooms.plans
     }
 
     /// The gateway, if there is one.
@@ -215,29 +201,22 @@ impl Blueprint {
 
     /// The provider of this name.
     pub fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
-        self.providers.get(name)
+        self.rooms.providers.get(name)
     }
 
     /// Providers as they are called for applications, by name.
     pub fn gateways(&self) -> &BTreeMap<String, Arc<provider::Gateway>> {
-        &self.gateways
-    }
-
-    /// Providers that the gateway alone calls, by name.
-    fn gateways_alone(&self) -> impl Iterator<Item = (&String, &Arc<provider::Gateway>)> {
-        self.gateways.iter().filter(|(name, _)| !self.providers.contains_key(*name))
+        &self.rooms.gateways
     }
 
     /// Names of the providers.
     pub fn provider_names(&self) -> Vec<&str> {
-        self.providers.keys().map(String::as_str).collect()
+        self.rooms.providers.keys().map(String::as_str).collect()
     }
 
     /// Sessions without listeners, for the command line.
     pub fn sessions(&self, lifecycle: &Lifecycle) -> Arc<Sessions> {
-        let clock = Arc::clone(&self.clock);
-        let limits = (self.config.cache, self.config.limits);
-        Sessions::new((self.plans.clone(), self.tier.shared.as_ref()), limits, clock, lifecycle.clone(), &self.metrics)
+        self.rooms.sessions(self.tier.shared.as_ref(), lifecycle)
     }
 
     /// How many connections there may be.
@@ -310,10 +289,10 @@ impl App {
         let log = RequestLog::new(config.log.requests, config.log.users, clock, log);
         let webhooks = Opened::open(&blueprint, &lifecycle)?;
         let state = AppState {
-            sources: Arc::clone(&blueprint.sources),
+            sources: Arc::clone(&blueprint.rooms.sources),
             sessions: blueprint.sessions(&lifecycle),
-            providers: blueprint.providers.values().cloned().collect(),
-            gateways: blueprint.gateways_alone().map(|(_, gateway)| Arc::clone(gateway)).collect(),
+            providers: blueprint.rooms.providers.values().cloned().collect(),
+            gateways: blueprint.rooms.gateways_alone().map(|(_, gateway)| Arc::clone(gateway)).collect(),
             tls: blueprint.tls.values().cloned().collect(),
             metrics: Arc::clone(&blueprint.metrics),
             log: log.clone(),
@@ -324,7 +303,7 @@ impl App {
         };
         let shares = blueprint.shares();
         let limits = Limits { connections: shares.connections, ..Limits::from(server) };
-        let peers = Arc::clone(blueprint.sources.peers());
+        let peers = Arc::clone(blueprint.rooms.sources.peers());
         let entrance = Entrance { peers, tls: blueprint.tls.get("server").cloned(), log: log.clone() };
         // Where no peer is known, and no connection proves anything.
         let strangers = Entrance { peers: Arc::default(), tls: None, log };
@@ -373,7 +352,7 @@ impl App {
         lifecycle.spawn(Arc::clone(&state.sessions).run_renewals());
         state.sessions.start_fleet();
         blueprint.tier.start(&blueprint.clock, &lifecycle);
-        blueprint.sources.start(&lifecycle);
+        blueprint.rooms.sources.start(&lifecycle);
         let nudge = watch_files(&blueprint, &state.sessions, &lifecycle);
         Ok(Self { blueprint, listeners, webhooks, lifecycle, ops_lifecycle, nudge })
     }

@@ -42,22 +42,22 @@ pub(super) fn when_shared(shared: &Arc<Shared>, clock: &Arc<dyn Clock>, lifecycl
 /// Objects to readiness while users could not be served.
 pub(super) fn object(blueprint: &Blueprint, lifecycle: &Lifecycle) {
     // One that takes webhooks or calls alone needs no users.
-    if blueprint.plans.is_empty() && (!blueprint.webhooks.is_empty() || blueprint.gateway.is_some()) {
+    if blueprint.rooms.plans.is_empty() && (!blueprint.webhooks.is_empty() || blueprint.gateway.is_some()) {
         return;
     }
-    if blueprint.sources.is_empty() {
+    if blueprint.rooms.sources.is_empty() {
         lifecycle.object("no_identity_source", "set identity.source to a preset such as \"plain\"");
     }
     let listen = &blueprint.config.server.listen;
-    let over_grpc = blueprint.config.grpc.iter().any(|grpc| blueprint.sources.peers().can_hold(&grpc.listen));
-    if !over_grpc && !blueprint.sources.peers().can_hold(listen) {
+    let over_grpc = blueprint.config.grpc.iter().any(|grpc| blueprint.rooms.sources.peers().can_hold(&grpc.listen));
+    if !over_grpc && !blueprint.rooms.sources.peers().can_hold(listen) {
         let key = match listen {
             Listen::Tcp(_) => "identity.peers.networks",
             Listen::Unix(_) => "identity.peers.unix_uids",
         };
         lifecycle.object("no_peer_proof", format!("set {key} to those who may tell identity"));
     }
-    if blueprint.plans.is_empty() {
+    if blueprint.rooms.plans.is_empty() {
         lifecycle.object("no_routes", "add [[routes]] to the configuration");
     }
 }

@@ -10,7 +10,7 @@ use crate::session::Plan;
 pub(super) fn log_routes(blueprint: &Blueprint, front: &Listen) {
     for Plan { route, .. } in blueprint.plans().iter().map(AsRef::as_ref) {
         let host = route.host.as_ref().map(ToString::to_string);
-        let sources = route.sources.as_deref().unwrap_or(blueprint.sources.default_names()).join(", ");
+        let sources = route.sources.as_deref().unwrap_or(blueprint.rooms.sources.default_names()).join(", ");
         let (path, answer, provider) = (route.path.as_str(), label(route.kind), route.provider.as_str());
         tracing::info!(path, host, answer, provider, sources, listener = %front, "route");
     }
@@ -86,10 +86,10 @@ impl Blueprint {
 
     /// Where calls for applications go, and what only they need.
     fn tell_gateways(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, gateway) in &self.gateways {
+        for (name, gateway) in &self.rooms.gateways {
             let base = gateway.base().as_str().trim_end_matches('/');
             writeln!(f, "calls of        {name}: preset {}, at {base}", gateway.preset())?;
-            let secrets = gateway.secret_places().filter(|_| !self.providers.contains_key(name));
+            let secrets = gateway.secret_places().filter(|_| !self.rooms.providers.contains_key(name));
             for (secret, place) in secrets {
                 writeln!(f, "secret          {name}: {secret} from {place}")?;
             }
@@ -126,15 +126,15 @@ impl fmt::Display for Blueprint {
         if let Some(webhooks) = &config.webhooks {
             writeln!(f, "webhooks        {}{}", webhooks.server.listen, about(webhooks.server.tls.as_ref()))?;
         }
-        let sources = match self.sources.default_names() {
+        let sources = match self.rooms.sources.default_names() {
             [] => "none: identity routes answer 403".to_owned(),
             names => names.join(", "),
         };
         writeln!(f, "identity        {sources}")?;
-        for (source, place) in self.sources.key_places() {
+        for (source, place) in self.rooms.sources.key_places() {
             writeln!(f, "keys of         {source}: {place}")?;
         }
-        let told_by: Vec<_> = self.sources.peers().describe().collect();
+        let told_by: Vec<_> = self.rooms.sources.peers().describe().collect();
         if told_by.is_empty() {
             writeln!(f, "told by         no source: identity routes answer 403")?;
         }
@@ -150,7 +150,7 @@ impl fmt::Display for Blueprint {
         }
         self.tell_webhooks(f)?;
         self.tell_gateway(f)?;
-        for (name, provider) in &self.providers {
+        for (name, provider) in &self.rooms.providers {
             write!(f, "provider        {name}: preset {}, apiUrl {}", provider.preset(), provider.api_url())?;
             if let Some((alg, kid)) = provider.signs_with() {
                 let made = if provider.has_made_key() { ", made at start" } else { "" };

@@ -1,7 +1,7 @@
 //! What identity refused, what it left out, and the keys, secrets and lists that it decides by.
 
 use super::families::families;
-use super::{Counter, Gauge, KeySetMetrics};
+use super::{Counter, Gauge};
 
 families! {
     /// Identities, peers and key sets.
@@ -39,5 +39,38 @@ impl IdentityFamilies {
             looks: looks.map(|how| (how, self.key_set_fetches(source, how))).collect(),
             unknown: self.key_set_unknown(source),
         }
+    }
+}
+
+/// What is counted of one key set.
+#[derive(Clone, Debug)]
+pub struct KeySetMetrics {
+    looks: Vec<(&'static str, Counter)>,
+    unknown: Counter,
+}
+
+impl KeySetMetrics {
+    /// The source has told its keys.
+    pub fn fetched(&self) {
+        self.count("ok");
+    }
+
+    /// A look brought nothing.
+    pub fn failed(&self, outcome: &str) {
+        self.count(outcome);
+    }
+
+    /// A token named a key that the source does not have.
+    pub fn unknown(&self) {
+        self.unknown.inc();
+    }
+
+    /// How many looks ended so.
+    pub fn of(&self, outcome: &str) -> Option<&Counter> {
+        self.looks.iter().find(|(own, _)| *own == outcome).map(|(_, counter)| counter)
+    }
+
+    fn count(&self, outcome: &str) {
+        self.of(outcome).into_iter().for_each(Counter::inc);
     }
 }

@@ -14,21 +14,22 @@ mod families;
 mod gateway;
 mod identity;
 mod inbound;
-mod key_sets;
 mod process;
 mod provider;
 mod session;
 mod shared;
+mod teams;
 mod webhook;
+
+use std::sync::Arc;
 
 use prometheus::{Registry, TextEncoder};
 
 pub use delivery::DeliveryFamilies;
 pub use families::{ByVariant, Family, Label, Lag, Size};
 pub use gateway::GatewayFamilies;
-pub use identity::IdentityFamilies;
+pub use identity::{IdentityFamilies, KeySetMetrics};
 pub use inbound::InboundFamilies;
-pub use key_sets::KeySetMetrics;
 pub use process::ProcessFamilies;
 pub use provider::{ProviderFamilies, SigningKeyLine};
 pub use session::SessionFamilies;
@@ -51,6 +52,7 @@ macro_rules! rooms {
         pub struct Metrics {
             registry: Registry,
             shown_keys: provider::ShownKeys,
+            teams: teams::Teams,
             $($(#[doc = $about])+ pub $room: $families,)+
         }
 
@@ -60,11 +62,20 @@ macro_rules! rooms {
 
             /// Creates and registers every family. Fails only if two families had one name, which a test excludes.
             pub fn new() -> Result<Self, prometheus::Error> {
-                let registry = Registry::new();
-                let shown_keys = provider::ShownKeys::default();
-                let own = Self { $($room: $families::register(&registry)?,)+ shown_keys, registry };
+                let own = Self::within(Registry::new(), true)?;
                 own.process.build_info(env!("CARGO_PKG_VERSION")).set(1);
                 Ok(own)
+            }
+
+            /// Every family in this registry. Where it is not the process's own, `is_shown` is false: nothing is shown
+            /// before its first use.
+            fn within(registry: Registry, is_shown: bool) -> Result<Self, prometheus::Error> {
+                Ok(Self {
+                    $($room: $families::register(&registry, is_shown)?,)+
+                    shown_keys: provider::ShownKeys::default(),
+                    teams: teams::Teams::default(),
+                    registry,
+                })
             }
         }
     };
@@ -97,9 +108,15 @@ impl Metrics {
         self.shown_keys.show(&self.provider, keys);
     }
 
+    /// The counters of a team: every series has the label `team` beside its own. They are shown here for as long as
+    /// they are held, and a team that is asked for again meanwhile goes on counting in the same ones.
+    pub fn team(&self, name: &str) -> Result<Arc<Self>, prometheus::Error> {
+        self.teams.of(name)
+    }
+
     /// Everything as Prometheus text.
     pub fn render(&self) -> String {
-        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+        TextEncoder::new().encode_to_string(&self.teams.gather(self.registry.gather())).unwrap_or_default()
     }
 
     /// Content type of [`Metrics::render`].

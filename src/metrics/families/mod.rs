@@ -152,9 +152,9 @@ macro_rules! families {
             pub(super) const DECLARED: &'static [$crate::metrics::Family] =
                 &[$($crate::metrics::families::families!(@family $name, $kind, [$($help)+], [$($label)*])),+];
 
-            pub(super) fn register(registry: &prometheus::Registry) -> Result<Self, prometheus::Error> {
+            pub(super) fn register(registry: &prometheus::Registry, is_shown: bool) -> Result<Self, prometheus::Error> {
                 use $crate::metrics::families::{Kind, families};
-                let is_shown = families!(@is_shown $($when)?);
+                let is_shown = is_shown && families!(@is_shown $($when)?);
                 Ok(Self {
                     $($method: <$kind as Kind>::register(
                         families!(@family $name, $kind, [$($help)+], [$($label)*]),

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{Config, ConfigError};
+use super::Part;
+use crate::config::ConfigError;
 use crate::identity::{self, Roles};
 use crate::inbound;
 use crate::metrics::Metrics;
@@ -12,15 +13,15 @@ use crate::session::{Form, Plan};
 
 /// Routes whose lifetime the provider and its clients can live with.
 pub(super) fn draw(
-    config: &Config,
+    part: &Part<'_>,
     sources: &identity::Sources,
     providers: &BTreeMap<String, Arc<Provider>>,
     metrics: &Metrics,
     errors: &mut Vec<ConfigError>,
 ) -> Vec<Arc<Plan>> {
     let mut plans = Vec::new();
-    let roles = Arc::new(Roles::new(&config.identity.roles));
-    for route in &config.routes {
+    let roles = Arc::new(Roles::new(part.roles));
+    for route in part.routes {
         // A provider that is missing here has been complained about.
         let Some(provider) = providers.get(&route.provider) else { continue };
         let ttl = route.ttl.unwrap_or(provider.lifetime().default);
