@@ -28,7 +28,7 @@ pub use reply::gateway::gateway_row;
 pub use reply::{Outcome, Row, Subrequest};
 pub use request::body::BodyLimits;
 pub use routes::{Routes, form};
-pub use service::{Listener, Service};
+pub use service::{Listener, Service, TeamFront, TeamFronts, TeamRoutes};
 
 use crate::config;
 use crate::identity::Sources;
@@ -62,6 +62,8 @@ pub struct AppState {
     pub queue: Option<Arc<dyn Store>>,
     /// What brings them to the application.
     pub deliveries: Vec<Arc<Deliveries>>,
+    /// The teams, if there are some.
+    pub teams: Option<Arc<TeamFronts>>,
     /// Limits of request bodies.
     pub body: BodyLimits,
 }

@@ -25,6 +25,8 @@ pub(super) struct Rooms {
     /// Providers as they are called for applications, by name.
     pub(super) gateways: BTreeMap<String, Arc<Gateway>>,
     pub(super) plans: Vec<Arc<Plan>>,
+    /// Mints and sign-outs that may have the providers at work at once.
+    pub(super) calls_at_once: usize,
     limits: (config::Cache, config::UserLimits),
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -73,8 +75,9 @@ impl Rooms {
         }
         errors.extend(Provider::mixed_up(&providers, part.providers));
         let plans = plans::draw(part, &sources, &providers, &services.metrics, errors);
+        let calls_at_once = part.providers.values().map(|provider| provider.calls_at_once).sum();
         let (clock, metrics) = (Arc::clone(&services.clock), Arc::clone(&services.metrics));
-        Self { sources, providers, gateways, plans, limits: part.limits, clock, metrics }
+        Self { sources, providers, gateways, plans, calls_at_once, limits: part.limits, clock, metrics }
     }
 
     /// Providers that the gateway alone calls, by name.

@@ -1,5 +1,7 @@
 //! Puts the layers together: built-in defaults, files, environment, flags. The one place that knows figment.
 
+pub(super) mod environment;
+
 use std::path::{Path, PathBuf};
 
 use figment::providers::Serialized;
@@ -7,7 +9,8 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider, Source};
 use serde::de::DeserializeOwned;
 
-use super::environment::variables::{SECTIONS, Variables};
+use environment::variables::{SECTIONS, Variables};
+
 use super::{ConfigError, Environment, Sources};
 use crate::definition::{Key, Mistake, Mistakes, did_you_mean, read, shown};
 use crate::secrets::{FileError, list, read_text};
@@ -49,6 +52,12 @@ impl Layers {
         let merged =
             sources.overrides.iter().fold(merged, |all, (key, value)| all.merge(Serialized::default(key, value)));
         Self { merged, files, variables }
+    }
+
+    /// One file alone, whose content is at hand.
+    pub(super) fn of(path: PathBuf, content: Dict) -> Self {
+        let file = File { path, content };
+        Self { merged: Figment::new().merge(&file), files: vec![file], variables: Variables::default() }
     }
 
     /// Refuses top-level tables that do not exist.
@@ -168,8 +177,13 @@ impl File {
             };
             format!("{problem}; name a configuration file with --config")
         })?;
-        toml::from_str(&text).map_err(|cause| not_toml(&text, &cause).into())
+        parse(&text)
     }
+}
+
+/// The tables of a file's text.
+pub(super) fn parse(text: &str) -> Result<Dict, Mistake> {
+    toml::from_str(text).map_err(|cause| not_toml(text, &cause).into())
 }
 
 impl File {
@@ -195,7 +209,7 @@ impl Provider for &File {
 }
 
 /// A path as the operator wrote it, where that is possible.
-fn short(path: &Path) -> String {
+pub(super) fn short(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display().to_string()
 }
