@@ -168,6 +168,13 @@ impl Team {
         // F-15: no variable of the process
         let with = With { environment: &Environment::default(), definitions, services: &self.services };
         let rooms = Rooms::draw(&part, sources.unwrap_or_default(), &with, &mut errors);
+        // What the fragment names was looked at before it was read. This holds for keys that a file may get one day.
+        let is_own = |path: &PathBuf| self.grant.secrets.as_ref().is_some_and(|folder| path.starts_with(folder));
+        // F-15: files of the rooms
+        if let Some(path) = rooms.files().iter().find(|path| !is_own(path)) {
+            let problem = format!("names {}, which is not below the team's folder of secrets", path.display());
+            errors.push(ConfigError::at(self.file.display().to_string(), problem));
+        }
         if errors.is_empty() { Ok(rooms) } else { Err(errors) }
     }
 }
@@ -208,7 +215,7 @@ impl Running {
                     log: platform.log.for_team(&team.name),
                     ..platform.clone()
                 };
-                self.fronts.set(hosts.iter(), TeamFront::unavailable(&nothing));
+                self.fronts.set(hosts, TeamFront::unavailable(&nothing));
             }
             return;
         };
@@ -218,7 +225,7 @@ impl Running {
         lifecycle.spawn(Arc::clone(&state.sessions).run_renewals());
         rooms.sources.start(&lifecycle);
         let reloads = rooms.reloads(&state.sessions);
-        self.fronts.set(hosts.iter(), TeamFront::served(state, lifecycle.clone()));
+        self.fronts.set(hosts, TeamFront::served(state, lifecycle.clone()));
         tracing::info!(team = team.name, routes = rooms.plans.len(), "the team is served");
         if let Some(before) = drawn.served.replace(Served { reloads, lifecycle }) {
             before.lifecycle.draining().cancel();

@@ -91,6 +91,13 @@ impl Rooms {
         Sessions::new((self.plans.clone(), shared), self.limits, clock, lifecycle.clone(), &self.metrics)
     }
 
+    /// Every file that they are made of.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let of_sources = self.sources.reloads().flat_map(|own| own.files());
+        let of_providers = self.providers.values().flat_map(|own| own.files());
+        of_sources.chain(of_providers).chain(self.sources.deny_file().map(Path::to_owned)).collect()
+    }
+
     /// What is read again when its files change.
     pub(super) fn reloads(&self, sessions: &Arc<Sessions>) -> Vec<Arc<dyn Reload>> {
         let mut all: Vec<Arc<dyn Reload>> = self.sources.reloads().collect();

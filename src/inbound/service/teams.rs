@@ -1,6 +1,6 @@
 //! The fronts of teams: which routes answer on which host.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -47,11 +47,11 @@ impl TeamFront {
 
 impl TeamFronts {
     /// From now on `front` answers on these hosts. Requests that are under way end where they began.
-    pub fn set(&self, hosts: impl Iterator<Item = &String> + Clone, front: TeamFront) {
+    pub fn set(&self, hosts: &BTreeSet<String>, front: TeamFront) {
         let front = Arc::new(front);
         self.0.rcu(|now| {
             let mut next = HashMap::clone(now);
-            next.extend(hosts.clone().map(|host| (host.as_str().into(), Arc::clone(&front))));
+            next.extend(hosts.iter().map(|host| (host.as_str().into(), Arc::clone(&front))));
             next
         });
     }
