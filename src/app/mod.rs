@@ -313,6 +313,7 @@ impl App {
             queue: webhooks.store.clone(),
             deliveries: webhooks.deliveries.clone(),
             teams: teams.as_ref().map(|_| Arc::default()),
+            intake: None,
             body: BodyLimits { bytes: server.max_body_bytes, patience: server.header_timeout },
         };
         let limits = Limits { connections: shares.connections, ..Limits::from(server) };

@@ -16,6 +16,7 @@ use crate::inbound::{AppState, TeamFront, TeamFronts};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Gauge;
 use crate::outbound::{Hosts, Services};
+use crate::pacing::Intake;
 use crate::provider::{Definitions, Wanted};
 use crate::secrets::{Reload, fence, read_text};
 
@@ -206,6 +207,11 @@ impl Running {
             queue: None,
             deliveries: Vec::new(),
             teams: None,
+            intake: Some(Arc::new(Intake::new(
+                team.grant.requests,
+                team.grant.in_flight,
+                Arc::clone(&team.services.clock),
+            ))),
             body: platform.body,
         };
         let Some(rooms) = drawn.rooms.take() else {

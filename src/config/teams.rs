@@ -10,6 +10,7 @@ use super::check::Check;
 use super::layers::{Layers, parse, short};
 use super::{Cache, ConfigError, Identity, Provider, Route, UserLimits};
 use crate::definition::{Key, did_you_mean};
+use crate::pacing::Rate;
 
 /// Top-level tables of a fragment. Everything else is the platform's.
 const SECTIONS: [&str; 4] = ["identity", "limits", "providers", "routes"];
@@ -34,6 +35,10 @@ pub struct TeamGrant {
     pub provider_names: BTreeSet<String>,
     /// Addresses that they may be at, private ones too.
     pub provider_addresses: BTreeSet<IpAddr>,
+    /// Requests of its users at most, cached or not; no limit if there is none.
+    pub requests: Option<Rate>,
+    /// Mints and sign-outs under way at most.
+    pub in_flight: usize,
     /// Bytes of the team's session cache at most.
     pub max_bytes: u64,
     /// Providers at most.

@@ -33,6 +33,7 @@ pub use service::{Listener, Service, TeamFront, TeamFronts, TeamRoutes};
 use crate::config;
 use crate::identity::Sources;
 use crate::metrics::Metrics;
+use crate::pacing::Intake;
 use crate::provider::{self, Provider};
 use crate::session::Sessions;
 use crate::telemetry::RequestLog;
@@ -64,6 +65,8 @@ pub struct AppState {
     pub deliveries: Vec<Arc<Deliveries>>,
     /// The teams, if there are some.
     pub teams: Option<Arc<TeamFronts>>,
+    /// What a team may ask of the process; no limit for the platform.
+    pub intake: Option<Arc<Intake>>,
     /// Limits of request bodies.
     pub body: BodyLimits,
 }

@@ -94,11 +94,17 @@ impl Check<'_> {
                 ),
             }
         }
+        let requests = raw.requests.and_then(|text| {
+            let rate = text.parse().map_err(|problem: String| self.refuse(key.below("requests"), problem));
+            rate.ok()
+        });
         TeamGrant {
             hosts,
             secrets,
             provider_names,
             provider_addresses,
+            requests,
+            in_flight: raw.in_flight.size(),
             max_bytes: raw.max_bytes.0,
             max_providers: raw.max_providers.size(),
             max_routes: raw.max_routes.size(),

@@ -113,6 +113,7 @@ fn issuer(plan: &Arc<Plan>, state: &AppState) -> Issuer {
         plan: Arc::clone(plan),
         sessions: Arc::clone(&state.sessions),
         resolver: state.sources.resolver(&plan.route).covering(plan.inputs().headers()),
+        intake: state.intake.clone(),
     }
 }
 

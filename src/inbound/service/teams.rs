@@ -9,7 +9,7 @@ use http::header::HOST;
 use http::uri::Authority;
 use hyper::body::Incoming;
 
-use crate::identity::{ConnectionProof, Peers};
+use crate::identity::{ConnectionProof, Peer, Peers, Rank};
 use crate::inbound::AppState;
 use crate::inbound::connection::{HeadFault, Phase};
 use crate::inbound::listener::{Answers, Content};
@@ -60,6 +60,13 @@ impl TeamFronts {
         self.0.load().get(host?.host().to_ascii_lowercase().as_str()).map(Arc::clone)
     }
 
+    /// How far any team believes the peer of a connection. It is never known for a team: a fragment could believe everyone,
+    /// and take the places of those whom the platform knows.
+    fn rank(&self, peer: Peer) -> Rank {
+        let of_teams = self.0.load().values().map(|front| front.peers.assess(peer, &[]).rank()).max();
+        of_teams.map_or(Rank::Unproven, |rank| rank.min(Rank::Open)) // F-16: rank of a team's caller
+    }
+
     /// Shows how the teams are doing as gauges.
     pub(in crate::inbound) fn show(&self) {
         for front in self.0.load().values() {
@@ -80,6 +87,10 @@ pub struct TeamRoutes {
 }
 
 impl Answers for TeamRoutes {
+    fn rank(&self, connection: ConnectionProof) -> Rank {
+        connection.rank().max(self.teams.rank(connection.peer()))
+    }
+
     fn answer(
         &self,
         incoming: http::Request<Incoming>,
