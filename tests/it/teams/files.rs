@@ -90,7 +90,7 @@ fn a_fragment_takes_nothing_that_is_not_granted() {
         ("[limits]", "[ops]\nlisten = \"127.0.0.1:0\"\n[limits]", "ops: is no section"),
         ("[limits]", "[teams.bank]\nhosts = []\n[limits]", "teams: is no section"),
         ("[limits]", "[outbound]\n[limits]", "outbound: is no section"),
-        ("[limits]", "[route]\n[limits]", "did you mean \"routes\""),
+        ("[limits]", "[route]\n[limits]", "did you mean routes"),
     ] {
         let mistakes = folders.mistakes(&local("shop").replacen(from, to, 1));
         assert!(mistakes.contains(problem) && mistakes.contains("shop.toml"), "{to}: {mistakes}");

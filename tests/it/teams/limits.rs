@@ -1,8 +1,13 @@
 //! What one team cannot take from another: users, rates, sessions, places.
 
-use super::world::{World, calling, local, secret_of};
+use std::sync::Arc;
+
+use sidemint::config::Environment;
+
+use super::world::{Folders, World, calling, local, secret_of};
 use crate::client::{Connection, request};
-use crate::harness::SESSION;
+use crate::fakes::sendsar::Sendsar;
+use crate::harness::{SESSION, Service, clock};
 use crate::places::{stranger, strangers};
 
 /// F-18: a user of one team and the user of the same name of another are two.
@@ -64,11 +69,12 @@ async fn the_mints_of_a_team_are_bounded() {
     let (world, fake) = World::sendsar(&[("teams.shop.in_flight", "1")]).await;
     assert_eq!(world.session("shop", "alice").await.status, 200);
     let gate = fake.hold().await;
+    let called = fake.calls().len();
     let mut waiting = world.service.connect().await;
     let secret = secret_of("shop");
     let headers = [("Host", super::SHOP), ("X-Chat-Peer-Secret", secret.as_str()), ("X-Forwarded-User", "bob")];
     waiting.send(request("GET", SESSION, &headers, b"")).await;
-    fake.until(|fake| fake.upserts() + fake.mints() > 2).await;
+    fake.until(|fake| fake.calls().len() == called + 1).await;
     let refused = world.session("shop", "carol").await;
     assert_eq!((refused.status, refused.code().as_str()), (429, "rate_limited"));
     assert_eq!(refused.header("retry-after"), Some("1"));
@@ -79,6 +85,7 @@ async fn the_mints_of_a_team_are_bounded() {
     let secret = secret_of("bank");
     let headers = [("Host", super::BANK), ("X-Chat-Peer-Secret", secret.as_str()), ("X-Forwarded-User", "bob")];
     other.send(request("GET", SESSION, &headers, b"")).await;
+    fake.until(|fake| fake.calls().len() == called + 2).await;
     drop(gate);
     assert_eq!(waiting.answer().await.expect("an answer").status, 200);
     assert_eq!(other.answer().await.expect("an answer").status, 200);
@@ -96,11 +103,13 @@ async fn a_provider_is_called_where_the_grant_says() {
         // A name that is granted, and leads inside.
         ("[\"localhost\"]", "localhost", 503),
     ] {
-        let (own, fake) = World::sendsar(&[("teams.bank.provider_hosts", granted)]).await;
-        own.folders.write("bank", &calling(&fake.base_url().replace("127.0.0.1", url)));
-        let port_name = own.folders.platform(&[("teams.bank.provider_hosts", granted)]);
-        let service = crate::harness::Service::start(&port_name, &Default::default(), crate::harness::clock()).await;
-        let world = World { service, folders: own.folders };
+        let clock = clock();
+        let fake = Sendsar::start(Arc::clone(&clock)).await;
+        let folders = Folders::new();
+        folders.write("shop", &local("shop"));
+        folders.write("bank", &calling(&fake.base_url().replace("127.0.0.1", url)));
+        let text = folders.platform(&[("teams.bank.provider_hosts", granted)]);
+        let world = World { service: Service::start(&text, &Environment::default(), clock).await, folders };
         let answer = world.session("bank", "alice").await;
         assert_eq!(answer.status, status, "{granted} {url}: {answer:?}");
         assert_eq!(fake.calls().is_empty(), status == 503, "{granted} {url}");

@@ -139,6 +139,7 @@ preset = \"sendsar\"
 api_url = \"{base_url}\"
 public_api_url = \"https://api.sendsar.com/v1\"
 api_key_file = \"api_key\"
+retries = 0
 "
     )
 }
