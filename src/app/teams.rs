@@ -36,14 +36,16 @@ struct Team {
     file: PathBuf,
     services: Services,
     up: Gauge,
+    /// Of all fragments of the team, one after the other.
+    intake: Arc<Intake>,
     drawn: Mutex<Drawn>,
 }
 
 /// What was made of a fragment at the last look.
 #[derive(Debug, Default)]
 struct Drawn {
-    /// The text that the rooms are made of.
-    text: String,
+    /// The text that the rooms are made of, once there were some.
+    text: Option<String>,
     /// Drawn, and not served yet.
     rooms: Option<Rooms>,
     /// What is wrong with the file now.
@@ -81,6 +83,7 @@ impl Teams {
                     file: config.file(name),
                     services: Services { outbound, clock: Arc::clone(&services.clock), metrics },
                     up: services.metrics.process.team_up(name),
+                    intake: Arc::new(Intake::new(grant.requests, grant.in_flight, Arc::clone(&services.clock))),
                     drawn: Mutex::default(),
                 }),
                 (metrics, outbound) => errors.extend(metrics.err().into_iter().chain(outbound.err())),
@@ -107,10 +110,9 @@ impl Teams {
         self.teams.iter().map(about).collect()
     }
 
-    /// Mints and sign-outs of all teams that may have providers at work at once.
+    /// Calls to providers that all teams may have under way at once, whatever their files will say.
     pub(super) fn calls_at_once(&self) -> usize {
-        let of_team = |team: &Team| team.drawn.lock().rooms.as_ref().map_or(0, |rooms| rooms.calls_at_once);
-        self.teams.iter().map(of_team).sum()
+        self.teams.iter().map(|team| team.grant.in_flight).sum()
     }
 
     /// Serves every team on `fronts`, in the manner of `platform`, until `lifecycle` ends.
@@ -132,13 +134,14 @@ impl Team {
         let text = read_text(&self.file, config::Teams::MAX_BYTES);
         let text = text.map_err(|error| vec![ConfigError::at(self.file.display().to_string(), error.to_string())]);
         let outcome = match text {
-            Ok(text) if text == drawn.text && drawn.mistakes.is_empty() => return,
+            // F-18: files that have not changed
+            Ok(text) if drawn.text.as_ref() == Some(&text) => return drawn.mistakes.clear(),
             Ok(text) => self.draw(&text, definitions).map(|rooms| (text, rooms)),
             Err(mistakes) => Err(mistakes),
         };
         match outcome {
             Ok((text, rooms)) => {
-                drawn.text = text;
+                drawn.text = Some(text);
                 drawn.rooms = Some(rooms);
                 drawn.mistakes.clear();
             }
@@ -166,7 +169,7 @@ impl Team {
             wanted: &|_| Wanted { sessions: true, gateway: false },
             limits: (*cache, *limits),
         };
-        // No variable of the process (F-15).
+        // F-15: no variable of the process
         let with = With { environment: &Environment::default(), definitions, services: &self.services };
         let rooms = Rooms::draw(&part, sources.unwrap_or_default(), &with, &mut errors);
         // What the fragment names was looked at before it was read. This holds for keys that a file may get one day.
@@ -196,7 +199,9 @@ impl Running {
         let (hosts, platform) = (&team.grant.hosts, &self.platform);
         let state = |rooms: &Rooms, lifecycle: &Lifecycle| AppState {
             sources: Arc::clone(&rooms.sources),
+            // F-18: sessions of the team
             sessions: rooms.sessions(None, lifecycle),
+            // F-16: keys of the team
             providers: rooms.providers.values().cloned().collect(),
             gateways: Vec::new(),
             tls: Vec::new(),
@@ -207,14 +212,11 @@ impl Running {
             queue: None,
             deliveries: Vec::new(),
             teams: None,
-            intake: Some(Arc::new(Intake::new(
-                team.grant.requests,
-                team.grant.in_flight,
-                Arc::clone(&team.services.clock),
-            ))),
+            intake: Some(Arc::clone(&team.intake)),
             body: platform.body,
         };
         let Some(rooms) = drawn.rooms.take() else {
+            // F-16: hosts of a broken team
             if drawn.served.is_none() {
                 let nothing = AppState {
                     metrics: Arc::clone(&team.services.metrics),

@@ -15,6 +15,9 @@ use crate::pacing::Rate;
 /// Top-level tables of a fragment. Everything else is the platform's.
 const SECTIONS: [&str; 4] = ["identity", "limits", "providers", "routes"];
 
+/// Sources of identity in a fragment at most.
+const MAX_SOURCES: usize = 64;
+
 /// Teams that share the process.
 #[derive(Clone, Debug)]
 pub struct Teams {
@@ -37,7 +40,7 @@ pub struct TeamGrant {
     pub provider_addresses: BTreeSet<IpAddr>,
     /// Requests of its users at most, cached or not; no limit if there is none.
     pub requests: Option<Rate>,
-    /// Mints and sign-outs under way at most.
+    /// Mints and sign-outs under way at most, and calls to the team's providers.
     pub in_flight: usize,
     /// Bytes of the team's session cache at most.
     pub max_bytes: u64,
@@ -132,6 +135,12 @@ impl Draft<'_> {
     fn caps(&mut self, content: &Dict) {
         let providers = content.get("providers").and_then(Value::as_dict).map_or(0, Dict::len);
         let routes = content.get("routes").and_then(Value::as_array).map_or(0, <[Value]>::len);
+        let sources = content.get("identity").and_then(Value::as_dict).and_then(|identity| identity.get("sources"));
+        let sources = sources.and_then(Value::as_dict).map_or(0, Dict::len);
+        // F-19: sources of a fragment
+        if sources > MAX_SOURCES {
+            self.refuse("identity.sources", format!("holds {sources}, and a team has {MAX_SOURCES} at most"));
+        }
         for (key, count, most) in
             [("providers", providers, self.grant.max_providers), ("routes", routes, self.grant.max_routes)]
         {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use super::Check;
 use crate::config::{Cache, Fragment, Route, TeamGrant, Teams, raw};
@@ -51,7 +51,26 @@ impl Check<'_> {
             let grant = self.grant(&name, &key, raw, &mut taken);
             grants.insert(name, grant);
         }
+        self.folders(&grants);
         Some(Teams { dir: PathBuf::from(dir), grants })
+    }
+
+    /// Refuses folders of secrets that are in one another.
+    fn folders(&mut self, grants: &BTreeMap<String, TeamGrant>) {
+        // In this order a folder comes right before what is below it.
+        let folder = |(name, grant): (&'_ String, &'_ TeamGrant)| Some((grant.secrets.clone()?, name.clone()));
+        let mut folders: Vec<(PathBuf, String)> = grants.iter().filter_map(folder).collect();
+        folders.sort();
+        for (outer, inner) in folders.iter().zip(folders.iter().skip(1)) {
+            // F-15: folders of two teams
+            if inner.0.starts_with(&outer.0) {
+                let problem = format!(
+                    "is in the folder of the team \"{}\", which could read it; give each team its own",
+                    outer.1
+                );
+                self.refuse(Key::of("teams").below(&inner.1).below("secrets"), problem);
+            }
+        }
     }
 
     fn grant(&mut self, name: &str, key: &Key, raw: raw::Team, taken: &mut BTreeMap<String, String>) -> TeamGrant {
@@ -74,8 +93,13 @@ impl Check<'_> {
             hosts.insert(host);
         }
         let secrets = raw.secrets.map(PathBuf::from);
-        if secrets.as_ref().is_some_and(|path| !path.is_absolute()) {
-            self.refuse(key.below("secrets"), "is not an absolute path; write such as \"/run/secrets/teams/shop\"");
+        let is_plain =
+            |path: &Path| path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+        if secrets.as_ref().is_some_and(|path| !path.is_absolute() || !is_plain(path)) {
+            self.refuse(
+                key.below("secrets"),
+                "is not an absolute path without \"..\"; write such as \"/run/secrets/teams/shop\"",
+            );
         }
         let (mut provider_names, mut provider_addresses) = (BTreeSet::new(), BTreeSet::new());
         for host in raw.provider_hosts.iter().map(|host| host.to_ascii_lowercase()) {
@@ -117,7 +141,12 @@ impl Check<'_> {
         let limits = self.limits();
         let tables: Vec<(String, Option<raw::Provider>)> = self.layers.tables("providers", self.errors);
         let names: BTreeSet<String> = tables.iter().map(|(name, _)| name.clone()).collect();
-        let providers = self.providers(tables);
+        let mut providers = self.providers(tables);
+        let calls = grant.in_flight.checked_div(providers.len()).unwrap_or(grant.in_flight).max(1);
+        for provider in providers.values_mut() {
+            // F-18: calls of a team
+            provider.calls_at_once = provider.calls_at_once.min(calls);
+        }
         let routes = self.routes(&names);
         // A file that is cut off before it says anything must not take the place of a good one.
         if routes.is_empty() {

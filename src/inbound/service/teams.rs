@@ -57,14 +57,16 @@ impl TeamFronts {
     }
 
     fn of(&self, host: Option<Authority>) -> Option<Arc<TeamFront>> {
+        // F-16: one owner of a host
         self.0.load().get(host?.host().to_ascii_lowercase().as_str()).map(Arc::clone)
     }
 
     /// How far any team believes the peer of a connection. It is never known for a team: a fragment could believe everyone,
     /// and take the places of those whom the platform knows.
     fn rank(&self, peer: Peer) -> Rank {
-        let of_teams = self.0.load().values().map(|front| front.peers.assess(peer, &[]).rank()).max();
-        of_teams.map_or(Rank::Unproven, |rank| rank.min(Rank::Open)) // F-16: rank of a team's caller
+        let is_open = |front: &Arc<TeamFront>| front.peers.assess(peer, &[]).rank() > Rank::Unproven;
+        // F-16: rank of a team's caller
+        if self.0.load().values().any(is_open) { Rank::Open } else { Rank::Unproven }
     }
 
     /// Shows how the teams are doing as gauges.
@@ -88,7 +90,10 @@ pub struct TeamRoutes {
 
 impl Answers for TeamRoutes {
     fn rank(&self, connection: ConnectionProof) -> Rank {
-        connection.rank().max(self.teams.rank(connection.peer())) // T-70: places of a team's caller
+        match connection.rank() {
+            Rank::Unproven => self.teams.rank(connection.peer()), // T-70: places of a team's caller
+            known => known,
+        }
     }
 
     fn answer(

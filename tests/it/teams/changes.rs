@@ -76,7 +76,7 @@ async fn a_change_of_one_team_is_not_noticed_by_another() {
     assert!(asked > 20, "{asked}");
 }
 
-/// F-18: a session of a fragment that is gone is not handed out by the next one.
+/// A session of a fragment that is gone is not handed out by the next one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_fragment_begins_with_no_sessions() {
     let (world, fake) = World::sendsar(&[]).await;

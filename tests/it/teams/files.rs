@@ -103,6 +103,8 @@ fn a_fragment_takes_nothing_that_is_not_granted() {
 #[test]
 fn grants_do_not_overlap() {
     let folders = Folders::new();
+    let quoted = |file: &str| format!("\"{}\"", folders.secret("shop", file).display());
+    let (shop, below, above) = (quoted(""), quoted("bank"), quoted("..").replace("/shop/..", ""));
     let route = "[{ path = \"/x\", answer = \"session\", provider = \"chat\", host = \"chat.shop.example\" }]";
     for (key, value, problem) in [
         ("teams.bank.hosts", "[\"Chat.Shop.example\"]", "\"chat.shop.example\" belongs to"),
@@ -112,6 +114,10 @@ fn grants_do_not_overlap() {
         ("teams.bank.hosts", "[\"https://chat.bank.example\"]", "is not a host"),
         ("teams.bank.hosts", "[\"chat.bank.example:443\"]", "is not a host"),
         ("teams.bank.secrets", "\"secrets/bank\"", "is not an absolute path"),
+        ("teams.bank.secrets", "\"/a/../b\"", "is not an absolute path"),
+        ("teams.bank.secrets", &shop, "is in the folder of the team"),
+        ("teams.bank.secrets", &below, "teams.bank.secrets: is in the folder of the team \"shop\""),
+        ("teams.bank.secrets", &above, "teams.shop.secrets: is in the folder of the team \"bank\""),
         ("teams.bank.requests", "\"lots\"", "teams.bank.requests: is \"lots\"; write calls and a time"),
         ("teams.bank.in_flight", "0", "teams.bank.in_flight"),
         ("teams.bank.colour", "\"red\"", "colour"),
@@ -143,4 +149,8 @@ fn a_fragment_is_bounded() {
     let mistakes = folders.mistakes(&format!("{}{many}", local("shop")));
     assert!(mistakes.contains("providers: holds 9, and the grant allows 8 (max_providers)"), "{mistakes}");
     assert!(!mistakes.contains("nothing"), "none of them is compiled: {mistakes}");
+    let source = |n: usize| format!("[identity.sources.s{n}]\nkind = \"nothing\"\n");
+    let many: String = (0..65).map(source).collect();
+    let mistakes = folders.mistakes(&format!("{}{many}", local("shop")));
+    assert!(mistakes.contains("identity.sources: holds 65, and a team has 64 at most"), "{mistakes}");
 }

@@ -6,6 +6,7 @@ use sidemint::config::Environment;
 
 use super::world::{Folders, World, calling, local, secret_of};
 use crate::client::{Connection, request};
+use crate::eventually::eventually;
 use crate::fakes::sendsar::Sendsar;
 use crate::harness::{SESSION, Service, clock};
 use crate::places::{stranger, strangers};
@@ -41,6 +42,7 @@ async fn the_rate_of_a_user_is_that_of_one_team() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_requests_of_a_team_are_bounded() {
     let world = World::start(&local("shop"), &local("bank"), &[("teams.shop.requests", "\"4/min\"")]).await;
+    let keys = world.service.ask("GET", "/.well-known/jwks.json", &[("Host", super::SHOP)]).await.json();
     for _ in 0..20 {
         assert_eq!(world.ask(("GET", SESSION), super::SHOP, "bank", "alice").await.status, 403);
     }
@@ -59,6 +61,14 @@ async fn the_requests_of_a_team_are_bounded() {
     let reasons: Vec<_> =
         world.service.log_lines(28).await.iter().filter_map(|l| l["reason"].as_str().map(str::to_owned)).collect();
     assert_eq!(reasons.iter().filter(|reason| *reason == "team_rate").count(), 4, "{reasons:?}");
+    // A file that changes brings no new rate with it.
+    world.folders.write("shop", &local("again"));
+    let changed = async || {
+        let set = world.service.ask("GET", "/.well-known/jwks.json", &[("Host", super::SHOP)]).await;
+        set.json() != keys
+    };
+    eventually("the change is served", changed).await;
+    assert_eq!(world.session("shop", "alice").await.status, 429);
     world.service.advance(60);
     assert_eq!(world.session("shop", "alice").await.status, 200);
 }
@@ -90,6 +100,34 @@ async fn the_mints_of_a_team_are_bounded() {
     assert_eq!(waiting.answer().await.expect("an answer").status, 200);
     assert_eq!(other.answer().await.expect("an answer").status, 200);
     assert_eq!(world.session("shop", "carol").await.status, 200, "the place is free again");
+}
+
+/// F-18: so are the calls to all of its providers together, whatever its file says.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_calls_of_a_team_are_bounded() {
+    let (world, fake) = World::sendsar(&[("teams.shop.in_flight", "2")]).await;
+    let spare = "[providers.spare]\npreset = \"local\"\npublic_api_url = \"https://spare.example\"\nissuer = \"a\"\naudience = \"b\"\n";
+    world.folders.write("shop", &format!("{}calls_at_once = 100\n{spare}", calling(&fake.base_url())));
+    let spare_is_there = async || {
+        let set = world.service.ask("GET", "/.well-known/jwks.json", &[("Host", super::SHOP)]).await;
+        set.json()["keys"].as_array().is_some_and(|keys| !keys.is_empty())
+    };
+    eventually("the file is served", spare_is_there).await;
+    let gate = fake.hold().await;
+    let secret = secret_of("shop");
+    let mut all = Vec::new();
+    for user in ["alice", "bob"] {
+        let headers = [("Host", super::SHOP), ("X-Chat-Peer-Secret", secret.as_str()), ("X-Forwarded-User", user)];
+        let mut connection = world.service.connect().await;
+        connection.send(request("GET", SESSION, &headers, b"")).await;
+        all.push(connection);
+    }
+    world.service.metric_reaches("sidemint_calls_waiting{provider=\"chat\",team=\"shop\"}", 1.0).await;
+    assert_eq!(fake.calls().len(), 1, "half of two for each provider");
+    drop(gate);
+    for connection in &mut all {
+        assert_eq!(connection.answer().await.expect("an answer").status, 200);
+    }
 }
 
 /// F-17: a team's provider is where its grant says, by name and by address, and elsewhere no call is made.
