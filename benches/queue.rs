@@ -20,7 +20,8 @@ use bytes::Bytes;
 use sidemint::clock::{Clock as _, Stopwatch, SystemClock};
 use sidemint::metrics::Metrics;
 use sidemint::webhook::event::{Event, EventKey, OrderKey, ProofKey};
-use sidemint::webhook::store::sqlite::{Limits, Options, SqliteStore};
+use sidemint::webhook::store::Limits;
+use sidemint::webhook::store::sqlite::{Options, SqliteStore};
 use sidemint::webhook::store::{Memory, Store as _};
 
 const BODY: usize = 2048;

@@ -42,7 +42,11 @@ The configuration that is served: the operator's, and what the chart decides. Al
   {{- $wrong = append $wrong "webhooks.queue.persistent is for the shared form: in the sidecar form the pod is yours, so give it the volume sidemint-queue, or give each webhook a fallback" -}}
 {{- end -}}
 {{- $mostBytes := dig "queue" "max_bytes" 268435456 $config | int64 -}}
-{{- if and .Values.webhooks.enabled (gt (mul $mostBytes 4) (mul .Values.webhooks.queue.sizeMi 1048576)) -}}
+{{- $onServer := dig "queue" "redis" "" $config -}}
+{{- if and .Values.webhooks.queue.persistent $onServer -}}
+  {{- $wrong = append $wrong "webhooks.queue.persistent makes volumes for a queue in files, and config.queue.redis names a server: remove one of them" -}}
+{{- end -}}
+{{- if and .Values.webhooks.enabled (not $onServer) (gt (mul $mostBytes 4) (mul .Values.webhooks.queue.sizeMi 1048576)) -}}
   {{- $wrong = append $wrong (printf "config.queue.max_bytes is %d, more than a quarter of webhooks.queue.sizeMi: the files of the queue grow beyond its content" $mostBytes) -}}
 {{- end -}}
 {{- $gateway := deepCopy ($config.gateway | default dict) -}}
@@ -198,7 +202,9 @@ The configuration that is served: the operator's, and what the chart decides. Al
   {{- $listener := dict "listen" (printf "%s:%d" .Values.bindAddress (int .Values.webhooks.port)) -}}
   {{- $_ := set $config "webhook_server" (merge $listener ($config.webhook_server | default dict)) -}}
   {{- /* A folder below the volume: it is made with the rights that sidemint wants. */ -}}
+  {{- if not $onServer -}}
   {{- $_ := set $config "queue" (merge (dict "dir" "/var/lib/sidemint/queue") ($config.queue | default dict)) -}}
+  {{- end -}}
 {{- end -}}
 {{- if .Values.shared.urls -}}
   {{- with .Values.shared -}}

@@ -60,7 +60,7 @@ securityContext:
   seccompProfile:
     type: RuntimeDefault
 volumeMounts:
-  {{- if .Values.webhooks.enabled }}
+  {{- if and .Values.webhooks.enabled (not (dig "queue" "redis" "" .Values.config)) }}
   - name: sidemint-queue
     mountPath: /var/lib/sidemint
   {{- end }}
@@ -101,7 +101,7 @@ volumeMounts:
 {{- end -}}
 
 {{- define "sidemint.volumes" -}}
-{{- if and .Values.webhooks.enabled (not .Values.webhooks.queue.persistent) -}}
+{{- if and .Values.webhooks.enabled (not .Values.webhooks.queue.persistent) (not (dig "queue" "redis" "" .Values.config)) -}}
 - name: sidemint-queue
   emptyDir:
     sizeLimit: {{ .Values.webhooks.queue.sizeMi | int64 }}Mi

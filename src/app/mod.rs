@@ -37,7 +37,7 @@ use crate::session::{Plan, Sessions};
 use crate::shared::Tier;
 use crate::telemetry::{self, LogQueue, RequestLog};
 use crate::webhook::Webhook;
-use crate::webhook::store::sqlite::SealKey;
+use crate::webhook::store::SealKey;
 
 pub(crate) use descriptors::raise as raise_descriptor_limit;
 

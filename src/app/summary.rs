@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Blueprint;
 use super::teams::Teams;
-use crate::config::{self, ActsAs, ClientCertificates, Listen, Mode, RouteKind, WebhookMode};
+use crate::config::{self, ActsAs, ClientCertificates, Listen, Mode, QueuePlace, RouteKind, WebhookMode};
 use crate::session::Plan;
 
 /// Logs what is served where, one line for each route.
@@ -50,9 +50,16 @@ impl Blueprint {
                 writeln!(f, "warning         {}: {caution}", own.name)?;
             }
         }
-        if let Some(config::Queue { dir, max_events, max_bytes, key_file, .. }) = &webhooks.queue {
+        if let Some(config::Queue { place, max_events, max_bytes, key_file, .. }) = &webhooks.queue {
             let sealed = key_file.as_ref().map_or("", |_| ", encrypted");
-            writeln!(f, "queue           {}: {max_events} events, {max_bytes} bytes{sealed}", dir.display())?;
+            let place = match place {
+                QueuePlace::Folder { dir, .. } => dir.display().to_string(),
+                QueuePlace::Redis(own) => {
+                    let urls: Vec<&str> = own.server.urls.iter().map(url::Url::as_str).collect();
+                    format!("{} at {}", own.fleet, urls.join(", "))
+                }
+            };
+            writeln!(f, "queue           {place}: {max_events} events, {max_bytes} bytes{sealed}")?;
         }
         Ok(())
     }

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use super::{Blueprint, StartError};
 use crate::clock::Clock;
-use crate::config::{self, ConfigError, WebhookMode};
+use crate::config::{self, ConfigError, QueuePlace, WebhookMode};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::webhook::Webhook;
 use crate::webhook::delivery::{Deliveries, Parts, Role, Target};
 use crate::webhook::receive::{Keeper, Receiver, Room, Through};
-use crate::webhook::store::Store;
-use crate::webhook::store::sqlite::{Durability, OpenError, Options, SqliteStore};
+use crate::webhook::store::sqlite::{Durability, Options, SqliteStore};
+use crate::webhook::store::streams::{self, StreamsStore};
+use crate::webhook::store::{OpenError, Store};
 
 /// Everything about webhooks that runs.
 #[derive(Debug)]
@@ -81,16 +82,27 @@ fn open_queue(
 ) -> Result<Arc<dyn Store>, StartError> {
     let stored = webhooks.served.iter().filter(|webhook| webhook.mode == WebhookMode::Store);
     let stored: Vec<&str> = stored.map(|webhook| &*webhook.name).collect();
-    let mut options = Options::configured(queue).map_err(StartError::Mistake)?;
-    options.limits.webhooks = stored.len();
-    let store = SqliteStore::open(options, Arc::clone(clock), metrics).map_err(|error| match error {
+    let refused = |error| match error {
         OpenError::Mistake(mistake) => StartError::Mistake(ConfigError::at(queue.origin.clone(), mistake)),
         OpenError::Failed(problem) | OpenError::Full(problem) => StartError::Failed(std::io::Error::other(problem)),
-    })?;
+    };
+    let (dir, start_empty) = match &queue.place {
+        QueuePlace::Folder { dir, start_empty } => (dir, *start_empty),
+        QueuePlace::Redis(place) => {
+            let mut options = streams::Options::configured(queue, place).map_err(StartError::Mistake)?;
+            options.limits.webhooks = stored.len();
+            let store = StreamsStore::open(options, Arc::clone(clock), metrics).map_err(refused)?;
+            metrics.webhook.queue_durable().set(1);
+            return Ok(Arc::new(store));
+        }
+    };
+    let mut options = Options::configured(queue, dir, start_empty).map_err(StartError::Mistake)?;
+    options.limits.webhooks = stored.len();
+    let store = SqliteStore::open(options, Arc::clone(clock), metrics).map_err(refused)?;
     let durability = store.durability();
     metrics.webhook.queue_durable().set(i64::from(durability == Durability::Durable));
     if let Durability::Doubtful(why) = durability {
-        tracing::warn!("what is answered 200 may be lost: queue.dir ({}): {why}", queue.dir.display());
+        tracing::warn!("what is answered 200 may be lost: queue.dir ({}): {why}", dir.display());
     }
     for (name, events) in store.waiting().iter().filter(|(name, _)| !stored.contains(&&**name)) {
         tracing::warn!(

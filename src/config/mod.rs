@@ -30,9 +30,11 @@ pub use layers::environment::Environment;
 pub use outbound::{Bypass, Outbound, Proxy, ProxyAuth};
 pub use raw::{ClientCertificates, LogFormat, Mode, RequestLines, Unfit, UserLines};
 pub use route::{JWKS_PATH, Reach, Route, RouteKind};
-pub use shared::{CutOff, Shared, SharedMode};
+pub use shared::{CutOff, RedisServer, Shared, SharedMode};
 pub use teams::{Fragment, TeamGrant, Teams};
-pub use webhook::{EventPattern, Queue, SignKey, Webhook, WebhookMode, WebhookServer, Webhooks};
+pub use webhook::{
+    EventPattern, Queue, QueuePlace, QueueRedis, SignKey, Webhook, WebhookMode, WebhookServer, Webhooks,
+};
 
 use check::Check;
 #[cfg(any(test, fuzzing))]

@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use url::Url;
 
-/// The section `[cache.shared]`.
+/// Redis or Valkey, and how it is reached.
 #[derive(Clone, Debug)]
-pub struct Shared {
+pub struct RedisServer {
     /// What kind of deployment it is.
     pub mode: SharedMode,
     /// Its servers: at least one. Of scheme `redis` or `rediss`, without a user, all alike.
     pub urls: Vec<Url>,
-    /// Who shares with whom: a part of every key.
-    pub fleet: String,
     /// Who signs in, where the server knows more than one.
     pub username: Option<String>,
     /// With which password.
@@ -24,6 +22,15 @@ pub struct Shared {
     pub ca_file: Option<PathBuf>,
     /// Our own certificate and its key, PEM.
     pub client_cert: Option<(PathBuf, PathBuf)>,
+}
+
+/// The section `[cache.shared]`.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Where it is.
+    pub server: RedisServer,
+    /// Who shares with whom: a part of every key.
+    pub fleet: String,
     /// The key that names are made with.
     pub names_file: PathBuf,
     /// The keys that values are sealed with.
@@ -63,7 +70,7 @@ pub enum CutOff {
     Strict,
 }
 
-impl Shared {
+impl RedisServer {
     /// Whether TLS is spoken.
     pub fn is_tls(&self) -> bool {
         self.urls.iter().all(|url| url.scheme() == "rediss")

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderName;
 use url::Url;
 
-use super::{Listen, Tls};
+use super::{Listen, RedisServer, Tls};
 use crate::definition::Key;
 
 /// Everything about webhooks.
@@ -129,16 +129,39 @@ impl EventPattern {
 /// Where events stand until they are delivered.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    /// A folder of one's own.
-    pub dir: PathBuf,
+    /// What keeps them.
+    pub place: QueuePlace,
     /// Events that wait, at most.
     pub max_events: u64,
     /// Bytes of them, at most.
     pub max_bytes: u64,
-    /// Whether a damaged file is moved aside.
-    pub start_empty: bool,
-    /// The key that bodies are encrypted with on disk.
+    /// The key that bodies are encrypted with.
     pub key_file: Option<PathBuf>,
     /// File of the section, for messages.
     pub origin: String,
+}
+
+/// What keeps events.
+#[derive(Clone, Debug)]
+pub enum QueuePlace {
+    /// A file, for one process.
+    Folder {
+        /// A folder of one's own.
+        dir: PathBuf,
+        /// Whether a damaged file is moved aside.
+        start_empty: bool,
+    },
+    /// Redis or Valkey, for replicas that share their webhooks.
+    Redis(QueueRedis),
+}
+
+/// The section `[queue.redis]`.
+#[derive(Clone, Debug)]
+pub struct QueueRedis {
+    /// Where it is.
+    pub server: RedisServer,
+    /// Who shares with whom: a part of every key.
+    pub fleet: String,
+    /// Replicas of the server whose disk an event must be on as well before it is answered.
+    pub replicas: u64,
 }

@@ -22,7 +22,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-pub use self::redis::Redis;
+#[cfg(test)]
+pub(crate) use self::redis::tests::server as test_server;
+pub use self::redis::{Call, Client, OnDisk, Redis, Refused, Reply, StoredScript};
 pub use beat::Listener;
 pub use model::Model;
 pub use names::{AccountName, BudgetName, LeaseToken, Names, ProfileName, QuestionName, SessionName, UserName};

@@ -9,7 +9,7 @@ use super::{
     Away, Confirmed, End, Entrance, Event, Fence, Hit, Landed, Lease, Listener, Model, Place, Shared, Slots, TierTime,
 };
 use crate::clock::{Clock as _, ManualClock, Timestamp};
-use crate::config::{CutOff, SharedMode};
+use crate::config::{CutOff, RedisServer, SharedMode};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::pacing::Rate;
@@ -44,14 +44,16 @@ impl Fleet {
         std::fs::create_dir(secrets.path().join("keys")).unwrap();
         file("keys/a.key", "02");
         let config = crate::config::Shared {
-            mode: SharedMode::Single,
-            urls: vec!["redis://127.0.0.1:1".parse().unwrap()],
+            server: RedisServer {
+                mode: SharedMode::Single,
+                urls: vec!["redis://127.0.0.1:1".parse().unwrap()],
+                username: None,
+                password_file: None,
+                sentinel_password_file: None,
+                ca_file: None,
+                client_cert: None,
+            },
             fleet: "test".to_owned(),
-            username: None,
-            password_file: None,
-            sentinel_password_file: None,
-            ca_file: None,
-            client_cert: None,
             names_file: secrets.path().join("names"),
             key_dir: secrets.path().join("keys"),
             timeout: Duration::from_millis(5),

@@ -1,6 +1,6 @@
 //! What must hold for any request of a provider, and for any bytes that stand in the file of the queue.
 
-use super::store::sqlite::Head;
+use super::store::Head;
 
 pub(crate) use super::scheme::fuzzing::{
     webhook_field, webhook_form, webhook_gzip, webhook_request, webhook_signature,

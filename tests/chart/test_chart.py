@@ -351,6 +351,19 @@ def test_webhooks():
     check("webhooks: a Deployment", workload_of(documents)["kind"] == "Deployment")
     notes = next(text for path, text in texts.items() if path.endswith("NOTES.txt"))
     check("webhooks: the notes warn where nothing takes over", "config.webhooks.chat has no fallback" in notes, notes)
+    # One queue for all pods on a server: no volume, and nothing ends with a pod.
+    redis = {"urls": ["rediss://queue.example:6379"], "fleet": "prod-eu"}
+    key = "/run/secrets/sidemint/sendsar/queue-key"
+    queue = {"webhooks": {"queue": {"persistent": False}}, "config": {"queue": {"redis": redis, "key_file": key}}}
+    texts = render(CHART, merged(values, queue))
+    documents = objects(texts)
+    well_formed("webhooks on a server", documents)
+    got = tomllib.loads(config_of(documents))["queue"]
+    check("webhooks on a server: the section is as written", got == {"max_bytes": 536870912, "redis": redis, "key_file": key}, got)
+    names = [volume["name"] for volume in pod_of(documents)["spec"]["volumes"] + container_of(documents)["volumeMounts"]]
+    check("webhooks on a server: no volume", "sidemint-queue" not in names, names)
+    notes = next(text for path, text in texts.items() if path.endswith("NOTES.txt"))
+    check("webhooks on a server: nothing ends with the pod", "no fallback" not in notes, notes)
     closed = objects(render(CHART, merged(values, {"networkPolicy": {"webhooksFrom": []}})))
     ingress = pick(closed, "NetworkPolicy")[0]["spec"]["ingress"]
     check("webhooks: an empty list admits no peer", all(port["port"] == "http" for rule in ingress for port in rule["ports"]))
@@ -366,6 +379,7 @@ def test_webhooks():
     hooks = values["config"]["webhooks"]
     for name, over, sentence in (
         ("webhooks without a listener", {"webhooks": {"enabled": False, "queue": {"persistent": False}}}, "config.webhooks needs webhooks.enabled"),
+        ("a claim beside a server", {"config": {"queue": {"redis": {"fleet": "x"}}}}, "webhooks.queue.persistent makes volumes"),
         ("a claim without webhooks", {"webhooks": {"enabled": False}}, "webhooks.queue.persistent needs webhooks.enabled"),
         ("their listener in config", {"config": {"webhook_server": {"listen": "0.0.0.0:1"}}}, "use webhooks.port"),
         ("the queue's folder in config", {"config": {"queue": {"dir": "/x"}}}, "use webhooks.queue"),

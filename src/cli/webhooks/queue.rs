@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use crate::cli::{Failure, say};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::{Config, Environment, Sources};
-use crate::webhook::store::sqlite::{Filter, OpenError, Operator, Row, SealKey};
+use crate::webhook::store::{Filter, OpenError, Operator, Row, SealKey};
 
 /// Where an event stands.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -59,7 +59,7 @@ pub(super) fn open(sources: &Sources, environment: &Environment) -> Result<Opera
         ));
     };
     let key = SealKey::configured(queue).map_err(|mistake| Failure::Usage(mistake.to_string()))?;
-    Ok(Operator::open(&queue.dir, key)?)
+    Ok(Operator::open(queue, key)?)
 }
 
 /// Events by their ids. Ids that no event has are told.

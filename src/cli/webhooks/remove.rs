@@ -19,7 +19,6 @@ pub(in crate::cli) struct Options {
 pub(super) fn run(options: &Options, sources: &Sources, environment: &Environment) -> Result<(), Failure> {
     let mut operator = queue::open(sources, environment)?;
     let rows = queue::some(queue::by_id(&operator, &options.ids)?)?;
-    let seqs: Vec<_> = rows.iter().map(|row| row.seq).collect();
-    let count = operator.drop_events(&seqs, &options.reason)?;
+    let count = operator.drop_events(&rows, &options.reason)?;
     print(&if count == 1 { "1 event is deleted\n".to_owned() } else { format!("{count} events are deleted\n") })
 }

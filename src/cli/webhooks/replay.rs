@@ -36,8 +36,7 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     if options.dry_run {
         return print(&rows.iter().map(queue::line).collect::<String>());
     }
-    let seqs: Vec<_> = rows.iter().map(|row| row.seq).collect();
     let gap = options.rate.map_or(Duration::ZERO, Rate::gap);
-    let count = operator.replay(&seqs, SystemClock.now(), gap)?;
+    let count = operator.replay(&rows, SystemClock.now(), gap)?;
     print(&if count == 1 { "1 event goes out again\n".to_owned() } else { format!("{count} events go out again\n") })
 }

@@ -20,7 +20,7 @@ pub(super) fn run(options: &Options, sources: &Sources, environment: &Environmen
     let rows = queue::some(queue::by_id(&operator, std::slice::from_ref(&options.id))?)?;
     // The same event may be there twice: its repeats were forgotten when it came again.
     for row in rows {
-        let Some(shown) = operator.show(row.seq)? else { continue };
+        let Some(shown) = operator.show(&row)? else { continue };
         if options.body {
             return print_bytes(&shown.body);
         }

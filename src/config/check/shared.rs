@@ -6,7 +6,7 @@ use url::{Host, Url};
 
 use super::Check;
 use crate::config::raw::{self, SharedMode as Raw};
-use crate::config::shared::{Shared, SharedMode};
+use crate::config::shared::{RedisServer, Shared, SharedMode};
 use crate::definition::Key;
 
 /// Letters of a fleet's name: it is a part of every key.
@@ -18,18 +18,40 @@ impl Check<'_> {
     /// The tier that replicas share.
     pub(super) fn shared(&mut self, raw: raw::Shared) -> Option<Shared> {
         let key = Key::of("cache").below("shared");
-        let urls = self.tier_urls(&key.below("urls"), &raw);
+        let server = self.redis_server(&key, &raw.server());
         let fleet = raw.fleet.unwrap_or_default();
+        self.is_part_of_keys(&key.below("fleet"), &fleet);
+        let names_file = self.secret_of_tier(&key.below("names_file"), raw.names_file);
+        let key_dir = self.secret_of_tier(&key.below("key_dir"), raw.key_dir);
+        Some(Shared {
+            server: server?,
+            fleet,
+            names_file: names_file?,
+            key_dir: key_dir?,
+            timeout: raw.timeout.0,
+            expect_replicas: raw.expect_replicas.map(|count| count.0),
+            cut_off: raw.cut_off,
+            origin: self.layers.origin(&key.to_string()),
+        })
+    }
+
+    /// The name of those who share, as a part of every key.
+    pub(super) fn is_part_of_keys(&mut self, key: &Key, name: &str) {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if fleet.is_empty() || fleet.len() > MAX_FLEET || !fleet.chars().all(is_plain) {
+        if name.is_empty() || name.len() > MAX_FLEET || !name.chars().all(is_plain) {
             let problem = format!(
                 "names who shares with whom, as a part of every key; write at most {MAX_FLEET} letters, digits, - . and _, \
                  such as \"prod-eu\""
             );
-            self.refuse(key.below("fleet"), problem);
+            self.refuse(key.clone(), problem);
         }
-        let mode = match (raw.mode, raw.service) {
-            (Raw::Sentinel, Some(service)) if !service.is_empty() => SharedMode::Sentinel { service },
+    }
+
+    /// Redis or Valkey, and how it is reached.
+    pub(super) fn redis_server(&mut self, key: &Key, raw: &raw::RedisServer) -> Option<RedisServer> {
+        let urls = self.tier_urls(&key.below("urls"), raw);
+        let mode = match (raw.mode, &raw.service) {
+            (Raw::Sentinel, Some(service)) if !service.is_empty() => SharedMode::Sentinel { service: service.clone() },
             (Raw::Sentinel, _) => {
                 let problem = "is missing; write what the sentinels call the service, such as \"tier\"";
                 self.refuse(key.below("service"), problem);
@@ -59,7 +81,7 @@ impl Check<'_> {
                 self.refuse(key.below(name), "is for TLS; write urls that begin with rediss://, or remove it");
             }
         }
-        let client_cert = match (raw.client_cert_file, raw.client_key_file) {
+        let client_cert = match (&raw.client_cert_file, &raw.client_key_file) {
             (Some(cert), Some(own)) => Some((PathBuf::from(cert), PathBuf::from(own))),
             (None, None) => None,
             (Some(_), None) => {
@@ -71,23 +93,15 @@ impl Check<'_> {
                 None
             }
         };
-        let names_file = self.secret_of_tier(&key.below("names_file"), raw.names_file);
-        let key_dir = self.secret_of_tier(&key.below("key_dir"), raw.key_dir);
-        Some(Shared {
+        let path = |written: &Option<String>| written.as_ref().map(PathBuf::from);
+        Some(RedisServer {
             mode,
             urls,
-            fleet,
-            username: raw.username,
-            password_file: raw.password_file.map(PathBuf::from),
-            sentinel_password_file: raw.sentinel_password_file.map(PathBuf::from),
-            ca_file: raw.ca_file.map(PathBuf::from),
+            username: raw.username.clone(),
+            password_file: path(&raw.password_file),
+            sentinel_password_file: path(&raw.sentinel_password_file),
+            ca_file: path(&raw.ca_file),
             client_cert,
-            names_file: names_file?,
-            key_dir: key_dir?,
-            timeout: raw.timeout.0,
-            expect_replicas: raw.expect_replicas.map(|count| count.0),
-            cut_off: raw.cut_off,
-            origin: self.layers.origin(&key.to_string()),
         })
     }
 
@@ -101,7 +115,7 @@ impl Check<'_> {
         written.map(PathBuf::from)
     }
 
-    fn tier_urls(&mut self, key: &Key, raw: &raw::Shared) -> Vec<Url> {
+    fn tier_urls(&mut self, key: &Key, raw: &raw::RedisServer) -> Vec<Url> {
         if raw.urls.is_empty() || raw.urls.len() > MAX_URLS {
             let problem =
                 format!("needs one to {MAX_URLS} addresses; write where the tier is: [\"rediss://tier.example:6379\"]");

@@ -10,7 +10,9 @@ use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOK
 use url::Url;
 
 use super::Check;
-use crate::config::webhook::{EventPattern, Queue, SignKey, Webhook, WebhookMode, WebhookServer, Webhooks};
+use crate::config::webhook::{
+    EventPattern, Queue, QueuePlace, QueueRedis, SignKey, Webhook, WebhookMode, WebhookServer, Webhooks,
+};
 use crate::config::{Listen, raw};
 use crate::definition::{Count, Key, did_you_mean};
 
@@ -56,7 +58,7 @@ impl Check<'_> {
         }
         let queue = self.queue(queue);
         let keeps = served.iter().any(|own| own.mode == WebhookMode::Store);
-        Some(Webhooks { server, queue: keeps.then_some(queue), served })
+        Some(Webhooks { server, queue: queue.filter(|_| keeps), served })
     }
 
     fn webhook(
@@ -241,21 +243,47 @@ impl Check<'_> {
         names
     }
 
-    fn queue(&mut self, raw: raw::Queue) -> Queue {
-        if !Path::new(&raw.dir).is_absolute() {
-            self.refuse(
-                "queue.dir",
-                "is not an absolute path; write a folder of its own, such as \"/var/lib/sidemint\"",
-            );
-        }
-        Queue {
-            dir: raw.dir.into(),
+    fn queue(&mut self, raw: raw::Queue) -> Option<Queue> {
+        let place = match &raw.redis {
+            Some(redis) => self.queue_redis(redis, &raw).map(QueuePlace::Redis),
+            None => {
+                let dir = raw.dir.unwrap_or_else(|| "/var/lib/sidemint".to_owned());
+                if !Path::new(&dir).is_absolute() {
+                    self.refuse(
+                        "queue.dir",
+                        "is not an absolute path; write a folder of its own, such as \"/var/lib/sidemint\"",
+                    );
+                }
+                Some(QueuePlace::Folder { dir: dir.into(), start_empty: raw.start_empty })
+            }
+        };
+        Some(Queue {
+            place: place?,
             max_events: raw.max_events.0,
             max_bytes: raw.max_bytes.0,
-            start_empty: raw.start_empty,
             key_file: raw.key_file.filter(|file| !file.is_empty()).map(PathBuf::from),
             origin: self.layers.origin("queue"),
+        })
+    }
+
+    fn queue_redis(&mut self, redis: &raw::QueueRedis, queue: &raw::Queue) -> Option<QueueRedis> {
+        let key = Key::of("queue").below("redis");
+        for (name, is_there) in [("dir", queue.dir.is_some()), ("start_empty", queue.start_empty)] {
+            if is_there {
+                let problem = "is for the file of one process, and stands beside [queue.redis]; remove one of them";
+                self.refuse(Key::of("queue").below(name), problem);
+            }
         }
+        // W-28: no body in the clear
+        if queue.key_file.as_ref().is_none_or(String::is_empty) {
+            let problem = "is missing: who reads the server of [queue.redis] must not read messages; write a file with 32 \
+                           bytes as base64, the same for all replicas (openssl rand -base64 32)";
+            self.refuse(Key::of("queue").below("key_file"), problem);
+        }
+        let fleet = redis.fleet.clone().unwrap_or_default();
+        self.is_part_of_keys(&key.below("fleet"), &fleet);
+        let server = self.redis_server(&key, &redis.server())?;
+        Some(QueueRedis { server, fleet, replicas: redis.replicas.map_or(0, |count| count.0) })
     }
 }
 

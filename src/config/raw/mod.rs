@@ -17,7 +17,7 @@ use address::Address;
 pub use gateway::ActsAs;
 pub(super) use gateway::{Gateway, Grant, Mount};
 pub(super) use identity::{GatewayCaller, Identity, Peers};
-pub(super) use shared::{Shared, SharedMode};
+pub(super) use shared::{QueueRedis, RedisServer, Shared, SharedMode};
 pub(super) use teams::Team;
 pub(super) use webhook::{Queue, Webhook, WebhookMode, WebhookServer};
 

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::Tls;
 use super::address::Address;
+use super::{QueueRedis, Tls};
 use crate::definition::{Count, DAY, MILLI, MINUTE, Span};
 
 /// Bytes.
@@ -68,21 +68,23 @@ pub(in crate::config) enum WebhookMode {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Queue {
-    pub(in crate::config) dir: String,
+    pub(in crate::config) dir: Option<String>,
     pub(in crate::config) max_events: Count<100_000_000, 1>,
     pub(in crate::config) max_bytes: Count<{ 1 << 40 }, MIB>,
     pub(in crate::config) start_empty: bool,
     pub(in crate::config) key_file: Option<String>,
+    pub(in crate::config) redis: Option<QueueRedis>,
 }
 
 impl Default for Queue {
     fn default() -> Self {
         Self {
-            dir: "/var/lib/sidemint".to_owned(),
+            dir: None,
             max_events: Count(100_000),
             max_bytes: Count(256 * MIB),
             start_empty: false,
             key_file: None,
+            redis: None,
         }
     }
 }

@@ -14,15 +14,13 @@ use redis::{
     TlsCertificates,
 };
 
-use super::scripts::Scripts;
+use super::look::Use;
 use super::wire::{DialError, Wire};
-use crate::config::{Shared, SharedMode};
+use crate::config::{RedisServer, SharedMode};
 use crate::secrets::{Secret, read_secret};
 
 /// The connection itself; what is asked on it has timeouts of its own.
 const CONNECT: Duration = Duration::from_secs(1);
-/// What a cluster's client gives up by itself: long after those who asked.
-const GIVEN_UP: Duration = Duration::from_millis(500);
 
 /// Secrets as they stand in their files now.
 #[derive(Default)]
@@ -34,8 +32,10 @@ struct Secrets {
 
 /// Makes connections.
 pub(super) struct Dialer {
-    config: Shared,
-    scripts: Arc<Scripts>,
+    config: RedisServer,
+    /// What is loaded into it, so that the first request finds it.
+    scripts: Vec<Arc<str>>,
+    what_for: Use,
 }
 
 impl fmt::Debug for Dialer {
@@ -45,8 +45,13 @@ impl fmt::Debug for Dialer {
 }
 
 impl Dialer {
-    pub(super) const fn new(config: Shared, scripts: Arc<Scripts>) -> Self {
-        Self { config, scripts }
+    pub(super) const fn new(config: RedisServer, scripts: Vec<Arc<str>>, what_for: Use) -> Self {
+        Self { config, scripts, what_for }
+    }
+
+    /// What it is called in messages.
+    pub(super) const fn name(&self) -> &'static str {
+        self.what_for.name()
     }
 
     /// One connection, or one to each node, ready for use.
@@ -57,7 +62,7 @@ impl Dialer {
             SharedMode::Sentinel { service } => Wire::One(self.by_sentinel(service, &secrets).await?),
             SharedMode::Cluster => Wire::Many(self.cluster(&secrets).await?),
         };
-        super::look::check(&mut wire).await?;
+        super::look::check(&mut wire, self.what_for).await?;
         self.load(&mut wire).await?;
         Ok(wire)
     }
@@ -160,7 +165,7 @@ impl Dialer {
         let mut builder = ClusterClient::builder(self.config.urls.iter().map(url::Url::as_str))
             .retries(1)
             .connection_timeout(CONNECT)
-            .response_timeout(GIVEN_UP);
+            .response_timeout(self.what_for.given_up());
         if let Some(name) = &self.config.username {
             builder = builder.username(name);
         }
@@ -175,8 +180,8 @@ impl Dialer {
 
     /// Loads the scripts, so that the first request finds them.
     async fn load(&self, wire: &mut Wire) -> Result<(), DialError> {
-        for script in self.scripts.all() {
-            let _hash: String = redis::cmd("SCRIPT").arg("LOAD").arg(&script.text).query_async(wire).await?;
+        for script in &self.scripts {
+            let _hash: String = redis::cmd("SCRIPT").arg("LOAD").arg(&**script).query_async(wire).await?;
         }
         Ok(())
     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::dial::Dialer;
 use super::wire::{DialError, Wire};
 use crate::clock::Clock;
-use crate::lifecycle::Lifecycle;
 use crate::pacing::Backoff;
 
 /// From one attempt to the next.
@@ -53,12 +53,24 @@ impl Link {
         }
     }
 
-    /// Makes a connection whenever there is none, until the service drains.
-    pub(super) async fn run(self: Arc<Self>, dialer: Arc<Dialer>, clock: Arc<dyn Clock>, lifecycle: Lifecycle) {
-        let stop = lifecycle.draining().clone();
+    /// From now on this is the connection.
+    pub(super) fn set_wire(&self, wire: Wire) {
+        let mut state = self.state.lock();
+        state.number += 1;
+        state.wire = Some(wire);
+    }
+
+    /// Makes a connection whenever there is none, until it is told to stop.
+    pub(super) async fn run(self: Arc<Self>, dialer: Arc<Dialer>, clock: Arc<dyn Clock>, stop: CancellationToken) {
         let mut told: Option<DialError> = None;
         let mut failures = 0;
         loop {
+            if self.wire().is_some() {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = self.broke.notified() => continue,
+                }
+            }
             let dialing = async {
                 tokio::select! {
                     wire = dialer.dial() => wire,
@@ -72,19 +84,14 @@ impl Link {
             let pause = async {
                 match dialed {
                     Ok(wire) => {
-                        tracing::info!("connected to the shared tier");
+                        tracing::info!("connected to {}", dialer.name());
                         (told, failures) = (None, 0);
-                        {
-                            let mut state = self.state.lock();
-                            state.number += 1;
-                            state.wire = Some(wire);
-                        }
-                        self.broke.notified().await;
+                        self.set_wire(wire);
                     }
                     Err(error) => {
                         // Once for each reason: attempts go on for as long as the tier is away.
                         if told.as_ref() != Some(&error) {
-                            tracing::warn!(%error, "no connection to the shared tier");
+                            tracing::warn!(%error, "no connection to {}", dialer.name());
                             told = Some(error);
                         }
                         let wait = RETRIES.after(failures, None);

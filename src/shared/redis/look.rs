@@ -1,5 +1,7 @@
 //! What the tier is: old versions are refused, and what may lose marks is warned of.
 
+use std::time::Duration;
+
 use redis::Value;
 
 use super::wire::{DialError, Wire};
@@ -7,9 +9,78 @@ use super::wire::{DialError, Wire};
 /// The oldest versions that do all that the scripts ask.
 const REDIS: (u64, u64) = (6, 2);
 const VALKEY: (u64, u64) = (7, 2);
+/// The oldest of either that can say whether a write is on the disk.
+const QUEUE: (u64, u64) = (7, 2);
+
+/// What a server is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// What replicas share, and can do without.
+    Tier,
+    /// What must not be lost.
+    Queue,
+}
+
+impl Use {
+    /// What it is called in messages.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Tier => "the shared tier",
+            Self::Queue => "the server of the queue",
+        }
+    }
+
+    /// What a cluster's client gives up by itself: long after those who asked.
+    pub(super) const fn given_up(self) -> Duration {
+        match self {
+            Self::Tier => Duration::from_millis(500),
+            Self::Queue => Duration::from_secs(10),
+        }
+    }
+}
+
+/// Looks at what must hold before the server is used.
+pub(super) async fn check(wire: &mut Wire, what_for: Use) -> Result<(), DialError> {
+    match what_for {
+        Use::Tier => of_tier(wire).await,
+        Use::Queue => of_queue(wire).await,
+    }
+}
+
+/// The server of a queue must keep what it is given. One that does not say is not used.
+async fn of_queue(wire: &mut Wire) -> Result<(), DialError> {
+    let refuse = |problem: String| DialError::unusable(format!("the server of the queue {problem}"));
+    let mut sections = [("server", String::new()), ("memory", String::new()), ("persistence", String::new())];
+    for (section, text) in &mut sections {
+        let told = info(wire, section).await;
+        *text = told.ok_or_else(|| DialError::new("it does not answer INFO; permit +info to its user"))?;
+    }
+    let [(_, server), (_, memory), (_, persistence)] = &sections;
+    let is_valkey = field(server, "valkey_version:").is_some();
+    let found = field(server, if is_valkey { "valkey_version:" } else { "redis_version:" }).unwrap_or_default();
+    if version(found).is_none_or(|found| found < QUEUE) {
+        let (major, minor) = QUEUE;
+        return Err(refuse(format!("is of version {found}; use Redis or Valkey {major}.{minor} or later")));
+    }
+    // W-28: no eviction
+    match field(memory, "maxmemory_policy:") {
+        Some("noeviction") => {}
+        policy => {
+            let policy = policy.unwrap_or("unknown");
+            return Err(refuse(format!(
+                "may evict events when it is full; set maxmemory-policy noeviction (it is {policy})"
+            )));
+        }
+    }
+    // W-28: no disk
+    if field(persistence, "aof_enabled:") != Some("1") {
+        return Err(refuse("keeps nothing on a disk; set appendonly yes".to_owned()));
+    }
+    Ok(())
+}
 
 /// Looks at version and memory. A server that does not say is taken as it is: its rules may forbid to ask.
-pub(super) async fn check(wire: &mut Wire) -> Result<(), DialError> {
+async fn of_tier(wire: &mut Wire) -> Result<(), DialError> {
     let Some(text) = info(wire, "server").await else {
         tracing::warn!("the shared tier does not tell its version; permit info to look at it");
         return Ok(());

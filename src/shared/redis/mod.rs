@@ -1,6 +1,7 @@
 //! The tier on Redis or Valkey: a single server, one that sentinels name, or a cluster. The only place that names the crate.
 
 mod calls;
+mod client;
 mod dial;
 mod link;
 mod look;
@@ -23,8 +24,10 @@ use crate::clock::Clock;
 use crate::config::Shared;
 use crate::lifecycle::Lifecycle;
 use calls::{Keep, Keys, Question};
+pub use client::{Call, Client, OnDisk, Refused, Reply, StoredScript};
 use dial::Dialer;
 use link::Link;
+use look::Use;
 use scripts::{Script, Scripts};
 use wire::Wire;
 
@@ -55,7 +58,11 @@ impl Redis {
         let scripts = Arc::new(Scripts::new());
         Self {
             link: Arc::default(),
-            dialer: Arc::new(Dialer::new(own.clone(), Arc::clone(&scripts))),
+            dialer: Arc::new(Dialer::new(
+                own.server.clone(),
+                scripts.all().map(|script| Arc::from(&*script.text)).to_vec(),
+                Use::Tier,
+            )),
             scripts,
             keys: Keys::new(&own.fleet),
             in_vain: AtomicU32::new(0),
@@ -66,7 +73,7 @@ impl Redis {
     /// Makes connections in the background, until the service drains.
     pub fn start(&self, clock: &Arc<dyn Clock>, lifecycle: &Lifecycle) {
         let (link, dialer) = (Arc::clone(&self.link), Arc::clone(&self.dialer));
-        lifecycle.spawn(link.run(dialer, Arc::clone(clock), lifecycle.clone()));
+        lifecycle.spawn(link.run(dialer, Arc::clone(clock), lifecycle.draining().clone()));
     }
 
     async fn ask<Q: Question>(&self, question: &Q) -> Result<Q::Answer, Away> {
@@ -195,4 +202,4 @@ impl Tier for Redis {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

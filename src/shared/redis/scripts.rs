@@ -14,7 +14,7 @@ pub(super) struct Script {
 }
 
 impl Script {
-    fn new(prelude: &str, body: &str) -> Self {
+    pub(super) fn new(prelude: &str, body: &str) -> Self {
         let text = [prelude, body].concat();
         let hash = Loaded::new(&text).get_hash().to_owned();
         Self { text, hash }

@@ -38,20 +38,34 @@ impl ConnectionLike for Wire {
 
 /// Why there is no connection. It names no key and no secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct DialError(String);
+#[error("{why}")]
+pub(super) struct DialError {
+    why: String,
+    /// Whether the server is there, and must be set up differently.
+    is_unusable: bool,
+}
 
 impl DialError {
     pub(super) fn new(why: impl Into<String>) -> Self {
-        Self(why.into())
+        Self { why: why.into(), is_unusable: false }
+    }
+
+    /// The server is there, and must be set up differently.
+    pub(super) fn unusable(why: String) -> Self {
+        Self { why, is_unusable: true }
+    }
+
+    /// Whether waiting does not help.
+    pub(super) const fn is_unusable(&self) -> bool {
+        self.is_unusable
     }
 
     pub(super) fn timeout() -> Self {
-        Self("it took too long".to_owned())
+        Self::new("it took too long")
     }
 
     pub(super) fn too_old(name: &str, (major, minor): (u64, u64)) -> Self {
-        Self(format!("it is too old; use {name} {major}.{minor} or later"))
+        Self::new(format!("it is too old; use {name} {major}.{minor} or later"))
     }
 }
 
@@ -59,11 +73,11 @@ impl From<RedisError> for DialError {
     fn from(error: RedisError) -> Self {
         // What a server says in words may be anything.
         match error.kind() {
-            ErrorKind::Io => Self(error.to_string()),
+            ErrorKind::Io => Self::new(error.to_string()),
             ErrorKind::Server(_) | ErrorKind::Extension => {
-                Self(format!("the server refuses: {}", error.code().unwrap_or("ERR")))
+                Self::new(format!("the server refuses: {}", error.code().unwrap_or("ERR")))
             }
-            _ => Self(error.category().to_owned()),
+            _ => Self::new(error.category()),
         }
     }
 }

@@ -132,7 +132,7 @@ impl Deliveries {
             () = self.drain(hand) => {}
         }
         let left = self.store.standing(&self.webhook).pending;
-        if left > 0 {
+        if left > 0 && !self.store.is_shared() {
             tracing::warn!(webhook = &*self.webhook, left, "stopping: events are left that were not delivered");
         }
     }
@@ -192,7 +192,7 @@ impl Deliveries {
         let way = self.to.way(now);
         let fallback = self.fallback.as_ref();
         match way {
-            _ if self.lifecycle.draining().is_cancelled() => match fallback {
+            _ if self.lifecycle.draining().is_cancelled() && !self.store.is_shared() => match fallback {
                 Some(fallback) => (Way::Closed { since: now, wait: Duration::MAX }, Some(fallback.way(now))),
                 None => (way, None),
             },
@@ -273,7 +273,7 @@ impl Deliveries {
     /// where there is a fallback, what waits goes there. A store that has failed hands out nothing more.
     async fn drain(self: &Arc<Self>, hand: VecDeque<Taken>) {
         self.requests.close();
-        if self.fallback.is_some() {
+        if self.fallback.is_some() && !self.store.is_shared() {
             tokio::select! {
                 () = self.empty(hand) => {}
                 _problem = self.store.failed() => {}

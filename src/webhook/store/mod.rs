@@ -2,8 +2,13 @@
 //!
 //! [`Store`] is one door for all stores. What it says is kept survives a crash of the process and of the machine.
 
+mod content;
+mod listing;
+mod operator;
 mod schedule;
+mod seal;
 pub mod sqlite;
+pub mod streams;
 
 use std::fmt;
 use std::future::Future;
@@ -13,6 +18,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use content::Head;
+pub use listing::{Filter, Limits, OpenError, Row, Shown};
+pub use operator::Operator;
+pub use seal::SealKey;
 
 use super::event::Event;
 use crate::clock::Timestamp;
@@ -43,6 +54,11 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// All events of `webhook` that wait for their time are due now, once: the service stops. The order stays.
     fn hurry(&self, webhook: &str);
+
+    /// Whether other processes deliver what waits here as well: a service that stops leaves it to them.
+    fn is_shared(&self) -> bool {
+        false
+    }
 
     /// How things stand at `webhook`.
     fn standing(&self, webhook: &str) -> Standing;
@@ -162,3 +178,6 @@ impl fmt::Debug for Taken {
         f.debug_struct("Taken").field("seq", &self.seq).field("attempts", &self.attempts).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

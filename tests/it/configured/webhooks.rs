@@ -44,7 +44,7 @@ fn each_key_of_a_webhook_says_what_to_write() {
         (
             "queue.folder",
             "\"/x\"",
-            "queue.folder: unknown key; known here: dir, max_events, max_bytes, start_empty, key_file",
+            "queue.folder: unknown key; known here: dir, max_events, max_bytes, start_empty, key_file, redis",
         ),
         (
             "webhooks.chat.provider",
@@ -254,4 +254,41 @@ fn the_key_of_the_queue_is_looked_at() {
     assert!(found(None).is_some_and(|told| told.contains("No such file")), "{:?}", found(None));
     assert_eq!(found(Some("short")), told("needs 32 bytes as base64 or hex: openssl rand -base64 32"));
     assert_eq!(found(Some(&"07".repeat(32))), None);
+}
+
+/// W-28: all that is wrong with a queue on a server is told at once, and nothing of it is kept in the clear.
+#[test]
+fn a_queue_on_a_server_says_what_to_write() {
+    let told = |queue: &str| {
+        let text = config(&format!("{LOCAL}{GOOD}{queue}"), &[]);
+        let all = mistakes(&text, &Environment::default());
+        let of_queue = all.lines().filter_map(|line| line.strip_prefix("config.toml: queue."));
+        of_queue.filter(|line| !line.contains("No such file")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let good = "[queue]\nkey_file = \"/x\"\n[queue.redis]\nurls = [\"rediss://queue.example\"]\nfleet = \"prod-eu\"";
+    assert_eq!(told(good), Vec::<String>::new());
+    let bad = told(
+        "[queue]\ndir = \"/var/lib/sidemint\"\nstart_empty = true\n\
+         [queue.redis]\nurls = [\"redis://queue.example\"]\nfleet = \"prod:eu\"\nusername = \"sidemint\"",
+    );
+    let begin = [
+        "dir: is for the file of one process",
+        "start_empty: is for the file of one process",
+        "key_file: is missing: who reads the server",
+        "redis.fleet: names who shares with whom",
+        "redis.urls: \"redis://queue.example\" is reached without TLS",
+        "redis.password_file: is missing: a user has a password",
+    ];
+    for begin in begin {
+        assert!(bad.iter().any(|line| line.starts_with(begin)), "{begin}: {bad:#?}");
+    }
+    assert_eq!(bad.len(), begin.len(), "{bad:#?}");
+    for (line, begin) in [
+        ("replicas = 6", "redis.replicas: "),
+        ("mode = \"sentinel\"", "redis.service: is missing"),
+        ("fleet_name = \"x\"", "redis.fleet_name: unknown key; known here: mode, service, urls, fleet, replicas"),
+    ] {
+        let found = told(&format!("{good}\n{line}"));
+        assert!(found.iter().any(|own| own.starts_with(begin)), "{found:#?}");
+    }
 }

@@ -9,7 +9,8 @@ use serde_json::Value;
 use sidemint::clock::{SystemClock, Timestamp};
 use sidemint::metrics::Metrics;
 use sidemint::webhook::event::Event;
-use sidemint::webhook::store::sqlite::{Limits, Options, SqliteStore};
+use sidemint::webhook::store::Limits;
+use sidemint::webhook::store::sqlite::{Options, SqliteStore};
 use sidemint::webhook::store::{Settled, Store as _};
 
 use super::{MEMORY, event, id};

@@ -6,6 +6,7 @@ mod exits;
 mod kills;
 mod power;
 mod process;
+mod replicas;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -20,8 +21,8 @@ use bytes::Bytes;
 use sidemint::clock::{Clock, ManualClock, SystemClock};
 use sidemint::metrics::Metrics;
 use sidemint::webhook::event::{Event, EventKey, OrderKey, ProofKey};
-use sidemint::webhook::store::sqlite::{Filter, Limits, Operator, Options, SqliteStore};
-use sidemint::webhook::store::{Memory, Settled, Store, Taken};
+use sidemint::webhook::store::sqlite::{Operator, Options, SqliteStore};
+use sidemint::webhook::store::{Filter, Limits, Memory, Settled, Store, Taken};
 
 use crate::eventually::eventually_now;
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use sidemint::clock::SystemClock;
 use sidemint::metrics::Metrics;
+use sidemint::webhook::store::Limits;
 use sidemint::webhook::store::Store as _;
-use sidemint::webhook::store::sqlite::{Limits, Options, SqliteStore};
+use sidemint::webhook::store::sqlite::{Options, SqliteStore};
 
 use super::{Numbers, nothing_is_lost, queued, work};
 

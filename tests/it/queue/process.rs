@@ -24,12 +24,22 @@ pub struct Home {
 impl Home {
     /// Events go to the application at `base_url`; `lines` are more of `[webhooks.chat]`, and `queue` of `[queue]`.
     pub fn new(base_url: &str, lines: &str, queue: &str) -> Self {
+        Self::with(base_url, lines, queue, false)
+    }
+
+    /// One whose queue is on a server, as the section `[queue]` says.
+    pub fn shared(base_url: &str, queue: &str) -> Self {
+        Self::with(base_url, "", queue, true)
+    }
+
+    fn with(base_url: &str, lines: &str, queue: &str, is_shared: bool) -> Self {
         let (folder, hooks) = (tempfile::tempdir().unwrap(), own_address());
         let definitions = folder.path().join("definitions");
         std::fs::create_dir(&definitions).unwrap();
         file(&definitions, "plain-hooks.toml", PLAIN);
         let setup = Setup {
             lines: lines.to_owned(),
+            is_shared,
             rest: format!("{queue}\n{LOCAL}"),
             overrides: vec![("webhook_server.listen", format!("\"{hooks}\""))],
             ..Setup::default()

@@ -77,6 +77,8 @@ pub struct Setup {
     pub lines: String,
     /// More lines of the file, behind everything else.
     pub rest: String,
+    /// Whether the queue is on a server, of which `rest` tells, and not in a folder.
+    pub is_shared: bool,
     /// Keys with other values.
     pub overrides: Vec<(&'static str, String)>,
     /// More definitions: name and text.
@@ -93,6 +95,7 @@ impl Default for Setup {
             preset: "plain-hooks",
             lines: String::new(),
             rest: String::new(),
+            is_shared: false,
             overrides: Vec::new(),
             definitions: Vec::new(),
             queue: None,
@@ -146,11 +149,11 @@ to = \"{base_url}{HOOK}\"
 sign_key_file = \"{folder}/sign-key\"
 {}
 [queue]
-dir = \"{}\"
+{}
 {}",
             self.preset,
             self.lines,
-            queue.display(),
+            if self.is_shared { String::new() } else { format!("dir = \"{}\"", queue.display()) },
             self.rest
         );
         let overrides: Vec<(&str, &str)> = self.overrides.iter().map(|(key, value)| (*key, value.as_str())).collect();

@@ -11,7 +11,8 @@ use sidemint::clock::ManualClock;
 use sidemint::config::Environment;
 use sidemint::metrics::Metrics;
 use sidemint::webhook::event::{Event, EventKey, ProofKey};
-use sidemint::webhook::store::sqlite::{Limits, Options, SqliteStore};
+use sidemint::webhook::store::Limits;
+use sidemint::webhook::store::sqlite::{Options, SqliteStore};
 use sidemint::webhook::store::{Memory, Store as _};
 
 use super::fixture::{Application, Fixture, Setup};

@@ -7,7 +7,7 @@ use redis::Value;
 
 use super::server::{Program, Server};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, CutOff, SharedMode};
+use crate::config::{self, CutOff, RedisServer, SharedMode};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::shared::{Away, End, Entrance, Event, Fence, Landed, Listener, Place, Redis, Shared};
@@ -41,14 +41,16 @@ impl Fleet {
     fn replica(&self, username: Option<&str>) -> Arc<Shared> {
         let path = |name: &str| self.secrets.path().join(name);
         let own = config::Shared {
-            mode: SharedMode::Single,
-            urls: vec![format!("redis://127.0.0.1:{}", self.port).parse().unwrap()],
+            server: RedisServer {
+                mode: SharedMode::Single,
+                urls: vec![format!("redis://127.0.0.1:{}", self.port).parse().unwrap()],
+                username: username.map(str::to_owned),
+                password_file: username.map(|_| path("password")),
+                sentinel_password_file: None,
+                ca_file: None,
+                client_cert: None,
+            },
             fleet: "test".to_owned(),
-            username: username.map(str::to_owned),
-            password_file: username.map(|_| path("password")),
-            sentinel_password_file: None,
-            ca_file: None,
-            client_cert: None,
             names_file: path("names"),
             key_dir: path("keys"),
             // Long: the machine that runs the tests is busy.

@@ -1,7 +1,7 @@
 //! The scripts and the client, on real servers.
 
 mod live;
-mod server;
+pub(crate) mod server;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

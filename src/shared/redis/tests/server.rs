@@ -1,20 +1,22 @@
 //! A server on a free port of loopback, which ends with the test.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 
+use crate::config::{QueueRedis, RedisServer, SharedMode};
+
 /// Which program it is.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Program {
+pub(crate) enum Program {
     Redis,
     Valkey,
 }
 
 impl Program {
-    pub(super) const ALL: [Self; 2] = [Self::Redis, Self::Valkey];
+    pub(crate) const ALL: [Self; 2] = [Self::Redis, Self::Valkey];
 
     /// Where `make parts` puts it.
     fn path(self) -> PathBuf {
@@ -32,10 +34,14 @@ impl Program {
 }
 
 /// A running server.
-pub(super) struct Server {
+pub(crate) struct Server {
     program: Program,
     child: Child,
-    pub(super) port: u16,
+    pub(crate) port: u16,
+    /// What it is started with, beside its address.
+    settings: Vec<String>,
+    /// Where it keeps what it keeps.
+    folder: tempfile::TempDir,
 }
 
 impl Drop for Server {
@@ -45,18 +51,33 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub(super) async fn start(program: Program) -> Self {
+    /// One that keeps nothing.
+    pub(crate) async fn start(program: Program) -> Self {
+        Self::with(program, &["--appendonly", "no"]).await
+    }
+
+    /// One that keeps everything on its disk, with `settings` beside.
+    pub(crate) async fn keeping(program: Program, settings: &[&str]) -> Self {
+        let keeps = ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"];
+        Self::with(program, &[&keeps[..], settings].concat()).await
+    }
+
+    async fn with(program: Program, settings: &[&str]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = Self { program, child: Self::spawn(program, port), port };
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings.iter().map(|own| (*own).to_owned()).collect();
+        let child = Self::spawn(program, port, &settings, folder.path());
+        let server = Self { program, child, port, settings, folder };
         server.ready().await;
         server
     }
 
-    fn spawn(program: Program, port: u16) -> Child {
+    fn spawn(program: Program, port: u16, settings: &Vec<String>, folder: &Path) -> Child {
         let text = port.to_string();
         Command::new(program.path())
-            .args(["--port", &text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .current_dir(std::env::temp_dir())
+            .args(["--port", &text, "--bind", "127.0.0.1", "--save", ""])
+            .args(settings)
+            .current_dir(folder)
             .stdout(Stdio::null())
             .spawn()
             .expect("make parts installs it")
@@ -69,24 +90,49 @@ impl Server {
     }
 
     /// Ends it as a crash does.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Starts it again, empty.
-    pub(super) async fn restart(&mut self) {
-        self.child = Self::spawn(self.program, self.port);
+    /// Has the system do something to it.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -s {name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
+    }
+
+    /// Where it keeps what it keeps.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The section `[queue.redis]` that leads to it.
+    pub(crate) fn queue(&self, replicas: u64) -> QueueRedis {
+        let server = RedisServer {
+            mode: SharedMode::Single,
+            urls: vec![format!("redis://127.0.0.1:{}", self.port).parse().unwrap()],
+            username: None,
+            password_file: None,
+            sentinel_password_file: None,
+            ca_file: None,
+            client_cert: None,
+        };
+        QueueRedis { server, fleet: "test".to_owned(), replicas }
+    }
+
+    /// Starts it again, with what it has kept.
+    pub(crate) async fn restart(&mut self) {
+        self.child = Self::spawn(self.program, self.port, &self.settings, self.folder.path());
         self.ready().await;
     }
 
-    pub(super) async fn connect(&self) -> Result<MultiplexedConnection, redis::RedisError> {
+    pub(crate) async fn connect(&self) -> Result<MultiplexedConnection, redis::RedisError> {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port))?;
         client.get_multiplexed_async_connection().await
     }
 
     /// Runs one command.
-    pub(super) async fn run(&self, parts: &[&str]) -> redis::Value {
+    pub(crate) async fn run(&self, parts: &[&str]) -> redis::Value {
         let mut command = redis::cmd(parts[0]);
         command.arg(&parts[1..]);
         command.query_async(&mut self.connect().await.unwrap()).await.unwrap()

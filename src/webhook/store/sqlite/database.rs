@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, ffi};
 
-use super::folder::{Folder, OpenError};
-use super::seal::{Place, SealKey};
+use super::folder::Folder;
+use crate::webhook::store::listing::OpenError;
+use crate::webhook::store::seal::{Place, SealKey};
 
 /// Marks the file as ours: "side".
 const APPLICATION: i32 = 0x7369_6465;

@@ -5,33 +5,12 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::definition::Mistake;
+use crate::webhook::store::listing::OpenError;
 
 /// The file of the queue.
 const FILE: &str = "queue.db";
 /// Who has it open.
 const LOCK: &str = "queue.lock";
-
-/// Why a queue cannot be opened.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// The operator must change something: exit code 2.
-    #[error("{0}")]
-    Mistake(Mistake),
-    /// The disk does not do what it should: exit code 1.
-    #[error("{0}")]
-    Failed(String),
-    /// The disk has no room now.
-    #[error("{0}")]
-    Full(String),
-}
-
-impl OpenError {
-    /// A mistake at a key of the configuration.
-    pub(super) fn mistake(key: &str, problem: impl Into<String>) -> Self {
-        Self::Mistake(Mistake::new(key, problem))
-    }
-}
 
 /// A folder that exists and may be written.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Limits;
+use crate::webhook::store::listing::Limits;
 
 /// Events of one webhook, and what they count in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,13 +51,11 @@ impl Holdings {
         }
     }
 
-    /// Whether an event of so many bytes has room. Where several webhooks share the queue, one leaves a quarter of it to the
-    /// others: an application that is down does not stop the events of the rest.
+    /// Whether an event of so many bytes has room.
     pub(super) fn has_room(&self, limits: &Limits, webhook: &str, bytes: usize) -> bool {
-        let fits = |held: Held, part: fn(usize) -> usize| {
-            held.events < part(limits.events) && held.bytes.saturating_add(bytes) <= part(limits.bytes)
-        };
-        let whole = fits(self.all(), |limit| limit);
-        whole && (limits.webhooks < 2 || fits(self.of(webhook), |limit| limit.saturating_sub(limit / 4))) // W-19: share of one webhook
+        let fits =
+            |held: Held, events: usize, most: usize| held.events < events && held.bytes.saturating_add(bytes) <= most;
+        let own = fits(self.of(webhook), limits.part(limits.events), limits.part(limits.bytes));
+        own && fits(self.all(), limits.events, limits.bytes)
     }
 }

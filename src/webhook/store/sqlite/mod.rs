@@ -6,30 +6,27 @@
 //! keeps a second server out, [`opening`] puts all of this together, and [`operator`] is the door of the command line,
 //! which opens the file beside a running server.
 
-mod content;
 mod database;
 mod folder;
 mod holdings;
 mod opening;
 mod operator;
 mod rows;
-mod seal;
 mod state;
 mod writer;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use http::HeaderValue;
 use tokio::sync::oneshot;
 
-pub use folder::{Durability, OpenError};
-pub use operator::{Filter, Operator, Row, Shown};
-pub use seal::SealKey;
+pub use folder::Durability;
+pub use operator::Operator;
 
-pub(crate) use content::Head;
-
+use super::content::{Head, owned};
+use super::listing::{Limits, OpenError};
+use super::seal::SealKey;
 use super::{Counted, Figures, Kept, Memory, Pending, Seq, Settled, Standing, Store, StoreError, Taken};
 use crate::clock::Clock;
 use crate::config::{self, ConfigError};
@@ -56,31 +53,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// What the section `[queue]` says. Its key is read now.
-    pub fn configured(queue: &config::Queue) -> Result<Self, ConfigError> {
-        let most = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let limits = Limits { events: most(queue.max_events), bytes: most(queue.max_bytes), ..Limits::default() };
+    /// What the section `[queue]` says of a folder. Its key is read now.
+    pub fn configured(queue: &config::Queue, folder: &Path, start_empty: bool) -> Result<Self, ConfigError> {
         let key = SealKey::configured(queue)?;
-        Ok(Self { folder: queue.dir.clone(), limits, start_empty: queue.start_empty, key })
-    }
-}
-
-/// How much the queue holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Events at most, those that were put aside as well.
-    pub events: usize,
-    /// Their bytes at most.
-    pub bytes: usize,
-    /// Keys, and as many proofs, that are remembered at each webhook at most.
-    pub remembered: usize,
-    /// Webhooks that share it: where there are several, none takes all of it.
-    pub webhooks: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { events: 100_000, bytes: 256 * 1024 * 1024, remembered: 200_000, webhooks: 1 }
+        Ok(Self { folder: folder.to_owned(), limits: Limits::configured(queue), start_empty, key })
     }
 }
 
@@ -91,22 +67,6 @@ pub struct SqliteStore {
     durability: Durability,
     /// Closed when the writer's thread has ended.
     ended: tokio::sync::watch::Receiver<()>,
-}
-
-/// What an application gets beside the body.
-fn head_of(event: &Event) -> Head {
-    Head { event: event.event.clone(), id: event.id.clone(), headers: event.headers.clone() }
-}
-
-/// The same event with headers of its own: as they come, they are slices of what the connection read last, and an event
-/// that waits would keep all of that in memory.
-fn owned(mut event: Event) -> Event {
-    for (_, value) in &mut event.headers {
-        if let Ok(own) = HeaderValue::from_bytes(value.as_bytes()) {
-            *value = own;
-        }
-    }
-    event
 }
 
 impl SqliteStore {

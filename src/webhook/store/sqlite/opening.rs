@@ -6,11 +6,12 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use super::folder::{Folder, OpenError};
+use super::folder::Folder;
 use super::state::Shared;
 use super::writer::{Checkpointer, Counts, Writer};
 use super::{Options, database};
 use crate::clock::Clock;
+use crate::webhook::store::listing::OpenError;
 
 /// Between the first two attempts on a disk that is full. It doubles: an attempt may read the whole file.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, ToSql, named_params};
 
-use super::content::Head;
 use super::database;
-use super::folder::{Folder, OpenError};
+use super::folder::Folder;
 use super::rows::content;
-use super::seal::SealKey;
 use crate::clock::Timestamp;
 use crate::webhook::store::Seq;
+use crate::webhook::store::listing::{Filter, OpenError, Row, Shown};
+use crate::webhook::store::seal::SealKey;
 
 /// Events that are changed in one transaction: a server that writes meanwhile does not wait for long.
 const CHUNK: usize = 500;
@@ -22,53 +22,6 @@ const CHUNK: usize = 500;
 pub struct Operator {
     connection: Connection,
     key: Option<SealKey>,
-}
-
-/// Which events are meant. All that is given must hold.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Name of the webhook.
-    pub name: Option<String>,
-    /// Whether they were put aside, or wait.
-    pub is_dead: Option<bool>,
-    /// Received then, or later.
-    pub since: Option<Timestamp>,
-    /// What the application knows the event by.
-    pub webhook_id: Option<String>,
-}
-
-/// An event in the queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Its number.
-    pub seq: Seq,
-    /// Name of the webhook.
-    pub name: String,
-    /// What the application knows it by.
-    pub webhook_id: String,
-    /// Whether it was put aside.
-    pub is_dead: bool,
-    /// When it was received.
-    pub received: Timestamp,
-    /// Its next attempt; for one that was put aside, when that was.
-    pub due: Timestamp,
-    /// Attempts that are used up.
-    pub attempts: u32,
-    /// Bytes that it counts.
-    pub bytes: u64,
-    /// Why it was put aside.
-    pub reason: Option<String>,
-}
-
-/// What the application gets of an event.
-#[derive(Debug)]
-pub struct Shown {
-    /// What the provider calls this kind of event.
-    pub event: Option<String>,
-    /// Its content type.
-    pub content_type: Option<String>,
-    /// The proven bytes.
-    pub body: Vec<u8>,
 }
 
 impl Operator {
@@ -122,10 +75,7 @@ impl Operator {
                 "is missing or holds another key than the one that the event is encrypted with",
             ));
         };
-        let Head { event, headers, .. } = content.head;
-        let content_type = headers.iter().find(|(name, _)| name == http::header::CONTENT_TYPE);
-        let content_type = content_type.and_then(|(_, value)| value.to_str().ok().map(str::to_owned));
-        Ok(Some(Shown { event, content_type, body: content.body.to_vec() }))
+        Ok(Some(Shown::of(content.head, &content.body)))
     }
 
     /// Makes events wait again as if they had just been accepted, in the order given: the first now, each of the others

@@ -8,12 +8,12 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, Statement};
 
 use super::super::{Memory, Seq};
-use super::content::Head;
-use super::head_of;
 use super::holdings::{Held, Holdings};
-use super::seal::{Place, SealKey};
 use crate::clock::Timestamp;
 use crate::webhook::event::{Event, OrderKey};
+use crate::webhook::store::content::Head;
+use crate::webhook::store::content::head_of;
+use crate::webhook::store::seal::{Place, SealKey};
 
 /// Bytes that count for an event beside its content: its rows, and what repeats are known by.
 const OVERHEAD: usize = 256;

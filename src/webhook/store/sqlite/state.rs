@@ -9,11 +9,11 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::super::schedule::{PATIENCE, Schedule, Waiting};
 use super::super::{Counted, Kept, Memory, Seq, Settled, StoreError};
-use super::content::Head;
 use super::holdings::{Held, Holdings};
 use super::rows::{Change, Content, Known, Mark};
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::webhook::event::{Event, OrderKey};
+use crate::webhook::store::content::Head;
 
 /// Events of one transaction at most.
 const BATCH_EVENTS: usize = 256;

@@ -17,11 +17,12 @@ use super::super::{Kept, Seq, StoreError};
 use super::database::{WAL_BYTES, checkpoint, is_full};
 use super::holdings::Holdings;
 use super::rows::{Content, Inserted, Log, Mark, Rows};
-use super::seal::SealKey;
 use super::state::{Keep, Shared, Stored, Work};
-use super::{Limits, head_of};
 use crate::clock::{Moment, Stopwatch, Timestamp};
 use crate::metrics::{Histogram, Metrics, Size};
+use crate::webhook::store::content::head_of;
+use crate::webhook::store::listing::Limits;
+use crate::webhook::store::seal::SealKey;
 
 pub(super) use checkpointer::Checkpointer;
 

@@ -1,6 +1,8 @@
-//! What an application gets of an event, as it stands in the file: names and headers in one piece, the body in another.
+//! What an application gets of an event, as a store holds it: names and headers in one piece, the body in another.
 
 use http::{HeaderName, HeaderValue};
+
+use crate::webhook::event::Event;
 
 /// Stands for a name that is not there, where the length of one would be.
 const ABSENT: u32 = u32::MAX;
@@ -14,6 +16,22 @@ pub(crate) struct Head {
     pub(crate) id: Option<String>,
     /// Headers that the application gets as they came.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What an application gets beside the body.
+pub(super) fn head_of(event: &Event) -> Head {
+    Head { event: event.event.clone(), id: event.id.clone(), headers: event.headers.clone() }
+}
+
+/// The same event with headers of its own: as they come, they are slices of what the connection read last, and an event
+/// that waits would keep all of that in memory.
+pub(super) fn owned(mut event: Event) -> Event {
+    for (_, value) in &mut event.headers {
+        if let Ok(own) = HeaderValue::from_bytes(value.as_bytes()) {
+            *value = own;
+        }
+    }
+    event
 }
 
 impl Head {

@@ -1,17 +1,27 @@
 //! Bodies and headers under AES-256-GCM, where the operator gives a key: for disks that others may read.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hmac;
+use data_encoding::HEXLOWER;
 
 use crate::config::{ConfigError, Queue};
 use crate::secrets::{Secret, read_text};
 
 /// Bytes of its file at most.
 const MOST_BYTES: u64 = 4096;
+/// Bytes of a name.
+const NAME_BYTES: usize = 16;
 
 /// The key of `[queue] key_file`.
-pub struct SealKey(RandomizedNonceKey);
+#[derive(Clone)]
+pub struct SealKey {
+    content: Arc<RandomizedNonceKey>,
+    /// Makes names of what must not be guessed.
+    names: hmac::Key,
+}
 
 /// Two pieces of one event are sealed for different places, so that they cannot be exchanged.
 #[derive(Clone, Copy, Debug)]
@@ -46,16 +56,26 @@ impl SealKey {
 
     /// The key that stands in a file: 32 bytes as base64 or as hex.
     pub fn parse(secret: &Secret) -> Result<Self, String> {
-        let key = secret.decode_key().and_then(|key| RandomizedNonceKey::new(&AES_256_GCM, key.expose()).ok());
-        key.map(Self).ok_or_else(|| "needs 32 bytes as base64 or hex: openssl rand -base64 32".to_owned())
+        let key = secret.decode_key().and_then(|key| {
+            let content = Arc::new(RandomizedNonceKey::new(&AES_256_GCM, key.expose()).ok()?);
+            let names = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()), b"names of the queue");
+            Some(Self { content, names: hmac::Key::new(hmac::HMAC_SHA256, names.as_ref()) })
+        });
+        key.ok_or_else(|| "needs 32 bytes as base64 or hex: openssl rand -base64 32".to_owned())
     }
 
     /// Seals `plain`: the nonce, and then the sealed bytes with their tag. `None` where there is no randomness.
     pub(super) fn seal(&self, place: Place<'_>, plain: &[u8]) -> Option<Vec<u8>> {
         let mut sealed = plain.to_vec();
-        let nonce = self.0.seal_in_place_append_tag(Aad::from(place.bytes()), &mut sealed).ok()?;
+        let nonce = self.content.seal_in_place_append_tag(Aad::from(place.bytes()), &mut sealed).ok()?;
         sealed.splice(0..0, nonce.as_ref().iter().copied());
         Some(sealed)
+    }
+
+    /// A name for what others could guess, such as the hash of a room: equal for equal bytes, and tells nothing without the key.
+    pub(super) fn blind(&self, bytes: &[u8]) -> String {
+        let tag = hmac::sign(&self.names, bytes);
+        HEXLOWER.encode(tag.as_ref().get(..NAME_BYTES).unwrap_or_default())
     }
 
     /// Opens what [`SealKey::seal`] made for the same place; `None` for anything else.
@@ -63,7 +83,7 @@ impl SealKey {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
         let mut plain = sealed.to_vec();
         let length = self
-            .0
+            .content
             .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(place.bytes()), &mut plain)
             .ok()?
             .len();
