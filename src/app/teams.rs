@@ -166,12 +166,12 @@ impl Team {
             wanted: &|_| Wanted { sessions: true, gateway: false },
             limits: (*cache, *limits),
         };
-        // F-15: no variable of the process
+        // No variable of the process (F-15).
         let with = With { environment: &Environment::default(), definitions, services: &self.services };
         let rooms = Rooms::draw(&part, sources.unwrap_or_default(), &with, &mut errors);
         // What the fragment names was looked at before it was read. This holds for keys that a file may get one day.
         let is_own = |path: &PathBuf| self.grant.secrets.as_ref().is_some_and(|folder| path.starts_with(folder));
-        // F-15: files of the rooms
+        // The files of the rooms (F-15).
         if let Some(path) = rooms.files().iter().find(|path| !is_own(path)) {
             let problem = format!("names {}, which is not below the team's folder of secrets", path.display());
             errors.push(ConfigError::at(self.file.display().to_string(), problem));
@@ -202,7 +202,7 @@ impl Running {
             tls: Vec::new(),
             metrics: Arc::clone(&team.services.metrics),
             log: platform.log.for_team(&team.name),
-            // T-16: hosts of the team
+            // Every request here asked for one of them.
             browser: Browser { allow_origins: BTreeSet::new(), allow_hosts: hosts.clone(), ..platform.browser.clone() },
             queue: None,
             deliveries: Vec::new(),

@@ -119,6 +119,10 @@ impl Check<'_> {
         let names: BTreeSet<String> = tables.iter().map(|(name, _)| name.clone()).collect();
         let providers = self.providers(tables);
         let routes = self.routes(&names);
+        // A file that is cut off before it says anything must not take the place of a good one.
+        if routes.is_empty() {
+            self.refuse("routes", "is missing; without [[routes]] the team's hosts answer nothing");
+        }
         let server = self.server();
         self.proofs(&identity, &server, None, &routes);
         for route in &routes {

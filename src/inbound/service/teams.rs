@@ -88,7 +88,7 @@ pub struct TeamRoutes {
 
 impl Answers for TeamRoutes {
     fn rank(&self, connection: ConnectionProof) -> Rank {
-        connection.rank().max(self.teams.rank(connection.peer()))
+        connection.rank().max(self.teams.rank(connection.peer())) // T-70: places of a team's caller
     }
 
     fn answer(

@@ -89,4 +89,6 @@ async fn a_watcher_is_not_idle() {
     }
     service.lifecycle.object("a_test", "says so");
     assert_eq!(next().await, Some(Some(ServingStatus::NotServing)), "still there");
+    // One that ends finishes its streams, and takes no other.
+    assert!(watcher.check(HealthCheckRequest::default()).await.is_ok(), "still open");
 }

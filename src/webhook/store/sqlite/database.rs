@@ -13,8 +13,8 @@ const APPLICATION: i32 = 0x7369_6465;
 const FORM: i32 = 1;
 /// What is wanted of the file while another process, such as the command line, writes: its steps are short.
 const BUSY: Duration = Duration::from_secs(5);
-/// Bytes of the write-ahead log beyond which it is emptied into the file and cut. Events wait while that is done: with a
-/// quarter of this one commit of ten was a slow one, and more pages were written twice.
+/// Bytes of the write-ahead log beyond which it is begun anew, and cut where it is longer. A shorter one writes more pages
+/// twice.
 pub(super) const WAL_BYTES: i32 = 16 * 1024 * 1024;
 
 /// What changes while an event waits stands apart from what does not, so that an attempt does not write the body again.
@@ -93,8 +93,8 @@ pub(super) fn of_server(folder: &Folder, start_empty: bool, label: &str) -> Resu
     }
 }
 
-/// Opens the queue for the command line, beside a server or without one.
-pub(super) fn of_operator(folder: &Folder) -> Result<Connection, OpenError> {
+/// Opens the queue once more: for the copies of its log, or for the command line, which needs no server.
+pub(super) fn beside(folder: &Folder) -> Result<Connection, OpenError> {
     match open(folder) {
         Ok(connection) => Ok(connection),
         Err(Fault::Unusable(problem)) => {
@@ -130,7 +130,7 @@ fn open(folder: &Folder) -> Result<Connection, Fault> {
     }
     // A commit is on disk when it returns.
     connection.pragma_update(None, "synchronous", "FULL")?; // W-18: synchronous
-    // The log is emptied by the writer itself, which sees when that fails; SQLite would not say so.
+    // The log is emptied where the writer says so, which sees when that fails; SQLite would not say so.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
     connection.pragma_update(None, "cache_size", -1024)?;

@@ -1,9 +1,10 @@
 //! A store in one file of SQLite, for one process.
 //!
 //! [`writer`] is a thread of its own that alone writes: what waits while it writes is its next transaction, so one flush
-//! serves all who wait. [`state`] is what it shares with the callers: above all the schedule of what is due. [`rows`] are its
-//! steps in SQL, [`database`] opens the file, [`folder`] keeps a second server out, [`opening`] puts all of this
-//! together, and [`operator`] is the door of the command line, which opens the file beside a running server.
+//! serves all who wait; a second thread copies the log into the file meanwhile. [`state`] is what it shares with the
+//! callers: above all the schedule of what is due. [`rows`] are its steps in SQL, [`database`] opens the file, [`folder`]
+//! keeps a second server out, [`opening`] puts all of this together, and [`operator`] is the door of the command line,
+//! which opens the file beside a running server.
 
 mod content;
 mod database;

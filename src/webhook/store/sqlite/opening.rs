@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::folder::{Folder, OpenError};
 use super::state::Shared;
-use super::writer::{Counts, Writer};
+use super::writer::{Checkpointer, Counts, Writer};
 use super::{Options, database};
 use crate::clock::Clock;
 
@@ -37,12 +37,12 @@ pub(super) fn start(options: Options, shared: &Arc<Shared>, counts: Counts) -> R
         // Given up last: the file, its lock, and then the sign of life.
         let (_alive, _end) = (alive, End(Arc::clone(&shared)));
         let opened = opened.map_or_else(|| Opened::when_there_is_room(&options, &shared), |opened| Ok(Some(opened)));
-        let Opened { folder: _folder, connection } = match opened {
+        let Opened { folder: _folder, connection, checkpointer } = match opened {
             Ok(Some(opened)) => opened,
             Ok(None) => return shared.end(None),
             Err(problem) => return shared.end(Some(problem.to_string())),
         };
-        match Writer::new(&connection, options.key, options.limits, Arc::clone(&shared), counts) {
+        match Writer::new(&connection, checkpointer, options.key, options.limits, Arc::clone(&shared), counts) {
             Ok(writer) => {
                 let _opened = ready.send(Ok(()));
                 writer.run();
@@ -78,6 +78,7 @@ struct Opened {
     /// Locked for as long as it stands here.
     folder: Folder,
     connection: Connection,
+    checkpointer: Checkpointer,
 }
 
 impl Opened {
@@ -86,7 +87,9 @@ impl Opened {
         let label = format!("unusable-{}", clock.now().as_seconds());
         let connection = database::of_server(&folder, options.start_empty, &label)?;
         database::check_seal(&folder, &connection, options.key.as_ref())?;
-        Ok(Self { folder, connection })
+        let checkpointer = Checkpointer::start(database::beside(&folder)?)
+            .map_err(|error| OpenError::Failed(format!("the queue cannot be opened: {error}")))?;
+        Ok(Self { folder, connection, checkpointer })
     }
 
     /// Refuses events until there is room; `None` where the service ends before that.

@@ -74,7 +74,7 @@ pub struct Shown {
 impl Operator {
     /// Opens a queue that is there.
     pub fn open(folder: &Path, key: Option<SealKey>) -> Result<Self, OpenError> {
-        let connection = database::of_operator(&Folder::of_operator(folder)?)?;
+        let connection = database::beside(&Folder::of_operator(folder)?)?;
         Ok(Self { connection, key })
     }
 

@@ -104,7 +104,15 @@ pub(super) struct Rows<'c> {
     earliest: Statement<'c>,
     forget: Statement<'c>,
     version: Statement<'c>,
-    log_pages: Statement<'c>,
+    log: Statement<'c>,
+    free_pages: Statement<'c>,
+}
+
+/// The log, in pages.
+pub(super) struct Log {
+    pub(super) pages: i32,
+    /// How many of them are not in the file yet.
+    pub(super) behind: i32,
 }
 
 /// Bytes that an event counts.
@@ -169,7 +177,8 @@ impl<'c> Rows<'c> {
             )?,
             forget: prepare("DELETE FROM seen WHERE webhook = ?1 AND kind = ?2 AND key = ?3")?,
             version: prepare("PRAGMA data_version")?,
-            log_pages: prepare("PRAGMA wal_checkpoint(NOOP)")?,
+            log: prepare("PRAGMA wal_checkpoint(NOOP)")?,
+            free_pages: prepare("PRAGMA freelist_count")?,
         };
         rows.load_names()?;
         Ok(rows)
@@ -231,16 +240,20 @@ impl<'c> Rows<'c> {
         Ok(holdings)
     }
 
-    /// Whether the event or its proof was there before.
+    /// Whether the event or its proof was there before. What is remembered of it and over is forgotten.
     pub(super) fn is_repeat(&mut self, event: &Event, now: Timestamp) -> rusqlite::Result<bool> {
         let Some(webhook) = self.webhooks.get(&event.webhook).copied() else { return Ok(false) };
         // W-03, W-04: key and proof
         for (kind, key) in [(Kind::Key, event.key.as_bytes()), (Kind::Proof, event.proof.as_bytes())] {
             let until: Option<i64> =
                 self.seen.query_row((webhook, kind.number(), short(key)), |row| row.get(0)).optional()?;
-            if until.is_some_and(|until| until > now.as_millis()) {
+            let Some(until) = until else { continue };
+            if until > now.as_millis() {
                 return Ok(true);
             }
+            self.forget.execute((webhook, kind.number(), short(key)))?;
+            let entries = self.remembered.entry((webhook, kind)).or_default();
+            *entries = entries.saturating_sub(1);
         }
         Ok(false)
     }
@@ -270,11 +283,9 @@ impl<'c> Rows<'c> {
         for (kind, key, span) in
             [(Kind::Key, event.key.as_bytes(), memory.key), (Kind::Proof, event.proof.as_bytes(), memory.proof)]
         {
-            // One that is over may still be there, and counts once.
-            let replaced = self.forget.execute((webhook, kind.number(), short(key)))?;
             self.remember.execute((webhook, kind.number(), short(key), now.plus(span).as_millis()))?;
             let entries = self.remembered.entry((webhook, kind)).or_default();
-            *entries = entries.saturating_add(1).saturating_sub(replaced);
+            *entries = entries.saturating_add(1);
         }
         Ok(Inserted { seq, bytes, webhook_id })
     }
@@ -387,9 +398,16 @@ impl<'c> Rows<'c> {
         changes.into_iter().map(now).collect()
     }
 
-    /// Pages in the log.
-    pub(super) fn log_pages(&mut self) -> rusqlite::Result<i32> {
-        self.log_pages.query_row((), |row| row.get(1))
+    pub(super) fn log(&mut self) -> rusqlite::Result<Log> {
+        self.log.query_row((), |row| {
+            let (pages, copied): (i32, i32) = (row.get(1)?, row.get(2)?);
+            Ok(Log { pages, behind: pages.saturating_sub(copied) })
+        })
+    }
+
+    /// Pages of the file that hold nothing.
+    pub(super) fn free_pages(&mut self) -> rusqlite::Result<i32> {
+        self.free_pages.query_row((), |row| row.get(0))
     }
 }
 

@@ -5,6 +5,8 @@
 //! and the process must begin anew from what is on disk. A flush that failed is never tried again, since the system may have
 //! thrown away what it did not write.
 
+mod checkpointer;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,19 +16,27 @@ use rusqlite::{Connection, ErrorCode};
 use super::super::{Kept, Seq, StoreError};
 use super::database::{WAL_BYTES, checkpoint, is_full};
 use super::holdings::Holdings;
-use super::rows::{Content, Inserted, Mark, Rows};
+use super::rows::{Content, Inserted, Log, Mark, Rows};
 use super::seal::SealKey;
 use super::state::{Keep, Shared, Stored, Work};
 use super::{Limits, head_of};
 use crate::clock::{Moment, Stopwatch, Timestamp};
 use crate::metrics::{Histogram, Metrics, Size};
 
+pub(super) use checkpointer::Checkpointer;
+
 /// Events that were put aside are kept for so long.
 const ASIDE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// So often their end is looked for.
 const TIDY: Duration = Duration::from_secs(10 * 60);
-/// Pages of the log beyond which it is emptied.
+/// Pages of the log that are not in the file yet, beyond which they are copied beside the commits.
+const BEHIND_PAGES: i32 = 1024;
+/// Pages of the log beyond which it is begun anew.
 const LOG_PAGES: i32 = WAL_BYTES / 4096;
+/// Pages that the writer copies itself in order to begin the log anew: a stop no longer than that of a few commits.
+const LAST_PAGES: i32 = 256;
+/// Pages of the log beyond which the writer copies what is left, however much that is: copies beside it come too late.
+const MOST_PAGES: i32 = LOG_PAGES + BEHIND_PAGES;
 /// Free pages of the file that stay, and as many are given back at a time.
 const FREE_PAGES: i32 = 1024;
 
@@ -53,6 +63,7 @@ impl Counts {
 
 pub(super) struct Writer<'c> {
     connection: &'c Connection,
+    checkpointer: Checkpointer,
     rows: Rows<'c>,
     shared: Arc<Shared>,
     limits: Limits,
@@ -72,6 +83,7 @@ impl<'c> Writer<'c> {
     /// A writer of an open file. It has filled the index.
     pub(super) fn new(
         connection: &'c Connection,
+        checkpointer: Checkpointer,
         seal: Option<SealKey>,
         limits: Limits,
         shared: Arc<Shared>,
@@ -83,7 +95,19 @@ impl<'c> Writer<'c> {
         let held = rows.holdings()?;
         shared.change(Vec::new(), &held);
         let opened = (shared.clock.now(), shared.clock.moment());
-        Ok(Self { connection, rows, shared, limits, held, version, is_full: false, tidied: None, opened, counts })
+        Ok(Self {
+            connection,
+            checkpointer,
+            rows,
+            shared,
+            limits,
+            held,
+            version,
+            is_full: false,
+            tidied: None,
+            opened,
+            counts,
+        })
     }
 
     /// What the wall clock says, but no later than it would be had it not been set since the file was opened. What is
@@ -102,7 +126,8 @@ impl<'c> Writer<'c> {
                 return self.shared.end(Some(error.to_string())); // W-19: end on a failure
             }
             if is_last {
-                if let Err(error) = checkpoint(self.connection, "TRUNCATE") {
+                let emptied = self.checkpointer.finish().and_then(|()| checkpoint(self.connection, "TRUNCATE"));
+                if let Err(error) = emptied {
                     tracing::warn!(%error, "the log of the queue was not emptied; that is done on the next start");
                 }
                 return self.shared.end(None);
@@ -136,10 +161,18 @@ impl<'c> Writer<'c> {
         }
         self.look()?;
         self.tidy(is_idle)?;
-        if self.rows.log_pages()? > LOG_PAGES {
-            checkpoint(self.connection, "PASSIVE")?;
+        self.empty_log()
+    }
+
+    /// Keeps the log short. Copies are made beside the commits, but as long as there are commits they never reach the end of
+    /// the log, and only then it begins anew: the last few pages are the writer's.
+    fn empty_log(&mut self) -> rusqlite::Result<()> {
+        let Log { pages, behind } = self.rows.log()?;
+        let is_long = pages > LOG_PAGES && behind > 0;
+        if is_long && (behind <= LAST_PAGES || pages > MOST_PAGES) {
+            return self.checkpointer.finish();
         }
-        Ok(())
+        if is_long || behind > BEHIND_PAGES { self.checkpointer.ask() } else { Ok(()) }
     }
 
     fn read(&mut self, needed: &[Seq], ahead: &[Seq]) -> rusqlite::Result<Vec<(Seq, Option<Content>)>> {
@@ -288,10 +321,9 @@ impl<'c> Writer<'c> {
 
     /// Ends events that were put aside long ago, and gives free pages back to the file system when nothing else is to be done.
     fn tidy(&mut self, is_idle: bool) -> rusqlite::Result<()> {
-        let free: i32 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
-        if is_idle && free > FREE_PAGES {
+        if is_idle && self.rows.free_pages()? > FREE_PAGES {
             self.give_back()?;
-            checkpoint(self.connection, "PASSIVE")?;
+            self.checkpointer.finish()?;
         }
         let moment = self.shared.clock.moment();
         if self.tidied.is_some_and(|tidied| moment.since(tidied) < TIDY) || !self.begin()? {
