@@ -19,6 +19,10 @@ use crate::outbound::{Hosts, Services};
 use crate::pacing::Intake;
 use crate::provider::{Definitions, Wanted};
 use crate::secrets::{Reload, fence, read_text};
+use crate::session::Sessions;
+
+/// Mistakes of one file that the log tells at most.
+const MOST_TOLD: usize = 16;
 
 /// The teams of a configuration.
 #[derive(Debug)]
@@ -56,6 +60,7 @@ struct Drawn {
 /// Rooms that serve.
 #[derive(Debug)]
 struct Served {
+    sessions: Arc<Sessions>,
     reloads: Vec<Arc<dyn Reload>>,
     lifecycle: Lifecycle,
 }
@@ -147,12 +152,26 @@ impl Team {
             }
             Err(mistakes) => {
                 if drawn.mistakes != mistakes {
-                    for mistake in &mistakes {
-                        tracing::error!(team = self.name, "the team's file has a mistake: {mistake}");
-                    }
+                    self.tell(&mistakes);
                 }
                 drawn.mistakes = mistakes;
             }
+        }
+    }
+
+    /// Tells the log what is wrong with the file, in bounds: a team writes it.
+    fn tell(&self, mistakes: &[ConfigError]) {
+        // F-19: lines of the log
+        for mistake in mistakes.iter().take(MOST_TOLD) {
+            tracing::error!(team = self.name, "the team's file has a mistake: {mistake}");
+        }
+        let more = mistakes.len().saturating_sub(MOST_TOLD);
+        if more > 0 {
+            tracing::error!(
+                team = self.name,
+                more,
+                "the team's file has more mistakes; sidemint check prints all of them"
+            );
         }
     }
 
@@ -232,10 +251,11 @@ impl Running {
         rooms.providers.values().for_each(|provider| cautions::warn_of(provider));
         lifecycle.spawn(Arc::clone(&state.sessions).run_renewals());
         rooms.sources.start(&lifecycle);
-        let reloads = rooms.reloads(&state.sessions);
+        let (reloads, sessions) = (rooms.reloads(&state.sessions), Arc::clone(&state.sessions));
+        drawn.served.iter().for_each(|before| sessions.follow(&before.sessions));
         self.fronts.set(hosts, TeamFront::served(state, lifecycle.clone()));
         tracing::info!(team = team.name, routes = rooms.plans.len(), "the team is served");
-        if let Some(before) = drawn.served.replace(Served { reloads, lifecycle }) {
+        if let Some(before) = drawn.served.replace(Served { sessions, reloads, lifecycle }) {
             before.lifecycle.draining().cancel();
         }
     }
@@ -246,8 +266,9 @@ impl Reload for Running {
         let of_team = |team: &Team| {
             let drawn = team.drawn.lock();
             let files = drawn.served.iter().flat_map(|served| served.reloads.iter().flat_map(|own| own.files()));
-            // Files that a fragment will name are somewhere below its folder.
-            files.chain([team.file.clone()]).collect::<Vec<_>>()
+            // What a file will name later is in the team's folder, which is watched where any name in it is.
+            let folder = team.grant.secrets.iter().map(|folder| folder.join("any"));
+            files.chain([team.file.clone()]).chain(folder).collect::<Vec<_>>()
         };
         self.teams.teams.iter().flat_map(of_team).collect()
     }

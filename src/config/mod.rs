@@ -31,6 +31,8 @@ pub use outbound::{Bypass, Outbound, Proxy, ProxyAuth};
 pub use raw::{ClientCertificates, LogFormat, Mode, RequestLines, Unfit, UserLines};
 pub use route::{JWKS_PATH, Reach, Route, RouteKind};
 pub use shared::{CutOff, RedisServer, Shared, SharedMode};
+#[cfg(any(test, fuzzing))]
+pub(crate) use teams::fuzzing;
 pub use teams::{Fragment, TeamGrant, Teams};
 pub use webhook::{
     EventPattern, Queue, QueuePlace, QueueRedis, SignKey, Webhook, WebhookMode, WebhookServer, Webhooks,

@@ -193,3 +193,44 @@ fn is_path(key: &Key, name: &str) -> bool {
     let ends = ["_file", "_files", "_dir"];
     ends.iter().any(|end| name.ends_with(end)) || name == "file" && key.to_string().ends_with("keys.file")
 }
+
+/// The fuzz target of fragments.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing {
+    use super::*;
+
+    /// A team's file is refused with mistakes, or all that it names is the team's own and within its caps.
+    pub(crate) fn fragment(bytes: &[u8]) {
+        let folder = Path::new("/run/secrets/teams/shop");
+        let grant = TeamGrant {
+            hosts: BTreeSet::from(["chat.shop.example".to_owned()]),
+            secrets: Some(folder.to_owned()),
+            provider_names: BTreeSet::new(),
+            provider_addresses: BTreeSet::new(),
+            requests: None,
+            in_flight: 1,
+            max_bytes: 1,
+            max_providers: 2,
+            max_routes: 2,
+        };
+        let read = Fragment::read(Path::new("shop.toml"), &String::from_utf8_lossy(bytes), &grant);
+        let fragment = match read {
+            Ok(fragment) => fragment,
+            Err(mistakes) => return assert!(!mistakes.is_empty(), "a reason"),
+        };
+        assert!(fragment.routes.len() <= 2 && fragment.providers.len() <= 2, "caps");
+        assert!(fragment.routes.iter().filter_map(|route| route.host.as_ref()).all(|host| grant.hosts.contains(host)));
+        assert!(fragment.identity.peers.is_empty(), "peers of the platform");
+        let callers = fragment.identity.callers.values();
+        let mut files: Vec<PathBuf> =
+            callers.flat_map(|own| own.proof.secret_files.iter().chain(&own.proof.hmac_key_files)).cloned().collect();
+        files.extend(fragment.identity.users.deny_file);
+        let settings = fragment.providers.values().flat_map(|own| &own.settings);
+        let named = settings.filter(|(name, _)| name.ends_with("_file") || name.ends_with("_dir"));
+        files.extend(named.filter_map(|(_, value)| value.as_str()).map(PathBuf::from));
+        for file in files {
+            let rest = file.strip_prefix(folder).unwrap_or(Path::new(".."));
+            assert!(rest.components().all(|part| matches!(part, Component::Normal(_))), "{}", file.display());
+        }
+    }
+}

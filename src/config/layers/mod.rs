@@ -216,7 +216,7 @@ pub(super) fn short(path: &Path) -> String {
 
 /// Where a file stops being TOML. The parser's own text would print the line as it is, with a secret that may be in it.
 fn not_toml(text: &str, cause: &toml::de::Error) -> String {
-    let problem = cause.message().replace('\n', ", ");
+    let problem = cut(&cause.message().replace('\n', ", "));
     let Some(before) = cause.span().and_then(|span| text.get(..span.start)) else {
         return format!("is not TOML: {problem}");
     };
@@ -226,6 +226,13 @@ fn not_toml(text: &str, cause: &toml::de::Error) -> String {
     let line = text.get(begin..).and_then(|rest| rest.lines().next()).unwrap_or_default();
     // T-36: values not shown
     format!("is not TOML in line {number}, column {column}: {problem}; the line reads {}", without_values(line))
+}
+
+/// The beginning of a text that may have any length (F-19).
+fn cut(text: &str) -> String {
+    let (mut rest, most) = (text.chars(), 200);
+    let begin: String = rest.by_ref().take(most).collect();
+    if rest.next().is_some() { format!("{begin}…") } else { begin }
 }
 
 /// A line of configuration without what stands in it as a value: only keys in lower case and marks are shown (T-36).
@@ -245,7 +252,7 @@ fn without_values(line: &str) -> String {
             shown.push('…');
         }
     }
-    shown.trim().to_owned()
+    cut(shown.trim())
 }
 
 fn all_files(sources: &Sources, errors: &mut Vec<ConfigError>) -> Vec<PathBuf> {

@@ -1,5 +1,6 @@
 //! Teams that share a process: who answers where, whom each believes, and what one cannot take from another.
 
+mod bounds;
 mod changes;
 mod files;
 mod limits;
