@@ -159,9 +159,8 @@ impl Team {
         }
     }
 
-    /// Tells the log what is wrong with the file, in bounds: a team writes it.
+    /// Tells the log what is wrong with the file, in bounds: a team writes it (F-19).
     fn tell(&self, mistakes: &[ConfigError]) {
-        // F-19: lines of the log
         for mistake in mistakes.iter().take(MOST_TOLD) {
             tracing::error!(team = self.name, "the team's file has a mistake: {mistake}");
         }

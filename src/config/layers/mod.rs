@@ -231,6 +231,7 @@ fn not_toml(text: &str, cause: &toml::de::Error) -> String {
 /// The beginning of a text that may have any length (F-19).
 fn cut(text: &str) -> String {
     let (mut rest, most) = (text.chars(), 200);
+    // F-19: shown text
     let begin: String = rest.by_ref().take(most).collect();
     if rest.next().is_some() { format!("{begin}…") } else { begin }
 }

@@ -96,8 +96,13 @@ async fn a_new_fragment_begins_with_no_sessions() {
 fn a_team_without_a_file_is_a_mistake_of_the_team() {
     let folders = Folders::new();
     folders.write("shop", &local("shop"));
-    let blueprint = folders.draw(&[]).expect("the platform has no mistake");
-    let mistakes: Vec<String> = blueprint.mistakes_of_teams().iter().map(ToString::to_string).collect();
-    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
-    assert!(mistakes[0].contains("bank.toml"), "{mistakes:?}");
+    let mistake = || {
+        let blueprint = folders.draw(&[]).expect("the platform has no mistake");
+        let mistakes: Vec<String> = blueprint.mistakes_of_teams().iter().map(ToString::to_string).collect();
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        mistakes[0].clone()
+    };
+    assert!(mistake().contains("bank.toml"));
+    folders.write("bank", "");
+    assert!(mistake().contains("bank.toml: routes: is missing"), "one that is cut off is as bad: {}", mistake());
 }
