@@ -123,7 +123,10 @@ async fn the_calls_of_a_team_are_bounded() {
         all.push(connection);
     }
     world.service.metric_reaches("sidemint_calls_waiting{provider=\"chat\",team=\"shop\"}", 1.0).await;
-    assert_eq!(fake.calls().len(), 1, "half of two for each provider");
+    fake.until(|fake| !fake.calls().is_empty()).await;
+    let waiting = world.service.metric("sidemint_calls_waiting{provider=\"chat\",team=\"shop\"}").await;
+    assert!((waiting - 1.0).abs() < 0.1, "half of two for each provider: {waiting}");
+    assert_eq!(fake.calls().len(), 1);
     drop(gate);
     for connection in &mut all {
         assert_eq!(connection.answer().await.expect("an answer").status, 200);
