@@ -3,7 +3,7 @@
 //! Each room keeps its own targets beside what they look at, in its module `fuzzing`. `fuzz/` has a program for each of
 //! them; the tests below run every target over its seeds and over changed seeds, always the same ones.
 
-use crate::{gateway, identity, inbound, provider, session, webhook};
+use crate::{config, gateway, identity, inbound, provider, session, webhook};
 
 /// A target: bytes in, and a panic where something that always holds does not.
 pub type Target = fn(&[u8]);
@@ -26,6 +26,7 @@ macro_rules! targets {
 }
 
 targets! {
+    config::fragment,
     identity::identity_headers,
     identity::identity_text,
     identity::identity_definition,

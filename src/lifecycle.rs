@@ -49,6 +49,14 @@ impl Lifecycle {
         lifecycle
     }
 
+    /// One that ends with this one, or before it: a part of the process that comes and goes. Its objections are its own.
+    #[must_use]
+    pub fn below(&self) -> Self {
+        let Shared { draining, cut, tasks, .. } = &*self.shared;
+        let (draining, cut, tasks) = (draining.child_token(), cut.child_token(), tasks.clone());
+        Self { shared: Arc::new(Shared { draining, cut, tasks, ..Shared::default() }) }
+    }
+
     /// Runs `task` in the background; stopping waits for it, up to the drain deadline.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(self.shared.tasks.spawn(task));

@@ -111,7 +111,7 @@ fn warn_of_calls(provider: &str, gateway: &Gateway, is_alone: bool) {
     }
 }
 
-fn warn_of(provider: &Provider) {
+pub(super) fn warn_of(provider: &Provider) {
     for (secret, place) in provider.secret_places() {
         tracing::info!(provider = provider.name(), secret, "comes from {place}");
     }

@@ -3,7 +3,6 @@
 //! [`Blueprint::draw`] checks everything that can be checked without binding a port: it is what `sidemint check` does.
 //! [`App::bind`] opens the listeners, and [`App::run`] serves until it is told to stop.
 
-mod budgets;
 mod cautions;
 mod descriptors;
 mod gateway;
@@ -12,6 +11,7 @@ mod reloads;
 mod rooms;
 mod stop;
 mod summary;
+mod teams;
 mod tier;
 mod webhooks;
 
@@ -25,7 +25,9 @@ use crate::config::{Config, ConfigError, ConfigErrors, Environment, Listen, Sour
 use crate::definition::Mistake;
 use crate::gateway::{Gateway, Parts};
 use crate::identity;
-use crate::inbound::{AppState, BodyLimits, Bound, Calls, Entrance, Limits, Listener, Protocol, Routes, Service, Tls};
+use crate::inbound::{
+    AppState, BodyLimits, Bound, Calls, Entrance, Limits, Listener, Protocol, Routes, Service, TeamRoutes, Tls,
+};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::outbound::{Outbound, Poster, Services};
@@ -62,6 +64,7 @@ pub struct Blueprint {
     gateway: Option<Arc<Gateway>>,
     poster: Poster,
     tier: tier::Drawn,
+    teams: Option<teams::Teams>,
     /// By the section of the listeners.
     tls: BTreeMap<&'static str, Arc<Tls>>,
     clock: Arc<dyn Clock>,
@@ -123,7 +126,7 @@ impl Blueprint {
         let rooms = Rooms::draw(&part, sources.clone().unwrap_or_default(), &with, &mut errors);
         let listeners = config.listeners();
         errors.extend(rooms.gateways.values().filter_map(|own| own.check_circle(&listeners).err()));
-        errors.extend(tier.shared.as_ref().and_then(|own| budgets::share(&config, own, &rooms)));
+        errors.extend(tier.shared.as_ref().and_then(|own| tier::budgets::share(&config, own, &rooms)));
         let mut webhooks = Vec::new();
         let room = config.webhooks.as_ref().map_or(0, |webhooks| webhooks.server.max_buffered_bytes);
         for own in config.webhooks.iter().flat_map(|webhooks| &webhooks.served) {
@@ -155,6 +158,7 @@ impl Blueprint {
                 Err(mistakes) => errors.extend(mistakes),
             }
         }
+        let teams = config.teams.as_ref().map(|own| teams::Teams::draw(own, definitions, &services, &mut errors));
         if errors.is_empty() {
             let poster = services.outbound.poster().map_err(fault)?;
             Ok(Self {
@@ -165,6 +169,7 @@ impl Blueprint {
                 gateway: gateway.map(Arc::new),
                 poster,
                 tier,
+                teams,
                 tls,
                 clock,
                 metrics,
@@ -199,6 +204,11 @@ impl Blueprint {
         &self.webhooks
     }
 
+    /// What is wrong with the files of teams. It stops their teams alone.
+    pub fn mistakes_of_teams(&self) -> Vec<ConfigError> {
+        self.teams.iter().flat_map(teams::Teams::mistakes).collect()
+    }
+
     /// The provider of this name.
     pub fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
         self.rooms.providers.get(name)
@@ -221,7 +231,8 @@ impl Blueprint {
 
     /// How many connections there may be.
     fn shares(&self) -> DescriptorShares {
-        let calls: usize = self.config.providers.values().map(|provider| provider.calls_at_once).sum();
+        let of_teams: usize = self.teams.iter().map(teams::Teams::calls_at_once).sum();
+        let calls = self.rooms.calls_at_once.saturating_add(of_teams);
         let webhooks = self.config.webhooks.iter();
         let deliveries: usize = webhooks.clone().flat_map(|own| &own.served).map(|own| own.deliveries_at_once).sum();
         let gateway = self.config.gateway.iter();
@@ -272,7 +283,9 @@ pub enum StartError {
 
 impl App {
     /// Opens the listeners and starts what runs in the background. `log` takes request lines.
-    pub fn bind(blueprint: Blueprint, log: LogQueue) -> Result<Self, StartError> {
+    pub fn bind(mut blueprint: Blueprint, log: LogQueue) -> Result<Self, StartError> {
+        let shares = blueprint.shares();
+        let teams = blueprint.teams.take();
         let config = &blueprint.config;
         let server = &config.server;
         let bind = |key: &str, listen: &Listen| {
@@ -299,20 +312,25 @@ impl App {
             browser: config.browser.clone(),
             queue: webhooks.store.clone(),
             deliveries: webhooks.deliveries.clone(),
+            teams: teams.as_ref().map(|_| Arc::default()),
+            intake: None,
             body: BodyLimits { bytes: server.max_body_bytes, patience: server.header_timeout },
         };
-        let shares = blueprint.shares();
         let limits = Limits { connections: shares.connections, ..Limits::from(server) };
         let peers = Arc::clone(blueprint.rooms.sources.peers());
         let entrance = Entrance { peers, tls: blueprint.tls.get("server").cloned(), log: log.clone() };
         // Where no peer is known, and no connection proves anything.
         let strangers = Entrance { peers: Arc::default(), tls: None, log };
         let routes = Routes::front(&state);
+        let front = state.teams.clone().map_or_else(
+            || Service::Routes(routes.clone()),
+            |teams| Service::Teams(TeamRoutes { platform: routes.clone(), teams }),
+        );
         let mut listeners = vec![
             Listener {
                 key: FRONT.into(),
                 bound: bind(FRONT, &server.listen)?,
-                service: Service::Routes(routes.clone()),
+                service: front,
                 limits,
                 entrance: entrance.clone(),
                 lifecycle: lifecycle.clone(),
@@ -353,7 +371,8 @@ impl App {
         state.sessions.start_fleet();
         blueprint.tier.start(&blueprint.clock, &lifecycle);
         blueprint.rooms.sources.start(&lifecycle);
-        let nudge = watch_files(&blueprint, &state.sessions, &lifecycle);
+        let teams = teams.zip(state.teams.as_ref()).map(|(teams, fronts)| teams.start(fronts, &state, &lifecycle));
+        let nudge = watch_files(&blueprint, teams, &state.sessions, &lifecycle);
         Ok(Self { blueprint, listeners, webhooks, lifecycle, ops_lifecycle, nudge })
     }
 

@@ -41,8 +41,9 @@ pub(super) fn when_shared(shared: &Arc<Shared>, clock: &Arc<dyn Clock>, lifecycl
 
 /// Objects to readiness while users could not be served.
 pub(super) fn object(blueprint: &Blueprint, lifecycle: &Lifecycle) {
-    // One that takes webhooks or calls alone needs no users.
-    if blueprint.rooms.plans.is_empty() && (!blueprint.webhooks.is_empty() || blueprint.gateway.is_some()) {
+    // One that takes webhooks or calls or serves teams alone needs no users of its own.
+    let has_others = !blueprint.webhooks.is_empty() || blueprint.gateway.is_some() || blueprint.config.teams.is_some();
+    if blueprint.rooms.plans.is_empty() && has_others {
         return;
     }
     if blueprint.rooms.sources.is_empty() {

@@ -2,16 +2,22 @@
 
 use std::sync::Arc;
 
-use super::Blueprint;
 use super::rooms::shared;
+use super::{Blueprint, teams};
 use crate::lifecycle::Lifecycle;
 use crate::secrets::watch::{self, Nudge};
 use crate::secrets::{self, Reload};
 use crate::session::Sessions;
 
 /// Looks at the files of everything that has some, until the lifecycle drains.
-pub(super) fn watch_files(blueprint: &Blueprint, sessions: &Arc<Sessions>, lifecycle: &Lifecycle) -> Nudge {
-    let (reloads, metrics) = (blueprint.reloads(sessions), Arc::clone(&blueprint.metrics));
+pub(super) fn watch_files(
+    blueprint: &Blueprint,
+    teams: Option<teams::Running>,
+    sessions: &Arc<Sessions>,
+    lifecycle: &Lifecycle,
+) -> Nudge {
+    let (mut reloads, metrics) = (blueprint.reloads(sessions), Arc::clone(&blueprint.metrics));
+    reloads.extend(teams.map(|teams| -> Arc<dyn Reload> { Arc::new(teams) }));
     let files = reloads.iter().flat_map(|reload| reload.files()).collect();
     watch::start(&files, Arc::clone(&blueprint.clock), lifecycle, move || {
         for reload in &reloads {

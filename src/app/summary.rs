@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Blueprint;
+use super::teams::Teams;
 use crate::config::{self, ActsAs, ClientCertificates, Listen, Mode, QueuePlace, RouteKind, WebhookMode};
 use crate::session::Plan;
 
@@ -154,6 +155,9 @@ impl fmt::Display for Blueprint {
             let host = route.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
             let ttl = humantime::format_duration(*ttl);
             writeln!(f, "route           {}{host}: {kind}, provider {}, lifetime {ttl}", route.path, route.provider)?;
+        }
+        for team in self.teams.iter().flat_map(Teams::describe) {
+            writeln!(f, "team            {team}")?;
         }
         self.tell_webhooks(f)?;
         self.tell_gateway(f)?;

@@ -185,6 +185,10 @@ fn check(sources: &Sources, environment: &Environment) -> Result<(), Failure> {
     // As the service itself would do.
     raise_descriptor_limit();
     let blueprint = blueprint(sources, environment)?;
+    let mistakes = blueprint.mistakes_of_teams();
+    if !mistakes.is_empty() {
+        return Err(Failure::Usage(ConfigErrors(mistakes).to_string()));
+    }
     print(&format!("{blueprint}configuration is good\n"))
 }
 

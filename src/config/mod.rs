@@ -5,7 +5,6 @@
 //! are: their definitions say what is allowed, and those rooms check it.
 
 mod check;
-mod environment;
 mod error;
 mod gateway;
 mod identity;
@@ -14,6 +13,7 @@ mod outbound;
 mod raw;
 mod route;
 mod shared;
+mod teams;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,14 +23,17 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use gateway::{ActsAs, Gateway, GatewayCaller, Grant, Mount, ValuePattern};
 pub use identity::{Caller, CallerToken, Identity, Peers, Users};
+pub use layers::environment::Environment;
 pub use outbound::{Bypass, Outbound, Proxy, ProxyAuth};
 pub use raw::{ClientCertificates, LogFormat, Mode, RequestLines, Unfit, UserLines};
 pub use route::{JWKS_PATH, Reach, Route, RouteKind};
 pub use shared::{CutOff, RedisServer, Shared, SharedMode};
+#[cfg(any(test, fuzzing))]
+pub(crate) use teams::fuzzing;
+pub use teams::{Fragment, TeamGrant, Teams};
 pub use webhook::{
     EventPattern, Queue, QueuePlace, QueueRedis, SignKey, Webhook, WebhookMode, WebhookServer, Webhooks,
 };
@@ -87,6 +90,8 @@ pub struct Config {
     pub webhooks: Option<Webhooks>,
     /// Who calls providers through us, if anyone does.
     pub gateway: Option<Gateway>,
+    /// Teams that share the process, if there are some.
+    pub teams: Option<Teams>,
     /// A folder with definitions of the operator's own.
     pub definitions: Option<PathBuf>,
 }

@@ -28,11 +28,12 @@ pub use reply::gateway::gateway_row;
 pub use reply::{Outcome, Row, Subrequest};
 pub use request::body::BodyLimits;
 pub use routes::{Routes, form};
-pub use service::{Listener, Service};
+pub use service::{Listener, Service, TeamFront, TeamFronts, TeamRoutes};
 
 use crate::config;
 use crate::identity::Sources;
 use crate::metrics::Metrics;
+use crate::pacing::Intake;
 use crate::provider::{self, Provider};
 use crate::session::Sessions;
 use crate::telemetry::RequestLog;
@@ -62,6 +63,10 @@ pub struct AppState {
     pub queue: Option<Arc<dyn Store>>,
     /// What brings them to the application.
     pub deliveries: Vec<Arc<Deliveries>>,
+    /// The teams, if there are some.
+    pub teams: Option<Arc<TeamFronts>>,
+    /// What a team may ask of the process; no limit for the platform.
+    pub intake: Option<Arc<Intake>>,
     /// Limits of request bodies.
     pub body: BodyLimits,
 }

@@ -63,7 +63,6 @@ impl Status {
 
     /// Shows it as gauges.
     pub(super) fn show(&self, metrics: &Metrics) {
-        metrics.process.ready().set(i64::from(self.ready));
         for ProviderStatus { name, calls, limiter_waiting, .. } in &self.providers {
             let own = &metrics.provider;
             own.breaker(name).set(match calls.breaker {

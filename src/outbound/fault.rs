@@ -6,6 +6,8 @@ use std::io;
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::CertificateError;
 
+use super::hosts::NotGranted;
+
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.words())]
@@ -43,6 +45,8 @@ pub enum ConnectError {
     ProxyAuth,
     /// The proxy does not connect to the host.
     ProxyRefused,
+    /// It is not among the hosts that the team may call.
+    NotGranted,
     /// Something else.
     Unreachable,
 }
@@ -64,6 +68,9 @@ impl SendError {
                 ConnectError::Proxy => "no connection: the proxy cannot be reached",
                 ConnectError::ProxyAuth => "no connection: the proxy asks for a user and a password",
                 ConnectError::ProxyRefused => "no connection: the proxy makes no connection to the host",
+                ConnectError::NotGranted => {
+                    "no connection: the grant of the team lists no such host or address in provider_hosts"
+                }
                 ConnectError::Unreachable => "no connection: the host cannot be reached",
             },
             Self::Timeout => "timed out: no answer within the deadline",
@@ -106,6 +113,9 @@ fn connecting(error: &reqwest::Error, proxied: bool) -> ConnectError {
     }
     if proxied {
         return through_proxy(error);
+    }
+    if chain(error).any(<dyn Error>::is::<NotGranted>) {
+        return ConnectError::NotGranted;
     }
     if error.is_timeout() {
         return ConnectError::Timeout;

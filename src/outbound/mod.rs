@@ -5,6 +5,7 @@
 
 mod address;
 mod fault;
+mod hosts;
 mod poster;
 mod reader;
 mod services;
@@ -21,12 +22,14 @@ use url::Url;
 
 pub use address::Reach;
 pub use fault::{ConnectError, SendError};
+pub use hosts::Hosts;
 pub use poster::{Answer, Poster};
 pub use reader::{ReadError, Reader};
 pub use services::Services;
 pub use stream::{Download, Streamed, Upload};
 
 use fault::Failure;
+use hosts::Granted;
 use way::{Way, plain};
 
 use crate::clock::{Clock, Moment};
@@ -81,37 +84,54 @@ impl std::fmt::Debug for Reply {
     }
 }
 
-/// The client; one for the whole process.
+/// The client; one for the whole process, and one for each team.
 #[derive(Clone, Debug)]
 pub struct Outbound {
     clients: Clients,
     way: Arc<Way>,
+    /// What may be called, where that is not everything.
+    hosts: Option<Arc<Hosts>>,
     clock: Arc<dyn Clock>,
 }
 
 impl Outbound {
     /// A client that connects by itself.
     pub fn new(clock: Arc<dyn Clock>) -> Result<Self, Mistake> {
-        Self::of(Way::default(), clock)
+        Self::of(Arc::default(), None, clock)
     }
 
     /// A client that connects as the configuration says.
     pub fn configured(rules: &config::Outbound, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
-        Self::of(Way::open(rules)?, clock).map_err(|mistake| ConfigError::at("sidemint", mistake))
+        Self::of(Arc::new(Way::open(rules)?), None, clock).map_err(|mistake| ConfigError::at("sidemint", mistake))
     }
 
-    fn of(way: Way, clock: Arc<dyn Clock>) -> Result<Self, Mistake> {
+    /// The same way out, to these hosts alone. Where calls go through a proxy, it is the proxy that resolves names.
+    pub fn within(&self, hosts: Hosts) -> Result<Self, Mistake> {
+        Self::of(Arc::clone(&self.way), Some(Arc::new(hosts)), Arc::clone(&self.clock))
+    }
+
+    fn of(way: Arc<Way>, hosts: Option<Arc<Hosts>>, clock: Arc<dyn Clock>) -> Result<Self, Mistake> {
         let kept = |client: reqwest::ClientBuilder| {
             client.pool_idle_timeout(POOL_IDLE).pool_max_idle_per_host(POOL_SIZE).build().map_err(plain)
         };
-        let clients = Clients { direct: kept(way.direct())?, proxied: way.proxied().map(kept).transpose()? };
-        Ok(Self { clients, way: Arc::new(way), clock })
+        let granted = |hosts: &Arc<Hosts>| Granted { hosts: Arc::clone(hosts), reach: Reach::Private };
+        let direct = match &hosts {
+            Some(hosts) => way.direct().dns_resolver(Arc::new(granted(hosts))),
+            None => way.direct(),
+        };
+        let clients = Clients { direct: kept(direct)?, proxied: way.proxied().map(kept).transpose()? };
+        Ok(Self { clients, way, hosts, clock })
+    }
+
+    /// Whether a call may have this address.
+    fn may_call(&self, url: &Url) -> bool {
+        self.hosts.as_ref().is_none_or(|hosts| hosts.hold(url))
     }
 
     /// A reader of public documents within `reach` that goes the same way. `authorities` are certificates in PEM that
     /// servers may be signed by, beside those of the configuration.
     pub fn reader(&self, reach: Reach, authorities: Option<&[u8]>) -> Result<Reader, Mistake> {
-        Reader::new(&self.way, reach, authorities, Arc::clone(&self.clock))
+        Reader::new((&self.way, self.hosts.clone()), reach, authorities, Arc::clone(&self.clock))
     }
 
     /// A client for the operator's own application. It trusts the same authorities and goes through no proxy.
@@ -121,6 +141,9 @@ impl Outbound {
 
     /// Sends `call` and reads the whole answer before `deadline`.
     pub async fn send(&self, call: Call, deadline: Moment) -> Result<Reply, SendError> {
+        if !self.may_call(&call.url) {
+            return Err(SendError::Connect(ConnectError::NotGranted));
+        }
         let proxied = self.way.is_proxied(&call.url);
         within(&self.clock, deadline, self.clients.exchange(proxied, call)).await.map_err(|failure| failure.kind())
     }

@@ -8,6 +8,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::Url;
 
 use super::address::Reach;
+use super::hosts::{Granted, Hosts, NotGranted};
 use super::way::{self, Way, plain};
 use super::{Call, Clients, Reply, SendError, within};
 use crate::clock::{Clock, Moment};
@@ -33,13 +34,14 @@ pub enum ReadError {
 pub struct Reader {
     clients: Clients,
     way: Arc<Way>,
+    hosts: Option<Arc<Hosts>>,
     reach: Reach,
     clock: Arc<dyn Clock>,
 }
 
 impl Reader {
     pub(super) fn new(
-        way: &Arc<Way>,
+        (way, hosts): (&Arc<Way>, Option<Arc<Hosts>>),
         reach: Reach,
         authorities: Option<&[u8]>,
         clock: Arc<dyn Clock>,
@@ -49,23 +51,30 @@ impl Reader {
             |client: reqwest::ClientBuilder| client.tls_certs_merge(authorities.iter().cloned()).build().map_err(plain);
         // T-23: proxy of public sources
         let proxied = if reach == Reach::Public { way.proxied() } else { None };
-        let clients = Clients {
-            direct: build(way.direct().dns_resolver(Arc::new(Within(reach))))?,
-            proxied: proxied.map(build).transpose()?,
+        let direct = match &hosts {
+            Some(hosts) => way.direct().dns_resolver(Arc::new(Granted { hosts: Arc::clone(hosts), reach })),
+            None => way.direct().dns_resolver(Arc::new(Within(reach))),
         };
-        Ok(Self { clients, way: Arc::clone(way), reach, clock })
+        let clients = Clients { direct: build(direct)?, proxied: proxied.map(build).transpose()? };
+        Ok(Self { clients, way: Arc::clone(way), hosts, reach, clock })
     }
 
     /// Reads `url` before `deadline`.
     pub async fn read(&self, url: Url, headers: HeaderMap, deadline: Moment) -> Result<Reply, ReadError> {
         // Addresses that stand in the URL itself are never resolved, so they are looked at here.
-        if self.reach.check(&url).is_err() {
+        if self.reach.check(&url).is_err() || self.hosts.as_ref().is_some_and(|hosts| !hosts.hold(&url)) {
             return Err(ReadError::Address);
         }
         let proxied = self.way.is_proxied(&url);
         let call = Call { method: Method::GET, url, headers, body: None };
         let reply = within(&self.clock, deadline, self.clients.exchange(proxied, call)).await;
-        reply.map_err(|failure| if failure.is::<NotAdmitted>() { ReadError::Address } else { failure.kind().into() })
+        reply.map_err(|failure| {
+            if failure.is::<NotAdmitted>() || failure.is::<NotGranted>() {
+                ReadError::Address
+            } else {
+                failure.kind().into()
+            }
+        })
     }
 }
 

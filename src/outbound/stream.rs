@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::BoxBody;
 
 use super::fault::Failure;
-use super::{Call, Outbound, SendError};
+use super::{Call, ConnectError, Outbound, SendError};
 use crate::clock::{Clock, Moment, Sleep};
 
 /// Longest time without a byte of an answer that has begun.
@@ -68,6 +68,9 @@ impl Outbound {
     ) -> Result<Streamed, SendError> {
         if self.clock.moment() >= deadline {
             return Err(SendError::Timeout);
+        }
+        if !self.may_call(&call.url) {
+            return Err(SendError::Connect(ConnectError::NotGranted));
         }
         let is_proxied = self.way.is_proxied(&call.url);
         let (client, is_proxied) = match &self.clients.proxied {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::fence;
 use crate::clock::Timestamp;
 
 /// A file that has not been read within this time is given up.
@@ -136,9 +137,11 @@ fn within<T: Send + 'static>(
 
 /// Reads a file on this thread.
 pub(super) fn read_here(path: &Path, most: u64) -> Result<Content, FileError> {
+    let fenced = fence::of(path)?;
     // Looked at first: to open a pipe or a device may do something by itself.
-    regular(&std::fs::metadata(path)?)?;
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    regular(&fenced.as_ref().map_or_else(|| std::fs::metadata(path), |own| own.look()?.metadata())?)?;
+    let plain = || OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
+    let file = fenced.map_or_else(plain, |own| own.open())?;
     // And again: it may be another one by now.
     let about = file.metadata()?;
     regular(&about)?;

@@ -4,6 +4,7 @@
 //! API key and its companion never come from two different moments. [`watch`] tells when to read again.
 
 mod content;
+mod fence;
 mod file;
 mod fingerprint;
 mod folder;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretSlice};
 
+pub use fence::fence;
 pub use file::{FileError, list, read_text, stuck};
 pub use fingerprint::{Fingerprint, framed};
 pub use folder::{KEY_ENDS, KeyFile, KeyFolder, SIGNING, is_key_name};

@@ -18,8 +18,8 @@ mod renewal;
 mod sign_out;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
@@ -95,6 +95,8 @@ pub struct Sessions {
     fleet: Option<Fleet>,
     clock: Arc<dyn Clock>,
     lifecycle: Lifecycle,
+    /// The service whose place this one took: its mints may still be under way.
+    before: OnceLock<Weak<Self>>,
 }
 
 impl Sessions {
@@ -123,7 +125,14 @@ impl Sessions {
             fleet,
             clock,
             lifecycle,
+            before: OnceLock::new(),
         })
+    }
+
+    /// Takes the place of `before`. Who signs out here or is denied loses what is still under way there.
+    pub fn follow(&self, before: &Arc<Self>) {
+        // One that follows already stays behind the first.
+        let _first = self.before.set(Arc::downgrade(before));
     }
 
     /// The plans, in order.

@@ -2,7 +2,7 @@
 //! A user who is denied loses the same, and what is minted meanwhile is taken back in both cases (T-66).
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::sync::mpsc;
 
@@ -76,6 +76,10 @@ impl Sessions {
     pub(super) fn forget_name(&self, user: &str) {
         self.flights.dismiss(user);
         self.store.remove_user(user);
+        // F-18: mints of the rooms before
+        if let Some(before) = self.before.get().and_then(Weak::upgrade) {
+            before.forget_name(user);
+        }
     }
 
     /// Drops the user's other sessions at this provider, which a new one has ended.

@@ -58,6 +58,8 @@ pub struct UserTag(Box<str>);
 #[derive(Clone)]
 pub struct RequestLog {
     shared: Arc<Shared>,
+    /// The team whose requests these are, if it is one.
+    team: Option<Arc<str>>,
 }
 
 struct Shared {
@@ -95,7 +97,13 @@ impl RequestLog {
             tracing::error!("no randomness for the key of user hashes");
         }
         let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
-        Self { shared: Arc::new(Shared { which, users, key, clock, queue }) }
+        Self { shared: Arc::new(Shared { which, users, key, clock, queue }), team: None }
+    }
+
+    /// The same log, whose lines name this team.
+    #[must_use]
+    pub fn for_team(&self, name: &str) -> Self {
+        Self { shared: Arc::clone(&self.shared), team: Some(name.into()) }
     }
 
     /// Whether a request gets a line.
@@ -131,7 +139,7 @@ impl RequestLog {
         }
         let now = self.shared.clock.now();
         DRAFT.with_borrow_mut(|draft| {
-            draft.line(self.shared.queue.format(), now, line);
+            draft.line(self.shared.queue.format(), now, self.team.as_deref(), line);
             self.shared.queue.push(draft.text.as_bytes(), false);
         });
     }
@@ -157,7 +165,7 @@ impl UserTag {
 }
 
 impl Draft {
-    fn line(&mut self, format: Format, now: Timestamp, line: &RequestLine<'_>) {
+    fn line(&mut self, format: Format, now: Timestamp, team: Option<&str>, line: &RequestLine<'_>) {
         let Self { text, second } = self;
         text.clear();
         let level = if line.failed { Level::Warn } else { Level::Info };
@@ -178,6 +186,9 @@ impl Draft {
             let micros = line.took.as_micros();
             format.raw(text, "duration_ms", format_args!("{}.{:03}", micros / 1000, micros % 1000));
             format.text(text, "id", line.request_id);
+        }
+        if let Some(team) = team {
+            format.text(text, "team", team);
         }
         if let Some(reason) = line.reason {
             format.text(text, "reason", reason);

@@ -353,7 +353,7 @@ fn a_bad_variable_or_flag_is_named() {
     );
     assert_eq!(
         with("SIDEMINT_COLOUR__RED", "1"),
-        "SIDEMINT_COLOUR__RED: colour: unknown section; the sections are server, grpc, ops, log, identity, browser, outbound, limits, cache, routes, providers, webhook_server, webhooks, queue, gateway"
+        "SIDEMINT_COLOUR__RED: colour: unknown section; the sections are server, grpc, ops, log, identity, browser, outbound, limits, cache, routes, providers, webhook_server, webhooks, queue, gateway, teams, teams_dir"
     );
     assert_eq!(
         with("SIDEMINT_PROVIDERS__CHAT__TIMEOUT", "never"),
@@ -603,7 +603,7 @@ fn the_shipped_file_names_every_key_there_is() {
         list.1.split(", ").map(str::to_owned).collect()
     };
     let sections = "server grpc ops log identity identity.peers identity.users limits browser cache cache.shared queue queue.redis gateway gateway.mounts \
-                    gateway.callers.shop.grants";
+                    gateway.callers.shop.grants teams.shop";
     for section in sections.split_whitespace() {
         let written = section.split('.').fold(&toml::Value::Table(table.clone()), |at, part| &at[part]).clone();
         let written = written.get(0).unwrap_or(&written);
@@ -640,7 +640,8 @@ fn the_shipped_file_names_every_key_there_is() {
                 "deny_file",
                 "secret_header",
                 "for mode = \"sentinel\" alone",
-                "stands beside [queue.redis]"
+                "stands beside [queue.redis]",
+                "cannot stand beside ["
             ]
             .iter()
             .any(|own| line.contains(own)))

@@ -13,6 +13,7 @@ use crate::fakes::http::Script;
 use crate::fakes::sendsar::Sendsar;
 use crate::harness::{LOCAL, SESSION, Service, clock, config};
 use crate::inputs::with_inputs;
+use crate::teams::world::World;
 use crate::webhooks::fixture::{Setup, signature};
 
 const PAGE: &str = include_str!("../../docs/errors.md");
@@ -240,6 +241,8 @@ pub async fn by_the_surroundings() -> Vec<(Outcome, Answer)> {
     provoked.push((Outcome::UserDenied, denied.ask("GET", SESSION, &[ALICE]).await));
     let limited = used_up().await;
     provoked.push((Outcome::RateLimited, limited.ask("GET", SESSION, &[ALICE]).await));
+    let teams = World::start("", "", &[]).await;
+    provoked.push((Outcome::TeamUnavailable, teams.session("shop", "alice").await));
     provoked.push((Outcome::Draining, while_draining(SESSION).await));
     provoked
 }

@@ -46,7 +46,7 @@ pub struct Service {
     run: Option<JoinHandle<Ended>>,
     log: LogQueue,
     lines: Lines,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// Listeners on free ports, loopback believed, and no limit on what a user may ask: time stands still here.
@@ -273,7 +273,7 @@ impl Service {
             run: Some(run),
             log,
             lines,
-            _folder: folder,
+            folder,
         };
         let starts = || service.lifecycle.objections().iter().any(|objection| objection.code == "starting");
         eventually("the service has started", async || !starts()).await;
@@ -323,6 +323,11 @@ impl Service {
     pub async fn log_lines(&self, least: usize) -> Vec<serde_json::Value> {
         eventually("the request lines are written", async || self.log().lines().count() >= least).await;
         self.log().lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    /// A file in the folder of the service.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// Moves time.

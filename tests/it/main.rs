@@ -87,6 +87,7 @@ mod security_table;
 mod session;
 mod shutdown;
 mod subrequest;
+mod teams;
 mod tls;
 mod users;
 mod vectors;

@@ -123,6 +123,7 @@ CASES = [
         },
     ),
     Case("SidemintFilesStuck", "warning", "10m", {"sidemint_files_stuck": ("1x30", "0x2 1x3 0x30")}, labels=POD),
+    Case("SidemintTeamDown", "warning", "10m", {'sidemint_team_up{team="shop"}': ("0x30", "0x3 1x30")}, labels={"team": "shop"}),
     Case("SidemintLogLost", "warning", "10m", {"sidemint_log_lines_dropped_total": ("0x5 7x30", "7x30")}),
     Case(
         "SidemintVersions",

@@ -25,6 +25,8 @@ pub(super) struct Rooms {
     /// Providers as they are called for applications, by name.
     pub(super) gateways: BTreeMap<String, Arc<Gateway>>,
     pub(super) plans: Vec<Arc<Plan>>,
+    /// Mints and sign-outs that may have the providers at work at once.
+    pub(super) calls_at_once: usize,
     limits: (config::Cache, config::UserLimits),
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -73,8 +75,9 @@ impl Rooms {
         }
         errors.extend(Provider::mixed_up(&providers, part.providers));
         let plans = plans::draw(part, &sources, &providers, &services.metrics, errors);
+        let calls_at_once = part.providers.values().map(|provider| provider.calls_at_once).sum();
         let (clock, metrics) = (Arc::clone(&services.clock), Arc::clone(&services.metrics));
-        Self { sources, providers, gateways, plans, limits: part.limits, clock, metrics }
+        Self { sources, providers, gateways, plans, calls_at_once, limits: part.limits, clock, metrics }
     }
 
     /// Providers that the gateway alone calls, by name.
@@ -86,6 +89,13 @@ impl Rooms {
     pub(super) fn sessions(&self, shared: Option<&Arc<Shared>>, lifecycle: &Lifecycle) -> Arc<Sessions> {
         let clock = Arc::clone(&self.clock);
         Sessions::new((self.plans.clone(), shared), self.limits, clock, lifecycle.clone(), &self.metrics)
+    }
+
+    /// Every file that they are made of.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let of_sources = self.sources.reloads().flat_map(|own| own.files());
+        let of_providers = self.providers.values().flat_map(|own| own.files());
+        of_sources.chain(of_providers).chain(self.sources.deny_file().map(Path::to_owned)).collect()
     }
 
     /// What is read again when its files change.

@@ -6,6 +6,7 @@ pub(super) mod identity;
 mod outbound;
 mod proof;
 mod shared;
+mod teams;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,6 +66,7 @@ impl Check<'_> {
         let mut listeners: Vec<_> = listeners.into_iter().map(|(key, listen)| (key.to_owned(), listen)).collect();
         listeners.extend(gateway.iter().flat_map(Gateway::listeners));
         let webhooks = self.webhooks(&names, &listeners);
+        let teams = self.teams(&routes, grpc.is_some(), shared.is_some());
         Config {
             server,
             grpc,
@@ -87,6 +89,7 @@ impl Check<'_> {
             providers,
             webhooks,
             gateway,
+            teams,
             definitions: None,
         }
     }

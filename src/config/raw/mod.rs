@@ -4,6 +4,7 @@ mod address;
 mod gateway;
 mod identity;
 mod shared;
+mod teams;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ pub use gateway::ActsAs;
 pub(super) use gateway::{Gateway, Grant, Mount};
 pub(super) use identity::{GatewayCaller, Identity, Peers};
 pub(super) use shared::{QueueRedis, RedisServer, Shared, SharedMode};
+pub(super) use teams::Team;
 pub(super) use webhook::{Queue, Webhook, WebhookMode, WebhookServer};
 
 use crate::definition::{Count, DAY, HOUR, MILLI, MINUTE, OneOrMany, Span};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 
-use crate::identity::ConnectionProof;
+use crate::identity::{ConnectionProof, Rank};
 use crate::inbound::connection::{HeadFault, Phase};
 
 /// What bodies of answers are made of.
@@ -25,6 +25,11 @@ pub(in crate::inbound) trait Answers: Send + Sync + 'static {
     /// Whether answers may be large, as those are that are passed on. Such a body is written as it comes; a copy of it into one
     /// buffer with the head is quicker where it is small, and takes as much memory again.
     const ARE_LARGE: bool = false;
+
+    /// How far the peer of this connection may be believed by those who answer. Places are shared by it.
+    fn rank(&self, connection: ConnectionProof) -> Rank {
+        connection.rank()
+    }
 
     /// Answers one request, and tells `phase`. One with a `fault` is refused.
     fn answer(

@@ -194,7 +194,7 @@ impl<R: Answers> Shared<R> {
 
     /// A place for a connection; none where it is refused, which is told once a minute.
     async fn place(&self, accepted: &Accepted) -> Option<Place> {
-        let refused = match self.places.take(&accepted.entry, accepted.proof.rank()).await {
+        let refused = match self.places.take(&accepted.entry, self.routes.rank(accepted.proof)).await {
             Ok(place) => return Some(place),
             Err(refused) => refused,
         };
@@ -256,7 +256,7 @@ impl<R: Answers> Shared<R> {
             }
         };
         let proof = self.peers.assess(proof.peer(), &names);
-        place.rise(proof.rank());
+        place.rise(self.routes.rank(proof));
         self.serve(stream, proof, &entry, finish).await;
     }
 

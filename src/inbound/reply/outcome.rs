@@ -69,6 +69,8 @@ pub enum Outcome {
     ProviderCredentials,
     /// A webhook cannot take events now.
     WebhookUnavailable,
+    /// The fragment of the team has mistakes, so the team is not served.
+    TeamUnavailable,
     /// The service is stopping.
     Draining,
     /// Nothing is served there.
@@ -133,6 +135,7 @@ impl Outcome {
             Self::ProviderBadAnswer => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "provider_bad_answer"),
             Self::ProviderCredentials => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "provider_credentials"),
             Self::WebhookUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "Webhook unavailable", "webhook_unavailable"),
+            Self::TeamUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "team_unavailable"),
             Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "Chat unavailable", "draining"),
             Self::NotFound => (StatusCode::NOT_FOUND, "Not found", "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "method_not_allowed"),
@@ -170,6 +173,7 @@ impl Outcome {
             | Self::Timeout
             | Self::Unsupported
             | Self::WebhookUnavailable
+            | Self::TeamUnavailable
             | Self::RequestMalformed
             | Self::HeadTooLarge
             | Self::TargetTooLong
@@ -189,6 +193,7 @@ impl Outcome {
                 | Self::ProviderRateLimited
                 | Self::ProviderBadAnswer
                 | Self::WebhookUnavailable
+                | Self::TeamUnavailable
         )
     }
 }

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use tokio::sync::SemaphorePermit;
+
 use super::input::Read;
 use super::refused::Refused;
 use crate::identity::{Identity, Refusal, Resolver};
 use crate::inbound::request::Request;
+use crate::pacing::{Intake, TooMuch};
 use crate::session::{Entry, How, Plan, Sessions};
 
 /// Whom a route serves, and with what.
@@ -14,6 +17,8 @@ pub(super) struct Issuer {
     pub(super) plan: Arc<Plan>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) resolver: Resolver,
+    /// What the team may ask of the process, if it is one.
+    pub(super) intake: Option<Arc<Intake>>,
 }
 
 /// A session for the user of a request.
@@ -45,6 +50,7 @@ impl Issuer {
             Err(refusal) if refusal.may_want_a_key() => return Err(Missing::Key),
             Err(refusal) => return Err(Missing::Refused(refusal.into())),
         };
+        self.count().map_err(|too_much| Missing::Refused(too_much.into()))?;
         let inputs = inputs().map_err(|fault| Missing::Refused(fault.into()))?;
         match self.sessions.warm(&self.plan, &self.plan.key(&identity, &inputs)) {
             Some((entry, how)) => Ok(Found { identity, entry, how }),
@@ -60,11 +66,27 @@ impl Issuer {
         inputs: impl FnOnce() -> Read,
     ) -> Result<Found<'r>, Refused> {
         let (identity, inputs) = match missing {
-            Missing::Key => (self.identify(request, None).await?, inputs()?),
+            Missing::Key => {
+                let identity = self.identify(request, None).await?;
+                self.count()?;
+                (identity, inputs()?)
+            }
             Missing::Session(identity, inputs) => (*identity, inputs),
             Missing::Refused(refused) => return Err(refused),
         };
         self.session(request, identity, &inputs).await
+    }
+
+    /// Counts a request of a user who is known: what strangers ask takes nothing from the team.
+    pub(super) fn count(&self) -> Result<(), TooMuch> {
+        // F-18: requests of a team
+        self.intake.as_ref().map_or(Ok(()), |intake| intake.count())
+    }
+
+    /// A place for a mint or a sign-out, until it is dropped.
+    pub(super) fn place(&self) -> Result<Option<SemaphorePermit<'_>>, TooMuch> {
+        // F-18: work of a team
+        self.intake.as_ref().map(|intake| intake.begin()).transpose()
     }
 
     /// Who asks, with the body where that was read for it.
@@ -87,6 +109,7 @@ impl Issuer {
         if let Some((entry, how)) = self.sessions.warm(&self.plan, &key) {
             return Ok(Found { identity, entry, how });
         }
+        let _place = self.place()?;
         let minted = self.sessions.cold(&self.plan, &key, request.origin()).await;
         // A user who was denied meanwhile is refused, whatever came of the mint.
         // T-66: denied during the mint

@@ -67,6 +67,12 @@ impl Routes {
         served.push(jwks::served(state));
         Self { table: Arc::new(Table::new(served, not_found(state), heads(state))) }
     }
+
+    /// For the hosts of a team that cannot be served: they stay taken.
+    pub fn unavailable(state: &AppState) -> Self {
+        let rest = refused_with(Outcome::TeamUnavailable, state);
+        Self { table: Arc::new(Table::new(Vec::new(), rest, heads(state))) }
+    }
 }
 
 fn heads(state: &AppState) -> HeadObserver {
@@ -107,6 +113,7 @@ fn issuer(plan: &Arc<Plan>, state: &AppState) -> Issuer {
         plan: Arc::clone(plan),
         sessions: Arc::clone(&state.sessions),
         resolver: state.sources.resolver(&plan.route).covering(plan.inputs().headers()),
+        intake: state.intake.clone(),
     }
 }
 
@@ -132,11 +139,18 @@ fn subrequest(plan: &Arc<Plan>, mode: config::Mode, state: &AppState) -> Subrequ
 }
 
 fn not_found(state: &AppState) -> impl Fn(&Request) -> warp::reply::Response + Send + Sync + 'static {
+    refused_with(Outcome::NotFound, state)
+}
+
+/// Answers every request with this outcome.
+fn refused_with(
+    outcome: Outcome,
+    state: &AppState,
+) -> impl Fn(&Request) -> warp::reply::Response + Send + Sync + 'static {
     let base = Base::new(&[], Some("application/json"));
     // T-55: bounded labels
     let observer = Observer::new("other", &state.metrics, state.log.clone());
     move |request| {
-        let outcome = Outcome::NotFound;
         let response = reply::problem(&base, request.id, outcome, Extras::default());
         let status = response.status().as_u16();
         observer.completed(request, Completion { outcome, status, reason: None, hit: false }, || None);

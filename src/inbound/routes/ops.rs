@@ -30,7 +30,10 @@ pub(super) fn table(lifecycle: &Lifecycle, state: &AppState) -> Table {
 }
 
 fn numbers(lifecycle: &Lifecycle, state: &AppState) -> Response {
-    state.status(lifecycle).show(&state.metrics);
+    let status = state.status(lifecycle);
+    state.metrics.process.ready().set(i64::from(status.ready));
+    status.show(&state.metrics);
+    state.teams.iter().for_each(|teams| teams.show());
     let mut response = Response::new(Bytes::from(state.metrics.render()).into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Metrics::CONTENT_TYPE));
     response

@@ -6,6 +6,7 @@ use super::input::Fault;
 use crate::identity::Refusal;
 use crate::inbound::reply::Outcome;
 use crate::metrics::Label as _;
+use crate::pacing::TooMuch;
 use crate::session::SessionError;
 
 /// Why a request gets no session.
@@ -17,6 +18,8 @@ pub(super) enum Refused {
     Identity(Refusal),
     /// Because of what the request adds.
     Input(Fault),
+    /// Because its team asks for more than it is granted.
+    Team(TooMuch),
     /// There is none.
     Session(SessionError),
 }
@@ -33,6 +36,12 @@ impl From<Fault> for Refused {
     }
 }
 
+impl From<TooMuch> for Refused {
+    fn from(too_much: TooMuch) -> Self {
+        Self::Team(too_much)
+    }
+}
+
 impl From<SessionError> for Refused {
     fn from(error: SessionError) -> Self {
         Self::Session(error)
@@ -45,6 +54,7 @@ impl Refused {
             Self::Browser(outcome) => *outcome,
             Self::Identity(refusal) => Outcome::from(*refusal),
             Self::Input(fault) => fault.outcome,
+            Self::Team(_) => Outcome::RateLimited,
             Self::Session(error) => Outcome::from(error),
         }
     }
@@ -55,6 +65,8 @@ impl Refused {
             Self::Browser(_) => None,
             Self::Identity(refusal) => Some(refusal.label()),
             Self::Input(fault) => Some(fault.reason),
+            Self::Team(TooMuch::Rate(_)) => Some("team_rate"),
+            Self::Team(TooMuch::AtOnce) => Some("team_busy"),
             Self::Session(error) => Some(error.reason()),
         }
     }
@@ -66,7 +78,11 @@ impl Refused {
 
     /// Advice on when to come back.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        if let Self::Session(error) = self { error.retry_after() } else { None }
+        match self {
+            Self::Session(error) => error.retry_after(),
+            Self::Team(too_much) => Some(too_much.retry_after()),
+            Self::Browser(_) | Self::Identity(_) | Self::Input(_) => None,
+        }
     }
 
     /// Whether no user is signed in, as far as a proxy needs to know.

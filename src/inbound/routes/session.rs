@@ -81,6 +81,7 @@ impl SessionRoute {
     async fn with_body(&self, request: &Request) -> Result<Response, Refused> {
         let body = self.admit(request).await?;
         let identity = self.issuer.identify(request, body.as_deref()).await?;
+        self.issuer.count()?;
         let inputs = self.inputs(request, body.as_deref()).await?;
         let found = self.issuer.session(request, identity, &inputs).await?;
         self.hand_out(request, &found)
@@ -90,8 +91,10 @@ impl SessionRoute {
     async fn sign_out(&self, request: &Request) -> Result<Response, Refused> {
         let body = self.admit(request).await?;
         let identity = self.issuer.identify(request, body.as_deref()).await?;
+        self.issuer.count()?;
         let named = self.issuer.resolver.user_member();
         input::of_body(request, &Inputs::default(), body.as_deref().filter(|_| named.is_some()), named)?;
+        let _place = self.issuer.place()?;
         let reached = self.issuer.sessions.sign_out(&self.issuer.plan, &identity, request.origin()).await?;
         let outcome = match reached {
             SignedOut::Everywhere => Outcome::SignedOut,

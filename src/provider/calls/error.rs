@@ -56,7 +56,7 @@ impl From<ConnectError> for Cause {
                 Self::Tls
             }
             ConnectError::Proxy | ConnectError::ProxyAuth | ConnectError::ProxyRefused => Self::Proxy,
-            ConnectError::Unreachable => Self::Unreachable,
+            ConnectError::NotGranted | ConnectError::Unreachable => Self::Unreachable,
         }
     }
 }

@@ -32,7 +32,7 @@ const DOORS: [(&str, &[&str]); 23] = [
     ("prometheus", &["metrics/"]),
     ("notify", &["secrets/"]),
     ("rusqlite", &["webhook/store/sqlite/"]),
-    ("rustix", &["clock/", "app/", "webhook/store/sqlite/"]),
+    ("rustix", &["clock/", "app/", "secrets/fence.rs", "webhook/store/sqlite/"]),
     ("jsonwebtoken", &["provider/keys/"]),
     ("minijinja", &["provider/template/"]),
     ("moka", &["session/cache/mod.rs", "provider/mint/upserts.rs"]),

@@ -22,6 +22,7 @@ mod peers;
 mod providers;
 mod readme;
 mod recipes;
+mod teams;
 mod webhooks;
 
 /// The block of the page at `path` in this language that holds `mark`.

@@ -1,12 +1,12 @@
 //! The process environment as a value, so that tests can give another one.
 
-pub(super) mod variables;
+pub(in crate::config) mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use figment::value::Dict;
 
-use super::ConfigError;
+use crate::config::ConfigError;
 use crate::definition::Mistake;
 use variables::Variables;
 

@@ -1,7 +1,11 @@
 //! A listener with what it answers.
 
+mod teams;
+
 use std::borrow::Cow;
 use std::sync::Arc;
+
+pub use teams::{TeamFront, TeamFronts, TeamRoutes};
 
 use super::gateway::Mounts;
 use super::grpc::Calls;
@@ -32,6 +36,8 @@ pub struct Listener {
 pub enum Service {
     /// Requests over HTTP.
     Routes(Routes),
+    /// The same, where teams have hosts of their own.
+    Teams(TeamRoutes),
     /// Calls over gRPC.
     Calls(Calls),
     /// Server-side calls.
@@ -44,6 +50,7 @@ impl Listener {
         let Self { key: _, bound, service, limits, entrance, lifecycle } = self;
         match service {
             Service::Routes(routes) => serve(bound, routes, limits, entrance, lifecycle, &metrics).await,
+            Service::Teams(routes) => serve(bound, routes, limits, entrance, lifecycle, &metrics).await,
             Service::Gateway(mounts) => serve(bound, mounts, limits, entrance, lifecycle, &metrics).await,
             Service::Calls(calls) => serve(bound, calls, limits, entrance, lifecycle, &metrics).await,
         }

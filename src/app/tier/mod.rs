@@ -1,5 +1,7 @@
 //! The tier that replicas share, where the configuration names one, or where a caller brings its own.
 
+pub(super) mod budgets;
+
 use std::sync::Arc;
 
 use super::readiness;

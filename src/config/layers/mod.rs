@@ -1,5 +1,7 @@
 //! Puts the layers together: built-in defaults, files, environment, flags. The one place that knows figment.
 
+pub(super) mod environment;
+
 use std::path::{Path, PathBuf};
 
 use figment::providers::Serialized;
@@ -7,7 +9,8 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider, Source};
 use serde::de::DeserializeOwned;
 
-use super::environment::variables::{SECTIONS, Variables};
+use environment::variables::{SECTIONS, Variables};
+
 use super::{ConfigError, Environment, Sources};
 use crate::definition::{Key, Mistake, Mistakes, did_you_mean, read, shown};
 use crate::secrets::{FileError, list, read_text};
@@ -49,6 +52,12 @@ impl Layers {
         let merged =
             sources.overrides.iter().fold(merged, |all, (key, value)| all.merge(Serialized::default(key, value)));
         Self { merged, files, variables }
+    }
+
+    /// One file alone, whose content is at hand.
+    pub(super) fn of(path: PathBuf, content: Dict) -> Self {
+        let file = File { path, content };
+        Self { merged: Figment::new().merge(&file), files: vec![file], variables: Variables::default() }
     }
 
     /// Refuses top-level tables that do not exist.
@@ -168,8 +177,13 @@ impl File {
             };
             format!("{problem}; name a configuration file with --config")
         })?;
-        toml::from_str(&text).map_err(|cause| not_toml(&text, &cause).into())
+        parse(&text)
     }
+}
+
+/// The tables of a file's text.
+pub(super) fn parse(text: &str) -> Result<Dict, Mistake> {
+    toml::from_str(text).map_err(|cause| not_toml(text, &cause).into())
 }
 
 impl File {
@@ -195,14 +209,14 @@ impl Provider for &File {
 }
 
 /// A path as the operator wrote it, where that is possible.
-fn short(path: &Path) -> String {
+pub(super) fn short(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display().to_string()
 }
 
 /// Where a file stops being TOML. The parser's own text would print the line as it is, with a secret that may be in it.
 fn not_toml(text: &str, cause: &toml::de::Error) -> String {
-    let problem = cause.message().replace('\n', ", ");
+    let problem = cut(&cause.message().replace('\n', ", "));
     let Some(before) = cause.span().and_then(|span| text.get(..span.start)) else {
         return format!("is not TOML: {problem}");
     };
@@ -212,6 +226,14 @@ fn not_toml(text: &str, cause: &toml::de::Error) -> String {
     let line = text.get(begin..).and_then(|rest| rest.lines().next()).unwrap_or_default();
     // T-36: values not shown
     format!("is not TOML in line {number}, column {column}: {problem}; the line reads {}", without_values(line))
+}
+
+/// The beginning of a text that may have any length (F-19).
+fn cut(text: &str) -> String {
+    let (mut rest, most) = (text.chars(), 200);
+    // F-19: shown text
+    let begin: String = rest.by_ref().take(most).collect();
+    if rest.next().is_some() { format!("{begin}…") } else { begin }
 }
 
 /// A line of configuration without what stands in it as a value: only keys in lower case and marks are shown (T-36).
@@ -231,7 +253,7 @@ fn without_values(line: &str) -> String {
             shown.push('…');
         }
     }
-    shown.trim().to_owned()
+    cut(shown.trim())
 }
 
 fn all_files(sources: &Sources, errors: &mut Vec<ConfigError>) -> Vec<PathBuf> {

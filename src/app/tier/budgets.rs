@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::rooms::Rooms;
+use crate::app::rooms::Rooms;
 use crate::config::{Config, ConfigError};
 use crate::definition::Mistake;
 use crate::shared::Shared;
 
 /// Lets each provider take its calls from the budget of all replicas. Whoever has a limit must know its share of it.
-pub(super) fn share(config: &Config, shared: &Arc<Shared>, rooms: &Rooms) -> Option<ConfigError> {
+pub(in crate::app) fn share(config: &Config, shared: &Arc<Shared>, rooms: &Rooms) -> Option<ConfigError> {
     let own = rooms.providers.iter().filter(|(_, provider)| provider.share_budget(shared)).map(|(name, _)| name);
     let of_gateways = rooms.gateways.iter().filter(|(_, gateway)| gateway.share_budget(shared)).map(|(name, _)| name);
     let limited: Vec<&String> = own.chain(of_gateways).collect();

@@ -12,7 +12,7 @@ use crate::config::ConfigError;
 use crate::definition::{Mistake, did_you_mean, line};
 
 /// Top-level tables of the file.
-pub(in crate::config) const SECTIONS: [&str; 15] = [
+pub(in crate::config) const SECTIONS: [&str; 17] = [
     "server",
     "grpc",
     "ops",
@@ -28,6 +28,8 @@ pub(in crate::config) const SECTIONS: [&str; 15] = [
     "webhooks",
     "queue",
     "gateway",
+    "teams",
+    "teams_dir",
 ];
 
 /// What their names begin with.
