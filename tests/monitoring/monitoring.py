@@ -51,7 +51,7 @@ def queries():
 
 def filled(query, job=".+", interval="5m"):
     """A query of the dashboard as Grafana sends it, with everything chosen but the job."""
-    values = {"job": job, "namespace": ".*", "pod": ".*", "route": ".*", "provider": ".*", "__rate_interval": interval}
+    values = {"job": job, "namespace": ".*", "pod": ".*", "route": ".*", "provider": ".*", "team": ".*", "__rate_interval": interval}
     return re.sub(r"\$(\w+)", lambda found: values[found[1]], query)
 
 
