@@ -11,8 +11,8 @@ families! {
         requests(caller, provider, operation, outcome): Counter = "sidemint_gateway_requests_total";
         /// Time from the complete head of a call to the end of its answer.
         seconds(provider, operation): Histogram = "sidemint_gateway_seconds";
-        /// Answers of the gateway's own, by code.
-        refusals(caller, code): Counter = "sidemint_gateway_refusals_total";
+        /// Answers of the gateway's own, by code. Caller and provider are empty where a refusal came before they were known.
+        refusals(caller, provider, code): Counter = "sidemint_gateway_refusals_total";
         /// Calls under way.
         in_flight(caller): Gauge = "sidemint_gateway_in_flight";
         /// Bytes of bodies: in is to the provider, out is of its answers.

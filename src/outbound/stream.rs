@@ -144,3 +144,25 @@ impl Body for Download {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use http_body_util::Full;
+
+    use super::*;
+    use crate::clock::{ManualClock, Timestamp};
+
+    /// A body whose next piece is always there is never quiet, so that no timer is asked.
+    #[test]
+    fn a_body_that_never_pauses_ends_in_time() {
+        let clock = ManualClock::new(Timestamp::from_seconds(0));
+        let now = clock.moment();
+        let timer = clock.sleep_until(now);
+        let body = reqwest::Body::wrap(Full::new(Bytes::from_static(b"x")));
+        let mut download = Download { body, clock: Arc::new(clock), last: now, end: now, timer };
+        let polled = Pin::new(&mut download).poll_frame(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Ready(Some(Err(SendError::Timeout)))));
+    }
+}

@@ -273,7 +273,7 @@ impl Service {
             run: Some(run),
             log,
             lines,
-            folder: folder,
+            folder,
         };
         let starts = || service.lifecycle.objections().iter().any(|objection| objection.code == "starting");
         eventually("the service has started", async || !starts()).await;

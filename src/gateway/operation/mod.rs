@@ -197,7 +197,7 @@ impl Operations {
     }
 
     /// The operation that a request is. Its path counts first: where the most exact path has another method, it is none.
-    pub(super) fn find(&self, method: &Method, segments: &[Cow<'_, str>]) -> Result<&Operation, Refusal> {
+    pub fn find(&self, method: &Method, segments: &[Cow<'_, str>]) -> Result<&Operation, Refusal> {
         // HEAD asks for what GET asks for, without the body.
         let method = if method == Method::HEAD { &Method::GET } else { method };
         let mut refusal = Refusal::OperationUnknown;

@@ -82,8 +82,11 @@ impl Incoming<'_> {
         let body = self.unread.map(|_| self.length);
         let head = Head { method: &parts.method, target: &target, headers: &parts.headers, body };
         let matched = mount.gate().head(&head, grants).inspect_err(|refusal| {
+            let operations = mount.gate().operations();
             let is_method = *refusal == Refusal::MethodDenied;
-            self.allow = is_method.then(|| mount.gate().operations().methods(target.segments()));
+            self.allow = is_method.then(|| operations.methods(target.segments()));
+            let meant = operations.find(&parts.method, target.segments()).ok();
+            record.operation = meant.map(|operation| operation.name().to_owned());
         })?;
         let operation = matched.operation();
         record.operation = Some(operation.name().to_owned());

@@ -113,7 +113,7 @@ impl Record {
         let operation = self.operation.as_deref().unwrap_or("");
         metrics.requests(caller, provider, operation, self.ended.label()).inc();
         if let Some(refusal) = self.refusal {
-            metrics.refusals(caller, refusal.into()).inc();
+            metrics.refusals(caller, provider, refusal.into()).inc();
         }
         if provider.is_empty() {
             return;

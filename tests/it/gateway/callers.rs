@@ -1,5 +1,6 @@
 //! Who calls: keys where an SDK puts them, proofs beside them, and what a caller may do.
 
+use serde_json::json;
 use sidemint::config::Environment;
 
 use super::fixture::{Fixture, OTHER, SECRET, SHOP, Setup, code};
@@ -66,6 +67,13 @@ async fn a_caller_has_its_own_rights() {
     // What destroys is no part of the default.
     let answer = fixture.ask("DELETE", "/rooms/shop-1").await;
     assert_eq!((answer.status, code(&answer)), (403, "operation_denied"));
+    // The operator is told what was asked for.
+    let lines = fixture.service.log_lines(3).await;
+    assert_eq!(
+        (&lines[1]["operation"], &lines[2]["operation"]),
+        (&json!("room.get"), &json!("room.delete")),
+        "{lines:?}"
+    );
 }
 
 /// G-20: what destroys is named in full.

@@ -21,7 +21,8 @@ audience = \"chat\"
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_file_is_told_in_bounds() {
     let world = World::local().await;
-    let many: String = (0..1000).map(|n| format!("[section{n}]\n")).collect();
+    let section = |n: usize| format!("[section{n}]\n");
+    let many: String = (0..1000).map(section).collect();
     let long = format!("{} = \n", "a.".repeat(50_000));
     for broken in [many, long] {
         world.folders.write("bank", &broken);

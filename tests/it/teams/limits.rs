@@ -79,12 +79,11 @@ async fn the_mints_of_a_team_are_bounded() {
     let (world, fake) = World::sendsar(&[("teams.shop.in_flight", "1")]).await;
     assert_eq!(world.session("shop", "alice").await.status, 200);
     let gate = fake.hold().await;
-    let called = fake.calls().len();
     let mut waiting = world.service.connect().await;
     let secret = secret_of("shop");
     let headers = [("Host", super::SHOP), ("X-Chat-Peer-Secret", secret.as_str()), ("X-Forwarded-User", "bob")];
     waiting.send(request("GET", SESSION, &headers, b"")).await;
-    fake.until(|fake| fake.calls().len() == called + 1).await;
+    fake.until(|fake| fake.mints() == 2).await;
     let refused = world.session("shop", "carol").await;
     assert_eq!((refused.status, refused.code().as_str()), (429, "rate_limited"));
     assert_eq!(refused.header("retry-after"), Some("1"));
@@ -95,7 +94,7 @@ async fn the_mints_of_a_team_are_bounded() {
     let secret = secret_of("bank");
     let headers = [("Host", super::BANK), ("X-Chat-Peer-Secret", secret.as_str()), ("X-Forwarded-User", "bob")];
     other.send(request("GET", SESSION, &headers, b"")).await;
-    fake.until(|fake| fake.calls().len() == called + 2).await;
+    fake.until(|fake| fake.mints() == 3).await;
     drop(gate);
     assert_eq!(waiting.answer().await.expect("an answer").status, 200);
     assert_eq!(other.answer().await.expect("an answer").status, 200);
@@ -123,10 +122,10 @@ async fn the_calls_of_a_team_are_bounded() {
         all.push(connection);
     }
     world.service.metric_reaches("sidemint_calls_waiting{provider=\"chat\",team=\"shop\"}", 1.0).await;
-    fake.until(|fake| !fake.calls().is_empty()).await;
+    fake.until(|fake| fake.mints() == 1).await;
     let waiting = world.service.metric("sidemint_calls_waiting{provider=\"chat\",team=\"shop\"}").await;
     assert!((waiting - 1.0).abs() < 0.1, "half of two for each provider: {waiting}");
-    assert_eq!(fake.calls().len(), 1);
+    assert_eq!(fake.mints(), 1);
     drop(gate);
     for connection in &mut all {
         assert_eq!(connection.answer().await.expect("an answer").status, 200);

@@ -8,14 +8,14 @@ fn with(headers: &[(&str, &str)]) -> Result<Made, Refusal> {
     Call { line: "POST /rooms", headers, body: br#"{"room":"a"}"#, ..Call::default() }.make()
 }
 
-/// G-08, G-09, G-10: what is not listed does not pass, however it is spelled.
+/// G-08, G-09, G-10: what is not listed does not pass, however it is spelled; nor does what asks for a part of an answer, in
+/// which no secret would be found.
 #[test]
 fn only_listed_headers_pass() {
     let listed = [
         ("accept", "application/json"),
         ("accept-language", "de"),
         ("if-none-match", "\"a\""),
-        ("range", "bytes=0-1"),
         ("user-agent", "sdk/1"),
         ("x-sample", "a"),
         ("x-call-id", "b"),
@@ -42,11 +42,15 @@ fn only_listed_headers_pass() {
         "x-real-ip",
         "te",
         "keep-alive",
+        "range",
+        "if-range",
         "traceparent",
         "x-other",
         "expect",
         "content_type",
         "accept-encoding",
+        "range",
+        "if-range",
     ] {
         let made = with(&[(name, "forged")]).expect(name).headers;
         assert!(made.iter().all(|(_, value)| value != "forged"), "{name}: {made:?}");

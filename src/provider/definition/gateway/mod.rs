@@ -38,7 +38,7 @@ pub struct Gateway {
     /// What every call carries, whatever the caller sent under the same name.
     #[serde(default)]
     pub set: Additions,
-    /// Further request headers that pass.
+    /// Further request headers that pass. With `range`, parts of answers can be asked for, in which no secret is looked for.
     #[serde(default)]
     pub headers: Vec<String>,
     /// Further headers of answers that pass.
