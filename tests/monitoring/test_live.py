@@ -28,6 +28,7 @@ EXPECTED = {
     "bad-secret": {"SidemintSecretRejected"},
     "hooks": {"SidemintWebhookTargetDown", "SidemintWebhookRefused"},
     "calls": {"SidemintGatewayCredential", "SidemintGatewayFails", "SidemintGatewayRefuses"},
+    "alone": {"SidemintSharedDown"},
     "gone": {"SidemintAbsent"},
 }
 # All of it takes half a minute on two busy cores.
