@@ -239,11 +239,8 @@ impl State {
 
     fn tell(&mut self, event: &Event, now: Now) -> u64 {
         if let Event::Denied(user, until) = event {
-            if *until > now.time {
-                self.denied.insert(user.clone(), *until);
-            } else {
-                self.denied.remove(user);
-            }
+            self.denied.insert(user.clone(), *until);
+            self.denied.retain(|_, until| *until > now.time);
         }
         self.number += 1;
         self.events.insert(self.number, event.clone());
@@ -258,18 +255,14 @@ impl State {
         let pause = self.pauses.get(&ask.budget).map_or(until, |own| until.max(*own));
         if pause > now.at {
             self.pauses.insert(ask.budget.clone(), pause);
+            return Taken { calls: 0, wait: Duration::ZERO, pause: pause.since(now.at) };
         }
         let mut due = alive(&self.budgets, &ask.budget, now).unwrap_or_default();
-        let now_micros = now.time.as_micros();
-        let farthest = now_micros.saturating_add(ask.slots.period.saturating_mul(2));
-        let charge = u64::from(ask.charge).saturating_mul(ask.slots.interval);
-        due = due.clamp(now_micros, farthest).saturating_add(charge).min(farthest);
         let calls = u64::from(ask.calls.min(CALLS_A_TAKE));
-        let (calls, wait) =
-            if pause > now.at { (0, Duration::ZERO) } else { take(&mut due, ask.slots, calls, now.time) };
+        let (calls, wait) = take(&mut due, ask.slots, calls, now.time);
         let until = now.at.plus(Duration::from_micros(ask.slots.period.saturating_mul(2)));
         self.budgets.insert(ask.budget.clone(), Held { value: due, until });
-        Taken { calls: u32::try_from(calls).unwrap_or(0), wait, pause: pause.since(now.at) }
+        Taken { calls: u32::try_from(calls).unwrap_or(0), wait, pause: Duration::ZERO }
     }
 
     fn beat(&mut self, ask: &Beat, now: Now) -> Beaten {
@@ -333,8 +326,7 @@ impl Tier for Model {
     }
 
     fn denied(&self, _page: u64) -> Asked<'_, DeniedPage> {
-        self.answer(|state, now| {
-            state.denied.retain(|_, until| *until > now.time);
+        self.answer(|state, _| {
             let users = state.denied.iter().map(|(user, until)| (user.clone(), *until)).collect();
             Ok(DeniedPage { next: 0, users })
         })

@@ -257,8 +257,6 @@ pub struct Take {
     pub slots: Slots,
     /// Calls that wait now; [`CALLS_A_TAKE`] at most are given.
     pub calls: u32,
-    /// Calls that were made without asking, and are charged first.
-    pub charge: u32,
     /// The provider asked to be left alone for so long.
     pub pause: Duration,
 }

@@ -261,4 +261,17 @@ CASES = [
         labels={"caller": "shop", "code": "operation_denied"},
     ),
     Case("SidemintGatewayScrubbed", "warning", "10m", {'sidemint_gateway_scrubbed_total{provider="chat"}': ("0x5 1x30", "1x30")}, labels=CHAT),
+    Case("SidemintSharedDown", "warning", "10m", {"sidemint_shared_up": ("0x30", "0x3 1x30"), 'sidemint_shared_up{pod="b"}': ("1x30", "1x30")}),
+    Case("SidemintSharedClock", "warning", "15m", {"sidemint_shared_clock_offset_seconds": ("-3x30", "2x30")}),
+    Case("SidemintSharedGaps", "warning", "40m", {"sidemint_shared_gaps_total": ("0x5 9x60", "0x5 2x60"), 'sidemint_shared_gaps_total{pod="b"}': (None, "0x5 2x60")}),
+    Case("SidemintSharedSignOutsPending", "warning", "20m", {"sidemint_shared_signouts_pending": ("1x30", "1x9 0x30")}),
+    Case(
+        "SidemintSharedForged",
+        "warning",
+        "10m",
+        {
+            'sidemint_shared_unopened_total{reason="forged"}': ("0x5 1x30", "0x30"),
+            'sidemint_shared_unopened_total{reason="key"}': ("0x30", "0x5 9x30"),
+        },
+    ),
 ]

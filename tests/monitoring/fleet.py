@@ -127,6 +127,14 @@ preset = "sendsar"
 api_url = "{api}"
 api_key_file = "api-key"
 """
+SHARED = """
+[cache.shared]
+urls = ["redis://{tier}"]
+fleet = "{job}"
+names_file = "{shared}/names"
+key_dir = "{shared}/keys"
+expect_replicas = 2
+"""
 # What the kubelet would tell of a container.
 CONTAINER = """# TYPE container_cpu_usage_seconds_total counter
 container_cpu_usage_seconds_total{{namespace="prod",pod="normal-0",container="sidemint"}} {cpu}
@@ -193,6 +201,11 @@ class Fleet(contextlib.ExitStack):
         self.processes = {}
 
     def begin(self, binary, jobs):
+        subprocess.run([binary, "keygen", "--shared", self.folder / "shared"], check=True, stdout=subprocess.DEVNULL)
+        port = free_port()
+        command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
+        self.ends(subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL))
+        self.tier = f"127.0.0.1:{port}"
         for job in jobs:
             for number in range(2):
                 self.start(binary, job, number)
@@ -203,14 +216,16 @@ class Fleet(contextlib.ExitStack):
         folder = self.folder / f"{job}-{number}"
         folder.mkdir()
         secrets(folder)
-        text = PLAIN + {"normal": SIGNED + HOOKS + CALLS, "hooks": HOOKS, "calls": CALLS}.get(job, "")
+        text = PLAIN + {"normal": SIGNED + HOOKS + CALLS + SHARED, "hooks": HOOKS, "calls": CALLS, "alone": SHARED}.get(job, "")
         if job == "teams":
             text = 'teams_dir = "{folder}/teams"\n' + text + TEAMS
         temper = {"wrong-key": "refuses", "calls": "calls"}.get(job, "ok")
         ports = {name: free_port() for name in ("front", "ops", "hooks", "gateway")}
         api = f"http://{self.nothing if job == 'provider-down' else self.address}/{temper}/v1"
         app = f"http://{self.nothing if job == 'hooks' else self.address}/ok"
-        (folder / "config.toml").write_text(text.format(folder=folder, api=api, app=app, **ports))
+        tier = self.nothing if job == "alone" else self.tier
+        values = {"folder": folder, "api": api, "app": app, "job": job, "tier": tier, "shared": self.folder / "shared"}
+        (folder / "config.toml").write_text(text.format(**values, **ports))
         if job == "teams":
             for name in ("shop", "teams"):
                 (folder / name).mkdir()

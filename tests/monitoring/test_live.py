@@ -28,6 +28,7 @@ EXPECTED = {
     "bad-secret": {"SidemintSecretRejected"},
     "hooks": {"SidemintWebhookTargetDown", "SidemintWebhookRefused"},
     "calls": {"SidemintGatewayCredential", "SidemintGatewayFails", "SidemintGatewayRefuses"},
+    "alone": {"SidemintSharedDown"},
     "teams": {"SidemintTeamDown"},
     "gone": {"SidemintAbsent"},
 }

@@ -29,7 +29,7 @@ impl FleetPace for Budget {
     fn take(&self, order: SlotOrder) -> Taking {
         let SlotOrder { wanted, interval, tolerance, period, pause } = order;
         let slots = Slots { interval, tolerance, period };
-        let ask = Take { budget: self.name.clone(), slots, calls: wanted, charge: 0, pause };
+        let ask = Take { budget: self.name.clone(), slots, calls: wanted, pause };
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             let taken = shared.take(&ask).await.ok()?;

@@ -282,7 +282,6 @@ impl Question for Take {
             args: vec![
                 number(self.calls.into()),
                 number(CALLS_A_TAKE.into()),
-                number(self.charge.into()),
                 number(self.slots.interval.max(1)),
                 number(self.slots.tolerance),
                 number(self.slots.period),

@@ -157,7 +157,7 @@ impl Redis {
     async fn page(&self, page: u64) -> Result<DeniedPage, Away> {
         let (mut wire, number) = self.link.wire().ok_or(Away::Lost)?;
         let key = self.keys.event("d");
-        let mut scan = redis::cmd("HSCAN");
+        let mut scan = redis::cmd("ZSCAN");
         scan.arg(&key).arg(page).arg("COUNT").arg(PAGE);
         let scanned = scan.query_async::<(u64, Rows)>(&mut wire).await;
         let (next, rows) = scanned.map_err(|error| self.away(&error, number))?;

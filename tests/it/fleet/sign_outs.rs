@@ -75,10 +75,7 @@ async fn a_mint_under_way_is_not_kept_after_a_sign_out_elsewhere() {
 /// F-09: Cut off, it serves what it has; back again, it hears what it missed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_was_cut_off_hears_of_the_sign_out_when_it_is_back() {
-    let world = World::new(2, Plan::default()).await;
-    assert_eq!(world.token(0, "ada").await, "tok1");
-    world.lands(0, 1.0).await;
-    assert_eq!(world.token(1, "ada").await, "tok1");
+    let world = World::with_ada_on_two().await;
     world.cut(1, true).await;
     assert_eq!(world.ask(0, "DELETE", SESSION, "ada").await.status, 204);
     assert_eq!(world.token(1, "ada").await, "tok1", "it cannot know");
@@ -90,10 +87,7 @@ async fn a_replica_that_was_cut_off_hears_of_the_sign_out_when_it_is_back() {
 /// F-09: The tier lost mark and event as well. Who heard of the sign-out tells it again, and the others ask.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_out_that_the_tier_lost_is_told_again() {
-    let world = World::new(2, Plan::default()).await;
-    assert_eq!(world.token(0, "ada").await, "tok1");
-    world.lands(0, 1.0).await;
-    assert_eq!(world.token(1, "ada").await, "tok1");
+    let world = World::with_ada_on_two().await;
     assert_eq!(world.token(1, "bob").await, "tok2");
     world.cut(1, true).await;
     let gaps = "sidemint_shared_gaps_total";
@@ -119,10 +113,7 @@ async fn a_sign_out_that_the_tier_lost_is_told_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_out_without_the_tier_says_so_and_is_told_later() {
-    let world = World::new(2, Plan::default()).await;
-    assert_eq!(world.token(0, "ada").await, "tok1");
-    world.lands(0, 1.0).await;
-    assert_eq!(world.token(1, "ada").await, "tok1");
+    let world = World::with_ada_on_two().await;
     world.cut(0, true).await;
     let out = world.ask(0, "DELETE", SESSION, "ada").await;
     assert_eq!((out.status, out.code()), (202, "signed_out_here".to_owned()));
@@ -175,10 +166,7 @@ async fn a_session_that_is_put_back_after_a_sign_out_is_not_taken() {
 /// F-09: What is renewed without the tier is as old as what it renews: a sign-out meanwhile ends it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_without_the_tier_is_no_sign_of_the_user() {
-    let world = World::new(2, Plan::default()).await;
-    assert_eq!(world.token(0, "ada").await, "tok1");
-    world.lands(0, 1.0).await;
-    assert_eq!(world.token(1, "ada").await, "tok1");
+    let world = World::with_ada_on_two().await;
     world.cut(1, true).await;
     assert_eq!(world.ask(0, "DELETE", SESSION, "ada").await.status, 204);
     world.clock.advance(Duration::from_mins(44));
@@ -193,10 +181,7 @@ async fn a_renewal_without_the_tier_is_no_sign_of_the_user() {
 /// F-09: A replica that heard nothing of a sign-out learns of it at the next renewal.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_renewed_after_a_sign_out_elsewhere() {
-    let world = World::new(2, Plan::default()).await;
-    assert_eq!(world.token(0, "ada").await, "tok1");
-    world.lands(0, 1.0).await;
-    assert_eq!(world.token(1, "ada").await, "tok1");
+    let world = World::with_ada_on_two().await;
     world.replicas[1].way.deaf.store(true, Ordering::SeqCst);
     assert_eq!(world.ask(0, "DELETE", SESSION, "ada").await.status, 204);
     world.clock.advance(Duration::from_mins(44));

@@ -296,6 +296,15 @@ impl World {
         assert_eq!(self.mints(), tokens);
     }
 
+    /// Two replicas with the same session of ada, the first of the provider's tokens.
+    pub async fn with_ada_on_two() -> Self {
+        let world = Self::new(2, Plan::default()).await;
+        assert_eq!(world.token(0, "ada").await, "tok1");
+        world.lands(0, 1.0).await;
+        assert_eq!(world.token(1, "ada").await, "tok1");
+        world
+    }
+
     /// Waits until so much was put into the tier, by this replica.
     pub async fn lands(&self, replica: usize, values: f64) {
         let line = "sidemint_shared_operations_total{op=\"land\",outcome=\"ok\"}";

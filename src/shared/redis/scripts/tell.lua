@@ -3,11 +3,9 @@
 -- ARGV: the event, events that are kept; a user to deny (empty: none), until when in microseconds
 -- Answer: its number
 if ARGV[3] ~= '' then
-  if number(ARGV[4]) > now() then
-    redis.call('HSET', KEYS[3], ARGV[3], ARGV[4])
-  else
-    redis.call('HDEL', KEYS[3], ARGV[3])
-  end
+  redis.call('ZADD', KEYS[3], ARGV[4], ARGV[3])
+  -- Those whose time is over, and whoever is allowed again.
+  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now())
 end
 local event = redis.call('INCR', KEYS[1])
 local function add()

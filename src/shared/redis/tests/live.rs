@@ -10,7 +10,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{self, CutOff, RedisServer, SharedMode};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
-use crate::shared::{Away, End, Entrance, Event, Fence, Landed, Listener, Place, Redis, Shared};
+use crate::shared::{Away, End, Entrance, Event, Fence, Landed, Listener, Place, Redis, Shared, TierTime};
 
 const TTL: Duration = Duration::from_secs(600);
 
@@ -202,7 +202,10 @@ async fn the_documented_rights_are_enough() {
         let end = End { user: user.clone(), mark: None, sessions: vec![place(&one, "ada").name().clone()], hold: TTL };
         let mark = one.end(&end).await.unwrap();
         one.tell(&Event::SignedOut(user, mark)).await.unwrap();
-        one.denied(0).await.unwrap();
+        let bob = one.names().user("", "bob");
+        let until = TierTime::from_micros(4_000_000_000_000_000);
+        one.tell(&Event::Denied(bob.clone(), until)).await.unwrap();
+        assert_eq!(one.denied(0).await.unwrap().users, [(bob, until)], "{program:?}");
         server.run(&["ACL", "SETUSER", "sidemint", "resetkeys", "~sm1:other:*"]).await;
         let refused = one.tell(&Event::SignedOut(one.names().user("", "ada"), mark)).await;
         assert_eq!(refused, Err(Away::Refused), "{program:?}: the keys of another fleet are not its own");

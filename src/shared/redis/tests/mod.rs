@@ -95,7 +95,7 @@ enum Step {
     Keep { user: u8, question: u8, token: u8 },
     End { user: u8, told: Option<i64>, known: bool },
     Tell { user: u8, kind: u8 },
-    Take { calls: u32, charge: u32 },
+    Take { calls: u32 },
     Beat { replica: u8, seen: Option<u64> },
 }
 
@@ -124,7 +124,7 @@ fn step() -> impl Strategy<Value = Step> {
             known
         }),
         (0..2u8, 0..3u8).prop_map(|(user, kind)| Step::Tell { user, kind }),
-        (0..20u32, 0..5u32).prop_map(|(calls, charge)| Step::Take { calls, charge }),
+        (0..20u32).prop_map(|calls| Step::Take { calls }),
         (0..3u8, proptest::option::of(0..6u64)).prop_map(|(replica, seen)| Step::Beat { replica, seen }),
     ]
 }
@@ -183,10 +183,10 @@ async fn same(both: &mut Both, step: &Step, fences: &mut BTreeMap<SessionName, F
             };
             assert_eq!(both.run(&event).await, both.model.tell(&event).await.unwrap());
         }
-        Step::Take { calls, charge } => {
+        Step::Take { calls } => {
             let slots = Slots::new(Rate::new(90, Duration::from_secs(60)), 9);
             let budget = names().budget("", "chat");
-            let ask = Take { budget, slots, calls, charge, pause: Duration::ZERO };
+            let ask = Take { budget, slots, calls, pause: Duration::ZERO };
             assert_eq!(both.run(&ask).await, both.model.take(&ask).await.unwrap());
         }
         Step::Beat { replica, seen } => {
@@ -262,6 +262,20 @@ async fn garbage_is_a_miss() {
     assert_eq!(both.run(&Beat { replica: token(0), seen: Some(0) }).await.events, [(1, Some(event))]);
 }
 
+/// T-37: the list of denied users holds none whose time is over, and none who is allowed again.
+#[tokio::test]
+async fn users_who_are_denied_no_more_leave_the_list() {
+    let server = Server::start(Program::Redis).await;
+    let mut both = Both::new(&server).await;
+    let [ada, bob, eve] = ["ada", "bob", "eve"].map(|user| names().user("", user));
+    for (now, user, until) in [(0, &ada, 9), (1, &bob, 10), (9, &eve, 20), (9, &bob, 0)] {
+        both.set(now);
+        both.run(&Event::Denied(user.clone(), at(until).time())).await;
+    }
+    let left = both.command(&["ZRANGE", "sm1:test:{e}:d", "0", "-1"]).await;
+    assert_eq!(left, Value::Array(vec![Value::BulkString(eve.as_str().as_bytes().to_vec())]));
+}
+
 /// F-07: a lease that no replica can have taken is none.
 #[tokio::test]
 async fn a_lease_without_an_end_is_none() {
@@ -286,7 +300,7 @@ async fn a_budget_out_of_reach_is_clamped() {
     let slots = Slots::new(Rate::new(90, Duration::from_secs(60)), 9);
     let budget = names().budget("", "chat");
     let key = format!("sm1:test:{{{}}}:r", budget.as_str());
-    let ask = Take { budget, slots, calls: 16, charge: 0, pause: Duration::ZERO };
+    let ask = Take { budget, slots, calls: 16, pause: Duration::ZERO };
     both.command(&["SET", &key, "9007199254740990"]).await;
     let taken = both.run(&ask).await;
     assert!(taken.calls == 0 && taken.wait <= Duration::from_secs(120), "{taken:?}");
