@@ -31,10 +31,16 @@ impl Program {
     }
 }
 
+/// A port of loopback that is free.
+pub(super) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 /// A running server.
 pub(super) struct Server {
     program: Program,
     child: Child,
+    settings: Vec<String>,
     pub(super) port: u16,
 }
 
@@ -46,16 +52,22 @@ impl Drop for Server {
 
 impl Server {
     pub(super) async fn start(program: Program) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = Self { program, child: Self::spawn(program, port), port };
+        Self::start_with(program, Vec::new()).await
+    }
+
+    /// The same with settings of its own.
+    pub(super) async fn start_with(program: Program, settings: Vec<String>) -> Self {
+        let port = free_port();
+        let server = Self { program, child: Self::spawn(program, port, &settings), settings, port };
         server.ready().await;
         server
     }
 
-    fn spawn(program: Program, port: u16) -> Child {
+    fn spawn(program: Program, port: u16, settings: &[String]) -> Child {
         let text = port.to_string();
         Command::new(program.path())
             .args(["--port", &text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(settings)
             .current_dir(std::env::temp_dir())
             .stdout(Stdio::null())
             .spawn()
@@ -76,7 +88,7 @@ impl Server {
 
     /// Starts it again, empty.
     pub(super) async fn restart(&mut self) {
-        self.child = Self::spawn(self.program, self.port);
+        self.child = Self::spawn(self.program, self.port, &self.settings);
         self.ready().await;
     }
 
