@@ -9,6 +9,7 @@ mod keys;
 mod mint;
 mod presets;
 mod serve;
+mod users;
 mod webhooks;
 
 use std::io::{ErrorKind, Write as _};
@@ -88,6 +89,9 @@ enum Verb {
     /// See and change the queue of webhook events, beside a running service or without one
     #[command(subcommand)]
     Webhooks(webhooks::Verb),
+    /// Deny a user on all replicas that share a tier, or allow the user again
+    #[command(subcommand)]
+    Users(users::Verb),
     /// See what services of the application may call, and why a call is refused
     #[command(subcommand)]
     Gateway(gateway::Verb),
@@ -127,6 +131,7 @@ impl Cli {
             Verb::Keys(verb) => keys::run(&verb, &sources, environment),
             Verb::Presets(options) => presets::run(&options, &sources),
             Verb::Webhooks(verb) => webhooks::run(&verb, &sources, environment),
+            Verb::Users(verb) => users::run(&verb, &sources, environment),
             Verb::Gateway(verb) => gateway::run(&verb, &sources, environment),
             Verb::Doctor(options) => doctor::run(&options, &sources, environment),
             Verb::Healthcheck(options) => healthcheck::run(&options, &sources, environment),

@@ -690,6 +690,23 @@ fn the_help_of_every_verb_mentions_its_options() {
 }
 
 #[test]
+fn who_is_to_be_denied_on_all_replicas_needs_a_tier_and_a_span() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config.toml");
+    for (words, wanted) in [
+        (&["deny", "ada", "--for", "24h"][..], "cache.shared: is missing"),
+        (&["allow", "ada"], "cache.shared: is missing"),
+        (&["deny", "ada", "--for", "0s"], "--for: write a span"),
+        (&["deny", "ada", "--for", "400d"], "--for: write a span"),
+        (&["deny", "ada"], "--for <SPAN>"),
+        (&["deny", "", "--for", "1h"], "ID: "),
+    ] {
+        let ran = run(&[&["users"], words, &["--config", shipped]].concat(), &[]);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{words:?}: {}", ran.err);
+        assert!(ran.err.contains(wanted), "{words:?}: {}", ran.err);
+    }
+}
+
+#[test]
 fn the_version_is_that_of_the_package() {
     assert_eq!(good(&["--version"]), format!("sidemint {}\n", env!("CARGO_PKG_VERSION")));
 }
@@ -709,7 +726,7 @@ fn exit_codes_are_documented() {
     for code in ["0", "1", "2"] {
         assert!(page.contains(&format!("\n| {code} | ")), "exit code {code}");
     }
-    for verb in ["serve", "check", "mint", "keygen", "keys rotate", "presets", "healthcheck"] {
+    for verb in ["serve", "check", "mint", "keygen", "keys rotate", "presets", "users deny", "healthcheck"] {
         assert!(page.contains(&format!("`sidemint {verb}")), "verb {verb}");
     }
 }

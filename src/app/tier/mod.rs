@@ -3,14 +3,19 @@
 pub(super) mod budgets;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::readiness;
+use super::{Blueprint, readiness};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::definition::Mistake;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
-use crate::shared::{Redis, Shared, Tier};
+use crate::shared::{Away, Enter, Event, Fence, Redis, SessionName, Shared, Tier, TierTime};
+
+/// How long a command waits for the tier, and how long from one try to the next.
+const PATIENCE: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(20);
 
 /// What is asked, and what answers there.
 #[derive(Debug, Default)]
@@ -49,5 +54,46 @@ impl Drawn {
         if let Some(shared) = self.shared.as_ref().filter(|_| self.redis.is_some()) {
             readiness::when_shared(shared, clock, lifecycle);
         }
+    }
+}
+
+impl Blueprint {
+    /// Denies a user for so long on all replicas, or allows the user again where there is no span: for the command line. `None`
+    /// where replicas share no tier.
+    pub async fn deny(
+        &self,
+        chat_subject: &str,
+        span: Option<Duration>,
+        clock: Arc<dyn Clock>,
+    ) -> Option<Result<(), Away>> {
+        let (shared, redis) = (self.tier.shared.as_ref()?, self.tier.redis.as_ref()?);
+        let lifecycle = Lifecycle::new();
+        redis.start(&clock, &lifecycle);
+        let names = shared.names();
+        let user = names.user("", chat_subject);
+        let name = SessionName { user: user.clone(), question: names.question(&[]) };
+        // It looks, and takes nothing: what is wanted is the tier's time, because clocks are not compared.
+        let look = Enter { name, account: names.account(&[]), lease: None, known: Fence::NONE, rate: None };
+        let tell = async || {
+            let time = redis.enter(&look).await?.time;
+            let until = span.map_or(TierTime::default(), |span| time.plus(span));
+            redis.tell(&Event::Denied(user.clone(), until)).await
+        };
+        let told = async {
+            loop {
+                match tell().await {
+                    // There is no connection yet.
+                    Err(Away::Lost) => clock.sleep_until(clock.moment().plus(RETRY)).await,
+                    told => return told.map(drop),
+                }
+            }
+        };
+        let deadline = clock.moment().plus(PATIENCE);
+        let told = tokio::select! {
+            told = told => told,
+            () = clock.sleep_until(deadline) => Err(Away::Timeout),
+        };
+        lifecycle.leave();
+        Some(told)
     }
 }

@@ -154,7 +154,7 @@ impl Dialer {
         let named: Option<(String, u16)> = question.query_async(&mut asked).await?;
         let (host, port) =
             named.ok_or_else(|| DialError::new(format!("the sentinels know no service \"{service}\"")))?;
-        let scheme = if secrets.certificates.is_some() { "rediss" } else { "redis" };
+        let scheme = if secrets.certificates.is_some() { "rediss" } else { "redis" }; // F-14: named servers by TLS too
         let host = if host.contains(':') { format!("[{host}]") } else { host };
         let address = format!("{scheme}://{host}:{port}");
         let user = self.user(secrets.password.as_ref(), true);

@@ -282,11 +282,42 @@ async fn outlives_a_server_that_works_badly(fleet: &Fleet, sessions: &[String]) 
     }
 }
 
+/// An operator denies a user on all replicas, and allows the user again: T-37.
+async fn denies_a_user(fleet: &Fleet, sessions: &mut [String]) {
+    let user = USERS[2];
+    let path = |name: &str| fleet.folder.path().join(name).display().to_string();
+    let (config, definitions) = (path("config.toml"), path("definitions"));
+    let own = |words: &[&str]| {
+        let words = [&["users"], words, &["--config", &config, "--definitions", &definitions]].concat();
+        let ran = run(&words, &[("OWN_SECRET", "secret")]);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{words:?}");
+        ran.out
+    };
+    let all_answer = async |status: u16| {
+        let mut all = true;
+        for replica in 0..REPLICAS {
+            all &= fleet.ask(replica, "GET", user).await.status == status;
+        }
+        all
+    };
+    let said = own(&["deny", user, "--for", "1h"]);
+    assert_eq!(said, "denied for 1h: every replica that reaches the tier knows within a second\n");
+    eventually("all deny", async || all_answer(403).await).await;
+    let denied = fleet.ask(1, "GET", user).await;
+    assert_eq!(denied.code(), "user_denied");
+    assert_eq!(token(&fleet.ask(1, "GET", USERS[3]).await), sessions[3], "no other user is touched");
+    own(&["allow", user]);
+    eventually("all serve", async || all_answer(200).await).await;
+    sessions[2] = token(&fleet.ask(0, "GET", user).await);
+    fleet.all_have(sessions).await;
+}
+
 async fn acts_as_one(program: PathBuf) {
     let mut fleet = Fleet::start(program).await;
     let mut sessions = mints_once(&fleet).await;
     assert_eq!(fleet.ask(0, "DELETE", USERS[0]).await.status, 204);
     heard(&fleet, &mut sessions, 0).await;
+    denies_a_user(&fleet, &mut sessions).await;
     // A replica that starts finds what the others left.
     let mints = fleet.mints();
     fleet.replicas[3] = fleet.replica();

@@ -21,14 +21,14 @@ impl Listener for Deaf {
     fn gap(&self) {}
 }
 
-struct Fleet {
-    secrets: tempfile::TempDir,
+pub(super) struct Fleet {
+    pub(super) secrets: tempfile::TempDir,
     port: u16,
     lifecycle: Lifecycle,
 }
 
 impl Fleet {
-    fn new(port: u16) -> Self {
+    pub(super) fn new(port: u16) -> Self {
         let secrets = tempfile::tempdir().unwrap();
         std::fs::create_dir(secrets.path().join("keys")).unwrap();
         std::fs::write(secrets.path().join("names"), "01".repeat(32)).unwrap();
@@ -37,10 +37,10 @@ impl Fleet {
         Self { secrets, port, lifecycle: Lifecycle::default() }
     }
 
-    /// A replica with a connection of its own.
-    fn replica(&self, username: Option<&str>) -> Arc<Shared> {
+    /// How a replica reaches the server.
+    pub(super) fn section(&self, username: Option<&str>) -> config::Shared {
         let path = |name: &str| self.secrets.path().join(name);
-        let own = config::Shared {
+        config::Shared {
             server: RedisServer {
                 mode: SharedMode::Single,
                 urls: vec![format!("redis://127.0.0.1:{}", self.port).parse().unwrap()],
@@ -58,7 +58,12 @@ impl Fleet {
             expect_replicas: None,
             cut_off: CutOff::Serve,
             origin: String::new(),
-        };
+        }
+    }
+
+    /// A replica with a connection of its own.
+    fn replica(&self, username: Option<&str>) -> Arc<Shared> {
+        let own = self.section(username);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let tier = Arc::new(Redis::new(&own));
         tier.start(&clock, &self.lifecycle);

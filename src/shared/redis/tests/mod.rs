@@ -2,6 +2,7 @@
 
 mod live;
 pub(crate) mod server;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

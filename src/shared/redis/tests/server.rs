@@ -33,6 +33,11 @@ impl Program {
     }
 }
 
+/// A port of loopback that is free.
+pub(super) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 /// A running server.
 pub(crate) struct Server {
     program: Program,
@@ -56,6 +61,13 @@ impl Server {
         Self::with(program, &["--appendonly", "no"]).await
     }
 
+    /// One that keeps nothing, with `settings` beside.
+    pub(super) async fn start_with(program: Program, settings: Vec<String>) -> Self {
+        let settings: Vec<&str> =
+            ["--appendonly", "no"].into_iter().chain(settings.iter().map(String::as_str)).collect();
+        Self::with(program, &settings).await
+    }
+
     /// One that keeps everything on its disk, with `settings` beside.
     pub(crate) async fn keeping(program: Program, settings: &[&str]) -> Self {
         let keeps = ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"];
@@ -63,7 +75,7 @@ impl Server {
     }
 
     async fn with(program: Program, settings: &[&str]) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let folder = tempfile::tempdir().unwrap();
         let settings = settings.iter().map(|own| (*own).to_owned()).collect();
         let child = Self::spawn(program, port, &settings, folder.path());
