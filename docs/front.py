@@ -81,6 +81,8 @@ def numbers(page):
 
 
 out = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT
+if len(sys.argv) > 2 or not out.is_dir():
+    sys.exit(f"{__doc__}\n{' '.join(sys.argv[1:])}: no folder that is there")
 (out / "docs/images").mkdir(parents=True, exist_ok=True)
 source = tomllib.loads((ROOT / "docs/images/flow.toml").read_text())
 for theme in THEMES:

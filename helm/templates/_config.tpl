@@ -76,7 +76,32 @@ The configuration that is served: the operator's, and what the chart decides. Al
 {{- if and .Values.gateway.enabled (ne $shared .Values.gateway.expose) -}}
   {{- $wrong = append $wrong ($shared | ternary "gateway.enabled needs gateway.expose: true in the shared form: nothing else is in its pod that could call" "gateway.expose is for the shared form: a sidecar is called from its own pod") -}}
 {{- end -}}
-{{- $serves := or $config.routes (not (or $config.webhooks $config.gateway)) -}}
+{{- range $key, $instead := dict "teams" "grants" "teams_dir" "teams" -}}
+  {{- if hasKey $config $key -}}
+    {{- $wrong = append $wrong (printf "config.%s is set by the chart: use %s" $key $instead) -}}
+  {{- end -}}
+{{- end -}}
+{{- range $name, $_ := .Values.grants -}}
+  {{- if not (hasKey $.Values.teams $name) -}}
+    {{- $wrong = append $wrong (printf "grants.%s has no file: teams.%s must say where it is" $name $name) -}}
+  {{- end -}}
+{{- end -}}
+{{- range $name, $team := .Values.teams -}}
+  {{- if not (hasKey $.Values.grants $name) -}}
+    {{- $wrong = append $wrong (printf "teams.%s has no grant: grants.%s must say which hosts are the team's" $name $name) -}}
+  {{- end -}}
+  {{- if eq (empty $team.file) (empty $team.configMap) -}}
+    {{- $wrong = append $wrong (printf "teams.%s must have one of file and configMap" $name) -}}
+  {{- end -}}
+{{- end -}}
+{{- if and .Values.grants .Values.grpc.enabled -}}
+  {{- $wrong = append $wrong "grants and grpc.enabled cannot stand together: gRPC serves the platform's routes alone" -}}
+{{- end -}}
+{{- if and .Values.grants .Values.shared.urls -}}
+  {{- $wrong = append $wrong "grants and shared.urls cannot stand together: the tier serves the platform's routes alone" -}}
+{{- end -}}
+{{- $serves := or $config.routes (not (or $config.webhooks $config.gateway .Values.grants)) -}}
+{{- $calls := or $serves $config.webhooks $config.gateway -}}
 
 {{- if and $serves (not $identity.source) -}}
   {{- $wrong = append $wrong "config.identity.source must be given: who tells the user (plain, oauth2-proxy, authelia, or a source of yours)" -}}
@@ -90,7 +115,7 @@ The configuration that is served: the operator's, and what the chart decides. Al
   {{- end -}}
 {{- end -}}
 {{- range $key := list "routes" "providers" -}}
-  {{- if and (not (get $config $key)) (or $serves (ne $key "routes")) -}}
+  {{- if and (not (get $config $key)) (eq $key "routes" | ternary $serves $calls) -}}
     {{- $wrong = append $wrong (printf "config.%s must be given: nothing is served without it" $key) -}}
   {{- end -}}
 {{- end -}}
@@ -100,8 +125,9 @@ The configuration that is served: the operator's, and what the chart decides. Al
     {{- $wrong = append $wrong (printf "config.providers.%s has no key_file, so every replica would sign with a key of its own, unknown to the others: give key_file, or replicas: 1" $provider) -}}
   {{- end -}}
 {{- end -}}
-{{- range include "sidemint.unmounted" (dict "value" .Values.config "path" "config" "secrets" $secrets) | fromJsonArray -}}
-  {{- $wrong = append $wrong . -}}
+{{- range $path := list "config" "grants" -}}
+  {{- $named := dict "value" (get $.Values $path) "path" $path "secrets" $secrets -}}
+  {{- $wrong = concat $wrong (include "sidemint.unmounted" $named | fromJsonArray) -}}
 {{- end -}}
 {{- range $name, $value := include "sidemint.ownSecrets" . | fromJson -}}
   {{- if and $value.secretName (hasKey $.Values.secrets $name) -}}
@@ -129,7 +155,7 @@ The configuration that is served: the operator's, and what the chart decides. Al
   {{- end -}}
 {{- end -}}
 {{- range $name, $_ := .Values.env -}}
-  {{- if has $name (list "SIDEMINT_CONFIG" "SIDEMINT_DEFINITIONS" "SIDEMINT_OPS__LISTEN" "SIDEMINT_SERVER__LISTEN" "SIDEMINT_GRPC__LISTEN" "SIDEMINT_WEBHOOK_SERVER__LISTEN" "SIDEMINT_QUEUE__DIR" "SIDEMINT_GATEWAY__LISTEN") -}}
+  {{- if has $name (list "SIDEMINT_CONFIG" "SIDEMINT_DEFINITIONS" "SIDEMINT_OPS__LISTEN" "SIDEMINT_SERVER__LISTEN" "SIDEMINT_GRPC__LISTEN" "SIDEMINT_WEBHOOK_SERVER__LISTEN" "SIDEMINT_QUEUE__DIR" "SIDEMINT_GATEWAY__LISTEN" "SIDEMINT_TEAMS_DIR") -}}
     {{- $wrong = append $wrong (printf "env.%s is set by the chart" $name) -}}
   {{- end -}}
   {{- if regexMatch "(KEY|SECRET|TOKEN|PASSWORD)$" $name -}}
@@ -219,6 +245,10 @@ The configuration that is served: the operator's, and what the chart decides. Al
     {{- $_ := set $cache "shared" (merge $tier $own) -}}
   {{- end -}}
   {{- $_ := set $config "cache" $cache -}}
+{{- end -}}
+{{- with .Values.grants -}}
+  {{- $_ := set $config "teams_dir" "/etc/sidemint-teams" -}}
+  {{- $_ := set $config "teams" . -}}
 {{- end -}}
 {{- if .Values.gateway.enabled -}}
   {{- $_ := set $gateway "listen" (printf "%s:%d" $address (int .Values.gateway.port)) -}}

@@ -67,6 +67,11 @@ volumeMounts:
   - name: sidemint-config
     mountPath: /etc/sidemint
     readOnly: true
+  {{- if .Values.teams }}
+  - name: sidemint-teams
+    mountPath: /etc/sidemint-teams
+    readOnly: true
+  {{- end }}
   {{- range $name, $_ := include "sidemint.secrets" . | fromJson }}
   - name: sidemint-secret-{{ $name }}
     mountPath: /run/secrets/sidemint/{{ $name }}
@@ -118,6 +123,20 @@ volumeMounts:
         path: definitions/{{ $name }}.toml
       {{- end }}
     {{- end }}
+{{- if .Values.teams }}
+- name: sidemint-teams
+  projected:
+    sources:
+      {{- range $name, $team := .Values.teams }}
+      - configMap:
+          name: {{ include "sidemint.teamConfigMap" (dict "root" $ "name" $name) }}
+          # A team whose ConfigMap is missing keeps no pod from its start: its hosts answer 503.
+          optional: true
+          items:
+            - key: {{ $name }}.toml
+              path: {{ $name }}.toml
+      {{- end }}
+{{- end }}
 {{- range $name, $secret := include "sidemint.secrets" . | fromJson }}
 - name: sidemint-secret-{{ $name }}
   secret:

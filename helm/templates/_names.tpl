@@ -35,3 +35,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}
 {{- with $image.digest }}@{{ . }}{{ end -}}
 {{- end -}}
+
+{{/*
+The ConfigMap with the file of the team `name`: the team's own, or one that the chart makes.
+*/}}
+{{- define "sidemint.teamConfigMap" -}}
+{{- (get .root.Values.teams .name).configMap | default (printf "%s-team-%s" (include "sidemint.fullname" .root) .name) -}}
+{{- end -}}

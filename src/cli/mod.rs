@@ -71,7 +71,7 @@ struct NoConfiguration {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Serve (the default)
-    Serve,
+    Serve(serve::Options),
     /// Write a configuration to begin with, for a chat provider and for what tells the user
     Init(init::Options),
     /// Load everything, compile every definition, read every secret and key, and print what would be served
@@ -118,8 +118,8 @@ impl Cli {
     /// Runs the verb and says how the process ends.
     pub fn run(self, environment: &Environment) -> ExitCode {
         let sources = self.sources.resolve();
-        let outcome = match self.verb.unwrap_or(Verb::Serve) {
-            Verb::Serve => serve::run(&sources, environment),
+        let outcome = match self.verb.unwrap_or(Verb::Serve(serve::Options::default())) {
+            Verb::Serve(options) => serve::run(&options, &sources, environment),
             Verb::Init(options) => init::run(&options, &sources),
             Verb::Check => check(&sources, environment),
             Verb::Mint(options) => mint::run(&options, &sources, environment),
@@ -181,14 +181,17 @@ pub(crate) fn blueprint(sources: &Sources, environment: &Environment) -> Result<
     Ok(Blueprint::load(sources, environment, Arc::new(SystemClock))?)
 }
 
+/// The same, where mistakes in the files of teams count as well.
+pub(crate) fn blueprint_with_all_teams(sources: &Sources, environment: &Environment) -> Result<Blueprint, Failure> {
+    let blueprint = blueprint(sources, environment)?;
+    let mistakes = blueprint.mistakes_of_teams();
+    if mistakes.is_empty() { Ok(blueprint) } else { Err(ConfigErrors(mistakes).into()) }
+}
+
 fn check(sources: &Sources, environment: &Environment) -> Result<(), Failure> {
     // As the service itself would do.
     raise_descriptor_limit();
-    let blueprint = blueprint(sources, environment)?;
-    let mistakes = blueprint.mistakes_of_teams();
-    if !mistakes.is_empty() {
-        return Err(Failure::Usage(ConfigErrors(mistakes).to_string()));
-    }
+    let blueprint = blueprint_with_all_teams(sources, environment)?;
     print(&format!("{blueprint}configuration is good\n"))
 }
 

@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, blueprint, runtime};
+use super::{Failure, blueprint, blueprint_with_all_teams, runtime};
 use crate::app::{App, Blueprint, Ended, StartError, raise_descriptor_limit};
 use crate::config::{Environment, Sources};
 use crate::secrets::watch::Nudge;
@@ -17,6 +17,13 @@ use crate::telemetry;
 /// The last lines are waited for so long, and no longer: the output may be read by no program.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Options {
+    /// End the start where the file of a team has mistakes, instead of answering 503 on that team's hosts
+    #[arg(long)]
+    strict_teams: bool,
+}
+
 /// The signals that the service heeds.
 struct Signals {
     terminate: Signal,
@@ -24,14 +31,14 @@ struct Signals {
     hangup: Signal,
 }
 
-pub(super) fn run(sources: &Sources, environment: &Environment) -> Result<(), Failure> {
+pub(super) fn run(options: &Options, sources: &Sources, environment: &Environment) -> Result<(), Failure> {
     raise_descriptor_limit();
     let failed = |error: io::Error| Failure::Running(error.to_string());
     // This thread listens to signals and does nothing else, so they are heeded whatever is slow or stuck.
     let listening = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let outcome = {
         let _context = listening.enter();
-        Signals::take().map_err(failed).and_then(|signals| serve(&listening, signals, sources, environment))
+        Signals::take().map_err(failed).and_then(|signals| serve(&listening, signals, options, sources, environment))
     };
     // What is still being read is not waited for.
     listening.shutdown_background();
@@ -41,11 +48,14 @@ pub(super) fn run(sources: &Sources, environment: &Environment) -> Result<(), Fa
 fn serve(
     listening: &tokio::runtime::Runtime,
     mut signals: Signals,
+    options: &Options,
     sources: &Sources,
     environment: &Environment,
 ) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::Running(error.to_string());
-    let Some(blueprint) = listening.block_on(signals.draw(sources.clone(), environment.clone()))? else {
+    let draw = if options.strict_teams { blueprint_with_all_teams } else { blueprint };
+    let (sources, own) = (sources.clone(), environment.clone());
+    let Some(blueprint) = listening.block_on(signals.wait(move || draw(&sources, &own)))? else {
         return Ok(());
     };
     let dropped = blueprint.metrics().process.log_lines_dropped();
@@ -91,9 +101,12 @@ impl Signals {
         Ok(taken)
     }
 
-    /// Draws the blueprint, which may have to wait for files; `None` where the service is to end before that.
-    async fn draw(&mut self, sources: Sources, environment: Environment) -> Result<Option<Blueprint>, Failure> {
-        let drawing = tokio::task::spawn_blocking(move || blueprint(&sources, &environment));
+    /// Waits for the blueprint, which may have to wait for files; `None` where the service is to end before that.
+    async fn wait(
+        &mut self,
+        draw: impl FnOnce() -> Result<Blueprint, Failure> + Send + 'static,
+    ) -> Result<Option<Blueprint>, Failure> {
+        let drawing = tokio::task::spawn_blocking(draw);
         tokio::select! {
             _ = self.terminate.recv() => Ok(None), // T-62: terminated at start
             _ = self.interrupt.recv() => Ok(None),

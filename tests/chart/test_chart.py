@@ -173,7 +173,7 @@ def configuration(name, values, text, proofs=None):
     server = got["server"]
     for key in ("listen", "drain_delay", "drain_timeout"):
         check(f"{name}: server.{key} is set", isinstance(server.pop(key, None), str))
-    wanted = copy.deepcopy(values["config"])
+    wanted = copy.deepcopy(values.get("config", {}))
     wanted.setdefault("server", {})
     if values.get("grpc", {}).get("enabled"):
         check(f"{name}: grpc.listen is set", isinstance(got["grpc"].pop("listen", None), str))
@@ -197,6 +197,9 @@ def configuration(name, values, text, proofs=None):
         left = {key: value for key, value in tier.items() if key in said}
         got["cache"] = {key: value for key, value in {**got["cache"], "shared": left}.items() if value != {}}
         got = {key: value for key, value in got.items() if key != "cache" or value}
+    if values.get("grants"):
+        check(f"{name}: teams_dir is set", isinstance(got.pop("teams_dir", None), str))
+        check(f"{name}: grants arrive unchanged", in_order(got.pop("teams", None)) == in_order(values["grants"]))
     if "routes" in wanted:
         wanted["identity"].setdefault("peers", {"networks": ["127.0.0.0/8", "::1/128"]})
     wanted = merged(wanted, proofs or {})
@@ -496,6 +499,43 @@ def test_tier():
         refused(CHART, name, merged(values, over), sentence)
 
 
+def test_teams():
+    values = load(HERE / "values/teams.yaml")
+    documents = shared("teams", values)
+    maps = {document["metadata"]["name"]: document["data"] for document in pick(documents, "ConfigMap")}
+    check("teams: a ConfigMap for the file that is in the values", maps.keys() == {"demo-sidemint", "demo-sidemint-team-shop"}, maps.keys())
+    text = maps["demo-sidemint-team-shop"]["shop.toml"]
+    check("teams: the file arrives unchanged", text.strip() == values["teams"]["shop"]["file"].strip(), text)
+    volume = next(volume for volume in pod_of(documents)["spec"]["volumes"] if volume["name"] == "sidemint-teams")
+    sources = [source["configMap"] for source in volume["projected"]["sources"]]
+    files = {source["name"]: [item["path"] for item in source["items"]] for source in sources}
+    check("teams: each file has its place", files == {"demo-sidemint-team-shop": ["shop.toml"], "news-chat": ["news.toml"]}, files)
+    check("teams: a team that is missing keeps no pod from its start", all(source["optional"] for source in sources))
+    mounts = {mount["name"]: mount["mountPath"] for mount in container_of(documents)["volumeMounts"]}
+    folder = tomllib.loads(config_of(documents))["teams_dir"]
+    check("teams: files are where the binary looks", mounts["sidemint-teams"] == folder, mounts)
+
+    def checksum(over):
+        return pod_of(objects(render(CHART, merged(values, over))))["metadata"]["annotations"]["checksum/config"]
+
+    check("teams: a changed file does not roll the pods", checksum({"teams": {"shop": {"file": "# none"}}}) == checksum({}))
+    check("teams: a changed grant does", checksum({"grants": {"shop": {"requests": "9/s"}}}) != checksum({}))
+    for name, over, *sentences in (
+        ("grants in config", {"config": {"teams": {"x": {}}, "teams_dir": "/x"}}, "config.teams is set by the chart: use grants", "config.teams_dir is set by the chart"),
+        ("a grant without a file", {"grants": {"blog": {"hosts": ["chat.blog.example"]}}}, "grants.blog has no file"),
+        ("a file without a grant", {"teams": {"blog": {"configMap": "x"}}}, "teams.blog has no grant"),
+        ("two files of a team", {"teams": {"shop": {"configMap": "x"}}}, "teams.shop must have one of file and configMap"),
+        ("no file of a team", {"teams": {"news": {"configMap": ""}}}, "teams.news must have one of file and configMap"),
+        ("gRPC beside teams", {"grpc": {"enabled": True}}, "grants and grpc.enabled cannot stand together"),
+        ("a tier beside teams", {"shared": {"urls": ["rediss://x"], "keys": {"secretName": "x"}}}, "grants and shared.urls cannot stand together"),
+        ("a team's secrets that are not mounted", {"grants": {"news": {"secrets": "/run/secrets/sidemint/news"}}}, "grants.news.secrets is", "secrets.news is not given"),
+        ("the folder of teams in a variable", {"env": {"SIDEMINT_TEAMS_DIR": "/x"}}, "env.SIDEMINT_TEAMS_DIR is set by the chart"),
+        ("all secrets for one team", {"grants": {"news": {"secrets": "/run/secrets/sidemint"}}}, "at '/grants/news/secrets'"),
+        ("an unknown key of a grant", {"grants": {"news": {"host": "x"}}}, "'host' not allowed"),
+    ):
+        refused(CHART, name, merged(values, over), *sentences)
+
+
 def test_monitoring():
     """Alerts and dashboard arrive as they are in the files, which tests/monitoring judges."""
     groups = load(CHART / "files/alerts.yaml")["groups"]
@@ -740,6 +780,7 @@ def test_lint(app):
         ("monitoring", CHART, merged(load(HERE / "values/shared-full.yaml"), {"prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}})),
         ("webhooks", CHART, load(HERE / "values/webhooks.yaml")),
         ("gateway", CHART, load(HERE / "values/gateway.yaml")),
+        ("teams", CHART, load(HERE / "values/teams.yaml")),
         ("sidecar", CHART, load(HERE / "values/sidecar.yaml")),
         ("app", app, {}),
     ):
@@ -788,6 +829,7 @@ def mounted(folder):
     files = {"tls/tls.crt": cert, "tls/ca.crt": cert, "tls/tls.key": key, "sendsar/api-key": b"sk_live_" + b"0" * 48}
     files |= {"sendsar/webhook-secret": b"whsec_" + b"0" * 48, "sendsar/forward-key": b"whsec_" + base64.b64encode(b"0" * 32)}
     files |= {"livekit/api-secret": b"s" * 32, "livekit/sendsar-api-key": b"sk_live_" + b"0" * 48, "callers/shop": base64.urlsafe_b64encode(b"0123456789abcdef0123456789abcdef").rstrip(b"=")}
+    files |= {"shop/api-key": b"sk_live_" + b"0" * 48, "shop/proxy-secret": b"s" * 32}
     files |= {path: path.encode().ljust(32, b".") for path in ("peer-secret/current", "peer-secret/next", "peer-hmac/shop.key")}
     for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -796,14 +838,19 @@ def mounted(folder):
 
 def test_binary(binary, folder, app):
     run = functools.partial(subprocess.run, capture_output=True, text=True, timeout=60)
-    renders = {name: (CHART, load(HERE / f"values/{name}.yaml")) for name in ("shared", "shared-full", "proofs", "webhooks", "gateway", "sidecar")}
+    renders = {name: (CHART, load(HERE / f"values/{name}.yaml")) for name in ("shared", "shared-full", "proofs", "webhooks", "gateway", "sidecar", "teams")}
     renders["app-example"] = (app, {})
     renders["definitions"] = (CHART, with_definition(load(HERE / "values/shared.yaml"), parley()))
     for name, (chart, values) in renders.items():
         documents = objects(render(chart, values))
         text = config_of(documents)
         path = folder / f"{name}.toml"
-        if name in ("proofs", "webhooks", "gateway"):
+        if name == "teams":
+            text = text.replace("/etc/sidemint-teams", str(folder))
+            (folder / "shop.toml").write_text(pick(documents, "ConfigMap")[1]["data"]["shop.toml"])
+            # As another team may have written it.
+            (folder / "news.toml").write_text((folder / "shop.toml").read_text().replace("secret_files", "networks").replace('"proxy-secret"', '"127.0.0.0/8"').replace('"sendsar"\napi_key_file = "api-key"', '"local"\npublic_api_url = "https://chat.news.example/v1"\nissuer = "sidemint"\naudience = "chat"'))
+        if name in ("proofs", "webhooks", "gateway", "teams"):
             mounted(folder / "mounted")
             text = text.replace("/run/secrets/sidemint", str(folder / "mounted"))
         path.write_text(text)
@@ -817,7 +864,7 @@ def test_binary(binary, folder, app):
             data = pick(documents, "ConfigMap")[0]["data"]
             (own / "parley.toml").write_text(data["definition.parley.toml"])
             env["SIDEMINT_DEFINITIONS"] = str(own)
-        for provider, settings in tomllib.loads(text)["providers"].items():
+        for provider, settings in tomllib.loads(text).get("providers", {}).items():
             for key in settings.keys() & {"key_file", "api_key_file"}:
                 secret = folder / f"{name}-{provider}-{key}"
                 made = run([binary, "keygen", "--alg", settings.get("alg", "EdDSA")]) if key == "key_file" else None
@@ -849,6 +896,7 @@ def main():
         test_webhooks()
         test_gateway()
         test_tier()
+        test_teams()
         test_monitoring()
         test_definitions()
         test_page()

@@ -104,6 +104,29 @@ key_files = ["{folder}/caller-key"]
 provider = "chat"
 allow = ["room.list"]
 """
+# A team that is served, and one whose file has a mistake.
+TEAMS = """
+[teams.shop]
+hosts = ["shop.example"]
+secrets = "{folder}/shop"
+provider_hosts = ["127.0.0.1"]
+[teams.news]
+hosts = ["news.example"]
+"""
+TEAM = """
+[identity]
+source = "plain"
+[identity.callers.proxy]
+networks = ["127.0.0.0/8"]
+[[routes]]
+path = "/session"
+answer = "session"
+provider = "chat"
+[providers.chat]
+preset = "sendsar"
+api_url = "{api}"
+api_key_file = "api-key"
+"""
 # What the kubelet would tell of a container.
 CONTAINER = """# TYPE container_cpu_usage_seconds_total counter
 container_cpu_usage_seconds_total{{namespace="prod",pod="normal-0",container="sidemint"}} {cpu}
@@ -181,11 +204,19 @@ class Fleet(contextlib.ExitStack):
         folder.mkdir()
         secrets(folder)
         text = PLAIN + {"normal": SIGNED + HOOKS + CALLS, "hooks": HOOKS, "calls": CALLS}.get(job, "")
+        if job == "teams":
+            text = 'teams_dir = "{folder}/teams"\n' + text + TEAMS
         temper = {"wrong-key": "refuses", "calls": "calls"}.get(job, "ok")
         ports = {name: free_port() for name in ("front", "ops", "hooks", "gateway")}
         api = f"http://{self.nothing if job == 'provider-down' else self.address}/{temper}/v1"
         app = f"http://{self.nothing if job == 'hooks' else self.address}/ok"
         (folder / "config.toml").write_text(text.format(folder=folder, api=api, app=app, **ports))
+        if job == "teams":
+            for name in ("shop", "teams"):
+                (folder / name).mkdir()
+            (folder / "shop/api-key").write_text(OLD_KEY)
+            (folder / "teams/shop.toml").write_text(TEAM.format(api=api))
+            (folder / "teams/news.toml").write_text(TEAM.format(api=api).replace("sendsar", "sendsa"))
         log = (folder / "log").open("w")
         command = [binary, "serve", "--config", folder / "config.toml"]
         process = self.ends(subprocess.Popen(command, stdout=log, stderr=log, env={}))
@@ -246,6 +277,8 @@ class Fleet(contextlib.ExitStack):
             new = f"user{self.users}"
             ask(ports["front"], "/session", {"X-Forwarded-User": "alice"})
             ask(ports["front"], "/session", {"X-Forwarded-User": new})
+            if job == "teams":
+                ask(ports["front"], "/session", {"Host": "shop.example", "X-Forwarded-User": new})
             if job == "spoofing" and self.is_attacked:
                 ask(ports["front"], "/session", {"X-Forwarded-User": "alice", "X_Forwarded_User": "admin"})
             if job in ("normal", "hooks"):

@@ -10,8 +10,8 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 RULES = ROOT / "helm/files/alerts.yaml"
 BOARD = ROOT / "helm/files/dashboard.json"
-# Labels that Prometheus and Kubernetes give to every series.
-GIVEN = {"namespace", "job", "pod", "instance"}
+# Labels that Prometheus and Kubernetes give to every series, and the one that every series of a team has.
+GIVEN = {"namespace", "job", "pod", "instance", "team"}
 # Series of the kubelet (cAdvisor): the process does not tell its own CPU and memory.
 CONTAINER = {"container_cpu_usage_seconds_total": {"container"}, "container_memory_working_set_bytes": {"container"}}
 
@@ -51,7 +51,7 @@ def queries():
 
 def filled(query, job=".+", interval="5m"):
     """A query of the dashboard as Grafana sends it, with everything chosen but the job."""
-    values = {"job": job, "namespace": ".*", "pod": ".*", "route": ".*", "provider": ".*", "__rate_interval": interval}
+    values = {"job": job, "namespace": ".*", "pod": ".*", "route": ".*", "provider": ".*", "team": ".*", "__rate_interval": interval}
     return re.sub(r"\$(\w+)", lambda found: values[found[1]], query)
 
 

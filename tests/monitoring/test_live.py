@@ -28,6 +28,7 @@ EXPECTED = {
     "bad-secret": {"SidemintSecretRejected"},
     "hooks": {"SidemintWebhookTargetDown", "SidemintWebhookRefused"},
     "calls": {"SidemintGatewayCredential", "SidemintGatewayFails", "SidemintGatewayRefuses"},
+    "teams": {"SidemintTeamDown"},
     "gone": {"SidemintAbsent"},
 }
 # All of it takes half a minute on two busy cores.
@@ -127,7 +128,7 @@ def test_board(prometheus):
         result = prometheus.value(filled(query, interval="20s"))
         good = [sample for sample in result if sample["value"][1] != "NaN"]
         check(f"live: panel {title} has data", good, query)
-    for variable in ("job", "namespace", "pod", "route", "provider"):
+    for variable in ("job", "namespace", "pod", "route", "provider", "team"):
         values = prometheus.api(f"label/{variable}/values")
         check(f"live: variable {variable} has values", values)
 

@@ -206,7 +206,7 @@ def test_board_lint():
     check("board: uid", own["uid"] == "sidemint")
     check("board: not editable", own["editable"] is False)
     variables = {variable["name"]: variable for variable in own["templating"]["list"]}
-    check("board: variables", list(variables) == ["datasource", "job", "namespace", "pod", "route", "provider"], list(variables))
+    check("board: variables", list(variables) == ["datasource", "job", "namespace", "pod", "route", "provider", "team"], list(variables))
     source = variables.pop("datasource")
     check("board: the data source is a variable", (source["type"], source["query"]) == ("datasource", "prometheus"))
     uses = {"type": "prometheus", "uid": "${datasource}"}
@@ -222,7 +222,7 @@ def test_board_lint():
     ids = [panel["id"] for panel in own["panels"]]
     check("board: ids are their own", len(ids) == len(set(ids)))
     rows = [panel["title"] for panel in own["panels"] if panel["type"] == "row"]
-    check("board: rows", rows == ["Now", "Users", "Providers", "Identity and keys", "Webhooks", "Gateway", "Process"], rows)
+    check("board: rows", rows == ["Now", "Users", "Providers", "Identity and keys", "Webhooks", "Gateway", "Teams", "Process"], rows)
     panels = [panel for panel in own["panels"] if panel["type"] != "row"]
     titles = [panel["title"] for panel in panels]
     check("board: titles are their own", len(titles) == len(set(titles)), titles)

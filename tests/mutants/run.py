@@ -273,10 +273,22 @@ def check(tree, mutants):
         left = later
 
 
+def mark(mutant):
+    return mutant.get("at") or f"{mutant['row']}: {mutant['file']}"
+
+
+def names(mutant):
+    """What it is asked for by, beside its tests."""
+    return rows(mutant) | {mark(mutant)}
+
+
 def main():
     wanted = set(sys.argv[1:])
-    tree = copy()
     mutants = tomllib.loads((ROOT / "tests/mutants/list.toml").read_text())["mutants"]
+    known = {name for mutant in mutants for name in {*names(mutant), *mutant["tests"]}}
+    if unknown := wanted - known - {"--check"}:
+        sys.exit(f"{__doc__}\nno row, mark or test of list.toml: {', '.join(sorted(unknown))}")
+    tree = copy()
     if wanted == {"--check"}:
         return check(tree, mutants)
     count, told = {True: 0, False: 0}, {}
@@ -287,12 +299,10 @@ def main():
 
     chosen = []
     for number, mutant in enumerate(mutants):
-        name = mutant.get("at") or f"{mutant['row']}: {mutant['file']}"
-        names = rows(mutant) | {name}
         # Of a mutant that was asked for by a test, only that test.
-        tests = [test for test in mutant["tests"] if not wanted or wanted & (names | {test})]
+        tests = [test for test in mutant["tests"] if not wanted or wanted & (names(mutant) | {test})]
         if tests:
-            chosen.append((name, tests, (number, *change(tree, mutant))))
+            chosen.append((mark(mutant), tests, (number, *change(tree, mutant))))
     together, before = at_once(tree, [own for *_, own in chosen if own[1].suffix == ".rs"])
     programs = {}
     try:

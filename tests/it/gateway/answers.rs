@@ -135,7 +135,7 @@ async fn answers_end() {
     assert_eq!(outcomes, ["cut", "cut", "failed"]);
 }
 
-/// G-22: a byte now and then does not keep an answer going, nor the place that it holds.
+/// A byte now and then does not keep an answer going, nor the place that it holds.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_drips_ends() {
     let fixture = Fixture::start().await;

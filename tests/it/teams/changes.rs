@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::world::{Folders, World, local};
+use crate::cli;
 use crate::client::Answer;
 use crate::eventually::eventually;
 use crate::harness::SESSION;
@@ -105,4 +106,19 @@ fn a_team_without_a_file_is_a_mistake_of_the_team() {
     assert!(mistake().contains("bank.toml"));
     folders.write("bank", "");
     assert!(mistake().contains("bank.toml: routes: is missing"), "one that is cut off is as bad: {}", mistake());
+}
+
+/// A pull request is told before, and so is a start that asks for it.
+#[test]
+fn a_mistake_of_a_team_ends_check_and_a_strict_start() {
+    let (folders, own) = (Folders::new(), tempfile::tempdir().unwrap());
+    folders.write("shop", &local("shop"));
+    folders.write("bank", &local("bank").replace("preset = \"local\"", "preset = \"locl\""));
+    let platform = cli::file(own.path(), "platform.toml", &folders.platform(&[]));
+    for command in [&["check"][..], &["serve", "--strict-teams"]] {
+        let told = cli::bad(2, &[command, &["--config", &platform]].concat(), &[]);
+        assert!(told.contains("bank.toml: providers.chat.preset"), "{command:?}: {told}");
+    }
+    folders.write("bank", &local("bank"));
+    let _serves = cli::Process::serve(&["serve", "--strict-teams", "--config", &platform], &[]);
 }
