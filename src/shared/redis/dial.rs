@@ -83,6 +83,7 @@ impl Dialer {
                     client_cert: cert.expose().to_vec(),
                     client_key: key.expose().to_vec(),
                 }),
+                // F-13: authorities of servers
                 root_cert: optional(config.ca_file.as_deref())?.map(|ca| ca.expose().to_vec()),
             };
             Ok(Secrets {
