@@ -27,7 +27,7 @@ EXPECTED = {
     "spoofing": {"SidemintSpoofing"},
     "bad-secret": {"SidemintSecretRejected"},
     "hooks": {"SidemintWebhookTargetDown", "SidemintWebhookRefused"},
-    "calls": {"SidemintGatewayCredential", "SidemintGatewayFails", "SidemintGatewayRefuses"},
+    "calls": {"SidemintGatewayCredential", "SidemintGatewayRefuses"},
     "alone": {"SidemintSharedDown"},
     "teams": {"SidemintTeamDown"},
     "gone": {"SidemintAbsent"},
