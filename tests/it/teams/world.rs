@@ -89,8 +89,8 @@ pub fn secret_of(team: &str) -> String {
     format!("CANARYteam-{team}-0123456789abcdef")
 }
 
-/// The file of a team that signs its own tokens.
-pub fn local(team: &str) -> String {
+/// The file of a team with this provider.
+fn file(provider: &str) -> String {
     format!(
         "
 [identity]
@@ -108,40 +108,30 @@ path = \"/guard\"
 answer = \"subrequest\"
 provider = \"chat\"
 [providers.chat]
-preset = \"local\"
-public_api_url = \"https://{team}.example/v1\"
-issuer = \"{team}\"
-audience = \"chat\"
+{provider}
 "
     )
 }
 
+/// The file of a team that signs its own tokens.
+pub fn local(team: &str) -> String {
+    file(&format!(
+        "preset = \"local\"
+public_api_url = \"https://{team}.example/v1\"
+issuer = \"{team}\"
+audience = \"chat\""
+    ))
+}
+
 /// The file of a team that calls this provider.
 pub fn calling(base_url: &str) -> String {
-    format!(
-        "
-[identity]
-source = \"plain\"
-[identity.callers.web]
-secret_files = [\"caller\"]
-[limits]
-user_rate = \"none\"
-[[routes]]
-path = \"{SESSION}\"
-answer = \"session\"
-provider = \"chat\"
-[[routes]]
-path = \"/guard\"
-answer = \"subrequest\"
-provider = \"chat\"
-[providers.chat]
-preset = \"sendsar\"
+    file(&format!(
+        "preset = \"sendsar\"
 api_url = \"{base_url}\"
 public_api_url = \"https://api.sendsar.com/v1\"
 api_key_file = \"api_key\"
-retries = 0
-"
-    )
+retries = 0"
+    ))
 }
 
 /// A running service with both teams.
