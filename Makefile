@@ -76,8 +76,8 @@ screenshot: parts ## Take the picture of examples/login-chain in the documents a
 	$(CARGO) build --locked
 	node tests/parts/screenshot.mjs
 
-front: ## Draw the picture of the README again, and copy its numbers out of docs/performance.md
-	python3 docs/front.py
+front: ## Make the pictures of the documents again, and copy the figures of benches/report/results.json into them
+	python3 docs/drawn/draw.py
 
 mutants: parts ## Remove one check at a time, and see the test fail that is named for it
 	tests/mutants/run.py

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import which
 
+from report.figure import Figure
+
 HERE = Path(__file__).resolve().parent
 ANSWER = (HERE / "peers/answer.json").read_text()
 SCRATCH = tempfile.TemporaryDirectory(prefix="sidemint-bench-")
@@ -68,7 +70,7 @@ class Connection:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def get(self, user, path=SESSION, token=None):
-        """Head and body of the answer; anything but a 200 ends the run."""
+        """Head and body of the answer; anything but a success ends the run."""
         return self.ask(request(user, path, token), path)
 
     def ask(self, raw, path):
@@ -77,9 +79,9 @@ class Connection:
         head, end, body = self._receive().partition(b"\r\n\r\n")
         while not end:
             head, end, body = (head + self._receive()).partition(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 200"):
+        if not head.startswith(b"HTTP/1.1 2"):
             sys.exit(f"{path}: {head.decode()}\n\n{body.decode()}")
-        length = int(re.search(rb"content-length: (\d+)", head, re.I)[1])
+        length = int((re.search(rb"content-length: (\d+)", head, re.I) or [0, 0])[1])
         while len(body) < length:
             body += self._receive()
         return head, body
@@ -113,6 +115,8 @@ class Server:
     tokens: Path | None = None
     # The bytes of every request, where users are not what matters.
     raw: str = ""
+    # Whether it answers a GET of HTTP/1.
+    asked: bool = True
 
     def missing(self):
         """What it takes to run it and is not here."""
@@ -151,6 +155,8 @@ class Server:
         while True:
             try:
                 connection = Connection(self.port)
+                if not self.asked:
+                    return connection.close()
                 raw = self.raw.encode() or request(0, self.path, token)
                 self.head, self.body = connection.ask(raw, self.path)
                 return connection.close()
@@ -186,10 +192,14 @@ class Server:
                     total += int((task / "schedstat").read_text().split()[0])
         return total / 1e3
 
-    def memory(self):
-        """Resident bytes."""
-        rollup = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
-        return int(re.search(r"Rss:\s+(\d+)", rollup)[1]) * 1024
+    def memory(self, kind="VmRSS"):
+        """Bytes of all its processes: resident ones, or those of another kind that the kernel counts, such as `RssAnon`,
+        which no other process shares and no file backs."""
+        total = 0
+        for pid in self._family():
+            with contextlib.suppress(OSError):  # a child may end meanwhile
+                total += int(re.search(rf"{kind}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) * 1024
+        return total
 
 
 @dataclass
@@ -222,19 +232,32 @@ def wrk(server, seconds=ROUND_SECONDS, users=1000):
 def interleave(servers, each_round=None):
     """Rounds of every server that can run here, by name: those that cannot are named, loudly, and left out."""
     with contextlib.ExitStack() as up:
-        running = [up.enter_context(server) for server in present(servers)]
-        for server in running:
-            wrk(server, seconds=1)
-        rounds = {server.name: [] for server in running}
-        for number in range(ROUNDS):
-            if each_round:
-                each_round()
-            for server in running if number % 2 == 0 else reversed(running):
-                rounds[server.name].append(wrk(server))
+        return in_turn([up.enter_context(server) for server in present(servers)], each_round)
+
+
+def in_turn(running, each_round=None):
+    """Rounds of servers that run already, by name."""
+    for server in running:
+        wrk(server, seconds=1)
+    rounds = {server.name: [] for server in running}
+    for number in range(ROUNDS):
+        if each_round:
+            each_round()
+        for server in running if number % 2 == 0 else reversed(running):
+            rounds[server.name].append(wrk(server))
     for name, loads in rounds.items():
         costs = sorted(load.cpu_us for load in loads)
         note(f"  {name:34} {costs[len(costs) // 2]:9.2f} us CPU a request [{costs[0]:.2f}..{costs[-1]:.2f}]")
     return rounds
+
+
+def speed(rounds, ours, theirs, floor=None):
+    """How many of our requests one of theirs pays for, round by round, and how many of the floor's; nothing where either
+    could not run."""
+    def over(subject):
+        return [them.cpu_us / us.cpu_us for us, them in zip(rounds.get(subject, []), rounds.get(theirs, []))]
+
+    return Figure(over(ours), over(floor) if floor else [])
 
 
 def present(servers):

@@ -6,12 +6,17 @@ import subprocess
 from harness import HERE, LOAD_CPU, SESSION, Server, on_cpu
 
 PEERS = HERE / "peers"
+TOOLS = HERE.parent / ".tools"
 RUST = PEERS / "rust/target/release"
 SIDEMINT = os.environ.get("SIDEMINT", HERE.parent / "target/release/sidemint")
 
 # The subject's configurations name this port, so the stub provider is always there.
 PROVIDER_PORT = 9001
 API = f"http://127.0.0.1:{PROVIDER_PORT}/v1"
+# The session route and the subrequest route. Tokens of the rows that mint are too long for a header, so they have the first alone.
+BOTH = ("local", "subrequest")
+# Each request mints, by calls to the provider.
+COLD = ("remote", "life-1h", "uncached")
 
 
 def sidemint(name, *configurations, path=SESSION, env=None, **keys):
@@ -44,13 +49,13 @@ def nginx_guard(sidemint_port):
 
 
 def envoy():
-    program = os.environ.get("ENVOY", HERE.parent / ".tools/venv/bin/envoy")
+    program = os.environ.get("ENVOY", TOOLS / "venv/bin/envoy")
     options = ["--concurrency", "1", "-l", "error", "--disable-hot-restart"]
-    return Server("envoy", [program, "-c", "__CONFIG__", *options], template=PEERS / "envoy.yaml")
+    return Server("Envoy", [program, "-c", "__CONFIG__", *options], template=PEERS / "envoy.yaml")
 
 
 def go(mode):
-    return Server("go", [PEERS / "go/target/peer"], {"MODE": mode, "API": API})
+    return Server("Go", [TOOLS / "bin/go-net-http"], {"MODE": mode, "API": API})
 
 
 def node(name, script, mode=""):

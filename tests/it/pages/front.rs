@@ -9,11 +9,13 @@ use crate::docs::root;
 #[test]
 fn the_picture_and_the_numbers_are_current() {
     let place = tempfile::tempdir().unwrap();
-    let made = Command::new("python3").arg("-B").arg(root().join("docs/front.py")).arg(place.path()).output().unwrap();
+    let made = Command::new("python3").arg("-B").arg(root().join("docs/drawn/draw.py")).arg(place.path()).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    for path in ["README.md", "docs/images/flow-light.svg", "docs/images/flow-dark.svg"] {
+    let pictures = ["flow-light", "flow-dark", "performance-light", "performance-dark"];
+    let pages = ["README.md", "docs/performance.md"].map(str::to_owned);
+    for path in pages.into_iter().chain(pictures.map(|name| format!("docs/images/{name}.svg"))) {
         let [own, fresh] =
-            [root(), place.path().to_owned()].map(|folder| fs::read_to_string(folder.join(path)).unwrap());
+            [root(), place.path().to_owned()].map(|folder| fs::read_to_string(folder.join(&path)).unwrap());
         assert!(own == fresh, "{path} is not what its sources make: run make front");
     }
 }

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import peers
-from harness import HERE, LOAD_CPU, PORTS, SCRATCH, Server, interleave, on_cpu, quick, wrk
+from harness import HERE, LOAD_CPU, PORTS, SCRATCH, Server, interleave, on_cpu, quick, speed, wrk
 
 SECRET = "sk_live_0123456789abcdef0123456789abcdef"
 KEY = "bench0123456789abcdef0123456789abcdef012345"
@@ -74,23 +74,21 @@ def nginx(raw):
 
 
 def envoy(raw):
-    program = os.environ.get("ENVOY", HERE.parent / ".tools/venv/bin/envoy")
+    program = os.environ.get("ENVOY", peers.TOOLS / "venv/bin/envoy")
     options = ["--concurrency", "1", "-l", "error", "--disable-hot-restart"]
     template = peers.PEERS / "envoy-gateway.yaml"
-    return Server("envoy", [program, "-c", "__CONFIG__", *options], template=template, values={"PROVIDER": PORT}, raw=raw)
-
-
-def speed(rounds, ours, theirs):
-    pairs = zip(rounds.get(ours, []), rounds.get(theirs, []))
-    return [them.cpu_us / us.cpu_us for us, them in pairs]
+    return Server("Envoy", [program, "-c", "__CONFIG__", *options], template=template, values={"PROVIDER": PORT}, raw=raw)
 
 
 def proxies():
     plain, ours = get("/rooms/shop-1"), get("/gateway/calls/rooms/shop-1", f"X-API-Key: {KEY}\r\n")
     with provider():
         rounds = interleave([by_key("sidemint", ours), floor(plain), nginx(plain), envoy(plain)])
-    return {f"gateway/{row}": speed(rounds, "sidemint", name) for row, name in
-            {"nginx": "nginx", "envoy": "envoy", "relay": "floor_gateway"}.items()}
+    return {
+        "gateway/relay": speed(rounds, "sidemint", "floor_gateway"),
+        "gateway/nginx": speed(rounds, "sidemint", "nginx", "floor_gateway"),
+        "gateway/envoy": speed(rounds, "sidemint", "Envoy", "floor_gateway"),
+    }
 
 
 def rules():

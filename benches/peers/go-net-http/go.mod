@@ -1,0 +1,3 @@
+module sidemint.test/go-net-http
+
+go 1.19
