@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, blueprint, blueprint_with_all_teams, runtime};
 use crate::app::{App, Blueprint, Ended, StartError, raise_descriptor_limit};
 use crate::config::{Environment, Sources};
+use crate::lifecycle::{Lifecycle, Supervisor};
 use crate::secrets::watch::Nudge;
 use crate::telemetry;
 
@@ -70,6 +71,10 @@ fn serve(
     };
     let (front, ops) = app.addresses().map_err(failed)?;
     tracing::info!(%front, %ops, version = env!("CARGO_PKG_VERSION"), "serving");
+    {
+        let _context = workers.enter();
+        tell_supervisor(environment, app.lifecycle());
+    }
     let (nudge, stop) = (app.nudge(), CancellationToken::new());
     let running = workers.spawn(app.run(stop.clone().cancelled_owned()));
     let ended = listening.block_on(signals.heed(running, &nudge, &stop))?;
@@ -84,6 +89,15 @@ fn serve(
         return Err(Failure::Running("the queue of webhooks could not go on; see the log".to_owned()));
     }
     Ok(())
+}
+
+/// Where systemd, or a program like it, started the process, it is told how the service is.
+fn tell_supervisor(environment: &Environment, lifecycle: &Lifecycle) {
+    let Some(address) = environment.get("NOTIFY_SOCKET") else { return };
+    match Supervisor::at(address) {
+        Ok(supervisor) => supervisor.follow(lifecycle),
+        Err(error) => tracing::warn!(%error, "NOTIFY_SOCKET: the supervisor is not told how the service is"),
+    }
 }
 
 impl Signals {

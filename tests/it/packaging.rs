@@ -42,6 +42,35 @@ fn the_unit_of_systemd_allows_little() {
     assert!(holds && !text.contains("sidemint.service:"), "{text}");
 }
 
+/// What the service tells systemd, as `sd_notify(3)` has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn systemd_is_told_when_it_serves_and_when_it_stops() {
+    assert_eq!(unit("Type"), ["notify"]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let mut process = Process::serve(&[], &[("NOTIFY_SOCKET", path.to_str().unwrap())]);
+    let mut told = Vec::new();
+    while told.last().is_none_or(|text: &String| !text.starts_with("STOPPING=1")) {
+        let mut buffer = [0; 512];
+        let length = socket.recv(&mut buffer).await.unwrap();
+        told.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
+        if told.last().unwrap() == "READY=1\nSTATUS=ready" {
+            assert_eq!(
+                Connection::open(process.front)
+                    .await
+                    .ask("GET", SESSION, &[("X-Forwarded-User", "alice")])
+                    .await
+                    .status,
+                200
+            );
+            process.signal("TERM");
+        }
+    }
+    assert!(told.iter().any(|text| text.starts_with("READY=1")), "{told:?}");
+    assert_eq!(process.end().0, Some(0));
+}
+
 #[test]
 fn the_unit_of_systemd_agrees_with_its_page_and_the_program() {
     let command = unit("ExecStart");

@@ -9,7 +9,8 @@ use crate::docs::root;
 #[test]
 fn the_picture_and_the_numbers_are_current() {
     let place = tempfile::tempdir().unwrap();
-    let made = Command::new("python3").arg("-B").arg(root().join("docs/drawn/draw.py")).arg(place.path()).output().unwrap();
+    let made =
+        Command::new("python3").arg("-B").arg(root().join("docs/drawn/draw.py")).arg(place.path()).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let pictures = ["flow-light", "flow-dark", "performance-light", "performance-dark"];
     let pages = ["README.md", "docs/performance.md"].map(str::to_owned);

@@ -4,6 +4,8 @@
 //! for them; readiness is a set of reasons that must be empty; draining has two tokens, a soft one («finish what you
 //! have») and a hard one («stop now»).
 
+mod supervisor;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+pub use supervisor::Supervisor;
 
 /// Why the process is not ready: a stable code for machines, a sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
