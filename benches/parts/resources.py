@@ -59,7 +59,7 @@ def idle():
     measured = {}
     for row, peer in subjects.items():
         if present([peer]):
-            with peer:
+            with peers.provider(), peer:
                 measured[f"idle/{row}"] = [peer.memory() / 1e6]
             measured[f"idle/{row}-disk"] = [on_disk(peer) / 1e6]
     return measured
