@@ -90,6 +90,7 @@ impl Gateway {
             let Some(provider) = providers.get(&own.provider) else { continue };
             match Mount::compile(own, provider) {
                 Ok(mount) => {
+                    count_from_zero(config, &own.provider, services);
                     mounts.push(Arc::new(mount));
                 }
                 Err(mistakes) => errors.extend(mistakes.into_iter().map(|mistake| provider.error(mistake))),
@@ -190,7 +191,7 @@ impl Mount {
             as_user,
             headers: AnswerHeaders::new(section.answer_headers.iter().filter_map(header)),
             idempotency: section.idempotency.as_ref().and_then(header),
-            needles: KnownNeedles::default(),
+            needles: KnownNeedles::new(section.calls.len()),
             provider: Arc::clone(provider),
         })
     }
@@ -243,6 +244,20 @@ impl Mount {
     /// Which headers of answers pass.
     pub fn headers(&self) -> &AnswerHeaders {
         &self.headers
+    }
+}
+
+/// Alerts ask how much these have grown, and of a counter that begins with its first event Prometheus does not know.
+fn count_from_zero(config: &config::Gateway, provider: &str, services: &Services) {
+    let metrics = &services.metrics.gateway;
+    drop(metrics.scrubbed(provider));
+    for direction in ["in", "out"] {
+        drop(metrics.bytes(provider, direction));
+    }
+    for (name, caller) in &config.callers {
+        if caller.grants.iter().any(|grant| grant.provider == provider) {
+            drop(metrics.refusals(name, provider, Refusal::ProviderCredentials.into()));
+        }
     }
 }
 

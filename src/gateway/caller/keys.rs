@@ -42,8 +42,13 @@ pub(super) struct Served {
     provider: Arc<provider::Gateway>,
 }
 
-/// The keys in service, as each mount takes them.
-struct Keys(BTreeMap<String, Vec<(usize, FittedKey)>>);
+/// The keys in service.
+struct Keys {
+    /// As each mount takes them.
+    fitted: BTreeMap<String, Vec<(usize, FittedKey)>>,
+    /// Those that serve nobody, because a provider's secret became the same: their places.
+    withdrawn: BTreeSet<String>,
+}
 
 impl std::fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -54,6 +59,13 @@ impl std::fmt::Debug for KeyRing {
 impl Served {
     pub(super) fn of(mount: &str, provider: &Arc<provider::Gateway>) -> Self {
         Self { mount: mount.to_owned(), provider: Arc::clone(provider) }
+    }
+
+    /// Whether a caller's key is a secret of the provider, as it is or as the SDK prints it.
+    fn has(&self, owner: &Owner, secret: &Secret) -> bool {
+        let printed = |text| Secret::new(self.provider.virtual_key().printed(&owner.name, text).into_bytes());
+        self.provider.has_secret(secret)
+            || secret.expose_text().is_some_and(|text| self.provider.has_secret(&printed(text)))
     }
 }
 
@@ -91,7 +103,7 @@ impl KeyRing {
         let own = self.at(mount).ok_or(NotShown::KeyMissing)?;
         let shown = own.provider.shown(presented, now)?;
         let current = self.current.current();
-        let keys = current.0.get(mount).map(Vec::as_slice).unwrap_or_default();
+        let keys = current.fitted.get(mount).map(Vec::as_slice).unwrap_or_default();
         // All are compared, whichever is right.
         let compared = |keys: &mut dyn Iterator<Item = &(usize, FittedKey)>| {
             keys.fold(None, |found, (number, key)| if shown.fits(key) { Some(*number) } else { found })
@@ -114,9 +126,31 @@ impl KeyRing {
         self.current.files()
     }
 
-    /// Reads the files again.
+    /// Reads the files again. Providers' secrets may be others as well.
     pub(super) fn reload(&self) {
-        self.current.reload(|set, _old| Keys::of(set, &self.owners, &self.served)); // G-27: keys as a whole
+        self.current.look(|set, changed, old| {
+            if changed {
+                return Keys::of(set, &self.owners, &self.served).map(Some); // G-27: keys as a whole
+            }
+            let withdrawn = self.of_providers(set);
+            if withdrawn == old.withdrawn {
+                return Ok(None);
+            }
+            for place in withdrawn.difference(&old.withdrawn) {
+                let key = format_args!("gateway.callers.{place}");
+                tracing::error!(%key, "a provider has this key as its own secret now, so nobody may call with it; {MAKE}");
+            }
+            Keys::but(withdrawn, set, &self.owners, &self.served).map(Some)
+        });
+    }
+
+    /// The places of keys that are secrets of a provider.
+    fn of_providers(&self, set: &SecretSet) -> BTreeSet<String> {
+        let is_providers = |place: &str, secret: &Secret| {
+            let Some(owner) = self.owners.get(place) else { return false };
+            self.served.iter().any(|own| own.has(owner, secret)) // G-14: later secret of a provider
+        };
+        set.all().filter(|(place, secret)| is_providers(place, secret)).map(|(place, _)| place.to_owned()).collect()
     }
 
     fn at(&self, mount: &str) -> Option<&Served> {
@@ -136,12 +170,22 @@ fn whole(mistakes: Mistakes) -> Mistakes {
 impl Keys {
     /// Every key of `set`, checked.
     fn of(set: &SecretSet, owners: &BTreeMap<String, Owner>, served: &[Served]) -> Result<Self, Mistakes> {
+        Self::but(BTreeSet::new(), set, owners, served)
+    }
+
+    /// The same but for those that are withdrawn.
+    fn but(
+        withdrawn: BTreeSet<String>,
+        set: &SecretSet,
+        owners: &BTreeMap<String, Owner>,
+        served: &[Served],
+    ) -> Result<Self, Mistakes> {
         let mut mistakes = Mistakes::default();
         let mut refuse = |place: &str, problem: &str| mistakes.refuse(Key::of(place), problem);
-        let mut keys: BTreeMap<String, Vec<(usize, FittedKey)>> =
+        let mut fitted: BTreeMap<String, Vec<(usize, FittedKey)>> =
             served.iter().map(|own| (own.mount.clone(), Vec::new())).collect();
         let mut before: Vec<(&Owner, &Secret)> = Vec::new();
-        for (place, secret) in set.all() {
+        for (place, secret) in set.all().filter(|(place, _)| !withdrawn.contains(*place)) {
             let Some(owner) = owners.get(place) else { continue };
             let text = match key_text(secret) {
                 Ok(text) => text,
@@ -157,21 +201,19 @@ impl Keys {
             }
             before.push((owner, secret));
             for own in served {
-                let scheme = own.provider.virtual_key();
-                let printed = Secret::new(scheme.printed(&owner.name, text).into_bytes());
                 // G-14: key of a provider
-                if own.provider.has_secret(secret) || own.provider.has_secret(&printed) {
+                if own.has(owner, secret) {
                     let problem = format!("holds a secret of provider {}, which no caller may have; {MAKE}", own.mount);
                     refuse(place, &problem);
                     continue;
                 }
-                match scheme.fit(&owner.name, text) {
-                    Ok(key) => keys.entry(own.mount.clone()).or_default().push((owner.number, key)),
+                match own.provider.virtual_key().fit(&owner.name, text) {
+                    Ok(key) => fitted.entry(own.mount.clone()).or_default().push((owner.number, key)),
                     Err(problem) => refuse(place, &format!("holds a key that {} cannot take: it {problem}", own.mount)),
                 }
             }
         }
-        mistakes.or(Self(keys))
+        mistakes.or(Self { fitted, withdrawn })
     }
 }
 

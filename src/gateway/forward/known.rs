@@ -8,32 +8,34 @@ use crate::gateway::answer::Needles;
 use crate::provider::Carried;
 use crate::secrets::Secret;
 
-/// Those that were made last.
-#[derive(Debug, Default)]
-pub struct KnownNeedles(ArcSwapOption<Known>);
+/// Those that were made last, of each group of calls: groups carry credentials of their own.
+#[derive(Debug)]
+pub struct KnownNeedles(Vec<ArcSwapOption<Known>>);
 
 #[derive(Debug)]
 struct Known {
-    group: usize,
     generation: u32,
     needles: Arc<Needles>,
 }
 
 impl KnownNeedles {
+    /// None yet, for so many groups.
+    pub(in crate::gateway) fn new(groups: usize) -> Self {
+        Self(std::iter::repeat_with(ArcSwapOption::default).take(groups).collect())
+    }
+
     /// Those of a call of this group. What was made for one call is forgotten with it.
     pub(super) fn of(&self, group: usize, carried: &Carried) -> Arc<Needles> {
         let make = || Arc::new(Needles::new(carried.secrets().map(Secret::expose)));
-        if carried.is_made() {
-            return make();
-        }
+        let Some(own) = self.0.get(group).filter(|_| !carried.is_made()) else { return make() };
         let generation = carried.generation();
-        if let Some(known) = self.0.load().as_ref()
-            && (known.group, known.generation) == (group, generation)
+        if let Some(known) = own.load().as_ref()
+            && known.generation == generation
         {
             return Arc::clone(&known.needles);
         }
         let needles = make();
-        self.0.store(Some(Arc::new(Known { group, generation, needles: Arc::clone(&needles) })));
+        own.store(Some(Arc::new(Known { generation, needles: Arc::clone(&needles) })));
         needles
     }
 }

@@ -16,6 +16,20 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Script {
     Script::Answer { status, headers, body: body.as_bytes().to_vec() }
 }
 
+/// Alerts ask how much these have grown: a counter that begins with its first event has not, for Prometheus.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_alerts_ask_about_is_counted_from_zero() {
+    let fixture = Fixture::start().await;
+    let told = fixture.service.ops("/metrics").await;
+    for line in [
+        "sidemint_gateway_scrubbed_total{provider=\"own\"} 0",
+        "sidemint_gateway_bytes_total{direction=\"in\",provider=\"own\"} 0",
+        "sidemint_gateway_refusals_total{caller=\"shop\",code=\"provider_credentials\",provider=\"own\"} 0",
+    ] {
+        assert!(told.text().lines().any(|own| own == line), "{line}");
+    }
+}
+
 /// G-12: an answer may repeat what the call carried, in its head, in its body, across its pieces.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_repeats_the_credential_is_masked() {

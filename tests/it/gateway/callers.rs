@@ -191,6 +191,21 @@ async fn keys_change_without_a_restart_as_a_whole_or_not_at_all() {
     assert!(!fixture.service.log().contains(NEXT) && !fixture.service.log().contains(SHOP));
 }
 
+/// G-14: what becomes a provider's secret later serves nobody as a key from then on, and again once it is none any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_a_provider_gets_later_serves_nobody() {
+    let fixture = Setup::default().start().await;
+    let ask = async || asked(&fixture, &[("Authorization", &format!("Bearer {SHOP}"))]).await;
+    let secret = fixture.folder.path().join("secret");
+    assert_eq!(ask().await, passed());
+    std::fs::write(&secret, SHOP).unwrap();
+    looked(&fixture).await;
+    assert_eq!(ask().await, unauthorized());
+    std::fs::write(&secret, SECRET).unwrap();
+    looked(&fixture).await;
+    assert_eq!(ask().await, passed());
+}
+
 /// G-14: a key that is no key, that two callers have, or that is a provider's, is told at load.
 #[test]
 fn keys_that_are_none_are_refused_at_load() {

@@ -90,17 +90,17 @@ impl Default for Listed {
     }
 }
 
-/// Kind of a call, by what it can do.
+/// Kind of a call, by what it can do: [`Calls`] says what stands in each of its tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr, strum::VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum OperationClass {
-    /// It changes nothing.
+    /// From `read`.
     Read,
-    /// It changes something, and can be undone.
+    /// From `write`.
     Write,
-    /// It cannot be undone, or changes the rights of others.
+    /// From `destroy`.
     Destroy,
-    /// It answers or makes a credential, costs money, or points the provider at an address.
+    /// From `secret`.
     Secret,
 }
 
