@@ -72,7 +72,7 @@ SECONDS_EACH ?= 20
 fuzz: parts ## libFuzzer on every target, for SECONDS_EACH seconds; crashes are written to fuzz/artifacts
 	tests/fuzz $(SECONDS_EACH)
 
-screenshot: parts ## Take the picture of examples/login-chain in the documents again
+screenshot: parts ## Take the pictures of the documents again: examples/login-chain and the status page
 	$(CARGO) build --locked
 	node tests/parts/screenshot.mjs
 

@@ -326,6 +326,7 @@ impl App {
             || Service::Routes(routes.clone()),
             |teams| Service::Teams(TeamRoutes { platform: routes.clone(), teams }),
         );
+        let page = summary::page(&blueprint, &lifecycle);
         let mut listeners = vec![
             Listener {
                 key: FRONT.into(),
@@ -337,8 +338,8 @@ impl App {
             },
             Listener {
                 key: OPS.into(),
-                bound: bind(OPS, &config.ops)?,
-                service: Service::Routes(Routes::ops(&lifecycle, &state)),
+                bound: bind(OPS, &config.ops.listen)?,
+                service: Service::Routes(Routes::ops(&lifecycle, &state, page.as_ref())),
                 limits: limits.of_ops(shares.ops),
                 entrance: strangers.clone(),
                 lifecycle: ops_lifecycle.clone(),

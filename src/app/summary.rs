@@ -4,7 +4,9 @@ use std::fmt;
 
 use super::Blueprint;
 use super::teams::Teams;
-use crate::config::{self, ActsAs, ClientCertificates, Listen, Mode, QueuePlace, RouteKind, WebhookMode};
+use crate::config::{self, ActsAs, ClientCertificates, Listen, QueuePlace, WebhookMode};
+use crate::inbound::{Recent, StatusPage};
+use crate::lifecycle::Lifecycle;
 use crate::session::Plan;
 
 /// Logs what is served where, one line for each route.
@@ -12,18 +14,19 @@ pub(super) fn log_routes(blueprint: &Blueprint, front: &Listen) {
     for Plan { route, .. } in blueprint.plans().iter().map(AsRef::as_ref) {
         let host = route.host.as_ref().map(ToString::to_string);
         let sources = route.sources.as_deref().unwrap_or(blueprint.rooms.sources.default_names()).join(", ");
-        let (path, answer, provider) = (route.path.as_str(), label(route.kind), route.provider.as_str());
+        let (path, answer, provider) = (route.path.as_str(), route.kind.label(), route.provider.as_str());
         tracing::info!(path, host, answer, provider, sources, listener = %front, "route");
     }
 }
 
-fn label(kind: RouteKind) -> &'static str {
-    match kind {
-        RouteKind::Session => "session",
-        RouteKind::Client => "client",
-        RouteKind::Subrequest(Mode::Optional) => "subrequest, optional",
-        RouteKind::Subrequest(Mode::Required) => "subrequest, required",
-    }
+/// What the status page is made from, where there is one.
+pub(super) fn page(blueprint: &Blueprint, lifecycle: &Lifecycle) -> Option<StatusPage> {
+    blueprint.config.ops.status.then(|| StatusPage {
+        allow_hosts: blueprint.config.ops.allow_hosts.clone(),
+        recent: Recent::start(&blueprint.metrics, &blueprint.clock, lifecycle),
+        tier: blueprint.tier.shared.clone(),
+        cautions: blueprint.cautions(),
+    })
 }
 
 impl Blueprint {
@@ -130,7 +133,7 @@ impl fmt::Display for Blueprint {
         if let Some(grpc) = &config.grpc {
             writeln!(f, "grpc listener   {}{tls}, answered by {}", grpc.listen, grpc.route)?;
         }
-        writeln!(f, "ops listener    {}", config.ops)?;
+        writeln!(f, "ops listener    {}", config.ops.listen)?;
         if let Some(webhooks) = &config.webhooks {
             writeln!(f, "webhooks        {}{}", webhooks.server.listen, about(webhooks.server.tls.as_ref()))?;
         }
@@ -151,7 +154,7 @@ impl fmt::Display for Blueprint {
         }
         self.outbound(f)?;
         for Plan { route, ttl, .. } in self.plans().iter().map(AsRef::as_ref) {
-            let kind = label(route.kind);
+            let kind = route.kind.label();
             let host = route.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
             let ttl = humantime::format_duration(*ttl);
             writeln!(f, "route           {}{host}: {kind}, provider {}, lifetime {ttl}", route.path, route.provider)?;

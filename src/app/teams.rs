@@ -12,7 +12,7 @@ use super::rooms::{Part, Rooms, With};
 use crate::config::{self, Browser, ConfigError, Environment, Fragment, TeamGrant};
 use crate::definition::Mistake;
 use crate::identity;
-use crate::inbound::{AppState, TeamFront, TeamFronts};
+use crate::inbound::{AppState, TeamFront, TeamFronts, TeamRow};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Gauge;
 use crate::outbound::{Hosts, Services};
@@ -134,6 +134,18 @@ impl Teams {
 }
 
 impl Team {
+    /// How it is, for people.
+    fn row(&self, drawn: &Drawn) -> TeamRow {
+        let fresh = drawn.rooms.as_ref().map(|rooms| rooms.plans.len());
+        let served = drawn.served.as_ref().map(|served| served.sessions.plans().len());
+        TeamRow {
+            team: self.name.clone(),
+            up: drawn.mistakes.is_empty(),
+            mistake: drawn.mistakes.first().map(ToString::to_string),
+            routes: fresh.or(served).unwrap_or(0),
+        }
+    }
+
     /// Looks at the fragment, and draws it where it is new. What is wrong with it is noted, and told once.
     fn look(&self, definitions: &Definitions, drawn: &mut Drawn) {
         let text = read_text(&self.file, config::Teams::MAX_BYTES);
@@ -214,6 +226,7 @@ impl Running {
     /// Puts what was drawn in the place of what was served. Without anything drawn the last good rooms stay.
     fn serve(&self, team: &Team, drawn: &mut Drawn) {
         team.up.set(i64::from(drawn.mistakes.is_empty()));
+        self.fronts.tell(team.row(drawn));
         let (hosts, platform) = (&team.grant.hosts, &self.platform);
         let state = |rooms: &Rooms, lifecycle: &Lifecycle| AppState {
             sources: Arc::clone(&rooms.sources),

@@ -23,8 +23,8 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options, sources: &Sources, environment: &Environment) -> Result<(), Failure> {
     let config = Config::load(sources, environment)?;
     let path = if options.live { "/livez" } else { "/readyz" };
-    let answer =
-        ask(&config.ops, path).map_err(|error| Failure::Running(format!("{} does not answer: {error}", config.ops)))?;
+    let answer = ask(&config.ops.listen, path)
+        .map_err(|error| Failure::Running(format!("{} does not answer: {error}", config.ops.listen)))?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     if head.starts_with("HTTP/1.1 200 ") { print("ok\n") } else { Err(Failure::Running(format!("not ready: {body}"))) }
 }

@@ -66,8 +66,8 @@ pub struct Config {
     pub server: Server,
     /// Where Envoy asks over gRPC, if it does.
     pub grpc: Option<Grpc>,
-    /// Where liveness, readiness and metrics are served.
-    pub ops: Listen,
+    /// Where liveness, readiness, metrics and the status page are served.
+    pub ops: Ops,
     /// Logging.
     pub log: Log,
     /// Who tells the user, and who may.
@@ -94,6 +94,17 @@ pub struct Config {
     pub teams: Option<Teams>,
     /// A folder with definitions of the operator's own.
     pub definitions: Option<PathBuf>,
+}
+
+/// The listener of those who operate the service.
+#[derive(Clone, Debug)]
+pub struct Ops {
+    /// Where it listens.
+    pub listen: Listen,
+    /// Whether it has the status page.
+    pub status: bool,
+    /// Hosts under which the page may be asked for, beside addresses and `localhost`: lower case, no port.
+    pub allow_hosts: BTreeSet<String>,
 }
 
 /// The front listener.
@@ -273,7 +284,8 @@ impl Config {
 
     /// Our own listeners, each with its key.
     pub fn listeners(&self) -> Vec<(String, &Listen)> {
-        let mut all = vec![("server.listen".to_owned(), &self.server.listen), ("ops.listen".to_owned(), &self.ops)];
+        let mut all =
+            vec![("server.listen".to_owned(), &self.server.listen), ("ops.listen".to_owned(), &self.ops.listen)];
         all.extend(self.grpc.iter().map(|grpc| ("grpc.listen".to_owned(), &grpc.listen)));
         all.extend(self.webhooks.iter().map(|own| ("webhook_server.listen".to_owned(), &own.server.listen)));
         all.extend(self.gateway.iter().flat_map(Gateway::listeners));

@@ -73,6 +73,18 @@ impl RouteKind {
     }
 }
 
+impl RouteKind {
+    /// For people.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Client => "client",
+            Self::Subrequest(Mode::Optional) => "subrequest, optional",
+            Self::Subrequest(Mode::Required) => "subrequest, required",
+        }
+    }
+}
+
 impl Route {
     /// What tells it from every other: its path, behind its host where it is for one. Hosts hold no slash.
     pub fn name(&self) -> String {

@@ -29,6 +29,7 @@ pub use reply::{Outcome, Row, Subrequest};
 pub use request::body::BodyLimits;
 pub use routes::{Routes, form};
 pub use service::{Listener, Service, TeamFront, TeamFronts, TeamRoutes};
+pub use status::{Recent, StatusPage, TeamRow};
 
 use crate::config;
 use crate::identity::Sources;

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use prometheus::{Registry, TextEncoder};
 
 pub use delivery::DeliveryFamilies;
-pub use families::{ByVariant, Family, Label, Lag, Size};
+pub use families::{ByVariant, Counts, Family, Label, Lag, Size};
 pub use gateway::GatewayFamilies;
 pub use identity::{IdentityFamilies, KeySetMetrics};
 pub use inbound::InboundFamilies;

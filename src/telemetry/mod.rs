@@ -4,6 +4,7 @@
 //! writes.
 
 mod call_log;
+mod failures;
 mod format;
 mod queue;
 mod request_log;
@@ -18,6 +19,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 pub use call_log::CallLine;
+pub use failures::Failure;
 pub use format::Format;
 pub use queue::{Events, LogQueue};
 pub use request_log::{RequestLine, RequestLog, UserTag};

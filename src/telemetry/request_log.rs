@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 
+use super::failures::{Failure, Failures};
 use super::format::{Format, Level};
 use super::queue::LogQueue;
 use crate::clock::{Clock, Timestamp};
@@ -68,6 +69,7 @@ struct Shared {
     key: hmac::Key,
     clock: Arc<dyn Clock>,
     queue: LogQueue,
+    failures: Failures,
 }
 
 thread_local! {
@@ -97,13 +99,30 @@ impl RequestLog {
             tracing::error!("no randomness for the key of user hashes");
         }
         let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
-        Self { shared: Arc::new(Shared { which, users, key, clock, queue }), team: None }
+        Self { shared: Arc::new(Shared { which, users, key, clock, queue, failures: Failures::default() }), team: None }
     }
 
     /// The same log, whose lines name this team.
     #[must_use]
     pub fn for_team(&self, name: &str) -> Self {
         Self { shared: Arc::clone(&self.shared), team: Some(name.into()) }
+    }
+
+    /// Keeps a failed request among the last ones, whether it gets a line or not.
+    pub fn note_failure(&self, route: &str, outcome: &'static str, reason: Option<&str>, request_id: &str) {
+        self.shared.failures.note(Failure {
+            at: self.shared.clock.now(),
+            team: self.team.as_deref().map(str::to_owned),
+            route: route.to_owned(),
+            outcome,
+            reason: reason.map(str::to_owned),
+            request_id: request_id.to_owned(),
+        });
+    }
+
+    /// The last requests that failed, the newest first, of the platform and of all teams.
+    pub fn last_failures(&self) -> Vec<Failure> {
+        self.shared.failures.last()
     }
 
     /// Whether a request gets a line.

@@ -228,8 +228,8 @@ async fn check_traces_of_the_run(service: &Service, fake: &Sendsar, traces: &Tra
     assert!(traces.text().contains("session not renewed"), "warnings are captured");
     assert!(traces.text().contains("unusable"), "errors are captured");
     assert_clean("the log", &traces.text());
-    for path in ["/metrics", "/readyz", "/livez", "/CANARYpath"] {
-        let answer = service.ops(path).await;
+    for path in ["/metrics", "/readyz", "/livez", "/", "/status.json", "/CANARYpath"] {
+        let answer = Connection::open(service.ops).await.ask("GET", path, &[("Host", "localhost")]).await;
         assert_clean(path, &format!("{answer:?} {}", answer.text()));
     }
     for call in fake.calls() {

@@ -86,6 +86,7 @@ mod security_table;
 
 mod session;
 mod shutdown;
+mod status_page;
 mod subrequest;
 mod teams;
 mod tls;

@@ -364,11 +364,11 @@ async fn only_connections_of_the_front_are_counted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ops_and_front_share_no_path() {
     let service = Service::local().await;
-    for path in ["/livez", "/readyz", "/metrics", "/metrics/", "/healthz", "/status", "/debug"] {
+    for path in ["/", "/livez", "/readyz", "/metrics", "/metrics/", "/healthz", "/status", "/status.json", "/debug"] {
         let answer = service.ask("GET", path, &with("alice", &[])).await;
         assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"), "{path} on the front");
     }
-    for path in [SESSION, "/auth", "/auth/x", "/.well-known/jwks.json", "/", "/livez/", "//metrics"] {
+    for path in [SESSION, "/auth", "/auth/x", "/.well-known/jwks.json", "/status", "/livez/", "//metrics"] {
         let answer = Connection::open(service.ops).await.ask("GET", path, &with("alice", &[])).await;
         assert_eq!((answer.status, answer.text()), (404, "not found\n"), "{path} on ops");
     }

@@ -1,4 +1,4 @@
-// The picture of examples/login-chain in the documents: starts the chain, signs alice in, and writes the file.
+// The pictures of the documents: starts examples/login-chain, signs alice in, and shows her page and then the status page.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -30,6 +30,9 @@ try {
   await page.locator("#status", { hasText: "ready" }).waitFor();
   await page.mouse.move(0, 0);
   await page.screenshot({ path: picture });
+  await page.setViewportSize({ width: 960, height: 640 });
+  await page.goto(`http://${OPS}/`);
+  await page.screenshot({ path: join(root, "docs/images/status.png"), fullPage: true });
   await browser.close();
 } finally {
   chain.kill();

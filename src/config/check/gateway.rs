@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::Check;
 use super::proof::Place;
 use super::webhook::is_segment;
-use super::{Check, has_port};
 use crate::config::gateway::{Gateway, GatewayCaller, Grant, Mount, ValuePattern};
 use crate::config::{ConfigError, Listen, raw};
 use crate::definition::{Key, did_you_mean};
@@ -63,7 +63,7 @@ impl Check<'_> {
             self.refuse("gateway.max_in_flight_per_caller", problem);
         }
         Some(Gateway {
-            hosts: self.hosts(&raw.hosts),
+            hosts: self.hosts("gateway.hosts", &raw.hosts),
             wait: raw.wait.0,
             max_in_flight: raw.max_in_flight.size(),
             max_in_flight_per_caller: raw.max_in_flight_per_caller.size(),
@@ -90,20 +90,6 @@ impl Check<'_> {
             );
             self.refuse("gateway.callers", problem);
         }
-    }
-
-    fn hosts(&mut self, written: &[String]) -> Vec<String> {
-        for host in written {
-            let problem = if has_port(host) {
-                "has a port, which is not looked at; write the host alone"
-            } else if host.is_empty() || !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b)) {
-                "is no name of a host; write it whole, such as \"sidemint.shop.svc\""
-            } else {
-                continue;
-            };
-            self.refuse("gateway.hosts", format!("\"{host}\" {problem}"));
-        }
-        written.iter().map(|host| host.to_ascii_lowercase()).collect()
     }
 
     fn mounts(

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::layers::Layers;
 use super::{
-    Browser, Cache, ClientCertificates, Config, ConfigError, Environment, Gateway, JWKS_PATH, Listen, Log, Mode,
+    Browser, Cache, ClientCertificates, Config, ConfigError, Environment, Gateway, JWKS_PATH, Listen, Log, Mode, Ops,
     Provider, Route, RouteKind, Server, Tls, UserLimits, raw,
 };
 use crate::decode::origin;
@@ -45,8 +45,7 @@ impl Check<'_> {
 
     pub(super) fn config(&mut self, environment: &Environment) -> Config {
         let server = self.server();
-        let ops: raw::Ops = self.layers.section("ops", self.errors);
-        let ops = self.listen("ops.listen", &ops.listen.0);
+        let ops = self.ops();
         let log: raw::Log = self.layers.section("log", self.errors);
         let identity = self.identity();
         let browser = self.browser();
@@ -58,9 +57,9 @@ impl Check<'_> {
         let names: BTreeSet<String> = tables.iter().map(|(name, _)| name.clone()).collect();
         let providers = self.providers(tables);
         let routes = self.routes(&names);
-        let grpc = self.grpc(&routes, [("server.listen", &server.listen), ("ops.listen", &ops)]);
+        let grpc = self.grpc(&routes, [("server.listen", &server.listen), ("ops.listen", &ops.listen)]);
         self.proofs(&identity, &server, grpc.as_ref(), &routes);
-        let mut listeners = vec![("server.listen", &server.listen), ("ops.listen", &ops)];
+        let mut listeners = vec![("server.listen", &server.listen), ("ops.listen", &ops.listen)];
         listeners.extend(grpc.as_ref().map(|grpc| ("grpc.listen", &grpc.listen)));
         let gateway = self.gateway(&names, &listeners);
         let mut listeners: Vec<_> = listeners.into_iter().map(|(key, listen)| (key.to_owned(), listen)).collect();
@@ -92,6 +91,27 @@ impl Check<'_> {
             teams,
             definitions: None,
         }
+    }
+
+    fn ops(&mut self) -> Ops {
+        let raw: raw::Ops = self.layers.section("ops", self.errors);
+        let listen = self.listen("ops.listen", &raw.listen.0);
+        Ops { listen, status: raw.status, allow_hosts: self.hosts("ops.allow_hosts", &raw.allow_hosts) }
+    }
+
+    /// Hosts that requests may name: lower case, no port.
+    fn hosts<T: FromIterator<String>>(&mut self, key: &str, written: &[String]) -> T {
+        for host in written {
+            let problem = if has_port(host) {
+                "has a port, which is not looked at; write the host alone"
+            } else if host.is_empty() || !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b)) {
+                "is no name of a host; write it whole, such as \"sidemint.shop.svc\""
+            } else {
+                continue;
+            };
+            self.refuse(key, format!("\"{host}\" {problem}"));
+        }
+        written.iter().map(|host| host.to_ascii_lowercase()).collect()
     }
 
     fn server(&mut self) -> Server {
@@ -206,11 +226,7 @@ impl Check<'_> {
                 Some,
             ),
         };
-        for host in raw.allow_hosts.iter().filter(|host| has_port(host)) {
-            let problem = format!("\"{host}\" has a port, which is not looked at; write the host alone");
-            self.refuse("browser.allow_hosts", problem);
-        }
-        let allow_hosts = raw.allow_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        let allow_hosts = self.hosts("browser.allow_hosts", &raw.allow_hosts);
         Browser { allow_origins, allow_hosts, require_header }
     }
 

@@ -94,11 +94,13 @@ pub(super) struct Grpc {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Ops {
     pub(super) listen: Address,
+    pub(super) status: bool,
+    pub(super) allow_hosts: Vec<String>,
 }
 
 impl Default for Ops {
     fn default() -> Self {
-        Self { listen: Address("127.0.0.1:9090".to_owned()) }
+        Self { listen: Address("127.0.0.1:9090".to_owned()), status: true, allow_hosts: Vec::new() }
     }
 }
 

@@ -78,6 +78,10 @@ impl Observer {
             self.ok.inc();
         } else {
             self.outcomes.inc(completion.outcome);
+            let row = completion.outcome.row();
+            if row.status.is_server_error() {
+                self.log.note_failure(&self.route, row.code, completion.reason, request.id.as_str());
+            }
         }
         if !self.log.wants(completion.hit) {
             return;

@@ -144,6 +144,11 @@ impl Outcome {
         Row { status, error, code }
     }
 
+    /// The outcome with this code.
+    pub fn of_code(code: &str) -> Option<Self> {
+        Self::VARIANTS.iter().copied().find(|own| own.row().code == code)
+    }
+
     /// How a subrequest that ends so is answered.
     pub const fn subrequest(self) -> Subrequest {
         match self {

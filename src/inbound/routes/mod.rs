@@ -21,6 +21,7 @@ use super::AppState;
 use super::reply::observe::{Completion, HeadObserver, Observer};
 use super::reply::{self, Base, Extras, Outcome};
 use super::request::Request;
+use super::status::StatusPage;
 use super::webhook::{self, WebhookRoute};
 use browser::Rules;
 use issuer::Issuer;
@@ -49,9 +50,9 @@ impl std::fmt::Debug for Routes {
 }
 
 impl Routes {
-    /// The routes of the ops listener.
-    pub fn ops(lifecycle: &Lifecycle, state: &AppState) -> Self {
-        Self { table: Arc::new(ops::table(lifecycle, state)) }
+    /// The routes of the ops listener, with the status page if there is one.
+    pub fn ops(lifecycle: &Lifecycle, state: &AppState, page: Option<&StatusPage>) -> Self {
+        Self { table: Arc::new(ops::table(lifecycle, state, page)) }
     }
 
     /// The webhooks, and «not found» for the rest.

@@ -1,6 +1,6 @@
 //! The fronts of teams: which routes answer on which host.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -8,17 +8,23 @@ use http::Uri;
 use http::header::HOST;
 use http::uri::Authority;
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 
 use crate::identity::{ConnectionProof, Peer, Peers, Rank};
 use crate::inbound::AppState;
 use crate::inbound::connection::{HeadFault, Phase};
 use crate::inbound::listener::{Answers, Content};
 use crate::inbound::routes::Routes;
+use crate::inbound::status::TeamRow;
 use crate::lifecycle::Lifecycle;
 
 /// The fronts of all teams, by host. A host that is not among them is the platform's.
 #[derive(Debug, Default)]
-pub struct TeamFronts(ArcSwap<HashMap<Box<str>, Arc<TeamFront>>>);
+pub struct TeamFronts {
+    by_host: ArcSwap<HashMap<Box<str>, Arc<TeamFront>>>,
+    /// How each team is, by name.
+    rows: Mutex<BTreeMap<String, TeamRow>>,
+}
 
 /// What answers on the hosts of one team.
 #[derive(Debug)]
@@ -49,16 +55,26 @@ impl TeamFronts {
     /// From now on `front` answers on these hosts. Requests that are under way end where they began.
     pub fn set(&self, hosts: &BTreeSet<String>, front: TeamFront) {
         let front = Arc::new(front);
-        self.0.rcu(|now| {
+        self.by_host.rcu(|now| {
             let mut next = HashMap::clone(now);
             next.extend(hosts.iter().map(|host| (host.as_str().into(), Arc::clone(&front))));
             next
         });
     }
 
+    /// From now on the status page tells this of the team.
+    pub fn tell(&self, row: TeamRow) {
+        self.rows.lock().insert(row.team.clone(), row);
+    }
+
+    /// How the teams are.
+    pub(in crate::inbound) fn rows(&self) -> Vec<TeamRow> {
+        self.rows.lock().values().cloned().collect()
+    }
+
     fn of(&self, host: Option<Authority>) -> Option<Arc<TeamFront>> {
         // F-16: one owner of a host
-        self.0.load().get(host?.host().to_ascii_lowercase().as_str()).map(Arc::clone)
+        self.by_host.load().get(host?.host().to_ascii_lowercase().as_str()).map(Arc::clone)
     }
 
     /// How far any team believes the peer of a connection. It is never known for a team: a fragment could believe everyone,
@@ -66,12 +82,12 @@ impl TeamFronts {
     fn rank(&self, peer: Peer) -> Rank {
         let is_open = |front: &Arc<TeamFront>| front.peers.assess(peer, &[]).rank() > Rank::Unproven;
         // F-16: rank of a team's caller
-        if self.0.load().values().any(is_open) { Rank::Open } else { Rank::Unproven }
+        if self.by_host.load().values().any(is_open) { Rank::Open } else { Rank::Unproven }
     }
 
     /// Shows how the teams are doing as gauges.
     pub(in crate::inbound) fn show(&self) {
-        for front in self.0.load().values() {
+        for front in self.by_host.load().values() {
             if let Some((state, lifecycle)) = &front.served {
                 state.status(lifecycle).show(&state.metrics);
             }

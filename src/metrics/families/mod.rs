@@ -1,10 +1,12 @@
 //! The macro that declares families of metrics: name, help text, kind and labels stand once.
 
+mod counts;
 mod label;
 
 use prometheus::core::Collector;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
+pub use counts::Counts;
 pub use label::{ByVariant, Label};
 
 use crate::metrics::{Counter, Gauge, Histogram};

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use sidemint::clock::Clock as _;
 use sidemint::shared::Away;
 
 use super::world::{Plan, World, token};
+use crate::client::Connection;
 use crate::harness::SESSION;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,7 +39,13 @@ async fn a_tier_that_hangs_is_waited_for_three_times() {
     for (n, user) in ["ada", "bob", "cid", "dan", "eve"].into_iter().enumerate() {
         assert_eq!(world.token(0, user).await, format!("tok{}", n + 1));
     }
-    assert!(world.replicas[0].service.metric("sidemint_shared_up").await < 0.5);
+    let service = &world.replicas[0].service;
+    assert!(service.metric("sidemint_shared_up").await < 0.5);
+    let page = Connection::open(service.ops).await.ask("GET", "/status.json", &[("Host", "localhost")]).await.json();
+    assert_eq!(
+        (&page["tier"]["up"], &page["tier"]["replicas"], &page["tier"]["wholeSeconds"]),
+        (&json!(false), &json!(1), &json!(null))
+    );
     assert_eq!(token(&world.now(0, "fay").await), "tok6", "time stands still");
 }
 

@@ -32,8 +32,17 @@ impl Chromium {
 
     /// A new visitor, whose requests all carry these headers.
     pub async fn visitor(&self, name: &'static str, headers: &Value) -> Visitor<'_> {
+        self.arrive(name, json!({"headers": headers})).await
+    }
+
+    /// A new visitor whose browser runs no scripts.
+    pub async fn visitor_without_scripts(&self, name: &'static str) -> Visitor<'_> {
+        self.arrive(name, json!({"headers": {}, "scripts": false})).await
+    }
+
+    async fn arrive(&self, name: &'static str, order: Value) -> Visitor<'_> {
         let visitor = Visitor { browser: self, name };
-        visitor.order("arrive", json!({"headers": headers})).await;
+        visitor.order("arrive", order).await;
         visitor
     }
 }
@@ -59,6 +68,22 @@ impl Visitor<'_> {
     /// Waits until the element is shown and says `text`; gives all that it says.
     pub async fn read(&self, selector: &str, text: &str) -> String {
         self.order("read", json!({"on": selector, "text": text})).await.as_str().unwrap().to_owned()
+    }
+
+    /// How the person wants to see pages: `colorScheme`, `forcedColors`, and the `width` of the window.
+    pub async fn look(&self, how: Value) {
+        self.order("look", how).await;
+    }
+
+    /// What axe finds wrong with the page (`wrong`), how many of its rules it keeps (`checked`), and whether it is wider than the
+    /// window (`wide`).
+    pub async fn audit(&self) -> Value {
+        self.order("audit", json!({})).await
+    }
+
+    /// What the Tab key reaches, one after the other.
+    pub async fn tab(&self, times: usize) -> Value {
+        self.order("tab", json!({"times": times})).await
     }
 
     /// Cookies run out.

@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde_json::json;
+
 use super::world::{Folders, World, local};
 use crate::cli;
-use crate::client::Answer;
+use crate::client::{Answer, Connection};
 use crate::eventually::eventually;
 use crate::harness::SESSION;
 
@@ -28,8 +30,19 @@ async fn a_broken_fragment_stops_its_own_team_alone() {
     assert_eq!(world.service.session("alice").await.status, 200);
     assert!((world.up("shop").await - 1.0).abs() < 0.1);
     assert!(world.up("bank").await.abs() < 0.1);
+    let page = async || {
+        let mut connection = Connection::open(world.service.ops).await;
+        connection.ask("GET", "/status.json", &[("Host", "localhost")]).await.json()
+    };
+    let told = page().await;
+    assert!(told["summary"].as_str().unwrap().contains("One team has a mistake in its file."), "{told}");
+    let [bank, shop] = [&told["teams"][0], &told["teams"][1]];
+    assert_eq!((&bank["team"], &bank["up"], &bank["routes"]), (&json!("bank"), &json!(false), &json!(0)));
+    assert!(bank["mistake"].as_str().unwrap().contains("bank.toml: routes[0].path"), "{bank}");
+    assert_eq!((&shop["up"], &shop["routes"], &shop["mistake"]), (&json!(true), &json!(2), &json!(null)));
     world.folders.write("bank", &local("bank"));
     eventually("the team is served", async || world.session("bank", "alice").await.status == 200).await;
+    assert_eq!((&page().await["teams"][0]["up"], &page().await["teams"][0]["mistake"]), (&json!(true), &json!(null)));
     eventually("its gauge says so", async || world.up("bank").await > 0.5).await;
 }
 

@@ -1,4 +1,6 @@
-//! Liveness, readiness and metrics, on a listener of their own: none of this is ever on the identity port (T-56).
+//! Liveness, readiness, metrics and the status page, on a listener of their own: none of this is ever on the identity port (T-56).
+
+mod status;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -11,6 +13,7 @@ use super::table::{Served, Table};
 use crate::inbound::AppState;
 use crate::inbound::reply::Outcome;
 use crate::inbound::request::Request;
+use crate::inbound::status::StatusPage;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::provider::KeyStatus;
@@ -19,13 +22,14 @@ use crate::provider::KeyStatus;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The routes of the ops listener.
-pub(super) fn table(lifecycle: &Lifecycle, state: &AppState) -> Table {
+pub(super) fn table(lifecycle: &Lifecycle, state: &AppState, page: Option<&StatusPage>) -> Table {
     let live = Served::at("/livez", |request| guarded(request, || text(Outcome::Ok, "ok\n")));
     let (life, own) = (lifecycle.clone(), state.clone());
     let ready = Served::at("/readyz", move |request| guarded(request, || readiness(&life, &own)));
     let (life, own) = (lifecycle.clone(), state.clone());
     let metrics = Served::at("/metrics", move |request| guarded(request, || numbers(&life, &own)));
-    let served = vec![live, ready, metrics]; // T-56: probes alone
+    let mut served = vec![live, ready, metrics]; // T-56: probes alone
+    served.extend(page.into_iter().flat_map(|page| status::served(page, state, lifecycle)));
     Table::new(served, |_| text(Outcome::NotFound, "not found\n"), super::heads(state))
 }
 
@@ -41,15 +45,24 @@ fn numbers(lifecycle: &Lifecycle, state: &AppState) -> Response {
 
 fn guarded(request: &Request, answer: impl FnOnce() -> Response) -> Response {
     // T-56: no browsers
-    let mut response = if request.headers.contains_key(SEC_FETCH_SITE) {
-        text(Outcome::OriginRefused, "not for browsers\n")
-    } else if matches!(request.method, Method::GET | Method::HEAD) {
+    if request.headers.contains_key(SEC_FETCH_SITE) {
+        return unstored(text(Outcome::OriginRefused, "not for browsers\n"));
+    }
+    read_only(request, answer)
+}
+
+/// Nothing can be changed here.
+fn read_only(request: &Request, answer: impl FnOnce() -> Response) -> Response {
+    unstored(if matches!(request.method, Method::GET | Method::HEAD) {
         answer()
     } else {
         let mut response = text(Outcome::MethodNotAllowed, "method not allowed\n");
         response.headers_mut().insert(http::header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         response
-    };
+    })
+}
+
+fn unstored(mut response: Response) -> Response {
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

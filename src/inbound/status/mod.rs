@@ -1,6 +1,16 @@
-//! How the service is doing: the status of every room, as data. `/readyz` tells some of it, and `/metrics` shows it as gauges.
+//! How the service is doing: the status of every room, as data. `/readyz` tells some of it, `/metrics` shows it as gauges, and
+//! the status page ([`overview`], [`html`]) tells all of it, with what the last hour brought ([`recent`]).
+
+mod html;
+mod overview;
+mod recent;
 
 use serde::Serialize;
+
+pub(super) use html::{STYLE, page};
+pub(super) use overview::Overview;
+pub use overview::{StatusPage, TeamRow};
+pub use recent::Recent;
 
 use super::AppState;
 use super::listener::CertificateStatus;
