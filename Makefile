@@ -6,7 +6,7 @@ CARGO ?= cargo
 # The parts of `make test`, in order.
 TESTS := parts lint docs policy unit chart monitoring instructions bench-smoke image
 
-.PHONY: help run test judges release bench fuzz screenshot front mutants clean $(TESTS)
+.PHONY: help run test judges release bench deb fuzz screenshot front mutants clean $(TESTS)
 
 run: ## Build and start on config.toml: no account anywhere
 	$(CARGO) run --locked -- --config config.toml
@@ -66,6 +66,10 @@ bench-smoke: release ## Each part of the benchmarks for a second, to see that it
 
 bench: ## One table of ratios, side by side in one run
 	benches/run.sh
+
+deb: ## Make a Debian package of the release build, in target/
+	$(CARGO) build --locked --release
+	packaging/deb target/release/sidemint target
 
 SECONDS_EACH ?= 20
 

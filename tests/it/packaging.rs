@@ -42,6 +42,71 @@ fn the_unit_of_systemd_allows_little() {
     assert!(holds && !text.contains("sidemint.service:"), "{text}");
 }
 
+/// Runs a command that must succeed; gives what it says.
+fn done(command: &mut Command) -> String {
+    let output = command.output().expect("it starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{command:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// The package for Debian is the same to the byte each time, can be installed, serves, and leaves nothing but what is the operator's.
+#[test]
+fn the_package_for_debian_comes_and_goes() {
+    let package = |out: &Path| {
+        let mut command = Command::new(root().join("packaging/deb"));
+        command
+            .arg(env!("CARGO_BIN_EXE_sidemint"))
+            .arg(out)
+            .env("COMPRESS", "none")
+            .env("SOURCE_DATE_EPOCH", "1700000000");
+        done(&mut command).trim().to_owned()
+    };
+    let places = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let files = places.each_ref().map(|place| package(place.path()));
+    let [one, other] = files.each_ref().map(|file| fs::read(file).unwrap());
+    assert!(one == other, "two packages of one program differ");
+    let field = |name: &str| done(Command::new("dpkg-deb").args(["--field", &files[0], name])).trim().to_owned();
+    assert_eq!((field("Package"), field("Version")), ("sidemint".to_owned(), env!("CARGO_PKG_VERSION").to_owned()));
+    assert!(field("Depends").starts_with("libc6 (>= 2."), "{}", field("Depends"));
+    // A system of its own, in a folder.
+    let system = tempfile::tempdir().unwrap();
+    fs::create_dir_all(system.path().join("var/lib/dpkg/info")).unwrap();
+    fs::create_dir_all(system.path().join("var/lib/dpkg/updates")).unwrap();
+    fs::write(system.path().join("var/lib/dpkg/status"), "").unwrap();
+    let dpkg = |arguments: &[&str]| {
+        let mut command = Command::new("dpkg");
+        command.arg(format!("--root={}", system.path().display()));
+        // The C library of this system is not that folder's, and no script needs another root.
+        command.args(["--force-not-root", "--force-script-chrootless", "--force-depends"]).args(arguments);
+        done(&mut command)
+    };
+    dpkg(&["--install", &files[0]]);
+    let at = |path: &str| system.path().join(path);
+    let version = done(Command::new(at("usr/bin/sidemint")).arg("--version"));
+    assert_eq!(version.trim(), concat!("sidemint ", env!("CARGO_PKG_VERSION")));
+    let own = fs::read_to_string(at("usr/lib/systemd/system/sidemint.service")).unwrap();
+    assert_eq!(own, UNIT.replace("/usr/local/bin/", "/usr/bin/"));
+    for file in [
+        "usr/share/man/man1/sidemint.1.gz",
+        "usr/share/man/man5/sidemint.toml.5.gz",
+        "usr/share/bash-completion/completions/sidemint",
+        "usr/share/doc/sidemint/copyright",
+        "usr/share/sidemint/alerts.yaml",
+    ] {
+        assert!(at(file).is_file(), "{file}");
+    }
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(at("etc/sidemint/secrets")).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o700);
+    let example = at("usr/share/doc/sidemint/examples/config.toml");
+    done(Command::new(at("usr/bin/sidemint")).args(["check", "--config"]).arg(&example));
+    fs::write(at("etc/sidemint/config.toml"), "# mine\n").unwrap();
+    dpkg(&["--remove", "sidemint"]);
+    assert!(!at("usr/bin/sidemint").exists() && !at("usr/lib/systemd/system/sidemint.service").exists());
+    assert!(at("etc/sidemint/config.toml").is_file(), "the operator's own stays");
+}
+
 /// What the service tells systemd, as `sd_notify(3)` has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn systemd_is_told_when_it_serves_and_when_it_stops() {
