@@ -39,14 +39,24 @@ RUN --mount=type=cache,id=sidemint-target,target=/target,sharing=locked \
     && mkdir /out/queue
 
 FROM ${BASE_IMAGE}
+# Named again: what stands before the first stage is not known in it. Without a digest in BASE_IMAGE the label of it is empty.
+ARG BASE_IMAGE
+ARG BASE_DIGEST=
 ARG VERSION=0.1.0
 ARG REVISION=unknown
+# RFC 3339; the time of the commit, so that a second build of it is the same.
+ARG CREATED=
 LABEL org.opencontainers.image.title="sidemint" \
       org.opencontainers.image.description="Session tokens for chat providers, as a sidecar" \
       org.opencontainers.image.source="https://github.com/sidemint/sidemint" \
+      org.opencontainers.image.documentation="https://github.com/sidemint/sidemint/tree/main/docs" \
+      org.opencontainers.image.vendor="The sidemint authors" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.base.name="${BASE_IMAGE}" \
+      org.opencontainers.image.base.digest="${BASE_DIGEST}"
 COPY --from=build /out/bin/sidemint /usr/local/bin/sidemint
 # The queue of webhooks, where some are configured: mount a volume here to keep it. An empty volume takes over its owner.
 COPY --from=build --chown=65532:65532 /out/queue /var/lib/sidemint
@@ -55,9 +65,10 @@ COPY --from=build --chown=65532:65532 /out/queue /var/lib/sidemint
 ENV SIDEMINT_CONFIG=/etc/sidemint/config.toml
 # By number, so that Kubernetes can tell that it is not root.
 USER 65532:65532
-# Front listener, webhooks and ops. All listen on loopback unless told otherwise, which is right for a sidecar: it shares its
+# Front listener, webhooks, gRPC and ops. All listen on loopback unless told otherwise, which is right for a sidecar: it shares its
 # network with the application. On its own, set SIDEMINT_SERVER__LISTEN=0.0.0.0:8080 and name the believed networks
 # in identity.peers.networks.
-EXPOSE 8080 8081 9090
+EXPOSE 8080 8081 9001 9090
+STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=20s --timeout=5s --start-period=5s CMD ["/usr/local/bin/sidemint", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/sidemint"]

@@ -87,6 +87,7 @@ cargo fetch --quiet --locked --manifest-path "$root/Cargo.toml" --target "$targe
 started=$SECONDS
 if ! b bud --isolation chroot --pull-never --signature-policy "$here/policy.json" --network host --format docker \
     --build-arg CARGO_NET_OFFLINE=true --build-arg PROFILE="$profile" \
+    --build-arg CREATED=2026-05-04T18:40:00Z --build-arg REVISION=0123abc \
     --volume /usr:/usr:ro --volume /etc/alternatives:/etc/alternatives:ro --volume "$(rustc --print sysroot)":/opt/rust:ro \
     --volume "${CARGO_HOME:-$HOME/.cargo}/registry":/cargo/registry:ro \
     --tag localhost/sidemint:test "$root" >"$run/build.log" 2>&1; then
@@ -105,7 +106,16 @@ is "user" "$(inspect '{{.Config.User}}')" "65532:65532"
 is "entrypoint" "$(inspect '{{json .Config.Entrypoint}}')" '["/usr/local/bin/sidemint"]'
 is "health check" "$(inspect '{{json .HealthCheck.Test}}')" '["CMD","/usr/local/bin/sidemint","healthcheck"]'
 is "configuration" "$(inspect '{{join .Config.Env "\n"}}' | grep ^SIDEMINT_)" "SIDEMINT_CONFIG=/etc/sidemint/config.toml"
-is "ports" "$(inspect '{{json .Config.ExposedPorts}}')" '{"8080/tcp":{},"8081/tcp":{},"9090/tcp":{}}'
+is "ports" "$(inspect '{{json .Config.ExposedPorts}}')" '{"8080/tcp":{},"8081/tcp":{},"9001/tcp":{},"9090/tcp":{}}'
+is "stop signal" "$(inspect '{{.Config.StopSignal}}')" SIGTERM
+label() { inspect "{{index .Labels \"org.opencontainers.image.$1\"}}"; }
+is "label created" "$(label created)" 2026-05-04T18:40:00Z
+is "label revision" "$(label revision)" 0123abc
+is "label base.name" "$(label base.name)" "$(arg BASE_IMAGE)"
+is "label version" "$(label version)" "$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)"
+for name in title description source documentation vendor licenses; do
+    does "label $name" test -n "$(label "$name")"
+done
 is "nothing of the test's own is left in the image" "$(inspect '{{json .Config.Env}}' | grep -c CARGO || true)" 0
 
 container=$(b from --pull-never --signature-policy "$here/policy.json" localhost/sidemint:test)
