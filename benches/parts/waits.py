@@ -65,8 +65,10 @@ def guard():
 def crowd():
     """What a session costs that is minted while a thousand users wait for a slow provider, beside one where 32 do."""
     few, many = 32, quick(200, 1000)
+    # Eight times as many may wait: all of one round, and those whom the round before left behind.
+    calls = quick(64, 256)
     subjects = {
-        "sidemint": lambda: peers.sidemint("sidemint", *peers.COLD, providers__chat__upsert_memory="0s", providers__chat__calls_at_once=128),
+        "sidemint": lambda: peers.sidemint("sidemint", *peers.COLD, providers__chat__upsert_memory="0s", providers__chat__calls_at_once=calls),
         "relay": lambda: peers.rust("floor_relay"),
     }
     measured = {name: [] for name in subjects}
