@@ -13,7 +13,8 @@ type Pair = [String; 2];
 pub type Counts = BTreeMap<Pair, u64>;
 
 impl Metrics {
-    /// The counters of the families with these names and labels, in their order.
+    /// The counters of the families with these names and labels, in their order. Most counters stand at zero for good: those are
+    /// left out.
     pub fn counts<const N: usize>(&self, wanted: [(&str, [&str; 2]); N]) -> [Counts; N] {
         let all = self.registry.gather();
         wanted.map(|(name, labels)| {
@@ -25,7 +26,9 @@ impl Metrics {
                 };
                 // The crate hands counts out as floating-point numbers.
                 let counted: u64 = format!("{:.0}", metric.get_counter().get_value()).parse().unwrap_or(0);
-                *counts.entry(labels.map(value)).or_default() += counted;
+                if counted > 0 {
+                    *counts.entry(labels.map(value)).or_default() += counted;
+                }
             }
             counts
         })
