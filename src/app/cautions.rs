@@ -68,6 +68,22 @@ impl Blueprint {
         ))
     }
 
+    /// The same with those of providers, of their calls and of webhooks, each behind its name.
+    pub(super) fn all_cautions(&self) -> Vec<String> {
+        let mut told = self.cautions();
+        for provider in self.rooms.providers.values() {
+            told.extend(of_provider(provider).map(|caution| format!("provider {}: {caution}", provider.name())));
+        }
+        for (name, gateway) in &self.rooms.gateways {
+            told.extend(gateway.cautions().iter().map(|caution| format!("calls to provider {name}: {caution}")));
+        }
+        for webhook in &self.webhooks {
+            let name = &webhook.config().name;
+            told.extend(webhook.cautions().iter().map(|caution| format!("webhook {name}: {caution}")));
+        }
+        told
+    }
+
     /// Tells all of it to the log, and where each secret comes from.
     pub(super) fn warn(&self) {
         let peers = &self.config.identity.peers;
@@ -115,13 +131,12 @@ pub(super) fn warn_of(provider: &Provider) {
     for (secret, place) in provider.secret_places() {
         tracing::info!(provider = provider.name(), secret, "comes from {place}");
     }
-    for caution in provider.cautions() {
+    for caution in of_provider(provider) {
         tracing::warn!(provider = provider.name(), "{caution}");
     }
-    if provider.has_made_key() {
-        tracing::warn!(
-            provider = provider.name(),
-            "NO SIGNING KEY CONFIGURED: one was made for this run, and tokens will not verify after a restart; set key_file"
-        );
-    }
+}
+
+fn of_provider(provider: &Provider) -> impl Iterator<Item = &str> {
+    let made = "NO SIGNING KEY CONFIGURED: one was made for this run, and tokens will not verify after a restart; set key_file";
+    provider.cautions().iter().map(String::as_str).chain(provider.has_made_key().then_some(made))
 }

@@ -25,7 +25,7 @@ pub(super) fn page(blueprint: &Blueprint, lifecycle: &Lifecycle) -> Option<Statu
         allow_hosts: blueprint.config.ops.allow_hosts.clone(),
         recent: Recent::start(&blueprint.metrics, &blueprint.clock, lifecycle),
         tier: blueprint.tier.shared.clone(),
-        cautions: blueprint.cautions(),
+        cautions: blueprint.all_cautions(),
     })
 }
 

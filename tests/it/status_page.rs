@@ -51,6 +51,8 @@ async fn it_says_that_all_is_well_and_what_was_asked() {
         assert_eq!(route["last"][span], wanted);
     }
     assert_eq!((&status["sessions"]["cached"], &status["version"]), (&json!(1), &json!(env!("CARGO_PKG_VERSION"))));
+    let cautions = status["cautions"].as_array().unwrap();
+    assert!(cautions.iter().any(|own| own.as_str().unwrap().starts_with("provider chat: NO SIGNING KEY CONFIGURED")));
     let page = get(&service, "/").await;
     let text = page.text();
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
