@@ -37,6 +37,10 @@ def quick(short, full):
     return short if SMOKE else full
 
 
+# Memory that no other process shares and no file backs; the rest of what is resident are pages of the binary, which the kernel may
+# drop.
+PRIVATE = "RssAnon"
+
 ROUNDS, ROUND_SECONDS = quick(1, 5), quick(1, 2)
 START_TIMEOUT = 60
 PORTS = itertools.count(9100)
@@ -193,8 +197,7 @@ class Server:
         return total / 1e3
 
     def memory(self, kind="VmRSS"):
-        """Bytes of all its processes: resident ones, or those of another kind that the kernel counts, such as `RssAnon`,
-        which no other process shares and no file backs."""
+        """Bytes of all its processes: resident ones, or those of another kind that the kernel counts."""
         total = 0
         for pid in self._family():
             with contextlib.suppress(OSError):  # a child may end meanwhile

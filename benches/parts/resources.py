@@ -6,10 +6,7 @@ import subprocess
 from pathlib import Path
 
 import peers
-from harness import SCRATCH, Connection, interleave, note, present, quick, speed, wrk
-
-# What no other process shares and no file backs; the rest of what is resident are pages of the binary, which the kernel may drop.
-PRIVATE = "RssAnon"
+from harness import PRIVATE, SCRATCH, Connection, interleave, note, present, quick, speed, wrk
 
 
 def rsa_key():
