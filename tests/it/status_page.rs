@@ -103,6 +103,27 @@ async fn it_tells_what_fails_and_for_how_long() {
     assert_eq!(status["failures"].as_array().unwrap().len(), 1);
 }
 
+/// A route that is for one host alone counts as any other.
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_of_a_host_are_counted() {
+    let service = local(&[(
+        "routes",
+        "[{ path = \"/api/chat/session\", host = \"chat.example\", answer = \"session\", provider = \"chat\" }]",
+    )])
+    .await;
+    let headers = [&ALICE[..], &[("Host", "chat.example")]].concat();
+    assert_eq!(service.ask("GET", SESSION, &headers).await.status, 200);
+    let route = &told(&service).await["routes"][0];
+    assert_eq!((&route["host"], &route["last"][0]["requests"]), (&json!("chat.example"), &json!(1)));
+    // A minute is over where the next one begins, and not at each look at the counters.
+    service.clock.advance(Duration::from_secs(50));
+    let requests = async |span: usize| told(&service).await["routes"][0]["last"][span]["requests"].as_u64();
+    assert_eq!(requests(0).await, Some(1));
+    service.clock.advance(Duration::from_secs(20));
+    eventually("the minute is over", async || requests(0).await == Some(0)).await;
+    assert_eq!(requests(1).await, Some(1));
+}
+
 /// T-76: a person's browser shows it; a page of another site or behind a name bound to this address gets nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_gets_it_for_a_person_alone() {
@@ -193,6 +214,7 @@ async fn everybody_can_read_it() {
     person.visit(&url).await;
     for how in [
         json!({"colorScheme": "light", "width": 1280}),
+        json!({"colorScheme": "dark", "width": 1280}),
         json!({"colorScheme": "dark", "width": 320}),
         json!({"forcedColors": "active", "width": 640}),
     ] {

@@ -224,14 +224,18 @@ fn keys(out: &mut String, overview: &Overview) {
     let rows = status.identity.key_sets.iter().map(|set| {
         let state = if set.keys > 0 { State::Good } else { State::Bad };
         let fetched = set.fetched.map_or_else(|| text("never"), Cell::Time);
-        vec![text(&*set.source), Cell::State(state, format!("{} keys", set.keys)), fetched]
+        vec![text(&*set.source), Cell::State(state, set.keys.to_string()), fetched]
     });
     let heads = ["source", "keys", "fetched"];
     table(out, "sets", "Key sets", "Keys by which identities are verified", &heads, &rows.collect::<Vec<_>>());
     let rows = status.certificates.iter().map(|own| {
         let days = own.expires.since(overview.at).as_secs() / 86_400;
-        let state = if days >= 30 { State::Good } else { State::Warning };
-        vec![text(own.listener), text(own.file), Cell::Time(own.expires), Cell::State(state, format!("{days} days"))]
+        let left = match days {
+            _ if own.expires <= overview.at => Cell::State(State::Bad, "expired".to_owned()),
+            0..30 => Cell::State(State::Warning, format!("{days} days")),
+            _ => Cell::State(State::Good, format!("{days} days")),
+        };
+        vec![text(own.listener), text(own.file), Cell::Time(own.expires), left]
     });
     let heads = ["listener", "file", "expires", "left"];
     table(out, "certificates", "Certificates", "When they expire", &heads, &rows.collect::<Vec<_>>());

@@ -19,6 +19,8 @@ use crate::telemetry::Failure;
 
 /// Teams that are told one by one; beyond, those in trouble alone.
 const MOST_TEAMS: usize = 50;
+/// How long a failure is in the first sentence.
+const QUARTER: Duration = Duration::from_mins(15);
 
 /// What the status page is made from, beside the rooms themselves.
 #[derive(Clone, Debug)]
@@ -97,11 +99,17 @@ impl Overview {
         let routes: Vec<RouteRow> = state.sessions.plans().iter().map(|plan| RouteRow::of(plan, &look)).collect();
         let calls: Vec<Calls> = status.providers.iter().map(|provider| look.calls(&provider.name)).collect();
         let teams = state.teams.as_ref().map(|teams| teams.rows()).unwrap_or_default();
+        let (at, failures) = (page.recent.clock().now(), state.log.last_failures());
+        // Teams have counters of their own: of theirs the list tells.
+        let is_news = |own: &&Failure| own.team.is_some() && at.since(own.at) < QUARTER;
+        let of_teams = u64::try_from(failures.iter().filter(is_news).count()).unwrap_or(0);
+        let own: u64 = routes.iter().filter_map(|route| route.last.get(1)).map(|last| last.failures).sum();
+        let failed = own + of_teams;
         let all = teams.len();
         let teams: Vec<TeamRow> = teams.into_iter().filter(|team| all <= MOST_TEAMS || !team.up).collect();
         Self {
-            summary: summary(&status, &routes, &calls, &teams),
-            at: page.recent.clock().now(),
+            summary: summary(&status, &calls, &teams, failed),
+            at,
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: page.recent.uptime().as_secs(),
             cautions: page.cautions.clone(),
@@ -110,7 +118,7 @@ impl Overview {
             tier: page.tier.as_ref().map(|tier| TierRow::of(tier, page, state)),
             more_teams: all - teams.len(),
             teams,
-            failures: state.log.last_failures(),
+            failures,
             status,
         }
     }
@@ -124,7 +132,7 @@ impl RouteRow {
             path: config.path.clone(),
             answer: config.kind.label(),
             provider: config.provider.clone(),
-            last: look.route(&config.name()),
+            last: look.route(&config.path),
         }
     }
 }
@@ -144,7 +152,7 @@ impl TierRow {
 }
 
 /// What whoever is called at night reads first.
-fn summary(status: &Status, routes: &[RouteRow], calls: &[Calls], teams: &[TeamRow]) -> String {
+fn summary(status: &Status, calls: &[Calls], teams: &[TeamRow], failed: u64) -> String {
     let mut told = vec![if status.ready {
         "Ready.".to_owned()
     } else {
@@ -165,7 +173,7 @@ fn summary(status: &Status, routes: &[RouteRow], calls: &[Calls], teams: &[TeamR
                 |minutes| format!("the last one that succeeded was {} ago", span(minutes)),
             );
             told.push(format!(
-                "Calls to provider {} fail{class}; {since}. Users with a session notice nothing while it lasts.",
+                "Calls to provider {} fail{class}; {since}. Users with a session notice nothing until it ends.",
                 provider.name
             ));
         }
@@ -176,8 +184,7 @@ fn summary(status: &Status, routes: &[RouteRow], calls: &[Calls], teams: &[TeamR
         1 => told.push("One team has a mistake in its file.".to_owned()),
         many => told.push(format!("{many} teams have mistakes in their files.")),
     }
-    let failures: u64 = routes.iter().filter_map(|route| route.last.get(1)).map(|last| last.failures).sum();
-    told.push(match failures {
+    told.push(match failed {
         0 => "No request failed in the last 15 minutes.".to_owned(),
         1 => "One request failed in the last 15 minutes.".to_owned(),
         many => format!("{many} requests failed in the last 15 minutes."),

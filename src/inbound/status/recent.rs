@@ -1,4 +1,5 @@
-//! What happened in the last hour: a reading of the counters each minute. Requests do nothing for it.
+//! What happened in the last hour: readings of the counters, each minute, and for the last minute each ten seconds. Requests do
+//! nothing for it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +13,9 @@ use crate::inbound::reply::Outcome;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::{Counts, Metrics};
 
-const MINUTE: Duration = Duration::from_secs(60);
+/// From one look at the counters to the next, and how many of them are a minute.
+const STEP: Duration = Duration::from_secs(10);
+const STEPS: usize = 6;
 /// Readings that are kept: those of an hour.
 const KEPT: usize = 60;
 /// The spans that are told, in minutes.
@@ -30,8 +33,18 @@ pub struct Recent {
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     started: Moment,
-    /// The newest last.
-    readings: Mutex<VecDeque<Reading>>,
+    readings: Mutex<Readings>,
+}
+
+/// The newest last.
+#[derive(Debug, Default)]
+struct Readings {
+    /// Of the last minute.
+    steps: VecDeque<Reading>,
+    /// Of the last hour.
+    minutes: VecDeque<Reading>,
+    /// How many there were.
+    count: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -91,7 +104,7 @@ impl Recent {
         lifecycle.spawn(async move {
             let mut next = recent.started;
             loop {
-                next = next.plus(MINUTE);
+                next = next.plus(STEP);
                 tokio::select! {
                     () = draining.cancelled() => return,
                     () = recent.clock.sleep_until(next) => recent.note(),
@@ -117,33 +130,46 @@ impl Recent {
 
     fn note(&self) {
         let reading = self.read();
-        let mut readings = self.readings.lock();
-        if readings.len() == KEPT {
-            readings.pop_front();
+        let Readings { steps, minutes, count } = &mut *self.readings.lock();
+        *count += 1;
+        if count.is_multiple_of(STEPS) {
+            keep(minutes, KEPT, reading.clone());
         }
-        readings.push_back(reading);
+        keep(steps, STEPS, reading);
     }
 
     /// What there is to tell of now.
     pub(super) fn look(&self) -> Look {
-        let mut readings: Vec<Reading> = self.readings.lock().iter().cloned().collect();
-        readings.push(self.read());
-        Look(readings)
+        let now = self.read();
+        let readings = self.readings.lock();
+        let a_minute_ago = readings.steps.front().filter(|_| readings.steps.len() == STEPS).cloned();
+        let readings = readings.minutes.iter().cloned().chain([now]).collect();
+        Look { readings, a_minute_ago }
     }
 }
 
+fn keep(readings: &mut VecDeque<Reading>, most: usize, reading: Reading) {
+    if readings.len() == most {
+        readings.pop_front();
+    }
+    readings.push_back(reading);
+}
+
 /// The readings, with one of now as the last.
-pub(super) struct Look(Vec<Reading>);
+pub(super) struct Look {
+    readings: Vec<Reading>,
+    a_minute_ago: Option<Reading>,
+}
 
 impl Look {
     /// The counters as they were so many minutes before; at the start there was nothing.
     fn before(&self, minutes: usize) -> Option<&Reading> {
-        self.0.len().checked_sub(minutes + 1).and_then(|at| self.0.get(at))
+        self.readings.len().checked_sub(minutes + 1).and_then(|at| self.readings.get(at))
     }
 
     fn grown(&self, minutes: usize, counts: fn(&Reading) -> &Counts) -> impl Iterator<Item = (&[String; 2], u64)> {
-        let before = self.before(minutes).map(counts);
-        let now = self.0.last().map(counts).into_iter().flatten();
+        let before = if minutes == 1 { self.a_minute_ago.as_ref() } else { self.before(minutes) }.map(counts);
+        let now = self.readings.last().map(counts).into_iter().flatten();
         now.map(move |(key, value)| (key, value - before.and_then(|own| own.get(key)).unwrap_or(&0)))
     }
 
