@@ -18,6 +18,8 @@ const STEP: Duration = Duration::from_secs(10);
 const STEPS: usize = 6;
 /// Readings that are kept: those of an hour.
 const KEPT: usize = 60;
+/// Steps of more than an hour: all that is kept is the same then.
+const MOST_STEPS: u64 = 6 * 61;
 /// The spans that are told, in minutes.
 const SPANS: [usize; 3] = [1, 15, 60];
 /// Families and the labels that are told apart: requests by route, sessions by route, calls by provider.
@@ -107,8 +109,12 @@ impl Recent {
                 next = next.plus(STEP);
                 tokio::select! {
                     () = draining.cancelled() => return,
-                    () = recent.clock.sleep_until(next) => recent.note(),
+                    () = recent.clock.sleep_until(next) => {}
                 }
+                // A machine that slept makes up for all its steps at once.
+                let missed = recent.clock.moment().since(next).as_secs() / STEP.as_secs();
+                next = next.plus(STEP * u32::try_from(missed).unwrap_or(u32::MAX));
+                recent.note(missed + 1);
             }
         });
         own
@@ -128,14 +134,17 @@ impl Recent {
         Reading { requests, sessions, calls }
     }
 
-    fn note(&self) {
+    /// One reading, for so many steps.
+    fn note(&self, times: u64) {
         let reading = self.read();
         let Readings { steps, minutes, count } = &mut *self.readings.lock();
-        *count += 1;
-        if count.is_multiple_of(STEPS) {
-            keep(minutes, KEPT, reading.clone());
+        for _ in 0..times.min(MOST_STEPS) {
+            *count += 1;
+            if count.is_multiple_of(STEPS) {
+                keep(minutes, KEPT, reading.clone());
+            }
+            keep(steps, STEPS, reading.clone());
         }
-        keep(steps, STEPS, reading);
     }
 
     /// What there is to tell of now.
