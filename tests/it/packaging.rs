@@ -50,7 +50,8 @@ fn done(command: &mut Command) -> String {
     text
 }
 
-/// The package for Debian is the same to the byte each time, can be installed, serves, and leaves nothing but what is the operator's.
+/// The package for Debian is the same to the byte each time, can be installed, holds a program that runs, and leaves what is the operator's.
+/// Its scripts do nothing here: no systemd runs in that folder.
 #[test]
 fn the_package_for_debian_comes_and_goes() {
     let package = |out: &Path| {
